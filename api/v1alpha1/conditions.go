@@ -1,0 +1,104 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Condition types of a WriteBehindCache. Ready is the summary; Reconciling and
+// Stalled follow kstatus: True is abnormal, and they are absent when all is well.
+const (
+	// ConditionReady is True while data is reaching the database.
+	ConditionReady = "Ready"
+	// ConditionRedisReady is True while every flusher reaches a writable Redis
+	// of version 7 or later with the capture functions loaded.
+	ConditionRedisReady = "RedisReady"
+	// ConditionDatabaseReady is True while every flusher reaches a read-write
+	// database whose tables, keys, columns and privileges fit the mappings.
+	ConditionDatabaseReady = "DatabaseReady"
+	// ConditionSettingsApplied is True when every flusher runs the settings of
+	// status.observedGeneration.
+	ConditionSettingsApplied = "SettingsApplied"
+	// ConditionDraining is present only while the resource is being deleted; its
+	// message says how much is left.
+	ConditionDraining = "Draining"
+	// ConditionReconciling is True while the operator is still bringing the
+	// cluster to the spec, and absent otherwise.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when only a person can make progress possible,
+	// and absent otherwise.
+	ConditionStalled = "Stalled"
+)
+
+// Reasons that are shared by several conditions.
+const (
+	// ReasonAsExpected goes with the good state of a condition.
+	ReasonAsExpected = "AsExpected"
+	// ReasonFlushersDown says that no flusher answers.
+	ReasonFlushersDown = "FlushersDown"
+	// ReasonSecretMissing says that a Secret or its key is not there.
+	ReasonSecretMissing = "SecretMissing"
+	// ReasonConnectionFailed says that the server cannot be reached.
+	ReasonConnectionFailed = "ConnectionFailed"
+	// ReasonAuthenticationFailed says that the server refuses the credentials.
+	ReasonAuthenticationFailed = "AuthenticationFailed"
+)
+
+// Reasons of Ready.
+const (
+	// ReasonSuspended says that spec.suspend keeps the flushers from flushing.
+	ReasonSuspended = "Suspended"
+	// ReasonStuck says that entries wait and cannot be flushed.
+	ReasonStuck = "Stuck"
+)
+
+// Reasons of RedisReady.
+const (
+	// ReasonReadOnlyReplica says that the address leads to a replica.
+	ReasonReadOnlyReplica = "ReadOnlyReplica"
+	// ReasonVersionTooOld says that the server is older than version 7.
+	ReasonVersionTooOld = "VersionTooOld"
+	// ReasonOutOfMemory says that Redis refuses writes at its memory limit.
+	ReasonOutOfMemory = "OutOfMemory"
+	// ReasonPersistenceFailing says that Redis refuses writes because it cannot
+	// persist them.
+	ReasonPersistenceFailing = "PersistenceFailing"
+	// ReasonPrivilegeMissing says that the user lacks a right that is needed.
+	ReasonPrivilegeMissing = "PrivilegeMissing"
+	// ReasonCommandFailed says that Redis answered with an error that has no
+	// reason of its own.
+	ReasonCommandFailed = "CommandFailed"
+	// ReasonJournalMismatch says that the queue in Redis was made with settings
+	// that cannot change while it holds entries.
+	ReasonJournalMismatch = "JournalMismatch"
+)
+
+// Reasons of DatabaseReady; PrivilegeMissing is one of them too.
+const (
+	// ReasonReadOnly says that the session is read-only, as on a standby.
+	ReasonReadOnly = "ReadOnly"
+	// ReasonSchemaMismatch says that a table, key or column does not fit its
+	// mapping.
+	ReasonSchemaMismatch = "SchemaMismatch"
+	// ReasonInvalidURL says that the connection URL cannot be used.
+	ReasonInvalidURL = "InvalidURL"
+	// ReasonStatementFailed says that PostgreSQL answered with an error that has
+	// no reason of its own.
+	ReasonStatementFailed = "StatementFailed"
+)
+
+// Reasons of SettingsApplied, Reconciling, Stalled and Draining.
+const (
+	// ReasonRolling says that flushers still run older settings.
+	ReasonRolling = "Rolling"
+	// ReasonProgressing says that objects are on their way to the spec.
+	ReasonProgressing = "Progressing"
+	// ReasonInvalidSpec says that the spec cannot work as it stands.
+	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonObjectConflict says that an object of a needed name belongs to
+	// somebody else.
+	ReasonObjectConflict = "ObjectConflict"
+	// ReasonDraining says that the queue is being emptied.
+	ReasonDraining = "Draining"
+	// ReasonDrainBlocked says that drainTimeoutSeconds have passed and entries
+	// are left.
+	ReasonDrainBlocked = "DrainBlocked"
+)

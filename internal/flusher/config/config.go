@@ -1,0 +1,231 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the flusher's config file and the document it serves at
+// /status: all that the operator and the flusher share. The operator writes the
+// file into a ConfigMap, a person may write it by hand; both get the same
+// defaults and the same checks.
+package config
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"sigs.k8s.io/yaml"
+)
+
+// Config is one flusher's whole configuration. Secrets are named by file, never
+// given by value, so that the file itself may be read by anybody.
+type Config struct {
+	// ListenAddress is where /metrics, /healthz, /readyz and /status are served.
+	ListenAddress string `json:"listenAddress,omitempty"`
+	// Owner names who decides the queue's settings: the resource's UID, or
+	// "file" for a config file that names none. A new owner's settings replace
+	// another's.
+	Owner string `json:"owner,omitempty"`
+	// Revision orders the settings of one owner; the highest is in force. The
+	// operator gives the resource's generation; without one the file's
+	// modification time in milliseconds since 1970 is taken.
+	Revision int64 `json:"revision,omitempty"`
+	// Suspend keeps accepting writes and stops flushing.
+	Suspend bool `json:"suspend,omitempty"`
+	// Draining refuses writes and flushes whatever is queued without waiting for
+	// the interval.
+	Draining bool `json:"draining,omitempty"`
+
+	Redis        Redis        `json:"redis"`
+	Database     Database     `json:"database"`
+	Mappings     []Mapping    `json:"mappings"`
+	Flush        Flush        `json:"flush,omitempty"`
+	Backpressure Backpressure `json:"backpressure,omitempty"`
+}
+
+// Redis says where the queue lives.
+type Redis struct {
+	External RedisExternal `json:"external"`
+}
+
+// RedisExternal is a Redis that is reached over the network.
+type RedisExternal struct {
+	// Addresses are host:port; Standalone takes exactly one.
+	Addresses []string `json:"addresses"`
+	// Mode is Standalone.
+	Mode string `json:"mode,omitempty"`
+	// UsernameFile holds the ACL user's name; without it the default user is
+	// meant.
+	UsernameFile string `json:"usernameFile,omitempty"`
+	// PasswordFile holds the password; without it none is sent.
+	PasswordFile string `json:"passwordFile,omitempty"`
+	// CredentialsSecret is what a message calls the Secret behind the two files.
+	CredentialsSecret string `json:"credentialsSecret,omitempty"`
+	// TLS, when present, turns TLS on.
+	TLS *TLS `json:"tls,omitempty"`
+}
+
+// TLS names the files of a TLS client. Without CAFile the system's certificate
+// authorities are trusted; CertFile and KeyFile go together.
+type TLS struct {
+	CAFile   string `json:"caFile,omitempty"`
+	CertFile string `json:"certFile,omitempty"`
+	KeyFile  string `json:"keyFile,omitempty"`
+	// CASecret and ClientCertSecret are what a message calls the Secrets behind
+	// the files.
+	CASecret         string `json:"caSecret,omitempty"`
+	ClientCertSecret string `json:"clientCertSecret,omitempty"`
+}
+
+// Database says where the rows go.
+type Database struct {
+	Postgres Postgres `json:"postgres"`
+}
+
+// Postgres is a PostgreSQL database.
+type Postgres struct {
+	// URLFile holds the connection URL, as libpq reads one.
+	URLFile string `json:"urlFile"`
+	// URLSecret is what a message calls the Secret behind URLFile.
+	URLSecret string `json:"urlSecret,omitempty"`
+	// MaxConnections bounds the connections of one flusher; default 4.
+	MaxConnections int `json:"maxConnections,omitempty"`
+	// StatementTimeoutSeconds bounds one statement of a batch; default 30.
+	StatementTimeoutSeconds int `json:"statementTimeoutSeconds,omitempty"`
+	// LedgerSchema is the schema of the ledger table; default writebehind. It
+	// is made when it is missing.
+	LedgerSchema string `json:"ledgerSchema,omitempty"`
+}
+
+// Mapping carries the keys under one prefix to one table. Its name is the
+// queue's name.
+type Mapping struct {
+	Name string `json:"name"`
+	// KeyPrefix begins every key of the queue; what follows is the row's key.
+	KeyPrefix string `json:"keyPrefix"`
+	// Table is schema.table; without a schema, public is meant.
+	Table string `json:"table"`
+	// KeyColumn takes the rest of the key behind the prefix.
+	KeyColumn string `json:"keyColumn"`
+	// Mode is Latest: the newest value of a key is the row.
+	Mode string `json:"mode,omitempty"`
+	// Encoding is JSON: a value is a JSON object.
+	Encoding string `json:"encoding,omitempty"`
+	// Partitions is the number of parts that flushers share; default 16. It is
+	// fixed while the queue exists in Redis.
+	Partitions int `json:"partitions,omitempty"`
+	// Columns maps fields to columns; without any, every column is fed by the
+	// field of its own name.
+	Columns []Column `json:"columns,omitempty"`
+	// TimeToLiveSeconds is how long a clean entry stays in Redis; 0 keeps it.
+	// Default 3600.
+	TimeToLiveSeconds int `json:"timeToLiveSeconds"`
+	// OnDelete is Delete: a deleted key's row is deleted.
+	OnDelete string `json:"onDelete,omitempty"`
+	// Retired refuses writes and flushes what is left: the mapping was taken
+	// out of the spec.
+	Retired bool `json:"retired,omitempty"`
+}
+
+// Column feeds one column from one field of the document; the field "$" is the
+// whole document.
+type Column struct {
+	Field  string `json:"field"`
+	Column string `json:"column"`
+}
+
+// Flush tunes the engine.
+type Flush struct {
+	// IntervalMilliseconds is the longest time that an entry waits before its
+	// partition is flushed; default 5000.
+	IntervalMilliseconds int `json:"intervalMilliseconds,omitempty"`
+	// BatchSize is the most rows of one transaction; default 100.
+	BatchSize int `json:"batchSize,omitempty"`
+	// Concurrency is the number of database workers of one flusher; default 4.
+	Concurrency int `json:"concurrency,omitempty"`
+}
+
+// Interval is IntervalMilliseconds as a duration.
+func (f Flush) Interval() time.Duration {
+	return time.Duration(f.IntervalMilliseconds) * time.Millisecond
+}
+
+// Backpressure bounds the queue.
+type Backpressure struct {
+	// MaxQueueDepth is the most dirty entries and dead letters of one queue;
+	// default 100000.
+	MaxQueueDepth int `json:"maxQueueDepth,omitempty"`
+	// WhenFull is Reject (a new key gets WBFULL) or Accept.
+	WhenFull string `json:"whenFull,omitempty"`
+}
+
+// Values of the enumerated fields.
+const (
+	ModeStandalone = "Standalone"
+	ModeLatest     = "Latest"
+	EncodingJSON   = "JSON"
+	OnDeleteDelete = "Delete"
+	WhenFullReject = "Reject"
+	WhenFullAccept = "Accept"
+)
+
+// OwnerFile is the owner of a config file that names none.
+const OwnerFile = "file"
+
+// Read reads, completes and checks the config file at path. Every error is one
+// line that names the field, its value and what is allowed.
+func Read(path string) (*Config, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, fmt.Errorf("read config: %w", err)
+	}
+	c, err := Parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("config %s: %w", path, err)
+	}
+	if c.Revision == 0 {
+		c.Revision = info.ModTime().UnixMilli()
+	}
+	return c, nil
+}
+
+// Parse decodes, completes and checks a config document in YAML or JSON. A
+// field that is not known is an error: a misspelt setting must not fall back to
+// its default unseen. Neither may a zero that somebody wrote, so the defaults
+// are there before the document is laid over them.
+func Parse(data []byte) (*Config, error) {
+	if len(bytes.TrimSpace(data)) == 0 {
+		return nil, errors.New("the file is empty; redis, database and mappings are required")
+	}
+	c := Default()
+	document := struct {
+		*Config
+		Mappings []json.RawMessage `json:"mappings"`
+	}{Config: c}
+	if err := yaml.UnmarshalStrict(data, &document); err != nil {
+		return nil, decodeError(err)
+	}
+	for i, raw := range document.Mappings {
+		m := DefaultMapping()
+		decoder := json.NewDecoder(bytes.NewReader(raw))
+		decoder.DisallowUnknownFields()
+		if err := decoder.Decode(&m); err != nil {
+			return nil, fmt.Errorf("mappings[%d]: %w", i, decodeError(err))
+		}
+		c.Mappings = append(c.Mappings, m)
+	}
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// Marshal writes the config as YAML; Parse reads it back to an equal value.
+func (c *Config) Marshal() ([]byte, error) {
+	return yaml.Marshal(c)
+}

@@ -1,0 +1,70 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "time"
+
+// Status is the document that a flusher serves at /status. It never holds a
+// secret, a row value or a server's own error text.
+type Status struct {
+	// Instance is the flusher's random owner id, new with every process.
+	Instance string `json:"instance"`
+	// Owner and Revision are those of the settings in force in this flusher.
+	Owner    string `json:"owner"`
+	Revision int64  `json:"revision"`
+	// Suspended and Draining repeat the settings in force.
+	Suspended bool `json:"suspended,omitempty"`
+	Draining  bool `json:"draining,omitempty"`
+	// ObservedTime is when the numbers were last read from Redis.
+	ObservedTime time.Time `json:"observedTime,omitzero"`
+	// Redis and Database say whether the servers can be used.
+	Redis    Check `json:"redis"`
+	Database Check `json:"database"`
+	// Queues has one item a mapping, in the order of the config.
+	Queues []QueueStatus `json:"queues"`
+}
+
+// Check is the outcome of looking at something that must be right for data to
+// flow: OK, or a reason of the resource's conditions with a message that names
+// the remedy.
+type Check struct {
+	OK      bool   `json:"ok"`
+	Reason  string `json:"reason,omitempty"`
+	Message string `json:"message,omitempty"`
+}
+
+// QueueStatus tells about one queue. Depth, DeadLetters, OldestPendingSeconds,
+// Writes, Flushed, Coalesced and DataLossEvents are of the whole queue, read
+// from its journal; the rest is this flusher's own view.
+type QueueStatus struct {
+	Name string `json:"name"`
+	// Journal is the random id of this life of the queue; empty until known.
+	Journal string `json:"journal,omitempty"`
+	// Retired says that the mapping is no longer in the spec.
+	Retired bool `json:"retired,omitempty"`
+	// State is open or paused, as writers see it.
+	State string `json:"state,omitempty"`
+
+	Depth                int64   `json:"depth"`
+	DeadLetters          int64   `json:"deadLetters"`
+	OldestPendingSeconds float64 `json:"oldestPendingSeconds"`
+	Writes               int64   `json:"writes"`
+	Flushed              int64   `json:"flushed"`
+	Coalesced            int64   `json:"coalesced"`
+	DataLossEvents       int64   `json:"dataLossEvents"`
+
+	// Refused is the number of entries that the database refused and that wait
+	// at the tail of the queue to be tried again.
+	Refused int64 `json:"refused"`
+	// Partitions are the ones that this flusher holds.
+	Partitions []int `json:"partitions,omitempty"`
+	// LastFlushTime is when this flusher last committed a batch.
+	LastFlushTime time.Time `json:"lastFlushTime,omitzero"`
+	// LastError is the last failure to flush, in words a person can act on and
+	// without row values; empty once a later flush of the same partition
+	// succeeded.
+	LastError string `json:"lastError,omitempty"`
+	// Ready says whether the table fits the mapping and the queue the settings.
+	Ready Check `json:"ready"`
+}

@@ -1,0 +1,277 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"regexp"
+	"strings"
+)
+
+// The defaults are the resource's own; a test holds them against the schema.
+const (
+	defaultListenAddress           = "127.0.0.1:8080"
+	defaultMaxConnections          = 4
+	defaultStatementTimeoutSeconds = 30
+	defaultLedgerSchema            = "writebehind"
+	defaultPartitions              = 16
+	defaultTimeToLiveSeconds       = 3600
+	defaultIntervalMilliseconds    = 5000
+	defaultBatchSize               = 100
+	defaultConcurrency             = 4
+	defaultMaxQueueDepth           = 100000
+)
+
+// journalPrefix is where the journal's own keys live in Redis.
+const journalPrefix = "wb:"
+
+// identifierBytes is the longest name that PostgreSQL keeps whole.
+const identifierBytes = 63
+
+var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
+
+// Default is a config in which everything that has a default has it.
+func Default() *Config {
+	return &Config{
+		ListenAddress: defaultListenAddress,
+		Owner:         OwnerFile,
+		Redis:         Redis{External: RedisExternal{Mode: ModeStandalone}},
+		Database: Database{Postgres: Postgres{
+			MaxConnections:          defaultMaxConnections,
+			StatementTimeoutSeconds: defaultStatementTimeoutSeconds,
+			LedgerSchema:            defaultLedgerSchema,
+		}},
+		Flush: Flush{
+			IntervalMilliseconds: defaultIntervalMilliseconds,
+			BatchSize:            defaultBatchSize,
+			Concurrency:          defaultConcurrency,
+		},
+		Backpressure: Backpressure{MaxQueueDepth: defaultMaxQueueDepth, WhenFull: WhenFullReject},
+	}
+}
+
+// DefaultMapping is a mapping in which everything that has a default has it.
+func DefaultMapping() Mapping {
+	return Mapping{
+		Mode:              ModeLatest,
+		Encoding:          EncodingJSON,
+		Partitions:        defaultPartitions,
+		TimeToLiveSeconds: defaultTimeToLiveSeconds,
+		OnDelete:          OnDeleteDelete,
+	}
+}
+
+// Validate checks a completed config and returns the first thing that is wrong.
+func (c *Config) Validate() error {
+	if _, _, err := net.SplitHostPort(c.ListenAddress); err != nil {
+		return invalid("listenAddress", c.ListenAddress, "host:port, such as 127.0.0.1:8080")
+	}
+	return firstOf(
+		c.validateRedis,
+		c.validatePostgres,
+		c.validateMappings,
+		c.validateFlush,
+	)
+}
+
+func firstOf(checks ...func() error) error {
+	for _, check := range checks {
+		if err := check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *Config) validateRedis() error {
+	r := c.Redis.External
+	if r.Mode != ModeStandalone {
+		return invalid("redis.external.mode", r.Mode, ModeStandalone)
+	}
+	if len(r.Addresses) != 1 {
+		return invalid("redis.external.addresses", strings.Join(r.Addresses, ","), "exactly one host:port in mode Standalone")
+	}
+	if err := ValidateAddress("redis.external.addresses[0]", r.Addresses[0]); err != nil {
+		return err
+	}
+	if r.UsernameFile != "" && r.PasswordFile == "" {
+		return invalid("redis.external.passwordFile", "", "a file, since usernameFile is given")
+	}
+	if t := r.TLS; t != nil && (t.CertFile == "") != (t.KeyFile == "") {
+		return invalid("redis.external.tls", t.CertFile+t.KeyFile, "certFile and keyFile together, or neither")
+	}
+	return nil
+}
+
+// ValidateAddress checks that address is host:port with a port in 1..65535.
+func ValidateAddress(field, address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil || host == "" {
+		return invalid(field, address, "host:port, such as redis.shop:6379")
+	}
+	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
+		return invalid(field, address, "a port from 1 to 65535")
+	}
+	return nil
+}
+
+func (c *Config) validatePostgres() error {
+	p := c.Database.Postgres
+	const field = "database.postgres."
+	if p.URLFile == "" {
+		return invalid(field+"urlFile", "", "the file that holds the connection URL")
+	}
+	return firstOf(
+		func() error { return inRange(field+"maxConnections", p.MaxConnections, 1, 100) },
+		func() error { return inRange(field+"statementTimeoutSeconds", p.StatementTimeoutSeconds, 1, 3600) },
+		func() error { return identifier(field+"ledgerSchema", p.LedgerSchema) },
+	)
+}
+
+func (c *Config) validateMappings() error {
+	if len(c.Mappings) < 1 || len(c.Mappings) > 32 {
+		return invalid("mappings", fmt.Sprintf("%d of them", len(c.Mappings)), "1 to 32 mappings")
+	}
+	for i := range c.Mappings {
+		if err := c.Mappings[i].validate(fmt.Sprintf("mappings[%d].", i)); err != nil {
+			return err
+		}
+		for j := range i {
+			if err := c.Mappings[i].validateBeside(&c.Mappings[j], i); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// validateBeside checks what two mappings must not share. A prefix of a prefix
+// would put one key into two queues.
+func (m *Mapping) validateBeside(other *Mapping, index int) error {
+	field := fmt.Sprintf("mappings[%d].", index)
+	if m.Name == other.Name {
+		return invalid(field+"name", m.Name, "a name that no other mapping has")
+	}
+	if strings.HasPrefix(m.KeyPrefix, other.KeyPrefix) || strings.HasPrefix(other.KeyPrefix, m.KeyPrefix) {
+		return invalid(field+"keyPrefix", m.KeyPrefix,
+			fmt.Sprintf("a prefix that does not overlap %q of mapping %s", other.KeyPrefix, other.Name))
+	}
+	return nil
+}
+
+func (m *Mapping) validate(field string) error {
+	if len(m.Name) > identifierBytes || !namePattern.MatchString(m.Name) {
+		return invalid(field+"name", m.Name, "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
+	}
+	if m.KeyPrefix == "" || len(m.KeyPrefix) > 128 || strings.HasPrefix(m.KeyPrefix, journalPrefix) || strings.HasPrefix(journalPrefix, m.KeyPrefix) {
+		return invalid(field+"keyPrefix", m.KeyPrefix, "1 to 128 bytes that do not overlap the journal's own prefix "+journalPrefix)
+	}
+	if err := table(field+"table", m.Table); err != nil {
+		return err
+	}
+	if err := identifier(field+"keyColumn", m.KeyColumn); err != nil {
+		return err
+	}
+	if m.Mode != ModeLatest {
+		return invalid(field+"mode", m.Mode, ModeLatest)
+	}
+	if m.Encoding != EncodingJSON {
+		return invalid(field+"encoding", m.Encoding, EncodingJSON)
+	}
+	if m.OnDelete != OnDeleteDelete {
+		return invalid(field+"onDelete", m.OnDelete, OnDeleteDelete)
+	}
+	if err := inRange(field+"partitions", m.Partitions, 1, 256); err != nil {
+		return err
+	}
+	if err := inRange(field+"timeToLiveSeconds", m.TimeToLiveSeconds, 0, 31536000); err != nil {
+		return err
+	}
+	return m.validateColumns(field)
+}
+
+func (m *Mapping) validateColumns(field string) error {
+	if len(m.Columns) > 200 {
+		return invalid(field+"columns", fmt.Sprintf("%d of them", len(m.Columns)), "at most 200")
+	}
+	seen := make(map[string]bool, len(m.Columns))
+	for i, c := range m.Columns {
+		at := fmt.Sprintf("%scolumns[%d].", field, i)
+		if c.Field == "" || len(c.Field) > 256 {
+			return invalid(at+"field", c.Field, `1 to 256 bytes, or "$" for the whole document`)
+		}
+		if err := identifier(at+"column", c.Column); err != nil {
+			return err
+		}
+		if c.Column == m.KeyColumn {
+			return invalid(at+"column", c.Column, "a column other than the keyColumn, which the key itself fills")
+		}
+		if seen[c.Column] {
+			return invalid(at+"column", c.Column, "each column once")
+		}
+		seen[c.Column] = true
+	}
+	return nil
+}
+
+func (c *Config) validateFlush() error {
+	whenFull := c.Backpressure.WhenFull
+	if whenFull != WhenFullReject && whenFull != WhenFullAccept {
+		return invalid("backpressure.whenFull", whenFull, WhenFullReject+" or "+WhenFullAccept)
+	}
+	return firstOf(
+		func() error { return inRange("flush.intervalMilliseconds", c.Flush.IntervalMilliseconds, 10, 3600000) },
+		func() error { return inRange("flush.batchSize", c.Flush.BatchSize, 1, 10000) },
+		func() error { return inRange("flush.concurrency", c.Flush.Concurrency, 1, 64) },
+		func() error {
+			return inRange("backpressure.maxQueueDepth", c.Backpressure.MaxQueueDepth, 1, 100000000)
+		},
+	)
+}
+
+func inRange(field string, value, least, most int) error {
+	if value < least || value > most {
+		return invalid(field, fmt.Sprint(value), fmt.Sprintf("%d to %d", least, most))
+	}
+	return nil
+}
+
+func identifier(field, name string) error {
+	if name == "" || len(name) > identifierBytes || strings.ContainsRune(name, 0) {
+		return invalid(field, name, "a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)")
+	}
+	return nil
+}
+
+// SplitTable takes a mapping's table apart into schema and relation.
+func SplitTable(name string) (schema, relation string) {
+	schema, relation, ok := strings.Cut(name, ".")
+	if !ok {
+		return "public", name
+	}
+	return schema, relation
+}
+
+func table(field, name string) error {
+	schema, relation := SplitTable(name)
+	if err := identifier(field, schema); err != nil {
+		return err
+	}
+	return identifier(field, relation)
+}
+
+func invalid(field, value, allowed string) error {
+	return fmt.Errorf("%s: %q is not allowed: give %s", field, value, allowed)
+}
+
+// decodeError takes the decoder's wrapping off, so that one clear line is left.
+func decodeError(err error) error {
+	text := err.Error()
+	for _, noise := range []string{"error unmarshaling JSON: ", "while decoding JSON: ", "error converting YAML to JSON: "} {
+		text = strings.ReplaceAll(text, noise, "")
+	}
+	return errors.New(strings.ReplaceAll(text, "\n", " "))
+}
