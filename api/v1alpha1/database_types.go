@@ -1,0 +1,64 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Database says where the rows go.
+type Database struct {
+	// postgres is a PostgreSQL database.
+	// +required
+	Postgres Postgres `json:"postgres,omitzero"`
+}
+
+// Postgres is a PostgreSQL database.
+type Postgres struct {
+	// urlSecretRef names the key of a Secret that holds the connection URL, as
+	// libpq reads one.
+	// +required
+	URLSecretRef URLSecretRef `json:"urlSecretRef,omitzero"`
+
+	// maxConnections bounds the connections of one flusher. 1 to 100, defaults
+	// to 4.
+	// +kubebuilder:default=4
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxConnections int32 `json:"maxConnections,omitempty"`
+
+	// statementTimeoutSeconds bounds one statement of a batch, in seconds. 1 to
+	// 3600, defaults to 30.
+	// +kubebuilder:default=30
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	StatementTimeoutSeconds int32 `json:"statementTimeoutSeconds,omitempty"`
+
+	// ledgerSchema is the schema of the ledger table, which makes every batch
+	// count once. It is made when it is missing. 1 to 63 bytes, defaults to
+	// writebehind.
+	// +kubebuilder:default=writebehind
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="ledgerSchema must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +optional
+	LedgerSchema string `json:"ledgerSchema,omitempty"`
+}
+
+// URLSecretRef names the key of a Secret that holds a connection URL.
+type URLSecretRef struct {
+	// name of a Secret in this namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// key that holds the URL. Defaults to uri, as CloudNativePG names it in the
+	// Secrets that it makes for applications.
+	// +kubebuilder:default=uri
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +optional
+	Key string `json:"key,omitempty"`
+}

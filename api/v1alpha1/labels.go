@@ -1,0 +1,29 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// FinalizerDrain keeps a deleted resource until its queues are empty, or until
+// the policy or the force-delete annotation says otherwise.
+const FinalizerDrain = "cache.writebehind.dev/drain"
+
+// Labels and annotations.
+const (
+	// LabelOwnerUID carries the resource's UID on every object that the operator
+	// makes for it. There is no ownerReference on them: a foreground deletion
+	// would remove what draining needs before it has drained.
+	LabelOwnerUID = "cache.writebehind.dev/owner-uid"
+
+	// AnnotationForceDelete, when "true", lets a deleted resource go without
+	// waiting for its queues. What they hold is lost with a managed Redis, and
+	// stays unflushed in an external one.
+	AnnotationForceDelete = "cache.writebehind.dev/force-delete"
+
+	// AnnotationSettingsHash on a flusher pod is the hash of the last config
+	// file. Changing it makes the kubelet sync the mounted ConfigMap at once.
+	AnnotationSettingsHash = "cache.writebehind.dev/settings-hash"
+
+	// AnnotationConfigHash on a pod template is the hash of those settings that
+	// take a restart, so that they roll the pods and live ones do not.
+	AnnotationConfigHash = "cache.writebehind.dev/config-hash"
+)

@@ -1,0 +1,136 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+// Mode says what one write means to the row.
+// +kubebuilder:validation:Enum=Latest
+type Mode string
+
+// ModeLatest makes the newest value of a key the row.
+const ModeLatest Mode = "Latest"
+
+// Encoding says how a value is written in Redis.
+// +kubebuilder:validation:Enum=JSON
+type Encoding string
+
+// EncodingJSON is a JSON object in a string.
+const EncodingJSON Encoding = "JSON"
+
+// OnDelete says what the deletion of a key does to its row.
+// +kubebuilder:validation:Enum=Delete
+type OnDelete string
+
+// OnDeleteDelete deletes the row.
+const OnDeleteDelete OnDelete = "Delete"
+
+// Mapping carries the keys under one prefix to one table.
+// +kubebuilder:validation:XValidation:rule="!has(self.columns) || self.columns.all(c, c.column != self.keyColumn)",message="columns must not name the keyColumn, which the key itself fills"
+type Mapping struct {
+	// name of the mapping, and of its queue. 1 to 63 of a-z, 0-9 and -,
+	// beginning and ending with a letter or digit.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// keyPrefix begins every key of the queue; what follows it, which must not
+	// be empty, is the row's key. 1 to 128 bytes. It cannot change.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 128",message="keyPrefix must be 1 to 128 bytes"
+	// +kubebuilder:validation:XValidation:rule="!self.startsWith('wb:') && !'wb:'.startsWith(self)",message="keyPrefix must not overlap wb:, where the journal's own keys are"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="keyPrefix cannot change: take the mapping out, and add another under a new name"
+	KeyPrefix string `json:"keyPrefix,omitempty"`
+
+	// table is schema.table, or a table of the schema public; each name 1 to 63
+	// bytes, as it stands in PostgreSQL's catalogue (not quoted).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=127
+	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
+	// +kubebuilder:validation:XValidation:rule="self.contains('.') ? self.indexOf('.') > 0 && size(bytes(self.substring(0, self.indexOf('.')))) <= 63 && size(self) > self.indexOf('.') + 1 && size(bytes(self.substring(self.indexOf('.') + 1))) <= 63 : size(bytes(self)) <= 63",message="table must be table or schema.table, each a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	Table string `json:"table,omitempty"`
+
+	// keyColumn takes the rest of the key behind the prefix. It needs a primary
+	// key or a unique constraint of its own.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="keyColumn must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	KeyColumn string `json:"keyColumn,omitempty"`
+
+	// mode says what one write means to the row. It cannot change. Defaults to
+	// Latest.
+	//
+	// * Latest: the newest value of a key is the row.
+	// +kubebuilder:default=Latest
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="mode cannot change: the entries in the queue were written in it"
+	// +optional
+	Mode Mode `json:"mode,omitempty"`
+
+	// encoding says how a value is written in Redis. It cannot change. Defaults
+	// to JSON.
+	//
+	// * JSON: a JSON object in a string.
+	// +kubebuilder:default=JSON
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="encoding cannot change: the values in Redis are written in it"
+	// +optional
+	Encoding Encoding `json:"encoding,omitempty"`
+
+	// partitions is the number of parts of the queue that flushers share. 1 to
+	// 256, defaults to 16. It cannot change.
+	// +kubebuilder:default=16
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=256
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="partitions cannot change: a key must always fall into the same one"
+	// +optional
+	Partitions int32 `json:"partitions,omitempty"`
+
+	// columns maps fields of the document to columns. Without any, every column
+	// is fed by the field of its own name. At most 200, each column once.
+	// +optional
+	// +listType=map
+	// +listMapKey=column
+	// +kubebuilder:validation:MaxItems=200
+	Columns []Column `json:"columns,omitempty"`
+
+	// timeToLiveSeconds is how long a clean entry stays in Redis, in seconds; a
+	// dirty one has no time to live. 0 keeps clean entries too. 0 to 31536000,
+	// defaults to 3600. Takes effect within 2 seconds, with no pod restart.
+	// +kubebuilder:default=3600
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=31536000
+	// +optional
+	TimeToLiveSeconds *int32 `json:"timeToLiveSeconds,omitempty"`
+
+	// onDelete says what the deletion of a key does to its row. Defaults to
+	// Delete.
+	//
+	// * Delete: the row is deleted.
+	// +kubebuilder:default=Delete
+	// +optional
+	OnDelete OnDelete `json:"onDelete,omitempty"`
+}
+
+// Column feeds one column from one field of the document.
+type Column struct {
+	// field of the document, 1 to 256 bytes; "$" is the whole document.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 256",message="field must be 1 to 256 bytes"
+	Field string `json:"field,omitempty"`
+
+	// column that the field feeds, 1 to 63 bytes, as it stands in PostgreSQL's
+	// catalogue (not quoted).
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="column must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	Column string `json:"column,omitempty"`
+}

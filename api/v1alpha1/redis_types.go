@@ -1,0 +1,215 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+)
+
+// Redis is exactly one of a Redis that the operator runs and one that is there.
+// +kubebuilder:validation:XValidation:rule="has(self.managed) != has(self.external)",message="give exactly one of managed and external"
+// +kubebuilder:validation:XValidation:rule="has(self.managed) == has(oldSelf.managed)",message="the choice between managed and external cannot change: the queue lives there"
+type Redis struct {
+	// managed makes the operator run one Redis with append-only file and
+	// snapshots.
+	// +optional
+	Managed *ManagedRedis `json:"managed,omitempty"`
+
+	// external names a Redis that is there already, version 7.0 or later.
+	// +optional
+	External *ExternalRedis `json:"external,omitempty"`
+}
+
+// AppendFsync says when Redis makes its append-only file durable.
+// +kubebuilder:validation:Enum=EverySecond;Always
+type AppendFsync string
+
+const (
+	// AppendFsyncEverySecond may lose about a second of acknowledged writes.
+	AppendFsyncEverySecond AppendFsync = "EverySecond"
+	// AppendFsyncAlways loses no acknowledged write, and costs a sync a write.
+	AppendFsyncAlways AppendFsync = "Always"
+)
+
+// ManagedRedis is the Redis that the operator runs.
+// +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || !quantity(string(self.resources.limits['memory'])).isLessThan(quantity(string(self.maxMemory)))",message="resources.limits.memory must not be below maxMemory: the kernel would end Redis before Redis could evict"
+type ManagedRedis struct {
+	// image is the container image of Redis or Valkey, version 7.0 or later. It
+	// needs redis-server, redis-cli and /bin/sh. Defaults to redis:7.2.
+	// +kubebuilder:default="redis:7.2"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// storage of the append-only file and the snapshots.
+	// +kubebuilder:default={}
+	// +optional
+	Storage Storage `json:"storage,omitzero"`
+
+	// resources of the Redis container. Without any, 100m of CPU are requested,
+	// maxMemory is the request for memory and twice maxMemory its limit: while
+	// a snapshot or a rewrite of the append-only file runs, pages that are
+	// written meanwhile exist twice.
+	// +optional
+	Resources Resources `json:"resources,omitzero"`
+
+	// maxMemory bounds what Redis keeps. At the bound clean entries are evicted,
+	// the least recently used first, and never a dirty one; when nothing clean
+	// is left, writes are refused. At least 16Mi, defaults to 256Mi. A limit on
+	// memory in resources should be twice as much.
+	// +kubebuilder:default="256Mi"
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('16Mi'))",message="maxMemory must be at least 16Mi"
+	// +optional
+	MaxMemory resource.Quantity `json:"maxMemory,omitempty,omitzero"`
+
+	// appendFsync says when the append-only file is made durable. Defaults to
+	// EverySecond.
+	//
+	// * EverySecond: a crash of the node may lose about the last second of
+	//   acknowledged writes; it is noticed and reported.
+	// * Always: a crash loses no acknowledged write; each write waits for the
+	//   disk.
+	// +kubebuilder:default=EverySecond
+	// +optional
+	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
+}
+
+// Storage is the volume of a managed Redis.
+// +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: a volume stays in its class"
+type Storage struct {
+	// size of the volume. It may only grow, where the storage class can expand
+	// volumes. The append-only file needs about twice maxMemory while it is
+	// rewritten. Defaults to 1Gi.
+	// +kubebuilder:default="1Gi"
+	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be above 0"
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
+	// +optional
+	Size resource.Quantity `json:"size,omitempty,omitzero"`
+
+	// storageClassName of the volume. Without it the cluster's default class is
+	// used. It cannot change.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	StorageClassName *string `json:"storageClassName,omitempty"`
+}
+
+// Resources of one container.
+type Resources struct {
+	// limits are the most that the container may use, by resource name.
+	// +optional
+	Limits corev1.ResourceList `json:"limits,omitempty"`
+
+	// requests are what the scheduler sets aside for the container, by resource
+	// name.
+	// +optional
+	Requests corev1.ResourceList `json:"requests,omitempty"`
+}
+
+// RedisMode says how an external Redis is arranged.
+// +kubebuilder:validation:Enum=Standalone
+type RedisMode string
+
+// RedisModeStandalone is one server at one address.
+const RedisModeStandalone RedisMode = "Standalone"
+
+// ExternalRedis is a Redis that is there already. Its eviction policy must not
+// drop keys without a time to live: noeviction, or one of volatile-*.
+type ExternalRedis struct {
+	// addresses are host:port, exactly one in mode Standalone. The port is a
+	// number from 1 to 65535.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:items:MaxLength=261
+	// +kubebuilder:validation:items:Pattern=`^(\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]+):[0-9]{1,5}$`
+	// +kubebuilder:validation:XValidation:rule="self.all(a, int(a.substring(a.lastIndexOf(':') + 1)) >= 1 && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535)",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
+	Addresses []string `json:"addresses,omitempty"`
+
+	// mode says how the Redis is arranged. It cannot change. Defaults to
+	// Standalone.
+	//
+	// * Standalone: one server at one address.
+	// +kubebuilder:default=Standalone
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="mode cannot change: the queue lives there"
+	// +optional
+	Mode RedisMode `json:"mode,omitempty"`
+
+	// credentialsSecretRef names the Secret with the user and the password.
+	// Without it the flushers log in as nobody.
+	// +optional
+	CredentialsSecretRef *CredentialsSecretRef `json:"credentialsSecretRef,omitempty"`
+
+	// tls, when present, turns TLS on; an empty one trusts the certificate
+	// authorities of the flusher's image.
+	// +optional
+	TLS *RedisTLS `json:"tls,omitempty"`
+}
+
+// CredentialsSecretRef names the keys of a Secret that hold a Redis user.
+type CredentialsSecretRef struct {
+	// name of a Secret in this namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// usernameKey is the key that holds the name of the user. Without it the
+	// default user is meant.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +optional
+	UsernameKey string `json:"usernameKey,omitempty"`
+
+	// passwordKey is the key that holds the password. Defaults to password.
+	// +kubebuilder:default=password
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +optional
+	PasswordKey string `json:"passwordKey,omitempty"`
+}
+
+// RedisTLS says whom to trust and how to show oneself.
+type RedisTLS struct {
+	// caSecretRef names the certificate authorities that sign the server's
+	// certificate. Without it those of the flusher's image are trusted.
+	// +optional
+	CASecretRef *CASecretRef `json:"caSecretRef,omitempty"`
+
+	// clientCertSecretRef names a Secret of type kubernetes.io/tls with the
+	// client's certificate and key. Without it none is shown.
+	// +optional
+	ClientCertSecretRef *SecretRef `json:"clientCertSecretRef,omitempty"`
+}
+
+// CASecretRef names one key of a Secret that holds certificates in PEM.
+type CASecretRef struct {
+	// name of a Secret in this namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// key that holds the certificates. Defaults to ca.crt.
+	// +kubebuilder:default="ca.crt"
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +optional
+	Key string `json:"key,omitempty"`
+}
+
+// SecretRef names a Secret.
+type SecretRef struct {
+	// name of a Secret in this namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+}

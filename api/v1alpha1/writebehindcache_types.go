@@ -1,0 +1,361 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+)
+
+// DeletionPolicy says what happens to the queue when the resource is deleted.
+// +kubebuilder:validation:Enum=Drain;Retain
+type DeletionPolicy string
+
+const (
+	// DeletionPolicyDrain refuses writes, flushes the queues, and only then
+	// removes anything.
+	DeletionPolicyDrain DeletionPolicy = "Drain"
+	// DeletionPolicyRetain removes the flushers and leaves a managed Redis with
+	// its volume and its Secret in place.
+	DeletionPolicyRetain DeletionPolicy = "Retain"
+)
+
+// WriteBehindCacheSpec is what is wanted.
+type WriteBehindCacheSpec struct {
+	// suspend stops flushing while writes are still accepted; they wait in the
+	// queue up to backpressure.maxQueueDepth. Takes effect within 2 seconds,
+	// with no pod restart. Defaults to false.
+	// +kubebuilder:default=false
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+
+	// redis says where the application writes and where the queue lives.
+	// +required
+	Redis Redis `json:"redis,omitzero"`
+
+	// database says where the rows go.
+	// +required
+	Database Database `json:"database,omitzero"`
+
+	// mappings carry keys to tables, one queue each. 1 to 32 of them. A mapping
+	// that is taken out is retired: its writers get WBPAUSED, its entries are
+	// flushed with the last settings, and its line in the status stays until it
+	// is empty.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !a.keyPrefix.startsWith(b.keyPrefix)))",message="no keyPrefix may be the same as another's or the beginning of it: a key would fall into two queues"
+	Mappings []Mapping `json:"mappings,omitempty"`
+
+	// flush tunes how the queue is carried to the database. Every field takes
+	// effect within 2 seconds, with no pod restart.
+	// +kubebuilder:default={}
+	// +optional
+	Flush Flush `json:"flush,omitzero"`
+
+	// backpressure bounds the queue. Every field takes effect within 2 seconds,
+	// with no pod restart.
+	// +kubebuilder:default={}
+	// +optional
+	Backpressure Backpressure `json:"backpressure,omitzero"`
+
+	// flusher describes the pods that carry the queue to the database.
+	// +kubebuilder:default={}
+	// +optional
+	Flusher Flusher `json:"flusher,omitzero"`
+
+	// deletionPolicy says what happens when this resource is deleted. Defaults
+	// to Drain.
+	//
+	// * Drain: writes are refused with WBPAUSED, the queues and the dead letters
+	//   are emptied, and only then is anything removed.
+	// * Retain: the flushers are removed at once; a managed Redis stays with its
+	//   Service, its Secret and its volume, and with whatever is still queued.
+	// +kubebuilder:default=Drain
+	// +optional
+	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
+
+	// drainTimeoutSeconds is how long a deletion drains before the condition
+	// Draining turns to reason DrainBlocked and says what is in the way. It
+	// never gives data up: draining goes on, and the annotation
+	// cache.writebehind.dev/force-delete: "true" ends it. Defaults to 300.
+	// +kubebuilder:default=300
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=604800
+	// +optional
+	DrainTimeoutSeconds int32 `json:"drainTimeoutSeconds,omitempty"`
+}
+
+// Flush tunes the flusher.
+type Flush struct {
+	// intervalMilliseconds is the longest time, in milliseconds, that an entry
+	// waits before its partition is flushed. 10 to 3600000, defaults to 5000.
+	// +kubebuilder:default=5000
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=3600000
+	// +optional
+	IntervalMilliseconds int32 `json:"intervalMilliseconds,omitempty"`
+
+	// batchSize is the most rows of one transaction. 1 to 10000, defaults to
+	// 100.
+	// +kubebuilder:default=100
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=10000
+	// +optional
+	BatchSize int32 `json:"batchSize,omitempty"`
+
+	// concurrency is the number of database workers in one flusher. 1 to 64,
+	// defaults to 4.
+	// +kubebuilder:default=4
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=64
+	// +optional
+	Concurrency int32 `json:"concurrency,omitempty"`
+}
+
+// WhenFull says what a full queue does with a new key.
+// +kubebuilder:validation:Enum=Reject;Accept
+type WhenFull string
+
+const (
+	// WhenFullReject answers WBFULL at once.
+	WhenFullReject WhenFull = "Reject"
+	// WhenFullAccept takes the write all the same.
+	WhenFullAccept WhenFull = "Accept"
+)
+
+// Backpressure bounds each queue.
+type Backpressure struct {
+	// maxQueueDepth is the most dirty entries and dead letters that one queue
+	// holds, counted together and exactly. 1 to 100000000, defaults to 100000.
+	// +kubebuilder:default=100000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	// +optional
+	MaxQueueDepth int32 `json:"maxQueueDepth,omitempty"`
+
+	// whenFull says what a full queue does with a key that is not dirty yet; a
+	// dirty key is always accepted, since it does not grow the queue. Defaults
+	// to Reject.
+	//
+	// * Reject: the write gets the error WBFULL at once, and nothing changes.
+	// * Accept: the write is taken; the queue may grow until Redis is out of
+	//   memory.
+	// +kubebuilder:default=Reject
+	// +optional
+	WhenFull WhenFull `json:"whenFull,omitempty"`
+}
+
+// Flusher describes the flusher pods.
+type Flusher struct {
+	// replicas is the number of flushers, which share the partitions. More of
+	// them than partitions help nothing. 0 to 256, defaults to 1. The scale
+	// subresource writes this field.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=256
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// image is the flusher's container image. Without it the image that the
+	// operator was started with is used, so that both are of one version.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// resources of the flusher's container. Without any, 100m of CPU and 64Mi of
+	// memory are requested and 512Mi of memory are the limit.
+	// +optional
+	Resources Resources `json:"resources,omitzero"`
+}
+
+// WriteBehindCacheStatus is what is seen. Numbers come from the flushers; while
+// none answers they keep their last value and lastObservedTime tells their age.
+type WriteBehindCacheStatus struct {
+	// observedGeneration is the generation of the spec that the operator has
+	// last acted on.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// replicas is the number of flusher pods there are.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Replicas int32 `json:"replicas"`
+
+	// selector finds the flusher pods, for the scale subresource.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Selector string `json:"selector,omitempty"`
+
+	// queueDepth is the number of dirty entries in all queues.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	QueueDepth *int64 `json:"queueDepth,omitempty"`
+
+	// deadLetters is the number of entries in all queues that the database
+	// refused for good and that were set aside with their payload.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeadLetters *int64 `json:"deadLetters,omitempty"`
+
+	// oldestPendingSeconds is the age in seconds of the oldest dirty entry, 0
+	// when there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	OldestPendingSeconds *int64 `json:"oldestPendingSeconds,omitempty"`
+
+	// flushedTotal is the number of entries that were flushed in the lives of
+	// the present queues.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FlushedTotal *int64 `json:"flushedTotal,omitempty"`
+
+	// lastFlushTime is when a flusher last committed a batch.
+	// +optional
+	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
+
+	// dataLossEvents counts how often Redis or PostgreSQL was found to have lost
+	// what it had confirmed, by comparing journal and ledger.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DataLossEvents *int64 `json:"dataLossEvents,omitempty"`
+
+	// lastObservedTime is when the numbers above were last read and had changed.
+	// An idle queue therefore leaves it alone.
+	// +optional
+	LastObservedTime metav1.Time `json:"lastObservedTime,omitzero"`
+
+	// redis tells the application how to reach a managed Redis.
+	// +optional
+	Redis *RedisStatus `json:"redis,omitempty"`
+
+	// mappings has one item a queue: those of the spec, in its order, and then
+	// the retired ones that are not empty yet.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=256
+	Mappings []MappingStatus `json:"mappings,omitempty"`
+
+	// conditions of the cache: Ready, RedisReady, DatabaseReady and
+	// SettingsApplied are always there; Draining only while it is being deleted;
+	// Reconciling and Stalled only while they are True.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// RedisStatus tells how to reach the managed Redis.
+type RedisStatus struct {
+	// address is host:port inside the cluster.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Address string `json:"address,omitempty"`
+
+	// secretName is the Secret in this namespace that holds the keys username
+	// and password.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	SecretName string `json:"secretName,omitempty"`
+}
+
+// MappingStatus tells about one queue.
+type MappingStatus struct {
+	// name is the mapping's name, and the queue's.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Name string `json:"name,omitempty"`
+
+	// journal is the random id of this life of the queue. Another one means that
+	// the queue was lost with its entries.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	Journal string `json:"journal,omitempty"`
+
+	// queueDepth is the number of dirty entries.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	QueueDepth *int64 `json:"queueDepth,omitempty"`
+
+	// deadLetters is the number of entries that were set aside.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DeadLetters *int64 `json:"deadLetters,omitempty"`
+
+	// oldestPendingSeconds is the age in seconds of the oldest dirty entry, 0
+	// when there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	OldestPendingSeconds *int64 `json:"oldestPendingSeconds,omitempty"`
+
+	// flushedTotal is the number of entries that were flushed in this life of
+	// the queue.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	FlushedTotal *int64 `json:"flushedTotal,omitempty"`
+
+	// lastFlushTime is when a flusher last committed a batch of this queue.
+	// +optional
+	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
+
+	// lastError is the last failure to flush, without row values; empty once a
+	// later flush succeeded.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	LastError string `json:"lastError,omitempty"`
+}
+
+// +kubebuilder:object:root=true
+// +kubebuilder:resource:path=writebehindcaches,shortName=wbc,scope=Namespaced
+// +kubebuilder:subresource:status
+// +kubebuilder:subresource:scale:specpath=.spec.flusher.replicas,statuspath=.status.replicas,selectorpath=.status.selector
+// +kubebuilder:printcolumn:name="READY",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether data is reaching the database."
+// +kubebuilder:printcolumn:name="QUEUE",type=integer,JSONPath=`.status.queueDepth`,description="Dirty entries that wait in all queues."
+// +kubebuilder:printcolumn:name="DLQ",type=integer,JSONPath=`.status.deadLetters`,description="Dead letters in all queues."
+// +kubebuilder:printcolumn:name="OLDEST",type=integer,JSONPath=`.status.oldestPendingSeconds`,description="Age in seconds of the oldest dirty entry."
+// +kubebuilder:printcolumn:name="FLUSHERS",type=integer,JSONPath=`.status.replicas`,description="Flusher pods."
+// +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the resource was made."
+// +kubebuilder:printcolumn:name="REASON",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Reason of the condition Ready."
+// +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 46 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be 1 to 46 of a-z, 0-9 and -, beginning with a letter and ending with a letter or digit: Services and pods are named after it"
+
+// WriteBehindCache carries what an application writes to Redis on to PostgreSQL:
+// coalesced, in batches, in order, once.
+type WriteBehindCache struct {
+	metav1.TypeMeta `json:",inline"`
+
+	// metadata is the standard object metadata.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec is what is wanted.
+	// +required
+	Spec WriteBehindCacheSpec `json:"spec,omitzero"`
+
+	// status is what is seen.
+	// +optional
+	Status WriteBehindCacheStatus `json:"status,omitzero"`
+}
+
+// +kubebuilder:object:root=true
+
+// WriteBehindCacheList is a list of caches.
+type WriteBehindCacheList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []WriteBehindCache `json:"items"`
+}
+
+func init() {
+	SchemeBuilder.Register(func(scheme *runtime.Scheme) error {
+		scheme.AddKnownTypes(GroupVersion, &WriteBehindCache{}, &WriteBehindCacheList{})
+		return nil
+	})
+}
