@@ -1,0 +1,226 @@
+# Copyright 2026 The Write-Behind Operator Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# The image that a deployment names. The local cluster gets it built from bin/,
+# without a registry; for any other cluster give one that it can pull.
+IMG ?= writebehind/operator:dev
+# Where `make demo` runs: "local" is the cluster of hack/cluster, "current" the
+# kubectl context that you have chosen.
+CLUSTER ?= local
+CONTAINER_TOOL ?= docker
+GO ?= go
+# Arguments for `go test` and for the demo, e.g. TEST_FLAGS='-run TestClaim -v'.
+TEST_FLAGS ?=
+DEMO_FLAGS ?=
+
+LOCALBIN := $(CURDIR)/bin
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+
+SHELL = /usr/bin/env bash -o pipefail
+.SHELLFLAGS = -ec
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+##@ General
+
+.PHONY: help
+help: ## Show this help.
+	@awk 'BEGIN {FS = ":.*##"; printf "\nUsage:\n  make \033[36m<target>\033[0m\n"} \
+		/^[a-zA-Z0-9_-]+:.*?##/ { printf "  \033[36m%-17s\033[0m %s\n", $$1, $$2 } \
+		/^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) }' $(MAKEFILE_LIST)
+
+##@ Try it
+
+.PHONY: demo
+demo: ## Show everything at work, on a local cluster (CLUSTER=current IMG=...: on your kubectl context).
+	@case "$(CLUSTER)" in \
+		local) $(MAKE) --no-print-directory demo-requirements cluster-tool ;; \
+		current) ;; \
+		*) echo "CLUSTER=$(CLUSTER) is not known: give local or current" >&2; exit 2 ;; \
+	esac
+	@$(GO) build -o $(LOCALBIN)/demo ./hack/demo
+	@$(LOCALBIN)/demo up --cluster $(CLUSTER) --image $(IMG) $(DEMO_FLAGS)
+
+.PHONY: demo-down
+demo-down: ## Remove the demo; its queue is drained first, and a local cluster is taken down.
+	@$(GO) build -o $(LOCALBIN)/demo ./hack/demo
+	@$(LOCALBIN)/demo down --cluster $(CLUSTER) $(DEMO_FLAGS)
+
+.PHONY: cluster-up
+cluster-up: cluster-tool ## Start the local Kubernetes cluster (Linux, root) and print its KUBECONFIG.
+	@$(CLUSTER_TOOL) up
+
+.PHONY: cluster-down
+cluster-down: cluster-tool ## Remove every trace of the local cluster.
+	@$(CLUSTER_TOOL) down
+
+##@ Development
+
+.PHONY: manifests
+manifests: controller-gen ## Generate the CRD and the operator's role from the markers in the code.
+	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths="./api/..." paths="./internal/controller/..." \
+		output:crd:artifacts:config=config/crd/bases
+
+.PHONY: generate
+generate: controller-gen ## Generate the API types' DeepCopy methods and apply configurations.
+	$(CONTROLLER_GEN) object:headerFile="hack/boilerplate.go.txt" paths="./api/..."
+
+.PHONY: fmt
+fmt: golangci-lint ## Format the code: gofumpt, imports in three groups.
+	$(GOLANGCI_LINT) fmt ./...
+	cd hack/cluster && $(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...
+
+.PHONY: vet
+vet: ## Run go vet.
+	$(GO) vet -tags e2e ./...
+
+.PHONY: lint
+lint: golangci-lint ## Run the linters.
+	$(GOLANGCI_LINT) run --build-tags e2e ./...
+	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...
+
+.PHONY: lint-fix
+lint-fix: golangci-lint ## Run the linters and mend what can be mended mechanically.
+	$(GOLANGCI_LINT) run --build-tags e2e --fix ./...
+	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --fix ./...
+
+.PHONY: verify
+verify: controller-gen ## Fail if generated files, go.mod or licence headers are out of date.
+	@hack/verify.sh
+
+##@ Test
+
+.PHONY: test
+test: test-requirements gotestsum cluster-tool ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
+	@assets="$$($(CLUSTER_TOOL) assets)"; \
+	echo "KUBEBUILDER_ASSETS=$$assets"; \
+	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format standard-quiet --post-run-command hack/tally.sh -- \
+		-race -timeout 20m $(TEST_FLAGS) ./...
+	@cd hack/cluster && $(GOTESTSUM) --format standard-quiet --post-run-command ../tally.sh -- \
+		-timeout 10m $(TEST_FLAGS) ./...
+
+.PHONY: test-unit
+test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.
+	$(GO) test $(TEST_FLAGS) $$($(GO) list ./... | grep -v /internal/controller$$)
+
+.PHONY: test-e2e
+test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.
+	$(GO) test -tags e2e -count=1 -timeout 30m $(TEST_FLAGS) ./test/e2e -v -ginkgo.v
+
+.PHONY: bench
+bench: test-requirements ## Run the benchmarks.
+	$(GO) test -run '^$$' -bench . -benchmem -timeout 60m $(TEST_FLAGS) ./...
+
+.PHONY: envtest-assets
+envtest-assets: cluster-tool ## Build etcd and kube-apiserver if missing, and print their folder (KUBEBUILDER_ASSETS).
+	@$(CLUSTER_TOOL) assets
+
+.PHONY: test-requirements
+test-requirements:
+	@[ -x "$$(command -v redis-server)" ] || hack/require.sh redis-server
+	@[ -x "$$(command -v initdb)" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || hack/require.sh postgresql
+	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
+
+.PHONY: demo-requirements
+demo-requirements: test-requirements build
+
+##@ Build
+
+.PHONY: build
+build: ## Build both programs, static, into bin/.
+	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/manager ./cmd/manager
+	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/flusher ./cmd/flusher
+
+.PHONY: run
+run: ## Run the operator on this machine against your kubectl context (make install comes first).
+	$(GO) run ./cmd/manager --leader-elect=false
+
+.PHONY: docker-build
+docker-build: container-tool ## Build the image IMG with docker (CONTAINER_TOOL=podman: with podman).
+	$(CONTAINER_TOOL) build --build-arg VERSION=$(VERSION) -t $(IMG) .
+
+.PHONY: docker-push
+docker-push: container-tool ## Push the image IMG.
+	$(CONTAINER_TOOL) push $(IMG)
+
+.PHONY: container-tool
+container-tool:
+	@$(CONTAINER_TOOL) info >/dev/null 2>&1 || { \
+		echo "$(CONTAINER_TOOL) is not at work here: install it or name another in CONTAINER_TOOL." >&2; \
+		echo "The local cluster needs no image build: make demo." >&2; exit 1; }
+
+.PHONY: build-installer
+build-installer: kustomize ## Write everything that a cluster needs into dist/install.yaml.
+	@mkdir -p dist
+	@$(KUSTOMIZE_WITH_IMAGE) default >dist/install.yaml
+	@echo "dist/install.yaml: kubectl apply --server-side -f dist/install.yaml"
+
+.PHONY: clean
+clean: ## Remove what the build made.
+	rm -rf $(LOCALBIN) dist
+
+##@ Deployment (on your kubectl context)
+
+.PHONY: install
+install: kustomize ## Install the CRD.
+	$(KUSTOMIZE) build config/crd | kubectl apply --server-side -f -
+
+.PHONY: uninstall
+uninstall: kustomize ## Remove the CRD, and with it every WriteBehindCache; each one drains first.
+	$(KUSTOMIZE) build config/crd | kubectl delete --ignore-not-found -f -
+
+.PHONY: deploy
+deploy: kustomize ## Deploy the operator with the image IMG.
+	$(KUSTOMIZE_WITH_IMAGE) default | kubectl apply --server-side -f -
+
+# The resources go first: their deletion drains, and only the operator can do that.
+.PHONY: undeploy
+undeploy: kustomize ## Remove every WriteBehindCache (each one drains), then the operator and the CRD.
+	kubectl delete writebehindcaches --all --all-namespaces --ignore-not-found
+	$(KUSTOMIZE) build config/default | kubectl delete --ignore-not-found -f -
+
+##@ Tools (Go modules, pinned in hack/tools/go.mod)
+
+# A tool is built once into bin/ under a name that holds its version, so that a
+# new version in go.mod is built and an old one is never taken for it.
+tool-version = $(shell awk '$$1 == "$(1)" && $$2 ~ /^v/ { print $$2 }' hack/tools/go.mod)
+
+CONTROLLER_GEN := $(LOCALBIN)/controller-gen-$(call tool-version,sigs.k8s.io/controller-tools)
+KUSTOMIZE := $(LOCALBIN)/kustomize-$(call tool-version,sigs.k8s.io/kustomize/kustomize/v5)
+GOLANGCI_LINT := $(LOCALBIN)/golangci-lint-$(call tool-version,github.com/golangci/golangci-lint/v2)
+GOTESTSUM := $(LOCALBIN)/gotestsum-$(call tool-version,gotest.tools/gotestsum)
+CLUSTER_TOOL := $(LOCALBIN)/cluster
+export KUSTOMIZE CONTROLLER_GEN CLUSTER_TOOL IMG
+KUSTOMIZE_WITH_IMAGE := hack/kustomize-image.sh
+
+.PHONY: controller-gen
+controller-gen: $(CONTROLLER_GEN) ## Build controller-gen.
+$(CONTROLLER_GEN):
+	$(call build-tool,sigs.k8s.io/controller-tools/cmd/controller-gen)
+
+.PHONY: kustomize
+kustomize: $(KUSTOMIZE) ## Build kustomize.
+$(KUSTOMIZE):
+	$(call build-tool,sigs.k8s.io/kustomize/kustomize/v5)
+
+.PHONY: golangci-lint
+golangci-lint: $(GOLANGCI_LINT) ## Build golangci-lint.
+$(GOLANGCI_LINT):
+	$(call build-tool,github.com/golangci/golangci-lint/v2/cmd/golangci-lint)
+
+.PHONY: gotestsum
+gotestsum: $(GOTESTSUM) ## Build gotestsum.
+$(GOTESTSUM):
+	$(call build-tool,gotest.tools/gotestsum)
+
+# The tool finds its sources where it was built, hence no -trimpath.
+.PHONY: cluster-tool
+cluster-tool: ## Build the local cluster's command line tool.
+	@cd hack/cluster && $(GO) build -o $(CLUSTER_TOOL) .
+
+# $(1): the tool's package.
+define build-tool
+@printf '  building %s ... ' '$(@F)' >&2; started=$$SECONDS; \
+cd hack/tools && $(GO) build -trimpath -ldflags '-s -w' -o '$@' $(1) && echo "$$((SECONDS - started))s" >&2
+endef
