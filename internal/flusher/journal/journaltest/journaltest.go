@@ -293,9 +293,9 @@ func (s *Server) PID() int {
 // them. Retries are as go-redis has them by default.
 func (s *Server) Options() *redis.Options {
 	options := &redis.Options{
-		Addr:     s.Addr(),
-		Password: s.options.Password,
-		Protocol: 2,
+		Addr:            s.Addr(),
+		Password:        s.options.Password,
+		Protocol:        2,
 		DialTimeout:     5 * time.Second,
 		DisableIdentity: true,
 	}
