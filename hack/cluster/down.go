@@ -19,6 +19,8 @@ import (
 // endTimeout bounds how long ended processes may take to go; they hold files and control groups until then.
 const endTimeout = 30 * time.Second
 
+const reapTimeout = 2 * time.Second
+
 func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
 		Use:   "down",
@@ -76,6 +78,9 @@ func (c *cluster) end(ctx context.Context) error {
 	if err := poll(ctx, endTimeout, nil, func(context.Context) error { return c.ended(cgroups) }); err != nil {
 		return err
 	}
+	// Ended processes stay listed until the machine's process 1 has seen to them. It may never do so, in a
+	// container for instance, so this wait is short and its end no error.
+	_ = poll(ctx, reapTimeout, nil, func(context.Context) error { return c.reaped() })
 	if err := c.disconnect(); err != nil {
 		return err
 	}
@@ -101,6 +106,15 @@ func (c *cluster) ended(cgroups []string) error {
 		}
 		if err := removeCgroup(folder); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) reaped() error {
+	for _, p := range c.state.Processes {
+		if _, err := os.Stat(fmt.Sprintf("/proc/%d", p.PID)); err == nil && !p.alive() {
+			return fmt.Errorf("process %d is still listed", p.PID)
 		}
 	}
 	return nil

@@ -13,8 +13,8 @@ import (
 // nodeName is the name of the one node.
 const nodeName = "local"
 
-// Images are only ever imported, so the kubelet must not collect them, however full the disk is; and a
-// full disk of a shared machine must not evict pods.
+// Images are only ever imported, so the kubelet must not collect them, however full the disk is; and the
+// memory and disk of a shared machine say nothing about this cluster, so they evict no pods.
 var kubeletConfig = template.Must(template.New("kubelet").Parse(`apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: {{.Node}}
@@ -36,7 +36,7 @@ localStorageCapacityIsolation: false
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard:
-  memory.available: 100Mi
+  memory.available: 0%
   nodefs.available: 0%
   nodefs.inodesFree: 0%
   imagefs.available: 0%

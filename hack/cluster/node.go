@@ -38,10 +38,10 @@ func (c *cluster) startNode(pause string) error {
 	}
 	// Mounts are shared among the node's own namespaces, as the kubelet expects, and private to it.
 	script := fmt.Sprintf(`
-mount --make-rprivate /
-mount --make-rshared /
+mount --no-mtab --make-rprivate /
+mount --no-mtab --make-rshared /
+mount --no-mtab -t tmpfs -o mode=755 tmpfs /run
 mount -t proc proc /proc
-mount -t tmpfs -o mode=755 tmpfs /run
 mount -t overlay -o lowerdir=/var,upperdir=%[1]s,workdir=%[2]s overlay /var
 `, c.path("var", "upper"), c.path("var", "work"))
 	return run(nsenter(holder, "sh", "-ec", script)...)

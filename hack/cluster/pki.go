@@ -115,8 +115,9 @@ func newKey() (*ecdsa.PrivateKey, []byte, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	return key, encodePEM("PRIVATE KEY", der), err
+	// The API server reads the service accounts' key in this form, and not as PKCS 8.
+	der, err := x509.MarshalECPrivateKey(key)
+	return key, encodePEM("EC PRIVATE KEY", der), err
 }
 
 func encodePEM(kind string, der []byte) []byte {
@@ -150,6 +151,10 @@ func (c *cluster) writeCredentials() error {
 	}
 	pair, err = ca.client("kube-apiserver-kubelet-client", "system:masters")
 	if err := addPair("apiserver-kubelet", pair, err); err != nil {
+		return err
+	}
+	pair, err = ca.client("front-proxy-client")
+	if err := addPair("front-proxy", pair, err); err != nil {
 		return err
 	}
 	for _, user := range []struct {

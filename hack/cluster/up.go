@@ -131,13 +131,16 @@ func (c *cluster) bringUp(ctx context.Context, b *builder, tools runtimeTools) e
 		}},
 		{"starting etcd", func() error { return c.startEtcd(ctx) }},
 		{"starting kube-apiserver", func() error { return c.startAPIServer(ctx) }},
-		{"starting kube-controller-manager and kube-scheduler", func() error { return c.startControllers(ctx) }},
-		{"starting containerd", func() error { return c.startContainerd(ctx, tools, pause) }},
+		{"starting kube-controller-manager, kube-scheduler and containerd", func() error {
+			return inOrder(c.startControllers, func() error { return c.startContainerd(ctx, tools, pause) })
+		}},
+		{"starting the kubelet, until the node is Ready", func() error { return c.startKubelet(ctx) }},
+		// kube-proxy waits for its node, with pauses that grow: it comes after the kubelet.
 		{"starting kube-proxy and the volume provisioner", func() error {
 			return inOrder(c.startProxy, func() error { return c.startProvisioner(ctx) })
 		}},
-		{"starting DNS", func() error { return c.startDNS(ctx, coredns) }},
-		{"starting the kubelet, until the node is Ready", func() error { return c.startKubelet(ctx) }},
+		{"starting DNS, until it answers", func() error { return c.startDNS(ctx, coredns) }},
+		{"waiting for the default service account", func() error { return c.awaitServiceAccount(ctx) }},
 	} {
 		if err := step(part.what, part.start); err != nil {
 			return err
