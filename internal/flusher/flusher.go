@@ -1,0 +1,173 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"crypto/rand"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// Options are what a flusher is given beside its config. The durations have
+// working defaults; tests make them small.
+type Options struct {
+	Log      *slog.Logger
+	Registry prometheus.Registerer
+	// LeaseTime is how long a partition stays with a member that is not heard
+	// of: 4 s, so that a dead flusher's work is taken over within 5 s.
+	LeaseTime time.Duration
+	// BeatInterval is the time between two renewals: 1 s, so that three in a row
+	// may be lost before a lease is.
+	BeatInterval time.Duration
+	// PollInterval is how often the partitions are looked at: 50 ms, so that a
+	// full batch is noticed at once by a person's measure.
+	PollInterval time.Duration
+	// ProbeInterval is how often servers and tables are checked: 1 s.
+	ProbeInterval time.Duration
+	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
+	// well within the 30 s that Kubernetes grants by default.
+	Grace time.Duration
+}
+
+func (o Options) withDefaults() Options {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Registry == nil {
+		o.Registry = prometheus.NewRegistry()
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&o.LeaseTime, 4 * time.Second},
+		{&o.BeatInterval, time.Second},
+		{&o.PollInterval, 50 * time.Millisecond},
+		{&o.ProbeInterval, time.Second},
+		{&o.Grace, 20 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.value
+		}
+	}
+	return o
+}
+
+// Flusher carries the queues of one config to one database. Any number of them
+// may run with the same config, in one process or in many: they share the
+// partitions.
+type Flusher struct {
+	options  Options
+	log      *slog.Logger
+	instance string
+	metrics  *metrics
+
+	rdb      *redis.Client
+	journal  *journal.Journal
+	database *postgres.Database
+
+	slots           slots
+	redisBackoff    backoff
+	databaseBackoff backoff
+	queues          []*queue
+
+	mu            sync.Mutex
+	config        *config.Config
+	redisCheck    config.Check
+	databaseCheck config.Check
+}
+
+// notChecked is the state before a server has been looked at for the first time.
+func notChecked(server string) config.Check {
+	return config.Check{Reason: "NotChecked", Message: server + " has not been reached yet"}
+}
+
+// New prepares a flusher. Nothing is connected before Run.
+func New(c *config.Config, options Options) *Flusher {
+	options = options.withDefaults()
+	p := c.Database.Postgres
+	f := &Flusher{
+		options:  options,
+		instance: rand.Text(),
+		metrics:  newMetrics(options.Registry),
+		// Every queue polls and beats on its own while all workers claim.
+		rdb: journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
+		database: postgres.Open(postgres.Settings{
+			URLFile: p.URLFile, URLSecret: p.URLSecret,
+			MaxConnections:   p.MaxConnections,
+			StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
+			LedgerSchema:     p.LedgerSchema,
+		}),
+		redisCheck:    notChecked("Redis"),
+		databaseCheck: notChecked("PostgreSQL"),
+	}
+	f.log = options.Log.With("flusher", f.instance)
+	f.journal = journal.New(f.rdb)
+	for i := range c.Mappings {
+		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))
+	}
+	f.Apply(c)
+	return f
+}
+
+// Apply puts live settings in force. The config must differ from the one that New
+// was given in nothing else: see config.Config.SameStructure.
+func (f *Flusher) Apply(c *config.Config) {
+	f.mu.Lock()
+	f.config = c
+	f.mu.Unlock()
+	f.slots.resize(c.Flush.Concurrency)
+	for i, q := range f.queues {
+		q.apply(c, &c.Mappings[i])
+	}
+	f.log.Info("Settings are in force", "owner", c.Owner, "revision", c.Revision)
+}
+
+// Run flushes until the context ends, then flushes what is queued as far as
+// Options.Grace allows, gives its partitions back and returns. It never gives up:
+// a server that is away is waited for.
+func (f *Flusher) Run(ctx context.Context) {
+	defer f.database.Close()
+	defer func() {
+		if err := f.rdb.Close(); err != nil {
+			f.log.Debug("Could not close the connections to Redis", "error", err)
+		}
+	}()
+	// Work that has begun ends by itself or at the end of the grace period, not
+	// in the middle of a transaction.
+	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stopGrace := context.AfterFunc(ctx, func() {
+		time.AfterFunc(f.options.Grace, cancel)
+	})
+	defer stopGrace()
+
+	var probes, queues sync.WaitGroup
+	probing, stopProbing := context.WithCancel(work)
+	defer stopProbing()
+	probes.Go(func() { f.probe(probing) })
+	for _, q := range f.queues {
+		queues.Go(func() { q.run(ctx, work) })
+	}
+	queues.Wait()
+	stopProbing()
+	probes.Wait()
+	f.log.Info("Flusher has stopped")
+}
+
+// nudge wakes every queue: a worker is free.
+func (f *Flusher) nudge() {
+	for _, q := range f.queues {
+		q.wake()
+	}
+}

@@ -1,0 +1,273 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+func TestMain(m *testing.M) {
+	journal.Quiet()
+	os.Exit(m.Run())
+}
+
+func write(t *testing.T, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func keysOf(c *journal.Claim) string {
+	var keys []string
+	for _, e := range c.Entries {
+		keys = append(keys, strings.TrimPrefix(e.Key, "product:"))
+	}
+	return strings.Join(keys, " ")
+}
+
+func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	first := f.set("product:1", `{"n":1}`)
+	f.set("product:2", `{"n":1}`)
+	l := f.lease("a", 0, 1)
+	claim := f.claim(l, 10)
+	second := f.set("product:1", `{"n":2}`)
+	f.acknowledge(claim, journal.Done)
+
+	pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64()
+	if err != nil || pending <= first || pending > second {
+		t.Errorf("wb_pending is %d, %v; want above %d and at most %d", pending, err, first, second)
+	}
+	if ttl := f.rdb.TTL(t.Context(), "product:1").Val(); ttl != -1 {
+		t.Errorf("the dirty key has the TTL %v", ttl)
+	}
+	again := f.claim(l, 10)
+	if keysOf(again) != "1" || again.Entries[0].Value != `{"n":2}` || again.Entries[0].Version != second || again.Entries[0].Writes != 1 {
+		t.Errorf("claimed again: %+v", again.Entries)
+	}
+	f.acknowledge(again, journal.Done)
+	if s := f.stats(); s.Depth != 0 || s.Writes != 3 || s.Flushed != 3 || s.Coalesced != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestAnAcknowledgementAppliesOnce(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	for i := range 4 {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+	l := f.lease("a", 0, 1)
+	claim := f.claim(l, 2)
+	if !f.acknowledge(claim, journal.Done) {
+		t.Error("the first acknowledgement did not apply")
+	}
+	if f.acknowledge(claim, journal.Done) {
+		t.Error("the second acknowledgement applied too")
+	}
+	if got := keysOf(f.claim(l, 10)); got != "2 3" {
+		t.Errorf("left are %q, want 2 3", got)
+	}
+	if s := f.stats(); s.Depth != 2 || s.Flushed != 2 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestARefusedEntryGoesToTheTailAndIsOvertaken(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	for i := range 3 {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+	l := f.lease("a", 0, 1)
+	f.acknowledge(f.claim(l, 1), journal.Refused)
+	claim := f.claim(l, 10)
+	if keysOf(claim) != "1 2 0" || claim.Entries[2].Attempts != 1 {
+		t.Fatalf("claimed %q: %+v", keysOf(claim), claim.Entries)
+	}
+	loads, err := f.j.Poll(t.Context(), queue, []int{0})
+	if err != nil || loads[0].Entries != 3 || loads[0].Refused != 1 || loads[0].HeadRefused {
+		t.Errorf("load is %+v, %v", loads, err)
+	}
+	f.acknowledge(claim, journal.Kept)
+	claim = f.claim(l, 10)
+	if keysOf(claim) != "1 2 0" || claim.Entries[2].Attempts != 1 {
+		t.Fatalf("kept entries changed: %q %+v", keysOf(claim), claim.Entries)
+	}
+	f.set("product:0", `{"good":true}`)
+	f.acknowledge(claim, journal.Done)
+	claim = f.claim(l, 10)
+	if keysOf(claim) != "0" || claim.Entries[0].Attempts != 0 {
+		t.Errorf("a new version keeps the old one's attempts: %+v", claim.Entries)
+	}
+	if s := f.stats(); s.Refused != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestTheOldestEntryCountsThoughItWasRefused(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	first := f.set("product:old", "{}")
+	l := f.lease("a", 0, 1)
+	f.acknowledge(f.claim(l, 1), journal.Refused)
+	newer := f.set("product:new", "{}")
+	f.acknowledge(f.claim(l, 1), journal.Refused) // new is behind old now
+	s := f.stats()
+	if least := (newer - first) / 1000; s.OldestMilliseconds < least {
+		t.Errorf("the oldest is %d ms old, want at least %d", s.OldestMilliseconds, least)
+	}
+	f.acknowledge(f.claim(l, 10), journal.Done)
+	if s := f.stats(); s.OldestMilliseconds != 0 || s.Refused != 0 {
+		t.Errorf("stats of an empty queue are %+v", s)
+	}
+}
+
+func TestAValueThatIsGoneIsADataLossEvent(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	f.set("product:1", "{}")
+	f.rdb.Del(t.Context(), "product:1")
+	claim := f.claim(f.lease("a", 0, 1), 10)
+	if len(claim.Entries) != 1 || !claim.Entries[0].Lost {
+		t.Fatalf("claim is %+v", claim.Entries)
+	}
+	f.acknowledge(claim, journal.Lost)
+	if s := f.stats(); s.DataLoss != 1 || s.Depth != 0 || s.Flushed != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	ctx := t.Context()
+	f.set("product:1", "{}")
+	before := f.lease("a", 0, 1)
+	claim := f.claim(before, 10)
+	f.check(nil, f.j.Leave(ctx, queue, "a"))
+	after := f.lease("b", 0, 2)
+
+	if _, err := f.j.Claim(ctx, before, 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("the predecessor's claim answers %v", err)
+	}
+	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done)); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("the predecessor's acknowledgement answers %v", err)
+	}
+	if err := f.j.Begin(ctx, queue, 0, "b", 1, 0); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("an epoch that is over begins again: %v", err)
+	}
+	f.acknowledge(f.claim(after, 10), journal.Done)
+	if s := f.stats(); s.Flushed != 1 || s.Depth != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	ctx := t.Context()
+	f.set("product:1", "{}")
+	l := f.lease("a", 0, 1)
+	old := f.claim(l, 10)
+	f.claim(l, 10)
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done)); !errors.Is(err, journal.ErrClaimVoid) {
+		t.Errorf("a claim that was replaced is acknowledged: %v", err)
+	}
+	old = f.claim(l, 10)
+	f.check(nil, f.j.Begin(ctx, queue, 0, "a", 2, 0))
+	old.Lease.Epoch = 2
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done)); !errors.Is(err, journal.ErrClaimVoid) {
+		t.Errorf("a claim of the last epoch is acknowledged: %v", err)
+	}
+	if s := f.stats(); s.Depth != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestNoVersionIsGivenOutBelowTheFloor(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	const ahead = 3_000_000_000_000_000 // µs: the database has seen the year 2065
+	f.check(nil, func() error {
+		if _, err := f.j.Beat(t.Context(), queue, "a", leaseTime); err != nil {
+			return err
+		}
+		return f.j.Begin(t.Context(), queue, 0, "a", 1, ahead)
+	}())
+	for i, want := range []int64{ahead + 1, ahead + 2, ahead + 3} {
+		if got := f.set("product:1", fmt.Sprint(i)); got != want {
+			t.Errorf("write %d got version %d, want %d", i, got, want)
+		}
+	}
+	l := journal.Lease{Queue: queue, Partition: 0, Member: "a", Epoch: 1}
+	f.acknowledge(f.claim(l, 1), journal.Done)
+	if got := f.set("product:2", "{}"); got != ahead+4 {
+		t.Errorf("after the flush another key got version %d, want %d", got, int64(ahead+4))
+	}
+}
+
+func TestAnEditedQueueIsRebuilt(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	for i := range 3 {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+	f.rdb.Del(t.Context(), "wb:{products:0}:q")
+	claim := f.claim(f.lease("a", 0, 1), 10)
+	if !claim.Rebuilt || keysOf(claim) != "0 1 2" {
+		t.Errorf("claim is %+v", claim)
+	}
+}
+
+func TestMembersShareThePartitions(t *testing.T) {
+	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.Mapping.Partitions = 10 })
+	ctx := t.Context()
+	held := func(member string) (int, int) {
+		beat, err := f.j.Beat(ctx, queue, member, leaseTime)
+		f.check(nil, err)
+		return len(beat.Held), beat.Share
+	}
+	if n, share := held("a"); n != 10 || share != 10 {
+		t.Fatalf("alone: holds %d of a share of %d", n, share)
+	}
+	if n, share := held("b"); n != 0 || share != 5 {
+		t.Fatalf("newcomer: holds %d of a share of %d", n, share)
+	}
+	if n, share := held("a"); n != 10 || share != 5 {
+		t.Fatalf("the first: holds %d of a share of %d", n, share)
+	}
+	f.check(nil, f.j.Release(ctx, queue, "a", 0, 1, 2, 3, 4))
+	if n, _ := held("b"); n != 5 {
+		t.Errorf("after the release the newcomer holds %d", n)
+	}
+	if _, share := held("c"); share != 3 {
+		t.Errorf("the third of three has a share of %d, want 3", share)
+	}
+	f.check(nil, f.j.Leave(ctx, queue, "a"))
+	if n, _ := held("c"); n != 5 {
+		t.Errorf("after the first left, the third holds %d, want 5", n)
+	}
+}
+
+func TestAClaimIsBoundedInBytes(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	value := `"` + strings.Repeat("x", 1000) + `"`
+	for i := range 200 {
+		f.set(fmt.Sprintf("product:%d", i), value)
+	}
+	l := f.lease("a", 0, 1)
+	claim, err := f.j.Claim(t.Context(), l, 1000, 10_000)
+	f.check(nil, err)
+	if n := len(claim.Entries); n != 10 {
+		t.Errorf("claimed %d entries of 1 kB, want 10 for 10 kB", n)
+	}
+	f.acknowledge(claim, journal.Done)
+	if s := f.stats(); s.Depth != 190 {
+		t.Errorf("depth is %d, want 190", s.Depth)
+	}
+}

@@ -1,0 +1,141 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+const (
+	// dialTimeout bounds the making of a connection, TLS and AUTH included.
+	dialTimeout = 3 * time.Second
+	// readTimeout bounds one answer. The longest are claims of large values; a
+	// server that takes longer counts as gone.
+	readTimeout = 5 * time.Second
+)
+
+// SecretError says that a file which a Secret should have brought is missing or
+// unusable.
+type SecretError struct {
+	// Secret is what a person calls the Secret, File where it was looked for.
+	Secret, File string
+	// Problem says what is wrong, never what the file holds.
+	Problem string
+}
+
+func (e *SecretError) Error() string {
+	if e.Secret == "" {
+		return fmt.Sprintf("file %s %s", e.File, e.Problem)
+	}
+	return fmt.Sprintf("%s %s", e.Secret, e.Problem)
+}
+
+// Dial returns a client for the configured Redis. It connects when it is first
+// used, and reads credentials and certificates anew for every connection, so that
+// a rotation needs no restart. It keeps at most connections open.
+func Dial(settings config.RedisExternal, connections int) *redis.Client {
+	address := settings.Addresses[0]
+	return redis.NewClient(&redis.Options{
+		Addr:                       address,
+		CredentialsProviderContext: func(context.Context) (string, string, error) { return credentials(settings) },
+		Dialer:                     dialer(settings.TLS, address),
+		DialTimeout:                dialTimeout,
+		DialerRetries:              1,
+		ReadTimeout:                readTimeout,
+		WriteTimeout:               readTimeout,
+		ContextTimeoutEnabled:      true,
+		PoolSize:                   connections,
+		// What may be resent is resent by the engine, which knows what it means.
+		MaxRetries:               -1,
+		DisableIdentity:          true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
+// Quiet turns the client library's own log off. Every error it would print is
+// returned as well, and told in the flusher's words.
+func Quiet() {
+	redis.SetLogger(silence{})
+}
+
+type silence struct{}
+
+func (silence) Printf(context.Context, string, ...any) {}
+
+func credentials(settings config.RedisExternal) (username, password string, err error) {
+	if settings.UsernameFile != "" {
+		if username, err = secretFile(settings.UsernameFile, settings.CredentialsSecret); err != nil {
+			return "", "", err
+		}
+	}
+	if settings.PasswordFile != "" {
+		password, err = secretFile(settings.PasswordFile, settings.CredentialsSecret)
+	}
+	return username, password, err
+}
+
+// secretFile reads a one-line secret; the line's end is not part of it.
+func secretFile(path, secret string) (string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", &SecretError{Secret: secret, File: path, Problem: "is missing: create it with the key that the spec names"}
+	}
+	text := strings.TrimRight(string(data), "\r\n")
+	if text == "" {
+		return "", &SecretError{Secret: secret, File: path, Problem: "is empty: put the value in"}
+	}
+	return text, nil
+}
+
+func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {
+	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	if settings == nil {
+		return base.DialContext
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		client, err := tlsConfig(settings, address)
+		if err != nil {
+			return nil, err
+		}
+		return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, addr)
+	}
+}
+
+func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{ServerName: host, MinVersion: tls.VersionTLS12}
+	if settings.CAFile != "" {
+		text, err := secretFile(settings.CAFile, settings.CASecret)
+		if err != nil {
+			return nil, err
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM([]byte(text)) {
+			return nil, &SecretError{Secret: settings.CASecret, File: settings.CAFile, Problem: "holds no certificate in PEM form"}
+		}
+	}
+	if settings.CertFile != "" {
+		pair, err := tls.LoadX509KeyPair(settings.CertFile, settings.KeyFile)
+		if err != nil {
+			return nil, &SecretError{Secret: settings.ClientCertSecret, File: settings.CertFile, Problem: "is missing or is no pair of certificate and key"}
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
+}

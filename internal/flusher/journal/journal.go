@@ -1,0 +1,119 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package journal is the Redis side of a flusher: the capture functions that
+// applications call, and the claims, acknowledgements and leases that the engine
+// works with. Every step that must be one step is a function of the library in
+// writebehind.lua; this package only calls them and reads their answers.
+package journal
+
+import (
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+//go:embed writebehind.lua
+var library string
+
+// LibraryVersion is the version of the function library that this package
+// carries.
+var LibraryVersion = libraryVersion(library)
+
+// libraryVersion reads the one place in which the version is written down.
+func libraryVersion(source string) int64 {
+	match := regexp.MustCompile(`(?m)^local LIBRARY = (\d+)$`).FindStringSubmatch(source)
+	version, err := strconv.ParseInt(match[1], 10, 64)
+	if err != nil {
+		panic(err)
+	}
+	return version
+}
+
+// Journal calls the functions of the library. It holds no state: any number may
+// work on one Redis.
+type Journal struct {
+	rdb redis.UniversalClient
+}
+
+// New returns a Journal on an open client.
+func New(rdb redis.UniversalClient) *Journal {
+	return &Journal{rdb: rdb}
+}
+
+// EnsureLibrary loads the function library when Redis has none or an older one.
+// A newer one is left alone, so that flushers of two releases do not replace each
+// other's. It reports whether it loaded.
+func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
+	for {
+		version, err := j.rdb.FCallRO(ctx, "wb_engine_library", nil).Int64()
+		switch {
+		case err == nil && version >= LibraryVersion:
+			return false, nil
+		case err == nil:
+			err = j.rdb.FunctionLoadReplace(ctx, library).Err()
+		case isMissingFunction(err):
+			err = j.rdb.FunctionLoad(ctx, library).Err()
+			if err != nil && strings.Contains(err.Error(), "already exists") {
+				// Another flusher was faster: look at what it loaded.
+				continue
+			}
+		}
+		if err != nil {
+			return false, fmt.Errorf("load function library: %w", err)
+		}
+		return true, nil
+	}
+}
+
+// ErrNoQueue says that the queue is not in Redis: it was never opened, or Redis
+// has lost it.
+var ErrNoQueue = errors.New("queue is not in Redis")
+
+// ErrLeaseLost says that the flusher no longer holds the partition in the epoch
+// that it named. Whatever it had in hand belongs to the next owner.
+var ErrLeaseLost = errors.New("partition lease is lost")
+
+// ErrClaimVoid says that the claim named is not the one that is out.
+var ErrClaimVoid = errors.New("claim is void")
+
+// call runs a function of the engine and turns the library's own error codes
+// into the errors above.
+func (j *Journal) call(ctx context.Context, function string, args ...any) *redis.Cmd {
+	cmd := j.rdb.FCall(ctx, function, nil, args...)
+	if err := cmd.Err(); err != nil {
+		cmd.SetErr(interpret(err))
+	}
+	return cmd
+}
+
+func (j *Journal) callRO(ctx context.Context, function string, args ...any) *redis.Cmd {
+	cmd := j.rdb.FCallRO(ctx, function, nil, args...)
+	if err := cmd.Err(); err != nil {
+		cmd.SetErr(interpret(err))
+	}
+	return cmd
+}
+
+func interpret(err error) error {
+	code, _, _ := strings.Cut(err.Error(), " ")
+	switch code {
+	case "WBNOQUEUE":
+		return fmt.Errorf("%w: %w", ErrNoQueue, err)
+	case "WBLEASE":
+		return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	case "WBCLAIM":
+		return fmt.Errorf("%w: %w", ErrClaimVoid, err)
+	}
+	return err
+}
+
+func isMissingFunction(err error) bool {
+	return strings.Contains(err.Error(), "Function not found")
+}

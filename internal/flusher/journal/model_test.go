@@ -1,0 +1,289 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+// TestAnyInterleavingKeepsEveryWrite lets writers, two flushers and lost answers
+// interleave at will and holds the journal against a model: the database ends up
+// with the last write of every key, no version goes back, and every write is
+// counted exactly once.
+func TestAnyInterleavingKeepsEveryWrite(t *testing.T) {
+	server := journaltest.New(t)
+	rdb := server.Client(t)
+	rapid.Check(t, func(t *rapid.T) {
+		if err := rdb.FlushAll(context.Background()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		m := newModel(t, rdb)
+		t.Repeat(map[string]func(*rapid.T){
+			"":            m.check,
+			"write":       m.write,
+			"delete":      m.delete,
+			"fill":        m.fill,
+			"claim":       m.claim,
+			"commit":      m.commit,
+			"acknowledge": m.acknowledge,
+			"resend":      m.resend,
+			"take over":   m.takeOver,
+		})
+		m.drain(t)
+	})
+}
+
+// row is what the modelled database holds of one key.
+type row struct {
+	version int64
+	value   string
+	deleted bool
+}
+
+type model struct {
+	rdb *redis.Client
+	j   *journal.Journal
+
+	written  map[string]row // last acknowledged write of a key
+	database map[string]row
+	writes   int64
+	flushed  int64
+
+	member string
+	epoch  int64
+	lease  journal.Lease
+	// pending is the claim that is out; committed says that its rows are in the
+	// database; acked is the last one that was acknowledged.
+	pending   *journal.Claim
+	committed bool
+	outcomes  []journal.Outcome
+	acked     *journal.Claim
+	ackedWith []journal.Outcome
+	stale     *journal.Claim // of an owner that was fenced
+}
+
+func newModel(t *rapid.T, rdb *redis.Client) *model {
+	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}}
+	ctx := context.Background()
+	if _, err := m.j.EnsureLibrary(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.j.Open(ctx, settings(onePartition), "journal-1"); err != nil {
+		t.Fatal(err)
+	}
+	m.takeOver(t)
+	return m
+}
+
+var keys = rapid.SampledFrom([]string{"product:1", "product:2", "product:3", "product:4", "product:5"})
+
+func (m *model) write(t *rapid.T) {
+	key := keys.Draw(t, "key")
+	value := fmt.Sprintf(`{"n":%d}`, m.writes)
+	version, err := m.rdb.FCall(context.Background(), "wb_set", []string{key}, queue, value).Int64()
+	m.wrote(t, key, row{version: version, value: value}, err)
+}
+
+func (m *model) delete(t *rapid.T) {
+	key := keys.Draw(t, "key")
+	version, err := m.rdb.FCall(context.Background(), "wb_del", []string{key}, queue).Int64()
+	m.wrote(t, key, row{version: version, deleted: true}, err)
+}
+
+func (m *model) wrote(t *rapid.T, key string, r row, err error) {
+	if err != nil {
+		t.Fatal(err)
+	}
+	if before := m.written[key].version; r.version <= before {
+		t.Fatalf("%s got version %d after %d", key, r.version, before)
+	}
+	m.written[key] = r
+	m.writes++
+}
+
+// fill must never put an old value before a pending write or deletion.
+func (m *model) fill(t *rapid.T) {
+	key := keys.Draw(t, "key")
+	inDatabase := m.database[key]
+	if inDatabase.version == 0 || inDatabase.deleted {
+		return
+	}
+	err := m.rdb.FCall(context.Background(), "wb_fill", []string{key}, queue, inDatabase.value).Err()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (m *model) claim(t *rapid.T) {
+	claim, err := m.j.Claim(context.Background(), m.lease, rapid.IntRange(1, 6).Draw(t, "most"), 1<<20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.pending, m.committed = nil, false
+	if len(claim.Entries) == 0 {
+		return
+	}
+	m.pending = claim
+	m.outcomes = m.outcomes[:0]
+	for range claim.Entries {
+		m.outcomes = append(m.outcomes, rapid.SampledFrom([]journal.Outcome{journal.Done, journal.Done, journal.Refused, journal.Kept}).Draw(t, "outcome"))
+	}
+}
+
+// commit is the transaction: all rows that will be acknowledged as done.
+func (m *model) commit(t *rapid.T) {
+	if m.pending == nil || m.committed {
+		return
+	}
+	for i, e := range m.pending.Entries {
+		if e.Lost {
+			t.Fatalf("the value of %s is gone", e.Key)
+		}
+		if m.outcomes[i] != journal.Done {
+			continue
+		}
+		if before := m.database[e.Key].version; e.Version < before {
+			t.Fatalf("%s goes back from version %d to %d", e.Key, before, e.Version)
+		}
+		m.database[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
+	}
+	m.committed = true
+}
+
+func (m *model) acknowledge(t *rapid.T) {
+	if m.pending == nil || !m.committed {
+		return
+	}
+	applied, err := m.j.Acknowledge(context.Background(), m.pending, m.outcomes)
+	if err != nil || !applied {
+		t.Fatalf("acknowledged %v, %v", applied, err)
+	}
+	for _, outcome := range m.outcomes {
+		if outcome == journal.Done {
+			m.flushed++
+		}
+	}
+	m.acked, m.ackedWith = m.pending, append([]journal.Outcome(nil), m.outcomes...)
+	m.pending, m.committed = nil, false
+}
+
+// resend is a client that lost the answer, or a fenced owner that comes late.
+func (m *model) resend(t *rapid.T) {
+	ctx := context.Background()
+	if m.acked != nil {
+		applied, err := m.j.Acknowledge(ctx, m.acked, m.ackedWith)
+		if applied || (err != nil && !errors.Is(err, journal.ErrLeaseLost) && !errors.Is(err, journal.ErrClaimVoid)) {
+			t.Fatalf("a resent acknowledgement: applied %v, %v", applied, err)
+		}
+	}
+	if m.stale != nil {
+		if _, err := m.j.Acknowledge(ctx, m.stale, all(m.stale, journal.Done)); !errors.Is(err, journal.ErrLeaseLost) {
+			t.Fatalf("a fenced owner acknowledges: %v", err)
+		}
+	}
+}
+
+// takeOver gives the partition to another member. Whatever the old one had in
+// hand may or may not have been committed.
+func (m *model) takeOver(t *rapid.T) {
+	ctx := context.Background()
+	if m.member != "" {
+		if err := m.j.Leave(ctx, queue, m.member); err != nil {
+			t.Fatal(err)
+		}
+		m.stale, m.pending, m.committed = m.pending, nil, false
+	}
+	m.epoch++
+	m.member = fmt.Sprintf("member-%d", m.epoch)
+	if _, err := m.j.Beat(ctx, queue, m.member, leaseTime); err != nil {
+		t.Fatal(err)
+	}
+	var position int64
+	for _, r := range m.database {
+		position = max(position, r.version)
+	}
+	if err := m.j.Begin(ctx, queue, 0, m.member, m.epoch, position); err != nil {
+		t.Fatal(err)
+	}
+	m.lease = journal.Lease{Queue: queue, Partition: 0, Member: m.member, Epoch: m.epoch}
+}
+
+// check holds after every step.
+func (m *model) check(t *rapid.T) {
+	ctx := context.Background()
+	s, err := m.j.Stats(ctx, queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dirty int64
+	for key, last := range m.written {
+		pending, err := m.rdb.FCallRO(ctx, "wb_pending", []string{key}, queue).Int64()
+		if err != nil && !errors.Is(err, redis.Nil) {
+			t.Fatal(err)
+		}
+		if err == nil {
+			dirty++
+		}
+		inDatabase := m.database[key].version
+		switch {
+		case err != nil && inDatabase != last.version:
+			t.Fatalf("%s counts as clean at version %d, but the database has %d", key, last.version, inDatabase)
+		case err == nil && pending > last.version:
+			t.Fatalf("%s is pending from %d, after its last version %d", key, pending, last.version)
+		}
+		value, err := m.rdb.Get(ctx, key).Result()
+		if !last.deleted && (err != nil || value != last.value) {
+			t.Fatalf("%s reads %q, %v; want %q", key, value, err, last.value)
+		}
+		ttl, err := m.rdb.TTL(ctx, key).Result()
+		if err != nil || (pending > 0 && ttl > 0) {
+			t.Fatalf("%s is dirty and has the TTL %v, %v", key, ttl, err)
+		}
+	}
+	depth, err := m.rdb.HGet(ctx, "wb:{products}:queue", "depth").Int64()
+	if err != nil || depth != dirty || s.Depth != dirty {
+		t.Fatalf("depth is %d by the counter, %d by the stats, want %d (%v)", depth, s.Depth, dirty, err)
+	}
+	if s.Writes != m.writes || s.Flushed != m.flushed || s.Writes < s.Flushed+s.Coalesced+s.Depth-1 {
+		t.Fatalf("stats are %+v; want writes %d, flushed %d", s, m.writes, m.flushed)
+	}
+}
+
+// drain flushes to the end; then the database must hold exactly the last writes.
+func (m *model) drain(t *rapid.T) {
+	ctx := context.Background()
+	for {
+		claim, err := m.j.Claim(ctx, m.lease, 3, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(claim.Entries) == 0 {
+			break
+		}
+		m.pending, m.committed, m.outcomes = claim, false, all(claim, journal.Done)
+		m.commit(t)
+		m.acknowledge(t)
+	}
+	for key, last := range m.written {
+		if got := m.database[key]; got != last {
+			t.Fatalf("%s ends as %+v, want %+v", key, got, last)
+		}
+	}
+	s, err := m.j.Stats(ctx, queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.Depth != 0 || s.Refused != 0 || s.Writes != s.Flushed+s.Coalesced {
+		t.Fatalf("after the drain stats are %+v", s)
+	}
+}

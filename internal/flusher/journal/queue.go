@@ -1,0 +1,196 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// States of a queue, as writers see it.
+const (
+	StateOpen   = "open"
+	StatePaused = "paused"
+)
+
+// Settings are what the capture functions need to know of a queue.
+type Settings struct {
+	// Owner and Revision order the writes of settings: another owner replaces,
+	// within one owner the highest revision wins.
+	Owner    string
+	Revision int64
+	Mapping  config.Mapping
+	// MaxDepth is the most dirty entries and dead letters.
+	MaxDepth int
+	WhenFull string
+	State    string
+}
+
+// Opened is a queue as it stands in Redis.
+type Opened struct {
+	// Journal is the random id of this life of the queue.
+	Journal string
+	// Partitions is the number that the queue was made with, whatever the
+	// settings say: a key must never change its partition.
+	Partitions int
+	// Made says that this call made the queue.
+	Made bool
+}
+
+// Open makes the queue if Redis has none of its name, under the offered journal
+// id, and writes the settings unless newer ones of the same owner are there.
+func (j *Journal) Open(ctx context.Context, s Settings, offered string) (Opened, error) {
+	m := s.Mapping
+	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
+		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
+		s.MaxDepth, s.WhenFull, s.State).Slice()
+	if err != nil {
+		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
+	}
+	r := reader{values: reply}
+	opened := Opened{Journal: r.text(), Partitions: int(r.number()), Made: r.number() == 1}
+	return opened, r.done("open queue " + m.Name)
+}
+
+// Beat is the answer to a heartbeat.
+type Beat struct {
+	// Library is the version of the function library in Redis.
+	Library int64
+	Journal string
+	// Partitions is the number of the whole queue, Share how many of them this
+	// member should hold.
+	Partitions int
+	Share      int
+	// Held maps the partitions whose lease this member holds to their epoch; 0
+	// is a lease just taken, which Begin has to follow.
+	Held map[int]int64
+}
+
+// Beat keeps the member alive for ttl milliseconds, renews its leases and takes
+// free ones up to its share.
+func (j *Journal) Beat(ctx context.Context, queue, member string, ttlMilliseconds int64) (Beat, error) {
+	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds).Slice()
+	if err != nil {
+		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
+	}
+	r := reader{values: reply}
+	beat := Beat{
+		Library: r.number(), Journal: r.text(), Partitions: int(r.number()), Share: int(r.number()),
+		Held: make(map[int]int64),
+	}
+	for r.more() {
+		p := int(r.number())
+		beat.Held[p] = r.number()
+	}
+	return beat, r.done("renew leases of queue " + queue)
+}
+
+// Begin enters the epoch that the ledger gave to a partition just leased. Claims
+// of the predecessor are void from here on, and no version below floor will be
+// given out.
+func (j *Journal) Begin(ctx context.Context, queue string, partition int, member string, epoch, floor int64) error {
+	err := j.call(ctx, "wb_engine_begin", queue, partition, member, epoch, floor).Err()
+	if err != nil {
+		return fmt.Errorf("begin epoch %d of partition %d: %w", epoch, partition, err)
+	}
+	return nil
+}
+
+// Release gives partitions back, so that another member can take them at once.
+func (j *Journal) Release(ctx context.Context, queue, member string, partitions ...int) error {
+	if len(partitions) == 0 {
+		return nil
+	}
+	args := []any{queue, member}
+	for _, p := range partitions {
+		args = append(args, p)
+	}
+	if err := j.call(ctx, "wb_engine_leave", args...).Err(); err != nil {
+		return fmt.Errorf("release partitions of queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Leave gives back all partitions and the membership.
+func (j *Journal) Leave(ctx context.Context, queue, member string) error {
+	if err := j.call(ctx, "wb_engine_leave", queue, member).Err(); err != nil {
+		return fmt.Errorf("leave queue %s: %w", queue, err)
+	}
+	return nil
+}
+
+// Load is what waits in one partition.
+type Load struct {
+	// Entries are the dirty entries; Refused is how many of them the database
+	// refused before.
+	Entries, Refused int64
+	// HeadMilliseconds is the age of the entry at the head of the queue, and
+	// HeadRefused whether that one was refused before.
+	HeadMilliseconds int64
+	HeadRefused      bool
+	DeadLetters      int64
+}
+
+// Poll tells what waits in each of the partitions, in their order.
+func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]Load, error) {
+	args := make([]any, 0, 1+len(partitions))
+	args = append(args, queue)
+	for _, p := range partitions {
+		args = append(args, p)
+	}
+	reply, err := j.callRO(ctx, "wb_engine_poll", args...).Slice()
+	if err != nil {
+		return nil, fmt.Errorf("poll queue %s: %w", queue, err)
+	}
+	r := reader{values: reply}
+	loads := make([]Load, len(partitions))
+	for i := range loads {
+		loads[i] = Load{
+			Entries: r.number(), Refused: r.number(),
+			HeadMilliseconds: r.number(), HeadRefused: r.number() == 1,
+			DeadLetters: r.number(),
+		}
+	}
+	return loads, r.done("poll queue " + queue)
+}
+
+// Stats are the numbers of a whole queue.
+type Stats struct {
+	Depth, Dead, OldestMilliseconds      int64
+	Writes, Flushed, Coalesced, DataLoss int64
+	Max, Revision, Library               int64
+	Refused                              int64
+	State, Journal                       string
+}
+
+// Stats reads the numbers that applications see as wb_stats.
+func (j *Journal) Stats(ctx context.Context, queue string) (Stats, error) {
+	reply, err := j.callRO(ctx, "wb_stats", queue).Slice()
+	if err != nil {
+		return Stats{}, fmt.Errorf("read stats of queue %s: %w", queue, err)
+	}
+	var s Stats
+	numbers := map[string]*int64{
+		"depth": &s.Depth, "dead": &s.Dead, "oldest_ms": &s.OldestMilliseconds,
+		"writes": &s.Writes, "flushed": &s.Flushed, "coalesced": &s.Coalesced, "data_loss": &s.DataLoss,
+		"max": &s.Max, "revision": &s.Revision, "library": &s.Library, "refused": &s.Refused,
+	}
+	texts := map[string]*string{"state": &s.State, "journal": &s.Journal}
+	r := reader{values: reply}
+	for r.more() {
+		name := r.text()
+		switch {
+		case numbers[name] != nil:
+			*numbers[name] = r.number()
+		case texts[name] != nil:
+			*texts[name] = r.text()
+		default:
+			// A newer library may tell more than this release knows of.
+			r.next()
+		}
+	}
+	return s, r.done("read stats of queue " + queue)
+}

@@ -1,0 +1,652 @@
+#!lua name=writebehind
+
+-- The journal of the write-behind queues, as a Redis function library.
+--
+-- Applications call the capture functions (wb_set, wb_del, wb_fill, wb_pending,
+-- wb_stats), flushers call the engine functions (wb_engine_*). Keys of a queue Q
+-- with P partitions, p in 0..P-1:
+--
+--   wb:{Q}:queue     hash  settings, journal id, and the counters depth and writes
+--   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
+--   wb:{Q:p}:q       list  dirty keys, in the order in which they became dirty
+--   wb:{Q:p}:ops     hash  dirty key -> entry (below)
+--   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
+--   wb:{Q:p}:dlq     hash  dead letters
+--   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
+--   wb:{Q:p}:meta    hash  floor, claim, claimed, acked, flushed, coalesced, data_loss
+--
+-- None of them has a TTL, or a volatile-* eviction policy could drop it.
+--
+-- An entry is one string, OA:V:F:W, so that an acknowledgement can compare it
+-- whole: O is s (set) or d (delete), A the attempts of this version that the
+-- database refused, V the newest version, F the lowest version that may still be
+-- missing from the database, W the writes that it stands for.
+
+-- The flusher replaces a library with a lower number and leaves a higher one
+-- alone. It goes up with every change of this file that has been released.
+local LIBRARY = 1
+
+-- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
+local CHUNK = 1000
+
+-- Values are fetched in small groups, so that a claim stops soon after its limit
+-- in bytes instead of holding all values of a batch at once.
+local VALUES_AT_ONCE = 64
+
+local function fail(code, text)
+  return redis.error_reply(code .. ' ' .. text)
+end
+
+-- A number turned into text by Lua loses digits beyond the 14th.
+local function digits(number)
+  return string.format('%.0f', number)
+end
+
+local function now_us()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000000 + tonumber(t[2])
+end
+
+local function now_ms()
+  return math.floor(now_us() / 1000)
+end
+
+local function queue_key(queue)
+  return 'wb:{' .. queue .. '}:queue'
+end
+
+local function partition_prefix(queue, p)
+  return 'wb:{' .. queue .. ':' .. p .. '}:'
+end
+
+-- A key always falls into the same partition: the first 32 bits of its SHA-1.
+local function partition_of(key, partitions)
+  local hash = tonumber(string.sub(redis.sha1hex(key), 1, 8), 16)
+  return digits(hash % tonumber(partitions))
+end
+
+local function pack(op, attempts, version, first, writes)
+  return op .. attempts .. ':' .. version .. ':' .. first .. ':' .. writes
+end
+
+local function unpack_entry(entry)
+  return string.match(entry, '^(%a)(%d+):(%d+):(%d+):(%d+)$')
+end
+
+-- Versions are strings of digits without leading zeros: the longer one is the
+-- higher one, and of two of one length the alphabet decides.
+local function higher(a, b)
+  if #a ~= #b then return #a > #b end
+  return a > b
+end
+
+local function in_chunks(list, call)
+  for from = 1, #list, CHUNK do
+    call(from, math.min(from + CHUNK - 1, #list))
+  end
+end
+
+local function call_in_chunks(command, key, list)
+  in_chunks(list, function(from, to)
+    redis.call(command, key, unpack(list, from, to))
+  end)
+end
+
+-- hmget answers false for a field that is not there.
+local function hmget(key, fields)
+  if #fields <= CHUNK then
+    return redis.call('HMGET', key, unpack(fields))
+  end
+  local all = {}
+  in_chunks(fields, function(from, to)
+    local part = redis.call('HMGET', key, unpack(fields, from, to))
+    for i = 1, to - from + 1 do all[from + i - 1] = part[i] end
+  end)
+  return all
+end
+
+----------------------------------------------------------------------------
+-- Capture
+----------------------------------------------------------------------------
+
+-- look_up checks what every capture call has in common and finds the entry of
+-- its key. It reads every journal key that a write touches, so that one of a
+-- wrong type is met before anything is changed. It returns the facts, or nil and
+-- an error.
+local function look_up(keys, args, arguments, usage)
+  if #keys ~= 1 or #args ~= arguments then
+    return nil, fail('WBARGS', 'wrong number of arguments: give ' .. usage)
+  end
+  local key, queue = keys[1], args[1]
+  local s = redis.call('HMGET', queue_key(queue),
+    'prefix', 'partitions', 'state', 'mode', 'encoding', 'max', 'full', 'depth')
+  if not s[2] then
+    return nil, fail('WBNOQUEUE', 'there is no queue ' .. queue .. ' in this Redis: is its flusher running?')
+  end
+  local prefix = s[1]
+  if #key <= #prefix or string.sub(key, 1, #prefix) ~= prefix then
+    return nil, fail('WBARGS', 'KEY must begin with ' .. prefix .. ' and go on after it: queue ' .. queue .. ' holds no other keys')
+  end
+  local base = partition_prefix(queue, partition_of(key, s[2]))
+  return {
+    key = key, queue = queue, state = s[3], mode = s[4], encoding = s[5],
+    max = tonumber(s[6]), full = s[7], depth = tonumber(s[8]),
+    base = base, entry = redis.call('HGET', base .. 'ops', key),
+  }
+end
+
+-- check_writable refuses a write that the queue does not take. A key that is
+-- dirty already does not grow the queue and is always taken.
+local function check_writable(at)
+  if at.mode ~= 'Latest' or at.encoding ~= 'JSON' then
+    return fail('WBMODE', 'queue ' .. at.queue .. ' has mode ' .. at.mode .. ' and encoding ' .. at.encoding)
+  end
+  if at.state ~= 'open' then
+    return fail('WBPAUSED', 'queue ' .. at.queue .. ' takes no writes: it is being drained or was retired')
+  end
+  if not at.entry and at.full == 'Reject' and at.depth >= at.max then
+    return fail('WBFULL', 'queue ' .. at.queue .. ' holds ' .. digits(at.depth) .. ' entries of at most ' .. digits(at.max))
+  end
+end
+
+-- check_types refuses a key that holds something else than a string, which SET
+-- would throw away, and meets a journal key of a wrong type.
+local function check_types(at)
+  local kind = redis.call('TYPE', at.key).ok
+  if kind ~= 'string' and kind ~= 'none' then
+    return fail('WRONGTYPE', 'KEY holds a ' .. kind .. ', which was not written by wb_set')
+  end
+  redis.call('LLEN', at.base .. 'q')
+  redis.call('ZCARD', at.base .. 'late')
+end
+
+-- journal_then moves the entry to a new version and then runs write, a command
+-- on the key itself. A function does not roll back by itself, so whatever is
+-- refused on the way, every step before it is undone. It returns the version.
+local function journal_then(at, op, write)
+  local ops, queue = at.base .. 'ops', queue_key(at.queue)
+  local floor = redis.call('HGET', at.base .. 'meta', 'floor') or '0'
+  local version = math.max(now_us(), tonumber(floor) + 1)
+  local first, writes, attempts = nil, 0, '0'
+  if at.entry then
+    local _, tries, pending, from, count = unpack_entry(at.entry)
+    version = math.max(version, tonumber(pending) + 1)
+    first, writes, attempts = from, tonumber(count), tries
+  end
+  local text = digits(version)
+  local entry = pack(op, 0, text, first or text, digits(writes + 1))
+
+  local steps = { { { 'HSET', ops, at.key, entry }, { 'HDEL', ops, at.key } } }
+  if at.entry then
+    steps[1][2] = { 'HSET', ops, at.key, at.entry }
+  else
+    steps[2] = { { 'RPUSH', at.base .. 'q', at.key }, { 'RPOP', at.base .. 'q' } }
+    steps[3] = { { 'HINCRBY', queue, 'depth', 1 }, { 'HINCRBY', queue, 'depth', -1 } }
+  end
+  if attempts ~= '0' then
+    steps[#steps + 1] = { { 'ZREM', at.base .. 'late', at.key }, { 'ZADD', at.base .. 'late', first, at.key } }
+  end
+  steps[#steps + 1] = { { 'HINCRBY', queue, 'writes', 1 }, { 'HINCRBY', queue, 'writes', -1 } }
+  steps[#steps + 1] = { write }
+
+  for i, step in ipairs(steps) do
+    local reply = redis.pcall(unpack(step[1]))
+    if type(reply) == 'table' and reply.err then
+      for j = i - 1, 1, -1 do redis.call(unpack(steps[j][2])) end
+      return reply
+    end
+  end
+  return version
+end
+
+local function capture(keys, args, arguments, usage, op, command)
+  local at, err = look_up(keys, args, arguments, usage)
+  if not at then return err end
+  err = check_writable(at) or check_types(at)
+  if err then return err end
+  return journal_then(at, op, command(at.key))
+end
+
+-- FCALL wb_set 1 KEY QUEUE VALUE. SET has no TTL: a dirty entry must neither
+-- expire nor be evicted before it is flushed. Returns the version. O(1).
+local function wb_set(keys, args)
+  return capture(keys, args, 2, 'wb_set 1 KEY QUEUE VALUE', 's', function(key)
+    return { 'SET', key, args[2] }
+  end)
+end
+
+-- FCALL wb_del 1 KEY QUEUE. Returns the version of the deletion. O(1).
+local function wb_del(keys, args)
+  return capture(keys, args, 1, 'wb_del 1 KEY QUEUE', 'd', function(key)
+    return { 'DEL', key }
+  end)
+end
+
+-- FCALL wb_fill 1 KEY QUEUE VALUE. Only where nothing is known of the key: what
+-- was read from the database is older than any pending write or deletion.
+-- Returns 1 if the value was cached, otherwise 0. O(1).
+local function wb_fill(keys, args)
+  local at, err = look_up(keys, args, 2, 'wb_fill 1 KEY QUEUE VALUE')
+  if not at then return err end
+  if at.mode ~= 'Latest' or at.encoding ~= 'JSON' or at.state ~= 'open' then
+    return check_writable(at)
+  end
+  if at.entry then return 0 end
+  local ttl = redis.call('HGET', queue_key(at.queue), 'ttl')
+  local reply
+  if ttl == '0' then
+    reply = redis.call('SET', at.key, args[2], 'NX')
+  else
+    reply = redis.call('SET', at.key, args[2], 'NX', 'PX', ttl)
+  end
+  return reply and 1 or 0
+end
+
+-- FCALL_RO wb_pending 1 KEY QUEUE. Returns the lowest version of KEY that may
+-- still be missing from the database, nil when there is none. O(1).
+local function wb_pending(keys, args)
+  local at, err = look_up(keys, args, 1, 'wb_pending 1 KEY QUEUE')
+  if not at then return err end
+  if not at.entry then return false end
+  local _, _, _, first = unpack_entry(at.entry)
+  return tonumber(first)
+end
+
+-- oldest_of returns the first version of a partition's oldest entry, or nil.
+-- The head of q is the oldest of the entries that were never refused.
+local function oldest_of(base)
+  local oldest
+  local head = redis.call('LINDEX', base .. 'q', 0)
+  local entry = head and redis.call('HGET', base .. 'ops', head)
+  if entry then
+    local _, _, _, first = unpack_entry(entry)
+    oldest = tonumber(first)
+  end
+  local late = redis.call('ZRANGE', base .. 'late', 0, 0, 'WITHSCORES')
+  if late[2] then oldest = math.min(oldest or math.huge, tonumber(late[2])) end
+  return oldest
+end
+
+-- FCALL_RO wb_stats 0 QUEUE. Returns a flat array of name, value. O(partitions).
+local function wb_stats(keys, args)
+  if #keys ~= 0 or #args ~= 1 then
+    return fail('WBARGS', 'wrong number of arguments: give wb_stats 0 QUEUE')
+  end
+  local queue = args[1]
+  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'writes', 'max', 'state', 'revision', 'journal')
+  if not s[1] then
+    return fail('WBNOQUEUE', 'there is no queue ' .. queue .. ' in this Redis: is its flusher running?')
+  end
+  local depth, dead, flushed, coalesced, loss, late = 0, 0, 0, 0, 0, 0
+  local oldest
+  for p = 0, tonumber(s[1]) - 1 do
+    local base = partition_prefix(queue, p)
+    depth = depth + redis.call('HLEN', base .. 'ops')
+    dead = dead + redis.call('HLEN', base .. 'dlq')
+    late = late + redis.call('ZCARD', base .. 'late')
+    local m = redis.call('HMGET', base .. 'meta', 'flushed', 'coalesced', 'data_loss')
+    flushed = flushed + tonumber(m[1] or 0)
+    coalesced = coalesced + tonumber(m[2] or 0)
+    loss = loss + tonumber(m[3] or 0)
+    local first = oldest_of(base)
+    if first then oldest = math.min(oldest or first, first) end
+  end
+  -- Of the writes that are neither flushed nor coalesced into a flushed one,
+  -- all but one an entry have been coalesced already.
+  local writes = tonumber(s[2])
+  local pending = math.max(0, writes - flushed - coalesced - loss - depth - dead)
+  local age = 0
+  if oldest then age = math.max(0, math.floor((now_us() - oldest) / 1000)) end
+  return {
+    'depth', depth, 'dead', dead, 'oldest_ms', age,
+    'writes', writes, 'flushed', flushed, 'coalesced', coalesced + pending,
+    'data_loss', loss, 'max', tonumber(s[3]), 'state', s[4],
+    'revision', tonumber(s[5]), 'journal', s[6], 'library', LIBRARY,
+    'refused', late,
+  }
+end
+
+----------------------------------------------------------------------------
+-- Engine
+----------------------------------------------------------------------------
+
+-- wb_engine_library 0: the version of this library.
+local function engine_library()
+  return LIBRARY
+end
+
+local function total_depth(queue, partitions)
+  local depth = 0
+  for p = 0, tonumber(partitions) - 1 do
+    local base = partition_prefix(queue, p)
+    depth = depth + redis.call('HLEN', base .. 'ops') + redis.call('HLEN', base .. 'dlq')
+  end
+  return depth
+end
+
+-- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
+-- TTL MAX FULL STATE: makes the queue if it is not there, with the journal id
+-- that is offered, and writes the settings: another owner's are replaced, within
+-- one owner the highest revision wins. The number of partitions is fixed for the
+-- life of the journal. Returns journal, partitions, and 1 if the queue was made.
+local function engine_open(_, args)
+  local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
+  local prefix, partitions, mode, encoding = args[5], args[6], args[7], args[8]
+  local key = queue_key(queue)
+  local s = redis.call('HMGET', key, 'partitions', 'journal', 'owner', 'revision', 'prefix', 'mode', 'encoding')
+  local made = not s[1]
+  if made then
+    s = { partitions, journal, owner, revision, prefix, mode, encoding }
+    redis.call('HSET', key, 'partitions', partitions, 'journal', journal, 'depth', 0, 'writes', 0)
+  elseif s[3] == owner and higher(s[4], revision) then
+    return { s[2], tonumber(s[1]), 0 }
+  elseif (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding) and total_depth(queue, s[1]) > 0 then
+    return fail('WBJOURNAL', 'queue ' .. queue .. ' holds entries of prefix ' .. s[5] .. ', mode ' .. s[6] ..
+      ' and encoding ' .. s[7] .. ': flush them with those settings first')
+  end
+  redis.call('HSET', key, 'owner', owner, 'revision', revision, 'prefix', prefix, 'mode', mode,
+    'encoding', encoding, 'ttl', args[9], 'max', args[10], 'full', args[11], 'state', args[12])
+  return { s[2], tonumber(s[1]), made and 1 or 0 }
+end
+
+-- share_of returns how many partitions a member should hold when all living
+-- members, in the order of their names, share them as evenly as they can.
+local function share_of(members, member, partitions)
+  table.sort(members)
+  local share = math.floor(partitions / #members)
+  for i, name in ipairs(members) do
+    if name == member and i <= partitions % #members then share = share + 1 end
+  end
+  return share
+end
+
+local function living_members(queue, member, now, ttl)
+  local key = 'wb:{' .. queue .. '}:members'
+  redis.call('HSET', key, member, digits(now + ttl))
+  local all, living = redis.call('HGETALL', key), {}
+  for i = 1, #all, 2 do
+    if tonumber(all[i + 1]) > now then
+      living[#living + 1] = all[i]
+    else
+      redis.call('HDEL', key, all[i])
+    end
+  end
+  return living
+end
+
+-- wb_engine_beat 0 QUEUE MEMBER TTL: keeps the member alive for TTL ms, renews
+-- the leases it holds and takes free ones up to its share. A member above its
+-- share gives partitions back by itself, between two batches. Also sets the depth
+-- counter to what the partitions hold, in case somebody edited the journal.
+-- Returns library, journal, partitions, share, and then partition, epoch for
+-- every lease held; epoch 0 means that wb_engine_begin has to follow.
+local function engine_beat(_, args)
+  local queue, member, ttl = args[1], args[2], tonumber(args[3])
+  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal')
+  if not s[1] then return fail('WBNOQUEUE', 'there is no queue ' .. queue) end
+  local partitions, now = tonumber(s[1]), now_ms()
+  local share = share_of(living_members(queue, member, now, ttl), member, partitions)
+  local expiry = digits(now + ttl)
+  local held, free = {}, {}
+  for p = 0, partitions - 1 do
+    local key = partition_prefix(queue, p) .. 'lease'
+    local l = redis.call('HMGET', key, 'owner', 'epoch', 'expiry')
+    if l[1] == member then
+      redis.call('HSET', key, 'expiry', expiry)
+      held[#held + 1] = { p, tonumber(l[2]) }
+    elseif not l[1] or tonumber(l[3]) <= now then
+      free[#free + 1] = p
+    end
+  end
+  for i = 1, math.min(#free, share - #held) do
+    redis.call('HSET', partition_prefix(queue, free[i]) .. 'lease', 'owner', member, 'epoch', 0, 'expiry', expiry)
+    held[#held + 1] = { free[i], 0 }
+  end
+  redis.call('HSET', queue_key(queue), 'depth', total_depth(queue, partitions))
+  local reply = { LIBRARY, s[2], partitions, share }
+  for _, lease in ipairs(held) do
+    reply[#reply + 1] = lease[1]
+    reply[#reply + 1] = lease[2]
+  end
+  return reply
+end
+
+-- holds tells whether the member holds the partition's lease in this epoch.
+local function holds(base, member, epoch)
+  local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch', 'expiry')
+  return l[1] == member and l[2] == epoch, l[3]
+end
+
+local function lost(member, epoch)
+  return fail('WBLEASE', 'flusher ' .. member .. ' does not hold this partition in epoch ' .. epoch)
+end
+
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH FLOOR: enters the epoch that the ledger
+-- gave to a partition just leased, forgets a claim of the predecessor, and lifts
+-- the floor of its versions to the ledger's position. Returns the floor.
+local function engine_begin(_, args)
+  local base, member, epoch, floor = partition_prefix(args[1], args[2]), args[3], args[4], args[5]
+  local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch')
+  if l[1] ~= member or not higher(epoch, l[2]) then return lost(member, epoch) end
+  local current = redis.call('HGET', base .. 'meta', 'floor') or '0'
+  if higher(current, floor) then floor = current end
+  redis.call('HSET', base .. 'lease', 'epoch', epoch)
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'claimed', 0)
+  return floor
+end
+
+-- wb_engine_leave 0 QUEUE MEMBER P...: gives the named partitions back at once;
+-- without any, all of them and the membership too. Returns how many.
+local function engine_leave(_, args)
+  local queue, member, given = args[1], args[2], 0
+  local list = { unpack(args, 3) }
+  if #list == 0 then
+    redis.call('HDEL', 'wb:{' .. queue .. '}:members', member)
+    local partitions = tonumber(redis.call('HGET', queue_key(queue), 'partitions') or 0)
+    for p = 0, partitions - 1 do list[#list + 1] = p end
+  end
+  for _, p in ipairs(list) do
+    local key = partition_prefix(queue, p) .. 'lease'
+    if redis.call('HGET', key, 'owner') == member then
+      redis.call('DEL', key)
+      given = given + 1
+    end
+  end
+  return given
+end
+
+-- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns for each the
+-- entries, how many of them were refused before, of the head of the queue the age
+-- in ms and whether it was refused, and the dead letters. Read only.
+local function engine_poll(_, args)
+  local queue, now, reply = args[1], now_us(), {}
+  for i = 2, #args do
+    local base = partition_prefix(queue, args[i])
+    local head = redis.call('LINDEX', base .. 'q', 0)
+    local age, refused = 0, 0
+    local entry = head and redis.call('HGET', base .. 'ops', head)
+    if entry then
+      local _, attempts, _, first = unpack_entry(entry)
+      age = math.max(0, math.floor((now - tonumber(first)) / 1000))
+      if attempts ~= '0' then refused = 1 end
+    end
+    reply[#reply + 1] = redis.call('LLEN', base .. 'q')
+    reply[#reply + 1] = redis.call('ZCARD', base .. 'late')
+    reply[#reply + 1] = age
+    reply[#reply + 1] = refused
+    reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
+  end
+  return reply
+end
+
+-- rebuild makes q anew from ops, in the order of the first versions: somebody
+-- edited the journal by hand, and ops is what an entry stands on.
+local function rebuild(base)
+  local all, order = redis.call('HGETALL', base .. 'ops'), {}
+  for i = 1, #all, 2 do
+    local _, _, _, first = unpack_entry(all[i + 1])
+    order[#order + 1] = { all[i], tonumber(first or 0) }
+  end
+  table.sort(order, function(a, b)
+    if a[2] ~= b[2] then return a[2] < b[2] end
+    return a[1] < b[1]
+  end)
+  local names = {}
+  for i, item in ipairs(order) do names[i] = item[1] end
+  redis.call('DEL', base .. 'q')
+  call_in_chunks('RPUSH', base .. 'q', names)
+end
+
+-- values_of fetches the values of the keys until limit bytes are passed. Returns
+-- groups of values and how many there are; at least one, however large.
+local function values_of(keys, limit)
+  local groups, count, bytes = {}, 0, 0
+  for from = 1, #keys, VALUES_AT_ONCE do
+    local to = math.min(from + VALUES_AT_ONCE - 1, #keys)
+    local values = redis.call('MGET', unpack(keys, from, to))
+    groups[#groups + 1] = values
+    for i = 1, to - from + 1 do
+      count = count + 1
+      if values[i] then bytes = bytes + #values[i] end
+      if bytes >= limit then return groups, count end
+    end
+  end
+  return groups, count
+end
+
+-- wb_engine_claim 0 QUEUE P MEMBER EPOCH MOST BYTES: claims the first entries of
+-- the queue, at most MOST and not many more than BYTES of values. One claim of a
+-- partition is out at a time: a new one makes the one before it void. Returns the
+-- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
+-- the entries, and the values in groups; the three lists may run on behind the
+-- claim.
+local function engine_claim(_, args)
+  local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
+  local held, expiry = holds(base, member, epoch)
+  if not held or tonumber(expiry) <= now_ms() then return lost(member, epoch) end
+  local rebuilt = 0
+  if redis.call('LLEN', base .. 'q') ~= redis.call('HLEN', base .. 'ops') then
+    rebuild(base)
+    rebuilt = 1
+  end
+  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[5]) - 1)
+  if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
+  local entries = hmget(base .. 'ops', keys)
+  local groups, count = values_of(keys, tonumber(args[6]))
+  local claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
+  redis.call('HSET', base .. 'meta', 'claimed', count)
+  return { claim, count, rebuilt, keys, entries, groups }
+end
+
+-- settle decides what becomes of one claimed entry, given its outcome, the entry
+-- as it was claimed and as it is now. An entry that was written again meanwhile
+-- goes back to the tail whatever the outcome was.
+local function settle(result, key, outcome, claimed, current)
+  -- A key that stood in q without an entry is dropped; if it has one by now,
+  -- that one has its own place in q.
+  if claimed == '' then return end
+  if outcome == 'd' then result.done = result.done + 1 end
+  if current ~= claimed then
+    local op, attempts, version, _, writes = unpack_entry(current)
+    local _, _, was, _, before = unpack_entry(claimed)
+    result.back[#result.back + 1] = key
+    result.entries[#result.entries + 1] = key
+    result.entries[#result.entries + 1] =
+      pack(op, attempts, version, digits(tonumber(was) + 1), digits(tonumber(writes) - tonumber(before)))
+    return
+  end
+  if outcome == 'k' then
+    result.back[#result.back + 1] = key
+    return
+  end
+  if outcome == 'r' then
+    local op, attempts, version, first, writes = unpack_entry(claimed)
+    result.back[#result.back + 1] = key
+    result.entries[#result.entries + 1] = key
+    result.entries[#result.entries + 1] = pack(op, digits(tonumber(attempts) + 1), version, first, writes)
+    result.late[#result.late + 1] = first
+    result.late[#result.late + 1] = key
+    return
+  end
+  result.gone[#result.gone + 1] = key
+  if outcome == 'l' then
+    result.loss = result.loss + 1
+  elseif string.sub(claimed, 1, 1) == 's' then
+    result.clean[#result.clean + 1] = key
+  end
+  if string.sub(claimed, 2, 3) ~= '0:' then result.healed[#result.healed + 1] = key end
+end
+
+-- wb_engine_ack 0 QUEUE P MEMBER EPOCH CLAIM FLOOR COALESCED OUTCOME...: cuts the
+-- claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
+-- again), k (kept, not tried) or l (its value is lost) followed by the entry as
+-- it was claimed; the order is the claim's. FLOOR is the highest version now in the database,
+-- COALESCED the writes that done entries stood for beyond the first. Applies
+-- once: a repeat returns 0, the first call 1. The lease may have run out as long
+-- as nobody took it: what has been committed needs no second flush.
+local function engine_ack(_, args)
+  local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[5]
+  if not holds(base, member, epoch) then return lost(member, epoch) end
+  local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor')
+  if meta[3] == claim then return 0 end
+  local count = tonumber(meta[2] or 0)
+  if meta[1] ~= claim or count == 0 then
+    return fail('WBCLAIM', 'claim ' .. claim .. ' is not the one that is out')
+  end
+  if #args - 7 ~= count then
+    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 7))
+  end
+
+  local keys = redis.call('LRANGE', base .. 'q', 0, count - 1)
+  local current = hmget(base .. 'ops', keys)
+  local result = { done = 0, loss = 0, gone = {}, clean = {}, healed = {}, back = {}, entries = {}, late = {} }
+  for i, key in ipairs(keys) do
+    local outcome = args[7 + i]
+    if current[i] then
+      settle(result, key, string.sub(outcome, 1, 1), string.sub(outcome, 2), current[i])
+    end
+  end
+
+  redis.call('LTRIM', base .. 'q', count, -1)
+  call_in_chunks('RPUSH', base .. 'q', result.back)
+  call_in_chunks('HSET', base .. 'ops', result.entries)
+  call_in_chunks('HDEL', base .. 'ops', result.gone)
+  call_in_chunks('ZADD', base .. 'late', result.late)
+  call_in_chunks('ZREM', base .. 'late', result.healed)
+  local queue = queue_key(args[1])
+  local ttl = redis.call('HGET', queue, 'ttl')
+  if ttl ~= '0' then
+    for _, key in ipairs(result.clean) do redis.call('PEXPIRE', key, ttl) end
+  end
+  redis.call('HINCRBY', queue, 'depth', 0 - #result.gone)
+  redis.call('HINCRBY', base .. 'meta', 'flushed', result.done)
+  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[7])
+  redis.call('HINCRBY', base .. 'meta', 'data_loss', result.loss)
+  local floor = args[6]
+  if meta[4] and higher(meta[4], floor) then floor = meta[4] end
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'acked', claim, 'claimed', 0)
+  return 1
+end
+
+----------------------------------------------------------------------------
+
+-- Capture functions are refused at maxmemory. Engine functions are not, since
+-- only they can empty the queue then.
+local function register(name, callback, ...)
+  redis.register_function { function_name = name, callback = callback, flags = { ... } }
+end
+
+register('wb_set', wb_set)
+register('wb_del', wb_del)
+register('wb_fill', wb_fill)
+register('wb_pending', wb_pending, 'no-writes')
+register('wb_stats', wb_stats, 'no-writes')
+
+register('wb_engine_library', engine_library, 'no-writes')
+register('wb_engine_open', engine_open, 'allow-oom')
+register('wb_engine_beat', engine_beat, 'allow-oom')
+register('wb_engine_begin', engine_begin, 'allow-oom')
+register('wb_engine_leave', engine_leave, 'allow-oom')
+register('wb_engine_poll', engine_poll, 'no-writes')
+register('wb_engine_claim', engine_claim, 'allow-oom')
+register('wb_engine_ack', engine_ack, 'allow-oom')

@@ -1,0 +1,64 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Outcomes of a write, as the label of writebehind_writes_total.
+const outcomeFlushed = "flushed"
+
+// metrics are what Prometheus sees of one flusher. Each flusher reports the
+// partitions that it holds, so that sum by (queue) is right.
+type metrics struct {
+	queueSize     *prometheus.GaugeVec
+	oldest        *prometheus.GaugeVec
+	deadLetters   *prometheus.GaugeVec
+	writes        *prometheus.CounterVec
+	coalesced     *prometheus.CounterVec
+	failures      *prometheus.CounterVec
+	flushDuration *prometheus.HistogramVec
+	batchSize     *prometheus.HistogramVec
+	lag           *prometheus.HistogramVec
+	dataLoss      *prometheus.CounterVec
+}
+
+func newMetrics(registry prometheus.Registerer) *metrics {
+	queue := []string{"queue"}
+	gauge := func(name, help string) *prometheus.GaugeVec {
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "writebehind", Name: name, Help: help}, queue)
+	}
+	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "writebehind", Name: name, Help: help}, append(labels, "queue"))
+	}
+	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Namespace: "writebehind", Name: name, Help: help, Buckets: buckets,
+		}, queue)
+	}
+	m := &metrics{
+		queueSize:     gauge("queue_size", "Dirty entries in the partitions that this flusher holds."),
+		oldest:        gauge("queue_oldest_seconds", "Age of the oldest dirty entry in the partitions that this flusher holds."),
+		deadLetters:   gauge("dead_letters", "Dead letters in the partitions that this flusher holds."),
+		writes:        counter("writes_total", "Entries settled by this flusher, by outcome.", "outcome"),
+		coalesced:     counter("coalesced_total", "Writes that reached the database in the row of a later write."),
+		failures:      counter("flush_failures_total", "Batches that could not be flushed, by reason.", "reason"),
+		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
+		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),
+		dataLoss:      counter("data_loss_events_total", "Entries whose value was gone from Redis before it could be flushed."),
+	}
+	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.failures,
+		m.flushDuration, m.batchSize, m.lag, m.dataLoss)
+	return m
+}
+
+// show makes a queue's counters visible as zeros before anything has happened, so
+// that a rate over them has a beginning.
+func (m *metrics) show(queue string) {
+	m.writes.WithLabelValues(outcomeFlushed, queue)
+	m.coalesced.WithLabelValues(queue)
+	m.dataLoss.WithLabelValues(queue)
+}

@@ -1,0 +1,64 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// scatteredBatchWait is how long a full batch that is scattered over several
+// partitions waits for one of them to fill. A transaction carries one partition,
+// so flushing at once would make many small ones; waiting longer than a second
+// would no longer be "at once" to somebody who watches.
+const scatteredBatchWait = time.Second
+
+// policy decides when a partition is flushed. It is a pure function of settings,
+// counts and ages.
+type policy struct {
+	interval  time.Duration
+	batchSize int64
+	suspend   bool
+	// drain flushes whatever is there: the resource is being deleted, the mapping
+	// was retired or the process is about to end.
+	drain bool
+}
+
+func newPolicy(c *config.Config, m *config.Mapping) policy {
+	drain := c.Draining || m.Retired
+	return policy{
+		interval:  c.Flush.Interval(),
+		batchSize: int64(c.Flush.BatchSize),
+		suspend:   c.Suspend && !drain,
+		drain:     drain,
+	}
+}
+
+// entriesToFlush returns how many entries of a partition are to be flushed now; 0
+// means to wait. load is what waits in the partition, scattered the fresh entries
+// of all the queue's partitions together, and sinceFlush the time since this
+// partition was last swept. Entries that were refused before never make a batch
+// full: they are tried again once an interval.
+func (p policy) entriesToFlush(load journal.Load, scattered int64, sinceFlush time.Duration) int64 {
+	fresh := load.Entries - load.Refused
+	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
+	if load.HeadRefused {
+		// The entry is as old as its first failure; what counts is the last.
+		age = sinceFlush
+	}
+	switch {
+	case p.suspend, load.Entries == 0:
+		return 0
+	case p.drain && fresh > 0, age >= p.interval:
+		return load.Entries
+	case fresh >= p.batchSize:
+		// What does not fill a batch may still coalesce.
+		return load.Entries - fresh%p.batchSize
+	case scattered >= p.batchSize && fresh > 0 && age >= scatteredBatchWait:
+		return load.Entries
+	}
+	return 0
+}

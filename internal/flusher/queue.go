@@ -1,0 +1,400 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// queue is one mapping's part of a flusher: it holds leases, watches what waits
+// and sends workers to the partitions that are due. One goroutine decides; the
+// workers it starts own one partition each.
+type queue struct {
+	f      *Flusher
+	name   string
+	log    *slog.Logger
+	nudged chan struct{}
+
+	mu       sync.Mutex
+	settings journal.Settings
+	policy   policy
+	// opened is the journal's revision of the settings: -1 until they are in
+	// Redis.
+	opened     int64
+	journalID  string
+	partitions map[int]*partition
+	table      *postgres.Table
+	tableTime  time.Time
+	ready      config.Check
+	stats      journal.Stats
+	observed   time.Time
+	lastFlush  time.Time
+	lastError  string
+	lastBeat   time.Time
+	lastStats  time.Time
+	// ending is set when the flusher stops: every partition gets one last sweep.
+	ending bool
+	work   sync.WaitGroup
+}
+
+// partition is one that this flusher holds. Its fields belong to the queue's
+// mutex, but for those that a running worker owns.
+type partition struct {
+	number int
+	// busy says that a worker is at it, lost that the lease is gone.
+	busy, lost bool
+	lastSweep  time.Time
+	// lastSwept says that the sweep before the end has been started.
+	lastSwept bool
+
+	// Owned by the worker while busy.
+	epoch, flush int64
+	refusals     refusals
+}
+
+func newQueue(f *Flusher, name string) *queue {
+	f.metrics.show(name)
+	return &queue{
+		f: f, name: name,
+		log:        f.log.With("queue", name),
+		nudged:     make(chan struct{}, 1),
+		opened:     -1,
+		partitions: make(map[int]*partition),
+		ready:      config.Check{Reason: "NotChecked", Message: "the table of mapping " + name + " has not been looked at yet"},
+	}
+}
+
+func (q *queue) apply(c *config.Config, m *config.Mapping) {
+	state := journal.StateOpen
+	if c.Draining || m.Retired {
+		state = journal.StatePaused
+	}
+	q.mu.Lock()
+	q.settings = journal.Settings{
+		Owner: c.Owner, Revision: c.Revision, Mapping: *m,
+		MaxDepth: c.Backpressure.MaxQueueDepth, WhenFull: c.Backpressure.WhenFull, State: state,
+	}
+	q.policy = newPolicy(c, m)
+	q.opened = -1
+	q.mu.Unlock()
+	q.wake()
+}
+
+func (q *queue) wake() {
+	select {
+	case q.nudged <- struct{}{}:
+	default:
+	}
+}
+
+// run works until stop ends; what it started then has until work ends.
+func (q *queue) run(stop, work context.Context) {
+	ticker := time.NewTicker(q.f.options.PollInterval)
+	defer ticker.Stop()
+	for stop.Err() == nil {
+		q.step(work)
+		select {
+		case <-stop.Done():
+		case <-ticker.C:
+		case <-q.nudged:
+		}
+	}
+	q.mu.Lock()
+	q.ending = true
+	q.mu.Unlock()
+	for work.Err() == nil && !q.finished() {
+		q.step(work)
+		select {
+		case <-work.Done():
+		case <-ticker.C:
+		case <-q.nudged:
+		}
+	}
+	q.work.Wait()
+	q.leave(work)
+}
+
+// finished tells whether nothing more can be done before the end: each partition
+// had its last sweep, or the servers do not let it happen.
+func (q *queue) finished() bool {
+	redis, database := q.f.usable()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.partitions {
+		if p.busy {
+			return false
+		}
+		if redis && database && q.table != nil && !q.policy.suspend && !p.lastSwept && p.epoch != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// leave hands over at once. The time-out is short since the leases run out by
+// themselves.
+func (q *queue) leave(work context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), time.Second)
+	defer cancel()
+	if err := q.f.journal.Leave(ctx, q.name, q.f.instance); err != nil {
+		q.log.Warn("Could not give the partitions back, their leases run out by themselves", "error", err)
+	}
+}
+
+// step renews what is due and starts what is due.
+func (q *queue) step(ctx context.Context) {
+	now := time.Now()
+	if q.f.redisBackoff.waits(now) {
+		return
+	}
+	if err := q.renew(ctx, now); err != nil {
+		q.redisFailed(err)
+		return
+	}
+	if err := q.dispatch(ctx, now); err != nil {
+		q.redisFailed(err)
+	}
+}
+
+func (q *queue) redisFailed(err error) {
+	if errors.Is(err, context.Canceled) {
+		return
+	}
+	if errors.Is(err, journal.ErrNoQueue) {
+		q.mu.Lock()
+		q.opened = -1
+		q.mu.Unlock()
+		return
+	}
+	check := journal.Explain(err)
+	if check.Reason == cachev1alpha1.ReasonJournalMismatch {
+		q.setReady(check)
+		q.f.redisBackoff.failed(time.Now())
+		return
+	}
+	q.f.redisFailed(err)
+}
+
+// renew opens the queue when its settings are not in Redis, keeps the leases and
+// reads the queue's numbers.
+func (q *queue) renew(ctx context.Context, now time.Time) error {
+	q.mu.Lock()
+	settings, opened := q.settings, q.opened
+	beatDue := now.Sub(q.lastBeat) >= q.f.options.BeatInterval
+	q.mu.Unlock()
+	if opened < 0 {
+		if err := q.open(ctx, settings); err != nil {
+			return err
+		}
+		beatDue = true
+	}
+	if !beatDue {
+		return nil
+	}
+	beat, err := q.f.journal.Beat(ctx, q.name, q.f.instance, q.f.options.LeaseTime.Milliseconds())
+	if err != nil {
+		return err
+	}
+	if beat.Library < journal.LibraryVersion {
+		if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+			return err
+		}
+	}
+	if err := q.hold(ctx, beat, now); err != nil {
+		return err
+	}
+	stats, err := q.f.journal.Stats(ctx, q.name)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.lastBeat, q.stats, q.observed = now, stats, now
+	q.mu.Unlock()
+	return nil
+}
+
+func (q *queue) open(ctx context.Context, settings journal.Settings) error {
+	if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+		return err
+	}
+	opened, err := q.f.journal.Open(ctx, settings, rand.Text())
+	if err != nil {
+		return err
+	}
+	if opened.Partitions != settings.Mapping.Partitions {
+		q.log.Warn("The queue keeps the partitions it was made with", "partitions", opened.Partitions, "configured", settings.Mapping.Partitions)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
+		q.opened = settings.Revision
+	}
+	q.enter(opened.Journal)
+	return nil
+}
+
+// enter notes the life of the queue that Redis tells of. A new one makes
+// everything held in the old one void. The mutex is held.
+func (q *queue) enter(id string) {
+	if q.journalID == id {
+		return
+	}
+	if q.journalID != "" {
+		q.log.Error("Redis has lost the queue and its entries, a new journal has begun", "before", q.journalID, "journal", id)
+		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
+	}
+	q.journalID = id
+	for _, p := range q.partitions {
+		p.lost = true
+	}
+	q.forgetLost()
+}
+
+// forgetLost drops lost partitions that no worker is at. The mutex is held.
+func (q *queue) forgetLost() {
+	for number, p := range q.partitions {
+		if p.lost && !p.busy {
+			delete(q.partitions, number)
+		}
+	}
+}
+
+// hold brings the partitions in line with the leases: lost ones are forgotten,
+// new ones entered, and those above the share given back once they are idle.
+func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) error {
+	q.mu.Lock()
+	q.enter(beat.Journal)
+	for number, p := range q.partitions {
+		epoch, held := beat.Held[number]
+		// Somebody else had the lease in between when Redis tells another epoch
+		// than the one that this flusher has begun.
+		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
+			p.lost = true
+		}
+	}
+	q.forgetLost()
+	for number := range beat.Held {
+		if q.partitions[number] == nil {
+			q.partitions[number] = &partition{number: number, lastSweep: now, refusals: make(refusals)}
+		}
+	}
+	var surplus []int
+	for number, p := range q.partitions {
+		if len(q.partitions)-len(surplus) > beat.Share && !p.busy {
+			surplus = append(surplus, number)
+		}
+	}
+	for _, number := range surplus {
+		delete(q.partitions, number)
+	}
+	q.mu.Unlock()
+	return q.f.journal.Release(ctx, q.name, q.f.instance, surplus...)
+}
+
+// dispatch looks at what waits and starts a worker for each partition that is
+// due, as long as there are slots.
+func (q *queue) dispatch(ctx context.Context, now time.Time) error {
+	q.mu.Lock()
+	held := make([]int, 0, len(q.partitions))
+	for number := range q.partitions {
+		held = append(held, number)
+	}
+	q.mu.Unlock()
+	if len(held) == 0 {
+		q.observe(nil)
+		return nil
+	}
+	slices.Sort(held)
+	loads, err := q.f.journal.Poll(ctx, q.name, held)
+	if err != nil {
+		return err
+	}
+	q.observe(loads)
+	if q.f.databaseBackoff.waits(now) {
+		return nil
+	}
+	var scattered int64
+	for _, load := range loads {
+		scattered += load.Entries - load.Refused
+	}
+	for i, number := range held {
+		q.start(ctx, number, loads[i], scattered, now)
+	}
+	return nil
+}
+
+// observe shows what waits in this flusher's partitions.
+func (q *queue) observe(loads []journal.Load) {
+	var entries, dead, oldest int64
+	for _, load := range loads {
+		entries += load.Entries
+		dead += load.DeadLetters
+		oldest = max(oldest, load.HeadMilliseconds)
+	}
+	q.f.metrics.queueSize.WithLabelValues(q.name).Set(float64(entries))
+	q.f.metrics.deadLetters.WithLabelValues(q.name).Set(float64(dead))
+	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
+}
+
+// start sends a worker to a partition that is due, if there is a slot.
+func (q *queue) start(ctx context.Context, number int, load journal.Load, scattered int64, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.partitions[number]
+	if p == nil || p.busy || p.lost {
+		return
+	}
+	if p.epoch == 0 {
+		if _, database := q.f.usable(); database {
+			q.launch(ctx, p, q.begin)
+		}
+		return
+	}
+	target := q.policy.entriesToFlush(load, scattered, now.Sub(p.lastSweep))
+	if q.ending {
+		if p.lastSwept || q.policy.suspend || load.Entries == 0 {
+			p.lastSwept = true
+			return
+		}
+		target = load.Entries
+	}
+	if target == 0 || q.table == nil {
+		return
+	}
+	table := q.table
+	if q.launch(ctx, p, func(ctx context.Context, p *partition) { q.sweep(ctx, p, table, target) }) {
+		p.lastSwept = q.ending
+	}
+}
+
+// launch runs job on the partition in a goroutine if a slot is free. The mutex is
+// held.
+func (q *queue) launch(ctx context.Context, p *partition, job func(context.Context, *partition)) bool {
+	if !q.f.slots.take() {
+		return false
+	}
+	p.busy = true
+	q.work.Go(func() {
+		job(ctx, p)
+		q.mu.Lock()
+		p.busy = false
+		p.lastSweep = time.Now()
+		q.forgetLost()
+		q.mu.Unlock()
+		q.f.slots.free()
+		q.f.nudge()
+	})
+	return true
+}

@@ -1,0 +1,196 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// tableInterval is how often a table that fits is read anew: often enough that a
+// dropped table or a new column is noticed within seconds without any load.
+const tableInterval = 5 * time.Second
+
+// probe looks at both servers and at the tables, apart from the flow of entries,
+// so that a problem is told even when nothing waits to be flushed.
+func (f *Flusher) probe(ctx context.Context) {
+	ticker := time.NewTicker(f.options.ProbeInterval)
+	defer ticker.Stop()
+	for {
+		f.probeRedis(ctx)
+		f.probeDatabase(ctx)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+func (f *Flusher) probeRedis(ctx context.Context) {
+	check := f.journal.Check(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	if check.OK {
+		f.redisBackoff.succeeded()
+	}
+	f.tell("Redis", &f.redisCheck, check)
+}
+
+func (f *Flusher) probeDatabase(ctx context.Context) {
+	check := f.database.Check(ctx)
+	if ctx.Err() != nil {
+		return
+	}
+	f.tell("PostgreSQL", &f.databaseCheck, check)
+	if !check.OK {
+		return
+	}
+	f.databaseBackoff.succeeded()
+	for _, q := range f.queues {
+		q.probeTable(ctx)
+	}
+}
+
+// tell stores a check and logs it when it has changed.
+func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
+	f.mu.Lock()
+	changed := *at != check
+	*at = check
+	f.mu.Unlock()
+	switch {
+	case !changed:
+	case check.OK:
+		f.log.Info("Server is ready", "server", server)
+	default:
+		f.log.Warn("Server is not ready", "server", server, "reason", check.Reason, "message", check.Message)
+	}
+}
+
+// redisFailed takes note of an error from Redis outside the probe.
+func (f *Flusher) redisFailed(err error) {
+	f.redisBackoff.failed(time.Now())
+	f.tell("Redis", &f.redisCheck, journal.Explain(err))
+}
+
+// usable tells whether both servers were well when last looked at.
+func (f *Flusher) usable() (redis, database bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.redisCheck.OK, f.databaseCheck.OK
+}
+
+// Status is what the flusher knows of itself, for /status.
+func (f *Flusher) Status() config.Status {
+	f.mu.Lock()
+	status := config.Status{
+		Instance:  f.instance,
+		Owner:     f.config.Owner,
+		Revision:  f.config.Revision,
+		Suspended: f.config.Suspend,
+		Draining:  f.config.Draining,
+		Redis:     f.redisCheck,
+		Database:  f.databaseCheck,
+	}
+	f.mu.Unlock()
+	for _, q := range f.queues {
+		s, observed, revision := q.status()
+		status.Queues = append(status.Queues, s)
+		if status.ObservedTime.IsZero() || observed.Before(status.ObservedTime) {
+			status.ObservedTime = observed
+		}
+		// Settings are in force when the capture functions have them too.
+		status.Revision = min(status.Revision, revision)
+	}
+	return status
+}
+
+// probeTable reads the table anew when that is due. While it does not fit, the
+// queue flushes nothing.
+func (q *queue) probeTable(ctx context.Context) {
+	q.mu.Lock()
+	mapping := q.settings.Mapping
+	due := q.table == nil || time.Since(q.tableTime) >= tableInterval
+	q.mu.Unlock()
+	if !due {
+		return
+	}
+	table, err := q.f.database.Table(ctx, mapping)
+	var mismatch *postgres.MappingError
+	var failure *postgres.Error
+	switch {
+	case err == nil:
+		q.mu.Lock()
+		q.table, q.tableTime = table, time.Now()
+		q.mu.Unlock()
+		q.setReady(config.Check{OK: true})
+		q.wake()
+	case errors.As(err, &mismatch):
+		q.mu.Lock()
+		q.table = nil
+		q.mu.Unlock()
+		q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
+	case errors.As(err, &failure):
+		q.setReady(config.Check{Reason: failure.Reason(), Message: failure.Message()})
+	}
+}
+
+// setReady stores whether the mapping can work and logs it when it has changed.
+func (q *queue) setReady(check config.Check) {
+	q.mu.Lock()
+	changed := q.ready != check
+	q.ready = check
+	q.mu.Unlock()
+	switch {
+	case !changed:
+	case check.OK:
+		q.log.Info("Mapping is ready")
+	default:
+		q.log.Warn("Mapping is not ready", "reason", check.Reason, "message", check.Message)
+	}
+}
+
+// status is the queue's part of the document, with the time at which its numbers
+// were read and the revision of the settings that the capture functions have.
+func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.stats
+	status = config.QueueStatus{
+		Name: q.name, Journal: q.journalID, Retired: q.settings.Mapping.Retired, State: s.State,
+		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
+		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
+		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,
+	}
+	for number, p := range q.partitions {
+		if !p.lost {
+			status.Partitions = append(status.Partitions, number)
+		}
+	}
+	slices.Sort(status.Partitions)
+	return status, q.observed, q.opened
+}
+
+// Ready tells whether data can flow, or the first thing that is in the way.
+func (f *Flusher) Ready() config.Check {
+	status := f.Status()
+	for _, check := range []config.Check{status.Redis, status.Database} {
+		if !check.OK {
+			return check
+		}
+	}
+	for _, q := range status.Queues {
+		if !q.Ready.OK {
+			return q.Ready
+		}
+	}
+	return config.Check{OK: true}
+}
