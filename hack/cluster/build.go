@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/hex"
@@ -72,12 +73,12 @@ func assetsCommand(o *options) *cobra.Command {
 takes as KUBEBUILDER_ASSETS.`,
 		Example: `  export KUBEBUILDER_ASSETS="$(go -C hack/cluster run . assets)"`,
 		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := newBuilder(o.cache)
 			if err != nil {
 				return err
 			}
-			if err := b.ensure(assetBinaries); err != nil {
+			if err := b.ensure(cmd.Context(), assetBinaries); err != nil {
 				return err
 			}
 			fmt.Println(b.dir)
@@ -116,7 +117,7 @@ func (b *builder) path(bin binary) (string, error) {
 
 // ensure builds the programs that are missing, one at a time: each build uses every core already. Two
 // processes that need the same program wait for each other, and the second finds it built.
-func (b *builder) ensure(binaries []binary) error {
+func (b *builder) ensure(ctx context.Context, binaries []binary) error {
 	if err := os.MkdirAll(b.dir, 0o755); err != nil {
 		return err
 	}
@@ -133,7 +134,7 @@ func (b *builder) ensure(binaries []binary) error {
 		if isBuilt(path, bin) {
 			continue
 		}
-		if err := step("building "+bin.name, func() error { return b.build(bin, path) }); err != nil {
+		if err := step("building "+bin.name, func() error { return b.build(ctx, bin, path) }); err != nil {
 			return err
 		}
 	}
@@ -150,10 +151,10 @@ func isBuilt(path string, bin binary) bool {
 }
 
 // build compiles to a temporary name first, so that a build that is interrupted leaves no half program.
-func (b *builder) build(bin binary, path string) error {
+func (b *builder) build(ctx context.Context, bin binary, path string) error {
 	temporary := filepath.Join(b.dir, fmt.Sprintf(".%s.%d", bin.name, os.Getpid()))
 	defer os.Remove(temporary)
-	cmd := exec.Command("go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
+	cmd := exec.CommandContext(ctx, "go", "build", "-mod=readonly", "-trimpath", "-buildvcs=false",
 		"-ldflags", linkerFlags(bin), "-o", temporary, bin.pkg)
 	cmd.Dir = filepath.Join(b.sources, bin.folder)
 	cmd.Env = append(os.Environ(), "GOWORK=off", "CGO_ENABLED=0")

@@ -25,15 +25,13 @@ var pluginFolders = []string{"/usr/lib/cni", "/opt/cni/bin"}
 
 // findRuntime finds what the node needs on this machine, and installs the Debian packages of what is
 // missing. It asks for programs rather than packages first, because containerd may come from elsewhere.
-func findRuntime(sources string) (runtimeTools, error) {
+func findRuntime(ctx context.Context, sources string) (runtimeTools, error) {
 	tools, missing := lookRuntime()
 	if len(missing) == 0 {
 		return tools, nil
 	}
-	cmd := exec.Command(filepath.Join(sources, "..", "require.sh"), missing...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return tools, fmt.Errorf("install %s: %w", strings.Join(missing, ", "), err)
+	if err := requirePackages(ctx, sources, missing...); err != nil {
+		return tools, err
 	}
 	if tools, missing = lookRuntime(); len(missing) > 0 {
 		return tools, fmt.Errorf("the programs of %s are missing though the packages are installed",
@@ -44,14 +42,11 @@ func findRuntime(sources string) (runtimeTools, error) {
 
 func lookRuntime() (tools runtimeTools, missing []string) {
 	find := func(program, pkg string) string {
-		for _, folder := range filepath.SplitList(systemPath) {
-			path := filepath.Join(folder, program)
-			if info, err := os.Stat(path); err == nil && info.Mode()&0o111 != 0 {
-				return path
-			}
+		path, err := exec.LookPath(program)
+		if err != nil {
+			missing = append(missing, pkg)
 		}
-		missing = append(missing, pkg)
-		return ""
+		return path
 	}
 	tools.containerd = find("containerd", "containerd")
 	tools.runc = find("runc", "runc")
@@ -64,6 +59,16 @@ func lookRuntime() (tools runtimeTools, missing []string) {
 		}
 	}
 	return tools, append(missing, "containernetworking-plugins")
+}
+
+// requirePackages installs Debian packages; the script says what it does, and why it cannot.
+func requirePackages(ctx context.Context, sources string, packages ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(sources, "..", "require.sh"), packages...)
+	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("install Debian packages %s: %w", strings.Join(packages, " "), err)
+	}
+	return nil
 }
 
 func (c *cluster) containerdSocket() string { return c.path("containerd.sock") }
@@ -131,7 +136,7 @@ func (c *cluster) startContainerd(ctx context.Context, tools runtimeTools, pause
 	if err != nil {
 		return err
 	}
-	if err := containerd.await(ctx, startupTimeout, func(ctx context.Context) error {
+	if err := containerd.await(ctx, func(ctx context.Context) error {
 		return c.ctr(ctx, nil, "version")
 	}); err != nil {
 		return err
@@ -146,7 +151,6 @@ func (c *cluster) ctr(ctx context.Context, stdin io.Reader, arguments ...string)
 	cmd := exec.CommandContext(ctx, "ctr",
 		append([]string{"--address", c.containerdSocket(), "--namespace", "k8s.io"}, arguments...)...)
 	cmd.Stdin = stdin
-	cmd.Env = append(os.Environ(), "PATH="+systemPath)
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("ctr %s: %w: %s", arguments[0], err, lastLines(output, 3))
 	}

@@ -8,12 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
-	"time"
 )
-
-// startupTimeout is generous: a component needs one to five seconds on two idle cores, and the cores may
-// be busy with a build.
-const startupTimeout = 2 * time.Minute
 
 // apiServer is where the API server listens, for the machine, the node and the pods alike.
 func (c *cluster) apiServer() string { return c.network.node.String() + ":6443" }
@@ -39,7 +34,7 @@ func (c *cluster) startEtcd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return etcd.await(ctx, startupTimeout, func(ctx context.Context) error {
+	return etcd.await(ctx, func(ctx context.Context) error {
 		return getOK(ctx, http.DefaultClient, "http://"+c.network.node.String()+":2381/health")
 	})
 }
@@ -80,7 +75,7 @@ func (c *cluster) startAPIServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return server.await(ctx, startupTimeout, func(ctx context.Context) error {
+	return server.await(ctx, func(ctx context.Context) error {
 		return getOK(ctx, api.http, api.server+"/readyz")
 	})
 }

@@ -94,7 +94,7 @@ func (c *cluster) startDNS(ctx context.Context, coredns string) error {
 			return dialer.DialContext(ctx, network, net.JoinHostPort(c.network.dns.String(), "53"))
 		},
 	}
-	return dns.await(ctx, startupTimeout, func(ctx context.Context) error {
+	return dns.await(ctx, func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, 10*pollInterval)
 		defer cancel()
 		addresses, err := resolver.LookupHost(ctx, "kubernetes.default.svc.cluster.local.")

@@ -19,7 +19,7 @@ import (
 // endTimeout bounds how long ended processes may take to go; they hold files and control groups until then.
 const endTimeout = 30 * time.Second
 
-const reapTimeout = 2 * time.Second
+const reapTimeout = 500 * time.Millisecond
 
 func downCommand(o *options) *cobra.Command {
 	return &cobra.Command{
@@ -81,7 +81,7 @@ func (c *cluster) end(ctx context.Context) error {
 	// Ended processes stay listed until the machine's process 1 has seen to them. It may never do so, in a
 	// container for instance, so this wait is short and its end no error.
 	_ = poll(ctx, reapTimeout, nil, func(context.Context) error { return c.reaped() })
-	if err := c.disconnect(); err != nil {
+	if err := c.disconnect(ctx); err != nil {
 		return err
 	}
 	if err := writeSysctls(c.state.Sysctls); err != nil {

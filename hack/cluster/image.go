@@ -6,15 +6,17 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"context"
 	"debug/elf"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"path"
 	"path/filepath"
 	"runtime"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
@@ -71,8 +73,8 @@ func programFile(from, to string) (imageFile, error) {
 }
 
 // libraries are the files that the loader opens to run a program, the loader itself included.
-func libraries(program string) ([]string, error) {
-	output, err := exec.Command("ldd", program).CombinedOutput()
+func libraries(ctx context.Context, program string) ([]string, error) {
+	output, err := exec.CommandContext(ctx, "ldd", program).CombinedOutput()
 	if err != nil {
 		if bytes.Contains(output, []byte("not a dynamic executable")) {
 			return nil, nil
@@ -105,7 +107,7 @@ func parseLibraries(program, output string) ([]string, error) {
 }
 
 // files resolves the programs of the image to files.
-func (i image) files() ([]imageFile, error) {
+func (i image) files(ctx context.Context) ([]imageFile, error) {
 	files := append([]imageFile(nil), i.Files...)
 	for _, program := range i.Programs {
 		program, err := exec.LookPath(program)
@@ -115,7 +117,7 @@ func (i image) files() ([]imageFile, error) {
 		if program, err = filepath.Abs(program); err != nil {
 			return nil, err
 		}
-		needed, err := libraries(program)
+		needed, err := libraries(ctx, program)
 		if err != nil {
 			return nil, err
 		}
@@ -130,8 +132,8 @@ func (i image) files() ([]imageFile, error) {
 var imageTime = time.Unix(0, 0).UTC()
 
 // layer is the image's files as a tar: folders before what is in them, everything owned by root.
-func (i image) layer() ([]byte, error) {
-	files, err := i.files()
+func (i image) layer(ctx context.Context) ([]byte, error) {
+	files, err := i.files(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -165,14 +167,9 @@ func (i image) layer() ([]byte, error) {
 		addParents(headers, to)
 		headers[to], sources[to] = header, file
 	}
-	paths := make([]string, 0, len(headers))
-	for p := range headers {
-		paths = append(paths, p)
-	}
-	sort.Strings(paths)
 	var layer bytes.Buffer
 	writer := tar.NewWriter(&layer)
-	for _, p := range paths {
+	for _, p := range slices.Sorted(maps.Keys(headers)) {
 		if err := writer.WriteHeader(headers[p]); err != nil {
 			return nil, fmt.Errorf("add %s: %w", p, err)
 		}
@@ -217,8 +214,8 @@ func folderHeader(folder string, mode int64) *tar.Header {
 
 // build makes the image. Its configuration names architecture and system: containerd hides images that
 // do not.
-func (i image) build() (v1.Image, error) {
-	content, err := i.layer()
+func (i image) build(ctx context.Context) (v1.Image, error) {
+	content, err := i.layer(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -247,12 +244,12 @@ func (i image) build() (v1.Image, error) {
 }
 
 // write writes the image as an archive that `docker load`, `kind load` and containerd read.
-func (i image) write(writer io.Writer) error {
+func (i image) write(ctx context.Context, writer io.Writer) error {
 	tag, err := name.NewTag(i.Name)
 	if err != nil {
 		return fmt.Errorf("image name: %w", err)
 	}
-	built, err := i.build()
+	built, err := i.build(ctx)
 	if err != nil {
 		return fmt.Errorf("build image %s: %w", i.Name, err)
 	}

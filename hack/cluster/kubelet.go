@@ -78,7 +78,7 @@ func (c *cluster) startKubelet(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return kubelet.await(ctx, startupTimeout, func(ctx context.Context) error {
+	return kubelet.await(ctx, func(ctx context.Context) error {
 		return nodeReady(ctx, api)
 	})
 }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 
@@ -40,7 +39,7 @@ func (d *destination) send(ctx context.Context, o *options, i image) error {
 			return err
 		}
 		defer file.Close()
-		if err := i.write(file); err != nil {
+		if err := i.write(ctx, file); err != nil {
 			return err
 		}
 		return file.Close()
@@ -120,14 +119,17 @@ func loadRedisCommand(o *options) *cobra.Command {
 		Use:   "load-redis",
 		Short: "Make a Redis image from Debian's packages and load it into the cluster",
 		Long: `Make a Redis image from Debian's packages redis-server and redis-tools and load it into the cluster.
-It holds redis-server, redis-cli and a shell (/bin/sh), runs as user 999, and has a folder /data.`,
+It holds redis-server, redis-cli and a shell (/bin/sh), runs as user 999, and has a folder /data.
+
+Debian builds Redis with its protected mode on: without a password or --protected-mode no, it answers
+only inside its pod.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b, err := newBuilder(o.cache)
 			if err != nil {
 				return err
 			}
-			i, err := redisImage(imageName, b.sources)
+			i, err := redisImage(cmd.Context(), imageName, b.sources)
 			if err != nil {
 				return err
 			}
@@ -141,11 +143,9 @@ It holds redis-server, redis-cli and a shell (/bin/sh), runs as user 999, and ha
 
 // redisImage describes the Redis image. 999 is the user of the official Redis image, so manifests that
 // name it fit both.
-func redisImage(imageName, sources string) (image, error) {
-	require := exec.Command(filepath.Join(sources, "..", "require.sh"), "redis-server", "redis-tools")
-	require.Stdout, require.Stderr = os.Stderr, os.Stderr
-	if err := require.Run(); err != nil {
-		return image{}, fmt.Errorf("install redis-server: %w", err)
+func redisImage(ctx context.Context, imageName, sources string) (image, error) {
+	if err := requirePackages(ctx, sources, "redis-server", "redis-tools"); err != nil {
+		return image{}, err
 	}
 	return image{
 		Name:     imageName,
@@ -166,7 +166,7 @@ func (c *cluster) load(ctx context.Context, i image) error {
 	reader, writer := io.Pipe()
 	built := make(chan error, 1)
 	go func() {
-		err := i.write(writer)
+		err := i.write(ctx, writer)
 		writer.CloseWithError(err)
 		built <- err
 	}()

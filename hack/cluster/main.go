@@ -23,14 +23,15 @@ type exitCode int
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }
 
 func main() {
+	// Debian keeps ip, iptables and runc in folders that a user's PATH often lacks.
+	os.Setenv("PATH", os.Getenv("PATH")+string(filepath.ListSeparator)+systemPath)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := rootCommand().ExecuteContext(ctx)
 	stop()
 	if err == nil {
 		return
 	}
-	var code exitCode
-	if errors.As(err, &code) {
+	if code, ok := errors.AsType[exitCode](err); ok {
 		os.Exit(int(code))
 	}
 	fmt.Fprintf(os.Stderr, "cluster: %v\n", err)

@@ -4,8 +4,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/netip"
 	"os/exec"
 	"strconv"
@@ -73,8 +75,8 @@ func (n network) conflict(routes []byte) (string, error) {
 	return "", nil
 }
 
-func (n network) checkFree() error {
-	routes, err := exec.Command("ip", "-json", "-4", "route").Output()
+func (n network) checkFree(ctx context.Context) error {
+	routes, err := exec.CommandContext(ctx, "ip", "-json", "-4", "route").Output()
 	if err != nil {
 		return fmt.Errorf("read the machine's routes: %w", err)
 	}
@@ -93,7 +95,7 @@ func (n network) checkFree() error {
 func (c *cluster) link() string { return "wb-" + c.tag() }
 
 // connect lays the cable between the machine and the node.
-func (c *cluster) connect() error {
+func (c *cluster) connect(ctx context.Context) error {
 	holder, err := c.holder()
 	if err != nil {
 		return err
@@ -115,23 +117,26 @@ func (c *cluster) connect() error {
 		{"ip", "route", "add", n.pods.String(), "via", n.node.String()},
 		{"ip", "route", "add", n.services.String(), "via", n.node.String()},
 	} {
-		if err := run(argv...); err != nil {
+		if err := run(ctx, argv...); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// disconnect takes the machine's end of the cable away, and with it the routes. The node's end is gone
-// already when its namespace is.
-func (c *cluster) disconnect() error {
-	if run("ip", "link", "show", c.link()) != nil {
+// disconnect takes the machine's end of the cable away, and with it the routes. It may be gone already:
+// the kernel removes it some time after the node's namespace.
+func (c *cluster) disconnect(ctx context.Context) error {
+	err := run(ctx, "ip", "link", "delete", c.link())
+	if err != nil && !c.connected() {
 		return nil
 	}
-	if err := run("ip", "link", "delete", c.link()); err != nil && run("ip", "link", "show", c.link()) == nil {
-		return err
-	}
-	return nil
+	return err
+}
+
+func (c *cluster) connected() bool {
+	_, err := net.InterfaceByName(c.link())
+	return err == nil
 }
 
 // podNetwork configures the pods' interfaces. Each pod has a cable of its own to the node rather than a

@@ -4,6 +4,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -21,7 +22,7 @@ const nodeProcess = "node"
 
 // startNode makes the namespaces, and hides from the components the folders of the machine that they
 // write to whatever their configuration says: /run, and /var/lib and /var/log below an overlay.
-func (c *cluster) startNode(pause string) error {
+func (c *cluster) startNode(ctx context.Context, pause string) error {
 	for _, folder := range []string{"var/upper", "var/work"} {
 		if err := os.MkdirAll(c.path(folder), 0o755); err != nil {
 			return err
@@ -44,7 +45,7 @@ mount --no-mtab -t tmpfs -o mode=755 tmpfs /run
 mount -t proc proc /proc
 mount -t overlay -o lowerdir=/var,upperdir=%[1]s,workdir=%[2]s overlay /var
 `, c.path("var", "upper"), c.path("var", "work"))
-	return run(nsenter(holder, "sh", "-ec", script)...)
+	return run(ctx, nsenter(holder, "sh", "-ec", script)...)
 }
 
 // holder is the id of the node's process 1.
@@ -66,6 +67,9 @@ func nsenter(holder int, argv ...string) []string {
 
 // checkFolder refuses folders that the node cannot see, because startNode puts its own in their place.
 func checkFolder(dir string) error {
+	if parent, err := filepath.EvalSymlinks(filepath.Dir(dir)); err == nil {
+		dir = filepath.Join(parent, filepath.Base(dir))
+	}
 	for _, hidden := range []string{"/var", "/run", "/proc", "/sys", "/dev"} {
 		if dir == hidden || strings.HasPrefix(dir, hidden+"/") {
 			return fmt.Errorf("the cluster's folder cannot be below %s: name another with --dir", hidden)
@@ -114,11 +118,14 @@ func (c *cluster) makeCgroups() error {
 func cgroupProcesses(folder string) []int {
 	var ids []int
 	_ = filepath.WalkDir(folder, func(path string, entry os.DirEntry, err error) error {
-		if err != nil || entry.Name() != "cgroup.procs" {
+		if err != nil {
+			return nil //nolint:nilerr // a group that goes while it is read is what the caller wants
+		}
+		if entry.Name() != "cgroup.procs" {
 			return nil
 		}
 		content, _ := os.ReadFile(path)
-		for _, field := range strings.Fields(string(content)) {
+		for field := range strings.FieldsSeq(string(content)) {
 			if id, err := strconv.Atoi(field); err == nil && id > 0 {
 				ids = append(ids, id)
 			}

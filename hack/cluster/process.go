@@ -84,7 +84,7 @@ func (c *cluster) spawn(name string, argv []string, attributes *syscall.SysProcA
 	}
 	// A session of its own keeps a Ctrl-C in the terminal away from the components.
 	attributes.Setsid = true
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives this command and its context
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = c.dir
 	cmd.Env = []string{"PATH=" + systemPath, "HOME=" + c.dir}
@@ -98,31 +98,37 @@ func (c *cluster) spawn(name string, argv []string, attributes *syscall.SysProcA
 		exited:  make(chan struct{}),
 	}
 	go func() {
-		started.err = cmd.Wait()
+		if started.err = cmd.Wait(); started.err == nil {
+			started.err = errors.New("exit status 0")
+		}
 		close(started.exited)
 	}()
 	c.state.Processes = append(c.state.Processes, started.process)
 	return started, c.save()
 }
 
-// systemPath has the folders in which Debian keeps iptables and runc, which a user's PATH often lacks.
+// systemPath is the PATH of the components, whoever starts them.
 const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 // await polls until the probe succeeds. It fails at once when the component ends, and says what its log
 // ended with.
-func (p *component) await(ctx context.Context, timeout time.Duration, probe func(context.Context) error) error {
-	err := poll(ctx, timeout, p.exited, probe)
+func (p *component) await(ctx context.Context, probe func(context.Context) error) error {
+	err := poll(ctx, startupTimeout, p.exited, probe)
 	if err == nil {
 		return nil
 	}
 	content, _ := os.ReadFile(p.Log)
 	if errors.Is(err, errEnded) {
-		err = fmt.Errorf("%s ended (%v)", p.Name, p.err)
+		err = fmt.Errorf("%s ended: %w", p.Name, p.err)
 	} else {
 		err = fmt.Errorf("%s did not come up: %w", p.Name, err)
 	}
 	return fmt.Errorf("%w; its log is %s and ends with:\n%s", err, p.Log, lastLines(content, 12))
 }
+
+// startupTimeout is generous: a component needs one to five seconds on two idle cores, and the cores may
+// be busy with a build.
+const startupTimeout = 2 * time.Minute
 
 var errEnded = errors.New("the process ended")
 
@@ -151,8 +157,8 @@ func poll(ctx context.Context, timeout time.Duration, ended <-chan struct{}, pro
 }
 
 // run runs a short command and takes its output into the error.
-func run(argv ...string) error {
-	output, err := exec.Command(argv[0], argv[1:]...).CombinedOutput()
+func run(ctx context.Context, argv ...string) error {
+	output, err := exec.CommandContext(ctx, argv[0], argv[1:]...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%s: %w: %s", strings.Join(argv, " "), err, lastLines(output, 3))
 	}

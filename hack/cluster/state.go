@@ -158,5 +158,17 @@ func lockFolder(dir string) (func(), error) {
 		folder.Close()
 		return nil, fmt.Errorf("lock %s: %w", dir, err)
 	}
+	// Whoever had the lock may have removed the folder.
+	locked, err := folder.Stat()
+	if err == nil {
+		var now os.FileInfo
+		if now, err = os.Stat(dir); err == nil && !os.SameFile(locked, now) {
+			err = fs.ErrNotExist
+		}
+	}
+	if err != nil {
+		folder.Close()
+		return nil, fmt.Errorf("another command ended the cluster meanwhile: run this one again (%w)", err)
+	}
 	return func() { folder.Close() }, nil
 }

@@ -41,8 +41,17 @@ func up(ctx context.Context, o *options, subnet string) error {
 	if err := checkFolder(o.dir); err != nil {
 		return err
 	}
-	if done, err := alreadyUp(o.dir); done || err != nil {
-		return err
+	if _, err := os.Stat(o.dir); err == nil {
+		// Another `up` may be at work: its end decides.
+		unlock, err := lockFolder(o.dir)
+		if err != nil {
+			return err
+		}
+		done, err := alreadyUp(o.dir)
+		unlock()
+		if done || err != nil {
+			return err
+		}
 	}
 	b, err := newBuilder(o.cache)
 	if err != nil {
@@ -52,14 +61,14 @@ func up(ctx context.Context, o *options, subnet string) error {
 	if err != nil {
 		return err
 	}
-	tools, err := findRuntime(b.sources)
+	tools, err := findRuntime(ctx, b.sources)
 	if err != nil {
 		return err
 	}
-	if err := c.network.checkFree(); err != nil {
+	if err := c.network.checkFree(ctx); err != nil {
 		return err
 	}
-	if err := b.ensure(append(append([]binary(nil), assetBinaries...), nodeBinaries...)); err != nil {
+	if err := b.ensure(ctx, append(append([]binary(nil), assetBinaries...), nodeBinaries...)); err != nil {
 		return err
 	}
 
@@ -127,7 +136,12 @@ func (c *cluster) bringUp(ctx context.Context, b *builder, tools runtimeTools) e
 		start func() error
 	}{
 		{"making the node's namespaces, network and certificates", func() error {
-			return inOrder(c.writeCredentials, func() error { return c.startNode(pause) }, c.connect, c.makeCgroups)
+			return inOrder(
+				c.writeCredentials,
+				func() error { return c.startNode(ctx, pause) },
+				func() error { return c.connect(ctx) },
+				c.makeCgroups,
+			)
 		}},
 		{"starting etcd", func() error { return c.startEtcd(ctx) }},
 		{"starting kube-apiserver", func() error { return c.startAPIServer(ctx) }},
