@@ -1,0 +1,285 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// relation is what the catalogue says about a table.
+type relation struct {
+	oid                       uint32
+	kind                      string
+	role                      string
+	mayUse, mayDelete         bool
+	deferrable                bool
+	schemaExists, tableExists bool
+}
+
+// attribute is what the catalogue says about a column.
+type attribute struct {
+	name string
+	// cast is the type's full name without a length: assigning to the column
+	// applies the length, and unlike a cast does not cut what is too long.
+	cast string
+	// shown is the type as a person writes it.
+	shown string
+	// base is the type under any domain, by its name in pg_catalog, and empty
+	// when it is not one of PostgreSQL's own.
+	base          string
+	length        int32
+	array         bool
+	element       string
+	generated     bool
+	always        bool
+	deterministic bool
+	unique        bool
+	maySelect     bool
+	mayInsert     bool
+	mayUpdate     bool
+}
+
+const relationSQL = `
+SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), coalesce(c.relkind::pg_catalog.text, ''),
+  coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),
+  coalesce(pg_catalog.has_table_privilege(c.oid, 'DELETE'), false),
+  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable)
+FROM (SELECT) one
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text
+  AND c.relkind NOT IN ('i', 'I', 'S', 't', 'c')`
+
+const attributesSQL = `
+SELECT a.attname::pg_catalog.text,
+  pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname),
+  pg_catalog.format_type(a.atttypid, a.atttypmod),
+  CASE WHEN b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN b.typname::pg_catalog.text ELSE '' END,
+  CASE WHEN b.typname = 'varchar' AND coalesce(m.typmod, -1) >= 4 THEN m.typmod - 4 ELSE 0 END,
+  b.typcategory = 'A' AND b.typelem <> 0,
+  coalesce(e.typname::pg_catalog.text, ''),
+  a.attgenerated <> '', a.attidentity = 'a',
+  coalesce(l.collisdeterministic, true),
+  EXISTS (SELECT FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_collation il ON il.oid = i.indcollation[0]
+    WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready
+      AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+      AND coalesce(il.collisdeterministic, true)),
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
+FROM pg_catalog.pg_attribute a
+JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
+CROSS JOIN LATERAL (
+  WITH RECURSIVE under (oid, typmod, base, kind) AS (
+    SELECT t.oid, CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typbasetype, t.typtype
+    UNION ALL
+    SELECT p.oid, CASE p.typtype WHEN 'd' THEN p.typtypmod ELSE under.typmod END, p.typbasetype, p.typtype
+    FROM under JOIN pg_catalog.pg_type p ON p.oid = under.base WHERE under.kind = 'd')
+  SELECT under.oid, under.typmod FROM under WHERE under.kind <> 'd') m
+JOIN pg_catalog.pg_type b ON b.oid = m.oid
+LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
+LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
+WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attnum`
+
+// Table reads the table of a mapping from the catalogue and checks that the
+// mapping fits it. What does not fit is a *MappingError; what keeps the
+// catalogue from being read is an *Error. The result never changes: read it
+// again after the table may have been altered.
+func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	action := fmt.Sprintf("read table %s of mapping %s", m.Table, m.Name)
+	conn, err := d.acquire(ctx, action)
+	if err != nil {
+		return nil, err
+	}
+	defer conn.Release()
+	t, err := d.readTable(ctx, conn.Conn(), m)
+	var mapping *MappingError
+	if err != nil && !errors.As(err, &mapping) {
+		return nil, failure(action, err, executing)
+	}
+	return t, err
+}
+
+func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*Table, error) {
+	schema, name := config.SplitTable(m.Table)
+	f := fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
+	r := &f.relation
+	err := conn.QueryRow(ctx, relationSQL, schema, name).Scan(&r.role, &r.schemaExists, &r.tableExists,
+		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.checkRelation(); err != nil {
+		return nil, err
+	}
+	rows, err := conn.Query(ctx, attributesSQL, r.oid)
+	if err != nil {
+		return nil, err
+	}
+	f.attributes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (attribute, error) {
+		var a attribute
+		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.array, &a.element, &a.generated, &a.always,
+			&a.deterministic, &a.unique, &a.maySelect, &a.mayInsert, &a.mayUpdate)
+		return a, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	key, err := f.key()
+	if err != nil {
+		return nil, err
+	}
+	columns, err := f.columns()
+	if err != nil {
+		return nil, err
+	}
+	if err := f.privileges(key, columns); err != nil {
+		return nil, err
+	}
+	return newTable(f, key, columns, d.ledger), nil
+}
+
+// fit holds a mapping against the catalogue.
+type fit struct {
+	mapping    config.Mapping
+	schema     string
+	name       string
+	relation   relation
+	attributes []attribute
+}
+
+func (f *fit) mismatch(format string, args ...any) error {
+	return &MappingError{
+		Reason:  v1alpha1.ReasonSchemaMismatch,
+		Message: "mapping " + f.mapping.Name + ": " + fmt.Sprintf(format, args...),
+	}
+}
+
+func (f *fit) checkRelation() error {
+	switch {
+	case !f.relation.schemaExists:
+		return f.mismatch("schema %s of table %s does not exist: create it or correct the mapping's table", f.schema, f.mapping.Table)
+	case !f.relation.tableExists:
+		return f.mismatch("table %s does not exist: create it or correct the mapping's table", f.mapping.Table)
+	}
+	switch f.relation.kind {
+	case "r", "p":
+		return nil
+	case "v", "m":
+		return f.mismatch("%s is a view: name the table itself", f.mapping.Table)
+	case "f":
+		return f.mismatch("%s is a foreign table: name a table of this database", f.mapping.Table)
+	}
+	return f.mismatch("%s is not a table: name an ordinary or a partitioned table", f.mapping.Table)
+}
+
+func (f *fit) find(name string) *attribute {
+	for i := range f.attributes {
+		if f.attributes[i].name == name {
+			return &f.attributes[i]
+		}
+	}
+	return nil
+}
+
+func (f *fit) key() (*attribute, error) {
+	column := f.mapping.KeyColumn
+	a := f.find(column)
+	if a == nil {
+		return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's keyColumn", f.mapping.Table, column)
+	}
+	if keyKinds[a.base] == 0 {
+		return nil, f.mismatch("key column %s of table %s is of type %s: its type must be one of smallint, integer, bigint, text, varchar, uuid",
+			column, f.mapping.Table, a.shown)
+	}
+	if a.generated {
+		return nil, f.mismatch("key column %s of table %s is generated: name a column that can be written", column, f.mapping.Table)
+	}
+	if !a.deterministic {
+		return nil, f.mismatch("key column %s of table %s has a nondeterministic collation, by which different keys are one row: give it a deterministic one, such as \"C\"",
+			column, f.mapping.Table)
+	}
+	if !a.unique {
+		return nil, f.mismatch("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable): ALTER TABLE %s ADD PRIMARY KEY (%s)",
+			column, f.mapping.Table, f.name, pgx.Identifier{column}.Sanitize())
+	}
+	return a, nil
+}
+
+// fed is a column and the field that feeds it.
+type fed struct {
+	field string
+	*attribute
+}
+
+func (f *fit) columns() ([]fed, error) {
+	var columns []fed
+	if len(f.mapping.Columns) == 0 {
+		for i := range f.attributes {
+			a := &f.attributes[i]
+			if a.name != f.mapping.KeyColumn && !a.generated && !a.always {
+				columns = append(columns, fed{a.name, a})
+			}
+		}
+		return columns, nil
+	}
+	for _, c := range f.mapping.Columns {
+		a := f.find(c.Column)
+		switch {
+		case a == nil:
+			return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's columns", f.mapping.Table, c.Column)
+		case a.generated:
+			return nil, f.mismatch("column %s of table %s is generated: take it out of the mapping's columns", c.Column, f.mapping.Table)
+		case a.always:
+			return nil, f.mismatch("column %s of table %s is an identity that is always generated: take it out of the mapping's columns", c.Column, f.mapping.Table)
+		}
+		columns = append(columns, fed{c.Field, a})
+	}
+	return columns, nil
+}
+
+// privileges checks what the statements will need, by column where PostgreSQL
+// grants by column.
+func (f *fit) privileges(key *attribute, columns []fed) error {
+	role := pgx.Identifier{f.relation.role}.Sanitize()
+	var statements []string
+	if !f.relation.mayUse {
+		statements = append(statements, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", pgx.Identifier{f.schema}.Sanitize(), role))
+	}
+	reads, inserts, updates := key.maySelect, key.mayInsert, true
+	for _, c := range columns {
+		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
+	}
+	var missing []string
+	for _, right := range []struct {
+		name string
+		held bool
+	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", f.relation.mayDelete}} {
+		if !right.held {
+			missing = append(missing, right.name)
+		}
+	}
+	if len(missing) > 0 {
+		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", strings.Join(missing, ", "), f.name, role))
+	}
+	if len(statements) == 0 {
+		return nil
+	}
+	return &MappingError{
+		Reason: v1alpha1.ReasonPrivilegeMissing,
+		Message: fmt.Sprintf("mapping %s: role %s lacks privileges on table %s: run as an administrator: %s;",
+			f.mapping.Name, role, f.mapping.Table, strings.Join(statements, "; ")),
+	}
+}

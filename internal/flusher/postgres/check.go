@@ -1,0 +1,226 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+const (
+	// oldestVersion is the first PostgreSQL with pg_current_xact_id, by which a
+	// statement knows its own transaction.
+	oldestVersion = 130000
+	// checkTimeout bounds one check, so that a server that does not answer is
+	// reported soon.
+	checkTimeout = 10 * time.Second
+	// commitProves is how long a commit stands for a check: it shows all that a
+	// check looks at, and a check must not wait for a connection that is busy
+	// with committing.
+	commitProves = time.Second
+	// ledgerAttempts is how often the ledger is looked at again after another
+	// flusher was making it at the same moment.
+	ledgerAttempts = 5
+)
+
+// Check says whether rows can be written: the URL is there, the server can be
+// reached, is new enough and writable, and the ledger can be used. It makes the
+// ledger when it is missing. It is cheap enough to be called every second, and
+// is the place where a changed URL is noticed.
+func (d *Database) Check(ctx context.Context) config.Check {
+	ctx, cancel := context.WithTimeout(ctx, min(checkTimeout, d.patience()))
+	defer cancel()
+	err := d.check(ctx)
+	if err == nil {
+		return config.Check{OK: true}
+	}
+	d.verified.Store(false)
+	var mapping *MappingError
+	if errors.As(err, &mapping) {
+		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
+	}
+	e := failure("", err, executing)
+	message := e.Message()
+	if e.reason == v1alpha1.ReasonAuthenticationFailed || e.SQLSTATE == "3D000" {
+		message += ": correct the URL in " + d.source.place()
+	}
+	return config.Check{Reason: e.reason, Message: message}
+}
+
+func (d *Database) check(ctx context.Context) error {
+	_, changed, err := d.source.read()
+	if err != nil {
+		return err
+	}
+	if changed {
+		d.pool.Reset()
+		d.verified.Store(false)
+		d.committed.Store(0)
+	}
+	if d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves {
+		return nil
+	}
+	conn, err := d.acquire(ctx, "")
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	var version int
+	var readOnly bool
+	err = conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+  pg_catalog.current_setting('transaction_read_only') = 'on' OR pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly)
+	switch {
+	case err != nil:
+		return err
+	case readOnly:
+		return pgconn.ErrReadOnlyConnection
+	case version < oldestVersion:
+		return &MappingError{
+			Reason: v1alpha1.ReasonVersionTooOld,
+			Message: fmt.Sprintf("the server is PostgreSQL %d: version %d or later is needed",
+				version/10000, oldestVersion/10000),
+		}
+	}
+	if d.verified.Load() {
+		return nil
+	}
+	if err := d.ensureLedger(ctx, conn.Conn()); err != nil {
+		return err
+	}
+	d.verified.Store(true)
+	return nil
+}
+
+// ledgerState is what the catalogue says about the ledger.
+type ledgerState struct {
+	role                string
+	schema, table, fits bool
+	mayCreateSchema     bool
+	mayUse, mayCreate   bool
+	mayRead, mayWrite   bool
+	otherKind, unlogged bool
+}
+
+const ledgerStateSQL = `
+SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
+  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
+  coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),
+  coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false),
+  coalesce(pg_catalog.has_table_privilege(c.oid, 'SELECT'), false),
+  coalesce(pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE'), false),
+  coalesce(c.relkind <> 'r', false), coalesce(c.relpersistence <> 'p', false),
+  (SELECT count(*) = 7 FROM pg_catalog.pg_attribute a
+    JOIN (VALUES ('journal', 'text'), ('queue', 'text'), ('partition', 'int4'), ('epoch', 'int8'),
+      ('flush', 'int8'), ('position', 'int8'), ('updated_at', 'timestamptz')) w (name, type)
+      ON w.name = a.attname::pg_catalog.text
+    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typname::pg_catalog.text = w.type
+    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
+  AND EXISTS (SELECT FROM pg_catalog.pg_index i
+    WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
+      AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 3
+      AND (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attname::pg_catalog.text COLLATE "C")
+        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
+          AND a.attnum = ANY ((i.indkey::pg_catalog.int2[])[0:2])) = ARRAY['journal', 'partition', 'queue'])
+FROM (SELECT) one
+LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
+LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text`
+
+// ensureLedger makes the ledger when it is missing and says what a person must
+// do when it cannot be made or used. Several flushers may do so at once.
+func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
+	var err error
+	for range ledgerAttempts {
+		var s ledgerState
+		err = conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
+			&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
+			&s.mayRead, &s.mayWrite, &s.otherKind, &s.unlogged, &s.fits)
+		if err != nil {
+			return err
+		}
+		var make string
+		switch {
+		case s.table:
+			return d.judgeLedger(s)
+		case !s.schema && !s.mayCreateSchema, s.schema && !(s.mayUse && s.mayCreate):
+			return d.ledgerPrivilege(s)
+		case !s.schema:
+			make = "CREATE SCHEMA IF NOT EXISTS " + d.ledger.schema
+		default:
+			make = d.ledger.create
+		}
+		if _, err = conn.Exec(ctx, make); err != nil && !madeByAnother(err) {
+			return err
+		}
+	}
+	if err == nil {
+		err = errors.New("the ledger vanishes as soon as it is made")
+	}
+	return err
+}
+
+// madeByAnother says whether a CREATE failed only because the same thing was
+// made at the same moment: IF NOT EXISTS looks before the unique indexes of the
+// catalogue do.
+func madeByAnother(err error) bool {
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return false
+	}
+	switch pgErr.Code {
+	case "42P06", "42P07", "42710", "23505", "XX000":
+		return true
+	}
+	return false
+}
+
+func (d *Database) judgeLedger(s ledgerState) error {
+	switch {
+	case !s.mayUse || !s.mayRead || !s.mayWrite:
+		return d.ledgerPrivilege(s)
+	case s.otherKind || !s.fits:
+		return &MappingError{
+			Reason: v1alpha1.ReasonSchemaMismatch,
+			Message: fmt.Sprintf("table %s is not a flusher's ledger: set another ledgerSchema, or rename that table",
+				d.ledger.table),
+		}
+	case s.unlogged:
+		return &MappingError{
+			Reason: v1alpha1.ReasonSchemaMismatch,
+			Message: fmt.Sprintf("the ledger %s is not logged and would be lost in a crash: ALTER TABLE %s SET LOGGED",
+				d.ledger.table, d.ledger.table),
+		}
+	}
+	return nil
+}
+
+// ledgerPrivilege gives the SQL that an administrator must run.
+func (d *Database) ledgerPrivilege(s ledgerState) error {
+	role := pgx.Identifier{s.role}.Sanitize()
+	var statements []string
+	if !s.schema {
+		statements = append(statements, "CREATE SCHEMA "+d.ledger.schema)
+	}
+	rights := "USAGE, CREATE"
+	if s.table {
+		rights = "USAGE"
+	}
+	statements = append(statements, fmt.Sprintf("GRANT %s ON SCHEMA %s TO %s", rights, d.ledger.schema, role))
+	if s.table {
+		statements = append(statements, fmt.Sprintf("GRANT SELECT, INSERT, UPDATE ON TABLE %s TO %s", d.ledger.table, role))
+	}
+	return &MappingError{
+		Reason: v1alpha1.ReasonPrivilegeMissing,
+		Message: fmt.Sprintf("role %s may not make or use the ledger: run as an administrator: %s;",
+			role, strings.Join(statements, "; ")),
+	}
+}

@@ -1,0 +1,167 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// Settings says which database, and within which bounds.
+type Settings struct {
+	// URLFile holds the connection URL. It is read again for every new
+	// connection, so that a rotated password takes effect by itself.
+	URLFile string
+	// URLSecret is what messages call the Secret behind URLFile; without it they
+	// name the file.
+	URLSecret string
+	// MaxConnections bounds the connections; below 1 means 1.
+	MaxConnections int
+	// StatementTimeout bounds one statement in the server; zero means 30 s.
+	StatementTimeout time.Duration
+	// LedgerSchema is the schema of the ledger; empty means writebehind.
+	LedgerSchema string
+}
+
+const (
+	defaultStatementTimeout = 30 * time.Second
+	defaultLedgerSchema     = "writebehind"
+	// idleTime closes connections that nothing has used for so long, so that a
+	// quiet flusher does not hold what others could use.
+	idleTime = 5 * time.Minute
+	// lifeTime renews connections now and then, so that they spread again over
+	// the servers behind one name.
+	lifeTime = 30 * time.Minute
+)
+
+// Database is one PostgreSQL database. It is safe for concurrent use.
+type Database struct {
+	settings Settings
+	source   *source
+	pool     *pgxpool.Pool
+	ledger   ledgerStatements
+	prologue []byte
+
+	// verified says that the ledger was found fit for use since the last
+	// trouble.
+	verified atomic.Bool
+	// committed is when a batch last committed, in Unix nanoseconds.
+	committed atomic.Int64
+	// cancels are cancel requests on their way.
+	cancels sync.WaitGroup
+}
+
+// Open prepares the use of a database and returns at once: connections are made
+// when they are needed, and what is in the way is told by Check.
+func Open(s Settings) *Database {
+	s.MaxConnections = max(s.MaxConnections, 1)
+	if s.StatementTimeout <= 0 {
+		s.StatementTimeout = defaultStatementTimeout
+	}
+	if s.LedgerSchema == "" {
+		s.LedgerSchema = defaultLedgerSchema
+	}
+	d := &Database{
+		settings: s,
+		source:   &source{file: s.URLFile, secret: s.URLSecret},
+		ledger:   newLedgerStatements(s.LedgerSchema),
+	}
+	d.prologue = newPrologue(s.StatementTimeout)
+
+	// The pool's own configuration is only a frame: every connection takes the
+	// whole of its configuration from the URL file.
+	frame, err := pgxpool.ParseConfig("host=localhost sslmode=disable")
+	if err != nil {
+		panic(fmt.Sprintf("parse the pool's frame: %v", err))
+	}
+	frame.MaxConns = int32(min(s.MaxConnections, 1<<15)) //nolint:gosec // bounded on the spot
+	frame.MinConns = 0
+	frame.MaxConnIdleTime = idleTime
+	frame.MaxConnLifetime = lifeTime
+	frame.MaxConnLifetimeJitter = lifeTime / 10
+	frame.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
+		fresh, _, err := d.source.read()
+		if err != nil {
+			return err
+		}
+		*c = *fresh
+		return nil
+	}
+	d.pool, err = pgxpool.NewWithConfig(context.Background(), frame)
+	if err != nil {
+		panic(fmt.Sprintf("make the pool: %v", err))
+	}
+	return d
+}
+
+// Close ends every connection, after what is under way on it.
+func (d *Database) Close() {
+	d.pool.Close()
+	d.cancels.Wait()
+}
+
+// lockTimeout is shorter than the statement time-out, so that waiting for a
+// lock is told apart from being too slow.
+func lockTimeout(statement time.Duration) time.Duration {
+	return max(statement/2, time.Millisecond)
+}
+
+// patience bounds one operation as a whole: a few statements that each run into
+// their own time-out in the server, and making a connection. It only matters
+// when the server does not answer at all.
+func (d *Database) patience() time.Duration {
+	return 2*d.settings.StatementTimeout + connectTimeout
+}
+
+// bound gives every operation a deadline, also when the caller has none.
+func (d *Database) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, d.patience())
+}
+
+// acquire lends a connection, or says what is in the way.
+func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, error) {
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		d.verified.Store(false)
+		return nil, failure(action, err, executing)
+	}
+	return conn, nil
+}
+
+// inTransaction runs f in one transaction with every time-out set, so that
+// neither a lock nor a lost client can hold it up for longer.
+func (d *Database) inTransaction(ctx context.Context, action string, f func(context.Context, pgx.Tx) error) error {
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	conn, err := d.acquire(ctx, action)
+	if err != nil {
+		return err
+	}
+	defer conn.Release()
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	if err != nil {
+		return failure(action, err, executing)
+	}
+	_, err = tx.Exec(ctx, settingsSQL(d.settings.StatementTimeout))
+	if err == nil {
+		err = f(ctx, tx)
+	}
+	if err == nil {
+		err = tx.Commit(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	if rollback := tx.Rollback(ctx); rollback != nil && !errors.Is(rollback, pgx.ErrTxClosed) {
+		_ = conn.Conn().Close(ctx)
+	}
+	return failure(action, err, executing)
+}

@@ -1,0 +1,37 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package postgres is the database side of a flusher: it writes batches of rows
+// to PostgreSQL, each in one transaction that also moves the partition's ledger
+// row, so that a batch takes effect once and only for the partition's owner.
+//
+// # One batch
+//
+// A batch is one pipeline with a single Sync. First everything that is long is
+// sent and only bound to portals: the ledger's compare-and-set, the rows to
+// delete and the rows to write. Then follows a tail of a few bytes that runs
+// the portals in that order and commits. No row is locked before the tail
+// arrives, and the tail is too short to arrive by halves: a flusher that is
+// stopped, or whose network stalls, anywhere in the middle of a batch leaves
+// its successor nothing to wait for.
+//
+// Every statement that writes rows asks whether this very transaction moved the
+// ledger row (its epoch, its flush number and its xmin). If it did not, the
+// transaction does nothing, and the ledger tells why: another epoch means that
+// the partition has another owner, this batch's own number means that it
+// committed earlier.
+//
+// # After an error
+//
+// Writing the same batch again at the same position is always safe. Another
+// batch may take the position only after an error that is settled, that is, one
+// whose transaction is known to have ended without a commit; after an unsettled
+// one either the same batch is written again or the partition is acquired
+// anew, which shuts out whatever is still under way.
+//
+// # What is never told
+//
+// No error text of this package quotes PostgreSQL's message or detail, a value
+// of a row, or the connection URL. Errors name SQLSTATE, constraint, column,
+// table and remedy.
+package postgres

@@ -1,0 +1,125 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+const (
+	// connectTimeout is how long making a connection may take when the URL does
+	// not say.
+	connectTimeout = 5 * time.Second
+	// unacknowledged is how long the server's host may leave sent bytes
+	// unacknowledged before the connection counts as dead. Without it the
+	// kernel would go on resending for a quarter of an hour.
+	unacknowledged = 15 * time.Second
+	// applicationName is what pg_stat_activity shows, unless the URL names
+	// another.
+	applicationName = "writebehind-flusher"
+)
+
+// keepAlive finds a dead host within 25 s while an answer is awaited.
+var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interval: 5 * time.Second, Count: 3}
+
+// source is where the connection URL comes from.
+type source struct {
+	file   string
+	secret string
+
+	mu   sync.Mutex
+	text string
+}
+
+// place is what a message calls the source.
+func (s *source) place() string {
+	if s.secret != "" {
+		return fmt.Sprintf("key %s of Secret %s", filepath.Base(s.file), s.secret)
+	}
+	return "file " + s.file
+}
+
+// read reads the URL file and says whether the URL is another than the last
+// one. Its errors tell where the URL should be, never what it is.
+func (s *source) read() (config *pgx.ConnConfig, changed bool, err error) {
+	data, err := os.ReadFile(s.file)
+	text := strings.TrimSpace(string(data))
+	if err != nil || text == "" {
+		return nil, false, s.missing(err)
+	}
+	pool, err := pgxpool.ParseConfig(text)
+	if err != nil {
+		return nil, false, &Error{
+			Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
+			remedy: "the connection URL in " + s.place() + " cannot be parsed: give postgres://user:password@host:5432/database, with special characters percent-encoded",
+		}
+	}
+	s.mu.Lock()
+	changed = s.text != "" && s.text != text
+	s.text = text
+	s.mu.Unlock()
+	return prepare(pool.ConnConfig), changed, nil
+}
+
+func (s *source) missing(err error) error {
+	e := &Error{Kind: Transient, reason: v1alpha1.ReasonSecretMissing, Err: err}
+	switch {
+	case err != nil && !errors.Is(err, os.ErrNotExist):
+		e.remedy = "the connection URL in " + s.place() + " cannot be read: see the file's permissions"
+	case s.secret != "":
+		e.remedy = fmt.Sprintf("Secret %s has no key %s: create it, with the connection URL as its value", s.secret, filepath.Base(s.file))
+	default:
+		e.remedy = fmt.Sprintf("%s is missing or empty: create it, with the connection URL in it", s.place())
+	}
+	return e
+}
+
+// prepare completes what the URL says by what every connection needs: only a
+// session that can write, no statement that is kept by name (a proxy may give
+// every transaction another connection), UTF-8, and the bounds in time.
+func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
+	c.DefaultQueryExecMode = pgx.QueryExecModeExec
+	c.StatementCacheCapacity = 0
+	c.DescriptionCacheCapacity = 0
+	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	if c.RuntimeParams == nil {
+		c.RuntimeParams = map[string]string{}
+	}
+	c.RuntimeParams["client_encoding"] = "UTF8"
+	if c.RuntimeParams["application_name"] == "" {
+		c.RuntimeParams["application_name"] = applicationName
+	}
+	if c.ConnectTimeout <= 0 {
+		c.ConnectTimeout = connectTimeout
+	}
+	dialer := &net.Dialer{
+		Timeout:         c.ConnectTimeout,
+		KeepAliveConfig: keepAlive,
+		Control: func(network, _ string, raw syscall.RawConn) error {
+			if strings.HasPrefix(network, "tcp") {
+				return raw.Control(setUserTimeout)
+			}
+			return nil
+		},
+	}
+	c.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		return dialer.DialContext(ctx, network, address)
+	}
+	return c
+}

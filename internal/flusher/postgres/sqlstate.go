@@ -1,0 +1,182 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// verdict is what an SQLSTATE, or a class of them, means here.
+type verdict struct {
+	kind   Kind
+	reason string
+	remedy string
+}
+
+// verdicts is the one table that turns what PostgreSQL says into behaviour. The
+// longest prefix of the SQLSTATE decides; what is not listed is the row's.
+var verdicts = map[string]verdict{
+	"08":    {Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
+	"25":    {Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
+	"25006": {Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary, and see that default_transaction_read_only is off"},
+	"26":    {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"28":    {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the connection to this user, host and database: see pg_hba.conf"},
+	"28P01": {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the user or the password"},
+	"34":    {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"3D000": {Transient, v1alpha1.ReasonInvalidURL, "the database that the URL names does not exist"},
+	"53":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of resources"},
+	"53100": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
+	"53200": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of memory"},
+	"53300": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower maxConnections"},
+	"55P03": {Contention, v1alpha1.ReasonStatementFailed, "another transaction holds a lock"},
+	"55006": {Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
+	"57":    {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
+	"57014": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, as a rule because it ran into statementTimeoutSeconds"},
+	"57P03": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL is starting up or shutting down"},
+	"58":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's operating system fails it"},
+	"F0":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's configuration fails it"},
+
+	"40":    {Contention, v1alpha1.ReasonStatementFailed, "the transaction lost against another one"},
+	"40003": {Transient, v1alpha1.ReasonConnectionFailed, "the outcome of the transaction is not known"},
+	"42P05": {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"54001": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement is too complex"},
+	"23503": {Order, v1alpha1.ReasonStatementFailed, "the row refers to one that does not exist"},
+
+	"0A000": {Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
+	"3F000": {Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
+	"42":    {Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
+	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing: grant USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table"},
+	"42703": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
+	"42804": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
+	"42P01": {Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},
+	"42P10": {Mapping, v1alpha1.ReasonSchemaMismatch, "the key column has no unique index any more"},
+	"55000": {Mapping, v1alpha1.ReasonSchemaMismatch, "the table is not in a state that allows this"},
+
+	"":      {Row, v1alpha1.ReasonStatementFailed, "PostgreSQL refuses the row"},
+	"21000": {Row, v1alpha1.ReasonStatementFailed, "two keys of the batch mean one row"},
+	"22":    {Row, v1alpha1.ReasonStatementFailed, "a value does not fit its column"},
+	"22001": {Row, v1alpha1.ReasonStatementFailed, "a value is too long for its column"},
+	"22003": {Row, v1alpha1.ReasonStatementFailed, "a number is out of its column's range"},
+	"22P02": {Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
+	"23":    {Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
+	"23502": {Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
+	"23505": {Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value"},
+	"23514": {Row, v1alpha1.ReasonStatementFailed, "the row violates a check constraint or has no partition"},
+	"P0":    {Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
+}
+
+// rowSecurity is PostgreSQL's own name of the check whose failure shares
+// SQLSTATE 42501 with a missing privilege, but is the row's fault.
+const rowSecurity = "ExecWithCheckOptions"
+
+func judge(sqlstate string) verdict {
+	for n := min(len(sqlstate), 5); n > 0; n-- {
+		if v, ok := verdicts[sqlstate[:n]]; ok {
+			return v
+		}
+	}
+	return verdicts[""]
+}
+
+// stage is how far a statement had come when it failed.
+type stage int
+
+const (
+	executing stage = iota
+	// preparing means that the statement was not accepted at all, so that no
+	// row can be at fault.
+	preparing
+)
+
+// failure turns any error of the driver into an Error. action says what was
+// being done.
+func failure(action string, err error, at stage) *Error {
+	var known *Error
+	if errors.As(err, &known) {
+		if known.action == "" {
+			known.action = action
+		}
+		return known
+	}
+	e := &Error{action: action, Err: err}
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
+		v := judge(pgErr.Code)
+		if pgErr.Code == "42501" && pgErr.Routine == rowSecurity {
+			v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
+		}
+		if at == preparing && v.kind == Row {
+			v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
+		}
+		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
+		e.SQLSTATE, e.Constraint, e.Column = pgErr.Code, pgErr.ConstraintName, pgErr.ColumnName
+		e.Table = pgErr.TableName
+		if pgErr.SchemaName != "" && pgErr.TableName != "" {
+			e.Table = pgErr.SchemaName + "." + pgErr.TableName
+		}
+		return e
+	}
+	e.Kind = Transient
+	if errors.Is(err, ErrLedgerOutOfStep) {
+		e.reason, e.remedy = v1alpha1.ReasonStatementFailed, err.Error()
+		return e
+	}
+	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
+		v := verdicts["25006"]
+		e.reason, e.remedy = v.reason, v.remedy
+		return e
+	}
+	e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, network(err)
+	return e
+}
+
+// network describes an error of the connection by what is known to hold neither
+// a secret nor a value: an address, a name that was looked up, a system error.
+func network(err error) string {
+	var (
+		dns         *net.DNSError
+		op          *net.OpError
+		errno       syscall.Errno
+		timeout     net.Error
+		authority   x509.UnknownAuthorityError
+		hostname    x509.HostnameError
+		certificate *tls.CertificateVerificationError
+		invalid     x509.CertificateInvalidError
+	)
+	what := "the connection to PostgreSQL failed"
+	if errors.As(err, &op) && op.Addr != nil {
+		what = "the connection to PostgreSQL at " + op.Addr.String() + " failed"
+	}
+	switch {
+	case errors.As(err, &dns):
+		return "the host " + dns.Name + " of PostgreSQL cannot be resolved"
+	case errors.As(err, &authority):
+		return what + ": the server's certificate is signed by an unknown authority"
+	case errors.As(err, &hostname):
+		return what + ": the server's certificate is for another host"
+	case errors.As(err, &invalid), errors.As(err, &certificate):
+		return what + ": the server's certificate is not valid"
+	case errors.Is(err, context.Canceled):
+		return what + ": cancelled"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
+		errors.As(err, &timeout) && timeout.Timeout():
+		return what + ": no answer in time"
+	case errors.As(err, &errno):
+		return what + ": " + errno.Error()
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return what + ": the server closed it"
+	}
+	return what
+}

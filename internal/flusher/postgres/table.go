@@ -1,0 +1,150 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+)
+
+// Table is a mapping's table as the catalogue had it: its key, its columns and
+// the statements to write them. It never changes and is safe for concurrent
+// use.
+type Table struct {
+	mapping string
+	// name is the quoted name.
+	name    string
+	key     key
+	columns []column
+	// fields are the fields that documents may name, the key's own among them,
+	// which feeds nothing: the key comes from the entry.
+	fields []field
+	byName map[string]int
+	// whole are the columns that take the whole document.
+	whole []int
+	// deferrable says that a constraint may be left for the commit to check.
+	deferrable bool
+	mine       string
+	remove     string
+	overriding string
+}
+
+// column is a column that documents feed.
+type column struct {
+	name string
+	// cast is the full name of its type, without a length.
+	cast string
+	// shown is the type as a person writes it.
+	shown string
+	// json says that its values are JSON texts; binaryJSON that they are jsonb.
+	json, binaryJSON bool
+	// array says that it takes arrays; jsonElements that those are of json.
+	array, jsonElements bool
+}
+
+// field is a field of the documents and the columns that it feeds.
+type field struct {
+	name    string
+	columns []int
+}
+
+// keyArray and textArray are the types of the parameters that carry the rows.
+const (
+	oidInt4      = 23
+	oidInt8      = 20
+	oidText      = 25
+	oidInt8Array = 1016
+	oidTextArray = 1009
+)
+
+func newColumn(a *attribute) column {
+	return column{
+		name: a.name, cast: a.cast, shown: a.shown,
+		json: a.base == "json" || a.base == "jsonb", binaryJSON: a.base == "jsonb",
+		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
+	}
+}
+
+func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatements) *Table {
+	t := &Table{
+		mapping:    f.mapping.Name,
+		name:       f.name,
+		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
+		byName:     make(map[string]int, len(columns)+1),
+		deferrable: f.relation.deferrable,
+		mine:       ledger.mine,
+	}
+	if keyColumn.always {
+		t.overriding = " OVERRIDING SYSTEM VALUE"
+	}
+	for _, c := range columns {
+		i := len(t.columns)
+		t.columns = append(t.columns, newColumn(c.attribute))
+		if c.field == wholeDocument {
+			t.whole = append(t.whole, i)
+			continue
+		}
+		at, ok := t.byName[c.field]
+		if !ok {
+			at = t.addField(c.field)
+		}
+		t.fields[at].columns = append(t.fields[at].columns, i)
+	}
+	if _, ok := t.byName[keyColumn.name]; !ok {
+		t.addField(keyColumn.name)
+	}
+	t.remove = fmt.Sprintf("DELETE FROM %s t USING ROWS FROM (%s) AS u (k) WHERE t.%s = u.k::%s AND %s",
+		t.name, t.key.unnest(firstArray), quote(t.key.name), t.key.cast, t.mine)
+	return t
+}
+
+func (t *Table) addField(name string) int {
+	t.fields = append(t.fields, field{name: name})
+	t.byName[name] = len(t.fields) - 1
+	return len(t.fields) - 1
+}
+
+func quote(name string) string {
+	return pgx.Identifier{name}.Sanitize()
+}
+
+// firstArray is the number of the first parameter behind those that name the
+// ledger row.
+const firstArray = 6
+
+func (k *key) unnest(parameter int) string {
+	kind := "text"
+	if k.integer() {
+		kind = "int8"
+	}
+	return fmt.Sprintf("pg_catalog.unnest($%d::pg_catalog.%s[])", parameter, kind)
+}
+
+// insert is the statement that writes rows which name the given columns. The
+// columns that are not named keep what they have, or get their default.
+func (t *Table) insert(named []int) string {
+	names := []string{quote(t.key.name)}
+	values := []string{"u.k::" + t.key.cast}
+	arrays := []string{t.key.unnest(firstArray)}
+	aliases := []string{"k"}
+	var sets []string
+	for n, i := range named {
+		c := &t.columns[i]
+		quoted := quote(c.name)
+		names = append(names, quoted)
+		values = append(values, fmt.Sprintf("u.c%d::%s", n, c.cast))
+		arrays = append(arrays, fmt.Sprintf("pg_catalog.unnest($%d::pg_catalog.text[])", firstArray+1+n))
+		aliases = append(aliases, fmt.Sprintf("c%d", n))
+		sets = append(sets, quoted+" = excluded."+quoted)
+	}
+	action := "DO NOTHING"
+	if len(sets) > 0 {
+		action = "DO UPDATE SET " + strings.Join(sets, ", ")
+	}
+	list := func(items []string) string { return strings.Join(items, ", ") }
+	return fmt.Sprintf("INSERT INTO %s AS t (%s)%s SELECT %s FROM ROWS FROM (%s) AS u (%s) WHERE %s ON CONFLICT (%s) %s",
+		t.name, list(names), t.overriding, list(values), list(arrays), list(aliases), t.mine, quote(t.key.name), action)
+}

@@ -1,0 +1,212 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+)
+
+// step is one statement of a batch's pipeline.
+type step int
+
+const (
+	stepBegin step = iota
+	stepSettings
+	stepLedger
+	stepRows
+	stepConstraints
+	stepCommit
+)
+
+// pipeline is a batch in PostgreSQL's protocol.
+type pipeline struct {
+	// bulk holds everything that is long: it begins the transaction and binds
+	// every statement to a portal, and locks nothing.
+	bulk []byte
+	// tail runs the portals and commits.
+	tail []byte
+	// steps are the statements in the order in which they are bound and run.
+	steps []step
+}
+
+// beginSQL leaves the access mode alone: an administrator who switches
+// default_transaction_read_only on means it.
+const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
+
+// newPrologue is what every pipeline begins with.
+func newPrologue(statementTimeout time.Duration) []byte {
+	var p pipeline
+	p.parse(stepBegin, beginSQL, nil)
+	p.bind("", nil, func() {})
+	p.bulk = appendExecute(p.bulk, "")
+	p.parse(stepSettings, settingsSQL(statementTimeout), nil)
+	p.bind("", nil, func() {})
+	p.bulk = appendExecute(p.bulk, "")
+	return p.bulk
+}
+
+func (p *pipeline) parse(s step, sql string, types []uint32) {
+	p.bulk = must((&pgproto3.Parse{Query: sql, ParameterOIDs: types}).Encode(p.bulk))
+	p.steps = append(p.steps, s)
+}
+
+// bind binds the statement that was parsed last to a portal, which the tail
+// will run. Every parameter is binary; values appends them after the ledger's
+// own.
+func (p *pipeline) bind(portal string, types []uint32, values func()) {
+	p.bulk = append(p.bulk, 'B')
+	start := len(p.bulk)
+	p.bulk = append(p.bulk, 0, 0, 0, 0)
+	p.bulk = append(p.bulk, portal...)
+	p.bulk = append(p.bulk, 0, 0)
+	p.bulk = append(p.bulk, 0, 1, 0, 1)
+	p.bulk = binary.BigEndian.AppendUint16(p.bulk, uint16(len(types))) //nolint:gosec // a table has at most 1600 columns
+	values()
+	p.bulk = append(p.bulk, 0, 0)
+	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start)) //nolint:gosec // a batch is bounded
+	if portal != "" {
+		p.tail = appendExecute(p.tail, portal)
+	}
+}
+
+func appendExecute(dst []byte, portal string) []byte {
+	return must((&pgproto3.Execute{Portal: portal}).Encode(dst))
+}
+
+// must is for messages whose encoding can only fail by their size, which is
+// bounded before.
+func must(b []byte, err error) []byte {
+	if err != nil {
+		panic(err)
+	}
+	return b
+}
+
+func (p *pipeline) text(s string) {
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(s))) //nolint:gosec // a name
+	p.bulk = append(p.bulk, s...)
+}
+
+func (p *pipeline) int8(n int64) {
+	p.bulk = append(p.bulk, 0, 0, 0, 8)
+	p.bulk = binary.BigEndian.AppendUint64(p.bulk, uint64(n)) //nolint:gosec // two's complement is what is meant
+}
+
+// ledgerTypes are the types of the parameters that name the ledger row and the
+// batch.
+var ledgerTypes = []uint32{oidText, oidText, oidInt4, oidInt8, oidInt8}
+
+func (p *pipeline) ledger(at Position) {
+	p.text(at.Journal)
+	p.text(at.Queue)
+	p.bulk = append(p.bulk, 0, 0, 0, 4)
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(at.Partition)) //nolint:gosec // a partition is below 256
+	p.int8(at.Epoch)
+	p.int8(at.Flush)
+}
+
+// array appends a parameter that is a one-dimensional array.
+func (p *pipeline) array(element uint32, n int, items func()) {
+	start := len(p.bulk)
+	p.bulk = append(p.bulk, 0, 0, 0, 0)
+	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1)
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, element)
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(n)) //nolint:gosec // a batch has fewer rows
+	p.bulk = append(p.bulk, 0, 0, 0, 1)
+	items()
+	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start-4)) //nolint:gosec // a batch is bounded
+}
+
+func (p *pipeline) keys(b *Batch, members []int32) {
+	if b.table.key.integer() {
+		p.array(oidInt8, len(members), func() {
+			for _, at := range members {
+				p.int8(b.rows[at].number)
+			}
+		})
+		return
+	}
+	p.array(oidText, len(members), func() {
+		for _, at := range members {
+			p.cell(b, b.rows[at].key)
+		}
+	})
+}
+
+func (p *pipeline) column(b *Batch, members []int32, i int) {
+	p.array(oidText, len(members), func() {
+		for _, at := range members {
+			p.cell(b, b.cells[b.rows[at].cells+i])
+		}
+	})
+}
+
+func (p *pipeline) cell(b *Batch, c cell) {
+	if c.length == isNull {
+		p.bulk = append(p.bulk, 0xff, 0xff, 0xff, 0xff)
+		return
+	}
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(c.length)) //nolint:gosec // not negative here
+	p.bulk = append(p.bulk, b.text(c)...)
+}
+
+// portals are named by one letter and a number, so that the tail stays short.
+func portal(letter byte, n int) string {
+	return string(letter) + string(rune('0'+n%10)) + string(rune('0'+n/10%10)) + string(rune('0'+n/100%10)) + string(rune('0'+n/1000))
+}
+
+// pipeline puts the batch into protocol. Rows are deleted before others are
+// written, so that a unique value that moves from one to the other is free.
+func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
+	b.arrange()
+	p := &pipeline{bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}}
+	moveTypes := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], oidInt8)
+	p.parse(stepLedger, d.ledger.move, moveTypes)
+	p.bind("l", moveTypes, func() {
+		p.ledger(at)
+		p.int8(at.Version)
+	})
+	keyType := uint32(oidTextArray)
+	if t.key.integer() {
+		keyType = oidInt8Array
+	}
+	types := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], keyType)
+	if len(b.removed) > 0 {
+		p.parse(stepRows, t.remove, types)
+		p.bind("d", types, func() {
+			p.ledger(at)
+			p.keys(b, b.removed)
+		})
+	}
+	for n := range b.groups {
+		g := &b.groups[n]
+		if len(g.members) == 0 {
+			continue
+		}
+		all := types[:len(types):len(types)]
+		for range g.columns {
+			all = append(all, oidTextArray)
+		}
+		p.parse(stepRows, g.sql, all)
+		p.bind(portal('u', n), all, func() {
+			p.ledger(at)
+			p.keys(b, g.members)
+			for _, i := range g.columns {
+				p.column(b, g.members, i)
+			}
+		})
+	}
+	if t.deferrable {
+		p.parse(stepConstraints, "SET CONSTRAINTS ALL IMMEDIATE", nil)
+		p.bind("s", nil, func() {})
+	}
+	p.parse(stepCommit, "COMMIT", nil)
+	p.bind("c", nil, func() {})
+	p.tail = must((&pgproto3.Sync{}).Encode(p.tail))
+	b.wire = p.bulk
+	return p
+}

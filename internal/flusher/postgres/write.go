@@ -1,0 +1,224 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
+	"github.com/jackc/pgx/v5/pgxpool"
+)
+
+// cancelTimeout bounds the attempt to stop in the server what the caller gave
+// up.
+const cancelTimeout = 5 * time.Second
+
+// Write writes the batch in one transaction and in one round trip. An error is
+// an *Error. After any error the same batch may be written again at the same
+// position: if the first attempt committed after all, that gives
+// AlreadyCommitted. Another batch may take the position only if the error is
+// not Unsettled; otherwise the partition must be acquired anew first.
+//
+// The batch may be written again or Reset afterwards, whatever the outcome.
+func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (Outcome, error) {
+	action := "write " + at.String()
+	if b.table != t {
+		return 0, &Error{Kind: Mapping, action: action, remedy: "the batch was begun for another table"}
+	}
+	if b.Size() > heaviest {
+		return 0, &Error{Kind: TooHeavy, action: action, remedy: fmt.Sprintf("the batch holds more than %d bytes", heaviest)}
+	}
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	conn, err := d.acquire(ctx, action)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Release()
+
+	r, err := d.exchange(ctx, conn, d.pipeline(t, at, b))
+	if err != nil {
+		e := failure(action, err, r.stage())
+		e.Unsettled = r.unsettled(err)
+		if r.step() == stepLedger {
+			_ = d.ledgerFailure(e)
+		}
+		return 0, e
+	}
+	if r.moved {
+		d.committed.Store(time.Now().UnixNano())
+		return Committed, nil
+	}
+	return d.explain(ctx, conn, at)
+}
+
+// explain tells why a batch did not move the ledger.
+func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position) (Outcome, error) {
+	l, err := d.readLedger(ctx, conn, at.Journal, at.Queue, at.Partition)
+	if err == nil {
+		var outcome Outcome
+		if outcome, err = at.against(l); err == nil {
+			return outcome, nil
+		}
+	}
+	e := failure("write "+at.String(), err, executing)
+	return 0, d.ledgerFailure(e)
+}
+
+// reply is what the server has answered so far.
+type reply struct {
+	steps []step
+	// sent says that the tail, and with it the commit, is on its way.
+	sent bool
+	// parsed, bound and done count the statements that came so far.
+	parsed, bound, done int
+	moved               bool
+	committed           bool
+}
+
+// prologueSteps is how many steps run as soon as they are bound.
+const prologueSteps = 2
+
+// step is the statement that the next answer belongs to.
+func (r *reply) step() step {
+	at := r.done
+	if r.done >= min(r.bound, prologueSteps) && r.bound < len(r.steps) {
+		at = r.bound
+	}
+	return r.steps[min(at, len(r.steps)-1)]
+}
+
+// stage tells a statement that was not accepted from one that failed on its
+// rows.
+func (r *reply) stage() stage {
+	if r.parsed == r.bound && r.done >= min(r.bound, prologueSteps) && r.bound < len(r.steps) {
+		return preparing
+	}
+	return executing
+}
+
+// unsettled says whether the transaction may have committed, or may yet do so,
+// although err was all that came back. Only an answer from the server settles
+// it, and not even that when the session died in the middle of the commit.
+func (r *reply) unsettled(err error) bool {
+	if !r.sent || r.committed {
+		return false
+	}
+	var pgErr *pgconn.PgError
+	if !errors.As(err, &pgErr) {
+		return true
+	}
+	if pgErr.Code == "40003" || strings.HasPrefix(pgErr.Code, "08") {
+		return true
+	}
+	return r.step() == stepCommit && pgErr.SeverityUnlocalized != "ERROR"
+}
+
+// exchange sends the pipeline and reads the answers. When anything but a plain
+// error of a statement ends it, the connection is closed.
+func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline) (reply, error) {
+	pg := conn.Conn().PgConn()
+	r := reply{steps: p.steps}
+	network := pg.Conn()
+	stop := context.AfterFunc(ctx, func() { _ = network.SetDeadline(time.Unix(1, 0)) })
+	err := send(ctx, pg, p, &r)
+	if err == nil {
+		err = receive(pg, &r)
+	}
+	interrupted := !stop()
+	if interrupted && err != nil && ctx.Err() != nil {
+		var pgErr *pgconn.PgError
+		if !errors.As(err, &pgErr) {
+			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+		}
+	}
+	if err == nil && !r.committed {
+		err = errors.New("the server rolled the transaction back without an error")
+	}
+	switch {
+	case interrupted || pg.IsClosed() || err != nil && !answered(err):
+		d.drop(pg, r.sent && !r.committed)
+	case pg.TxStatus() != 'I':
+		if _, rollback := pg.Exec(ctx, "ROLLBACK").ReadAll(); rollback != nil {
+			d.drop(pg, false)
+		}
+	}
+	return r, err
+}
+
+// answered says whether the error is one that PostgreSQL sent, so that the
+// connection is in a known state.
+func answered(err error) bool {
+	var pgErr *pgconn.PgError
+	return errors.As(err, &pgErr)
+}
+
+func send(ctx context.Context, pg *pgconn.PgConn, p *pipeline, r *reply) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if _, err := pg.Conn().Write(p.bulk); err != nil {
+		return err
+	}
+	r.sent = true
+	_, err := pg.Conn().Write(p.tail)
+	return err
+}
+
+// receive reads up to the answer to Sync.
+func receive(pg *pgconn.PgConn, r *reply) error {
+	var failed error
+	for {
+		message, err := pg.ReceiveMessage(context.Background())
+		if err != nil {
+			if failed != nil {
+				return failed
+			}
+			return err
+		}
+		switch m := message.(type) {
+		case *pgproto3.ParseComplete:
+			r.parsed++
+		case *pgproto3.BindComplete:
+			r.bound++
+		case *pgproto3.CommandComplete:
+			r.complete(string(m.CommandTag))
+		case *pgproto3.ErrorResponse:
+			failed = pgconn.ErrorResponseToPgError(m)
+		case *pgproto3.ReadyForQuery:
+			return failed
+		}
+	}
+}
+
+func (r *reply) complete(tag string) {
+	switch r.step() {
+	case stepLedger:
+		r.moved = tag == "UPDATE 1"
+	case stepCommit:
+		r.committed = tag == "COMMIT"
+	}
+	r.done++
+}
+
+// drop closes a connection whose state is not known. What may still be running
+// for it in the server is asked to stop: its answer would reach nobody, and the
+// next attempt would wait for its locks.
+func (d *Database) drop(pg *pgconn.PgConn, running bool) {
+	if running {
+		d.cancels.Go(func() {
+			ctx, cancel := context.WithTimeout(context.Background(), cancelTimeout)
+			defer cancel()
+			_ = pg.CancelRequest(ctx)
+		})
+	}
+	expired, cancel := context.WithTimeout(context.Background(), 0)
+	defer cancel()
+	_ = pg.Close(expired)
+}
