@@ -1,0 +1,87 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/writebehind/operator/test/load"
+)
+
+// finish prints the summary, and what a person may type next.
+func (d *demo) finish(ctx context.Context) error {
+	printed, err := d.cluster.Kubectl(ctx, "get", "wbc", "-n", d.namespace)
+	if err != nil {
+		return err
+	}
+	before, after := d.summary.before, d.summary.stats
+	writes, rows := after.Writes-before.Writes, after.Flushed-before.Flushed
+	lag := d.summary.lag
+	fmt.Printf("\nSummary\n")
+	d.line("writes            %s in %s, %s/s; %s of them wb_del; %s refused", grouped(writes), brief(d.summary.duration),
+		grouped(int64(float64(writes)/d.summary.duration.Seconds())), grouped(d.load.Deletes()), grouped(d.load.Refused()))
+	d.line("rows written      %s: one for %.1f writes", grouped(rows), float64(writes)/float64(max(rows, 1)))
+	d.line("coalesced away    %s of the writes", share(after.Coalesced-before.Coalesced, writes))
+	d.line("lag               p50 %s, p99 %s, longest %s", brief(lag.P50), brief(lag.P99), brief(lag.Longest))
+	d.line("                  (%d sampled writes, from acknowledgement until wb_pending says that it is in", lag.Samples)
+	d.line("                  PostgreSQL, to within %s)", brief(load.LagResolution))
+	d.line("drain             %s from the last write to an empty queue", brief(d.summary.drain))
+	d.line("verified          %s rows equal in every field to the last acknowledged write", grouped(int64(d.summary.rows)))
+	d.line("dead letters      %d; data-loss events %d", after.Dead, after.DataLoss)
+	d.line("whole demo        %s", brief(time.Since(d.started)))
+	fmt.Printf("\n%s\n", indent(printed))
+	return d.printCommands(ctx)
+}
+
+// printCommands prints commands to be copied: the system stays up.
+func (d *demo) printCommands(ctx context.Context) error {
+	cache, err := d.cluster.Cache(ctx, d.cache)
+	if err != nil {
+		return err
+	}
+	kubectl := "kubectl"
+	if d.cluster.Local {
+		kubectl = d.cluster.KubectlPath()
+		fmt.Printf("\nThe system stays up. To talk to it:\n")
+		d.line("export KUBECONFIG=%s", d.cluster.Kubeconfig)
+		d.line("alias kubectl=%s", kubectl)
+		kubectl = "kubectl"
+	} else {
+		fmt.Printf("\nThe system stays up.\n")
+	}
+	name, ns := d.cache.Name, d.namespace
+	target := ""
+	if cache.Status.Redis != nil {
+		service, _, _ := strings.Cut(cache.Status.Redis.Address, ".")
+		target = "svc/" + service
+	}
+	fmt.Printf("\nLook at it:\n")
+	d.line("%s get wbc -n %s -w", kubectl, ns)
+	d.line("%s describe wbc %s -n %s", kubectl, name, ns)
+	d.line("psql '%s' -c 'SELECT * FROM products LIMIT 5'", d.database.here)
+	if cache.Status.Redis != nil {
+		fmt.Printf("\nWrite as the application does, with the application's Secret:\n")
+		d.line("%s port-forward -n %s %s 6379 &", kubectl, ns, target)
+		d.line("export REDISCLI_AUTH=$(%s get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
+			kubectl, cache.Status.Redis.SecretName, ns)
+		d.line(`redis-cli FCALL wb_set 1 %s1 %s '{"name":"Chair","price":49.90,"stock":3,"updated_at":"2026-01-01T00:00:00Z"}'`,
+			d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli FCALL_RO wb_pending 1 %s1 %s", d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli FCALL_RO wb_stats 0 %s", d.mapping.Name)
+	}
+	fmt.Printf("\nTune it, without a restart:\n")
+	d.line(`%s patch wbc %s -n %s --type merge -p '{"spec":{"flush":{"intervalMilliseconds":2000,"batchSize":1000}}}'`, kubectl, name, ns)
+	d.line(`%s patch wbc %s -n %s --type merge -p '{"spec":{"suspend":true}}'`, kubectl, name, ns)
+	d.line("%s scale wbc %s -n %s --replicas 3", kubectl, name, ns)
+	fmt.Printf("\nRemove it (the queue is drained first):\n")
+	down := "make demo-down"
+	if !d.cluster.Local {
+		down += " CLUSTER=current"
+	}
+	d.line("%s", down)
+	return nil
+}

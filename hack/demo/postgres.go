@@ -1,0 +1,217 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/kube"
+)
+
+// startDatabaseTimeout covers making a new PostgreSQL instance or pulling the
+// image of one.
+const startDatabaseTimeout = 2 * time.Minute
+
+// database is the demo's PostgreSQL, as it is reached from this machine and
+// from inside the cluster.
+type database struct {
+	here, inside string
+	where        string
+}
+
+// server is what a running PostgreSQL of the demo leaves behind for the next
+// command, in stateFile.
+type server struct {
+	PID int    `json:"pid"`
+	URL string `json:"url"`
+}
+
+// stateDir is where a PostgreSQL on this machine keeps what it needs.
+func stateDir() string { return filepath.Join(os.TempDir(), "writebehind-demo") }
+
+func stateFile() string { return filepath.Join(stateDir(), "postgres.json") }
+
+// startOnHost starts a PostgreSQL on this machine that pods of the local
+// cluster can reach and that outlives the demo, or finds the one that is
+// running.
+func startOnHost(ctx context.Context, cluster *kube.Cluster) (database, error) {
+	gateway, err := cluster.Gateway(ctx)
+	if err != nil {
+		return database{}, err
+	}
+	running, err := runningServer()
+	if err != nil {
+		return database{}, err
+	}
+	if running == nil {
+		if running, err = detach(ctx, gateway); err != nil {
+			return database{}, fmt.Errorf("start PostgreSQL: %w", err)
+		}
+	}
+	return database{
+		here: running.URL, inside: running.URL,
+		where: fmt.Sprintf("a process of this machine, listening on %s, the cluster's bridge", gateway),
+	}, nil
+}
+
+// runningServer reads the state of an earlier start; nil means that there is
+// none any more.
+func runningServer() (*server, error) {
+	content, err := os.ReadFile(stateFile())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s := &server{}
+	if err := json.Unmarshal(content, s); err != nil {
+		return nil, fmt.Errorf("read %s: %w", stateFile(), err)
+	}
+	if !s.alive() {
+		return nil, os.RemoveAll(stateDir())
+	}
+	return s, nil
+}
+
+// alive says whether the process is still this program: a process id may have
+// gone to another one.
+func (s *server) alive() bool {
+	self, err := os.Executable()
+	if err != nil {
+		return false
+	}
+	command, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", s.PID))
+	return err == nil && strings.HasPrefix(string(command), filepath.Clean(self)+"\x00serve-postgres\x00")
+}
+
+// detach starts this program once more as PostgreSQL's guardian, in a session
+// of its own, and waits until it has written its state.
+func detach(ctx context.Context, host string) (*server, error) {
+	if err := os.MkdirAll(stateDir(), 0o755); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(filepath.Join(stateDir(), "postgres.log"))
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(self, "serve-postgres", "--host", host) //nolint:noctx // It goes on when the demo has ended.
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- cmd.Wait() }()
+	var s *server
+	err = poll(ctx, startDatabaseTimeout, func() (bool, error) {
+		select {
+		case <-exited:
+			text, _ := os.ReadFile(log.Name())
+			return false, errors.New(strings.TrimSpace(string(text)))
+		default:
+		}
+		s, err = runningServer()
+		return s != nil, err
+	})
+	return s, err
+}
+
+// stopOnHost ends the PostgreSQL that startOnHost started, with its data.
+func stopOnHost(ctx context.Context) error {
+	running, err := runningServer()
+	if err != nil || running == nil {
+		return err
+	}
+	if err := syscall.Kill(running.PID, syscall.SIGTERM); err != nil {
+		return fmt.Errorf("end PostgreSQL: %w", err)
+	}
+	return poll(ctx, startDatabaseTimeout, func() (bool, error) { return !running.alive(), nil })
+}
+
+// servePostgresCommand is PostgreSQL's guardian: it runs until it is ended, and
+// takes the instance and its data away with it.
+func servePostgresCommand() *cobra.Command {
+	var host string
+	cmd := &cobra.Command{
+		Use: "serve-postgres", Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return servePostgres(cmd.Context(), host)
+		},
+	}
+	cmd.Flags().StringVar(&host, "host", "127.0.0.1", "address to listen on")
+	return cmd
+}
+
+func servePostgres(ctx context.Context, host string) error {
+	instance, err := postgrestest.Start(ctx, postgrestest.Options{})
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(stateDir())
+	defer instance.Close()
+	content, err := json.Marshal(server{PID: os.Getpid(), URL: instance.URL()})
+	if err != nil {
+		return err
+	}
+	// By rename, so that a reader sees all of it or nothing.
+	temporary := stateFile() + ".new"
+	if err := os.WriteFile(temporary, content, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(temporary, stateFile()); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	return nil
+}
+
+//go:embed postgres.yaml
+var inClusterManifest []byte
+
+// inClusterPassword is that of a throwaway database in the demo's namespace.
+const inClusterPassword = "demo"
+
+// startInCluster runs a PostgreSQL as a pod: the database of this machine may
+// not be reachable from a cluster somewhere else.
+func startInCluster(ctx context.Context, cluster *kube.Cluster, namespace string) (database, error) {
+	if _, err := cluster.Apply(ctx, inClusterManifest, "-n", namespace); err != nil {
+		return database{}, err
+	}
+	if _, err := cluster.Kubectl(ctx, "rollout", "status", "deployment", "shop-postgres", "-n", namespace,
+		"--timeout", startDatabaseTimeout.String()); err != nil {
+		return database{}, err
+	}
+	address, err := cluster.Forward(ctx, namespace, "deployment/shop-postgres", "5432")
+	if err != nil {
+		return database{}, err
+	}
+	url := func(address string) string {
+		return fmt.Sprintf("postgresql://shop:%s@%s/shop?sslmode=disable", inClusterPassword, address)
+	}
+	return database{
+		here:   url(address),
+		inside: url("shop-postgres." + namespace + ".svc:5432"),
+		where:  "Deployment shop-postgres in namespace " + namespace,
+	}, nil
+}
