@@ -1,0 +1,225 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package config_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+const minimal = `
+redis: {external: {addresses: ["127.0.0.1:6379"]}}
+database: {postgres: {urlFile: /uri}}
+mappings: [{name: products, keyPrefix: "product:", table: public.products, keyColumn: id}]
+`
+
+func TestWhatIsLeftOutHasTheDefault(t *testing.T) {
+	c, err := config.Parse([]byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := c.Mappings[0]
+	got := []any{
+		c.ListenAddress, c.Owner, c.Redis.External.Mode, c.Database.Postgres.MaxConnections, c.Database.Postgres.StatementTimeoutSeconds,
+		c.Database.Postgres.LedgerSchema, m.Mode, m.Encoding, m.Partitions, m.TimeToLiveSeconds, m.OnDelete,
+		c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency, c.Backpressure.MaxQueueDepth, c.Backpressure.WhenFull,
+	}
+	want := []any{"127.0.0.1:8080", "file", "Standalone", 4, 30, "writebehind", "Latest", "JSON", 16, 3600, "Delete", 5000, 100, 4, 100000, "Reject"}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("defaults are %v, want %v", got, want)
+	}
+}
+
+func TestMarshalAndParseAgree(t *testing.T) {
+	c, err := config.Parse([]byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Mappings[0].TimeToLiveSeconds = 0
+	c.Mappings[0].Columns = []config.Column{{Field: "$", Column: "document"}}
+	c.Redis.External.TLS = &config.TLS{}
+	data, err := c.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := config.Parse(data)
+	if err != nil || !reflect.DeepEqual(c, again) {
+		t.Errorf("came back as %+v, %v\nfrom\n%s", again, err, data)
+	}
+}
+
+// TestBadInputIsNamed changes one thing of a good config at a time.
+func TestBadInputIsNamed(t *testing.T) {
+	for name, c := range map[string]struct {
+		old, new string
+		want     []string
+	}{
+		"empty":                    {minimal, "", []string{"empty", "redis, database and mappings"}},
+		"no yaml":                  {minimal, "{", []string{"yaml"}},
+		"unknown field":            {"mappings:", "maxQueueDepth: 5\nmappings:", []string{"maxQueueDepth", "unknown"}},
+		"unknown mapping field":    {"keyColumn: id", "keyColumn: id, timeToLife: 5", []string{"mappings[0]", "timeToLife"}},
+		"wrong type":               {"mappings:", "flush: {batchSize: many}\nmappings:", []string{"batchSize"}},
+		"no address":               {`"127.0.0.1:6379"`, "", []string{"redis.external.addresses", "exactly one"}},
+		"two addresses":            {`"127.0.0.1:6379"`, `"a:1", "b:2"`, []string{"redis.external.addresses", "a:1,b:2", "exactly one"}},
+		"address without a port":   {"127.0.0.1:6379", "redis", []string{"addresses[0]", `"redis"`, "host:port"}},
+		"port out of range":        {"127.0.0.1:6379", "redis:70000", []string{"addresses[0]", "1 to 65535"}},
+		"unknown mode of redis":    {`addresses:`, `mode: Cluster, addresses:`, []string{"redis.external.mode", `"Cluster"`, "Standalone"}},
+		"user without password":    {`addresses:`, `usernameFile: /u, addresses:`, []string{"passwordFile"}},
+		"half a certificate":       {`addresses:`, `tls: {certFile: /c}, addresses:`, []string{"redis.external.tls", "together"}},
+		"no url":                   {"urlFile: /uri", "", []string{"database.postgres.urlFile"}},
+		"no connections":           {"urlFile: /uri", "urlFile: /uri, maxConnections: 0", []string{"maxConnections", `"0"`, "1 to 100"}},
+		"statement timeout":        {"urlFile: /uri", "urlFile: /uri, statementTimeoutSeconds: 9999", []string{"statementTimeoutSeconds", `"9999"`, "1 to 3600"}},
+		"no mappings":              {`[{name: products, keyPrefix: "product:", table: public.products, keyColumn: id}]`, "[]", []string{"mappings", "1 to 32"}},
+		"name":                     {"name: products", "name: Products", []string{"mappings[0].name", `"Products"`, "a-z"}},
+		"prefix of the journal":    {`"product:"`, `"wb:x"`, []string{"mappings[0].keyPrefix", `"wb:x"`}},
+		"no prefix":                {`"product:"`, `""`, []string{"mappings[0].keyPrefix"}},
+		"table":                    {"public.products", `""`, []string{"mappings[0].table"}},
+		"key column":               {"keyColumn: id", "keyColumn: \"\"", []string{"mappings[0].keyColumn"}},
+		"mode":                     {"keyColumn: id", "keyColumn: id, mode: Increment", []string{"mappings[0].mode", `"Increment"`, "Latest"}},
+		"encoding":                 {"keyColumn: id", "keyColumn: id, encoding: Hash", []string{"mappings[0].encoding", "JSON"}},
+		"on delete":                {"keyColumn: id", "keyColumn: id, onDelete: Keep", []string{"mappings[0].onDelete", `"Keep"`, "Delete"}},
+		"partitions":               {"keyColumn: id", "keyColumn: id, partitions: 0", []string{"mappings[0].partitions", `"0"`, "1 to 256"}},
+		"time to live":             {"keyColumn: id", "keyColumn: id, timeToLiveSeconds: -1", []string{"mappings[0].timeToLiveSeconds", `"-1"`}},
+		"column is the key":        {"keyColumn: id", "keyColumn: id, columns: [{field: a, column: id}]", []string{"mappings[0].columns[0].column", `"id"`}},
+		"column twice":             {"keyColumn: id", "keyColumn: id, columns: [{field: a, column: x}, {field: b, column: x}]", []string{"mappings[0].columns[1].column", "once"}},
+		"column without field":     {"keyColumn: id", "keyColumn: id, columns: [{column: x}]", []string{"mappings[0].columns[0].field"}},
+		"same name":                {"[{name: products", `[{name: products, keyPrefix: "x:", table: t, keyColumn: k}, {name: products`, []string{"mappings[1].name"}},
+		"overlapping prefix":       {"[{name: products", `[{name: p, keyPrefix: "prod", table: t, keyColumn: k}, {name: products`, []string{"mappings[1].keyPrefix", "prod", "mapping p"}},
+		"interval":                 {"mappings:", "flush: {intervalMilliseconds: 1}\nmappings:", []string{"flush.intervalMilliseconds", `"1"`, "10 to 3600000"}},
+		"a written zero":           {"mappings:", "flush: {batchSize: 0}\nmappings:", []string{"flush.batchSize", `"0"`, "1 to 10000"}},
+		"concurrency":              {"mappings:", "flush: {concurrency: 65}\nmappings:", []string{"flush.concurrency", "1 to 64"}},
+		"queue depth":              {"mappings:", "backpressure: {maxQueueDepth: 0}\nmappings:", []string{"backpressure.maxQueueDepth", `"0"`}},
+		"when full":                {"mappings:", "backpressure: {whenFull: Drop}\nmappings:", []string{"backpressure.whenFull", `"Drop"`, "Reject or Accept"}},
+		"listen address":           {"mappings:", "listenAddress: 8080\nmappings:", []string{"listenAddress"}},
+		"listen address, no port":  {"mappings:", "listenAddress: localhost\nmappings:", []string{"listenAddress", "host:port"}},
+		"too many fields in table": {"public.products", strings.Repeat("x", 64), []string{"mappings[0].table", "1 to 63"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(minimal, c.old) {
+				t.Fatalf("the config has no %q", c.old)
+			}
+			_, err := config.Parse([]byte(strings.Replace(minimal, c.old, c.new, 1)))
+			if err == nil {
+				t.Fatal("is accepted")
+			}
+			for _, want := range c.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q does not say %q", err, want)
+				}
+			}
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q is more than one line", err)
+			}
+		})
+	}
+}
+
+func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
+	parse := func() *config.Config {
+		c, err := config.Parse([]byte(minimal))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	live := parse()
+	live.Owner, live.Revision, live.Suspend, live.Draining = "x", 9, true, true
+	live.Flush = config.Flush{IntervalMilliseconds: 1, BatchSize: 1, Concurrency: 1}
+	live.Backpressure = config.Backpressure{MaxQueueDepth: 1, WhenFull: config.WhenFullAccept}
+	live.Mappings[0].TimeToLiveSeconds, live.Mappings[0].Retired = 1, true
+	if !live.SameStructure(parse()) {
+		t.Error("a live setting counts as structure")
+	}
+	for name, change := range map[string]func(*config.Config){
+		"address": func(c *config.Config) { c.Redis.External.Addresses = []string{"x:1"} },
+		"url":     func(c *config.Config) { c.Database.Postgres.URLFile = "/x" },
+		"table":   func(c *config.Config) { c.Mappings[0].Table = "x" },
+		"columns": func(c *config.Config) { c.Mappings[0].Columns = []config.Column{{Field: "a", Column: "b"}} },
+		"mapping": func(c *config.Config) { c.Mappings = append(c.Mappings, config.DefaultMapping()) },
+	} {
+		c := parse()
+		change(c)
+		if c.SameStructure(parse()) {
+			t.Errorf("a changed %s does not count as structure", name)
+		}
+	}
+}
+
+// TestWatchSeesAFileThatIsReplaced replaces the file as a ConfigMap does.
+func TestWatchSeesAFileThatIsReplaced(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "config.yaml")
+	put := func(text string) {
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(minimal)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	type change struct {
+		config *config.Config
+		err    error
+	}
+	changes := make(chan change)
+	go config.Watch(ctx, path, []byte(minimal), func(c *config.Config, err error) {
+		select {
+		case changes <- change{c, err}:
+		case <-ctx.Done():
+		}
+	})
+	next := func() change {
+		select {
+		case c := <-changes:
+			return c
+		case <-ctx.Done():
+			t.Fatal("the change was not seen")
+			return change{}
+		}
+	}
+	put(minimal + "suspend: true\n")
+	if c := next(); c.err != nil || !c.config.Suspend || c.config.Revision == 0 {
+		t.Errorf("first change: %+v", c)
+	}
+	put("nonsense: true\n")
+	if c := next(); c.err == nil {
+		t.Errorf("second change: %+v", c)
+	}
+	put(minimal)
+	if c := next(); c.err != nil || c.config.Suspend {
+		t.Errorf("third change: %+v", c)
+	}
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(minimal))
+	f.Add([]byte(minimal + "flush: {batchSize: 0}\n"))
+	f.Add([]byte("mappings: [null, 3]"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		c, err := config.Parse(data)
+		if err != nil {
+			if strings.TrimSpace(err.Error()) == "" || strings.Contains(err.Error(), "\n") {
+				t.Errorf("error %q is not one line", err)
+			}
+			return
+		}
+		written, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := config.Parse(written); err != nil {
+			t.Errorf("what was accepted is not accepted again: %v\n%s", err, written)
+		}
+	})
+}

@@ -1,0 +1,109 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"testing"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+func TestWhenAPartitionIsFlushed(t *testing.T) {
+	base := policy{interval: 5 * time.Second, batchSize: 100}
+	young := journal.Load{Entries: 10, HeadMilliseconds: 4999}
+	for name, c := range map[string]struct {
+		policy     policy
+		load       journal.Load
+		scattered  int64
+		sinceFlush time.Duration
+		want       int64
+	}{
+		"nothing waits": {base, journal.Load{}, 0, time.Hour, 0},
+		"the oldest is younger than the interval":          {base, young, 10, time.Hour, 0},
+		"the interval has passed":                          {base, journal.Load{Entries: 10, HeadMilliseconds: 5000}, 10, 0, 10},
+		"a full batch waits":                               {base, journal.Load{Entries: 100}, 100, 0, 100},
+		"what does not fill a batch goes on coalescing":    {base, journal.Load{Entries: 250}, 250, 0, 200},
+		"one short of a full batch":                        {base, journal.Load{Entries: 99}, 99, 0, 0},
+		"a scattered batch waits for a partition to fill":  {base, journal.Load{Entries: 60, HeadMilliseconds: 999}, 120, 0, 0},
+		"but not longer than a second":                     {base, journal.Load{Entries: 60, HeadMilliseconds: 1000}, 120, 0, 60},
+		"refused entries make no batch full":               {base, journal.Load{Entries: 150, Refused: 60}, 90, 0, 0},
+		"refused ones do not count as scattered":           {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadRefused: true}, 500, time.Second, 0},
+		"fresh ones behind full batches of refused ones":   {base, journal.Load{Entries: 250, Refused: 120}, 130, 0, 220},
+		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadRefused: true}, 0, 5 * time.Second, 1},
+		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadRefused: true}, 0, 4 * time.Second, 0},
+		"suspended":                                        {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Entries: 10, HeadMilliseconds: 9999}, 10, time.Hour, 0},
+		"draining does not wait":                           {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, 1, 0, 1},
+		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadRefused: true}, 0, time.Minute, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := c.policy.entriesToFlush(c.load, c.scattered, c.sinceFlush); got != c.want {
+				t.Errorf("flushes %d entries, want %d", got, c.want)
+			}
+		})
+	}
+}
+
+func TestBackoffGrowsToItsCeilingAndForgets(t *testing.T) {
+	var b backoff
+	now := time.Now()
+	if b.waits(now) {
+		t.Fatal("waits before anything has failed")
+	}
+	longest := time.Duration(0)
+	for range 20 {
+		b.failed(now)
+		wait := b.until.Sub(now)
+		if wait > longestBackoff || wait < firstBackoff/2 {
+			t.Fatalf("waits %v, want %v to %v", wait, firstBackoff/2, longestBackoff)
+		}
+		longest = max(longest, wait)
+	}
+	if longest < longestBackoff/2 {
+		t.Errorf("after twenty failures the longest wait was %v", longest)
+	}
+	if !b.waits(now) || b.waits(now.Add(longestBackoff)) {
+		t.Error("the wait does not end at its time")
+	}
+	b.succeeded()
+	if b.waits(now) {
+		t.Error("waits after a success")
+	}
+}
+
+func TestSlotsAreBoundedAlsoWhenTheyShrink(t *testing.T) {
+	var s slots
+	s.resize(2)
+	if !s.take() || !s.take() || s.take() {
+		t.Fatal("two slots do not let exactly two in")
+	}
+	s.resize(1)
+	s.free()
+	if s.take() {
+		t.Error("a slot that was taken away lets somebody in")
+	}
+	s.free()
+	if !s.take() {
+		t.Error("the slot that is left lets nobody in")
+	}
+}
+
+func TestRefusalsWaitLongerWithEveryAttempt(t *testing.T) {
+	r := make(refusals)
+	now := time.Now()
+	for attempts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 6: longestRefusal, 1000: longestRefusal} {
+		e := &journal.Entry{Key: "product:1", Version: 7, Attempts: attempts}
+		r.add(e, time.Second, now)
+		if !r.tooEarly(e, now.Add(want-1)) || r.tooEarly(e, now.Add(want)) {
+			t.Errorf("after %d attempts the wait is not %v", attempts, want)
+		}
+		if newer := (&journal.Entry{Key: "product:1", Version: 8}); r.tooEarly(newer, now) {
+			t.Error("a newer version has to wait for the older one's refusal")
+		}
+	}
+	r.forget("product:1")
+	if len(r) != 0 {
+		t.Error("a forgotten refusal is still there")
+	}
+}
