@@ -10,13 +10,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/spf13/cobra"
 
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -163,14 +166,17 @@ func servePostgresCommand() *cobra.Command {
 	return cmd
 }
 
-func servePostgres(ctx context.Context, host string) error {
-	instance, err := postgrestest.Start(ctx, postgrestest.Options{})
+func servePostgres(ctx context.Context, host string) (err error) {
+	instance, err := postgrestest.Start(ctx, postgrestest.Options{ListenAddresses: host, Durable: true})
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(stateDir())
-	defer instance.Close()
-	content, err := json.Marshal(server{PID: os.Getpid(), URL: instance.URL()})
+	defer func() { err = errors.Join(err, instance.Stop(), os.RemoveAll(stateDir())) }()
+	if err := makeShop(ctx, instance.SocketURL("postgres")); err != nil {
+		return err
+	}
+	address := net.JoinHostPort(host, strconv.Itoa(instance.Port()))
+	content, err := json.Marshal(server{PID: os.Getpid(), URL: shopURL(address)})
 	if err != nil {
 		return err
 	}
@@ -186,11 +192,36 @@ func servePostgres(ctx context.Context, host string) error {
 	return nil
 }
 
+// shopPassword is that of a throwaway database; a pod in postgres.yaml has it
+// too.
+const shopPassword = "demo"
+
+// shopURL is the URL that a database's owner would give to the flushers.
+func shopURL(address string) string {
+	return fmt.Sprintf("postgresql://shop:%s@%s/shop?sslmode=disable", shopPassword, address)
+}
+
+// makeShop makes the database shop and its owner, who is nobody special
+// otherwise.
+func makeShop(ctx context.Context, url string) error {
+	db, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return fmt.Errorf("connect to PostgreSQL: %w", err)
+	}
+	defer db.Close(ctx)
+	for _, statement := range []string{
+		"CREATE ROLE shop LOGIN PASSWORD '" + shopPassword + "'",
+		"CREATE DATABASE shop OWNER shop",
+	} {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			return fmt.Errorf("make the database shop: %w", err)
+		}
+	}
+	return nil
+}
+
 //go:embed postgres.yaml
 var inClusterManifest []byte
-
-// inClusterPassword is that of a throwaway database in the demo's namespace.
-const inClusterPassword = "demo"
 
 // startInCluster runs a PostgreSQL as a pod: the database of this machine may
 // not be reachable from a cluster somewhere else.
@@ -206,12 +237,9 @@ func startInCluster(ctx context.Context, cluster *kube.Cluster, namespace string
 	if err != nil {
 		return database{}, err
 	}
-	url := func(address string) string {
-		return fmt.Sprintf("postgresql://shop:%s@%s/shop?sslmode=disable", inClusterPassword, address)
-	}
 	return database{
-		here:   url(address),
-		inside: url("shop-postgres." + namespace + ".svc:5432"),
+		here:   shopURL(address),
+		inside: shopURL("shop-postgres." + namespace + ".svc:5432"),
 		where:  "Deployment shop-postgres in namespace " + namespace,
 	}, nil
 }

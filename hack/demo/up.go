@@ -295,8 +295,7 @@ func (d *demo) runLoad(ctx context.Context) error {
 	}
 	d.load = load.New(load.Options{
 		Redis: redisOptions, Queue: d.mapping.Name, KeyPrefix: d.mapping.KeyPrefix,
-		Keys: d.keys, Writes: d.writes, Rate: d.rate,
-		Workers: workers, Pipeline: pipeline, DeletePercent: deletePercent, Seed: d.seed,
+		Keys: d.keys, Workers: workers, Pipeline: pipeline, DeletePercent: deletePercent, Seed: d.seed,
 	})
 	if d.summary.before, err = d.load.Stats(ctx); err != nil {
 		return err
@@ -316,7 +315,7 @@ func (d *demo) watch(ctx context.Context) error {
 	defer cancel()
 	started := time.Now()
 	ended := make(chan error, 1)
-	go func() { ended <- d.load.Run(ctx) }()
+	go func() { ended <- d.load.Run(ctx, load.Volume{Writes: d.writes, Rate: d.rate}) }()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	d.line("%6s %10s %10s %9s %12s %10s %11s", "", "writes", "writes/s", "queue", "rows in PG", "flushed", "coalesced")

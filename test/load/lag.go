@@ -56,7 +56,14 @@ type lagSampler struct {
 }
 
 func newLagSampler(client *redis.Client, options Options) *lagSampler {
-	return &lagSampler{client: client, queue: options.Queue, offers: make(chan sample, samplesInFlight)}
+	return &lagSampler{client: client, queue: options.Queue}
+}
+
+// begin forgets the samples of an earlier run.
+func (s *lagSampler) begin() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.offers, s.lags = make(chan sample, samplesInFlight), nil
 }
 
 // offer gives a write to be watched; it is, if it is time for another one.

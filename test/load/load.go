@@ -29,11 +29,6 @@ type Options struct {
 	KeyPrefix string
 	// Keys is the number of keys, 1 to Keys.
 	Keys int
-	// Writes is how many calls are made in all; each key is written once before
-	// the skewed part begins.
-	Writes int
-	// Rate bounds the calls in one second; 0 means as fast as it goes.
-	Rate int
 	// Workers is the number of connections that write at a time. A key belongs
 	// to one of them, so that the order of its writes is known.
 	Workers int
@@ -43,6 +38,15 @@ type Options struct {
 	DeletePercent int
 	// Seed makes the same sequence again.
 	Seed uint64
+}
+
+// Volume says how much one Run writes.
+type Volume struct {
+	// Writes is how many calls are made in all; each key is written once before
+	// the skewed part begins.
+	Writes int
+	// Rate bounds the calls in one second; 0 means as fast as it goes.
+	Rate int
 }
 
 // Product is one row of the table products, and one document.
@@ -75,12 +79,12 @@ type Write struct {
 	Product Product
 }
 
-// Load is one run. Its counters may be read while it runs.
+// Load is an application. Its counters may be read while it runs.
 type Load struct {
 	options Options
 	client  *redis.Client
-	limiter *rate.Limiter
 	lag     *lagSampler
+	runs    uint64
 
 	acknowledged atomic.Int64
 	lastTime     atomic.Int64 // of the last acknowledgement, in ns since 1970
@@ -91,7 +95,7 @@ type Load struct {
 	last map[int64]Write
 }
 
-// New prepares a run. Close ends its connections.
+// New prepares a load. Close ends its connections.
 func New(options Options) *Load {
 	l := &Load{options: options, last: make(map[int64]Write, options.Keys)}
 	redisOptions := *options.Redis
@@ -100,11 +104,6 @@ func New(options Options) *Load {
 	// which write is the last one.
 	redisOptions.MaxRetries = -1
 	l.client = redis.NewClient(&redisOptions)
-	limit := rate.Inf
-	if options.Rate > 0 {
-		limit = rate.Limit(options.Rate)
-	}
-	l.limiter = rate.NewLimiter(limit, options.Pipeline*options.Workers)
 	l.lag = newLagSampler(l.client, options)
 	return l
 }
@@ -130,14 +129,22 @@ func (l *Load) Refused() int64 { return l.refused.Load() }
 func (l *Load) Lag() Lag { return l.lag.summary() }
 
 // Run writes until all is written, ctx ends or a call fails, and returns when
-// every sampled write has arrived in the database.
-func (l *Load) Run(ctx context.Context) error {
+// every sampled write has arrived in the database. It may be called again, but
+// not at the same time.
+func (l *Load) Run(ctx context.Context, volume Volume) error {
+	limit := rate.Inf
+	if volume.Rate > 0 {
+		limit = rate.Limit(volume.Rate)
+	}
+	limiter := rate.NewLimiter(limit, l.options.Pipeline*l.options.Workers)
+	l.runs++
+	l.lag.begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
 	for i := range l.options.Workers {
 		workers.Go(func() {
-			if err := l.newWorker(i).run(ctx); err != nil {
+			if err := l.newWorker(i, volume.Writes, limiter).run(ctx); err != nil {
 				cancel(err)
 			}
 		})
@@ -247,11 +254,12 @@ func (l *Load) remember(o operation, version int64) error {
 type worker struct {
 	*Load
 
-	random *rand.Rand
-	zipf   *rand.Zipf
-	keys   []int64
-	quota  int
-	made   int
+	limiter *rate.Limiter
+	random  *rand.Rand
+	zipf    *rand.Zipf
+	keys    []int64
+	quota   int
+	made    int
 }
 
 // Key popularity follows Zipf's law with an exponent just above 1, as web
@@ -261,14 +269,15 @@ const (
 	zipfShift    = 10
 )
 
-func (l *Load) newWorker(index int) *worker {
-	w := &worker{Load: l, random: rand.New(rand.NewPCG(l.options.Seed, uint64(index)))} //nolint:gosec // Repeatable on purpose.
+func (l *Load) newWorker(index, writes int, limiter *rate.Limiter) *worker {
+	stream := l.runs*uint64(l.options.Workers) + uint64(index)
+	w := &worker{Load: l, limiter: limiter, random: rand.New(rand.NewPCG(l.options.Seed, stream))}
 	for id := index + 1; id <= l.options.Keys; id += l.options.Workers {
 		w.keys = append(w.keys, int64(id))
 	}
 	w.random.Shuffle(len(w.keys), func(i, j int) { w.keys[i], w.keys[j] = w.keys[j], w.keys[i] })
-	w.quota = l.options.Writes / l.options.Workers
-	if index < l.options.Writes%l.options.Workers {
+	w.quota = writes / l.options.Workers
+	if index < writes%l.options.Workers {
 		w.quota++
 	}
 	if len(w.keys) > 0 {
@@ -314,7 +323,7 @@ func (w *worker) next() (operation, error) {
 		return w.newDeletion(id), nil
 	}
 	return w.newOperation(id, Product{
-		Name:       fmt.Sprintf("Product %d, edition %d", id, w.made),
+		Name:       fmt.Sprintf("Product %d, edition %d.%d", id, w.runs, w.made),
 		PriceCents: w.random.Int64N(1_000_000),
 		Stock:      w.random.Int32N(1000),
 		// PostgreSQL keeps microseconds.
