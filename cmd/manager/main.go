@@ -1,0 +1,79 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// The operator: it watches WriteBehindCaches and runs flushers for them.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	_ "k8s.io/client-go/plugin/pkg/client/auth" // every way to log in that kubectl has
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	o := defaultOptions()
+	o.bind(flag.CommandLine)
+	zapOptions := zap.Options{}
+	zapOptions.BindFlags(flag.CommandLine)
+	flag.Parse()
+	ctrl.SetLogger(zap.New(zap.UseFlagOptions(&zapOptions)))
+
+	if err := run(o); err != nil {
+		ctrl.Log.WithName("setup").Error(err, "Failed to run manager")
+		os.Exit(1)
+	}
+}
+
+func run(o options) error {
+	if o.flusherImage == "" {
+		return errors.New("--flusher-image is empty: give the image that holds /flusher, usually the operator's own")
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		return err
+	}
+	config, err := ctrl.GetConfig()
+	if err != nil {
+		return fmt.Errorf("load kubeconfig: %w", err)
+	}
+	mgr, err := ctrl.NewManager(config, o.manager(scheme))
+	if err != nil {
+		return fmt.Errorf("create manager: %w", err)
+	}
+	if err := controller.SetupWithManager(mgr, controller.Options{FlusherImage: o.flusherImage}); err != nil {
+		return fmt.Errorf("create controller: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
+		return fmt.Errorf("add health check: %w", err)
+	}
+	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
+		return fmt.Errorf("add ready check: %w", err)
+	}
+	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.flusherImage)
+	return mgr.Start(ctrl.SetupSignalHandler())
+}
+
+func newScheme() (*runtime.Scheme, error) {
+	scheme := runtime.NewScheme()
+	if err := clientgoscheme.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("add Kubernetes kinds: %w", err)
+	}
+	if err := v1alpha1.AddToScheme(scheme); err != nil {
+		return nil, fmt.Errorf("add own kinds: %w", err)
+	}
+	return scheme, nil
+}

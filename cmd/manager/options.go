@@ -1,0 +1,92 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"crypto/tls"
+	"flag"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/writebehind/operator/internal/controller"
+)
+
+// leaderElectionID names the Lease that only one operator holds.
+const leaderElectionID = "5a8e0c1f.writebehind.dev"
+
+// options are the command line's.
+type options struct {
+	metricsAddress  string
+	metricsSecure   bool
+	metricsCertPath string
+	metricsCertName string
+	metricsCertKey  string
+	probeAddress    string
+	leaderElect     bool
+	enableHTTP2     bool
+	flusherImage    string
+}
+
+func defaultOptions() options {
+	return options{
+		metricsAddress:  "0",
+		metricsSecure:   true,
+		metricsCertName: "tls.crt",
+		metricsCertKey:  "tls.key",
+		probeAddress:    ":8081",
+	}
+}
+
+func (o *options) bind(flags *flag.FlagSet) {
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress,
+		"The address that serves the metrics: :8443 for HTTPS, :8080 for HTTP, 0 for none.")
+	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure,
+		"Serve the metrics by HTTPS, to those only whom the cluster authenticates and authorizes.")
+	flags.StringVar(&o.metricsCertPath, "metrics-cert-path", o.metricsCertPath,
+		"The directory of the metrics server's certificate; without one it signs its own.")
+	flags.StringVar(&o.metricsCertName, "metrics-cert-name", o.metricsCertName,
+		"The file name of the metrics server's certificate.")
+	flags.StringVar(&o.metricsCertKey, "metrics-cert-key", o.metricsCertKey,
+		"The file name of the metrics server's key.")
+	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress,
+		"The address that serves /healthz and /readyz.")
+	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect,
+		"Let only one of several operators act.")
+	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
+		"Serve the metrics by HTTP/2 too. Off by default, because of its stream-reset attacks.")
+	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
+		"The image of the flusher pods when a resource names none; usually the operator's own.")
+}
+
+// manager are the options of the manager.
+func (o *options) manager(scheme *runtime.Scheme) ctrl.Options {
+	return ctrl.Options{
+		Scheme:                 scheme,
+		Cache:                  controller.CacheOptions(),
+		Metrics:                o.metrics(),
+		HealthProbeBindAddress: o.probeAddress,
+		LeaderElection:         o.leaderElect,
+		LeaderElectionID:       leaderElectionID,
+		// The process ends right after the manager has stopped, so the next
+		// leader need not wait for the lease to run out.
+		LeaderElectionReleaseOnCancel: true,
+	}
+}
+
+func (o *options) metrics() metricsserver.Options {
+	m := metricsserver.Options{BindAddress: o.metricsAddress, SecureServing: o.metricsSecure}
+	if o.metricsSecure {
+		m.FilterProvider = filters.WithAuthenticationAndAuthorization
+	}
+	if o.metricsCertPath != "" {
+		m.CertDir, m.CertName, m.KeyName = o.metricsCertPath, o.metricsCertName, o.metricsCertKey
+	}
+	if !o.enableHTTP2 {
+		m.TLSOpts = append(m.TLSOpts, func(c *tls.Config) { c.NextProtos = []string{"http/1.1"} })
+	}
+	return m
+}

@@ -1,0 +1,259 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// maxMessage bounds a condition's message, which comes in part from a pod.
+const maxMessage = 1024
+
+// stuckFloor is the least time without a flush, while entries wait, after which
+// data is said not to flow: longer than a statement's default time-out of 30 s.
+const stuckFloor = 45 * time.Second
+
+// verdict is a condition before it is put into the status.
+type verdict struct {
+	status  metav1.ConditionStatus
+	reason  string
+	message string
+}
+
+func good(message string) verdict {
+	return verdict{metav1.ConditionTrue, v1alpha1.ReasonAsExpected, message}
+}
+
+func bad(reason, message string) verdict { return verdict{metav1.ConditionFalse, reason, message} }
+
+// judge sets every condition from what the pass has seen. failure is what ended
+// the pass, or nil.
+func (s *scope) judge(failure error) {
+	stalled := s.stalled(failure)
+	redis, database := s.redisReady(), s.databaseReady()
+	applied := s.settingsApplied(stalled)
+
+	s.set(v1alpha1.ConditionReady, s.ready(stalled, redis, database))
+	s.set(v1alpha1.ConditionRedisReady, redis)
+	s.set(v1alpha1.ConditionDatabaseReady, database)
+	s.set(v1alpha1.ConditionSettingsApplied, applied)
+	s.setOrDrop(v1alpha1.ConditionDraining, s.draining)
+	s.setOrDrop(v1alpha1.ConditionStalled, stalled)
+	if stalled != nil || s.deleting() {
+		s.setOrDrop(v1alpha1.ConditionReconciling, nil)
+	} else {
+		s.setOrDrop(v1alpha1.ConditionReconciling, s.reconciling(failure, applied))
+	}
+}
+
+func (s *scope) setOrDrop(kind string, v *verdict) {
+	if v == nil {
+		meta.RemoveStatusCondition(&s.cache.Status.Conditions, kind)
+		return
+	}
+	s.set(kind, *v)
+}
+
+var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+func (s *scope) set(kind string, v verdict) {
+	if !reasonPattern.MatchString(v.reason) {
+		v.reason = v1alpha1.ReasonCommandFailed
+	}
+	meta.SetStatusCondition(&s.cache.Status.Conditions, metav1.Condition{
+		Type:               kind,
+		Status:             v.status,
+		Reason:             v.reason,
+		Message:            cut(v.message, maxMessage),
+		ObservedGeneration: s.cache.Generation,
+	})
+}
+
+// cut shortens text to at most limit bytes without splitting a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "")
+}
+
+// ready is the summary: data is reaching the database, or the first thing that
+// keeps it from doing so.
+func (s *scope) ready(stalled *verdict, redis, database verdict) verdict {
+	switch {
+	case s.deleting():
+		return bad(v1alpha1.ReasonDraining, "The resource is being deleted")
+	case stalled != nil:
+		return bad(stalled.reason, stalled.message)
+	case len(s.seen.Answering()) == 0:
+		return bad(v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers())
+	case s.cache.Spec.Suspend:
+		return bad(v1alpha1.ReasonSuspended, "spec.suspend is true: writes are accepted and wait in the queue")
+	case redis.status != metav1.ConditionTrue:
+		return bad(redis.reason, redis.message)
+	case database.status != metav1.ConditionTrue:
+		return bad(database.reason, database.message)
+	}
+	if missing := s.unreported(); missing != "" {
+		return bad(v1alpha1.ReasonProgressing, fmt.Sprintf("No flusher reports mapping %s yet", missing))
+	}
+	if stuck := s.stuck(); stuck != "" {
+		return bad(v1alpha1.ReasonStuck, stuck)
+	}
+	return good("Data is reaching the database")
+}
+
+// unreported is a mapping of the spec that no flusher knows yet.
+func (s *scope) unreported() string {
+	for i := range s.cache.Spec.Mappings {
+		name := s.cache.Spec.Mappings[i].Name
+		if s.queue(name, func(*config.Status) bool { return true }) == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// stuck says which queue has entries that have waited for long although nothing
+// is known to be wrong. A long queue that moves is not stuck.
+func (s *scope) stuck() string {
+	limit := stuckFloor + 3*time.Duration(s.cache.Spec.Flush.IntervalMilliseconds)*time.Millisecond
+	for _, d := range s.seen.Answering() {
+		for i := range d.Queues {
+			q := &d.Queues[i]
+			waits := time.Duration(q.OldestPendingSeconds) * time.Second
+			if q.Depth == 0 || waits < limit || s.flushedWithin(q.Name, limit, d.ObservedTime) {
+				continue
+			}
+			text := fmt.Sprintf("Queue %s has %d entries, the oldest over %s old, and nothing was flushed", q.Name, q.Depth, limit)
+			if q.LastError != "" {
+				text += ": " + q.LastError
+			}
+			return text
+		}
+	}
+	return ""
+}
+
+func (s *scope) flushedWithin(name string, limit time.Duration, at time.Time) bool {
+	for _, d := range s.seen.Answering() {
+		for i := range d.Queues {
+			q := &d.Queues[i]
+			if q.Name == name && !q.LastFlushTime.IsZero() && at.Sub(q.LastFlushTime) < limit {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// redisReasons are those of a queue's check that lie with Redis; all others lie
+// with the database.
+var redisReasons = []string{
+	v1alpha1.ReasonReadOnlyReplica, v1alpha1.ReasonVersionTooOld, v1alpha1.ReasonOutOfMemory,
+	v1alpha1.ReasonPersistenceFailing, v1alpha1.ReasonCommandFailed, v1alpha1.ReasonJournalMismatch,
+}
+
+// redisReady asks every flusher that answers.
+func (s *scope) redisReady() verdict {
+	documents := s.seen.Answering()
+	if len(documents) == 0 {
+		return verdict{metav1.ConditionUnknown, v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers()}
+	}
+	for _, d := range documents {
+		if d.Redis.OK {
+			continue
+		}
+		message := d.Redis.Message
+		if why := s.whyRedisPodWaits(); why != "" {
+			message += "; " + why
+		}
+		return bad(d.Redis.Reason, message)
+	}
+	if q := refusing(documents, true); q != nil {
+		return bad(q.Ready.Reason, aboutMapping(q))
+	}
+	return good("Redis is reachable and writable, and has the capture functions")
+}
+
+// databaseReady asks every flusher that answers.
+func (s *scope) databaseReady() verdict {
+	documents := s.seen.Answering()
+	if len(documents) == 0 {
+		return verdict{metav1.ConditionUnknown, v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers()}
+	}
+	for _, d := range documents {
+		if !d.Database.OK {
+			return bad(d.Database.Reason, d.Database.Message)
+		}
+	}
+	if q := refusing(documents, false); q != nil {
+		return bad(q.Ready.Reason, aboutMapping(q))
+	}
+	return good("PostgreSQL is reachable and writable, and every table fits its mapping")
+}
+
+// refusing is the first queue whose check fails for a reason that lies with
+// Redis, or with the database. A check that has no reason was not made yet.
+func refusing(documents []*config.Status, withRedis bool) *config.QueueStatus {
+	for _, d := range documents {
+		for i := range d.Queues {
+			q := &d.Queues[i]
+			if q.Ready.OK || q.Ready.Reason == "" || slices.Contains(redisReasons, q.Ready.Reason) != withRedis {
+				continue
+			}
+			// A queue that could not be looked at repeats what keeps it from
+			// being looked at.
+			if q.Ready.Reason == d.Redis.Reason || q.Ready.Reason == d.Database.Reason {
+				continue
+			}
+			return q
+		}
+	}
+	return nil
+}
+
+func aboutMapping(q *config.QueueStatus) string {
+	if strings.Contains(q.Ready.Message, q.Name) {
+		return q.Ready.Message
+	}
+	return fmt.Sprintf("mapping %s: %s", q.Name, q.Ready.Message)
+}
+
+// settingsApplied is True only when every flusher runs the settings of the
+// present generation: the live ones by its own word, the others by the template
+// that its Pod was made from.
+func (s *scope) settingsApplied(stalled *verdict) verdict {
+	if stalled != nil {
+		return bad(stalled.reason, stalled.message)
+	}
+	if len(s.seen.Answering()) == 0 {
+		return bad(v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers())
+	}
+	applied := 0
+	for i := range s.flusherPods {
+		pod := &s.flusherPods[i]
+		f, ok := s.seen.Of(pod.UID)
+		current := ok && f.Status != nil && s.ours(f.Status) && f.Status.Revision == s.cache.Generation
+		if current && pod.Annotations[v1alpha1.AnnotationConfigHash] == s.restartHash {
+			applied++
+		}
+	}
+	all := max(len(s.flusherPods), int(resources.FlusherReplicas(s.cache)))
+	if applied < all {
+		return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d", applied, all, s.cache.Generation))
+	}
+	return good(fmt.Sprintf("Every flusher runs the settings of generation %d", s.cache.Generation))
+}

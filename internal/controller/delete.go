@@ -1,0 +1,244 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// finish takes a deleted resource down: it drains, records that it is done, and
+// only then removes anything. The record is what keeps a later pass, which finds
+// no flusher to ask any more, from beginning again.
+func (r *Reconciler) finish(ctx context.Context, s *scope) error {
+	if !controllerutil.ContainsFinalizer(s.cache, v1alpha1.FinalizerDrain) {
+		s.gone = true
+		return nil
+	}
+	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)
+	if recorded != nil && recorded.Reason == v1alpha1.ReasonDrained {
+		s.draining = &verdict{recorded.Status, recorded.Reason, recorded.Message}
+	} else {
+		why, err := r.drain(ctx, s)
+		if err != nil {
+			return err
+		}
+		s.draining = &verdict{metav1.ConditionTrue, v1alpha1.ReasonDrained, why + "; the objects are being removed"}
+		s.report(nil)
+		if err := r.patchStatus(ctx, s); err != nil {
+			return err
+		}
+	}
+	if err := r.tearDown(ctx, s); err != nil {
+		return err
+	}
+	return r.release(ctx, s)
+}
+
+// drain returns why nothing needs to be waited for, or a waitingError while
+// something does.
+func (r *Reconciler) drain(ctx context.Context, s *scope) (string, error) {
+	switch {
+	case s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain && s.managed():
+		return fmt.Sprintf("spec.deletionPolicy is Retain: StatefulSet %s, its Service, ConfigMap and volume, and Secret %s stay with what is queued",
+			resources.RedisName(s.cache), resources.RedisSecretName(s.cache)), nil
+	case s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
+		return "spec.deletionPolicy is Retain: Redis keeps what is queued", nil
+	case s.forced():
+		return fmt.Sprintf("The annotation %s gives up what is queued", v1alpha1.AnnotationForceDelete), nil
+	case s.nothingToDrain():
+		return "No flusher ever reported a queue: there is nothing to drain", nil
+	}
+
+	// The flushers are kept as the spec wants them: they are what drains.
+	failure := r.bring(ctx, s)
+	obstacle := s.obstacle(failure)
+	if failure == nil && obstacle == "" {
+		return "The queues are empty", nil
+	}
+	deadline := s.cache.DeletionTimestamp.Add(time.Duration(s.cache.Spec.DrainTimeoutSeconds) * time.Second)
+	left := time.Until(deadline)
+	s.draining = &verdict{metav1.ConditionTrue, v1alpha1.ReasonDraining, obstacle}
+	if left <= 0 {
+		left = 0
+		s.draining.reason = v1alpha1.ReasonDrainBlocked
+		s.draining.message = fmt.Sprintf("%s. drainTimeoutSeconds (%d) have passed; draining goes on. To give up what is queued, set the annotation %s: \"true\"",
+			obstacle, s.cache.Spec.DrainTimeoutSeconds, v1alpha1.AnnotationForceDelete)
+	}
+	if stalled := (*stalledError)(nil); errors.As(failure, &stalled) && stalled.retry == 0 {
+		stalled.retry = left
+	}
+	if failure != nil {
+		return "", failure
+	}
+	return "", &waitingError{what: "the queues to be empty", after: left}
+}
+
+// nothingToDrain says whether no flusher ever reported a life of any queue, and
+// none that reaches Redis is about to.
+func (s *scope) nothingToDrain() bool {
+	for _, m := range s.cache.Status.Mappings {
+		if m.Journal != "" {
+			return false
+		}
+	}
+	for _, d := range s.seen.Answering() {
+		if d.Redis.OK {
+			return false
+		}
+		for i := range d.Queues {
+			if d.Queues[i].Journal != "" {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// obstacle says what is left to drain and what is in the way; empty when every
+// queue is closed to writers and empty, both seen at one look by a flusher that
+// runs the settings of the deletion.
+func (s *scope) obstacle(failure error) string {
+	if failure != nil {
+		return "Draining cannot go on: " + failure.Error()
+	}
+	if len(s.seen.Answering()) == 0 {
+		return s.whyNoFlusherAnswers() + ", and the queues were not seen empty"
+	}
+	if s.cache.Spec.Suspend {
+		return "spec.suspend is true: nothing is flushed; set it to false"
+	}
+	var parts []string
+	for _, m := range s.settings.Mappings {
+		if part := s.left(m.Name); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 {
+		return ""
+	}
+	text := strings.Join(parts, "; ")
+	for _, v := range []verdict{s.redisReady(), s.databaseReady()} {
+		if v.status == metav1.ConditionFalse {
+			text += "; " + v.reason + ": " + v.message
+		}
+	}
+	return text
+}
+
+// left says what one queue still holds, empty when it is drained.
+func (s *scope) left(name string) string {
+	closed := func(d *config.Status) bool {
+		return s.settled(d) && d.Draining && d.Revision == s.cache.Generation
+	}
+	q := s.queue(name, closed)
+	if q == nil || q.State != statePaused {
+		return fmt.Sprintf("queue %s is not closed to writers yet", name)
+	}
+	refusedRows := s.refusedRows(name)
+	if q.Depth == 0 && q.DeadLetters == 0 && refusedRows == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("queue %s holds %d entries and %d dead letters", name, q.Depth, q.DeadLetters)
+	if refusedRows > 0 {
+		text += fmt.Sprintf(", %d of them refused by the database", refusedRows)
+	}
+	if q.DeadLetters > 0 {
+		text += " (replay or discard the dead letters)"
+	}
+	if q.LastError != "" {
+		text += ": " + q.LastError
+	}
+	return text
+}
+
+func (s *scope) refusedRows(name string) int64 {
+	var all int64
+	for _, d := range s.seen.Answering() {
+		for i := range d.Queues {
+			if d.Queues[i].Name == name {
+				all += d.Queues[i].Refused
+			}
+		}
+	}
+	return all
+}
+
+// tearDown removes the flushers, waits until none is left, and then removes what
+// they drained. With the policy Retain what belongs to Redis stays.
+func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
+	flushers := client.MatchingLabels(resources.SelectorLabels(s.cache, resources.ComponentFlusher))
+	if err := r.remove(ctx, s, &appsv1.DeploymentList{}, flushers); err != nil {
+		return err
+	}
+	if count := len(s.flusherPods) + s.terminating; count > 0 {
+		return &waitingError{what: fmt.Sprintf("%d flusher Pods to end", count)}
+	}
+	owned := client.MatchingLabels(resources.OwnerLabels(s.cache))
+	if s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+		owned = flushers
+	}
+	for _, list := range []client.ObjectList{
+		&appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{}, &corev1.PersistentVolumeClaimList{},
+	} {
+		if err := r.remove(ctx, s, list, owned); err != nil {
+			return err
+		}
+	}
+	if !s.managed() || s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+		return nil
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.cache.Namespace, Name: resources.RedisSecretName(s.cache)}}
+	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+		return fmt.Errorf("delete Secret: %w", err)
+	}
+	return nil
+}
+
+// remove deletes the objects of one kind that carry the labels. It asks the API
+// server and not the cache, which may not know of the newest one.
+func (r *Reconciler) remove(ctx context.Context, s *scope, list client.ObjectList, selector client.MatchingLabels) error {
+	if err := r.APIReader.List(ctx, list, client.InNamespace(s.cache.Namespace), selector); err != nil {
+		return fmt.Errorf("list objects to delete: %w", err)
+	}
+	return meta.EachListItem(list, func(item runtime.Object) error {
+		object, ok := item.(client.Object)
+		if !ok || !object.GetDeletionTimestamp().IsZero() {
+			return nil
+		}
+		uid := object.GetUID()
+		err := r.Client.Delete(ctx, object, client.Preconditions{UID: &uid}, client.PropagationPolicy(metav1.DeletePropagationBackground))
+		if err := client.IgnoreNotFound(err); err != nil {
+			return fmt.Errorf("delete %T: %w", object, err)
+		}
+		return nil
+	})
+}
+
+// release takes the finalizer off, after which there is nothing to write to.
+func (r *Reconciler) release(ctx context.Context, s *scope) error {
+	next := s.cache.DeepCopy()
+	controllerutil.RemoveFinalizer(next, v1alpha1.FinalizerDrain)
+	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.cache, client.MergeFromWithOptimisticLock{}), FieldOwner); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("remove finalizer: %w", err)
+	}
+	r.Observer.Forget(client.ObjectKeyFromObject(s.cache))
+	s.gone = true
+	return nil
+}

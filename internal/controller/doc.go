@@ -1,0 +1,37 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package controller brings the cluster to what a WriteBehindCache asks for and
+// says in its status whether data reaches the database.
+//
+// One pass reads everything, decides purely, and writes once:
+//
+//	read      the resource, its objects and Pods from the cache, and what the
+//	          flushers said last from package observe
+//	plan      the flushers' settings (with retired mappings, and with what must be
+//	          held back), and from them every object, as a pure function
+//	apply     the objects that differ from the plan, each by one server-side
+//	          apply; nothing is sent when nothing differs
+//	nudge     annotate the flusher Pods, so that the kubelet syncs new settings
+//	status    conditions and numbers from what was read; one patch, if any
+//
+// A deletion runs the same pass with Draining in the settings until the queues
+// are empty, records in the condition Draining that it is done, and only then
+// takes the objects down: the flushers first, then what they drained.
+//
+// Who owns which field:
+//
+//   - The field manager FieldOwner owns every field that package resources
+//     builds, and no other; what somebody else adds beside them stays.
+//   - The field manager SettingsOwner owns one annotation on flusher Pods.
+//   - spec.flusher.replicas is the user's, or the scale subresource's; the
+//     Deployment follows it.
+//   - The status is this package's alone. Numbers and lastObservedTime are
+//     written when package observe publishes a change of them, at most every few
+//     seconds; a condition at once; and nothing at all while nothing changes.
+//   - Secrets are never read. One is created, named after the UID, and deleted.
+//
+// Objects carry a label with the resource's UID and no ownerReference: a
+// foreground deletion would remove what draining needs. An object of a needed
+// name without that label belongs to somebody else and is never touched.
+package controller

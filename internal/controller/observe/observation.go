@@ -1,0 +1,123 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"reflect"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// Observation is what the flushers of one resource said last, ordered by the
+// name of the pod. It is never changed once published.
+type Observation struct {
+	Flushers []Flusher
+}
+
+// Flusher is one pod's answer.
+type Flusher struct {
+	Pod string
+	UID types.UID
+	// Status is the document that the pod serves, nil while it does not answer.
+	Status *config.Status
+	// Problem says in stable words why there is no answer.
+	Problem string
+}
+
+// Answering are the documents of those flushers that answer.
+func (o Observation) Answering() []*config.Status {
+	var all []*config.Status
+	for _, f := range o.Flushers {
+		if f.Status != nil {
+			all = append(all, f.Status)
+		}
+	}
+	return all
+}
+
+// Of is the answer of one pod.
+func (o Observation) Of(uid types.UID) (Flusher, bool) {
+	for _, f := range o.Flushers {
+		if f.UID == uid {
+			return f, true
+		}
+	}
+	return Flusher{}, false
+}
+
+// change says how much a new observation differs from the published one.
+type change int
+
+const (
+	// changeNone is nothing that the resource's status would show.
+	changeNone change = iota
+	// changeNumbers is published every few seconds.
+	changeNumbers
+	// changeCondition is published at once.
+	changeCondition
+)
+
+func compare(published, latest Observation) change {
+	if !reflect.DeepEqual(shown(published, essence), shown(latest, essence)) {
+		return changeCondition
+	}
+	if !reflect.DeepEqual(shown(published, numbers), shown(latest, numbers)) {
+		return changeNumbers
+	}
+	return changeNone
+}
+
+func shown(o Observation, reduce func(config.Status) config.Status) []Flusher {
+	out := make([]Flusher, len(o.Flushers))
+	for i, f := range o.Flushers {
+		if f.Status != nil {
+			reduced := reduce(*f.Status)
+			f.Status = &reduced
+		}
+		out[i] = f
+	}
+	return out
+}
+
+// numbers keeps what the resource's status shows: an idle queue is then the same
+// at each look.
+func numbers(s config.Status) config.Status {
+	s.Instance = ""
+	s.ObservedTime = time.Time{}
+	queues := make([]config.QueueStatus, len(s.Queues))
+	for i, q := range s.Queues {
+		q.OldestPendingSeconds = float64(int64(q.OldestPendingSeconds))
+		q.LastFlushTime = q.LastFlushTime.Truncate(time.Second)
+		q.Writes, q.Coalesced, q.Partitions = 0, 0, nil
+		queues[i] = q
+	}
+	s.Queues = queues
+	return s
+}
+
+// essence keeps what conditions are made of, and whether a number is zero where
+// that is a threshold. Messages may change at once with their reason, but alone
+// they are treated as numbers: one that counts seconds must not make the
+// operator write once a second.
+func essence(s config.Status) config.Status {
+	s = numbers(s)
+	s.Redis.Message, s.Database.Message = "", ""
+	for i := range s.Queues {
+		q := &s.Queues[i]
+		q.Ready.Message = ""
+		q.Depth = min(q.Depth, 1)
+		q.DeadLetters = min(q.DeadLetters, 1)
+		q.Refused = min(q.Refused, 1)
+		q.OldestPendingSeconds = 0
+		q.Flushed = 0
+		q.LastFlushTime = time.Time{}
+		if q.LastError != "" {
+			q.LastError = "some"
+		}
+	}
+	return s
+}

@@ -1,0 +1,140 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+const flusherPort = resources.FlusherPort
+
+// maxStatusBytes bounds one document: 64 queues with 256 partitions and an error
+// text each stay far below it.
+const maxStatusBytes = 1 << 20
+
+// target is one resource. Fields but answered are guarded by Observer.mu;
+// answered belongs to the resource's goroutine.
+type target struct {
+	key  types.NamespacedName
+	uid  types.UID
+	stop context.CancelFunc
+
+	published   Observation
+	publishedAt time.Time
+
+	answered map[types.UID]answer
+}
+
+// answer is what a pod said last, and when.
+type answer struct {
+	status *config.Status
+	at     time.Time
+}
+
+// look asks every pod once.
+func (o *Observer) look(ctx context.Context, t *target, pods []corev1.Pod) Observation {
+	flushers := make([]Flusher, len(pods))
+	slots := make(chan struct{}, o.options.Concurrency)
+	var wait sync.WaitGroup
+	for i := range pods {
+		slots <- struct{}{}
+		wait.Go(func() {
+			defer func() { <-slots }()
+			pod := &pods[i]
+			status, err := o.ask(ctx, pod)
+			flushers[i] = Flusher{Pod: pod.Name, UID: pod.UID, Status: status}
+			if err != nil {
+				flushers[i].Problem = problem(err)
+			}
+		})
+	}
+	wait.Wait()
+
+	now := time.Now()
+	seen := make(map[types.UID]answer, len(pods))
+	for i := range flushers {
+		f := &flushers[i]
+		last, known := t.answered[f.UID]
+		switch {
+		case f.Status != nil:
+			last = answer{f.Status, now}
+		case known && now.Sub(last.at) < o.options.Patience:
+			f.Status, f.Problem = last.status, ""
+		default:
+			continue
+		}
+		seen[f.UID] = last
+	}
+	t.answered = seen
+	slices.SortFunc(flushers, func(a, b Flusher) int { return cmp.Compare(a.Pod, b.Pod) })
+	return Observation{Flushers: flushers}
+}
+
+// ask gets one pod's document.
+func (o *Observer) ask(ctx context.Context, pod *corev1.Pod) (*config.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, o.options.Timeout)
+	defer cancel()
+	target := url.URL{Scheme: "http", Host: o.options.Endpoint(pod), Path: "/status"}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target.String(), nil)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	response, err := o.client.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusOK {
+		return nil, answerError(fmt.Sprintf("answers at /status with HTTP %d", response.StatusCode))
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatusBytes))
+	if err != nil {
+		return nil, err
+	}
+	status := &config.Status{}
+	if err := json.Unmarshal(body, status); err != nil {
+		return nil, answerError("answers at /status with something else than a status document")
+	}
+	return status, nil
+}
+
+// answerError is an answer that is none.
+type answerError string
+
+func (e answerError) Error() string { return string(e) }
+
+// problem puts an error into words that stay the same as long as the problem
+// does: an address or a duration in them would make every look a change.
+func problem(err error) string {
+	var wrong answerError
+	var timeout net.Error
+	switch {
+	case errors.As(err, &wrong):
+		return wrong.Error()
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refuses the connection"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "does not answer in time"
+	default:
+		return "does not answer"
+	}
+}

@@ -1,0 +1,122 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+	"strings"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+// exitUnusableConfig is how the flusher ends when its config cannot be used; its
+// last line then says why.
+const exitUnusableConfig = 2
+
+// whyNoFlusherAnswers is one sentence about what the flushers wait for, in words
+// that stay the same while the cause does.
+func (s *scope) whyNoFlusherAnswers() string {
+	if len(s.flusherPods) == 0 {
+		return "No flusher answers: " + s.whyNoFlusherPod()
+	}
+	for i := range s.flusherPods {
+		pod := &s.flusherPods[i]
+		if problem := podProblem(pod); problem != "" {
+			return fmt.Sprintf("No flusher answers: Pod %s %s", pod.Name, problem)
+		}
+	}
+	pod := &s.flusherPods[0]
+	if f, ok := s.seen.Of(pod.UID); ok && f.Problem != "" {
+		return fmt.Sprintf("No flusher answers: Pod %s %s", pod.Name, f.Problem)
+	}
+	return fmt.Sprintf("No flusher answers: Pod %s is starting", pod.Name)
+}
+
+func (s *scope) whyNoFlusherPod() string {
+	if resources.FlusherReplicas(s.cache) == 0 {
+		return "spec.flusher.replicas is 0"
+	}
+	if s.flushers == nil {
+		return "there is no Deployment yet"
+	}
+	for _, c := range s.flushers.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return fmt.Sprintf("Deployment %s cannot make Pods: %s", s.flushers.Name, c.Message)
+		}
+	}
+	return fmt.Sprintf("Deployment %s has no Pod yet", s.flushers.Name)
+}
+
+// whyRedisPodWaits is what keeps the managed Redis from being ready, empty when
+// nothing does or nothing can be told.
+func (s *scope) whyRedisPodWaits() string {
+	for i := range s.redisPods {
+		if problem := podProblem(&s.redisPods[i]); problem != "" {
+			return fmt.Sprintf("Pod %s %s", s.redisPods[i].Name, problem)
+		}
+	}
+	return ""
+}
+
+// podProblem says what keeps a pod from running; empty when it runs.
+func podProblem(pod *corev1.Pod) string {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return "cannot be scheduled: " + c.Message
+		}
+	}
+	for i := range pod.Status.ContainerStatuses {
+		if problem := containerProblem(pod, &pod.Status.ContainerStatuses[i]); problem != "" {
+			return problem
+		}
+	}
+	if pod.Status.Phase == corev1.PodPending {
+		return "is being created"
+	}
+	return ""
+}
+
+func containerProblem(pod *corev1.Pod, status *corev1.ContainerStatus) string {
+	if ended := status.State.Terminated; ended != nil {
+		return endProblem(ended)
+	}
+	waiting := status.State.Waiting
+	if waiting == nil {
+		return ""
+	}
+	switch waiting.Reason {
+	case "ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull":
+		// The kubelet alternates between these, and its message counts seconds.
+		return fmt.Sprintf("cannot pull image %s", imageOf(pod, status))
+	case "CrashLoopBackOff":
+		if ended := status.LastTerminationState.Terminated; ended != nil {
+			return endProblem(ended)
+		}
+		return "keeps ending"
+	case "", "ContainerCreating", "PodInitializing":
+		return "is being created"
+	default:
+		return fmt.Sprintf("waits: %s", waiting.Reason)
+	}
+}
+
+func imageOf(pod *corev1.Pod, status *corev1.ContainerStatus) string {
+	for i := range pod.Spec.Containers {
+		if pod.Spec.Containers[i].Name == status.Name {
+			return pod.Spec.Containers[i].Image
+		}
+	}
+	return status.Image
+}
+
+func endProblem(ended *corev1.ContainerStateTerminated) string {
+	if ended.ExitCode != exitUnusableConfig || ended.Message == "" {
+		return fmt.Sprintf("ended with exit code %d", ended.ExitCode)
+	}
+	lines := strings.Split(strings.TrimSpace(ended.Message), "\n")
+	return fmt.Sprintf("cannot use its settings: %s", lines[len(lines)-1])
+}

@@ -1,0 +1,139 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	"fmt"
+	"net"
+	"strconv"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// Where the flusher finds its files. Each Secret is a directory of its own, so
+// that one that is missing takes no other with it.
+const (
+	configDirectory      = "/etc/writebehind/config"
+	databaseDirectory    = "/etc/writebehind/database"
+	redisDirectory       = "/etc/writebehind/redis"
+	redisCADirectory     = "/etc/writebehind/redis-ca"
+	redisClientDirectory = "/etc/writebehind/redis-client"
+)
+
+// ConfigFile is the key of the flusher's ConfigMap, and the file's name.
+const ConfigFile = "config.yaml"
+
+// FlusherConfig is the flusher's config file as the spec asks for it. Secrets
+// stand in it as paths, never as values. Mappings that are being retired, and a
+// Redis address that is held back, are the caller's to lay over it.
+func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
+	spec := &cache.Spec
+	c := &config.Config{
+		ListenAddress: net.JoinHostPort("0.0.0.0", strconv.Itoa(FlusherPort)),
+		Owner:         string(cache.UID),
+		Revision:      cache.Generation,
+		Suspend:       spec.Suspend,
+		Draining:      !cache.DeletionTimestamp.IsZero() && spec.DeletionPolicy != v1alpha1.DeletionPolicyRetain,
+		Redis:         config.Redis{External: redisConfig(cache)},
+		Database: config.Database{Postgres: config.Postgres{
+			URLFile:                 databaseDirectory + "/" + uriFile,
+			URLSecret:               spec.Database.Postgres.URLSecretRef.Name,
+			MaxConnections:          int(spec.Database.Postgres.MaxConnections),
+			StatementTimeoutSeconds: int(spec.Database.Postgres.StatementTimeoutSeconds),
+			LedgerSchema:            spec.Database.Postgres.LedgerSchema,
+		}},
+		Flush: config.Flush{
+			IntervalMilliseconds: int(spec.Flush.IntervalMilliseconds),
+			BatchSize:            int(spec.Flush.BatchSize),
+			Concurrency:          int(spec.Flush.Concurrency),
+		},
+		Backpressure: config.Backpressure{
+			MaxQueueDepth: int(spec.Backpressure.MaxQueueDepth),
+			WhenFull:      string(spec.Backpressure.WhenFull),
+		},
+	}
+	for i := range spec.Mappings {
+		c.Mappings = append(c.Mappings, mappingConfig(&spec.Mappings[i]))
+	}
+	return c
+}
+
+func mappingConfig(m *v1alpha1.Mapping) config.Mapping {
+	out := config.Mapping{
+		Name:       m.Name,
+		KeyPrefix:  m.KeyPrefix,
+		Table:      m.Table,
+		KeyColumn:  m.KeyColumn,
+		Mode:       string(m.Mode),
+		Encoding:   string(m.Encoding),
+		Partitions: int(m.Partitions),
+		OnDelete:   string(m.OnDelete),
+	}
+	if m.TimeToLiveSeconds != nil {
+		out.TimeToLiveSeconds = int(*m.TimeToLiveSeconds)
+	} else {
+		out.TimeToLiveSeconds = config.DefaultMapping().TimeToLiveSeconds
+	}
+	for _, c := range m.Columns {
+		out.Columns = append(out.Columns, config.Column{Field: c.Field, Column: c.Column})
+	}
+	return out
+}
+
+func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
+	external := cache.Spec.Redis.External
+	if external == nil {
+		return config.RedisExternal{
+			Addresses:         []string{RedisAddress(cache)},
+			Mode:              config.ModeStandalone,
+			PasswordFile:      redisDirectory + "/" + passwordFile,
+			CredentialsSecret: RedisSecretName(cache),
+		}
+	}
+	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
+	if ref := external.CredentialsSecretRef; ref != nil {
+		out.CredentialsSecret = ref.Name
+		out.PasswordFile = redisDirectory + "/" + passwordFile
+		if ref.UsernameKey != "" {
+			out.UsernameFile = redisDirectory + "/" + usernameFile
+		}
+	}
+	if external.TLS != nil {
+		out.TLS = tlsConfig(external.TLS)
+	}
+	return out
+}
+
+func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
+	out := &config.TLS{}
+	if ref := tls.CASecretRef; ref != nil {
+		out.CAFile = redisCADirectory + "/" + caFile
+		out.CASecret = ref.Name
+	}
+	if ref := tls.ClientCertSecretRef; ref != nil {
+		out.CertFile = redisClientDirectory + "/" + certFile
+		out.KeyFile = redisClientDirectory + "/" + keyFile
+		out.ClientCertSecret = ref.Name
+	}
+	return out
+}
+
+// RestartHash names those settings that a flusher reads only when it starts:
+// where the servers are, and what the mappings are. Settings that take effect
+// live are left out, so that changing them leaves the pods alone.
+func RestartHash(c *config.Config) (string, error) {
+	fixed := config.Config{ListenAddress: c.ListenAddress, Redis: c.Redis, Database: c.Database}
+	for _, m := range c.Mappings {
+		m.TimeToLiveSeconds = 0
+		fixed.Mappings = append(fixed.Mappings, m)
+	}
+	text, err := yaml.Marshal(fixed)
+	if err != nil {
+		return "", fmt.Errorf("marshal config: %w", err)
+	}
+	return Hash(string(text)), nil
+}

@@ -1,0 +1,134 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+const (
+	httpPortName = "http"
+
+	configVolume      = "config"
+	databaseVolume    = "database"
+	credentialsVolume = "redis-credentials"
+	redisCAVolume     = "redis-ca"
+	redisClientVolume = "redis-client"
+
+	uriFile      = "uri"
+	usernameFile = "username"
+	passwordFile = "password"
+	caFile       = "ca.crt"
+	certFile     = corev1.TLSCertKey
+	keyFile      = corev1.TLSPrivateKeyKey
+
+	// flusherUser is the nonroot user of the distroless images.
+	flusherUser int64 = 65532
+
+	// flusherGraceSeconds leaves a flusher the time to finish two statements of
+	// the default time-out of 30 s, and to release its partitions.
+	flusherGraceSeconds int64 = 60
+)
+
+// flusherResources hold the largest batches of 64 workers of ordinary rows.
+var flusherResources = v1alpha1.Resources{
+	Requests: corev1.ResourceList{
+		corev1.ResourceCPU:    resource.MustParse("100m"),
+		corev1.ResourceMemory: resource.MustParse("64Mi"),
+	},
+	Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
+}
+
+// FlusherReplicas is the number of flushers asked for.
+func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
+	if cache.Spec.Flusher.Replicas == nil {
+		return 1
+	}
+	return *cache.Spec.Flusher.Replicas
+}
+
+// FlusherDeployment runs the flushers. restartHash rolls them when a setting
+// changes that they read only at the start; image is the one to take when the
+// spec names none.
+//
+// Every Secret is optional, so that a flusher starts without it, says at /status
+// which one is missing, and goes on when it comes.
+func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image string) *appsv1ac.DeploymentApplyConfiguration {
+	if cache.Spec.Flusher.Image != "" {
+		image = cache.Spec.Flusher.Image
+	}
+	volumes, mounts := flusherVolumes(cache)
+	container := corev1ac.Container().
+		WithName(ComponentFlusher).
+		WithImage(image).
+		WithCommand("/flusher", "--config", configDirectory+"/"+ConfigFile).
+		WithPorts(corev1ac.ContainerPort().
+			WithName(httpPortName).
+			WithProtocol(corev1.ProtocolTCP).
+			WithContainerPort(FlusherPort)).
+		WithResources(requirements(cache.Spec.Flusher.Resources, flusherResources)).
+		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
+		WithSecurityContext(containerSecurityContext()).
+		WithVolumeMounts(mounts...)
+
+	return appsv1ac.Deployment(FlusherName(cache), cache.Namespace).
+		WithLabels(Labels(cache, ComponentFlusher)).
+		WithSpec(appsv1ac.DeploymentSpec().
+			WithReplicas(FlusherReplicas(cache)).
+			WithRevisionHistoryLimit(3).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(SelectorLabels(cache, ComponentFlusher))).
+			WithTemplate(corev1ac.PodTemplateSpec().
+				WithLabels(Labels(cache, ComponentFlusher)).
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: restartHash}).
+				WithSpec(corev1ac.PodSpec().
+					WithAutomountServiceAccountToken(false).
+					WithTerminationGracePeriodSeconds(flusherGraceSeconds).
+					WithSecurityContext(podSecurityContext(flusherUser)).
+					WithContainers(container).
+					WithVolumes(volumes...))))
+}
+
+// flusherVolumes are whole directories, never subPath: the kubelet does not
+// update a file that is mounted by subPath.
+func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.VolumeApplyConfiguration, mounts []*corev1ac.VolumeMountApplyConfiguration) {
+	add := func(volume *corev1ac.VolumeApplyConfiguration, directory string) {
+		volumes = append(volumes, volume)
+		mounts = append(mounts, mount(*volume.Name, directory))
+	}
+	add(corev1ac.Volume().WithName(configVolume).
+		WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(FlusherName(cache))), configDirectory)
+
+	url := cache.Spec.Database.Postgres.URLSecretRef
+	add(secretVolume(databaseVolume, url.Name, true, secretFile{url.Key, uriFile}), databaseDirectory)
+
+	external := cache.Spec.Redis.External
+	if external == nil {
+		add(secretVolume(credentialsVolume, RedisSecretName(cache), true, secretFile{PasswordKey, passwordFile}), redisDirectory)
+		return volumes, mounts
+	}
+	if ref := external.CredentialsSecretRef; ref != nil {
+		files := []secretFile{{ref.PasswordKey, passwordFile}}
+		if ref.UsernameKey != "" {
+			files = append(files, secretFile{ref.UsernameKey, usernameFile})
+		}
+		add(secretVolume(credentialsVolume, ref.Name, true, files...), redisDirectory)
+	}
+	if external.TLS == nil {
+		return volumes, mounts
+	}
+	if ref := external.TLS.CASecretRef; ref != nil {
+		add(secretVolume(redisCAVolume, ref.Name, true, secretFile{ref.Key, caFile}), redisCADirectory)
+	}
+	if ref := external.TLS.ClientCertSecretRef; ref != nil {
+		add(secretVolume(redisClientVolume, ref.Name, true, secretFile{certFile, certFile}, secretFile{keyFile, keyFile}), redisClientDirectory)
+	}
+	return volumes, mounts
+}

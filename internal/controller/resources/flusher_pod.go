@@ -1,0 +1,20 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// FlusherPod notes the present config file on a running pod. The kubelet looks
+// at a mounted ConfigMap about once a minute, but at once when the pod changes.
+// The UID keeps the request from making a pod that has gone meanwhile.
+func FlusherPod(pod *corev1.Pod, settingsHash string) *corev1ac.PodApplyConfiguration {
+	return corev1ac.Pod(pod.Name, pod.Namespace).
+		WithUID(pod.UID).
+		WithAnnotations(map[string]string{v1alpha1.AnnotationSettingsHash: settingsHash})
+}

@@ -1,0 +1,87 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package resources builds the objects that one WriteBehindCache needs. Every
+// builder is a pure function of the resource and returns what the operator has
+// an opinion on and nothing else, so that whatever others set stays theirs.
+package resources
+
+import (
+	"net"
+	"strconv"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// ManagedBy is the value of app.kubernetes.io/managed-by on every object. The
+// operator's caches hold only objects that carry it.
+const ManagedBy = "writebehind-operator"
+
+// Values of app.kubernetes.io/component.
+const (
+	ComponentFlusher = "flusher"
+	ComponentRedis   = "redis"
+)
+
+// Well-known labels.
+const (
+	LabelName      = "app.kubernetes.io/name"
+	LabelInstance  = "app.kubernetes.io/instance"
+	LabelComponent = "app.kubernetes.io/component"
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+)
+
+// FlusherPort is where a flusher serves /metrics, /healthz, /readyz and /status.
+const FlusherPort = 8080
+
+// RedisPort is where a managed Redis listens.
+const RedisPort = 6379
+
+// FlusherName names the flushers' Deployment, Service and ConfigMap.
+func FlusherName(cache *v1alpha1.WriteBehindCache) string { return cache.Name + "-flusher" }
+
+// RedisName names the managed Redis' StatefulSet, Service and ConfigMap.
+func RedisName(cache *v1alpha1.WriteBehindCache) string { return cache.Name + "-redis" }
+
+// RedisVolumeName names the claim that the StatefulSet makes for its only pod.
+func RedisVolumeName(cache *v1alpha1.WriteBehindCache) string {
+	return redisVolume + "-" + RedisName(cache) + "-0"
+}
+
+// RedisSecretName names the Secret with the generated password. It holds a part
+// of the UID, because the operator may not look whether a Secret is its own: a
+// name that nobody else would choose takes that look's place.
+func RedisSecretName(cache *v1alpha1.WriteBehindCache) string {
+	uid := string(cache.UID)
+	return RedisName(cache) + "-" + uid[:min(8, len(uid))]
+}
+
+// RedisAddress is the managed Redis' host:port inside the cluster.
+func RedisAddress(cache *v1alpha1.WriteBehindCache) string {
+	return net.JoinHostPort(RedisName(cache)+"."+cache.Namespace+".svc", strconv.Itoa(RedisPort))
+}
+
+// SelectorLabels find the pods of one component of one resource, and no others:
+// a UID is never used twice.
+func SelectorLabels(cache *v1alpha1.WriteBehindCache, component string) map[string]string {
+	return map[string]string{
+		LabelComponent:         component,
+		v1alpha1.LabelOwnerUID: string(cache.UID),
+	}
+}
+
+// OwnerLabels find every object of one resource.
+func OwnerLabels(cache *v1alpha1.WriteBehindCache) map[string]string {
+	return map[string]string{v1alpha1.LabelOwnerUID: string(cache.UID)}
+}
+
+// Labels of every object of one component.
+func Labels(cache *v1alpha1.WriteBehindCache, component string) map[string]string {
+	return map[string]string{
+		LabelName:              "writebehind",
+		LabelInstance:          cache.Name,
+		LabelComponent:         component,
+		LabelManagedBy:         ManagedBy,
+		v1alpha1.LabelOwnerUID: string(cache.UID),
+	}
+}

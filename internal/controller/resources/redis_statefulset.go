@@ -1,0 +1,137 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+const (
+	redisConfigDirectory = "/etc/redis"
+	redisAuthDirectory   = "/etc/redis-auth"
+	redisDataDirectory   = "/data"
+
+	redisConfigVolume = "config"
+	redisAuthVolume   = "auth"
+	redisVolume       = "data"
+
+	// redisUserID is the user redis of the images of Redis and Valkey.
+	redisUserID int64 = 999
+
+	// redisGraceSeconds leaves Redis the time to write a last snapshot of a few
+	// gigabytes. The append-only file is whole without it.
+	redisGraceSeconds int64 = 120
+)
+
+// redisPing asks Redis for PONG. The password goes through standard input, since
+// arguments and environment can be read by others. It uses nothing but the shell
+// itself and redis-cli, which is all that an image is asked for.
+const redisPing = `read -r password < ` + redisAuthDirectory + "/" + PasswordKey + `
+answer=$(printf 'AUTH %s\nPING\n' "$password" | redis-cli -h 127.0.0.1 2>&1)
+case "$answer" in `
+
+const (
+	// redisReady passes while Redis serves.
+	redisReady = redisPing + `*PONG*) exit 0;; esac
+printf '%s\n' "$answer"; exit 1`
+
+	// redisLive passes while Redis loads its data too, and fails when the
+	// password in the Secret is not the one that Redis was started with: the
+	// restart that follows takes the new one.
+	redisLive = redisPing + `*PONG*|*LOADING*) exit 0;; esac
+printf '%s\n' "$answer"; exit 1`
+)
+
+// RedisStatefulSet runs one Redis. live is the StatefulSet as it is, or nil: the
+// size in its volume template cannot change, so the one that is there is kept
+// and the claim is grown instead.
+//
+// Its claim outlives it whatever the deletion policy says, so that a StatefulSet
+// that was deleted by hand takes no acknowledged write with it; the finalizer
+// removes the claim when the policy says so and the queue is empty.
+func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet) *appsv1ac.StatefulSetApplyConfiguration {
+	managed := cache.Spec.Redis.Managed
+	container := corev1ac.Container().
+		WithName(ComponentRedis).
+		WithImage(managed.Image).
+		WithCommand("redis-server", redisConfigDirectory+"/"+redisConfigFile).
+		WithPorts(corev1ac.ContainerPort().
+			WithName(redisPortName).
+			WithProtocol(corev1.ProtocolTCP).
+			WithContainerPort(RedisPort)).
+		WithResources(requirements(managed.Resources, redisResources(managed.MaxMemory))).
+		WithLivenessProbe(execProbe(redisLive).WithInitialDelaySeconds(10).WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(execProbe(redisReady).WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
+		WithSecurityContext(containerSecurityContext()).
+		WithVolumeMounts(
+			mount(redisConfigVolume, redisConfigDirectory),
+			mount(redisAuthVolume, redisAuthDirectory),
+			corev1ac.VolumeMount().WithName(redisVolume).WithMountPath(redisDataDirectory))
+
+	return appsv1ac.StatefulSet(RedisName(cache), cache.Namespace).
+		WithLabels(Labels(cache, ComponentRedis)).
+		WithSpec(appsv1ac.StatefulSetSpec().
+			WithReplicas(1).
+			WithRevisionHistoryLimit(3).
+			WithServiceName(RedisName(cache)).
+			WithSelector(metav1ac.LabelSelector().WithMatchLabels(SelectorLabels(cache, ComponentRedis))).
+			WithPersistentVolumeClaimRetentionPolicy(appsv1ac.StatefulSetPersistentVolumeClaimRetentionPolicy().
+				WithWhenDeleted(appsv1.RetainPersistentVolumeClaimRetentionPolicyType).
+				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
+			WithTemplate(corev1ac.PodTemplateSpec().
+				WithLabels(Labels(cache, ComponentRedis)).
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: Hash(RedisConf(cache))}).
+				WithSpec(corev1ac.PodSpec().
+					WithAutomountServiceAccountToken(false).
+					WithTerminationGracePeriodSeconds(redisGraceSeconds).
+					WithSecurityContext(podSecurityContext(redisUserID)).
+					WithContainers(container).
+					WithVolumes(
+						corev1ac.Volume().WithName(redisConfigVolume).
+							WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))),
+						secretVolume(redisAuthVolume, RedisSecretName(cache), false,
+							secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey})))).
+			WithVolumeClaimTemplates(redisClaim(cache, live)))
+}
+
+func redisClaim(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet) *corev1ac.PersistentVolumeClaimApplyConfiguration {
+	storage := cache.Spec.Redis.Managed.Storage
+	size := storage.Size
+	if live != nil && len(live.Spec.VolumeClaimTemplates) == 1 {
+		size = *live.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage()
+	}
+	spec := corev1ac.PersistentVolumeClaimSpec().
+		WithAccessModes(corev1.ReadWriteOnce).
+		WithResources(storageRequest(size))
+	if storage.StorageClassName != nil {
+		spec.WithStorageClassName(*storage.StorageClassName)
+	}
+	claim := corev1ac.PersistentVolumeClaimApplyConfiguration{}
+	return claim.WithName(redisVolume).WithLabels(Labels(cache, ComponentRedis)).WithSpec(spec)
+}
+
+// redisResources leave room for the copies of pages that are written while a
+// snapshot or a rewrite of the append-only file runs: at worst all of them.
+func redisResources(maxMemory resource.Quantity) v1alpha1.Resources {
+	twice := maxMemory.DeepCopy()
+	twice.Add(maxMemory)
+	return v1alpha1.Resources{
+		Requests: corev1.ResourceList{
+			corev1.ResourceCPU:    resource.MustParse("100m"),
+			corev1.ResourceMemory: maxMemory,
+		},
+		Limits: corev1.ResourceList{corev1.ResourceMemory: twice},
+	}
+}
+
+func execProbe(script string) *corev1ac.ProbeApplyConfiguration {
+	return corev1ac.Probe().WithExec(corev1ac.ExecAction().WithCommand("/bin/sh", "-c", script))
+}

@@ -1,0 +1,177 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// maxQueues is the most mappings of one config file, retired ones included.
+const maxQueues = 32
+
+// statePaused is what writers see of a queue that refuses them.
+const statePaused = "paused"
+
+// planSettings decides what the flushers are to run: the spec, with the mappings
+// that were taken out and are not empty yet, and without what would leave a
+// backlog behind. previous is the config file that is in force, or nil.
+func (s *scope) planSettings(previous *config.Config) {
+	s.held = ""
+	wanted := resources.FlusherConfig(s.cache)
+	if previous != nil {
+		s.retire(wanted, previous)
+		s.holdRedis(wanted, previous)
+	}
+	s.settings = wanted
+}
+
+// previousSettings is the config file that is in force; nil when there is none,
+// or none that can be read.
+func (s *scope) previousSettings() *config.Config {
+	if s.flusherConfig == nil {
+		return nil
+	}
+	previous, err := config.Parse([]byte(s.flusherConfig.Data[resources.ConfigFile]))
+	if err != nil {
+		return nil
+	}
+	return previous
+}
+
+// retire puts those mappings of previous that the spec no longer has, and that
+// are not known to be empty, behind the wanted ones. A wanted one that cannot
+// stand beside them waits.
+func (s *scope) retire(wanted, previous *config.Config) {
+	var retired []config.Mapping
+	for _, old := range previous.Mappings {
+		if slices.ContainsFunc(wanted.Mappings, func(m config.Mapping) bool { return sameQueue(m, old) }) {
+			continue
+		}
+		if old.Retired && s.emptied(old.Name) {
+			continue
+		}
+		old.Retired = true
+		retired = append(retired, old)
+	}
+	if len(retired) == 0 {
+		return
+	}
+
+	var kept []config.Mapping
+	for _, m := range wanted.Mappings {
+		if old := inTheWay(m, retired); old != nil {
+			s.hold("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty", m.Name, old.Name, old.KeyPrefix)
+			continue
+		}
+		isNew := !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })
+		if isNew && len(kept)+len(retired) >= maxQueues {
+			s.hold("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty", m.Name, maxQueues, len(retired))
+			continue
+		}
+		kept = append(kept, m)
+	}
+	wanted.Mappings = append(kept, retired...)
+}
+
+// sameQueue says whether the mapping still carries the queue that old carried.
+func sameQueue(m, old config.Mapping) bool {
+	return m.Name == old.Name && m.KeyPrefix == old.KeyPrefix && m.Mode == old.Mode &&
+		m.Encoding == old.Encoding && m.Partitions == old.Partitions
+}
+
+// inTheWay is the retired mapping that shares keys or the name with m.
+func inTheWay(m config.Mapping, retired []config.Mapping) *config.Mapping {
+	for i := range retired {
+		old := &retired[i]
+		if m.Name == old.Name || strings.HasPrefix(m.KeyPrefix, old.KeyPrefix) || strings.HasPrefix(old.KeyPrefix, m.KeyPrefix) {
+			return old
+		}
+	}
+	return nil
+}
+
+// holdRedis keeps the flushers at the Redis that they know while entries wait in
+// it: nobody would ever flush them.
+func (s *scope) holdRedis(wanted, previous *config.Config) {
+	if slices.Equal(wanted.Redis.External.Addresses, previous.Redis.External.Addresses) || s.forced() {
+		return
+	}
+	for _, m := range previous.Mappings {
+		if !s.journalKnown(m.Name) {
+			continue
+		}
+		if q := s.queue(m.Name, s.settled); q != nil && q.Depth == 0 && q.DeadLetters == 0 {
+			continue
+		}
+		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; the flushers stay there, and their Deployment as it is, until it is. Stop the writers and wait, or put the address back, or give the queue up with the annotation %s: \"true\"",
+			m.Name, strings.Join(previous.Redis.External.Addresses, ","), v1alpha1.AnnotationForceDelete)
+		wanted.Redis = previous.Redis
+		return
+	}
+}
+
+func (s *scope) hold(format string, args ...any) {
+	if s.held == "" {
+		s.held = fmt.Sprintf(format, args...)
+	}
+}
+
+// redisHeld says whether the flushers are kept at an earlier Redis.
+func (s *scope) redisHeld() bool {
+	return s.settings != nil &&
+		!slices.Equal(s.settings.Redis.External.Addresses, resources.FlusherConfig(s.cache).Redis.External.Addresses)
+}
+
+// ours says whether a document speaks of this resource's settings.
+func (s *scope) ours(d *config.Status) bool { return d.Owner == string(s.cache.UID) }
+
+// settled says whether a document's numbers are those of the Redis that it can
+// reach.
+func (s *scope) settled(d *config.Status) bool {
+	return s.ours(d) && d.Redis.OK && !d.ObservedTime.IsZero()
+}
+
+// queue is the newest word on one queue from the documents that accept lets
+// through, nil when there is none.
+func (s *scope) queue(name string, accept func(*config.Status) bool) *config.QueueStatus {
+	var newest *config.QueueStatus
+	var from *config.Status
+	for _, d := range s.seen.Answering() {
+		if !accept(d) || from != nil && !d.ObservedTime.After(from.ObservedTime) {
+			continue
+		}
+		for i := range d.Queues {
+			if d.Queues[i].Name == name {
+				newest, from = &d.Queues[i], d
+			}
+		}
+	}
+	return newest
+}
+
+// emptied says whether a retired queue is known to be empty and closed to
+// writers, both at one look.
+func (s *scope) emptied(name string) bool {
+	q := s.queue(name, func(d *config.Status) bool {
+		return s.settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
+	})
+	return q != nil && q.State == statePaused && q.Depth == 0 && q.DeadLetters == 0
+}
+
+// journalKnown says whether any flusher ever reported a life of the queue.
+func (s *scope) journalKnown(name string) bool {
+	for _, m := range s.cache.Status.Mappings {
+		if m.Name == name && m.Journal != "" {
+			return true
+		}
+	}
+	q := s.queue(name, func(*config.Status) bool { return true })
+	return q != nil && q.Journal != ""
+}

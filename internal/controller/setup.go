@@ -1,0 +1,114 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+// concurrentReconciles lets one slow API request not hold up every resource. A
+// pass reads from memory and mostly writes nothing.
+const concurrentReconciles = 4
+
+// CacheOptions keep everything out of the manager's cache that is not the
+// operator's own: it would otherwise hold every Pod and ConfigMap of the cluster.
+func CacheOptions() cache.Options {
+	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
+	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+		&appsv1.Deployment{}:            own,
+		&appsv1.StatefulSet{}:           own,
+		&corev1.ConfigMap{}:             own,
+		&corev1.PersistentVolumeClaim{}: own,
+		&corev1.Pod{}:                   own,
+		&corev1.Service{}:               own,
+	}}
+}
+
+// Options of the controller.
+type Options struct {
+	// FlusherImage is taken when a spec names no image.
+	FlusherImage string
+	// Observe tunes the look at the flushers; its Lister is set here.
+	Observe observe.Options
+}
+
+// SetupWithManager registers the controller and its observer.
+func SetupWithManager(mgr ctrl.Manager, options Options) error {
+	options.Observe.List = podLister(mgr.GetClient())
+	observer := observe.New(options.Observe)
+	if err := mgr.Add(observer); err != nil {
+		return fmt.Errorf("add observer: %w", err)
+	}
+	r := &Reconciler{
+		Client:       mgr.GetClient(),
+		APIReader:    mgr.GetAPIReader(),
+		Recorder:     mgr.GetEventRecorder("writebehind-operator"),
+		Observer:     observer,
+		FlusherImage: options.FlusherImage,
+	}
+	owned := handler.EnqueueRequestsFromMapFunc(ownerOf)
+	return ctrl.NewControllerManagedBy(mgr).
+		Named("writebehindcache").
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
+		For(&v1alpha1.WriteBehindCache{}, builder.WithPredicates(
+			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&appsv1.Deployment{}, owned).
+		Watches(&appsv1.StatefulSet{}, owned).
+		Watches(&corev1.ConfigMap{}, owned).
+		Watches(&corev1.PersistentVolumeClaim{}, owned).
+		Watches(&corev1.Pod{}, owned).
+		Watches(&corev1.Service{}, owned).
+		WatchesRawSource(source.Channel(observer.Wakeups(), &handler.EnqueueRequestForObject{})).
+		Complete(r)
+}
+
+// ownerOf leads from an object to the resource that it was made for, by the
+// label that every object carries.
+func ownerOf(_ context.Context, object client.Object) []reconcile.Request {
+	name := object.GetLabels()[resources.LabelInstance]
+	if name == "" || object.GetLabels()[v1alpha1.LabelOwnerUID] == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: object.GetNamespace(), Name: name}}}
+}
+
+// podLister lists the flusher Pods that can answer.
+func podLister(reader client.Reader) observe.Lister {
+	return func(ctx context.Context, key types.NamespacedName, uid types.UID) ([]corev1.Pod, error) {
+		var pods corev1.PodList
+		err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingLabels{
+			resources.LabelComponent: resources.ComponentFlusher,
+			v1alpha1.LabelOwnerUID:   string(uid),
+		})
+		if err != nil {
+			return nil, fmt.Errorf("list Pods: %w", err)
+		}
+		var running []corev1.Pod
+		for _, pod := range pods.Items {
+			if pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && pod.DeletionTimestamp.IsZero() {
+				running = append(running, pod)
+			}
+		}
+		return running, nil
+	}
+}

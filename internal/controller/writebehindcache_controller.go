@@ -1,0 +1,119 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
+)
+
+const (
+	// FieldOwner owns every field that the operator builds.
+	FieldOwner = client.FieldOwner("writebehind-operator")
+	// SettingsOwner owns the annotation that tells flusher Pods of new settings.
+	// It is another manager than FieldOwner, so that neither apply takes the
+	// other's fields away.
+	SettingsOwner = client.FieldOwner("writebehind-operator-settings")
+)
+
+// Reconciler brings the cluster to what a WriteBehindCache asks for.
+type Reconciler struct {
+	// Client reads from a cache that holds only the operator's own objects.
+	Client client.Client
+	// APIReader asks the API server itself, where the cache cannot know.
+	APIReader client.Reader
+	// Recorder emits events.
+	Recorder events.EventRecorder
+	// Observer knows what the flushers said last.
+	Observer *observe.Observer
+	// FlusherImage is taken when a spec names no image.
+	FlusherImage string
+}
+
+// Keep the markers sorted. Secrets get create and delete, and nothing else ever:
+// the operator mounts them, and never reads one.
+
+// +kubebuilder:rbac:groups="",resources=configmaps;services,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=persistentvolumeclaims,verbs=delete;get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=pods,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=create;delete
+// +kubebuilder:rbac:groups=apps,resources=deployments;statefulsets,verbs=create;delete;get;list;patch;watch
+// +kubebuilder:rbac:groups=cache.writebehind.dev,resources=writebehindcaches,verbs=get;list;patch;watch
+// +kubebuilder:rbac:groups=cache.writebehind.dev,resources=writebehindcaches/status,verbs=patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// Reconcile makes one pass over one resource; doc.go tells its order.
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
+	cache := &v1alpha1.WriteBehindCache{}
+	if err := r.Client.Get(ctx, request.NamespacedName, cache); err != nil {
+		if client.IgnoreNotFound(err) == nil {
+			r.Observer.Forget(request.NamespacedName)
+			return ctrl.Result{}, nil
+		}
+		return ctrl.Result{}, fmt.Errorf("get WriteBehindCache: %w", err)
+	}
+	if !cache.DeletionTimestamp.IsZero() {
+		// What a deletion decides cannot be taken back, so it decides on the
+		// resource itself and not on a cached one that may miss its own record.
+		if err := r.APIReader.Get(ctx, request.NamespacedName, cache); err != nil {
+			return ctrl.Result{}, client.IgnoreNotFound(err)
+		}
+	} else if err := r.ensureFinalizer(ctx, cache); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.Observer.Track(request.NamespacedName, cache.UID)
+
+	s := newScope(cache)
+	failure := r.pass(ctx, s)
+	if !s.gone {
+		s.report(failure)
+		if err := r.patchStatus(ctx, s); client.IgnoreNotFound(err) != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	return outcome(failure)
+}
+
+func (r *Reconciler) pass(ctx context.Context, s *scope) error {
+	if err := r.read(ctx, s); err != nil {
+		return err
+	}
+	if s.deleting() {
+		return r.finish(ctx, s)
+	}
+	if err := r.bring(ctx, s); err != nil {
+		return err
+	}
+	return s.heldBack()
+}
+
+// ensureFinalizer puts the finalizer on before anything is made, so that nothing
+// can be left behind.
+func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteBehindCache) error {
+	before := cache.DeepCopy()
+	if !controllerutil.AddFinalizer(cache, v1alpha1.FinalizerDrain) {
+		return nil
+	}
+	if err := r.Client.Patch(ctx, cache, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), FieldOwner); err != nil {
+		return fmt.Errorf("add finalizer: %w", err)
+	}
+	return nil
+}
+
+func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
+	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
+}
+
+func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
+	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, action, note, args...)
+}
