@@ -9,6 +9,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
 const benchSchema = `CREATE TABLE products (
@@ -58,10 +60,13 @@ func BenchmarkBatchSet(b *testing.B) {
 	})
 }
 
-// BenchmarkWrite measures rows per second of updates to rows that exist.
+// BenchmarkWrite measures rows per second of updates to rows that exist, on a
+// server that waits for its disk at every commit, as real ones do.
 func BenchmarkWrite(b *testing.B) {
 	const ids = 100000
-	server, d := open(b, benchSchema)
+	server := postgrestest.NewServer(b, postgrestest.Options{Durable: true}).NewDatabase(b)
+	server.Exec(b, benchSchema)
+	d := openURL(b, server.URL())
 	server.Exec(b, `INSERT INTO products SELECT i, 'x', 1, 1, now() FROM generate_series(0, 99999) i`)
 	server.Exec(b, `VACUUM ANALYZE products`)
 	table := readTable(b, d, mapping("products"))

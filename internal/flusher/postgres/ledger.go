@@ -94,31 +94,31 @@ func newLedgerStatements(schema string) ledgerStatements {
 		// Every batch makes a new version of its row: a page that is mostly
 		// empty lets PostgreSQL put it beside the old one and tidy up as it goes.
 		create: fill(`CREATE TABLE IF NOT EXISTS {ledger} (
-  journal text NOT NULL,
-  queue text NOT NULL,
-  partition integer NOT NULL,
-  epoch bigint NOT NULL,
-  flush bigint NOT NULL,
-  position bigint NOT NULL,
-  updated_at timestamptz NOT NULL,
+  journal pg_catalog.text NOT NULL,
+  queue pg_catalog.text NOT NULL,
+  partition pg_catalog.int4 NOT NULL,
+  epoch pg_catalog.int8 NOT NULL,
+  flush pg_catalog.int8 NOT NULL,
+  position pg_catalog.int8 NOT NULL,
+  updated_at pg_catalog.timestamptz NOT NULL,
   PRIMARY KEY (journal, queue, partition)
 ) WITH (fillfactor = 10)`),
-		known: fill(`SELECT EXISTS (SELECT FROM {ledger} WHERE journal = $1::text AND queue = $2::text)`),
+		known: fill(`SELECT EXISTS (SELECT FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text)`),
 		raise: fill(`INSERT INTO {ledger} AS l (journal, queue, partition, epoch, flush, position, updated_at)
-VALUES ($1::text, $2::text, $3::int4, 1, 0, 0, pg_catalog.now())
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.int4, 1, 0, 0, pg_catalog.now())
 ON CONFLICT (journal, queue, partition) DO UPDATE SET epoch = l.epoch + 1, updated_at = pg_catalog.now()
 RETURNING epoch, flush, position`),
 		fence: fill(`UPDATE {ledger} l SET epoch = l.epoch + 1, updated_at = pg_catalog.now()
-FROM (SELECT journal, queue, partition FROM {ledger} WHERE queue = $2::text AND journal <> $1::text
+FROM (SELECT journal, queue, partition FROM {ledger} WHERE queue = $2::pg_catalog.text AND journal <> $1::pg_catalog.text
   ORDER BY journal, partition FOR UPDATE) o
 WHERE l.journal = o.journal AND l.queue = o.queue AND l.partition = o.partition`),
 		read: fill(`SELECT coalesce(pg_catalog.max(l.position), 0), coalesce(pg_catalog.max(o.epoch), 0),
   coalesce(pg_catalog.max(o.flush), 0), coalesce(pg_catalog.max(o.position), 0)
 FROM {ledger} l LEFT JOIN {ledger} o
-  ON o.journal = l.journal AND o.queue = l.queue AND o.partition = l.partition AND o.journal = $1::text AND o.partition = $3::int4
-WHERE l.queue = $2::text`),
+  ON o.journal = l.journal AND o.queue = l.queue AND o.partition = l.partition AND o.journal = $1::pg_catalog.text AND o.partition = $3::pg_catalog.int4
+WHERE l.queue = $2::pg_catalog.text`),
 		lock: fill(`SELECT epoch, flush FROM {ledger}
-WHERE journal = $1::text AND queue = $2::text AND partition = $3::int4 FOR UPDATE`),
+WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND partition = $3::pg_catalog.int4 FOR UPDATE`),
 		move: fill(`UPDATE {ledger} SET flush = $5, position = greatest(position, $6), updated_at = pg_catalog.now()
 WHERE journal = $1 AND queue = $2 AND partition = $3 AND epoch = $4 AND flush = $5 - 1`),
 		// A statement that carries this condition takes effect only in the
