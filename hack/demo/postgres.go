@@ -124,8 +124,11 @@ func detach(ctx context.Context, host string) (*server, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	exited := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(exited)
+	}()
 	var s *server
 	err = poll(ctx, startDatabaseTimeout, func() (bool, error) {
 		select {

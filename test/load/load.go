@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -195,11 +196,7 @@ func (l *Load) Delete(ctx context.Context, id int64) (version int64, err error) 
 func (l *Load) Last() map[int64]Write {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	last := make(map[int64]Write, len(l.last))
-	for id, w := range l.last {
-		last[id] = w
-	}
-	return last
+	return maps.Clone(l.last)
 }
 
 // operation is one call, and what it means for the row.
