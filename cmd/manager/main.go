@@ -5,7 +5,6 @@
 package main
 
 import (
-	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -39,9 +38,7 @@ func main() {
 }
 
 func run(o options) error {
-	if o.flusherImage == "" {
-		return errors.New("--flusher-image is empty: give the image that holds /flusher, usually the operator's own")
-	}
+	ctx := ctrl.SetupSignalHandler()
 	scheme, err := newScheme()
 	if err != nil {
 		return err
@@ -54,6 +51,11 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("create manager: %w", err)
 	}
+	if o.flusherImage == "" {
+		if o.flusherImage, err = ownImage(ctx, mgr.GetAPIReader()); err != nil {
+			return err
+		}
+	}
 	if err := controller.SetupWithManager(mgr, controller.Options{FlusherImage: o.flusherImage}); err != nil {
 		return fmt.Errorf("create controller: %w", err)
 	}
@@ -64,7 +66,7 @@ func run(o options) error {
 		return fmt.Errorf("add ready check: %w", err)
 	}
 	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.flusherImage)
-	return mgr.Start(ctrl.SetupSignalHandler())
+	return mgr.Start(ctx)
 }
 
 func newScheme() (*runtime.Scheme, error) {

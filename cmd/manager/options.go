@@ -59,7 +59,7 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
 		"Serve the metrics by HTTP/2 too. Off by default, because of its stream-reset attacks.")
 	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
-		"The image of the flusher pods when a resource names none; usually the operator's own.")
+		"The image of the flusher pods when a resource names none; without it the operator's own.")
 }
 
 // manager are the options of the manager.

@@ -41,7 +41,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		Redis:         config.Redis{External: redisConfig(cache)},
 		Database: config.Database{Postgres: config.Postgres{
 			URLFile:                 databaseDirectory + "/" + uriFile,
-			URLSecret:               spec.Database.Postgres.URLSecretRef.Name,
+			URLSecret:               secretKey(spec.Database.Postgres.URLSecretRef.Name, spec.Database.Postgres.URLSecretRef.Key),
 			MaxConnections:          int(spec.Database.Postgres.MaxConnections),
 			StatementTimeoutSeconds: int(spec.Database.Postgres.StatementTimeoutSeconds),
 			LedgerSchema:            spec.Database.Postgres.LedgerSchema,
@@ -91,12 +91,12 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 			Addresses:         []string{RedisAddress(cache)},
 			Mode:              config.ModeStandalone,
 			PasswordFile:      redisDirectory + "/" + passwordFile,
-			CredentialsSecret: RedisSecretName(cache),
+			CredentialsSecret: secretKey(RedisSecretName(cache), PasswordKey),
 		}
 	}
 	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
 	if ref := external.CredentialsSecretRef; ref != nil {
-		out.CredentialsSecret = ref.Name
+		out.CredentialsSecret = secretKey(ref.Name, ref.PasswordKey)
 		out.PasswordFile = redisDirectory + "/" + passwordFile
 		if ref.UsernameKey != "" {
 			out.UsernameFile = redisDirectory + "/" + usernameFile
@@ -112,15 +112,18 @@ func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
 	out := &config.TLS{}
 	if ref := tls.CASecretRef; ref != nil {
 		out.CAFile = redisCADirectory + "/" + caFile
-		out.CASecret = ref.Name
+		out.CASecret = secretKey(ref.Name, ref.Key)
 	}
 	if ref := tls.ClientCertSecretRef; ref != nil {
 		out.CertFile = redisClientDirectory + "/" + certFile
 		out.KeyFile = redisClientDirectory + "/" + keyFile
-		out.ClientCertSecret = ref.Name
+		out.ClientCertSecret = "Secret " + ref.Name
 	}
 	return out
 }
+
+// secretKey is what the flusher's messages call a key of a Secret.
+func secretKey(name, key string) string { return "Secret " + name + ", key " + key }
 
 // RestartHash names those settings that a flusher reads only when it starts:
 // where the servers are, and what the mappings are. Settings that take effect
