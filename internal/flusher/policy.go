@@ -37,17 +37,30 @@ func newPolicy(c *config.Config, m *config.Mapping) policy {
 	}
 }
 
+// scatteredBatch tells whether a full batch waits scattered over the partitions,
+// and has waited for one of them to fill as long as it should.
+func (p policy) scatteredBatch(loads []journal.Load) bool {
+	var fresh, oldest int64
+	for _, load := range loads {
+		fresh += load.Entries - load.Refused
+		if !load.HeadRefused {
+			oldest = max(oldest, load.HeadMilliseconds)
+		}
+	}
+	return fresh >= p.batchSize && time.Duration(oldest)*time.Millisecond >= scatteredBatchWait
+}
+
 // entriesToFlush returns how many entries of a partition are to be flushed now; 0
-// means to wait. load is what waits in the partition, scattered the fresh entries
-// of all the queue's partitions together, and sinceFlush the time since this
-// partition was last swept. Entries that were refused before never make a batch
-// full: they are tried again once an interval.
-func (p policy) entriesToFlush(load journal.Load, scattered int64, sinceFlush time.Duration) int64 {
+// means to wait. load is what waits in the partition, sinceScattered the time
+// since a scattered batch was last seen (what waited then is flushed), and
+// sinceSweep the time since the partition was last swept. Entries that were
+// refused before never make a batch full: they are tried again once an interval.
+func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep time.Duration) int64 {
 	fresh := load.Entries - load.Refused
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
 	if load.HeadRefused {
 		// The entry is as old as its first failure; what counts is the last.
-		age = sinceFlush
+		age = sinceSweep
 	}
 	switch {
 	case p.suspend, load.Entries == 0:
@@ -57,7 +70,7 @@ func (p policy) entriesToFlush(load journal.Load, scattered int64, sinceFlush ti
 	case fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.
 		return load.Entries - fresh%p.batchSize
-	case scattered >= p.batchSize && fresh > 0 && age >= scatteredBatchWait:
+	case !load.HeadRefused && age >= sinceScattered:
 		return load.Entries
 	}
 	return 0

@@ -12,36 +12,55 @@ import (
 
 func TestWhenAPartitionIsFlushed(t *testing.T) {
 	base := policy{interval: 5 * time.Second, batchSize: 100}
-	young := journal.Load{Entries: 10, HeadMilliseconds: 4999}
+	const never = time.Hour
 	for name, c := range map[string]struct {
-		policy     policy
-		load       journal.Load
-		scattered  int64
-		sinceFlush time.Duration
-		want       int64
+		policy         policy
+		load           journal.Load
+		sinceScattered time.Duration
+		sinceSweep     time.Duration
+		want           int64
 	}{
-		"nothing waits": {base, journal.Load{}, 0, time.Hour, 0},
-		"the oldest is younger than the interval":          {base, young, 10, time.Hour, 0},
-		"the interval has passed":                          {base, journal.Load{Entries: 10, HeadMilliseconds: 5000}, 10, 0, 10},
-		"a full batch waits":                               {base, journal.Load{Entries: 100}, 100, 0, 100},
-		"what does not fill a batch goes on coalescing":    {base, journal.Load{Entries: 250}, 250, 0, 200},
-		"one short of a full batch":                        {base, journal.Load{Entries: 99}, 99, 0, 0},
-		"a scattered batch waits for a partition to fill":  {base, journal.Load{Entries: 60, HeadMilliseconds: 999}, 120, 0, 0},
-		"but not longer than a second":                     {base, journal.Load{Entries: 60, HeadMilliseconds: 1000}, 120, 0, 60},
-		"refused entries make no batch full":               {base, journal.Load{Entries: 150, Refused: 60}, 90, 0, 0},
-		"refused ones do not count as scattered":           {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadRefused: true}, 500, time.Second, 0},
-		"fresh ones behind full batches of refused ones":   {base, journal.Load{Entries: 250, Refused: 120}, 130, 0, 220},
-		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadRefused: true}, 0, 5 * time.Second, 1},
-		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadRefused: true}, 0, 4 * time.Second, 0},
-		"suspended":                                        {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Entries: 10, HeadMilliseconds: 9999}, 10, time.Hour, 0},
-		"draining does not wait":                           {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, 1, 0, 1},
-		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadRefused: true}, 0, time.Minute, 0},
+		"nothing waits": {base, journal.Load{}, 0, never, 0},
+		"the oldest is younger than the interval":          {base, journal.Load{Entries: 10, HeadMilliseconds: 4999}, never, never, 0},
+		"the interval has passed":                          {base, journal.Load{Entries: 10, HeadMilliseconds: 5000}, never, 0, 10},
+		"a full batch waits":                               {base, journal.Load{Entries: 100}, never, 0, 100},
+		"what does not fill a batch goes on coalescing":    {base, journal.Load{Entries: 250}, never, 0, 200},
+		"one short of a full batch":                        {base, journal.Load{Entries: 99}, never, 0, 0},
+		"it waited when a scattered batch was seen":        {base, journal.Load{Entries: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
+		"it came after a scattered batch was seen":         {base, journal.Load{Entries: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
+		"refused entries make no batch full":               {base, journal.Load{Entries: 150, Refused: 60}, never, 0, 0},
+		"a scattered batch is no reason to try again":      {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadRefused: true}, 0, time.Second, 0},
+		"fresh ones behind full batches of refused ones":   {base, journal.Load{Entries: 250, Refused: 120}, never, 0, 220},
+		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadRefused: true}, never, 5 * time.Second, 1},
+		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadRefused: true}, never, 4 * time.Second, 0},
+		"suspended":                                        {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Entries: 10, HeadMilliseconds: 9999}, 0, never, 0},
+		"draining does not wait":                           {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, never, 0, 1},
+		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadRefused: true}, never, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.policy.entriesToFlush(c.load, c.scattered, c.sinceFlush); got != c.want {
+			if got := c.policy.entriesToFlush(c.load, c.sinceScattered, c.sinceSweep); got != c.want {
 				t.Errorf("flushes %d entries, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWhenABatchIsScattered(t *testing.T) {
+	p := policy{interval: 5 * time.Second, batchSize: 100}
+	for name, c := range map[string]struct {
+		loads []journal.Load
+		want  bool
+	}{
+		"nothing waits":             {nil, false},
+		"a batch in all, a second":  {[]journal.Load{{Entries: 60, HeadMilliseconds: 1000}, {Entries: 40}}, true},
+		"a batch in all, too young": {[]journal.Load{{Entries: 60, HeadMilliseconds: 999}, {Entries: 40}}, false},
+		"one entry short":           {[]journal.Load{{Entries: 59, HeadMilliseconds: 1000}, {Entries: 40}}, false},
+		"refused ones do not count": {[]journal.Load{{Entries: 100, Refused: 60, HeadMilliseconds: 5000}, {Entries: 50}}, false},
+		"nor does their age":        {[]journal.Load{{Entries: 100, Refused: 1, HeadRefused: true, HeadMilliseconds: 5000}, {Entries: 50}}, false},
+	} {
+		if got := p.scatteredBatch(c.loads); got != c.want {
+			t.Errorf("%s: %v", name, got)
+		}
 	}
 }
 

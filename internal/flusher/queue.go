@@ -43,7 +43,8 @@ type queue struct {
 	lastFlush  time.Time
 	lastError  string
 	lastBeat   time.Time
-	lastStats  time.Time
+	// lastScattered is when a full batch was last seen scattered over partitions.
+	lastScattered time.Time
 	// ending is set when the flusher stops: every partition gets one last sweep.
 	ending bool
 	work   sync.WaitGroup
@@ -325,12 +326,13 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.f.databaseBackoff.waits(now) {
 		return nil
 	}
-	var scattered int64
-	for _, load := range loads {
-		scattered += load.Entries - load.Refused
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.policy.scatteredBatch(loads) {
+		q.lastScattered = now
 	}
 	for i, number := range held {
-		q.start(ctx, number, loads[i], scattered, now)
+		q.start(ctx, number, loads[i], now)
 	}
 	return nil
 }
@@ -348,10 +350,9 @@ func (q *queue) observe(loads []journal.Load) {
 	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
 }
 
-// start sends a worker to a partition that is due, if there is a slot.
-func (q *queue) start(ctx context.Context, number int, load journal.Load, scattered int64, now time.Time) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+// start sends a worker to a partition that is due, if there is a slot. The mutex
+// is held.
+func (q *queue) start(ctx context.Context, number int, load journal.Load, now time.Time) {
 	p := q.partitions[number]
 	if p == nil || p.busy || p.lost {
 		return
@@ -362,7 +363,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, scatte
 		}
 		return
 	}
-	target := q.policy.entriesToFlush(load, scattered, now.Sub(p.lastSweep))
+	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
 		if p.lastSwept || q.policy.suspend || load.Entries == 0 {
 			p.lastSwept = true

@@ -154,7 +154,7 @@ func TestProblemsOfTheDatabaseAreNamedAndHeal(t *testing.T) {
 			ofQueue, "SchemaMismatch", "PRIMARY KEY",
 		},
 		"a wrong password": {
-			func(s *stack) { s.putURL(strings.Replace(s.db.URL(), "postgres:", "postgres:wrong", 1)) },
+			func(s *stack) { s.putURL(strings.Replace(s.db.URL(), "://postgres:", "://postgres:wrong", 1)) },
 			func(s *stack) { s.putURL(s.db.URL()) },
 			ofDatabase, "AuthenticationFailed", "password",
 		},

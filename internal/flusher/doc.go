@@ -1,0 +1,83 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package flusher is the engine: it carries what applications write to Redis to
+// PostgreSQL, coalesced, in batches, in order, without losing anything.
+//
+// # What is where
+//
+// The journal in Redis (package journal) holds for every partition of a queue the
+// dirty keys in order, their versions, and who may flush them. Its functions are
+// the only code that changes it, so every step below that touches Redis is one
+// step. The ledger in PostgreSQL (package postgres) holds for every partition the
+// epoch of its owner and the number of the last flush. Redis says what has to be
+// written, PostgreSQL says who may write it.
+//
+// # The way of a partition
+//
+//	        lease free or expired                    ledger: epoch + 1
+//	 idle ─────────────────────▶ leased ───────────────────────────────▶ begun
+//	  ▲     wb_engine_beat         ▲      wb_engine_begin: claim void      │
+//	  │                            │                                       │ due
+//	  │ lease lost, fenced         │ error that may not be rolled back     ▼
+//	  └────────────────────────────┴──────────────── claim ▶ commit ▶ acknowledge
+//	                                                   ▲                   │
+//	                                                   └─────── more ──────┘
+//
+// A sweep claims the first entries with their values, writes them in one
+// transaction that also moves the ledger from flush n-1 to n, and acknowledges
+// every entry with its outcome. Nothing is acknowledged before PostgreSQL has
+// committed. An entry that was written again meanwhile keeps its place in the
+// queue, with the new version.
+//
+// # Guarantees
+//
+// No write is lost: an entry leaves the journal only by an acknowledgement that
+// compares the whole entry, so a later write is never cleared by an earlier flush.
+// Its value cannot go before: a dirty key has no TTL.
+//
+// Nothing stale overwrites something newer: one claim of a partition is out at a
+// time; a partition has one owner; and a transaction takes effect only if it moves
+// the ledger under the owner's epoch. A predecessor that was stopped for an hour
+// between claim and commit finds a higher epoch and writes nothing.
+//
+// # What happens when something fails
+//
+//	failure                             what the partition does
+//	----------------------------------  ---------------------------------------------
+//	claim refused: lease lost           is forgotten; its next owner claims the same
+//	a row cannot be a row               the entry is refused: to the tail, attempts + 1
+//	PostgreSQL refuses a batch's rows   halves are tried apart, down to the row
+//	deadlock, lock time-out             the same batch at once, five times
+//	table or column does not fit        the queue pauses until the probe finds a fit
+//	time-out, network, server away      back off; a new epoch before the next claim
+//	answer to COMMIT lost               a new epoch: the batch is claimed and written
+//	                                    again, with values at least as new
+//	answer to acknowledge lost          the same
+//	Redis lost the queue                a new journal id, new leases, new epochs
+//
+// A refused entry is written alone from then on, waits twice as long after every
+// attempt (at most a minute), and never makes a batch full or stops another entry.
+//
+// # Where this differs from the first design, and why
+//
+// After an error whose outcome is not known the partition takes a new epoch
+// instead of asking the ledger whether flush n has happened. One rule covers lost
+// answers, stuck transactions and take-overs alike: the new epoch waits for the
+// stuck transaction or fences it, and what is claimed next is at least as new. It
+// costs one extra transaction in a case that is rare, and one batch of rows written
+// twice with the same or newer values.
+//
+// An acknowledgement applies while owner and epoch are still in the lease, even if
+// the lease has run out but nobody took it: what is committed needs no second
+// flush.
+//
+// A full batch means a full batch of one partition, since a transaction carries
+// one partition. A batch's worth of entries that is scattered over partitions is
+// flushed after a second, or two hundred entries a second in sixteen partitions
+// would make transactions of a dozen rows.
+//
+// Keys refused before are kept in a sorted set of their own beside the queue, by
+// first version, so that the oldest entry is known exactly though refused ones go to
+// the tail.
+package flusher
