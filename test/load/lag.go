@@ -59,18 +59,19 @@ func newLagSampler(client *redis.Client, options Options) *lagSampler {
 	return &lagSampler{client: client, queue: options.Queue}
 }
 
-// begin forgets the samples of an earlier run.
-func (s *lagSampler) begin() {
+// begin forgets the samples of an earlier run; run takes what it returns.
+func (s *lagSampler) begin() <-chan sample {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offers, s.lags = make(chan sample, samplesInFlight), nil
+	return s.offers
 }
 
 // offer gives a write to be watched; it is, if it is time for another one.
 func (s *lagSampler) offer(one sample) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if one.acknowledged.Sub(s.sampled) < sampleInterval {
+	if s.offers == nil || one.acknowledged.Sub(s.sampled) < sampleInterval {
 		return
 	}
 	select {
@@ -81,10 +82,15 @@ func (s *lagSampler) offer(one sample) {
 }
 
 // finish says that no more will be offered; run ends when all have arrived.
-func (s *lagSampler) finish() { close(s.offers) }
+func (s *lagSampler) finish() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.offers)
+	s.offers = nil
+}
 
 // run asks for the watched writes, those first that were asked for longest ago.
-func (s *lagSampler) run(ctx context.Context) error {
+func (s *lagSampler) run(ctx context.Context, offers <-chan sample) error {
 	ticker := time.NewTicker(LagResolution)
 	defer ticker.Stop()
 	var waiting []sample
@@ -94,7 +100,7 @@ func (s *lagSampler) run(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		open := s.take(&waiting)
+		open := take(offers, &waiting)
 		if len(waiting) == 0 {
 			if !open {
 				return nil
@@ -111,10 +117,10 @@ func (s *lagSampler) run(ctx context.Context) error {
 }
 
 // take moves all offers to waiting, and says whether more may come.
-func (s *lagSampler) take(waiting *[]sample) (open bool) {
+func take(offers <-chan sample, waiting *[]sample) (open bool) {
 	for {
 		select {
-		case one, ok := <-s.offers:
+		case one, ok := <-offers:
 			if !ok {
 				return false
 			}

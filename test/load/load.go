@@ -129,17 +129,43 @@ func (l *Load) Refused() int64 { return l.refused.Load() }
 // known to within LagResolution.
 func (l *Load) Lag() Lag { return l.lag.summary() }
 
+// Fill writes every key once, as fast as it goes, and does not wait for any of
+// it to arrive in the database.
+func (l *Load) Fill(ctx context.Context) error {
+	return l.write(ctx, Volume{Writes: l.options.Keys})
+}
+
 // Run writes until all is written, ctx ends or a call fails, and returns when
 // every sampled write has arrived in the database. It may be called again, but
 // not at the same time.
 func (l *Load) Run(ctx context.Context, volume Volume) error {
+	offers := l.lag.begin()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	sampling := make(chan struct{})
+	go func() {
+		defer close(sampling)
+		if err := l.lag.run(ctx, offers); err != nil {
+			cancel(err)
+		}
+	}()
+	err := l.write(ctx, volume)
+	if err != nil {
+		cancel(err)
+	}
+	l.lag.finish()
+	<-sampling
+	return context.Cause(ctx)
+}
+
+// write lets the workers write, and returns the first error.
+func (l *Load) write(ctx context.Context, volume Volume) error {
 	limit := rate.Inf
 	if volume.Rate > 0 {
 		limit = rate.Limit(volume.Rate)
 	}
 	limiter := rate.NewLimiter(limit, l.options.Pipeline*l.options.Workers)
 	l.runs++
-	l.lag.begin()
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var workers sync.WaitGroup
@@ -150,23 +176,8 @@ func (l *Load) Run(ctx context.Context, volume Volume) error {
 			}
 		})
 	}
-	sampling := make(chan struct{})
-	go func() {
-		defer close(sampling)
-		if err := l.lag.run(ctx); err != nil {
-			cancel(err)
-		}
-	}()
 	workers.Wait()
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	l.lag.finish()
-	<-sampling
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return nil
+	return context.Cause(ctx)
 }
 
 // Put writes one product and remembers it.

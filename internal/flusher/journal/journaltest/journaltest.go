@@ -232,7 +232,12 @@ func (s *Server) awaitReady(ctx context.Context, p *process) error {
 	ticker := time.NewTicker(pollInterval)
 	defer ticker.Stop()
 	for {
-		err := answers(ctx, client, p.pid)
+		// The client logs every failed attempt; it is not asked before there is
+		// somebody to answer.
+		err := s.listens(ctx)
+		if err == nil {
+			err = answers(ctx, client, p.pid)
+		}
 		if err == nil {
 			return nil
 		}
@@ -244,6 +249,14 @@ func (s *Server) awaitReady(ctx context.Context, p *process) error {
 		case <-ticker.C:
 		}
 	}
+}
+
+func (s *Server) listens(ctx context.Context) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", s.Addr())
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 func answers(ctx context.Context, client *redis.Client, pid int) error {
