@@ -15,14 +15,14 @@
 //
 // # The way of a partition
 //
-//	        lease free or expired                    ledger: epoch + 1
-//	 idle ─────────────────────▶ leased ───────────────────────────────▶ begun
-//	  ▲     wb_engine_beat         ▲      wb_engine_begin: claim void      │
-//	  │                            │                                       │ due
-//	  │ lease lost, fenced         │ error that may not be rolled back     ▼
-//	  └────────────────────────────┴──────────────── claim ▶ commit ▶ acknowledge
-//	                                                   ▲                   │
-//	                                                   └─────── more ──────┘
+//	       lease free or expired                    ledger: epoch + 1
+//	idle ─────────────────────▶ leased ───────────────────────────────▶ begun
+//	 ▲     wb_engine_beat         ▲      wb_engine_begin: claim void      │
+//	 │                            │                                       │ due
+//	 │ lease lost, fenced         │ error that may not be rolled back     ▼
+//	 └────────────────────────────┴──────────────── claim ▶ commit ▶ acknowledge
+//	                                                  ▲                   │
+//	                                                  └─────── more ──────┘
 //
 // A sweep claims the first entries with their values, writes them in one
 // transaction that also moves the ledger from flush n-1 to n, and acknowledges
