@@ -1,0 +1,101 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package writebehind is a small client of the capture functions, for
+// applications in Go. It adds types and errors to what any Redis client can call
+// by FCALL:
+//
+//	products := writebehind.NewQueue(rdb, "products")
+//	version, err := products.Set(ctx, "product:123", `{"name":"lamp"}`)
+//
+// Reading is plain Redis: rdb.Get(ctx, "product:123").
+package writebehind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Errors of the capture functions. After any of them nothing has changed.
+var (
+	// ErrFull says that the queue is at its capacity. Writes to keys that are
+	// dirty already are still taken.
+	ErrFull = errors.New("the queue is full")
+	// ErrPaused says that writes are refused while the queue is drained or
+	// retired.
+	ErrPaused = errors.New("the queue is paused")
+	// ErrNoQueue says that no flusher has opened a queue of that name.
+	ErrNoQueue = errors.New("there is no such queue")
+	// ErrMode says that the call does not fit the queue's mode or encoding.
+	ErrMode = errors.New("the call does not fit the queue")
+	// ErrArguments says that the arguments are wrong or that the key is outside
+	// the queue's prefix.
+	ErrArguments = errors.New("the arguments are wrong")
+)
+
+var errorsByCode = map[string]error{
+	"WBFULL": ErrFull, "WBPAUSED": ErrPaused, "WBNOQUEUE": ErrNoQueue, "WBMODE": ErrMode, "WBARGS": ErrArguments,
+}
+
+// Caller is what a Queue needs of a Redis client; the clients of go-redis have it.
+type Caller interface {
+	FCall(ctx context.Context, function string, keys []string, args ...any) *redis.Cmd
+	FCallRO(ctx context.Context, function string, keys []string, args ...any) *redis.Cmd
+}
+
+// Queue writes to the keys of one mapping. It is safe for concurrent use if its
+// client is.
+type Queue struct {
+	rdb  Caller
+	name string
+}
+
+// NewQueue returns the queue of the mapping of that name.
+func NewQueue(rdb Caller, name string) *Queue {
+	return &Queue{rdb: rdb, name: name}
+}
+
+// Set sets key to value, a JSON object, and marks it dirty. It returns the
+// version of the write: µs since 1970, growing with every write of the key.
+func (q *Queue) Set(ctx context.Context, key, value string) (version int64, err error) {
+	return q.number(q.rdb.FCall(ctx, "wb_set", []string{key}, q.name, value))
+}
+
+// Del deletes key and marks the deletion dirty. It returns the version of the
+// deletion.
+func (q *Queue) Del(ctx context.Context, key string) (version int64, err error) {
+	return q.number(q.rdb.FCall(ctx, "wb_del", []string{key}, q.name))
+}
+
+// Fill caches value, read from the database, unless the key is present or dirty.
+// It reports whether it did.
+func (q *Queue) Fill(ctx context.Context, key, value string) (bool, error) {
+	filled, err := q.number(q.rdb.FCall(ctx, "wb_fill", []string{key}, q.name, value))
+	return filled == 1, err
+}
+
+// Pending returns the lowest version of key that may still be missing from the
+// database, and whether there is one. Every lower version is in it.
+func (q *Queue) Pending(ctx context.Context, key string) (version int64, pending bool, err error) {
+	version, err = q.number(q.rdb.FCallRO(ctx, "wb_pending", []string{key}, q.name))
+	if errors.Is(err, redis.Nil) {
+		return 0, false, nil
+	}
+	return version, err == nil, err
+}
+
+func (q *Queue) number(cmd *redis.Cmd) (int64, error) {
+	number, err := cmd.Int64()
+	if err == nil || errors.Is(err, redis.Nil) {
+		return number, err
+	}
+	code, _, _ := strings.Cut(err.Error(), " ")
+	if known, ok := errorsByCode[code]; ok {
+		err = fmt.Errorf("%w: %w", known, err)
+	}
+	return 0, fmt.Errorf("%s: %w", cmd.Name(), err)
+}
