@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
@@ -154,11 +155,6 @@ func (p *pipeline) cell(b *Batch, c cell) {
 	p.bulk = append(p.bulk, b.text(c)...)
 }
 
-// portals are named by one letter and a number, so that the tail stays short.
-func portal(letter byte, n int) string {
-	return string(letter) + string(rune('0'+n%10)) + string(rune('0'+n/10%10)) + string(rune('0'+n/100%10)) + string(rune('0'+n/1000))
-}
-
 // pipeline puts the batch into protocol. Rows are deleted before others are
 // written, so that a unique value that moves from one to the other is free.
 func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
@@ -192,7 +188,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 			all = append(all, oidTextArray)
 		}
 		p.parse(stepRows, g.sql, all)
-		p.bind(portal('u', n), all, func() {
+		p.bind("u"+strconv.Itoa(n), all, func() {
 			p.ledger(at)
 			p.keys(b, g.members)
 			for _, i := range g.columns {

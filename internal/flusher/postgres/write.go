@@ -17,7 +17,7 @@ import (
 
 // cancelTimeout bounds the attempt to stop in the server what the caller gave
 // up.
-const cancelTimeout = 5 * time.Second
+const cancelTimeout = 2 * time.Second
 
 // Write writes the batch in one transaction and in one round trip. An error is
 // an *Error. After any error the same batch may be written again at the same
@@ -46,6 +46,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	if err != nil {
 		e := failure(action, err, r.stage())
 		e.Unsettled = r.unsettled(err)
+		if e.Kind == Transient {
+			d.verified.Store(false)
+		}
 		if r.step() == stepLedger {
 			_ = d.ledgerFailure(e)
 		}

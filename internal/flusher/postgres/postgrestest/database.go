@@ -76,7 +76,13 @@ func (s *Server) NewDatabase(t testing.TB) *Database {
 	if err := s.admin(ctx, "CREATE DATABASE "+quoted); err != nil {
 		t.Fatalf("Create database: %v", err)
 	}
-	pool, err := pgxpool.New(ctx, s.SocketURL(name)+"&pool_max_conns=20&default_query_exec_mode=exec")
+	config, err := pgxpool.ParseConfig(s.SocketURL(name) + "&pool_max_conns=20&default_query_exec_mode=exec")
+	if err != nil {
+		t.Fatalf("Parse the URL: %v", err)
+	}
+	// The server may have been restarted since the last query.
+	config.ShouldPing = func(context.Context, pgxpool.ShouldPingParams) bool { return true }
+	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		t.Fatalf("Connect: %v", err)
 	}

@@ -1,0 +1,135 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"sync"
+	"testing"
+)
+
+func TestAcquireRaisesTheEpochAndKeepsTheRest(t *testing.T) {
+	t.Parallel()
+	_, d, o := openItems(t)
+	o.write(t, "1", `{"a":"x"}`)
+	again, err := d.Acquire(t.Context(), "j1", "products", 0)
+	if want := (Ledger{Epoch: o.at.Epoch + 1, Flush: 1, Position: 1, Committed: 1}); err != nil || again != want {
+		t.Errorf("Acquire = %+v, %v; want %+v", again, err, want)
+	}
+	read, err := d.ReadLedger(t.Context(), "j1", "products", 0)
+	if err != nil || read != again {
+		t.Errorf("ReadLedger = %+v, %v; want %+v", read, err, again)
+	}
+}
+
+func TestAcquireSeedsThePositionFromAllJournalsOfTheQueue(t *testing.T) {
+	t.Parallel()
+	_, d, o := openItems(t)
+	o.at.Version = 41
+	o.write(t, "1", `{"a":"x"}`)
+	o.at.Journal, o.at.Flush = "j2", 0
+	other, err := d.Acquire(t.Context(), "j2", "products", 5)
+	if want := (Ledger{Epoch: 1, Position: 42}); err != nil || other != want {
+		t.Errorf("Acquire in another journal = %+v, %v; want %+v", other, err, want)
+	}
+	stranger, err := d.Acquire(t.Context(), "j1", "orders", 0)
+	if want := (Ledger{Epoch: 1}); err != nil || stranger != want {
+		t.Errorf("Acquire in another queue = %+v, %v; want %+v", stranger, err, want)
+	}
+}
+
+func TestAPositionNeverFalls(t *testing.T) {
+	t.Parallel()
+	_, d, o := openItems(t)
+	for _, version := range []int64{100, 50} {
+		if _, err := d.Write(t.Context(), o.table, o.next(version), o.table.NewBatch()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l, err := d.ReadLedger(t.Context(), "j1", "products", 0); err != nil || l.Committed != 100 || l.Flush != 2 {
+		t.Errorf("ReadLedger = %+v, %v; want position 100 after 2 batches", l, err)
+	}
+}
+
+func TestOnlyTheFirstAcquisitionOfAJournalFencesTheOthers(t *testing.T) {
+	t.Parallel()
+	server, d, _ := openItems(t)
+	acquire := func(journal, queue string, partition int) {
+		t.Helper()
+		if _, err := d.Acquire(t.Context(), journal, queue, partition); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const epochs = "SELECT journal, queue, partition, epoch FROM writebehind.ledger ORDER BY 1, 2, 3"
+	acquire("j1", "products", 1)
+	acquire("j1", "orders", 0)
+	equal(t, server, epochs, "j1|orders|0|1", "j1|products|0|1", "j1|products|1|1")
+	acquire("j2", "products", 0)
+	equal(t, server, epochs, "j1|orders|0|1", "j1|products|0|2", "j1|products|1|2", "j2|products|0|1")
+	acquire("j2", "products", 1)
+	acquire("j2", "products", 0)
+	equal(t, server, epochs, "j1|orders|0|1", "j1|products|0|2", "j1|products|1|2", "j2|products|0|2", "j2|products|1|1")
+}
+
+func TestALedgerWithoutTheRow(t *testing.T) {
+	t.Parallel()
+	_, d, o := openItems(t)
+	o.write(t, "1", `{"a":"x"}`)
+	l, err := d.ReadLedger(t.Context(), "j1", "products", 9)
+	if want := (Ledger{Position: 1}); err != nil || l != want {
+		t.Errorf("ReadLedger = %+v, %v; want %+v", l, err, want)
+	}
+	at := o.at
+	at.Partition = 9
+	if outcome, err := d.Settle(t.Context(), at); outcome != Fenced {
+		t.Errorf("Settle = %v, %v; want Fenced", outcome, err)
+	}
+}
+
+func TestManyAcquisitionsAtOnce(t *testing.T) {
+	t.Parallel()
+	server, d, _ := openItems(t)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	epochs := map[int64]int{}
+	for range 8 {
+		group.Go(func() {
+			for range 5 {
+				l, err := d.Acquire(t.Context(), "j1", "products", 3)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				epochs[l.Epoch]++
+				mu.Unlock()
+			}
+		})
+	}
+	group.Wait()
+	if len(epochs) != 40 {
+		t.Errorf("40 acquisitions gave %d epochs; want one each", len(epochs))
+	}
+	equal(t, server, "SELECT epoch FROM writebehind.ledger WHERE partition = 3", "40")
+}
+
+func TestNewJournalsAtOnceDoNotBlockEachOther(t *testing.T) {
+	t.Parallel()
+	_, d, _ := openItems(t)
+	var group sync.WaitGroup
+	for partition := range 8 {
+		group.Go(func() {
+			for {
+				_, err := d.Acquire(t.Context(), "j2", "products", partition)
+				if err == nil {
+					return
+				}
+				if e, ok := err.(*Error); !ok || e.Kind != Contention {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	group.Wait()
+}

@@ -1,0 +1,117 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"strings"
+	"testing"
+)
+
+// Every value must arrive as PostgreSQL itself would read its text.
+func TestTypesArriveAsTheyAre(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, `CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (a integer, b text);
+CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]`)
+	ready(t, d)
+	partition := 0
+	for name, test := range map[string]struct {
+		column string
+		value  string
+		want   string
+	}{
+		"smallint":                       {"smallint", "-32768", "-32768"},
+		"bigint beyond a float's digits": {"bigint", "9007199254740993", "9007199254740993"},
+		"bigint from a string":           {"bigint", `"9223372036854775807"`, "9223372036854775807"},
+		"numeric with many digits":       {"numeric", "123456789012345678901234567890.123456789", "123456789012345678901234567890.123456789"},
+		"numeric(10,2) is rounded":       {"numeric(10,2)", "1.005", "1.01"},
+		"numeric with an exponent":       {"numeric", "1.5e3", "1500"},
+		"text":                           {"text", `"it's \"a\" \\ \u00e9 \n end"`, "it's \"a\" \\ é \n end"},
+		"text from a number":             {"text", "1.50", "1.50"},
+		"text from an object":            {"text", `{"a": 1}`, `{"a": 1}`},
+		"varchar(n)":                     {"varchar(3)", `"abc"`, "abc"},
+		"char(n) is padded":              {"char(3)", `"a"`, "a  "},
+		"one character":                  {`"char"`, `"x"`, "x"},
+		"name":                           {"name", `"x"`, "x"},
+		"bit(n)":                         {"bit(4)", `"1010"`, "1010"},
+		"boolean":                        {"boolean", "true", "t"},
+		"boolean from a string":          {"boolean", `"off"`, "f"},
+		"timestamptz":                    {"timestamptz", `"2026-02-03T04:05:06.789123+02:00"`, "2026-02-03 02:05:06.789123+00"},
+		"timestamptz(0) is rounded":      {"timestamptz(0)", `"2026-02-03T04:05:06.7Z"`, "2026-02-03 04:05:07+00"},
+		"timestamp":                      {"timestamp", `"2026-02-03 04:05:06"`, "2026-02-03 04:05:06"},
+		"date":                           {"date", `"2026-02-03"`, "2026-02-03"},
+		"time":                           {"time", `"04:05:06"`, "04:05:06"},
+		"interval":                       {"interval", `"1 day 2 hours"`, "1 day 02:00:00"},
+		"uuid":                           {"uuid", `"0123ABCD-4567-89ef-0123-456789abcdef"`, "0123abcd-4567-89ef-0123-456789abcdef"},
+		"jsonb from an object":           {"jsonb", `{"b": [1, 2.50, "x"], "a": null}`, `{"a": null, "b": [1, 2.50, "x"]}`},
+		"jsonb from a string":            {"jsonb", `"x"`, `"x"`},
+		"jsonb from a number":            {"jsonb", "1.50", "1.50"},
+		"json keeps its text":            {"json", `{"b":  1,"a":2}`, `{"b":  1,"a":2}`},
+		"text[]":                         {"text[]", `["a b", "c\"d", null, "null", "", "e\\f", "{g}", 5]`, `{"a b","c\"d",NULL,"null","","e\\f","{g}",5}`},
+		"integer[]":                      {"integer[]", "[1, 2, null]", "{1,2,NULL}"},
+		"integer[][]":                    {"integer[]", "[[1, 2], [3, 4]]", "{{1,2},{3,4}}"},
+		"an empty array":                 {"integer[]", "[]", "{}"},
+		"numeric(4,1)[]":                 {"numeric(4,1)[]", "[1.25, 2]", "{1.3,2.0}"},
+		"jsonb[]":                        {"jsonb[]", `[{"a":1}, "x", [1], null]`, `{"{\"a\": 1}","\"x\"",[1],NULL}`},
+		"bytea in hexadecimal":           {"bytea", `"\\x00ff10"`, `\x00ff10`},
+		"bytea in escapes":               {"bytea", `"a\\000b"`, `\x610062`},
+		"double precision":               {"double precision", "0.1", "0.1"},
+		"double precision at its edge":   {"double precision", "1.7976931348623157e308", "1.7976931348623157e+308"},
+		"double precision, no number":    {"double precision", `"NaN"`, "NaN"},
+		"real":                           {"real", "1.5", "1.5"},
+		"inet":                           {"inet", `"10.0.0.1/8"`, "10.0.0.1/8"},
+		"int4range":                      {"int4range", `"[1,5)"`, "[1,5)"},
+		"an enumeration":                 {"mood", `"good"`, "good"},
+		"an array of an enumeration":     {"mood[]", `["good","bad"]`, "{good,bad}"},
+		"a domain":                       {"short", `"abc"`, "abc"},
+		"a domain over jsonb":            {"doc", `"x"`, `"x"`},
+		"a domain over an array":         {"tags", `["a"]`, "{a}"},
+		"a composite":                    {"pair", `"(1,x)"`, "(1,x)"},
+		"point":                          {"point", `"(1,2)"`, "(1,2)"},
+		"xml":                            {"xml", `"<a/>"`, "<a/>"},
+		"tsvector":                       {"tsvector", `"a b"`, "'a' 'b'"},
+	} {
+		partition++
+		t.Run(name, func(t *testing.T) {
+			server.Exec(t, "DROP TABLE IF EXISTS items; CREATE TABLE items (id bigint PRIMARY KEY, v "+test.column+")")
+			o := own(t, d, readTable(t, d, mapping("items")), partition)
+			o.write(t, "1", `{"v":`+test.value+"}", "2", `{"v":null}`)
+			o.write(t, "1", `{"v":`+test.value+"}")
+			equal(t, server, "SELECT v FROM items ORDER BY id", test.want, "NULL")
+			equal(t, server, "SELECT v IS NULL FROM items ORDER BY id", "f", "t")
+		})
+	}
+}
+
+func TestKeysOfEveryType(t *testing.T) {
+	t.Parallel()
+	const uuid = "0123abcd-4567-89ef-0123-456789abcdef"
+	for name, test := range map[string]struct {
+		column string
+		keys   []string
+	}{
+		"smallint": {"smallint", []string{"-1", "10", "9"}},
+		"integer":  {"integer", []string{"-1", "10", "9"}},
+		"bigint":   {"bigint", []string{"-1", "10", "9"}},
+		"text":     {"text", []string{" 1", "01", "it's \"✓\"\\"}},
+		"varchar":  {"varchar(20)", []string{"a", "a ", "é"}},
+		"uuid":     {"uuid", []string{uuid, strings.Replace(uuid, "0", "1", 1), strings.Replace(uuid, "0", "2", 1)}},
+		"a domain": {"number", []string{"1", "2", "3"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, d := open(t, "CREATE DOMAIN number AS integer CHECK (value > 0); CREATE TABLE items (id "+test.column+" PRIMARY KEY, a text)")
+			o := own(t, d, readTable(t, d, mapping("items")), 0)
+			var pairs []string
+			for _, key := range test.keys {
+				pairs = append(pairs, key, `{"a":"x"}`)
+			}
+			o.write(t, pairs...)
+			o.write(t, pairs...)
+			o.write(t, test.keys[0], "", test.keys[1], `{"a":"y"}`)
+			if got := server.Column(t, "SELECT id FROM items ORDER BY a DESC"); len(got) != 2 || got[0] != test.keys[1] || got[1] != test.keys[2] {
+				t.Errorf("The table holds %q; want %q and %q", got, test.keys[1], test.keys[2])
+			}
+		})
+	}
+}
