@@ -1,0 +1,155 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	logf "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller"
+	"github.com/writebehind/operator/internal/controller/observe"
+)
+
+const (
+	// assets is the variable that names the folder of etcd and kube-apiserver.
+	assets = "KUBEBUILDER_ASSETS"
+
+	// flusherImage is what the manager is told to take.
+	flusherImage = "operator.test/writebehind:1"
+
+	// endpointAnnotation tells the observer where a Pod of a test is served.
+	endpointAnnotation = "test.writebehind.dev/endpoint"
+
+	// patience is for what takes a few passes on a busy machine.
+	patience = 20 * time.Second
+	polling  = 50 * time.Millisecond
+	// quiet is how long nothing must happen where nothing may; it spans several
+	// looks at the flushers and several publications of numbers.
+	quiet = 2 * time.Second
+
+	lookInterval    = 50 * time.Millisecond
+	numbersInterval = 200 * time.Millisecond
+	answerPatience  = 400 * time.Millisecond
+)
+
+// k8s is a client without a cache that may do everything.
+var k8s client.Client
+
+func TestController(t *testing.T) {
+	if os.Getenv(assets) == "" {
+		t.Fatalf("%s is not set: these tests need a real API server. Build one with `make envtest-assets` "+
+			"(or `cd hack/cluster && go run . assets`), and set %s to the folder that it prints", assets, assets)
+	}
+	RegisterFailHandler(Fail)
+	SetDefaultEventuallyTimeout(patience)
+	SetDefaultEventuallyPollingInterval(polling)
+	SetDefaultConsistentlyDuration(quiet)
+	SetDefaultConsistentlyPollingInterval(polling)
+	RunSpecs(t, "Controller")
+}
+
+var _ = BeforeSuite(func() {
+	logf.SetLogger(zap.New(zap.WriteTo(GinkgoWriter), zap.UseDevMode(true)))
+
+	scheme := runtime.NewScheme()
+	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
+	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
+
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	config, err := environment.Start()
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(environment.Stop)
+	k8s, err = client.New(config, client.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+
+	// The operator acts under the very role that it is deployed with, so that a
+	// right that is missing there fails here.
+	user, err := environment.AddUser(envtest.User{Name: "operator", Groups: []string{"operators"}}, nil)
+	Expect(err).NotTo(HaveOccurred())
+	bindRole(context.Background())
+
+	manager, err := ctrl.NewManager(user.Config(), ctrl.Options{
+		Scheme:  scheme,
+		Cache:   controller.CacheOptions(),
+		Metrics: metricsserver.Options{BindAddress: "0"},
+	})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(controller.SetupWithManager(manager, controller.Options{
+		FlusherImage: flusherImage,
+		Observe: observe.Options{
+			Endpoint:        func(pod *corev1.Pod) string { return pod.Annotations[endpointAnnotation] },
+			Interval:        lookInterval,
+			NumbersInterval: numbersInterval,
+			Patience:        answerPatience,
+		},
+	})).To(Succeed())
+
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- manager.Start(ctx) }()
+	DeferCleanup(func() {
+		cancel()
+		Eventually(ended).Should(Receive(BeNil()))
+	})
+})
+
+// clusterRole reads the role that controller-gen wrote.
+func clusterRole() *rbacv1.ClusterRole {
+	GinkgoHelper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "rbac", "role.yaml"))
+	Expect(err).NotTo(HaveOccurred())
+	role := &rbacv1.ClusterRole{}
+	Expect(yaml.UnmarshalStrict(text, role)).To(Succeed())
+	return role
+}
+
+func bindRole(ctx context.Context) {
+	GinkgoHelper()
+	role := clusterRole()
+	Expect(k8s.Create(ctx, role)).To(Succeed())
+	Expect(k8s.Create(ctx, &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: "operator"},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator"}},
+	})).To(Succeed())
+}
+
+var namespaces int
+
+// newNamespace makes a namespace for one test.
+func newNamespace(ctx context.Context) string {
+	GinkgoHelper()
+	namespaces++
+	name := fmt.Sprintf("test-%d-%d", GinkgoParallelProcess(), namespaces)
+	Expect(k8s.Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}})).To(Succeed())
+	return name
+}
+
+func memory(amount string) corev1.ResourceList {
+	return corev1.ResourceList{corev1.ResourceMemory: resource.MustParse(amount)}
+}

@@ -1,0 +1,319 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	gomegatypes "github.com/onsi/gomega/types"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// world is one resource in a namespace of its own, with what the API server of
+// the tests lacks: controllers of Deployments and StatefulSets, and flushers.
+type world struct {
+	cache *v1alpha1.WriteBehindCache
+}
+
+// newWorld makes the resource and waits for its objects.
+func newWorld(ctx context.Context, edits ...change) *world {
+	GinkgoHelper()
+	cache := minimal(newNamespace(ctx))
+	for _, edit := range edits {
+		edit(cache)
+	}
+	Expect(k8s.Create(ctx, cache)).To(Succeed())
+	w := &world{cache: cache}
+	DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
+	Eventually(func() error { return k8s.Get(ctx, w.key("-flusher"), &appsv1.Deployment{}) }).Should(Succeed())
+	return w
+}
+
+// discard takes the resource away, so that it is no longer looked at.
+func (w *world) discard(ctx context.Context) {
+	GinkgoHelper()
+	Expect(k8s.DeleteAllOf(ctx, &corev1.Pod{}, client.InNamespace(w.cache.Namespace), client.GracePeriodSeconds(0))).To(Succeed())
+	Expect(client.IgnoreNotFound(k8s.Delete(ctx, w.cache.DeepCopy()))).To(Succeed())
+	Eventually(func() error {
+		cache := &v1alpha1.WriteBehindCache{}
+		if err := k8s.Get(ctx, w.key(""), cache); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		before := cache.DeepCopy()
+		metav1.SetMetaDataAnnotation(&cache.ObjectMeta, v1alpha1.AnnotationForceDelete, "true")
+		if err := k8s.Patch(ctx, cache, client.MergeFrom(before)); err != nil {
+			return client.IgnoreNotFound(err)
+		}
+		return fmt.Errorf("%s is still there", cache.Name)
+	}).Should(Succeed())
+}
+
+func (w *world) key(suffix string) client.ObjectKey {
+	return client.ObjectKey{Namespace: w.cache.Namespace, Name: w.cache.Name + suffix}
+}
+
+// now reads the resource.
+func (w *world) now(ctx context.Context) *v1alpha1.WriteBehindCache {
+	GinkgoHelper()
+	cache := &v1alpha1.WriteBehindCache{}
+	Expect(k8s.Get(ctx, w.key(""), cache)).To(Succeed())
+	return cache
+}
+
+// poll reads the resource; it is made for Eventually.
+func (w *world) poll(ctx context.Context) func() (*v1alpha1.WriteBehindCache, error) {
+	return func() (*v1alpha1.WriteBehindCache, error) {
+		cache := &v1alpha1.WriteBehindCache{}
+		return cache, k8s.Get(ctx, w.key(""), cache)
+	}
+}
+
+// change changes the resource as a person would.
+func (w *world) change(ctx context.Context, edit change) {
+	GinkgoHelper()
+	cache := w.now(ctx)
+	before := cache.DeepCopy()
+	edit(cache)
+	Expect(k8s.Patch(ctx, cache, client.MergeFrom(before))).To(Succeed())
+}
+
+func (w *world) deployment(ctx context.Context) *appsv1.Deployment {
+	GinkgoHelper()
+	d := &appsv1.Deployment{}
+	Expect(k8s.Get(ctx, w.key("-flusher"), d)).To(Succeed())
+	return d
+}
+
+// settings reads the flushers' config file as they would.
+func (w *world) settings(ctx context.Context) (*config.Config, error) {
+	configMap := &corev1.ConfigMap{}
+	if err := k8s.Get(ctx, w.key("-flusher"), configMap); err != nil {
+		return nil, err
+	}
+	return config.Parse([]byte(configMap.Data[resources.ConfigFile]))
+}
+
+// rollOut plays the controllers: every replica is of the present template and
+// ready.
+func (w *world) rollOut(ctx context.Context) {
+	GinkgoHelper()
+	d := w.deployment(ctx)
+	n := *d.Spec.Replicas
+	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n}
+	Expect(k8s.Status().Update(ctx, d)).To(Succeed())
+	if w.cache.Spec.Redis.Managed == nil {
+		return
+	}
+	set := &appsv1.StatefulSet{}
+	Expect(k8s.Get(ctx, w.key("-redis"), set)).To(Succeed())
+	set.Status = appsv1.StatefulSetStatus{ObservedGeneration: set.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1}
+	Expect(k8s.Status().Update(ctx, set)).To(Succeed())
+}
+
+// flusher is a Pod that serves /status as a flusher that runs the settings in
+// the ConfigMap and finds everything right, but for what the test says.
+type flusher struct {
+	pod *corev1.Pod
+
+	mu     sync.Mutex
+	edit   func(*config.Status)
+	frozen *config.Config
+	silent bool
+}
+
+// startFlusher makes the Pod from the Deployment's template.
+func (w *world) startFlusher(ctx context.Context, name string) *flusher {
+	GinkgoHelper()
+	f := &flusher{}
+	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
+		f.serve(request.Context(), w, response)
+	}))
+	DeferCleanup(server.Close)
+
+	template := w.deployment(ctx).Spec.Template
+	f.pod = &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.cache.Namespace, Name: w.cache.Name + "-flusher-" + name,
+			Labels: template.Labels, Annotations: template.Annotations,
+		},
+		Spec: template.Spec,
+	}
+	metav1.SetMetaDataAnnotation(&f.pod.ObjectMeta, endpointAnnotation, server.Listener.Addr().String())
+	Expect(k8s.Create(ctx, f.pod)).To(Succeed())
+	f.setStatus(ctx, corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.0.0.1", PodIPs: []corev1.PodIP{{IP: "127.0.0.1"}}})
+	return f
+}
+
+func (f *flusher) setStatus(ctx context.Context, status corev1.PodStatus) {
+	GinkgoHelper()
+	Eventually(func() error {
+		if err := k8s.Get(ctx, client.ObjectKeyFromObject(f.pod), f.pod); err != nil {
+			return err
+		}
+		f.pod.Status = status
+		return k8s.Status().Update(ctx, f.pod)
+	}).Should(Succeed())
+}
+
+func (f *flusher) end(ctx context.Context) {
+	GinkgoHelper()
+	Expect(k8s.Delete(ctx, f.pod, client.GracePeriodSeconds(0))).To(Succeed())
+}
+
+// say changes what the flusher answers from now on.
+func (f *flusher) say(edit func(*config.Status)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.edit = edit
+}
+
+// silence makes it answer nothing of use, or end that.
+func (f *flusher) silence(silent bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.silent = silent
+}
+
+// freeze keeps it at settings, as one whose file was not synced yet.
+func (f *flusher) freeze(settings *config.Config) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.frozen = settings
+}
+
+func (f *flusher) serve(ctx context.Context, w *world, response http.ResponseWriter) {
+	f.mu.Lock()
+	edit, settings, silent := f.edit, f.frozen, f.silent
+	f.mu.Unlock()
+	if silent {
+		http.Error(response, "not now", http.StatusInternalServerError)
+		return
+	}
+	if settings == nil {
+		var err error
+		if settings, err = w.settings(ctx); err != nil {
+			http.Error(response, err.Error(), http.StatusInternalServerError)
+			return
+		}
+	}
+	document := answerOf(settings)
+	if edit != nil {
+		edit(document)
+	}
+	_ = json.NewEncoder(response).Encode(document)
+}
+
+func answerOf(settings *config.Config) *config.Status {
+	document := &config.Status{
+		Instance: "test", Owner: settings.Owner, Revision: settings.Revision,
+		Suspended: settings.Suspend, Draining: settings.Draining,
+		ObservedTime: time.Now(),
+		Redis:        config.Check{OK: true}, Database: config.Check{OK: true},
+	}
+	for _, m := range settings.Mappings {
+		q := config.QueueStatus{Name: m.Name, Journal: "journal-of-" + m.Name, Retired: m.Retired, State: "open", Ready: config.Check{OK: true}}
+		if m.Retired || settings.Draining {
+			q.State = "paused"
+		}
+		document.Queues = append(document.Queues, q)
+	}
+	return document
+}
+
+// haveCondition matches a resource by one condition. Texts are what the message
+// has to hold.
+func haveCondition(kind string, status metav1.ConditionStatus, reason string, texts ...string) gomegatypes.GomegaMatcher {
+	return WithTransform(func(cache *v1alpha1.WriteBehindCache) string {
+		c := meta.FindStatusCondition(cache.Status.Conditions, kind)
+		switch {
+		case c == nil:
+			return "absent"
+		case c.Status != status || c.Reason != reason || c.ObservedGeneration != cache.Generation:
+			return fmt.Sprintf("%s %s of generation %d (now %d): %s", c.Status, c.Reason, c.ObservedGeneration, cache.Generation, c.Message)
+		}
+		for _, text := range texts {
+			if !strings.Contains(c.Message, text) {
+				return fmt.Sprintf("message %q, which lacks %q", c.Message, text)
+			}
+		}
+		return "as wanted"
+	}, Equal("as wanted"))
+}
+
+func haveNoCondition(kind string) gomegatypes.GomegaMatcher {
+	return WithTransform(func(cache *v1alpha1.WriteBehindCache) *metav1.Condition {
+		return meta.FindStatusCondition(cache.Status.Conditions, kind)
+	}, BeNil())
+}
+
+// beReady matches a resource at which nothing is left to do.
+func beReady() gomegatypes.GomegaMatcher {
+	return SatisfyAll(
+		haveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveNoCondition(v1alpha1.ConditionReconciling),
+		haveNoCondition(v1alpha1.ConditionStalled),
+		haveNoCondition(v1alpha1.ConditionDraining),
+		HaveField("Status.ObservedGeneration", BeNumerically(">", 0)),
+	)
+}
+
+// readyWorld is one with a flusher, at which nothing is left to do.
+func readyWorld(ctx context.Context, edits ...change) (*world, *flusher) {
+	GinkgoHelper()
+	w := newWorld(ctx, edits...)
+	w.rollOut(ctx)
+	f := w.startFlusher(ctx, "a")
+	Eventually(w.poll(ctx)).Should(beReady())
+	return w, f
+}
+
+// objects are all that the operator made for the resource, by kind and name.
+func (w *world) objects(ctx context.Context) map[string]client.Object {
+	GinkgoHelper()
+	found := map[string]client.Object{}
+	for _, list := range []client.ObjectList{
+		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{},
+		&corev1.SecretList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PodList{},
+	} {
+		Expect(k8s.List(ctx, list, client.InNamespace(w.cache.Namespace),
+			client.MatchingLabels{v1alpha1.LabelOwnerUID: string(w.cache.UID)})).To(Succeed())
+		Expect(meta.EachListItem(list, func(item runtime.Object) error {
+			object := item.(client.Object)
+			found[fmt.Sprintf("%T %s", object, object.GetName())] = object
+			return nil
+		})).To(Succeed())
+	}
+	return found
+}
+
+// versions are the resource versions of all objects and of the resource itself.
+func (w *world) versions(ctx context.Context) map[string]string {
+	GinkgoHelper()
+	versions := map[string]string{"resource": w.now(ctx).ResourceVersion}
+	for name, object := range w.objects(ctx) {
+		versions[name] = object.GetResourceVersion()
+	}
+	return versions
+}
