@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/url"
 	"os"
@@ -176,6 +177,19 @@ func (s *Server) data() string {
 
 // prepare makes the directory, the data and the configuration.
 func (s *Server) prepare(ctx context.Context) error {
+	if err := s.place(); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(s.data(), "PG_VERSION")); err != nil {
+		if err := s.initdb(ctx); err != nil {
+			return err
+		}
+	}
+	return s.configure()
+}
+
+// place finds the server a directory and a port.
+func (s *Server) place() error {
 	var err error
 	if s.dir == "" {
 		s.dir, err = os.MkdirTemp("", "pg")
@@ -195,12 +209,7 @@ func (s *Server) prepare(ctx context.Context) error {
 			return fmt.Errorf("find a free port: %w", err)
 		}
 	}
-	if _, err := os.Stat(filepath.Join(s.data(), "PG_VERSION")); err != nil {
-		if err := s.initdb(ctx); err != nil {
-			return err
-		}
-	}
-	return s.configure()
+	return nil
 }
 
 func freePort() (int, error) {
@@ -467,6 +476,43 @@ func (s *Server) remove() error {
 		return nil
 	}
 	return os.RemoveAll(s.dir)
+}
+
+// StartStandby starts a server that follows this one, read-only, on a port of
+// its own.
+func (s *Server) StartStandby(ctx context.Context) (*Server, error) {
+	standby := &Server{options: s.options, bin: s.bin, uid: s.uid}
+	standby.options.Dir, standby.options.Port = "", 0
+	if err := standby.follow(ctx, s); err != nil {
+		return nil, errors.Join(err, standby.remove())
+	}
+	if err := standby.startGuard(); err != nil {
+		return nil, errors.Join(err, standby.remove())
+	}
+	if err := standby.start(ctx); err != nil {
+		return nil, errors.Join(err, standby.Stop())
+	}
+	return standby, nil
+}
+
+func (s *Server) follow(ctx context.Context, primary *Server) error {
+	if err := s.place(); err != nil {
+		return err
+	}
+	source := fmt.Sprintf("host=%s port=%d user=%s", primary.dir, primary.port, Superuser)
+	backup := s.command(ctx, "pg_basebackup", "-d", source, "-D", s.data(), "--checkpoint=fast", "--no-sync", "--wal-method=stream")
+	if out, err := backup.CombinedOutput(); err != nil {
+		return fmt.Errorf("pg_basebackup: %w: %s", err, out)
+	}
+	s.options.Settings = maps.Clone(s.options.Settings)
+	if s.options.Settings == nil {
+		s.options.Settings = map[string]string{}
+	}
+	s.options.Settings["primary_conninfo"] = source
+	if err := s.write("standby.signal", ""); err != nil {
+		return err
+	}
+	return s.configure()
 }
 
 // Port is the server's TCP port.
