@@ -49,7 +49,7 @@ demo-down: ## Remove the demo; its queue is drained first, and a local cluster i
 
 .PHONY: cluster-up
 cluster-up: cluster-tool ## Start the local Kubernetes cluster (Linux, root) and print its KUBECONFIG.
-	@$(CLUSTER_TOOL) up
+	@$(CLUSTER_TOOL) up $(if $(WRITEBEHIND_CLUSTER_SUBNET),--subnet $(WRITEBEHIND_CLUSTER_SUBNET))
 
 .PHONY: cluster-down
 cluster-down: cluster-tool ## Remove every trace of the local cluster.
@@ -123,7 +123,7 @@ test-requirements:
 	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
 
 .PHONY: demo-requirements
-demo-requirements: test-requirements build
+demo-requirements: test-requirements build kustomize
 
 ##@ Build
 

@@ -33,6 +33,10 @@ import (
 // RedisImage is the image that the local cluster gets from Debian's packages.
 const RedisImage = "redis:7.0"
 
+// subnetVariable names the /16 of a local cluster that runs beside another one,
+// which WRITEBEHIND_CLUSTER_DIR puts into a folder of its own.
+const subnetVariable = "WRITEBEHIND_CLUSTER_SUBNET"
+
 // Cluster is a Kubernetes cluster.
 type Cluster struct {
 	// Client reads and writes with the kubeconfig's rights, without a cache.
@@ -55,7 +59,11 @@ func Local(ctx context.Context, log io.Writer) (*Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := c.runTool(ctx, "up"); err != nil {
+	up := []string{"up"}
+	if subnet := os.Getenv(subnetVariable); subnet != "" {
+		up = append(up, "--subnet", subnet)
+	}
+	if _, err := c.runTool(ctx, up...); err != nil {
 		return nil, err
 	}
 	return c, c.openLocal(ctx)
