@@ -74,6 +74,11 @@ func programFile(from, to string) (imageFile, error) {
 
 // libraries are the files that the loader opens to run a program, the loader itself included.
 func libraries(ctx context.Context, program string) ([]string, error) {
+	binary, err := elf.Open(program)
+	if err != nil {
+		return nil, fmt.Errorf("%s is not a program; if it is a script, name the program that it starts: %w", program, err)
+	}
+	binary.Close()
 	output, err := exec.CommandContext(ctx, "ldd", program).CombinedOutput()
 	if err != nil {
 		if bytes.Contains(output, []byte("not a dynamic executable")) {

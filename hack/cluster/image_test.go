@@ -128,6 +128,7 @@ func TestImageErrors(t *testing.T) {
 		{"missing file", "no such file", image{Name: "a:b", Files: []imageFile{{From: "/nonexistent", To: "/a"}}}},
 		{"folder", "not a regular file", image{Name: "a:b", Files: []imageFile{{From: "/tmp", To: "/a"}}}},
 		{"missing program", "nonexistent", image{Name: "a:b", Programs: []string{"/nonexistent"}}},
+		{"script", "script", image{Name: "a:b", Programs: []string{writeTemporary(t, "#!/bin/sh\n", 0o700)}}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			err := test.image.write(t.Context(), io.Discard)

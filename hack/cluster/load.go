@@ -62,7 +62,8 @@ imagePullPolicy: IfNotPresent, because there is nowhere to pull it from.`,
 		Example: `  cluster load-image --name writebehind/operator:dev --user 65532:65532 \
       --file bin/manager=/manager --file bin/flusher=/flusher --entrypoint /manager
 
-  cluster load-image --name tools:1 --program psql --program dash --link /bin/sh=/usr/bin/dash --folder /tmp`,
+  cluster load-image --name tools:1 --program redis-cli --program /bin/dash --link /bin/sh=dash \
+      --entrypoint /bin/sh`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			for _, file := range files {
@@ -161,6 +162,8 @@ func redisImage(ctx context.Context, imageName, sources string) (image, error) {
 	}, nil
 }
 
+var errStoppedReading = errors.New("containerd stopped reading")
+
 // load streams an image into containerd.
 func (c *cluster) load(ctx context.Context, i image) error {
 	reader, writer := io.Pipe()
@@ -171,9 +174,10 @@ func (c *cluster) load(ctx context.Context, i image) error {
 		built <- err
 	}()
 	err := c.ctr(ctx, reader, "images", "import", "-")
-	reader.CloseWithError(errors.New("containerd stopped reading"))
-	if buildErr := <-built; buildErr != nil && err != nil {
-		return errors.Join(buildErr, err)
+	// When either side fails the other fails too: the first cause is the one to tell.
+	reader.CloseWithError(errStoppedReading)
+	if buildErr := <-built; buildErr != nil && !errors.Is(buildErr, errStoppedReading) {
+		return buildErr
 	}
 	return err
 }

@@ -114,8 +114,8 @@ const systemPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 // ended with.
 func (p *component) await(ctx context.Context, probe func(context.Context) error) error {
 	err := poll(ctx, startupTimeout, p.exited, probe)
-	if err == nil {
-		return nil
+	if err == nil || errors.Is(err, errInterrupted) {
+		return err
 	}
 	content, _ := os.ReadFile(p.Log)
 	if errors.Is(err, errEnded) {
@@ -130,7 +130,10 @@ func (p *component) await(ctx context.Context, probe func(context.Context) error
 // be busy with a build.
 const startupTimeout = 2 * time.Minute
 
-var errEnded = errors.New("the process ended")
+var (
+	errEnded       = errors.New("the process ended")
+	errInterrupted = errors.New("interrupted")
+)
 
 // poll runs the probe until it succeeds, the time is over, or ended is closed.
 func poll(ctx context.Context, timeout time.Duration, ended <-chan struct{}, probe func(context.Context) error) error {
@@ -148,7 +151,7 @@ func poll(ctx context.Context, timeout time.Duration, ended <-chan struct{}, pro
 			return errEnded
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.Canceled) {
-				return errors.New("interrupted")
+				return errInterrupted
 			}
 			return fmt.Errorf("after %s: %w", shortDuration(timeout), err)
 		case <-ticker.C:

@@ -71,7 +71,7 @@ func TestPoll(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			cancel()
-			if err := poll(ctx, time.Minute, nil, never); err == nil || err.Error() != "interrupted" {
+			if err := poll(ctx, time.Minute, nil, never); !errors.Is(err, errInterrupted) {
 				t.Errorf("poll = %v", err)
 			}
 		})

@@ -103,7 +103,7 @@ func openCluster(dir string) (*cluster, error) {
 func runningCluster(dir string) (*cluster, error) {
 	c, err := openCluster(dir)
 	if errors.Is(err, errNoCluster) || err == nil && !c.whole() {
-		return nil, fmt.Errorf("no cluster is up in %s: start one with `go run . up` in hack/cluster", dir)
+		return nil, fmt.Errorf("no cluster is up in %s: start one with `cluster up`", dir)
 	}
 	return c, err
 }
