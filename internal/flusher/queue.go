@@ -4,6 +4,7 @@
 package flusher
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -331,10 +332,24 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
-	for i, number := range held {
-		q.start(ctx, number, loads[i], now)
+	for _, i := range oldestFirst(loads) {
+		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil
+}
+
+// oldestFirst gives the order in which partitions compete for the slots, by
+// index. In any fixed order the last ones would starve while the first ones take
+// every slot.
+func oldestFirst(loads []journal.Load) []int {
+	order := make([]int, len(loads))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(loads[b].HeadMilliseconds, loads[a].HeadMilliseconds)
+	})
+	return order
 }
 
 // observe shows what waits in this flusher's partitions.
