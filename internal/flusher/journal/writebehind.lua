@@ -1,4 +1,6 @@
 #!lua name=writebehind
+-- Copyright 2026 The Write-Behind Operator Authors
+-- SPDX-License-Identifier: Apache-2.0
 
 -- The journal of the write-behind queues, as a Redis function library.
 --
