@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -252,12 +253,19 @@ func TestARefusedCallChangesNothing(t *testing.T) {
 	server := journaltest.New(t,
 		journaltest.User("noqueue on >secret ~product:* +@all"),
 		journaltest.User("halfway on >secret ~product:* %R~wb:* +@all"),
+		journaltest.User("noset on >secret ~* +@all -set -del"),
+		journaltest.User("norpush on >secret ~* +@all -rpush"),
+		journaltest.User("nocount on >secret ~* +@all -hincrby"),
+		journaltest.User("nolate on >secret ~* +@all -zrem"),
 		journaltest.User("novalue on >secret ~wb:* %R~product:* +@all"),
 	)
 	f := open(t, server, func(s *journal.Settings) { s.MaxDepth = 3 })
 	ctx := t.Context()
 	f.set("product:1", `{"n":1}`)
 	f.rdb.RPush(ctx, "product:list", "x")
+	f.set("product:refused", `{"n":1}`)
+	refused := partitionOf(f, "product:refused")
+	f.acknowledge(f.claim(f.lease("a", int(refused), 1), 10), journal.Refused)
 	// These journal keys belong to partitions that hold nothing yet.
 	broken := partitionOf(f, "product:brokenq")
 	f.rdb.Set(ctx, fmt.Sprintf("wb:{%s:%d}:q", queue, broken), "not a list", 0)
@@ -285,6 +293,14 @@ func TestARefusedCallChangesNothing(t *testing.T) {
 		"no right to write it":       {func() redis.Cmder { return as("halfway").FCall(ctx, "wb_set", []string{"product:2"}, queue, "{}") }, scriptDenied},
 		"no right to write it again": {func() redis.Cmder { return as("halfway").FCall(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, scriptDenied},
 		"no right to write the key":  {func() redis.Cmder { return as("novalue").FCall(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, "NOPERM"},
+		"SET refused, a clean key":   {func() redis.Cmder { return as("noset").FCall(ctx, "wb_set", []string{"product:2"}, queue, "{}") }, scriptDenied},
+		"SET refused, a dirty key":   {func() redis.Cmder { return as("noset").FCall(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, scriptDenied},
+		"SET refused, a refused key": {func() redis.Cmder { return as("noset").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}") }, scriptDenied},
+		"DEL refused, a dirty key":   {func() redis.Cmder { return as("noset").FCall(ctx, "wb_del", []string{"product:1"}, queue) }, scriptDenied},
+		"RPUSH refused":              {func() redis.Cmder { return as("norpush").FCall(ctx, "wb_set", []string{"product:2"}, queue, "{}") }, scriptDenied},
+		"HINCRBY refused, clean":     {func() redis.Cmder { return as("nocount").FCall(ctx, "wb_set", []string{"product:2"}, queue, "{}") }, scriptDenied},
+		"HINCRBY refused, dirty":     {func() redis.Cmder { return as("nocount").FCall(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, scriptDenied},
+		"ZREM refused":               {func() redis.Cmder { return as("nolate").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}") }, scriptDenied},
 		"a read-only call":           {func() redis.Cmder { return f.rdb.FCallRO(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, "ERR"},
 	}
 	for name, c := range cases {
@@ -334,6 +350,42 @@ func TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains(t *testing.T) {
 	}
 	if s := f.stats(); s.Depth != 0 || s.Flushed != int64(written) {
 		t.Errorf("after the drain stats are %+v", s)
+	}
+}
+
+// TestTheRightsOfAnApplication holds the ACL rule that the README gives to what
+// the capture functions need.
+func TestTheRightsOfAnApplication(t *testing.T) {
+	readme, err := os.ReadFile("../../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rule, ok := strings.Cut(string(readme), "ACL SETUSER app on >password ")
+	rule, _, _ = strings.Cut(rule, "\n")
+	if !ok || !strings.Contains(rule, "+fcall") {
+		t.Fatalf("the README has no rule for an application: %q", rule)
+	}
+	server := journaltest.New(t, journaltest.User("app on >password "+rule))
+	f := open(t, server)
+	app := server.ClientAs(t, "app", "password")
+	ctx := t.Context()
+	f.set("product:refused", "{}")
+	partition := int(partitionOf(f, "product:refused"))
+	f.acknowledge(f.claim(f.lease("a", partition, 1), 10), journal.Refused)
+	for _, key := range []string{"product:1", "product:1", "product:refused"} {
+		f.check(app.FCall(ctx, "wb_set", []string{key}, queue, "{}").Result())
+	}
+	f.check(app.FCall(ctx, "wb_del", []string{"product:1"}, queue).Result())
+	f.check(app.FCall(ctx, "wb_fill", []string{"product:2"}, queue, "{}").Result())
+	f.check(app.FCallRO(ctx, "wb_pending", []string{"product:1"}, queue).Result())
+	f.check(app.FCallRO(ctx, "wb_stats", nil, queue).Result())
+	f.check(app.Get(ctx, "product:2").Result())
+	// Even where a step is refused, the steps before it can be undone.
+	f.check(nil, f.rdb.Do(ctx, "ACL", "SETUSER", "app", "-hincrby").Err())
+	before := dump(t, f.rdb)
+	mustFail(t, app.FCall(ctx, "wb_set", []string{"product:3"}, queue, "{}"), scriptDenied)
+	if after := dump(t, f.rdb); !maps.Equal(before, after) {
+		t.Error("Redis has changed")
 	}
 }
 

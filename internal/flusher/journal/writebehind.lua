@@ -120,7 +120,8 @@ local function look_up(keys, args, arguments, usage)
     return nil, fail('WBARGS', 'wrong number of arguments: give ' .. usage)
   end
   local key, queue = keys[1], args[1]
-  local s = redis.call('HMGET', queue_key(queue),
+  local settings = queue_key(queue)
+  local s = redis.call('HMGET', settings,
     'prefix', 'partitions', 'state', 'mode', 'encoding', 'max', 'full', 'depth')
   if not s[2] then
     return nil, fail('WBNOQUEUE', 'there is no queue ' .. queue .. ' in this Redis: is its flusher running?')
@@ -131,7 +132,7 @@ local function look_up(keys, args, arguments, usage)
   end
   local base = partition_prefix(queue, partition_of(key, s[2]))
   return {
-    key = key, queue = queue, state = s[3], mode = s[4], encoding = s[5],
+    key = key, queue = queue, settings = settings, state = s[3], mode = s[4], encoding = s[5],
     max = tonumber(s[6]), full = s[7], depth = tonumber(s[8]),
     base = base, entry = redis.call('HGET', base .. 'ops', key),
   }
@@ -158,45 +159,84 @@ local function check_types(at)
   if kind ~= 'string' and kind ~= 'none' then
     return fail('WRONGTYPE', 'KEY holds a ' .. kind .. ', which was not written by wb_set')
   end
-  redis.call('LLEN', at.base .. 'q')
-  redis.call('ZCARD', at.base .. 'late')
+  if not at.entry then redis.call('LLEN', at.base .. 'q') end
 end
 
--- journal_then moves the entry to a new version and then runs write, a command
--- on the key itself. A function does not roll back by itself, so whatever is
--- refused on the way, every step before it is undone. It returns the version.
-local function journal_then(at, op, write)
-  local ops, queue = at.base .. 'ops', queue_key(at.queue)
-  local floor = redis.call('HGET', at.base .. 'meta', 'floor') or '0'
-  local version = math.max(now_us(), tonumber(floor) + 1)
-  local first, writes, attempts = nil, 0, '0'
+local function refused(reply)
+  return type(reply) == 'table' and reply.err
+end
+
+-- enter_first puts a key that was clean at the tail of the queue, all or nothing.
+-- It returns an error's reply, or nil.
+local function enter_first(at, entry)
+  local ops, q = at.base .. 'ops', at.base .. 'q'
+  local reply = redis.pcall('HSET', ops, at.key, entry)
+  if refused(reply) then return reply end
+  reply = redis.pcall('RPUSH', q, at.key)
+  if refused(reply) then
+    redis.call('HDEL', ops, at.key)
+    return reply
+  end
+  reply = redis.pcall('HINCRBY', at.settings, 'depth', 1)
+  if refused(reply) then
+    redis.call('RPOP', q)
+    redis.call('HDEL', ops, at.key)
+    return reply
+  end
+end
+
+-- leave_first takes enter_first back.
+local function leave_first(at)
+  redis.call('HINCRBY', at.settings, 'depth', -1)
+  redis.call('RPOP', at.base .. 'q')
+  redis.call('HDEL', at.base .. 'ops', at.key)
+end
+
+-- enter_again moves a dirty key to a new version; its place in the queue stays.
+-- A new version has not been refused yet.
+local function enter_again(at, entry, attempts)
+  local reply = redis.pcall('HSET', at.base .. 'ops', at.key, entry)
+  if refused(reply) then return reply end
+  if attempts == '0' then return nil end
+  reply = redis.pcall('ZREM', at.base .. 'late', at.key)
+  if refused(reply) then
+    redis.call('HSET', at.base .. 'ops', at.key, at.entry)
+    return reply
+  end
+end
+
+-- leave_again takes enter_again back.
+local function leave_again(at, first, attempts)
+  redis.call('HSET', at.base .. 'ops', at.key, at.entry)
+  if attempts ~= '0' then redis.call('ZADD', at.base .. 'late', first, at.key) end
+end
+
+-- journal_then moves the entry to a new version and then runs the command on the
+-- key itself. A function does not roll back by itself, so whatever is refused on
+-- the way, every step before it is undone. It returns the version.
+local function journal_then(at, op, command, value)
+  local version = math.max(now_us(), tonumber(redis.call('HGET', at.base .. 'meta', 'floor') or 0) + 1)
+  local attempts, first, reply
   if at.entry then
-    local _, tries, pending, from, count = unpack_entry(at.entry)
+    local _, tries, pending, from, writes = unpack_entry(at.entry)
+    attempts, first = tries, from
     version = math.max(version, tonumber(pending) + 1)
-    first, writes, attempts = from, tonumber(count), tries
-  end
-  local text = digits(version)
-  local entry = pack(op, 0, text, first or text, digits(writes + 1))
-
-  local steps = { { { 'HSET', ops, at.key, entry }, { 'HDEL', ops, at.key } } }
-  if at.entry then
-    steps[1][2] = { 'HSET', ops, at.key, at.entry }
+    reply = enter_again(at, pack(op, 0, digits(version), from, digits(tonumber(writes) + 1)), tries)
   else
-    steps[2] = { { 'RPUSH', at.base .. 'q', at.key }, { 'RPOP', at.base .. 'q' } }
-    steps[3] = { { 'HINCRBY', queue, 'depth', 1 }, { 'HINCRBY', queue, 'depth', -1 } }
+    local text = digits(version)
+    reply = enter_first(at, pack(op, 0, text, text, 1))
   end
-  if attempts ~= '0' then
-    steps[#steps + 1] = { { 'ZREM', at.base .. 'late', at.key }, { 'ZADD', at.base .. 'late', first, at.key } }
-  end
-  steps[#steps + 1] = { { 'HINCRBY', queue, 'writes', 1 }, { 'HINCRBY', queue, 'writes', -1 } }
-  steps[#steps + 1] = { write }
+  if reply then return reply end
 
-  for i, step in ipairs(steps) do
-    local reply = redis.pcall(unpack(step[1]))
-    if type(reply) == 'table' and reply.err then
-      for j = i - 1, 1, -1 do redis.call(unpack(steps[j][2])) end
-      return reply
-    end
+  reply = redis.pcall('HINCRBY', at.settings, 'writes', 1)
+  local counted = not refused(reply)
+  if counted then
+    if value then reply = redis.pcall(command, at.key, value) else reply = redis.pcall(command, at.key) end
+  end
+  if refused(reply) then
+    if counted then redis.call('HINCRBY', at.settings, 'writes', -1) end
+    if at.entry then leave_again(at, first, attempts) else leave_first(at) end
+    return reply
   end
   return version
 end
@@ -206,22 +246,18 @@ local function capture(keys, args, arguments, usage, op, command)
   if not at then return err end
   err = check_writable(at) or check_types(at)
   if err then return err end
-  return journal_then(at, op, command(at.key))
+  return journal_then(at, op, command, args[2])
 end
 
 -- FCALL wb_set 1 KEY QUEUE VALUE. SET has no TTL: a dirty entry must neither
 -- expire nor be evicted before it is flushed. Returns the version. O(1).
 local function wb_set(keys, args)
-  return capture(keys, args, 2, 'wb_set 1 KEY QUEUE VALUE', 's', function(key)
-    return { 'SET', key, args[2] }
-  end)
+  return capture(keys, args, 2, 'wb_set 1 KEY QUEUE VALUE', 's', 'SET')
 end
 
 -- FCALL wb_del 1 KEY QUEUE. Returns the version of the deletion. O(1).
 local function wb_del(keys, args)
-  return capture(keys, args, 1, 'wb_del 1 KEY QUEUE', 'd', function(key)
-    return { 'DEL', key }
-  end)
+  return capture(keys, args, 1, 'wb_del 1 KEY QUEUE', 'd', 'DEL')
 end
 
 -- FCALL wb_fill 1 KEY QUEUE VALUE. Only where nothing is known of the key: what
@@ -234,7 +270,7 @@ local function wb_fill(keys, args)
     return check_writable(at)
   end
   if at.entry then return 0 end
-  local ttl = redis.call('HGET', queue_key(at.queue), 'ttl')
+  local ttl = redis.call('HGET', at.settings, 'ttl')
   local reply
   if ttl == '0' then
     reply = redis.call('SET', at.key, args[2], 'NX')
