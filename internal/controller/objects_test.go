@@ -79,7 +79,9 @@ var _ = Describe("Objects", func() {
 			return difference(before, w.versions(ctx))
 		}).Should(HaveLen(1), "only the touched resource itself has changed")
 		before := w.versions(ctx)
+		sent := writes.of(w.cache.Namespace)
 		Consistently(func() map[string]string { return difference(before, w.versions(ctx)) }).Should(BeEmpty())
+		Expect(writes.of(w.cache.Namespace)).To(Equal(sent), "requests that change something")
 	})
 
 	It("are put right when changed by hand, and keep what others added", func(ctx SpecContext) {

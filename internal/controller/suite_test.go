@@ -6,8 +6,11 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,7 +96,9 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 	bindRole(context.Background())
 
-	manager, err := ctrl.NewManager(user.Config(), ctrl.Options{
+	operator := user.Config()
+	operator.Wrap(writes.count)
+	manager, err := ctrl.NewManager(operator, ctrl.Options{
 		Scheme:  scheme,
 		Cache:   controller.CacheOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
@@ -138,6 +143,38 @@ func bindRole(ctx context.Context) {
 		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: "operator"}},
 	})).To(Succeed())
 }
+
+// writes counts the operator's requests that change something, by namespace;
+// events do not count.
+var writes = &writeCounter{byNamespace: map[string]int{}}
+
+type writeCounter struct {
+	mu          sync.Mutex
+	byNamespace map[string]int
+}
+
+func (c *writeCounter) of(namespace string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.byNamespace[namespace]
+}
+
+func (c *writeCounter) count(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		_, path, ok := strings.Cut(request.URL.Path, "/namespaces/")
+		if ok && request.Method != http.MethodGet && !strings.Contains(path, "/events") {
+			namespace, _, _ := strings.Cut(path, "/")
+			c.mu.Lock()
+			c.byNamespace[namespace]++
+			c.mu.Unlock()
+		}
+		return next.RoundTrip(request)
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(request *http.Request) (*http.Response, error) { return f(request) }
 
 var namespaces int
 
