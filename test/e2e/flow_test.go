@@ -235,7 +235,7 @@ var _ = Describe("The operator", func() {
 	})
 
 	It("lets the API server refuse a spec that cannot work, with the field's name", func(ctx SpecContext) {
-		cache := &v1alpha1.WriteBehindCache{}
+		cache := &v1alpha1.WriteBehindCache{TypeMeta: metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "WriteBehindCache"}}
 		cache.Namespace, cache.Name = "default", "refused"
 		cache.Spec = v1alpha1.WriteBehindCacheSpec{
 			Redis:    v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{}},

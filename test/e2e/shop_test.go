@@ -46,6 +46,9 @@ func newShop(ctx context.Context, name string) *shop {
 	Expect(cluster.EnsureNamespace(ctx, s.namespace)).To(Succeed())
 	s.database = newDatabase(ctx, name)
 	DeferCleanup(func(ctx SpecContext) {
+		if s.load != nil {
+			s.load.Close()
+		}
 		_, err := cluster.Kubectl(ctx, "delete", "wbc", "--all", "-n", s.namespace, "--timeout", drainTimeout.String())
 		if err != nil {
 			// The namespace must not stay for the next run.
@@ -110,7 +113,8 @@ func (s *shop) tune(ctx context.Context, spec string) {
 	Eventually(ctx, s.cache(ctx)).WithTimeout(settingsTimeout).Should(HaveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionTrue))
 }
 
-// connect makes the load's connections, as the application would.
+// connect makes the load's connections, as the application would. They stay
+// until the shop goes.
 func (s *shop) connect(ctx context.Context, options load.Options) *load.Load {
 	GinkgoHelper()
 	cache := s.now(ctx)
@@ -119,9 +123,7 @@ func (s *shop) connect(ctx context.Context, options load.Options) *load.Load {
 	mapping := cache.Spec.Mappings[0]
 	options.Redis, options.Queue, options.KeyPrefix = redis, mapping.Name, mapping.KeyPrefix
 	options.Seed = uint64(GinkgoRandomSeed())
-	l := load.New(options)
-	DeferCleanup(l.Close)
-	return l
+	return load.New(options)
 }
 
 // expectEqual compares every row with the last acknowledged write of its key.
