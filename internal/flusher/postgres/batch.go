@@ -42,7 +42,8 @@ type Batch struct {
 	wire    []byte
 }
 
-// row is one entry: its key, and where its cells begin.
+// row is one entry: its key, also as a number if it is one, and where its cells
+// begin.
 type row struct {
 	number int64
 	key    cell
@@ -115,10 +116,8 @@ func (b *Batch) Delete(rowKey string) error {
 }
 
 func (b *Batch) add(r row, rowKey string) {
-	if !b.table.key.integer() {
-		r.key = cell{start: len(b.arena), length: int32(len(rowKey))} //nolint:gosec // a key of Redis is at most 512 MiB
-		b.arena = append(b.arena, rowKey...)
-	}
+	r.key = cell{start: len(b.arena), length: int32(len(rowKey))} //nolint:gosec // a key of Redis is at most 512 MiB
+	b.arena = append(b.arena, rowKey...)
 	b.rows = append(b.rows, r)
 }
 

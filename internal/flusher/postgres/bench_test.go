@@ -15,7 +15,7 @@ import (
 
 const benchSchema = `CREATE TABLE products (
   id bigint PRIMARY KEY, name text NOT NULL, price numeric(10,2) NOT NULL,
-  stock integer NOT NULL, updated_at timestamptz NOT NULL) WITH (fillfactor = 50)`
+  stock integer NOT NULL, updated_at timestamptz NOT NULL)`
 
 func benchDocument(i int) []byte {
 	return fmt.Appendf(nil, `{"id":%d,"name":"Product number %d","price":%d.%02d,"stock":%d,"updated_at":"2026-01-%02dT12:34:56.789Z"}`,
@@ -74,7 +74,7 @@ func BenchmarkWrite(b *testing.B) {
 	for i := range ids {
 		keys[i], documents[i] = strconv.Itoa(i), benchDocument(i)
 	}
-	for _, size := range []int{100, 1000, 10000} {
+	for _, size := range []int{0, 1, 100, 1000, 10000} {
 		for _, connections := range []int{1, 4} {
 			b.Run(fmt.Sprintf("rows=%d/connections=%d", size, connections), func(b *testing.B) {
 				owners := make([]*owner, connections)

@@ -87,6 +87,7 @@ func Open(s Settings) *Database {
 	frame.MaxConnIdleTime = idleTime
 	frame.MaxConnLifetime = lifeTime
 	frame.MaxConnLifetimeJitter = lifeTime / 10
+	frame.PingTimeout = connectTimeout
 	frame.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
 		fresh, _, err := d.source.read()
 		if err != nil {

@@ -170,7 +170,7 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, named *int) error {
 	case v.kind == jsonString && v.odd&hasEscape != 0:
 		b.arena = unescape(b.arena, v.text)
 	case v.kind == jsonArray && c.array:
-		b.arena = appendArray(b.arena, v.text, c.jsonElements)
+		b.arena = appendArray(b.arena, v.text, c.jsonElements, maxDimensions)
 	default:
 		b.arena = append(b.arena, v.text...)
 	}
@@ -195,10 +195,14 @@ func (c *column) judge(v jsonValue) error {
 	return nil
 }
 
+// maxDimensions is how many dimensions PostgreSQL's arrays can have.
+const maxDimensions = 6
+
 // appendArray writes a JSON array as the text of a PostgreSQL array. Within
 // arrays of json the elements stay JSON; otherwise nested arrays are further
-// dimensions.
-func appendArray(dst, text []byte, jsonElements bool) []byte {
+// dimensions, of which as many as are left are written; what is nested deeper
+// stays as it is, for PostgreSQL to refuse.
+func appendArray(dst, text []byte, jsonElements bool, left int) []byte {
 	s := scanner{data: text, pos: 1}
 	dst = append(dst, '{')
 	if s.next() == ']' {
@@ -214,8 +218,8 @@ func appendArray(dst, text []byte, jsonElements bool) []byte {
 			dst = appendQuoted(dst, raw)
 		case jsonElements, v.kind == jsonObject:
 			dst = appendQuoted(dst, v.text)
-		case v.kind == jsonArray:
-			dst = appendArray(dst, v.text, false)
+		case v.kind == jsonArray && left > 1:
+			dst = appendArray(dst, v.text, false, left-1)
 		case v.kind == jsonString:
 			value := v.text
 			if v.odd&hasEscape != 0 {

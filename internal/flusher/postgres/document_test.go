@@ -82,6 +82,8 @@ func TestADocumentBecomesTexts(t *testing.T) {
 		"an empty array":                              {`{"l":[ ]}`, "l", "{}"},
 		"elements are quoted":                         {`{"l":["a\"b","c\\d","e,f","{g}","null",""," "]}`, "l", `{"a\"b","c\\d","e,f","{g}","null",""," "}`},
 		"nested arrays are dimensions":                {`{"l":[["a"],["b"]]}`, "l", `{{"a"},{"b"}}`},
+		"as many dimensions as there can be":          {`{"l":[[[[[["x"]]]]]],"a":1}`, "l", `{{{{{{"x"}}}}}}`},
+		"one dimension too many":                      {`{"l":[[[[[[["x"]]]]]]]}`, "l", `{{{{{{["x"]}}}}}}`},
 		"an object within an array":                   {`{"l":[{"x":"y"}]}`, "l", `{"{\"x\":\"y\"}"}`},
 		"an array's own text passes":                  {`{"l":"{a,b}"}`, "l", "{a,b}"},
 		"elements of a jsonb array stay JSON":         {`{"m":["s",[1,"t"],{"u":null},null,true]}`, "m", `{"\"s\"","[1,\"t\"]","{\"u\":null}",NULL,"true"}`},

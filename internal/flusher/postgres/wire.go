@@ -110,40 +110,25 @@ func (p *pipeline) ledger(at Position) {
 	p.int8(at.Flush)
 }
 
-// array appends a parameter that is a one-dimensional array.
-func (p *pipeline) array(element uint32, n int, items func()) {
+// texts appends a parameter that is an array of texts, one of each member.
+func (p *pipeline) texts(b *Batch, members []int32, cell func(*row) cell) {
 	start := len(p.bulk)
 	p.bulk = append(p.bulk, 0, 0, 0, 0)
-	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1)
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, element)
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(n)) //nolint:gosec // a batch has fewer rows
+	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, oidText)
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(members))) //nolint:gosec // a batch has fewer rows
 	p.bulk = append(p.bulk, 0, 0, 0, 1)
-	items()
+	for _, at := range members {
+		p.cell(b, cell(&b.rows[at]))
+	}
 	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start-4)) //nolint:gosec // a batch is bounded
 }
 
 func (p *pipeline) keys(b *Batch, members []int32) {
-	if b.table.key.integer() {
-		p.array(oidInt8, len(members), func() {
-			for _, at := range members {
-				p.int8(b.rows[at].number)
-			}
-		})
-		return
-	}
-	p.array(oidText, len(members), func() {
-		for _, at := range members {
-			p.cell(b, b.rows[at].key)
-		}
-	})
+	p.texts(b, members, func(r *row) cell { return r.key })
 }
 
 func (p *pipeline) column(b *Batch, members []int32, i int) {
-	p.array(oidText, len(members), func() {
-		for _, at := range members {
-			p.cell(b, b.cells[b.rows[at].cells+i])
-		}
-	})
+	p.texts(b, members, func(r *row) cell { return b.cells[r.cells+i] })
 }
 
 func (p *pipeline) cell(b *Batch, c cell) {
@@ -166,11 +151,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 		p.ledger(at)
 		p.int8(at.Version)
 	})
-	keyType := uint32(oidTextArray)
-	if t.key.integer() {
-		keyType = oidInt8Array
-	}
-	types := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], keyType)
+	types := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], oidTextArray)
 	if len(b.removed) > 0 {
 		p.parse(stepRows, t.remove, types)
 		p.bind("d", types, func() {
