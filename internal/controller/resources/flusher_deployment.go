@@ -77,6 +77,8 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image stri
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithSecurityContext(containerSecurityContext()).
+		// The last line of a flusher that cannot use its config says why.
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(mounts...)
 
 	return appsv1ac.Deployment(FlusherName(cache), cache.Namespace).

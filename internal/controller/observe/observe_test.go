@@ -1,0 +1,308 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// cluster is a set of pods by resource, each with an answer, and the transport
+// that leads to them.
+type cluster struct {
+	mu      sync.Mutex
+	pods    map[types.NamespacedName][]string
+	answers map[string]func(context.Context) (*config.Status, error)
+	asked   map[string]int
+	busy    int
+	busiest int
+}
+
+func newCluster() *cluster {
+	return &cluster{
+		pods:    map[types.NamespacedName][]string{},
+		answers: map[string]func(context.Context) (*config.Status, error){},
+		asked:   map[string]int{},
+	}
+}
+
+func (c *cluster) set(key types.NamespacedName, pod string, answer func(context.Context) (*config.Status, error)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := c.answers[pod]; !ok {
+		c.pods[key] = append(c.pods[key], pod)
+	}
+	c.answers[pod] = answer
+}
+
+func (c *cluster) list(_ context.Context, key types.NamespacedName, _ types.UID) ([]corev1.Pod, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var pods []corev1.Pod
+	for _, name := range c.pods[key] {
+		pods = append(pods, corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name, UID: types.UID("uid-of-" + name)}})
+	}
+	return pods, nil
+}
+
+func (c *cluster) RoundTrip(request *http.Request) (*http.Response, error) {
+	pod := request.URL.Host
+	c.mu.Lock()
+	answer := c.answers[pod]
+	c.asked[pod]++
+	c.busy++
+	c.busiest = max(c.busiest, c.busy)
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		c.busy--
+		c.mu.Unlock()
+	}()
+	status, err := answer(request.Context())
+	if err != nil {
+		return nil, err
+	}
+	body, err := json.Marshal(status)
+	if err != nil {
+		return nil, err
+	}
+	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(body))), Request: request}, nil
+}
+
+func says(status *config.Status) func(context.Context) (*config.Status, error) {
+	return func(context.Context) (*config.Status, error) { return status, nil }
+}
+
+func dead(ctx context.Context) (*config.Status, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+func fine(depth int64) *config.Status {
+	return &config.Status{
+		Owner: "me", Revision: 1, ObservedTime: time.Now(),
+		Redis: config.Check{OK: true}, Database: config.Check{OK: true},
+		Queues: []config.QueueStatus{{Name: "q", Depth: depth, Ready: config.Check{OK: true}}},
+	}
+}
+
+// run starts an observer and counts its wake-ups by resource, until the test
+// ends. It has to be called in a bubble.
+func run(t *testing.T, c *cluster, options Options) (o *Observer, wakeups func(types.NamespacedName) int) {
+	t.Helper()
+	options.List, options.Transport = c.list, c
+	options.Endpoint = func(pod *corev1.Pod) string { return pod.Name }
+	o = New(options)
+	ctx, cancel := context.WithCancel(t.Context())
+	var mu sync.Mutex
+	counts := map[types.NamespacedName]int{}
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		if err := o.Start(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	wait.Go(func() {
+		for {
+			select {
+			case e := <-o.Wakeups():
+				if _, ok := e.Object.(*v1alpha1.WriteBehindCache); !ok {
+					t.Errorf("woken by %T", e.Object)
+				}
+				mu.Lock()
+				counts[types.NamespacedName{Namespace: e.Object.GetNamespace(), Name: e.Object.GetName()}]++
+				mu.Unlock()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		wait.Wait()
+	})
+	return o, func(key types.NamespacedName) int {
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		return counts[key]
+	}
+}
+
+var shop = types.NamespacedName{Namespace: "ns", Name: "shop"}
+
+func TestWakesOnceForWhatStaysTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.set(shop, "a", func(context.Context) (*config.Status, error) { return fine(0), nil })
+		o, wakeups := run(t, c, Options{})
+		o.Track(shop, "u")
+		time.Sleep(time.Minute)
+		if n := wakeups(shop); n != 1 {
+			t.Errorf("%d wake-ups in a minute without a change, want 1 for the first look", n)
+		}
+		if asked := c.asked["a"]; asked < 50 || asked > 80 {
+			t.Errorf("asked %d times in a minute, want about one a second", asked)
+		}
+	})
+}
+
+func TestPublishesConditionsAtOnceAndNumbersSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		var depth int64 = 1
+		c.set(shop, "a", func(context.Context) (*config.Status, error) {
+			depth++
+			return fine(depth), nil
+		})
+		o, wakeups := run(t, c, Options{})
+		o.Track(shop, "u")
+		time.Sleep(time.Minute)
+		if n := wakeups(shop); n < 8 || n > 13 {
+			t.Errorf("%d wake-ups in a minute of changing numbers, want one every five seconds", n)
+		}
+
+		before := wakeups(shop)
+		broken := fine(depth)
+		broken.Database = config.Check{Reason: "ConnectionFailed", Message: "no"}
+		c.set(shop, "a", says(broken))
+		time.Sleep(1300 * time.Millisecond)
+		if n := wakeups(shop) - before; n != 1 {
+			t.Errorf("%d wake-ups after a condition changed, want 1 within one look", n)
+		}
+		if got := o.Latest(shop, "u").Flushers[0].Status.Database.Reason; got != "ConnectionFailed" {
+			t.Errorf("published reason is %q", got)
+		}
+
+		before = wakeups(shop)
+		n := 0
+		c.set(shop, "a", func(context.Context) (*config.Status, error) {
+			n++
+			counting := *broken
+			counting.Database.Message = fmt.Sprintf("no, for the %d. time", n)
+			return &counting, nil
+		})
+		time.Sleep(30 * time.Second)
+		if n := wakeups(shop) - before; n > 7 {
+			t.Errorf("%d wake-ups in 30 s for a message that counts, want one every five seconds at most", n)
+		}
+	})
+}
+
+func TestADeadFlusherDelaysNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		o, wakeups := run(t, c, Options{})
+		for i := range 50 {
+			key := types.NamespacedName{Namespace: "dead", Name: fmt.Sprint(i)}
+			for j := range 20 {
+				c.set(key, fmt.Sprintf("dead-%d-%d", i, j), dead)
+			}
+			o.Track(key, "u")
+		}
+		c.set(shop, "a", says(fine(0)))
+		o.Track(shop, "u")
+		time.Sleep(1300 * time.Millisecond)
+		if n := wakeups(shop); n != 1 {
+			t.Fatalf("%d wake-ups of the living, want 1", n)
+		}
+		before := c.asked["a"]
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if asked := c.asked["a"] - before; asked < 50 {
+			t.Errorf("the living was asked %d times in a minute beside a thousand dead, want about one a second", asked)
+		}
+		if c.busiest > 50*defaultConcurrency+1 {
+			t.Errorf("%d requests at once, want at most %d a resource", c.busiest, defaultConcurrency)
+		}
+	})
+}
+
+func TestOneLostRequestIsNoNews(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		n := 0
+		c.set(shop, "a", func(context.Context) (*config.Status, error) {
+			n++
+			if n%3 == 0 {
+				return nil, syscall.ECONNRESET
+			}
+			return fine(0), nil
+		})
+		o, wakeups := run(t, c, Options{})
+		o.Track(shop, "u")
+		time.Sleep(time.Minute)
+		if n := wakeups(shop); n != 1 {
+			t.Errorf("%d wake-ups while every third request is lost, want 1", n)
+		}
+		c.set(shop, "a", func(context.Context) (*config.Status, error) { return nil, syscall.ECONNREFUSED })
+		time.Sleep(8 * time.Second)
+		if n := wakeups(shop); n != 2 {
+			t.Errorf("%d wake-ups after it stopped answering, want 2", n)
+		}
+		f := o.Latest(shop, "u").Flushers[0]
+		if f.Status != nil || f.Problem != "refuses the connection" {
+			t.Errorf("published %+v", f)
+		}
+	})
+}
+
+func TestForgetAndTrackAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.set(shop, "a", says(fine(0)))
+		o, _ := run(t, c, Options{})
+		o.Track(shop, "first")
+		time.Sleep(2 * time.Second)
+		if len(o.Latest(shop, "first").Flushers) != 1 {
+			t.Fatal("nothing was published")
+		}
+		o.Track(shop, "second")
+		if len(o.Latest(shop, "second").Flushers) != 0 || len(o.Latest(shop, "first").Flushers) != 0 {
+			t.Error("another resource of the name got the first one's observation")
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(o.Latest(shop, "second").Flushers) != 1 {
+			t.Error("nothing was published about the second")
+		}
+		o.Forget(shop)
+		synctest.Wait()
+		before := c.asked["a"]
+		time.Sleep(5 * time.Second)
+		if c.asked["a"] != before {
+			t.Error("still asked after it was forgotten")
+		}
+	})
+}
+
+func TestProblem(t *testing.T) {
+	for want, err := range map[string]error{
+		"refuses the connection":           fmt.Errorf("dial 10.1.2.3:8080: %w", syscall.ECONNREFUSED),
+		"does not answer in time":          fmt.Errorf("get: %w", context.DeadlineExceeded),
+		"does not answer":                  errors.New("read 10.1.2.3:41234: connection reset"),
+		"answers at /status with HTTP 500": answerError("answers at /status with HTTP 500"),
+	} {
+		if got := problem(err); got != want {
+			t.Errorf("%v is told as %q, want %q", err, got, want)
+		}
+	}
+}

@@ -1,0 +1,39 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+)
+
+func TestOutcome(t *testing.T) {
+	other := errors.New("the API server is away")
+	for name, c := range map[string]struct {
+		err     error
+		after   time.Duration
+		retried bool
+	}{
+		"success":                 {nil, 0, false},
+		"stalled":                 {fmt.Errorf("pass: %w", &stalledError{reason: "X"}), 0, false},
+		"stalled without a watch": {&stalledError{reason: "X", retry: conflictRetry}, conflictRetry, false},
+		"waiting for a watch":     {&waitingError{what: "x"}, 0, false},
+		"waiting for a time":      {&waitingError{what: "x", after: time.Minute}, time.Minute, false},
+		"anything else":           {other, 0, true},
+		"a refused object":        {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil)), 0, false},
+		"a conflict":              {refused(apierrors.NewConflict(schema.GroupResource{}, "x", other)), 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			result, err := outcome(c.err)
+			if result.RequeueAfter != c.after || (err != nil) != c.retried {
+				t.Errorf("outcome is %v, %v", result, err)
+			}
+		})
+	}
+}

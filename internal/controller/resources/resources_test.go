@@ -1,0 +1,208 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
+
+// cache is a resource as the API server completes it.
+func cache(edit func(*v1alpha1.WriteBehindCache)) *v1alpha1.WriteBehindCache {
+	c := &v1alpha1.WriteBehindCache{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "shop-eu", Name: "shop", UID: "6f1c9a52-0000-4000-8000-000000000000", Generation: 3,
+		},
+		Spec: v1alpha1.WriteBehindCacheSpec{
+			Redis: v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{
+				Image: "redis:7.2", MaxMemory: resource.MustParse("256Mi"), AppendFsync: v1alpha1.AppendFsyncEverySecond,
+				Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
+			}},
+			Database: v1alpha1.Database{Postgres: v1alpha1.Postgres{
+				URLSecretRef:   v1alpha1.URLSecretRef{Name: "shop-db", Key: "uri"},
+				MaxConnections: 4, StatementTimeoutSeconds: 30, LedgerSchema: "writebehind",
+			}},
+			Mappings: []v1alpha1.Mapping{{
+				Name: "products", KeyPrefix: "product:", Table: "public.products", KeyColumn: "id",
+				Mode: v1alpha1.ModeLatest, Encoding: v1alpha1.EncodingJSON, OnDelete: v1alpha1.OnDeleteDelete,
+				Partitions: 16, TimeToLiveSeconds: new(int32(3600)),
+				Columns: []v1alpha1.Column{{Field: "title", Column: "name"}},
+			}},
+			Flush:          v1alpha1.Flush{IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4},
+			Backpressure:   v1alpha1.Backpressure{MaxQueueDepth: 100000, WhenFull: v1alpha1.WhenFullReject},
+			Flusher:        v1alpha1.Flusher{Replicas: new(int32(1))},
+			DeletionPolicy: v1alpha1.DeletionPolicyDrain,
+		},
+	}
+	if edit != nil {
+		edit(c)
+	}
+	return c
+}
+
+func externalRedis(c *v1alpha1.WriteBehindCache) {
+	c.Spec.Redis = v1alpha1.Redis{External: &v1alpha1.ExternalRedis{
+		Addresses: []string{"redis.shop:6379"}, Mode: v1alpha1.RedisModeStandalone,
+		CredentialsSecretRef: &v1alpha1.CredentialsSecretRef{Name: "redis-user", UsernameKey: "user", PasswordKey: "pass"},
+		TLS: &v1alpha1.RedisTLS{
+			CASecretRef:         &v1alpha1.CASecretRef{Name: "redis-ca", Key: "ca.pem"},
+			ClientCertSecretRef: &v1alpha1.SecretRef{Name: "redis-client"},
+		},
+	}}
+}
+
+func TestGolden(t *testing.T) {
+	managed, external := cache(nil), cache(externalRedis)
+	configMap := func(c *v1alpha1.WriteBehindCache) any {
+		object, err := resources.FlusherConfigMap(c, resources.FlusherConfig(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return object
+	}
+	for name, object := range map[string]any{
+		"flusher_configmap":           configMap(managed),
+		"flusher_configmap_external":  configMap(external),
+		"flusher_service":             resources.FlusherService(managed),
+		"flusher_deployment":          resources.FlusherDeployment(managed, "restart-hash", "operator:1"),
+		"flusher_deployment_external": resources.FlusherDeployment(external, "restart-hash", "operator:1"),
+		"flusher_pod":                 resources.FlusherPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "p", UID: "u"}}, "settings-hash"),
+		"redis_configmap":             resources.RedisConfigMap(managed),
+		"redis_service":               resources.RedisService(managed),
+		"redis_secret":                resources.RedisSecret(managed, "PASSWORD"),
+		"redis_statefulset":           resources.RedisStatefulSet(managed, nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := yaml.Marshal(object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join("testdata", name+".yaml")
+			if *rewrite {
+				if err := os.WriteFile(file, got, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatalf("%v (go test ./internal/controller/resources -rewrite makes it)", err)
+			}
+			if !bytes.Equal(want, got) {
+				t.Errorf("%s differs (-want +got):\n%s", file, cmp.Diff(string(want), string(got)))
+			}
+		})
+	}
+}
+
+func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
+	for name, c := range map[string]*v1alpha1.WriteBehindCache{"managed": cache(nil), "external": cache(externalRedis)} {
+		t.Run(name, func(t *testing.T) {
+			want := resources.FlusherConfig(c)
+			text, err := want.Marshal()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := config.Parse(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("read back (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestConfigOfADeletedResource(t *testing.T) {
+	for policy, want := range map[v1alpha1.DeletionPolicy]bool{v1alpha1.DeletionPolicyDrain: true, v1alpha1.DeletionPolicyRetain: false} {
+		deleted := cache(func(c *v1alpha1.WriteBehindCache) {
+			c.DeletionTimestamp = new(metav1.Now())
+			c.Spec.DeletionPolicy = policy
+		})
+		if got := resources.FlusherConfig(deleted).Draining; got != want {
+			t.Errorf("policy %s: draining is %t, want %t", policy, got, want)
+		}
+	}
+}
+
+func TestRestartHash(t *testing.T) {
+	hash := func(edit func(*v1alpha1.WriteBehindCache)) string {
+		t.Helper()
+		h, err := resources.RestartHash(resources.FlusherConfig(cache(edit)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h
+	}
+	base := hash(nil)
+	for name, edit := range map[string]func(*v1alpha1.WriteBehindCache){
+		"suspend":    func(c *v1alpha1.WriteBehindCache) { c.Spec.Suspend = true },
+		"generation": func(c *v1alpha1.WriteBehindCache) { c.Generation++ },
+		"deletion":   func(c *v1alpha1.WriteBehindCache) { c.DeletionTimestamp = new(metav1.Now()) },
+		"flush": func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flush = v1alpha1.Flush{IntervalMilliseconds: 10, BatchSize: 1, Concurrency: 1}
+		},
+		"backpressure": func(c *v1alpha1.WriteBehindCache) { c.Spec.Backpressure.WhenFull = v1alpha1.WhenFullAccept },
+		"time to live": func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(1)) },
+	} {
+		if hash(edit) != base {
+			t.Errorf("%s is live, but rolls the Pods", name)
+		}
+	}
+	for name, edit := range map[string]func(*v1alpha1.WriteBehindCache){
+		"redis":     externalRedis,
+		"ledger":    func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.LedgerSchema = "other" },
+		"time-out":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.StatementTimeoutSeconds = 1 },
+		"table":     func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Table = "other" },
+		"columns":   func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Columns = nil },
+		"mappings":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Name = "other" },
+		"key field": func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].KeyColumn = "other" },
+	} {
+		if hash(edit) == base {
+			t.Errorf("%s takes a restart, but does not roll the Pods", name)
+		}
+	}
+}
+
+func TestRedisStatefulSetKeepsTheSizeOfItsTemplate(t *testing.T) {
+	live := &appsv1.StatefulSet{Spec: appsv1.StatefulSetSpec{VolumeClaimTemplates: []corev1.PersistentVolumeClaim{{
+		Spec: corev1.PersistentVolumeClaimSpec{Resources: corev1.VolumeResourceRequirements{
+			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("512Mi")},
+		}},
+	}}}}
+	set := resources.RedisStatefulSet(cache(nil), live)
+	got := (*set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests)[corev1.ResourceStorage]
+	if got.String() != "512Mi" {
+		t.Errorf("the template asks for %s, want the 512Mi that are there: it cannot change", got.String())
+	}
+}
+
+func TestRedisConf(t *testing.T) {
+	conf := resources.RedisConf(cache(func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Redis.Managed.AppendFsync = v1alpha1.AppendFsyncAlways
+		c.Spec.Redis.Managed.MaxMemory = resource.MustParse("1G")
+	}))
+	for _, line := range []string{"appendfsync always", "maxmemory 1000000000", "maxmemory-policy volatile-lru"} {
+		if !strings.Contains(conf, line+"\n") {
+			t.Errorf("no line %q in:\n%s", line, conf)
+		}
+	}
+}
