@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,4 +139,39 @@ func TestAFlusherKilledTenTimesLosesNothing(t *testing.T) {
 	if stats.DataLoss != 0 || stats.Refused != 0 || stats.Writes != stats.Flushed+stats.Coalesced {
 		t.Errorf("stats are %+v", stats)
 	}
+}
+
+// TestAStoppedFlusherThatComesBackWritesNothingStale stops a flusher in the middle
+// of its work until the other has taken everything over, and lets it go on with
+// whatever it had in hand.
+func TestAStoppedFlusherThatComesBackWritesNothingStale(t *testing.T) {
+	t.Parallel()
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	s := newStack(t)
+	s.config.Flush.IntervalMilliseconds = 20
+	s.config.Flush.BatchSize = 20
+	s.write()
+	flushers := []*process{s.startReady(), s.startReady()}
+	w := s.startWriters(4, 100, seed)
+	for i := range 3 {
+		stopped, other := flushers[i%2], flushers[(i+1)%2]
+		w.waitFor(w.count() + 500)
+		stopped.signal(syscall.SIGSTOP)
+		s.eventually("the other holds every partition", func() error {
+			if n := len(s.status(other).Queues[0].Partitions); n != 16 {
+				return fmt.Errorf("%d of them", n)
+			}
+			return nil
+		})
+		w.waitFor(w.count() + 500)
+		stopped.signal(syscall.SIGCONT)
+		s.eventually("both share the partitions again", func() error {
+			if n := len(s.status(stopped).Queues[0].Partitions); n != 8 {
+				return fmt.Errorf("it holds %d", n)
+			}
+			return nil
+		})
+	}
+	w.finish()
 }
