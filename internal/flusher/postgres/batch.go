@@ -116,7 +116,7 @@ func (b *Batch) Delete(rowKey string) error {
 }
 
 func (b *Batch) add(r row, rowKey string) {
-	r.key = cell{start: len(b.arena), length: int32(len(rowKey))} //nolint:gosec // a key of Redis is at most 512 MiB
+	r.key = cell{start: len(b.arena), length: int32(len(rowKey))}
 	b.arena = append(b.arena, rowKey...)
 	b.rows = append(b.rows, r)
 }
@@ -134,7 +134,7 @@ func (b *Batch) group(cells []cell) int32 {
 	}
 	for i := 1; i < len(b.groups); i++ {
 		if bytes.Equal(b.groups[i].mask, b.scratch) {
-			return int32(i) //nolint:gosec // there are no more groups than rows
+			return int32(i)
 		}
 	}
 	g := group{mask: bytes.Clone(b.scratch)}
@@ -145,7 +145,7 @@ func (b *Batch) group(cells []cell) int32 {
 	}
 	g.sql = b.table.insert(g.columns)
 	b.groups = append(b.groups, g)
-	return int32(len(b.groups) - 1) //nolint:gosec // there are no more groups than rows
+	return int32(len(b.groups) - 1)
 }
 
 // Len is the number of entries.
@@ -185,7 +185,7 @@ func (b *Batch) text(c cell) []byte {
 func (b *Batch) arrange() {
 	b.order = b.order[:0]
 	for i := range b.rows {
-		b.order = append(b.order, int32(i)) //nolint:gosec // a batch has fewer rows
+		b.order = append(b.order, int32(i))
 	}
 	compare := func(x, y int32) int { return cmp.Compare(b.rows[x].number, b.rows[y].number) }
 	if !b.table.key.integer() {

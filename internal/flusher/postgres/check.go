@@ -24,10 +24,12 @@ const (
 	// checkTimeout bounds one check, so that a server that does not answer is
 	// reported soon.
 	checkTimeout = 10 * time.Second
-	// commitProves is how long a commit stands for a check: it shows all that a
-	// check looks at, and a check must not wait for a connection that is busy
-	// with committing.
+	// commitProves is how long a commit stands for a check, since it shows all
+	// that a check looks at.
 	commitProves = time.Second
+	// busyProves is how long it does while every connection is busy: a check
+	// that had to wait for one would call a loaded database unreachable.
+	busyProves = 10 * time.Second
 	// ledgerAttempts is how often the ledger is looked at again after another
 	// flusher was making it at the same moment.
 	ledgerAttempts = 5
@@ -45,8 +47,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 		return config.Check{OK: true}
 	}
 	d.verified.Store(false)
-	var mapping *MappingError
-	if errors.As(err, &mapping) {
+	if mapping, ok := errors.AsType[*MappingError](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
 	e := failure("", err, executing)
@@ -67,7 +68,7 @@ func (d *Database) check(ctx context.Context) error {
 		d.verified.Store(false)
 		d.committed.Store(0)
 	}
-	if d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves {
+	if d.proven() {
 		return nil
 	}
 	conn, err := d.acquire(ctx, "")
@@ -99,6 +100,16 @@ func (d *Database) check(ctx context.Context) error {
 	}
 	d.verified.Store(true)
 	return nil
+}
+
+// proven says whether commits have shown lately that all is well. Trouble of
+// any writer ends that.
+func (d *Database) proven() bool {
+	within := commitProves
+	if stat := d.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
+		within = busyProves
+	}
+	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < within
 }
 
 // ledgerState is what the catalogue says about the ledger.
@@ -147,18 +158,18 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		if err != nil {
 			return err
 		}
-		var make string
+		var statement string
 		switch {
 		case s.table:
 			return d.judgeLedger(s)
 		case !s.schema && !s.mayCreateSchema, s.schema && !(s.mayUse && s.mayCreate):
 			return d.ledgerPrivilege(s)
 		case !s.schema:
-			make = "CREATE SCHEMA IF NOT EXISTS " + d.ledger.schema
+			statement = "CREATE SCHEMA IF NOT EXISTS " + d.ledger.schema
 		default:
-			make = d.ledger.create
+			statement = d.ledger.create
 		}
-		if _, err = conn.Exec(ctx, make); err != nil && !madeByAnother(err) {
+		if _, err = conn.Exec(ctx, statement); err != nil && !madeByAnother(err) {
 			return err
 		}
 	}

@@ -101,18 +101,28 @@ func TestCheckOfTheURL(t *testing.T) {
 		reason   string
 		says     string
 	}{
-		"a Secret's key that is missing": {Settings{URLFile: filepath.Join(dir, "uri"), URLSecret: "shop-db"},
-			v1alpha1.ReasonSecretMissing, "Secret shop-db has no key uri: create it"},
-		"a file that is missing": {Settings{URLFile: filepath.Join(dir, "none")},
-			v1alpha1.ReasonSecretMissing, "none is missing or empty: create it"},
-		"a file that is empty": {Settings{URLFile: write("empty", " \n")},
-			v1alpha1.ReasonSecretMissing, "empty is missing or empty"},
+		"a Secret's key that is missing": {
+			Settings{URLFile: filepath.Join(dir, "uri"), URLSecret: "shop-db"},
+			v1alpha1.ReasonSecretMissing, "Secret shop-db has no key uri: create it",
+		},
+		"a file that is missing": {
+			Settings{URLFile: filepath.Join(dir, "none")},
+			v1alpha1.ReasonSecretMissing, "none is missing or empty: create it",
+		},
+		"a file that is empty": {
+			Settings{URLFile: write("empty", " \n")},
+			v1alpha1.ReasonSecretMissing, "empty is missing or empty",
+		},
 		"a directory": {Settings{URLFile: dir}, v1alpha1.ReasonSecretMissing, "cannot be read"},
-		"a URL that is none": {Settings{URLFile: write("bad", "postgres://u:s3cret@host:port/db"), URLSecret: "shop-db"},
-			v1alpha1.ReasonInvalidURL, "key bad of Secret shop-db cannot be parsed"},
+		"a URL that is none": {
+			Settings{URLFile: write("bad", "postgres://u:s3cret@host:port/db"), URLSecret: "shop-db"},
+			v1alpha1.ReasonInvalidURL, "key bad of Secret shop-db cannot be parsed",
+		},
 		"words": {Settings{URLFile: write("words", "s3cret words")}, v1alpha1.ReasonInvalidURL, "cannot be parsed"},
-		"a host that does not exist": {Settings{URLFile: write("host", "postgres://u:s3cret@host.invalid/db")},
-			v1alpha1.ReasonConnectionFailed, "host.invalid"},
+		"a host that does not exist": {
+			Settings{URLFile: write("host", "postgres://u:s3cret@host.invalid/db")},
+			v1alpha1.ReasonConnectionFailed, "host.invalid",
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -156,21 +166,38 @@ func TestCheckOfTheConnection(t *testing.T) {
 		reason string
 		says   []string
 	}{
-		"a wrong password": {with(func(u *url.URL) { u.User = url.UserPassword("postgres", "s3cret") }),
-			v1alpha1.ReasonAuthenticationFailed, []string{"28P01", "correct the URL in key uri of Secret shop-db"}},
+		"a wrong password": {
+			with(func(u *url.URL) { u.User = url.UserPassword("postgres", "s3cret") }),
+			v1alpha1.ReasonAuthenticationFailed,
+			[]string{"28P01", "correct the URL in key uri of Secret shop-db"},
+		},
 		"no password": {with(func(u *url.URL) { u.User = url.User("postgres") }), v1alpha1.ReasonAuthenticationFailed, nil},
-		"a user that does not exist": {with(func(u *url.URL) { u.User = url.UserPassword("nobody", "s3cret") }),
-			v1alpha1.ReasonAuthenticationFailed, nil},
+		"a user that does not exist": {
+			with(func(u *url.URL) { u.User = url.UserPassword("nobody", "s3cret") }),
+			v1alpha1.ReasonAuthenticationFailed, nil,
+		},
 		"a role that may not log in": {noLogin, v1alpha1.ReasonAuthenticationFailed, []string{"28000"}},
-		"a database that does not exist": {with(func(u *url.URL) { u.Path = "/none" }),
-			v1alpha1.ReasonInvalidURL, []string{"3D000", "does not exist", "correct the URL"}},
-		"a port where nothing listens": {with(func(u *url.URL) { u.Host = closed.Addr().String() }),
-			v1alpha1.ReasonConnectionFailed, []string{closed.Addr().String(), "connection refused"}},
-		"a server that does not answer": {with(func(u *url.URL) { u.Host = silent.Addr().String(); u.RawQuery += "&connect_timeout=1" }),
-			v1alpha1.ReasonConnectionFailed, []string{"no answer in time"}},
+		"a database that does not exist": {
+			with(func(u *url.URL) { u.Path = "/none" }),
+			v1alpha1.ReasonInvalidURL,
+			[]string{"3D000", "does not exist", "correct the URL"},
+		},
+		"a port where nothing listens": {
+			with(func(u *url.URL) { u.Host = closed.Addr().String() }),
+			v1alpha1.ReasonConnectionFailed,
+			[]string{closed.Addr().String(), "connection refused"},
+		},
+		"a server that does not answer": {
+			with(func(u *url.URL) { u.Host = silent.Addr().String(); u.RawQuery += "&connect_timeout=1" }),
+			v1alpha1.ReasonConnectionFailed,
+			[]string{"no answer in time"},
+		},
 		"a server without TLS": {with(func(u *url.URL) { u.RawQuery = "sslmode=require" }), v1alpha1.ReasonConnectionFailed, nil},
-		"a session that is read-only": {with(func(u *url.URL) { u.RawQuery += "&default_transaction_read_only=on" }),
-			v1alpha1.ReasonReadOnly, []string{"read-only"}},
+		"a session that is read-only": {
+			with(func(u *url.URL) { u.RawQuery += "&default_transaction_read_only=on" }),
+			v1alpha1.ReasonReadOnly,
+			[]string{"read-only"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -244,23 +271,40 @@ func TestCheckOfTheLedger(t *testing.T) {
 		reason string
 		says   []string
 	}{
-		"no schema, and none may be made": {"", v1alpha1.ReasonPrivilegeMissing,
-			[]string{`CREATE SCHEMA "writebehind"; GRANT USAGE, CREATE ON SCHEMA "writebehind" TO ROLE;`}},
-		"a schema in which nothing may be made": {"CREATE SCHEMA writebehind", v1alpha1.ReasonPrivilegeMissing,
-			[]string{`: GRANT USAGE, CREATE ON SCHEMA "writebehind" TO ROLE;`}},
-		"a ledger that may not be used": {good, v1alpha1.ReasonPrivilegeMissing,
-			[]string{`GRANT USAGE ON SCHEMA "writebehind" TO ROLE; GRANT SELECT, INSERT, UPDATE ON TABLE "writebehind"."ledger" TO ROLE;`}},
+		"no schema, and none may be made": {
+			"", v1alpha1.ReasonPrivilegeMissing,
+			[]string{`CREATE SCHEMA "writebehind"; GRANT USAGE, CREATE ON SCHEMA "writebehind" TO ROLE;`},
+		},
+		"a schema in which nothing may be made": {
+			"CREATE SCHEMA writebehind", v1alpha1.ReasonPrivilegeMissing,
+			[]string{`: GRANT USAGE, CREATE ON SCHEMA "writebehind" TO ROLE;`},
+		},
+		"a ledger that may not be used": {
+			good, v1alpha1.ReasonPrivilegeMissing,
+			[]string{`GRANT USAGE ON SCHEMA "writebehind" TO ROLE; GRANT SELECT, INSERT, UPDATE ON TABLE "writebehind"."ledger" TO ROLE;`},
+		},
 		"a schema in which a ledger may be made":   {"CREATE SCHEMA writebehind; GRANT USAGE, CREATE ON SCHEMA writebehind TO ROLE", "", nil},
 		"a ledger that may be used":                {good + "GRANT USAGE ON SCHEMA writebehind TO ROLE; GRANT SELECT, INSERT, UPDATE ON writebehind.ledger TO ROLE", "", nil},
 		"a database in which a schema may be made": {"GRANT CREATE ON DATABASE DATABASE TO ROLE", "", nil},
-		"a table of another kind": {"CREATE SCHEMA writebehind; CREATE TABLE writebehind.ledger (account text); GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
-			v1alpha1.ReasonSchemaMismatch, []string{"is not a flusher's ledger", "ledgerSchema"}},
-		"a ledger without its key": {good + "ALTER TABLE writebehind.ledger DROP CONSTRAINT ledger_pkey; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
-			v1alpha1.ReasonSchemaMismatch, []string{"is not a flusher's ledger"}},
-		"a view": {"CREATE SCHEMA writebehind; CREATE VIEW writebehind.ledger AS SELECT 1 AS x; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
-			v1alpha1.ReasonSchemaMismatch, nil},
-		"a ledger that is not logged": {good + "ALTER TABLE writebehind.ledger SET UNLOGGED; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
-			v1alpha1.ReasonSchemaMismatch, []string{"SET LOGGED"}},
+		"a table of another kind": {
+			"CREATE SCHEMA writebehind; CREATE TABLE writebehind.ledger (account text); GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
+			v1alpha1.ReasonSchemaMismatch,
+			[]string{"is not a flusher's ledger", "ledgerSchema"},
+		},
+		"a ledger without its key": {
+			good + "ALTER TABLE writebehind.ledger DROP CONSTRAINT ledger_pkey; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
+			v1alpha1.ReasonSchemaMismatch,
+			[]string{"is not a flusher's ledger"},
+		},
+		"a view": {
+			"CREATE SCHEMA writebehind; CREATE VIEW writebehind.ledger AS SELECT 1 AS x; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
+			v1alpha1.ReasonSchemaMismatch, nil,
+		},
+		"a ledger that is not logged": {
+			good + "ALTER TABLE writebehind.ledger SET UNLOGGED; GRANT ALL ON SCHEMA writebehind TO ROLE; GRANT ALL ON writebehind.ledger TO ROLE",
+			v1alpha1.ReasonSchemaMismatch,
+			[]string{"SET LOGGED"},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -340,8 +384,13 @@ func TestACommitStandsForACheck(t *testing.T) {
 	t.Parallel()
 	_, d, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
-	d.committed.Store(time.Now().Add(time.Hour).UnixNano())
-	// Every connection is busy, so a check that needed one would not come back.
+	ago := func(d *Database, age time.Duration) { d.committed.Store(time.Now().Add(-age).UnixNano()) }
+	if ago(d, commitProves/1000); !d.proven() {
+		t.Error("A commit of this moment proves nothing")
+	}
+	if ago(d, commitProves); d.proven() {
+		t.Error("An old commit proves something while connections are free")
+	}
 	for range d.settings.MaxConnections {
 		conn, err := d.acquire(t.Context(), "")
 		if err != nil {
@@ -349,7 +398,17 @@ func TestACommitStandsForACheck(t *testing.T) {
 		}
 		defer conn.Release()
 	}
+	if ago(d, commitProves); !d.proven() {
+		t.Error("A recent commit proves nothing while every connection is busy")
+	}
 	ready(t, d)
+	if ago(d, busyProves); d.proven() {
+		t.Error("An old commit proves something while every connection is busy")
+	}
+	ago(d, 0)
+	if d.verified.Store(false); d.proven() {
+		t.Error("A commit proves something after trouble")
+	}
 }
 
 func TestOpenAndCloseNeedNoServer(t *testing.T) {

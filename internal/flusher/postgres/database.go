@@ -82,7 +82,7 @@ func Open(s Settings) *Database {
 	if err != nil {
 		panic(fmt.Sprintf("parse the pool's frame: %v", err))
 	}
-	frame.MaxConns = int32(min(s.MaxConnections, 1<<15)) //nolint:gosec // bounded on the spot
+	frame.MaxConns = int32(min(s.MaxConnections, 1<<15))
 	frame.MinConns = 0
 	frame.MaxConnIdleTime = idleTime
 	frame.MaxConnLifetime = lifeTime

@@ -138,8 +138,7 @@ func (b *Batch) field(name jsonValue, previous int) int {
 }
 
 func invalidJSON(err error) error {
-	var known *RowError
-	if errors.As(err, &known) {
+	if _, ok := errors.AsType[*RowError](err); ok {
 		return err
 	}
 	return &RowError{SQLSTATE: stateInvalidText, Message: err.Error()}
@@ -174,7 +173,7 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, named *int) error {
 	default:
 		b.arena = append(b.arena, v.text...)
 	}
-	cells[i] = cell{start: start, length: int32(len(b.arena) - start)} //nolint:gosec // a document is shorter than 2 GiB
+	cells[i] = cell{start: start, length: int32(len(b.arena) - start)}
 	return nil
 }
 
@@ -183,14 +182,20 @@ func (c *column) judge(v jsonValue) error {
 	verbatim := c.json || v.kind == jsonObject || v.kind == jsonArray && !c.array
 	switch {
 	case v.odd&hasSurrogate != 0 && (c.json || !verbatim):
-		return &RowError{SQLSTATE: stateUntranslatable, Column: c.name,
-			Message: fmt.Sprintf("column %s: a string holds half a surrogate pair, which is no character", c.name)}
+		return &RowError{
+			SQLSTATE: stateUntranslatable, Column: c.name,
+			Message: fmt.Sprintf("column %s: a string holds half a surrogate pair, which is no character", c.name),
+		}
 	case v.odd&hasNul != 0 && !verbatim:
-		return &RowError{SQLSTATE: stateInvalidChar, Column: c.name,
-			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which PostgreSQL cannot store", c.name)}
+		return &RowError{
+			SQLSTATE: stateInvalidChar, Column: c.name,
+			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which PostgreSQL cannot store", c.name),
+		}
 	case v.odd&hasNul != 0 && c.binaryJSON:
-		return &RowError{SQLSTATE: stateUntranslatable, Column: c.name,
-			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which jsonb cannot store", c.name)}
+		return &RowError{
+			SQLSTATE: stateUntranslatable, Column: c.name,
+			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which jsonb cannot store", c.name),
+		}
 	}
 	return nil
 }

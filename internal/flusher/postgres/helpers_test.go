@@ -127,8 +127,7 @@ func (o *owner) refuse(t testing.TB, pairs ...string) *Error {
 }
 
 func detail(err error) string {
-	var e *Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Detail()
 	}
 	return ""

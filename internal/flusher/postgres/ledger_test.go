@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"errors"
 	"sync"
 	"testing"
 )
@@ -124,7 +125,7 @@ func TestNewJournalsAtOnceDoNotBlockEachOther(t *testing.T) {
 				if err == nil {
 					return
 				}
-				if e, ok := err.(*Error); !ok || e.Kind != Contention {
+				if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Contention {
 					t.Error(err)
 					return
 				}

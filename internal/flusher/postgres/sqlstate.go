@@ -103,16 +103,14 @@ const (
 // failure turns any error of the driver into an Error. action says what was
 // being done.
 func failure(action string, err error, at stage) *Error {
-	var known *Error
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*Error](err); ok {
 		if known.action == "" {
 			known.action = action
 		}
 		return known
 	}
 	e := &Error{action: action, Err: err}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		v := judge(pgErr.Code)
 		if pgErr.Code == "42501" && pgErr.Routine == rowSecurity {
 			v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}

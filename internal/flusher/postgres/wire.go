@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"time"
 
@@ -65,10 +66,10 @@ func (p *pipeline) bind(portal string, types []uint32, values func()) {
 	p.bulk = append(p.bulk, portal...)
 	p.bulk = append(p.bulk, 0, 0)
 	p.bulk = append(p.bulk, 0, 1, 0, 1)
-	p.bulk = binary.BigEndian.AppendUint16(p.bulk, uint16(len(types))) //nolint:gosec // a table has at most 1600 columns
+	p.bulk = binary.BigEndian.AppendUint16(p.bulk, uint16(len(types)))
 	values()
 	p.bulk = append(p.bulk, 0, 0)
-	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start)) //nolint:gosec // a batch is bounded
+	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start))
 	if portal != "" {
 		p.tail = appendExecute(p.tail, portal)
 	}
@@ -88,13 +89,13 @@ func must(b []byte, err error) []byte {
 }
 
 func (p *pipeline) text(s string) {
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(s))) //nolint:gosec // a name
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(s)))
 	p.bulk = append(p.bulk, s...)
 }
 
 func (p *pipeline) int8(n int64) {
 	p.bulk = append(p.bulk, 0, 0, 0, 8)
-	p.bulk = binary.BigEndian.AppendUint64(p.bulk, uint64(n)) //nolint:gosec // two's complement is what is meant
+	p.bulk = binary.BigEndian.AppendUint64(p.bulk, uint64(n))
 }
 
 // ledgerTypes are the types of the parameters that name the ledger row and the
@@ -105,7 +106,7 @@ func (p *pipeline) ledger(at Position) {
 	p.text(at.Journal)
 	p.text(at.Queue)
 	p.bulk = append(p.bulk, 0, 0, 0, 4)
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(at.Partition)) //nolint:gosec // a partition is below 256
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(at.Partition))
 	p.int8(at.Epoch)
 	p.int8(at.Flush)
 }
@@ -115,12 +116,12 @@ func (p *pipeline) texts(b *Batch, members []int32, cell func(*row) cell) {
 	start := len(p.bulk)
 	p.bulk = append(p.bulk, 0, 0, 0, 0)
 	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, oidText)
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(members))) //nolint:gosec // a batch has fewer rows
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(members)))
 	p.bulk = append(p.bulk, 0, 0, 0, 1)
 	for _, at := range members {
 		p.cell(b, cell(&b.rows[at]))
 	}
-	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start-4)) //nolint:gosec // a batch is bounded
+	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start-4))
 }
 
 func (p *pipeline) keys(b *Batch, members []int32) {
@@ -136,7 +137,7 @@ func (p *pipeline) cell(b *Batch, c cell) {
 		p.bulk = append(p.bulk, 0xff, 0xff, 0xff, 0xff)
 		return
 	}
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(c.length)) //nolint:gosec // not negative here
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(c.length))
 	p.bulk = append(p.bulk, b.text(c)...)
 }
 
@@ -145,13 +146,13 @@ func (p *pipeline) cell(b *Batch, c cell) {
 func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	b.arrange()
 	p := &pipeline{bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}}
-	moveTypes := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], oidInt8)
+	moveTypes := append(slices.Clip(ledgerTypes), oidInt8)
 	p.parse(stepLedger, d.ledger.move, moveTypes)
 	p.bind("l", moveTypes, func() {
 		p.ledger(at)
 		p.int8(at.Version)
 	})
-	types := append(ledgerTypes[:len(ledgerTypes):len(ledgerTypes)], oidTextArray)
+	types := append(slices.Clip(ledgerTypes), oidTextArray)
 	if len(b.removed) > 0 {
 		p.parse(stepRows, t.remove, types)
 		p.bind("d", types, func() {
@@ -164,7 +165,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 		if len(g.members) == 0 {
 			continue
 		}
-		all := types[:len(types):len(types)]
+		all := slices.Clip(types)
 		for range g.columns {
 			all = append(all, oidTextArray)
 		}

@@ -49,7 +49,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 		if e.Kind == Transient {
 			d.verified.Store(false)
 		}
-		if r.step() == stepLedger {
+		if r.step() <= stepLedger {
 			_ = d.ledgerFailure(e)
 		}
 		return 0, e
@@ -136,8 +136,7 @@ func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline
 	}
 	interrupted := !stop()
 	if interrupted && err != nil && ctx.Err() != nil {
-		var pgErr *pgconn.PgError
-		if !errors.As(err, &pgErr) {
+		if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
 			err = fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}

@@ -315,8 +315,10 @@ func TestWriteTellsAFaultOfTheMappingFromOneOfARow(t *testing.T) {
 		"the unique index is gone": {"ALTER TABLE items DROP CONSTRAINT items_pkey", "42P10", Mapping, v1alpha1.ReasonSchemaMismatch},
 		"a privilege is gone":      {"REVOKE UPDATE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"a policy refuses the row": {"ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (true) WITH CHECK (b > 5)", "42501", Row, v1alpha1.ReasonStatementFailed},
-		"the table has no partition for the row": {"DROP TABLE items; CREATE TABLE items (id bigint PRIMARY KEY, a text, b integer, c jsonb) PARTITION BY RANGE (id); GRANT ALL ON items TO public",
-			"23514", Row, v1alpha1.ReasonStatementFailed},
+		"the table has no partition for the row": {
+			"DROP TABLE items; CREATE TABLE items (id bigint PRIMARY KEY, a text, b integer, c jsonb) PARTITION BY RANGE (id); GRANT ALL ON items TO public",
+			"23514", Row, v1alpha1.ReasonStatementFailed,
+		},
 		"the ledger is gone": {"DROP TABLE writebehind.ledger", "42P01", Transient, v1alpha1.ReasonSchemaMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {

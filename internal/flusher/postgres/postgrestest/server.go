@@ -128,7 +128,8 @@ func binaries(ctx context.Context) (string, error) {
 			return dir, nil
 		}
 	}
-	return "", errors.New("no PostgreSQL server found by pg_config, in /usr/lib/postgresql/*/bin or on the PATH: install one, such as Debian's package postgresql or Fedora's postgresql-server")
+	return "", errors.New("no PostgreSQL server found by pg_config, in /usr/lib/postgresql/*/bin or on the PATH: " +
+		"install one, such as Debian's package postgresql or Fedora's postgresql-server")
 }
 
 // version is the number in a path such as /usr/lib/postgresql/15/bin.
@@ -230,8 +231,10 @@ func (s *Server) initdb(ctx context.Context) error {
 	if err := s.own(passwords); err != nil {
 		return fmt.Errorf("write the superuser's password: %w", err)
 	}
-	args := []string{"-D", s.data(), "-U", Superuser, "--pwfile", passwords,
-		"--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C"}
+	args := []string{
+		"-D", s.data(), "-U", Superuser, "--pwfile", passwords,
+		"--auth-local=trust", "--auth-host=scram-sha-256", "--encoding=UTF8", "--locale=C",
+	}
 	if !s.options.Durable {
 		args = append(args, "--no-sync")
 	}
@@ -257,9 +260,7 @@ func (s *Server) configure() error {
 	if !s.options.Durable {
 		settings["fsync"] = "off"
 	}
-	for name, value := range s.options.Settings {
-		settings[name] = value
-	}
+	maps.Copy(settings, s.options.Settings)
 	var text strings.Builder
 	for name, value := range settings {
 		fmt.Fprintf(&text, "%s = '%s'\n", name, strings.ReplaceAll(value, "'", "''"))
@@ -534,15 +535,29 @@ func (s *Server) URL(database string) string {
 func (s *Server) UserURL(name, password, database string) string {
 	u := url.URL{
 		Scheme: "postgres", User: url.UserPassword(name, password),
-		Host: net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)), Path: "/" + database, RawQuery: "sslmode=disable",
+		Host: net.JoinHostPort(s.host(), strconv.Itoa(s.port)), Path: "/" + database, RawQuery: "sslmode=disable",
 	}
 	return u.String()
+}
+
+// host is an address that the server listens on.
+func (s *Server) host() string {
+	first, _, _ := strings.Cut(s.options.ListenAddresses, ",")
+	switch first = strings.TrimSpace(first); first {
+	case "*", "0.0.0.0", "localhost", "":
+		return "127.0.0.1"
+	case "::":
+		return "::1"
+	}
+	return first
 }
 
 // SocketURL is the superuser's URL of a database over the Unix socket, which
 // needs no password.
 func (s *Server) SocketURL(database string) string {
-	u := url.URL{Scheme: "postgres", User: url.User(Superuser), Path: "/" + database,
-		RawQuery: url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}}.Encode()}
+	u := url.URL{
+		Scheme: "postgres", User: url.User(Superuser), Path: "/" + database,
+		RawQuery: url.Values{"host": {s.dir}, "port": {strconv.Itoa(s.port)}}.Encode(),
+	}
 	return u.String()
 }

@@ -90,7 +90,7 @@ func TestACrashLosesNothingThatCommitted(t *testing.T) {
 
 func TestAGivenDirectoryStays(t *testing.T) {
 	t.Parallel()
-	// A test's own directory lies below one that only its user may enter.
+	//nolint:usetesting // A test's own directory lies below one that only its user may enter.
 	dir, err := os.MkdirTemp("", "pgkeep")
 	if err != nil {
 		t.Fatal(err)
