@@ -93,12 +93,12 @@ verify: controller-gen ## Fail if generated files, go.mod or licence headers are
 
 .PHONY: test
 test: test-requirements gotestsum cluster-tool ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
-	@assets="$$($(CLUSTER_TOOL) assets)"; \
-	echo "KUBEBUILDER_ASSETS=$$assets"; \
+	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format standard-quiet --post-run-command hack/tally.sh -- \
-		-race -timeout 20m $(TEST_FLAGS) ./...
-	@cd hack/cluster && $(GOTESTSUM) --format standard-quiet --post-run-command ../tally.sh -- \
-		-timeout 10m $(TEST_FLAGS) ./...
+		-race -timeout 20m $(TEST_FLAGS) ./... || failed=1; \
+	cd hack/cluster && $(GOTESTSUM) --format standard-quiet --post-run-command ../tally.sh -- \
+		-timeout 10m $(TEST_FLAGS) ./... || failed=1; \
+	exit $$failed
 
 .PHONY: test-unit
 test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.

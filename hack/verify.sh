@@ -30,7 +30,7 @@ for path in api config; do
 	fi
 done
 
-for module in . hack/cluster hack/tools; do
+for module in . hack/cluster; do
 	if ! (cd "$copy/$module" && go mod tidy -diff); then
 		complain "$module/go.mod is not tidy: run go mod tidy there"
 	fi

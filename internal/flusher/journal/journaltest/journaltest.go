@@ -243,7 +243,7 @@ func (s *Server) awaitReady(ctx context.Context, p *process) error {
 		}
 		select {
 		case <-p.exited:
-			return fmt.Errorf("it ended at once (%v)", p.err)
+			return fmt.Errorf("it ended at once (%w)", p.err)
 		case <-ctx.Done():
 			return fmt.Errorf("it does not answer (%w)", err)
 		case <-ticker.C:
