@@ -36,7 +36,7 @@ help: ## Show this help.
 demo: ## Show everything at work, on a local cluster (CLUSTER=current IMG=...: on your kubectl context).
 	@case "$(CLUSTER)" in \
 		local) $(MAKE) --no-print-directory demo-requirements cluster-tool ;; \
-		current) ;; \
+		current) $(MAKE) --no-print-directory kustomize ;; \
 		*) echo "CLUSTER=$(CLUSTER) is not known: give local or current" >&2; exit 2 ;; \
 	esac
 	@$(GO) build -o $(LOCALBIN)/demo ./hack/demo

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -43,15 +44,13 @@ func (d *demo) printCommands(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	kubectl := "kubectl"
+	fmt.Printf("\nThe system stays up.")
 	if d.cluster.Local {
-		kubectl = d.cluster.KubectlPath()
-		fmt.Printf("\nThe system stays up. To talk to it:\n")
+		fmt.Printf(" To talk to it:\n")
 		d.line("export KUBECONFIG=%s", d.cluster.Kubeconfig)
-		d.line("alias kubectl=%s", kubectl)
-		kubectl = "kubectl"
+		d.line("export PATH=%s:$PATH   # kubectl", filepath.Dir(d.cluster.KubectlPath()))
 	} else {
-		fmt.Printf("\nThe system stays up.\n")
+		fmt.Println()
 	}
 	name, ns := d.cache.Name, d.namespace
 	target := ""
@@ -60,23 +59,23 @@ func (d *demo) printCommands(ctx context.Context) error {
 		target = "svc/" + service
 	}
 	fmt.Printf("\nLook at it:\n")
-	d.line("%s get wbc -n %s -w", kubectl, ns)
-	d.line("%s describe wbc %s -n %s", kubectl, name, ns)
-	d.line("psql '%s' -c 'SELECT * FROM products LIMIT 5'", d.database.here)
+	d.line("kubectl get wbc -n %s -w", ns)
+	d.line("kubectl describe wbc %s -n %s", name, ns)
+	d.line("%s -c 'SELECT * FROM products LIMIT 5'", d.database.psql)
 	if cache.Status.Redis != nil {
 		fmt.Printf("\nWrite as the application does, with the application's Secret:\n")
-		d.line("%s port-forward -n %s %s 6379 &", kubectl, ns, target)
-		d.line("export REDISCLI_AUTH=$(%s get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
-			kubectl, cache.Status.Redis.SecretName, ns)
+		d.line("kubectl port-forward -n %s %s 6379 &", ns, target)
+		d.line("export REDISCLI_AUTH=$(kubectl get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
+			cache.Status.Redis.SecretName, ns)
 		d.line(`redis-cli FCALL wb_set 1 %s1 %s '{"name":"Chair","price":49.90,"stock":3,"updated_at":"2026-01-01T00:00:00Z"}'`,
 			d.mapping.KeyPrefix, d.mapping.Name)
 		d.line("redis-cli FCALL_RO wb_pending 1 %s1 %s", d.mapping.KeyPrefix, d.mapping.Name)
 		d.line("redis-cli FCALL_RO wb_stats 0 %s", d.mapping.Name)
 	}
 	fmt.Printf("\nTune it, without a restart:\n")
-	d.line(`%s patch wbc %s -n %s --type merge -p '{"spec":{"flush":{"intervalMilliseconds":2000,"batchSize":1000}}}'`, kubectl, name, ns)
-	d.line(`%s patch wbc %s -n %s --type merge -p '{"spec":{"suspend":true}}'`, kubectl, name, ns)
-	d.line("%s scale wbc %s -n %s --replicas 3", kubectl, name, ns)
+	d.line(`kubectl patch wbc %s -n %s --type merge -p '{"spec":{"flush":{"intervalMilliseconds":2000,"batchSize":1000}}}'`, name, ns)
+	d.line(`kubectl patch wbc %s -n %s --type merge -p '{"spec":{"suspend":true}}'`, name, ns)
+	d.line("kubectl scale wbc %s -n %s --replicas 3", name, ns)
 	fmt.Printf("\nRemove it (the queue is drained first):\n")
 	down := "make demo-down"
 	if !d.cluster.Local {

@@ -34,8 +34,16 @@ const startDatabaseTimeout = 2 * time.Minute
 // from inside the cluster.
 type database struct {
 	here, inside string
-	where        string
+	// where says in words where it is, psql how a person looks into it.
+	where, psql string
 }
+
+// givenDatabase is the user's own.
+func givenDatabase(url string) database {
+	return database{here: url, inside: url, where: "your own", psql: psqlByURL(url)}
+}
+
+func psqlByURL(url string) string { return "psql '" + url + "'" }
 
 // server is what a running PostgreSQL of the demo leaves behind for the next
 // command, in stateFile.
@@ -68,7 +76,8 @@ func startOnHost(ctx context.Context, cluster *kube.Cluster) (database, error) {
 	}
 	return database{
 		here: running.URL, inside: running.URL,
-		where: fmt.Sprintf("a process of this machine, listening on %s, the cluster's bridge", gateway),
+		where: fmt.Sprintf("a process of this machine, listening on %s, where pods reach it", gateway),
+		psql:  psqlByURL(running.URL),
 	}, nil
 }
 
@@ -244,5 +253,6 @@ func startInCluster(ctx context.Context, cluster *kube.Cluster, namespace string
 		here:   shopURL(address),
 		inside: shopURL("shop-postgres." + namespace + ".svc:5432"),
 		where:  "Deployment shop-postgres in namespace " + namespace,
+		psql:   "kubectl exec -n " + namespace + " deploy/shop-postgres -- psql -U shop shop",
 	}, nil
 }

@@ -136,7 +136,7 @@ func (d *demo) startDatabase(ctx context.Context) (err error) {
 	}
 	switch {
 	case d.databaseURL != "":
-		d.database = database{here: d.databaseURL, inside: d.databaseURL}
+		d.database = givenDatabase(d.databaseURL)
 	case d.cluster.Local:
 		d.database, err = startOnHost(ctx, d.cluster)
 	default:

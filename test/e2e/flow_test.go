@@ -116,14 +116,26 @@ var _ = Describe("A WriteBehindCache", Ordered, func() {
 		Eventually(ctx, func() (*appsv1.Deployment, error) { return cluster.DeploymentOf(ctx, s.now(ctx)) }).
 			Should(HaveField("Spec.Replicas", HaveValue(BeEquivalentTo(1))))
 
-		_, err = cluster.Kubectl(ctx, "delete", "service", "-n", s.namespace, "-l", v1alpha1.LabelOwnerUID+"="+string(s.now(ctx).UID))
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(ctx, func() (int, error) {
+		services := func() ([]string, error) {
 			list := &corev1.ServiceList{}
 			err := cluster.Client.List(ctx, list, client.InNamespace(s.namespace),
 				client.MatchingLabels{v1alpha1.LabelOwnerUID: string(s.now(ctx).UID)})
-			return len(list.Items), err
-		}).Should(BeNumerically(">=", 1))
+			names := make([]string, 0, len(list.Items))
+			for i := range list.Items {
+				names = append(names, list.Items[i].Name)
+			}
+			return names, err
+		}
+		before, err := services()
+		Expect(err).NotTo(HaveOccurred())
+		Expect(before).NotTo(BeEmpty())
+		_, err = cluster.Kubectl(ctx, "delete", "services", "-n", s.namespace, "--all")
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(ctx, services).Should(ConsistOf(before))
+
+		_, err = s.load.Put(ctx, 4, product("after the repair"))
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(ctx, s.name(ctx, 4)).WithTimeout(startTimeout).Should(Equal("after the repair"))
 		Eventually(ctx, s.cache(ctx)).WithTimeout(startTimeout).Should(HaveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue))
 	}, SpecTimeout(startTimeout+time.Minute))
 
