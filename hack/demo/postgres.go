@@ -127,7 +127,8 @@ func detach(ctx context.Context, host string) (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(self, "serve-postgres", "--host", host) //nolint:noctx // It goes on when the demo has ended.
+	// Without a context: it goes on when the demo has ended.
+	cmd := exec.Command(self, "serve-postgres", "--host", host)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

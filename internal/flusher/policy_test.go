@@ -94,7 +94,8 @@ func TestBackoffGrowsToItsCeilingAndForgets(t *testing.T) {
 func TestSlotsAreBoundedAlsoWhenTheyShrink(t *testing.T) {
 	var s slots
 	s.resize(2)
-	if !s.take() || !s.take() || s.take() {
+	first, second, third := s.take(), s.take(), s.take()
+	if !first || !second || third {
 		t.Fatal("two slots do not let exactly two in")
 	}
 	s.resize(1)

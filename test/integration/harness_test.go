@@ -63,13 +63,12 @@ const productsTable = `CREATE TABLE products (
 
 // stack is one Redis, one database and one config file.
 type stack struct {
-	t       *testing.T
-	redis   *journaltest.Server
-	rdb     *redis.Client
-	db      *postgrestest.Database
-	config  *config.Config
-	file    string
-	flusher []*process
+	t      *testing.T
+	redis  *journaltest.Server
+	rdb    *redis.Client
+	db     *postgrestest.Database
+	config *config.Config
+	file   string
 }
 
 func newStack(t *testing.T, options ...journaltest.Option) *stack {

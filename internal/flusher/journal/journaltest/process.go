@@ -24,7 +24,7 @@ type process struct {
 // *thread* that started the child ends, not the process; so one thread is kept
 // for each child, and waits for it.
 func startProcess(binary, config, dir string, output io.Writer) (*process, error) {
-	p := &process{cmd: exec.Command(binary, config), exited: make(chan struct{})} //nolint:noctx // It outlives the context that bounds its start.
+	p := &process{cmd: exec.Command(binary, config), exited: make(chan struct{})}
 	p.cmd.Dir = dir
 	p.cmd.Stdout = output
 	p.cmd.Stderr = output
