@@ -101,9 +101,12 @@ const (
 	// ReasonDrainBlocked says that drainTimeoutSeconds have passed and entries
 	// are left.
 	ReasonDrainBlocked = "DrainBlocked"
-	// ReasonDrained says that the queues are empty, or are to be left alone, and
-	// that the objects are being removed. It is never taken back.
+	// ReasonDrained says that the queues are empty, or were given up, and that
+	// the objects are being removed. It is never taken back.
 	ReasonDrained = "Drained"
+	// ReasonRetained says that the flushers are being removed and that Redis
+	// stays with what is queued. It is never taken back.
+	ReasonRetained = "Retained"
 	// ReasonQueueNotEmpty says that a change of the spec waits until the queue
 	// that it would leave behind is empty.
 	ReasonQueueNotEmpty = "QueueNotEmpty"

@@ -21,9 +21,10 @@ import (
 // maxMessage bounds a condition's message, which comes in part from a pod.
 const maxMessage = 1024
 
-// stuckFloor is the least time without a flush, while entries wait, after which
-// data is said not to flow: longer than a statement's default time-out of 30 s.
-const stuckFloor = 45 * time.Second
+// defaultStuckAfter is the least time without a flush, while entries wait, after
+// which data is said not to flow: longer than a statement's default time-out of
+// 30 s.
+const defaultStuckAfter = 45 * time.Second
 
 // verdict is a condition before it is put into the status.
 type verdict struct {
@@ -45,10 +46,10 @@ func (s *scope) judge(failure error) {
 	redis, database := s.redisReady(), s.databaseReady()
 	applied := s.settingsApplied(stalled)
 
-	s.set(v1alpha1.ConditionReady, s.ready(stalled, redis, database))
 	s.set(v1alpha1.ConditionRedisReady, redis)
 	s.set(v1alpha1.ConditionDatabaseReady, database)
 	s.set(v1alpha1.ConditionSettingsApplied, applied)
+	s.set(v1alpha1.ConditionReady, s.ready(stalled, redis, database))
 	s.setOrDrop(v1alpha1.ConditionDraining, s.draining)
 	s.setOrDrop(v1alpha1.ConditionStalled, stalled)
 	if stalled != nil || s.deleting() {
@@ -127,9 +128,16 @@ func (s *scope) unreported() string {
 }
 
 // stuck says which queue has entries that have waited for long although nothing
-// is known to be wrong. A long queue that moves is not stuck.
+// is known to be wrong. A long queue that moves is not stuck, and neither is one
+// that may move only since a moment ago.
 func (s *scope) stuck() string {
-	limit := stuckFloor + 3*time.Duration(s.cache.Spec.Flush.IntervalMilliseconds)*time.Millisecond
+	limit := s.stuckAfter + 3*time.Duration(s.cache.Spec.Flush.IntervalMilliseconds)*time.Millisecond
+	for _, kind := range []string{v1alpha1.ConditionRedisReady, v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionSettingsApplied} {
+		c := meta.FindStatusCondition(s.cache.Status.Conditions, kind)
+		if c != nil && time.Since(c.LastTransitionTime.Time) < limit {
+			return ""
+		}
+	}
 	for _, d := range s.seen.Answering() {
 		for i := range d.Queues {
 			q := &d.Queues[i]
@@ -176,6 +184,9 @@ func (s *scope) redisReady() verdict {
 		if d.Redis.OK {
 			continue
 		}
+		if d.Redis.Reason == "" {
+			return verdict{metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "A flusher has not looked at Redis yet"}
+		}
 		message := d.Redis.Message
 		if why := s.whyRedisPodWaits(); why != "" {
 			message += "; " + why
@@ -195,6 +206,9 @@ func (s *scope) databaseReady() verdict {
 		return verdict{metav1.ConditionUnknown, v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers()}
 	}
 	for _, d := range documents {
+		if !d.Database.OK && d.Database.Reason == "" {
+			return verdict{metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "A flusher has not looked at PostgreSQL yet"}
+		}
 		if !d.Database.OK {
 			return bad(d.Database.Reason, d.Database.Message)
 		}

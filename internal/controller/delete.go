@@ -32,14 +32,14 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 		return nil
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)
-	if recorded != nil && recorded.Reason == v1alpha1.ReasonDrained {
+	if recorded != nil && (recorded.Reason == v1alpha1.ReasonDrained || recorded.Reason == v1alpha1.ReasonRetained) {
 		s.draining = &verdict{recorded.Status, recorded.Reason, recorded.Message}
 	} else {
-		why, err := r.drain(ctx, s)
+		done, err := r.drain(ctx, s)
 		if err != nil {
 			return err
 		}
-		s.draining = &verdict{metav1.ConditionTrue, v1alpha1.ReasonDrained, why + "; the objects are being removed"}
+		s.draining = &done
 		s.report(nil)
 		if err := r.patchStatus(ctx, s); err != nil {
 			return err
@@ -51,26 +51,26 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 	return r.release(ctx, s)
 }
 
-// drain returns why nothing needs to be waited for, or a waitingError while
-// something does.
-func (r *Reconciler) drain(ctx context.Context, s *scope) (string, error) {
+// drain returns the record of why nothing needs to be waited for, or a
+// waitingError while something does.
+func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
+	drained := func(why string) (verdict, error) {
+		return verdict{metav1.ConditionTrue, v1alpha1.ReasonDrained, why + "; the objects are being removed"}, nil
+	}
 	switch {
-	case s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain && s.managed():
-		return fmt.Sprintf("spec.deletionPolicy is Retain: StatefulSet %s, its Service, ConfigMap and volume, and Secret %s stay with what is queued",
-			resources.RedisName(s.cache), resources.RedisSecretName(s.cache)), nil
 	case s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
-		return "spec.deletionPolicy is Retain: Redis keeps what is queued", nil
+		return verdict{metav1.ConditionTrue, v1alpha1.ReasonRetained, s.retained()}, nil
 	case s.forced():
-		return fmt.Sprintf("The annotation %s gives up what is queued", v1alpha1.AnnotationForceDelete), nil
+		return drained(fmt.Sprintf("The annotation %s gives up what is queued", v1alpha1.AnnotationForceDelete))
 	case s.nothingToDrain():
-		return "No flusher ever reported a queue: there is nothing to drain", nil
+		return drained("No flusher ever reported a queue: there is nothing to drain")
 	}
 
 	// The flushers are kept as the spec wants them: they are what drains.
 	failure := r.bring(ctx, s)
 	obstacle := s.obstacle(failure)
 	if failure == nil && obstacle == "" {
-		return "The queues are empty", nil
+		return drained("The queues are empty")
 	}
 	deadline := s.cache.DeletionTimestamp.Add(time.Duration(s.cache.Spec.DrainTimeoutSeconds) * time.Second)
 	left := time.Until(deadline)
@@ -85,9 +85,18 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (string, error) {
 		stalled.retry = left
 	}
 	if failure != nil {
-		return "", failure
+		return verdict{}, failure
 	}
-	return "", &waitingError{what: "the queues to be empty", after: left}
+	return verdict{}, &waitingError{what: "the queues to be empty", after: left}
+}
+
+// retained says what stays behind, for the condition and its event.
+func (s *scope) retained() string {
+	if !s.managed() {
+		return "spec.deletionPolicy is Retain: Redis keeps what is queued"
+	}
+	return fmt.Sprintf("spec.deletionPolicy is Retain: StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay with what is queued",
+		resources.RedisName(s.cache), resources.RedisSecretName(s.cache))
 }
 
 // nothingToDrain says whether no flusher ever reported a life of any queue, and
@@ -133,13 +142,12 @@ func (s *scope) obstacle(failure error) string {
 	if len(parts) == 0 {
 		return ""
 	}
-	text := strings.Join(parts, "; ")
 	for _, v := range []verdict{s.redisReady(), s.databaseReady()} {
 		if v.status == metav1.ConditionFalse {
-			text += "; " + v.reason + ": " + v.message
+			parts = append(parts, v.reason+": "+v.message)
 		}
 	}
-	return text
+	return strings.Join(parts, "; ")
 }
 
 // left says what one queue still holds, empty when it is drained.
@@ -181,7 +189,8 @@ func (s *scope) refusedRows(name string) int64 {
 }
 
 // tearDown removes the flushers, waits until none is left, and then removes what
-// they drained. With the policy Retain what belongs to Redis stays.
+// they drained. Whether Redis goes too is what was recorded, and not what the
+// spec says by now: it may have changed after the queues were looked at.
 func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
 	flushers := client.MatchingLabels(resources.SelectorLabels(s.cache, resources.ComponentFlusher))
 	if err := r.remove(ctx, s, &appsv1.DeploymentList{}, flushers); err != nil {
@@ -191,7 +200,8 @@ func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
 		return &waitingError{what: fmt.Sprintf("%d flusher Pods to end", count)}
 	}
 	owned := client.MatchingLabels(resources.OwnerLabels(s.cache))
-	if s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+	retained := s.draining.reason == v1alpha1.ReasonRetained
+	if retained {
 		owned = flushers
 	}
 	for _, list := range []client.ObjectList{
@@ -201,7 +211,7 @@ func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
-	if !s.managed() || s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain {
+	if !s.managed() || retained {
 		return nil
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.cache.Namespace, Name: resources.RedisSecretName(s.cache)}}

@@ -43,7 +43,7 @@ func ownedFields(live client.Object, owner string) (map[string]any, error) {
 			continue
 		}
 		owned := map[string]any{}
-		if err := json.Unmarshal(entry.FieldsV1.Raw, &owned); err != nil {
+		if err := json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned); err != nil {
 			return nil, fmt.Errorf("decode managed fields: %w", err)
 		}
 		return owned, nil

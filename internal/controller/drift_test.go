@@ -28,7 +28,7 @@ func liveService() *corev1.Service {
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: "ns", Name: "shop", Labels: map[string]string{"app": "shop"},
 			ManagedFields: []metav1.ManagedFieldsEntry{{
-				Manager: "us", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: &metav1.FieldsV1{Raw: []byte(serviceRecord)},
+				Manager: "us", Operation: metav1.ManagedFieldsOperationApply, FieldsV1: metav1.NewFieldsV1(serviceRecord),
 			}},
 		},
 		Spec: corev1.ServiceSpec{
@@ -40,7 +40,7 @@ func liveService() *corev1.Service {
 
 func TestDiffers(t *testing.T) {
 	record := func(text string) func(*corev1.Service) {
-		return func(s *corev1.Service) { s.ManagedFields[0].FieldsV1.Raw = []byte(text) }
+		return func(s *corev1.Service) { s.ManagedFields[0].FieldsV1.SetRawString(text) }
 	}
 	for name, c := range map[string]struct {
 		live   func(*corev1.Service)
@@ -87,7 +87,7 @@ func TestDiffers(t *testing.T) {
 
 func TestDiffersReportsABrokenRecord(t *testing.T) {
 	live := liveService()
-	live.ManagedFields[0].FieldsV1.Raw = []byte("{")
+	live.ManagedFields[0].FieldsV1.SetRawString("{")
 	if _, err := differs(serviceIntent(), live, "us"); err == nil {
 		t.Error("no error")
 	}
@@ -96,9 +96,9 @@ func TestDiffersReportsABrokenRecord(t *testing.T) {
 func FuzzDrifted(f *testing.F) {
 	f.Add(serviceRecord)
 	f.Add(`{"f:spec":{"f:ports":{"k:x":{}}}}`)
-	f.Fuzz(func(t *testing.T, record string) {
+	f.Fuzz(func(_ *testing.T, record string) {
 		live := liveService()
-		live.ManagedFields[0].FieldsV1.Raw = []byte(record)
+		live.ManagedFields[0].FieldsV1.SetRawString(record)
 		// Whatever the record, the answer is a verdict or an error.
 		differ, err := differs(serviceIntent(), live, "us")
 		_ = fmt.Sprint(differ, err)

@@ -18,6 +18,10 @@ import (
 // when it is free.
 const conflictRetry = 30 * time.Second
 
+// staleRetry is how soon a pass is made again that acted on an old copy; a cache
+// is rarely further behind.
+const staleRetry = 200 * time.Millisecond
+
 // stalledError says that only a person can make progress possible.
 type stalledError struct {
 	reason  string
@@ -51,6 +55,7 @@ func refused(err error) error {
 //	nil        nothing; a watch wakes the next pass
 //	waiting    nothing, or one pass at a known time
 //	stalled    nothing, or a look at long intervals; the condition says the rest
+//	conflict   another pass shortly: the cache was behind, which is no error
 //	other      retried with growing delays, and logged by the runtime
 func outcome(err error) (ctrl.Result, error) {
 	var stalled *stalledError
@@ -62,6 +67,8 @@ func outcome(err error) (ctrl.Result, error) {
 		return ctrl.Result{RequeueAfter: stalled.retry}, nil
 	case errors.As(err, &waiting):
 		return ctrl.Result{RequeueAfter: waiting.after}, nil
+	case apierrors.IsConflict(err):
+		return ctrl.Result{RequeueAfter: staleRetry}, nil
 	default:
 		return ctrl.Result{}, err
 	}

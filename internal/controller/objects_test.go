@@ -5,6 +5,7 @@ package controller_test
 
 import (
 	"fmt"
+	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -78,6 +79,7 @@ var _ = Describe("Objects", func() {
 			w.touch(ctx)
 			return difference(before, w.versions(ctx))
 		}).Should(HaveLen(1), "only the touched resource itself has changed")
+		w.settle()
 		before := w.versions(ctx)
 		sent := writes.of(w.cache.Namespace)
 		Consistently(func() map[string]string { return difference(before, w.versions(ctx)) }).Should(BeEmpty())
@@ -217,6 +219,19 @@ var _ = Describe("Objects", func() {
 		Expect(verbs).To(Equal(map[string]bool{"create": true, "delete": true}))
 	})
 })
+
+// settle waits until the operator has sent nothing for a while: a pass that acted
+// on an old copy is made again, and its request refused, shortly after a change.
+func (w *world) settle() {
+	GinkgoHelper()
+	last, since := -1, time.Now()
+	Eventually(func() time.Duration {
+		if now := len(writes.of(w.cache.Namespace)); now != last {
+			last, since = now, time.Now()
+		}
+		return time.Since(since)
+	}).Should(BeNumerically(">", time.Second))
+}
 
 // touch makes the operator pass once more.
 func (w *world) touch(ctx SpecContext) {

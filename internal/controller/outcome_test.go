@@ -27,7 +27,7 @@ func TestOutcome(t *testing.T) {
 		"waiting for a time":      {&waitingError{what: "x", after: time.Minute}, time.Minute, false},
 		"anything else":           {other, 0, true},
 		"a refused object":        {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil)), 0, false},
-		"a conflict":              {refused(apierrors.NewConflict(schema.GroupResource{}, "x", other)), 0, true},
+		"an old copy":             {refused(apierrors.NewConflict(schema.GroupResource{}, "x", other)), staleRetry, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := outcome(c.err)

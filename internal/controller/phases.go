@@ -194,23 +194,4 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 	}
 }
 
-// nudge notes new settings on the flusher Pods, after the ConfigMap was written.
-func (r *Reconciler) nudge(ctx context.Context, s *scope) error {
-	for i := range s.flusherPods {
-		pod := &s.flusherPods[i]
-		if pod.Annotations[v1alpha1.AnnotationSettingsHash] == s.settingsHash {
-			continue
-		}
-		err := r.Client.Apply(ctx, resources.FlusherPod(pod, s.settingsHash), SettingsOwner, client.ForceOwnership)
-		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
-			// It went meanwhile; the one that follows mounts what is there.
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("annotate Pod: %w", err)
-		}
-	}
-	return nil
-}
-
 func compareNames(a, b client.Object) int { return cmp.Compare(a.GetName(), b.GetName()) }

@@ -110,7 +110,9 @@ func (s *scope) holdRedis(wanted, previous *config.Config) {
 		if q := s.queue(m.Name, s.settled); q != nil && q.Depth == 0 && q.DeadLetters == 0 {
 			continue
 		}
-		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; the flushers stay there, and their Deployment as it is, until it is. Stop the writers and wait, or put the address back, or give the queue up with the annotation %s: \"true\"",
+		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
+			"the flushers stay there, and their Deployment stays as it is. Stop the writers and wait, or put the address back, "+
+			"or give the queue up with the annotation %s: \"true\"",
 			m.Name, strings.Join(previous.Redis.External.Addresses, ","), v1alpha1.AnnotationForceDelete)
 		wanted.Redis = previous.Redis
 		return

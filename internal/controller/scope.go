@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -27,6 +28,9 @@ type scope struct {
 	cache *v1alpha1.WriteBehindCache
 	// before is the resource as it was read, to see what changed.
 	before *v1alpha1.WriteBehindCache
+
+	// stuckAfter is how long entries may wait without a flush.
+	stuckAfter time.Duration
 
 	// The objects as they are, nil where there is none; set by read.
 	flusherConfig  *corev1.ConfigMap
@@ -61,6 +65,9 @@ type scope struct {
 
 	// draining says how far a deletion has got; set by delete.
 	draining *verdict
+	// again is when another pass is to be made although no watch asks for one;
+	// set by nudge.
+	again time.Duration
 	// gone is set when the finalizer was removed, and with it the resource.
 	gone bool
 }
@@ -74,8 +81,8 @@ type object struct {
 	name string
 }
 
-func newScope(cache *v1alpha1.WriteBehindCache) *scope {
-	return &scope{cache: cache, before: cache.DeepCopy()}
+func (r *Reconciler) newScope(cache *v1alpha1.WriteBehindCache) *scope {
+	return &scope{cache: cache, before: cache.DeepCopy(), stuckAfter: r.StuckAfter}
 }
 
 func (s *scope) managed() bool { return s.cache.Spec.Redis.Managed != nil }

@@ -53,6 +53,19 @@ var _ = Describe("Settings", func() {
 		Expect(w.deployment(ctx).Generation).To(Equal(before.Generation))
 	})
 
+	It("are noted again for a flusher that they did not reach", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		old, err := w.settings(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		f.freeze(old)
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.BatchSize = 9 })
+		Eventually(func() string { return f.note(ctx) }).Should(HaveSuffix("-1"))
+		f.freeze(nil)
+		Eventually(w.poll(ctx)).Should(beReady())
+		noted := f.note(ctx)
+		Consistently(func() string { return f.note(ctx) }).Should(Equal(noted))
+	})
+
 	It("of another owner do not count as applied", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
 		f.say(func(s *config.Status) { s.Owner = "another" })

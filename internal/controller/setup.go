@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -48,6 +49,9 @@ func CacheOptions() cache.Options {
 type Options struct {
 	// FlusherImage is taken when a spec names no image.
 	FlusherImage string
+	// StuckAfter is how long entries may wait without a flush before data is said
+	// not to flow; default 45 s.
+	StuckAfter time.Duration
 	// Observe tunes the look at the flushers; its Lister is set here.
 	Observe observe.Options
 }
@@ -55,6 +59,9 @@ type Options struct {
 // SetupWithManager registers the controller and its observer.
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	options.Observe.List = podLister(mgr.GetClient())
+	if options.StuckAfter == 0 {
+		options.StuckAfter = defaultStuckAfter
+	}
 	observer := observe.New(options.Observe)
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
@@ -65,6 +72,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Recorder:     mgr.GetEventRecorder("writebehind-operator"),
 		Observer:     observer,
 		FlusherImage: options.FlusherImage,
+		StuckAfter:   options.StuckAfter,
 	}
 	owned := handler.EnqueueRequestsFromMapFunc(ownerOf)
 	return ctrl.NewControllerManagedBy(mgr).

@@ -256,8 +256,8 @@ func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
 		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 			continue
 		}
-		if kind == v1alpha1.ConditionReady && is.Reason == v1alpha1.ReasonDraining {
-			continue // the condition Draining says more
+		if kind == v1alpha1.ConditionReady && (is.Reason == v1alpha1.ReasonDraining || was == nil && is.Status != metav1.ConditionTrue) {
+			continue // Draining says more; and a resource is never born ready
 		}
 		warns := kind == v1alpha1.ConditionReady && is.Status != metav1.ConditionTrue && is.Reason != v1alpha1.ReasonSuspended ||
 			kind == v1alpha1.ConditionStalled || is.Reason == v1alpha1.ReasonDrainBlocked

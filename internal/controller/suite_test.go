@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -55,6 +56,7 @@ const (
 	lookInterval    = 50 * time.Millisecond
 	numbersInterval = 200 * time.Millisecond
 	answerPatience  = 400 * time.Millisecond
+	stuckAfter      = time.Second
 )
 
 // k8s is a client without a cache that may do everything.
@@ -97,7 +99,7 @@ var _ = BeforeSuite(func() {
 	bindRole(context.Background())
 
 	operator := user.Config()
-	operator.Wrap(writes.count)
+	operator.Wrap(writes.record)
 	manager, err := ctrl.NewManager(operator, ctrl.Options{
 		Scheme:  scheme,
 		Cache:   controller.CacheOptions(),
@@ -106,6 +108,7 @@ var _ = BeforeSuite(func() {
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controller.SetupWithManager(manager, controller.Options{
 		FlusherImage: flusherImage,
+		StuckAfter:   stuckAfter,
 		Observe: observe.Options{
 			Endpoint:        func(pod *corev1.Pod) string { return pod.Annotations[endpointAnnotation] },
 			Interval:        lookInterval,
@@ -144,28 +147,28 @@ func bindRole(ctx context.Context) {
 	})).To(Succeed())
 }
 
-// writes counts the operator's requests that change something, by namespace;
+// writes records the operator's requests that change something, by namespace;
 // events do not count.
-var writes = &writeCounter{byNamespace: map[string]int{}}
+var writes = &writeRecord{byNamespace: map[string][]string{}}
 
-type writeCounter struct {
+type writeRecord struct {
 	mu          sync.Mutex
-	byNamespace map[string]int
+	byNamespace map[string][]string
 }
 
-func (c *writeCounter) of(namespace string) int {
+func (c *writeRecord) of(namespace string) []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.byNamespace[namespace]
+	return slices.Clone(c.byNamespace[namespace])
 }
 
-func (c *writeCounter) count(next http.RoundTripper) http.RoundTripper {
+func (c *writeRecord) record(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
 		_, path, ok := strings.Cut(request.URL.Path, "/namespaces/")
 		if ok && request.Method != http.MethodGet && !strings.Contains(path, "/events") {
 			namespace, _, _ := strings.Cut(path, "/")
 			c.mu.Lock()
-			c.byNamespace[namespace]++
+			c.byNamespace[namespace] = append(c.byNamespace[namespace], request.Method+" "+path)
 			c.mu.Unlock()
 		}
 		return next.RoundTrip(request)

@@ -5,6 +5,8 @@ package controller_test
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -14,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 )
@@ -249,6 +252,20 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Entry("no storage class to one", "storageClassName cannot change", managedStorage("1Gi", nil), managedStorage("1Gi", new("slow"))),
 		Entry("a storage class to none", "storageClassName cannot change", managedStorage("1Gi", new("fast")), managedStorage("1Gi", nil)),
 	)
+
+	It("accepts the samples", func(ctx SpecContext) {
+		files, err := filepath.Glob(filepath.Join("..", "..", "config", "samples", "cache_*.yaml"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(len(files)).To(BeNumerically(">=", 2))
+		for _, file := range files {
+			text, err := os.ReadFile(file)
+			Expect(err).NotTo(HaveOccurred())
+			sample := &v1alpha1.WriteBehindCache{}
+			Expect(yaml.UnmarshalStrict(text, sample)).To(Succeed(), file)
+			sample.Namespace = namespace
+			Expect(k8s.Create(ctx, sample, client.DryRunAll)).To(Succeed(), file)
+		}
+	})
 
 	It("refuses an empty choice of Redis", func(ctx SpecContext) {
 		fields, err := runtime.DefaultUnstructuredConverter.ToUnstructured(minimal(namespace))

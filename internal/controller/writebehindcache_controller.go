@@ -6,8 +6,10 @@ package controller
 import (
 	"context"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -38,6 +40,9 @@ type Reconciler struct {
 	Observer *observe.Observer
 	// FlusherImage is taken when a spec names no image.
 	FlusherImage string
+	// StuckAfter is how long entries may wait without a flush, although nothing
+	// is known to be wrong, before data is said not to flow.
+	StuckAfter time.Duration
 }
 
 // Keep the markers sorted. Secrets get create and delete, and nothing else ever:
@@ -53,7 +58,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile makes one pass over one resource; doc.go tells its order.
-func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (result ctrl.Result, err error) {
+func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	cache := &v1alpha1.WriteBehindCache{}
 	if err := r.Client.Get(ctx, request.NamespacedName, cache); err != nil {
 		if client.IgnoreNotFound(err) == nil {
@@ -69,19 +74,26 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (resul
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
 	} else if err := r.ensureFinalizer(ctx, cache); err != nil {
-		return ctrl.Result{}, err
+		return outcome(err)
 	}
 	r.Observer.Track(request.NamespacedName, cache.UID)
 
-	s := newScope(cache)
+	s := r.newScope(cache)
 	failure := r.pass(ctx, s)
+	if apierrors.IsConflict(failure) {
+		return outcome(failure) // what was read is old: nothing can be said
+	}
 	if !s.gone {
 		s.report(failure)
 		if err := r.patchStatus(ctx, s); client.IgnoreNotFound(err) != nil {
-			return ctrl.Result{}, err
+			return outcome(err)
 		}
 	}
-	return outcome(failure)
+	result, err := outcome(failure)
+	if err == nil && result.RequeueAfter == 0 {
+		result.RequeueAfter = s.again
+	}
+	return result, err
 }
 
 func (r *Reconciler) pass(ctx context.Context, s *scope) error {
