@@ -87,6 +87,19 @@ func (c *cluster) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusOK, Body: io.NopCloser(strings.NewReader(string(body))), Request: request}, nil
 }
 
+// times is how often a pod was asked, and atOnce the most requests under way.
+func (c *cluster) times(pod string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.asked[pod]
+}
+
+func (c *cluster) atOnce() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.busiest
+}
+
 func says(status *config.Status) func(context.Context) (*config.Status, error) {
 	return func(context.Context) (*config.Status, error) { return status, nil }
 }
@@ -159,7 +172,7 @@ func TestWakesOnceForWhatStaysTheSame(t *testing.T) {
 		if n := wakeups(shop); n != 1 {
 			t.Errorf("%d wake-ups in a minute without a change, want 1 for the first look", n)
 		}
-		if asked := c.asked["a"]; asked < 50 || asked > 80 {
+		if asked := c.times("a"); asked < 50 || asked > 80 {
 			t.Errorf("asked %d times in a minute, want about one a second", asked)
 		}
 	})
@@ -224,14 +237,14 @@ func TestADeadFlusherDelaysNoOther(t *testing.T) {
 		if n := wakeups(shop); n != 1 {
 			t.Fatalf("%d wake-ups of the living, want 1", n)
 		}
-		before := c.asked["a"]
+		before := c.times("a")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		if asked := c.asked["a"] - before; asked < 50 {
+		if asked := c.times("a") - before; asked < 50 {
 			t.Errorf("the living was asked %d times in a minute beside a thousand dead, want about one a second", asked)
 		}
-		if c.busiest > 50*defaultConcurrency+1 {
-			t.Errorf("%d requests at once, want at most %d a resource", c.busiest, defaultConcurrency)
+		if c.atOnce() > 50*defaultConcurrency+1 {
+			t.Errorf("%d requests at once, want at most %d a resource", c.atOnce(), defaultConcurrency)
 		}
 	})
 }
@@ -286,9 +299,9 @@ func TestForgetAndTrackAnew(t *testing.T) {
 		}
 		o.Forget(shop)
 		synctest.Wait()
-		before := c.asked["a"]
+		before := c.times("a")
 		time.Sleep(5 * time.Second)
-		if c.asked["a"] != before {
+		if c.times("a") != before {
 			t.Error("still asked after it was forgotten")
 		}
 	})

@@ -195,6 +195,24 @@ func TestRedisStatefulSetKeepsTheSizeOfItsTemplate(t *testing.T) {
 	}
 }
 
+// TestBuildersShareNothing keeps one resource's object from being changed through
+// another's: the client decodes the API server's answer into what it has applied.
+func TestBuildersShareNothing(t *testing.T) {
+	c := cache(nil)
+	limits := func() corev1.ResourceList {
+		return *resources.FlusherDeployment(c, "h", "i").Spec.Template.Spec.Containers[0].Resources.Limits
+	}
+	limits()[corev1.ResourceMemory] = resource.MustParse("1Ki")
+	if got := limits()[corev1.ResourceMemory]; got.String() != "512Mi" {
+		t.Errorf("a second Deployment has a limit of %s", got.String())
+	}
+	c.Spec.Flusher.Resources.Limits = corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("1Gi")}
+	limits()[corev1.ResourceMemory] = resource.MustParse("1Ki")
+	if got := c.Spec.Flusher.Resources.Limits[corev1.ResourceMemory]; got.String() != "1Gi" {
+		t.Errorf("the resource's own limit became %s", got.String())
+	}
+}
+
 func TestRedisConf(t *testing.T) {
 	conf := resources.RedisConf(cache(func(c *v1alpha1.WriteBehindCache) {
 		c.Spec.Redis.Managed.AppendFsync = v1alpha1.AppendFsyncAlways

@@ -4,6 +4,8 @@
 package resources
 
 import (
+	"maps"
+
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
@@ -32,17 +34,18 @@ func containerSecurityContext() *corev1ac.SecurityContextApplyConfiguration {
 }
 
 // requirements are the resources asked for, or the defaults when none are: half
-// of one and half of the other could contradict each other.
+// of one and half of the other could contradict each other. The lists are copied,
+// since the client decodes the API server's answer into what it has applied.
 func requirements(asked v1alpha1.Resources, defaults v1alpha1.Resources) *corev1ac.ResourceRequirementsApplyConfiguration {
 	if len(asked.Limits) == 0 && len(asked.Requests) == 0 {
 		asked = defaults
 	}
 	out := corev1ac.ResourceRequirements()
 	if len(asked.Limits) > 0 {
-		out.WithLimits(asked.Limits)
+		out.WithLimits(maps.Clone(asked.Limits))
 	}
 	if len(asked.Requests) > 0 {
-		out.WithRequests(asked.Requests)
+		out.WithRequests(maps.Clone(asked.Requests))
 	}
 	return out
 }
