@@ -15,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -40,6 +41,7 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 			return err
 		}
 		s.draining = &done
+		ctrl.LoggerFrom(ctx).Info("Began to remove objects", "reason", done.reason, "message", done.message)
 		s.report(nil)
 		if err := r.patchStatus(ctx, s); err != nil {
 			return err
@@ -248,6 +250,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	if err := r.Client.Patch(ctx, next, client.MergeFromWithOptions(s.cache, client.MergeFromWithOptimisticLock{}), FieldOwner); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("remove finalizer: %w", err)
 	}
+	ctrl.LoggerFrom(ctx).Info("Released WriteBehindCache")
 	r.Observer.Forget(client.ObjectKeyFromObject(s.cache))
 	s.gone = true
 	return nil

@@ -13,6 +13,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -160,6 +162,7 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 	if err := r.Client.Apply(ctx, o.intent, FieldOwner, client.ForceOwnership); err != nil {
 		return refused(fmt.Errorf("apply %s %s: %w", o.kind, o.name, err))
 	}
+	ctrl.LoggerFrom(ctx).Info("Applied object", "kind", o.kind, "object", klog.KRef(s.cache.Namespace, o.name), "new", o.live == nil)
 	if o.live == nil {
 		r.normal(s.cache, "Created", "Create", "Created %s %s", o.kind, o.name)
 	} else {
