@@ -31,7 +31,7 @@ func TestClient(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	open(journal.StateOpen, 2)
+	open(config.StateOpen, 2)
 	q := writebehind.NewQueue(rdb, "products")
 
 	version, err := q.Set(ctx, "product:1", `{"n":1}`)
@@ -63,10 +63,10 @@ func TestClient(t *testing.T) {
 	fails("no queue", err, writebehind.ErrNoQueue)
 	_, err = q.Set(ctx, "order:1", `{}`)
 	fails("another prefix", err, writebehind.ErrArguments)
-	open(journal.StateOpen, 1)
+	open(config.StateOpen, 1)
 	_, err = q.Set(ctx, "product:3", `{}`)
 	fails("full", err, writebehind.ErrFull)
-	open(journal.StatePaused, 1)
+	open(config.StatePaused, 1)
 	_, err = q.Del(ctx, "product:1")
 	fails("paused", err, writebehind.ErrPaused)
 }

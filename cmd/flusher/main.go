@@ -18,12 +18,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/writebehind/operator/internal/flusher"
+	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 )
-
-// exitUnusable says that the command line or the config cannot be used, so that a
-// supervisor can tell it from a crash.
-const exitUnusable = 2
 
 func main() {
 	os.Exit(run(os.Args[1:]))
@@ -67,7 +64,7 @@ func run(args []string) int {
 
 func unusable(err error) int {
 	fmt.Fprintf(os.Stderr, "flusher: %v\n", err)
-	return exitUnusable
+	return config.ExitUnusable
 }
 
 func logger(format string, debug bool) (*slog.Logger, error) {

@@ -132,9 +132,6 @@ func (s *scope) obstacle(failure error) string {
 	if len(s.seen.Answering()) == 0 {
 		return s.whyNoFlusherAnswers() + ", and the queues were not seen empty"
 	}
-	if s.cache.Spec.Suspend {
-		return "spec.suspend is true: nothing is flushed; set it to false"
-	}
 	var parts []string
 	for _, m := range s.settings.Mappings {
 		if part := s.left(m.Name); part != "" {
@@ -158,16 +155,15 @@ func (s *scope) left(name string) string {
 		return s.settled(d) && d.Draining && d.Revision == s.cache.Generation
 	}
 	q := s.queue(name, closed)
-	if q == nil || q.State != statePaused {
+	if q == nil || q.State != config.StatePaused {
 		return fmt.Sprintf("queue %s is not closed to writers yet", name)
 	}
-	refusedRows := s.refusedRows(name)
-	if q.Depth == 0 && q.DeadLetters == 0 && refusedRows == 0 {
+	if q.Depth == 0 && q.DeadLetters == 0 {
 		return ""
 	}
 	text := fmt.Sprintf("queue %s holds %d entries and %d dead letters", name, q.Depth, q.DeadLetters)
-	if refusedRows > 0 {
-		text += fmt.Sprintf(", %d of them refused by the database", refusedRows)
+	if q.Refused > 0 {
+		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
 	}
 	if q.DeadLetters > 0 {
 		text += " (replay or discard the dead letters)"
@@ -176,18 +172,6 @@ func (s *scope) left(name string) string {
 		text += ": " + q.LastError
 	}
 	return text
-}
-
-func (s *scope) refusedRows(name string) int64 {
-	var all int64
-	for _, d := range s.seen.Answering() {
-		for i := range d.Queues {
-			if d.Queues[i].Name == name {
-				all += d.Queues[i].Refused
-			}
-		}
-	}
-	return all
 }
 
 // tearDown removes the flushers, waits until none is left, and then removes what

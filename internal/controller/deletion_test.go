@@ -141,13 +141,14 @@ var _ = Describe("Deletion", func() {
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(BeEmpty())
 	})
 
-	It("says that spec.suspend is in the way", func(ctx SpecContext) {
-		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Suspend = false })
+	It("drains a suspended resource: the flushers flush while they drain", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Suspend = true })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended))
+		f.say(holding(3, 0))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "spec.suspend"))
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Suspend = false })
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "3 entries"))
+		f.say(holding(0, 0))
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrained))
 		f.end(ctx)
 		gone(ctx, w)

@@ -117,7 +117,7 @@ func (r *Reconciler) ensurePassword(ctx context.Context, s *scope) error {
 		return fmt.Errorf("create Secret: %w", err)
 	}
 	if err == nil {
-		r.normal(s.cache, "Created", "Create", "Created Secret %s with a new password of Redis", name)
+		r.normal(s.cache, "Created", "CreateSecret", "Created Secret %s with a new password of Redis", name)
 	}
 	s.cache.Status.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(s.cache), SecretName: name}
 	return nil
@@ -164,9 +164,9 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 	}
 	ctrl.LoggerFrom(ctx).Info("Applied object", "kind", o.kind, "object", klog.KRef(s.cache.Namespace, o.name), "new", o.live == nil)
 	if o.live == nil {
-		r.normal(s.cache, "Created", "Create", "Created %s %s", o.kind, o.name)
+		r.normal(s.cache, "Created", "Create"+o.kind, "Created %s %s", o.kind, o.name)
 	} else {
-		r.normal(s.cache, "Updated", "Update", "Updated %s %s", o.kind, o.name)
+		r.normal(s.cache, "Updated", "Update"+o.kind, "Updated %s %s", o.kind, o.name)
 	}
 	return nil
 }
@@ -183,7 +183,7 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 	err := r.Client.Apply(ctx, resources.RedisVolume(s.cache, s.redisVolume), FieldOwner, client.ForceOwnership)
 	switch {
 	case err == nil:
-		r.normal(s.cache, "Updated", "Update", "Asked for %s of storage in PersistentVolumeClaim %s", want.String(), s.redisVolume.Name)
+		r.normal(s.cache, "Updated", "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", want.String(), s.redisVolume.Name)
 		return nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
 		return &stalledError{

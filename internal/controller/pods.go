@@ -11,11 +11,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
 )
-
-// exitUnusableConfig is how the flusher ends when its config cannot be used; its
-// last line then says why.
-const exitUnusableConfig = 2
 
 // whyNoFlusherAnswers is one sentence about what the flushers wait for, in words
 // that stay the same while the cause does.
@@ -114,7 +111,7 @@ func imageOf(pod *corev1.Pod, status *corev1.ContainerStatus) string {
 }
 
 func endProblem(ended *corev1.ContainerStateTerminated) string {
-	if ended.ExitCode != exitUnusableConfig || ended.Message == "" {
+	if ended.ExitCode != config.ExitUnusable || ended.Message == "" {
 		return fmt.Sprintf("ended with exit code %d", ended.ExitCode)
 	}
 	lines := strings.Split(strings.TrimSpace(ended.Message), "\n")

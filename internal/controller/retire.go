@@ -16,9 +16,6 @@ import (
 // maxQueues is the most mappings of one config file, retired ones included.
 const maxQueues = 32
 
-// statePaused is what writers see of a queue that refuses them.
-const statePaused = "paused"
-
 // planSettings decides what the flushers are to run: the spec, with the mappings
 // that were taken out and are not empty yet, and without what would leave a
 // backlog behind. previous is the config file that is in force, or nil.
@@ -164,7 +161,7 @@ func (s *scope) emptied(name string) bool {
 	q := s.queue(name, func(d *config.Status) bool {
 		return s.settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
 	})
-	return q != nil && q.State == statePaused && q.Depth == 0 && q.DeadLetters == 0
+	return q != nil && q.State == config.StatePaused && q.Depth == 0 && q.DeadLetters == 0
 }
 
 // journalKnown says whether any flusher ever reported a life of the queue.

@@ -122,6 +122,9 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteB
 	return nil
 }
 
+// normal emits an event. The recorder counts events of one reason and one action
+// as one series and shows the note of the first, so the action names the kind of
+// object that it was done to.
 func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
 	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
 }

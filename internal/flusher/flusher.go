@@ -87,9 +87,9 @@ type Flusher struct {
 	databaseCheck config.Check
 }
 
-// notChecked is the state before a server has been looked at for the first time.
-func notChecked(server string) config.Check {
-	return config.Check{Reason: "NotChecked", Message: server + " has not been reached yet"}
+// notChecked is the state before something has been looked at for the first time.
+func notChecked(what string) config.Check {
+	return config.Check{Message: what + " has not been looked at yet"}
 }
 
 // New prepares a flusher. Nothing is connected before Run.

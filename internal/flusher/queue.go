@@ -74,14 +74,14 @@ func newQueue(f *Flusher, name string) *queue {
 		nudged:     make(chan struct{}, 1),
 		opened:     -1,
 		partitions: make(map[int]*partition),
-		ready:      config.Check{Reason: "NotChecked", Message: "the table of mapping " + name + " has not been looked at yet"},
+		ready:      notChecked("the table of mapping " + name),
 	}
 }
 
 func (q *queue) apply(c *config.Config, m *config.Mapping) {
-	state := journal.StateOpen
+	state := config.StateOpen
 	if c.Draining || m.Retired {
-		state = journal.StatePaused
+		state = config.StatePaused
 	}
 	q.mu.Lock()
 	q.settings = journal.Settings{

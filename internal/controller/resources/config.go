@@ -8,8 +8,6 @@ import (
 	"net"
 	"strconv"
 
-	"sigs.k8s.io/yaml"
-
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -125,16 +123,11 @@ func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
 // secretKey is what the flusher's messages call a key of a Secret.
 func secretKey(name, key string) string { return "Secret " + name + ", key " + key }
 
-// RestartHash names those settings that a flusher reads only when it starts:
-// where the servers are, and what the mappings are. Settings that take effect
-// live are left out, so that changing them leaves the pods alone.
+// RestartHash names those settings that a flusher reads only when it starts.
+// Settings that take effect live are left out, so that changing them leaves the
+// pods alone.
 func RestartHash(c *config.Config) (string, error) {
-	fixed := config.Config{ListenAddress: c.ListenAddress, Redis: c.Redis, Database: c.Database}
-	for _, m := range c.Mappings {
-		m.TimeToLiveSeconds = 0
-		fixed.Mappings = append(fixed.Mappings, m)
-	}
-	text, err := yaml.Marshal(fixed)
+	text, err := c.Structure().Marshal()
 	if err != nil {
 		return "", fmt.Errorf("marshal config: %w", err)
 	}

@@ -170,6 +170,18 @@ const (
 	WhenFullAccept = "Accept"
 )
 
+// States of a queue, as writers see it.
+const (
+	// StateOpen takes writes.
+	StateOpen = "open"
+	// StatePaused refuses them: the queue is drained or was retired.
+	StatePaused = "paused"
+)
+
+// ExitUnusable is the exit code of a flusher whose command line or config cannot
+// be used; the last line that it prints says why.
+const ExitUnusable = 2
+
 // OwnerFile is the owner of a config file that names none.
 const OwnerFile = "file"
 

@@ -27,7 +27,8 @@ type Status struct {
 
 // Check is the outcome of looking at something that must be right for data to
 // flow: OK, or a reason of the resource's conditions with a message that names
-// the remedy.
+// the remedy. Without a reason nobody has looked yet. The message of a lasting
+// problem stays the same: it holds no counters and no times.
 type Check struct {
 	OK      bool   `json:"ok"`
 	Reason  string `json:"reason,omitempty"`
@@ -43,7 +44,8 @@ type QueueStatus struct {
 	Journal string `json:"journal,omitempty"`
 	// Retired says that the mapping is no longer in the spec.
 	Retired bool `json:"retired,omitempty"`
-	// State is open or paused, as writers see it.
+	// State is StateOpen or StatePaused. It was read together with Depth and
+	// DeadLetters: a queue that was paused and empty at one look stays empty.
 	State string `json:"state,omitempty"`
 
 	Depth                int64   `json:"depth"`
@@ -55,7 +57,7 @@ type QueueStatus struct {
 	DataLossEvents       int64   `json:"dataLossEvents"`
 
 	// Refused is the number of entries that the database refused and that wait
-	// at the tail of the queue to be tried again.
+	// at the tail of the queue to be tried again. They are part of Depth.
 	Refused int64 `json:"refused"`
 	// Partitions are the ones that this flusher holds.
 	Partitions []int `json:"partitions,omitempty"`

@@ -30,7 +30,7 @@ func settings(change ...func(*journal.Settings)) journal.Settings {
 	m.Name, m.KeyPrefix, m.Partitions = queue, "product:", 4
 	s := journal.Settings{
 		Owner: "test", Revision: 1, Mapping: m,
-		MaxDepth: 1000, WhenFull: config.WhenFullReject, State: journal.StateOpen,
+		MaxDepth: 1000, WhenFull: config.WhenFullReject, State: config.StateOpen,
 	}
 	for _, c := range change {
 		c(&s)
@@ -179,7 +179,7 @@ func TestWritesReturnGrowingVersionsAndPinTheValue(t *testing.T) {
 		t.Errorf("wb_pending of a clean key answers %v, want nil", err)
 	}
 	s := f.stats()
-	if s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Flushed != 0 || s.State != journal.StateOpen || s.Journal != "journal-1" {
+	if s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Flushed != 0 || s.State != config.StateOpen || s.Journal != "journal-1" {
 		t.Errorf("stats are %+v", s)
 	}
 }
@@ -409,7 +409,7 @@ func TestAFullQueueRefusesNewKeysOnly(t *testing.T) {
 func TestAPausedQueueTakesNoWrites(t *testing.T) {
 	f := open(t, journaltest.New(t))
 	f.set("product:1", "{}")
-	f.check(f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Revision, s.State = 2, journal.StatePaused }), ""))
+	f.check(f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), ""))
 	for _, function := range []string{"wb_set", "wb_fill"} {
 		mustFail(t, f.rdb.FCall(t.Context(), function, []string{"product:1"}, queue, "{}"), "WBPAUSED")
 	}

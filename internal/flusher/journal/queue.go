@@ -10,12 +10,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// States of a queue, as writers see it.
-const (
-	StateOpen   = "open"
-	StatePaused = "paused"
-)
-
 // Settings are what the capture functions need to know of a queue.
 type Settings struct {
 	// Owner and Revision order the writes of settings: another owner replaces,
@@ -26,7 +20,8 @@ type Settings struct {
 	// MaxDepth is the most dirty entries and dead letters.
 	MaxDepth int
 	WhenFull string
-	State    string
+	// State is config.StateOpen or config.StatePaused.
+	State string
 }
 
 // Opened is a queue as it stands in Redis.

@@ -445,9 +445,39 @@ func (s *Server) Shutdown() {
 // PostgreSQL calls an immediate shutdown. Restart starts it again, and it
 // recovers.
 func (s *Server) Kill(sig syscall.Signal) {
-	if ended := s.signal(sig); ended != nil {
-		<-ended
+	backends := s.backends()
+	ended := s.signal(sig)
+	if ended == nil {
+		return
 	}
+	<-ended
+	// A backend outlives a postmaster that was killed until it next looks, and
+	// would go on answering meanwhile.
+	for _, pid := range backends {
+		for syscall.Kill(pid, syscall.SIGKILL) == nil {
+			time.Sleep(pollInterval)
+		}
+	}
+}
+
+// backends are the server's own processes; none where the system does not tell.
+func (s *Server) backends() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process == nil {
+		return nil
+	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", s.process.Process.Pid))
+	if err != nil {
+		return nil
+	}
+	var pids []int
+	for _, field := range strings.Fields(string(data)) {
+		if pid, err := strconv.Atoi(field); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }
 
 // Restart ends the server, if it is running, and starts it on the same port.

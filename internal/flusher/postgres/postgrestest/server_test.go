@@ -133,14 +133,15 @@ func TestAServerThatCannotStartSaysWhy(t *testing.T) {
 
 const helper = "POSTGRESTEST_HELPER"
 
-// TestHelper is the process that TestAServerEndsWithItsProcess kills.
-func TestHelper(t *testing.T) {
+// TestMain is also the process that TestAServerEndsWithItsProcess kills.
+func TestMain(m *testing.M) {
 	if os.Getenv(helper) == "" {
-		t.Skip("only run by another test")
+		os.Exit(m.Run())
 	}
-	s, err := Start(t.Context(), Options{})
+	s, err := Start(context.Background(), Options{})
 	if err != nil {
-		t.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 	fmt.Println("directory", s.Dir())
 	select {}
@@ -148,7 +149,7 @@ func TestHelper(t *testing.T) {
 
 func TestAServerEndsWithItsProcess(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command(os.Args[0], "-test.run=^TestHelper$", "-test.timeout=60s")
+	cmd := exec.Command(os.Args[0])
 	cmd.Env = append(os.Environ(), helper+"=1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
