@@ -63,6 +63,21 @@ func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 	}
 }
 
+func TestARefusedVersionThatWasWrittenOverIsStillMissing(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	first := f.set("product:1", `{"bad":true}`)
+	claim := f.claim(f.lease("a", 0, 1), 10)
+	f.set("product:1", `{"good":true}`)
+	f.acknowledge(claim, journal.Refused)
+	pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64()
+	if err != nil || pending != first {
+		t.Errorf("wb_pending is %d, %v; want %d, which never reached the database", pending, err, first)
+	}
+	if s := f.stats(); s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Refused != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
 func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	for i := range 4 {

@@ -578,19 +578,23 @@ end
 
 -- settle decides what becomes of one claimed entry, given its outcome, the entry
 -- as it was claimed and as it is now. An entry that was written again meanwhile
--- goes back to the tail whatever the outcome was.
+-- goes back to the tail whatever the outcome was; if the claimed version is in the
+-- database, only later ones may be missing from then on.
 local function settle(result, key, outcome, claimed, current)
   -- A key that stood in q without an entry is dropped; if it has one by now,
   -- that one has its own place in q.
   if claimed == '' then return end
-  if outcome == 'd' then result.done = result.done + 1 end
+  local done = outcome == 'd'
+  if done then result.done = result.done + 1 end
   if current ~= claimed then
-    local op, attempts, version, _, writes = unpack_entry(current)
-    local _, _, was, _, before = unpack_entry(claimed)
     result.back[#result.back + 1] = key
-    result.entries[#result.entries + 1] = key
-    result.entries[#result.entries + 1] =
-      pack(op, attempts, version, digits(tonumber(was) + 1), digits(tonumber(writes) - tonumber(before)))
+    if done then
+      local op, attempts, version, _, writes = unpack_entry(current)
+      local _, _, was, _, before = unpack_entry(claimed)
+      result.entries[#result.entries + 1] = key
+      result.entries[#result.entries + 1] =
+        pack(op, attempts, version, digits(tonumber(was) + 1), digits(tonumber(writes) - tonumber(before)))
+    end
     return
   end
   if outcome == 'k' then
