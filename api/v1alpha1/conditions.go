@@ -78,6 +78,11 @@ const (
 	// ReasonSchemaMismatch says that a table, key or column does not fit its
 	// mapping.
 	ReasonSchemaMismatch = "SchemaMismatch"
+	// ReasonCircuitOpen says that the database fails at every batch, so that
+	// nothing is tried for a while.
+	ReasonCircuitOpen = "CircuitOpen"
+	// ReasonMappingPaused says that the database refuses every row of a mapping.
+	ReasonMappingPaused = "MappingPaused"
 	// ReasonInvalidURL says that the connection URL cannot be used.
 	ReasonInvalidURL = "InvalidURL"
 	// ReasonStatementFailed says that PostgreSQL answered with an error that has

@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
+	"github.com/sony/gobreaker/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -77,6 +78,7 @@ type Flusher struct {
 	database *postgres.Database
 
 	slots           slots
+	breaker         breaker
 	redisBackoff    backoff
 	databaseBackoff backoff
 	queues          []*queue
@@ -113,6 +115,10 @@ func New(c *config.Config, options Options) *Flusher {
 	}
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb)
+	f.breaker.changed = func(from, to gobreaker.State) {
+		f.metrics.circuit.Set(float64(to))
+		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
+	}
 	for i := range c.Mappings {
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))
 	}
@@ -127,6 +133,7 @@ func (f *Flusher) Apply(c *config.Config) {
 	f.config = c
 	f.mu.Unlock()
 	f.slots.resize(c.Flush.Concurrency)
+	f.breaker.apply(c.Flush.CircuitBreaker)
 	for i, q := range f.queues {
 		q.apply(c, &c.Mappings[i])
 	}

@@ -8,7 +8,10 @@ import (
 )
 
 // Outcomes of a write, as the label of writebehind_writes_total.
-const outcomeFlushed = "flushed"
+const (
+	outcomeFlushed = "flushed"
+	outcomeDead    = "dead"
+)
 
 // metrics are what Prometheus sees of one flusher. Each flusher reports the
 // partitions that it holds, so that sum by (queue) is right.
@@ -23,6 +26,7 @@ type metrics struct {
 	batchSize     *prometheus.HistogramVec
 	lag           *prometheus.HistogramVec
 	dataLoss      *prometheus.CounterVec
+	circuit       prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -48,10 +52,13 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 16)),
 		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
 		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),
-		dataLoss:      counter("data_loss_events_total", "Entries whose value was gone from Redis before it could be flushed."),
+		dataLoss:      counter("data_loss_events_total", "Times that Redis or PostgreSQL was found to have lost confirmed data."),
+		circuit: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: "writebehind", Name: "circuit_state", Help: "Circuit breaker of the database: 0 closed, 1 half-open, 2 open.",
+		}),
 	}
 	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.failures,
-		m.flushDuration, m.batchSize, m.lag, m.dataLoss)
+		m.flushDuration, m.batchSize, m.lag, m.dataLoss, m.circuit)
 	return m
 }
 
@@ -59,6 +66,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 // that a rate over them has a beginning.
 func (m *metrics) show(queue string) {
 	m.writes.WithLabelValues(outcomeFlushed, queue)
+	m.writes.WithLabelValues(outcomeDead, queue)
 	m.coalesced.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }

@@ -19,9 +19,10 @@ const scatteredBatchWait = time.Second
 // policy decides when a partition is flushed. It is a pure function of settings,
 // counts and ages.
 type policy struct {
-	interval  time.Duration
-	batchSize int64
-	suspend   bool
+	interval   time.Duration
+	batchSize  int64
+	maxRetries int
+	suspend    bool
 	// drain flushes whatever is there: the resource is being deleted, the mapping
 	// was retired or the process is about to end.
 	drain bool
@@ -30,10 +31,11 @@ type policy struct {
 func newPolicy(c *config.Config, m *config.Mapping) policy {
 	drain := c.Draining || m.Retired
 	return policy{
-		interval:  c.Flush.Interval(),
-		batchSize: int64(c.Flush.BatchSize),
-		suspend:   c.Suspend && !drain,
-		drain:     drain,
+		interval:   c.Flush.Interval(),
+		batchSize:  int64(c.Flush.BatchSize),
+		maxRetries: c.Flush.MaxRetries,
+		suspend:    c.Suspend && !drain,
+		drain:      drain,
 	}
 }
 

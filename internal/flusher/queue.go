@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -31,6 +33,7 @@ type queue struct {
 	mu       sync.Mutex
 	settings journal.Settings
 	policy   policy
+	marks    config.Backpressure
 	// opened is the journal's revision of the settings: -1 until they are in
 	// Redis.
 	opened     int64
@@ -44,6 +47,18 @@ type queue struct {
 	lastFlush  time.Time
 	lastError  string
 	lastBeat   time.Time
+	// paused is when a mapping whose rows are all refused is tried again; zero
+	// while it flows.
+	paused time.Time
+	// waiting is how many fresh entries waited in this flusher's partitions when
+	// last looked at, and age that of the oldest of them.
+	waiting int64
+	age     time.Duration
+	// since is when the settings in force were given: before that nothing counts
+	// as stuck.
+	since time.Time
+	// mark is the depth mark that was last crossed, for the log.
+	mark string
 	// lastScattered is when a full batch was last seen scattered over partitions.
 	lastScattered time.Time
 	// ending is set when the flusher stops: every partition gets one last sweep.
@@ -89,6 +104,8 @@ func (q *queue) apply(c *config.Config, m *config.Mapping) {
 		MaxDepth: c.Backpressure.MaxQueueDepth, WhenFull: c.Backpressure.WhenFull, State: state,
 	}
 	q.policy = newPolicy(c, m)
+	q.marks = c.Backpressure
+	q.since = time.Now()
 	q.opened = -1
 	q.mu.Unlock()
 	q.wake()
@@ -224,7 +241,33 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	q.mu.Lock()
 	q.lastBeat, q.stats, q.observed = now, stats, now
 	q.mu.Unlock()
+	q.watchDepth(stats.Depth + stats.Dead)
 	return nil
+}
+
+// watchDepth says in the log when the depth crosses a mark, either way.
+func (q *queue) watchDepth(depth int64) {
+	q.mu.Lock()
+	marks := q.marks
+	mark := ""
+	switch {
+	case depth >= int64(marks.MaxQueueDepth):
+		mark = "full"
+	case depth >= int64(marks.CriticalQueueDepth):
+		mark = "critical"
+	case depth >= int64(marks.WarningQueueDepth):
+		mark = "warning"
+	}
+	changed := mark != q.mark
+	q.mark = mark
+	q.mu.Unlock()
+	switch {
+	case !changed:
+	case mark == "":
+		q.log.Info("Queue depth is under the marks again", "depth", depth)
+	default:
+		q.log.Warn("Queue depth is over a mark", "mark", mark, "depth", depth)
+	}
 }
 
 func (q *queue) open(ctx context.Context, settings journal.Settings) error {
@@ -354,12 +397,19 @@ func oldestFirst(loads []journal.Load) []int {
 
 // observe shows what waits in this flusher's partitions.
 func (q *queue) observe(loads []journal.Load) {
-	var entries, dead, oldest int64
+	var entries, fresh, dead, oldest, age int64
 	for _, load := range loads {
 		entries += load.Entries
+		fresh += load.Entries - load.Refused
 		dead += load.DeadLetters
 		oldest = max(oldest, load.HeadMilliseconds)
+		if !load.HeadRefused {
+			age = max(age, load.HeadMilliseconds)
+		}
 	}
+	q.mu.Lock()
+	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
+	q.mu.Unlock()
 	q.f.metrics.queueSize.WithLabelValues(q.name).Set(float64(entries))
 	q.f.metrics.deadLetters.WithLabelValues(q.name).Set(float64(dead))
 	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
@@ -369,7 +419,7 @@ func (q *queue) observe(loads []journal.Load) {
 // is held.
 func (q *queue) start(ctx context.Context, number int, load journal.Load, now time.Time) {
 	p := q.partitions[number]
-	if p == nil || p.busy || p.lost {
+	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
 	if p.epoch == 0 {
@@ -386,24 +436,26 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		}
 		target = load.Entries
 	}
-	if target == 0 || q.table == nil {
+	if target == 0 || q.table == nil || now.Before(q.paused) {
 		return
 	}
 	table := q.table
-	if q.launch(ctx, p, func(ctx context.Context, p *partition) { q.sweep(ctx, p, table, target) }) {
+	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, table, target) }) {
 		p.lastSwept = q.ending
 	}
 }
 
 // launch runs job on the partition in a goroutine if a slot is free. The mutex is
 // held.
-func (q *queue) launch(ctx context.Context, p *partition, job func(context.Context, *partition)) bool {
+func (q *queue) launch(ctx context.Context, p *partition, job func(context.Context, *partition) error) bool {
 	if !q.f.slots.take() {
 		return false
 	}
 	p.busy = true
 	q.work.Go(func() {
-		job(ctx, p)
+		if err := q.f.breaker.run(func() error { return job(ctx, p) }); err != nil {
+			q.failed(ctx, p, err)
+		}
 		q.mu.Lock()
 		p.busy = false
 		p.lastSweep = time.Now()

@@ -6,9 +6,13 @@ package flusher
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
@@ -101,6 +105,14 @@ func (f *Flusher) Status() config.Status {
 		Database:  f.databaseCheck,
 	}
 	f.mu.Unlock()
+	state := f.breaker.state()
+	status.Circuit = state.String()
+	if state == gobreaker.StateOpen && status.Database.OK {
+		status.Database = config.Check{
+			Reason:  cachev1alpha1.ReasonCircuitOpen,
+			Message: "the database answers but fails at every batch, so nothing is tried for a while: see lastError of the mappings",
+		}
+	}
 	for _, q := range f.queues {
 		s, observed, revision := q.status()
 		status.Queues = append(status.Queues, s)
@@ -130,8 +142,11 @@ func (q *queue) probeTable(ctx context.Context) {
 	case err == nil:
 		q.mu.Lock()
 		q.table, q.tableTime = table, time.Now()
+		paused := !q.paused.IsZero()
 		q.mu.Unlock()
-		q.setReady(config.Check{OK: true})
+		if !paused {
+			q.setReady(config.Check{OK: true})
+		}
 		q.wake()
 	case errors.As(err, &mismatch):
 		q.mu.Lock()
@@ -176,7 +191,27 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		}
 	}
 	slices.Sort(status.Partitions)
+	if stuck := q.stuck(); stuck != "" && status.Ready.OK {
+		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: stuck}
+	}
 	return status, q.observed, q.opened
+}
+
+// stuckIntervals is how many intervals entries may wait, with nothing flushed,
+// before the flusher says that it is stuck; stuckFloor is the least time, since a
+// batch may well take a second.
+const (
+	stuckIntervals = 3
+	stuckFloor     = 5 * time.Second
+)
+
+// stuck is the watchdog: it says what does not move, or nothing. The mutex is held.
+func (q *queue) stuck() string {
+	limit := max(stuckIntervals*q.policy.interval, stuckFloor)
+	if q.policy.suspend || q.waiting == 0 || q.age < limit || time.Since(q.lastFlush) < limit || time.Since(q.since) < limit {
+		return ""
+	}
+	return fmt.Sprintf("entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)
 }
 
 // Ready tells whether data can flow, or the first thing that is in the way.

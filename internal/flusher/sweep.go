@@ -9,6 +9,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/sony/gobreaker/v2"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
@@ -17,69 +21,96 @@ import (
 // documents does not fill the memory of either side: 16 MiB.
 const maxClaimBytes = 16 << 20
 
-// contentionRetries is how often a batch that met a deadlock or a lock is sent
-// again at once, before it counts as a failure.
-const contentionRetries = 5
-
-// reasonRowRefused is the label of a failure that is one row's own.
-const reasonRowRefused = "RowRefused"
+// trialBatch is how many rows are tried where it is doubtful that they get
+// through: enough to tell a row's fault from the mapping's.
+const trialBatch = 10
 
 // errFenced says that another flusher has taken the partition over in the ledger.
 var errFenced = errors.New("another flusher holds the partition")
 
 // begin enters a new epoch of a partition just leased: first in the ledger, which
 // fences every predecessor, then in the journal, which makes its claim void.
-func (q *queue) begin(ctx context.Context, p *partition) {
-	q.mu.Lock()
-	id := q.journalID
-	q.mu.Unlock()
+func (q *queue) begin(ctx context.Context, p *partition) error {
+	id := q.journalOf()
 	ledger, err := q.f.database.Acquire(ctx, id, q.name, p.number)
-	if err == nil {
-		err = q.f.journal.Begin(ctx, q.name, p.number, q.f.instance, ledger.Epoch, ledger.Position)
-	}
 	if err != nil {
-		q.failed(ctx, p, fmt.Errorf("take over partition %d: %w", p.number, err))
-		return
+		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
+	verdict, err := q.f.journal.Begin(ctx, q.name, p.number, q.f.instance, ledger.Epoch, ledger.Position, ledger.Committed)
+	if err != nil {
+		return fmt.Errorf("take over partition %d: %w", p.number, err)
+	}
+	q.judge(p, verdict)
 	p.epoch, p.flush = ledger.Epoch, ledger.Flush
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
+	return nil
+}
+
+// judge tells of data that one of the servers has lost. The journal has counted it
+// already.
+func (q *queue) judge(p *partition, verdict journal.Verdict) {
+	var text string
+	switch verdict {
+	case journal.RedisWentBack:
+		text = "Redis came back with older data than it had confirmed: writes since then are lost"
+	case journal.DatabaseWentBack:
+		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
+	default:
+		return
+	}
+	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
+	q.log.Error("Data was lost", "partition", p.number, "cause", text)
+	q.note(text)
 }
 
 // sweep flushes the first target entries of a partition, batch by batch. Entries
 // that come in meanwhile wait for the next one: a key that is written all the time
 // must not keep its partition busy for ever.
-func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, target int64) {
+func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, target int64) error {
+	trial := q.f.breaker.state() == gobreaker.StateHalfOpen
+	if trial {
+		// The first look after the circuit was open asks for nothing but an answer.
+		if check := q.f.database.Check(ctx); !check.OK {
+			return &postgres.Error{Kind: postgres.Transient, Err: errors.New(check.Message)}
+		}
+	}
 	for target > 0 && ctx.Err() == nil {
 		q.mu.Lock()
 		policy, lease := q.policy, journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: p.epoch}
+		doubtful := trial || !q.paused.IsZero()
 		q.mu.Unlock()
 		if policy.suspend {
-			return
+			return nil
+		}
+		most := min(target, policy.batchSize)
+		if doubtful {
+			most = min(most, trialBatch)
 		}
 		started := time.Now()
-		claim, err := q.f.journal.Claim(ctx, lease, int(min(target, policy.batchSize)), maxClaimBytes)
+		claim, err := q.f.journal.Claim(ctx, lease, int(most), maxClaimBytes)
 		if err != nil {
-			q.failed(ctx, p, err)
-			return
+			return err
 		}
 		if claim.Rebuilt {
 			q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", p.number)
 		}
 		if len(claim.Entries) == 0 {
-			return
+			return nil
 		}
-		f := q.newFlush(p, table, claim, policy.interval)
+		f := q.newFlush(p, table, claim, policy)
 		if err := f.write(ctx); err != nil {
-			q.failed(ctx, p, err)
-			return
+			return err
 		}
-		if _, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes); err != nil {
-			q.failed(ctx, p, err)
-			return
+		if _, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.letters); err != nil {
+			return err
 		}
 		q.flushed(f, started)
 		target -= int64(len(claim.Entries))
+		if doubtful {
+			return nil
+		}
 	}
+	return nil
 }
 
 // failed decides what an error means for the partition, and tells it. Whatever is
@@ -93,6 +124,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	p.epoch = 0
 	var database *postgres.Error
 	switch {
+	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
+		return
 	case errors.Is(err, journal.ErrLeaseLost), errors.Is(err, journal.ErrClaimVoid), errors.Is(err, errFenced), errors.Is(err, journal.ErrNoQueue):
 		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
 		q.mu.Lock()
@@ -121,194 +154,37 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 	q.f.databaseBackoff.failed(time.Now())
 }
 
+// pause stops the flow of a mapping whose rows are all refused: that is not the
+// rows' fault, and nothing is dead-lettered because of it. A few rows are tried
+// once an interval.
+func (q *queue) pause(policy policy, cause string) {
+	q.mu.Lock()
+	first := q.paused.IsZero()
+	q.paused = time.Now().Add(policy.interval)
+	q.mu.Unlock()
+	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; mend the table or its triggers, the rows wait", q.name, cause)
+	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
+	if first {
+		q.note(text)
+	}
+}
+
+// resume lets a paused mapping flow again after a row got through.
+func (q *queue) resume() {
+	q.mu.Lock()
+	paused := !q.paused.IsZero()
+	q.paused = time.Time{}
+	q.mu.Unlock()
+	if paused {
+		q.setReady(config.Check{OK: true})
+	}
+}
+
 // note keeps what a person should read in the status.
 func (q *queue) note(text string) {
 	q.mu.Lock()
 	q.lastError = text
 	q.mu.Unlock()
-}
-
-// flushed counts a batch that was written and acknowledged.
-func (q *queue) flushed(f *flush, started time.Time) {
-	m := q.f.metrics
-	now := time.Now()
-	var done, lost, coalesced int
-	lag := m.lag.WithLabelValues(q.name)
-	for i, outcome := range f.outcomes {
-		entry := &f.claim.Entries[i]
-		switch outcome {
-		case journal.Done:
-			done++
-			coalesced += int(entry.Writes) - 1
-			lag.Observe(float64(now.UnixMicro()-entry.First) / 1e6)
-		case journal.Lost:
-			lost++
-			q.log.Error("The value of a dirty key is gone from Redis", "key", entry.Key, "version", entry.Version)
-		}
-	}
-	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))
-	m.coalesced.WithLabelValues(q.name).Add(float64(coalesced))
-	m.dataLoss.WithLabelValues(q.name).Add(float64(lost))
-	m.flushDuration.WithLabelValues(q.name).Observe(now.Sub(started).Seconds())
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	switch {
-	case f.refusal != "":
-		q.lastError = f.refusal
-	case done > 0:
-		q.lastFlush = now
-		if len(f.partition.refusals) == 0 {
-			q.lastError = ""
-		}
-	}
-}
-
-// flush is the way of one claim through the database.
-type flush struct {
-	q         *queue
-	partition *partition
-	table     *postgres.Table
-	batch     *postgres.Batch
-	claim     *journal.Claim
-	outcomes  []journal.Outcome
-	interval  time.Duration
-	prefix    int
-	// refusal is the last row error, in words for the status.
-	refusal string
-}
-
-func (q *queue) newFlush(p *partition, table *postgres.Table, claim *journal.Claim, interval time.Duration) *flush {
-	q.mu.Lock()
-	prefix := len(q.settings.Mapping.KeyPrefix)
-	q.mu.Unlock()
-	return &flush{
-		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
-		outcomes: make([]journal.Outcome, len(claim.Entries)), interval: interval, prefix: prefix,
-	}
-}
-
-// write commits what the database takes of the claim and finds an outcome for
-// every entry. An error means that nothing may be acknowledged.
-func (f *flush) write(ctx context.Context) error {
-	now := time.Now()
-	fresh := make([]int, 0, len(f.claim.Entries))
-	var again []int
-	for i := range f.claim.Entries {
-		e := &f.claim.Entries[i]
-		switch {
-		case e.Lost:
-			f.outcomes[i] = journal.Lost
-		case e.Attempts == 0:
-			fresh = append(fresh, i)
-		case f.partition.refusals.tooEarly(e, now):
-			f.outcomes[i] = journal.Kept
-		default:
-			again = append(again, i)
-		}
-	}
-	if err := f.commit(ctx, fresh); err != nil {
-		return err
-	}
-	// What was refused before is written alone, so that it spoils no batch.
-	for _, i := range again {
-		if err := f.commit(ctx, []int{i}); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// commit writes the rows of the given entries in one transaction. When the
-// database refuses a row, the halves are tried apart, down to the row that is at
-// fault.
-func (f *flush) commit(ctx context.Context, rows []int) error {
-	rows, version := f.fill(rows)
-	if len(rows) == 0 {
-		return nil
-	}
-	err := f.send(ctx, version)
-	var failure *postgres.Error
-	if errors.As(err, &failure) && ofRows(failure) {
-		if len(rows) == 1 {
-			f.refuse(rows[0], failure.Message(), reasonRowRefused)
-			return nil
-		}
-		half := len(rows) / 2
-		if err := f.commit(ctx, rows[:half]); err != nil {
-			return err
-		}
-		return f.commit(ctx, rows[half:])
-	}
-	if err != nil {
-		return err
-	}
-	for _, i := range rows {
-		f.outcomes[i] = journal.Done
-		f.partition.refusals.forget(f.claim.Entries[i].Key)
-	}
-	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
-	return nil
-}
-
-// ofRows tells whether fewer rows may get through where these did not. Only then,
-// and only after an error whose transaction is known to be over, may other rows
-// take the same flush number.
-func ofRows(failure *postgres.Error) bool {
-	switch failure.Kind {
-	case postgres.Row, postgres.Order, postgres.TooHeavy:
-		return !failure.Unsettled
-	default:
-		return false
-	}
-}
-
-// fill puts the entries into the batch. One that cannot be a row is refused here
-// and left out. It returns the ones that are in and the highest version of them.
-func (f *flush) fill(rows []int) (in []int, version int64) {
-	f.batch.Reset()
-	in = make([]int, 0, len(rows))
-	for _, i := range rows {
-		e := &f.claim.Entries[i]
-		key := e.Key[f.prefix:]
-		var err error
-		if e.Operation == journal.OperationDelete {
-			err = f.batch.Delete(key)
-		} else {
-			err = f.batch.Set(key, []byte(e.Value))
-		}
-		if err != nil {
-			f.refuse(i, err.Error(), reasonRowRefused)
-			continue
-		}
-		in = append(in, i)
-		version = max(version, e.Version)
-	}
-	return in, version
-}
-
-// send writes the batch under the next flush number. Contention is retried at
-// once; it ends in a definite error of the server, so the number is still free.
-func (f *flush) send(ctx context.Context, version int64) error {
-	p := f.partition
-	at := postgres.Position{
-		Journal: f.q.journalOf(), Queue: f.q.name, Partition: p.number,
-		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
-	}
-	for attempt := 1; ; attempt++ {
-		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
-		var failure *postgres.Error
-		if errors.As(err, &failure) && failure.Kind == postgres.Contention && attempt < contentionRetries {
-			continue
-		}
-		if err != nil {
-			return fmt.Errorf("write partition %d: %w", p.number, err)
-		}
-		if outcome != postgres.Committed {
-			return fmt.Errorf("write partition %d: %w", p.number, errFenced)
-		}
-		p.flush++
-		return nil
-	}
 }
 
 func (q *queue) journalOf() string {
@@ -317,44 +193,41 @@ func (q *queue) journalOf() string {
 	return q.journalID
 }
 
-func (f *flush) refuse(i int, text, reason string) {
-	e := &f.claim.Entries[i]
-	f.outcomes[i] = journal.Refused
-	f.partition.refusals.add(e, f.interval, time.Now())
-	f.refusal = fmt.Sprintf("key %s is refused: %s", e.Key, text)
-	f.q.f.metrics.failures.WithLabelValues(reason, f.q.name).Inc()
-	f.q.log.Warn("Row is refused and goes to the tail of the queue", "key", e.Key, "version", e.Version, "attempts", e.Attempts+1, "cause", text)
-}
-
-// longestRefusal is the longest wait between two attempts at a refused row: a
-// table that was mended is noticed within a minute.
-const longestRefusal = time.Minute
-
-// refusals remembers for each refused key when it is worth trying again. It is
-// lost with the process, which only means an attempt sooner.
-type refusals map[string]refusal
-
-type refusal struct {
-	version int64
-	until   time.Time
-}
-
-// add notes a refusal: the wait doubles with every attempt.
-func (r refusals) add(e *journal.Entry, interval time.Duration, now time.Time) {
-	wait := longestRefusal
-	if e.Attempts < 10 {
-		wait = min(interval<<e.Attempts, longestRefusal)
+// flushed counts a batch that was written and acknowledged.
+func (q *queue) flushed(f *flush, started time.Time) {
+	m := q.f.metrics
+	now := time.Now()
+	var done, dead, lost, coalesced int
+	lag := m.lag.WithLabelValues(q.name)
+	for i, outcome := range f.outcomes {
+		entry := &f.claim.Entries[i]
+		switch outcome {
+		case journal.Done:
+			done++
+			coalesced += int(entry.Writes) - 1
+			lag.Observe(float64(now.UnixMicro()-entry.First) / 1e6)
+		case journal.Dead:
+			dead++
+		case journal.Lost:
+			dead++
+			lost++
+			q.log.Error("The value of a dirty key is gone from Redis", "key", entry.Key, "version", entry.Version)
+		}
 	}
-	r[e.Key] = refusal{version: e.Version, until: now.Add(wait)}
-}
-
-func (r refusals) forget(key string) {
-	if len(r) > 0 {
-		delete(r, key)
+	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))
+	m.writes.WithLabelValues(outcomeDead, q.name).Add(float64(dead))
+	m.coalesced.WithLabelValues(q.name).Add(float64(coalesced))
+	m.dataLoss.WithLabelValues(q.name).Add(float64(lost))
+	m.flushDuration.WithLabelValues(q.name).Observe(now.Sub(started).Seconds())
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if done > 0 {
+		q.lastFlush = now
 	}
-}
-
-func (r refusals) tooEarly(e *journal.Entry, now time.Time) bool {
-	known, ok := r[e.Key]
-	return ok && known.version == e.Version && now.Before(known.until)
+	switch {
+	case f.refusal != "":
+		q.lastError = f.refusal
+	case done > 0 && len(f.partition.refusals) == 0:
+		q.lastError = ""
+	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -102,10 +103,10 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 		}
 		return nil
 	})
-	wantRefused := int64(len(bad) + 2)
-	s.eventually("the bad ones are reported", func() error {
+	wantDead := int64(len(bad) + 2)
+	s.eventually("the bad ones are dead letters", func() error {
 		q := s.status(p).Queues[0]
-		if q.Depth != wantRefused || q.Refused != wantRefused || !strings.Contains(q.LastError, "is refused") {
+		if q.Depth != 0 || q.DeadLetters != wantDead || q.Refused != 0 || !strings.Contains(q.LastError, "is a dead letter") {
 			return fmt.Errorf("status is %+v", q)
 		}
 		return nil
@@ -113,17 +114,107 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "91" {
 		t.Errorf("%s rows, want the 91 good ones", got)
 	}
+	letters := s.deadLetters()
+	for key, want := range map[string]journal.DeadLetter{
+		"product:1": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: "not json"},
+		"product:4": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22P02", Payload: `{"stock":"many"}`},
+		"product:5": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "23514", Constraint: "products_stock_check", Payload: `{"stock":-1}`},
+		"product:6": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22003", Payload: `{"price":1e30}`},
+		"product:x": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: `{"name":"no number"}`},
+	} {
+		got := letters[key]
+		if got == nil || got.Cause != want.Cause || got.Attempts != want.Attempts || got.SQLState != want.SQLState ||
+			got.Constraint != want.Constraint || got.Payload != want.Payload || got.FirstFailure.After(got.LastFailure) {
+			t.Errorf("dead letter of %s is %+v, want %+v", key, got, want)
+		}
+	}
 	_, body := s.get(p, "/status")
-	if strings.Contains(body, "many") || strings.Contains(body, "trailing") {
-		t.Errorf("the status tells row values: %s", body)
+	if strings.Contains(body, "many") || strings.Contains(body, "trailing") || strings.Contains(p.log.String(), "many") {
+		t.Errorf("the status or the log tells row values: %s", body)
 	}
 	for id := range bad {
 		s.set(id, `{"name":"mended","price":1,"stock":1}`)
 	}
 	s.del(1)
-	s.eventually("mended ones are in", func() error {
+	s.eventually("mended ones are in and their dead letters gone", func() error {
 		if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'mended'"); got != "8" {
 			return fmt.Errorf("%s rows", got)
+		}
+		if n := len(s.deadLetters()); n != 2 {
+			return fmt.Errorf("%d dead letters", n)
+		}
+		return nil
+	})
+}
+
+func TestAMappingWhoseRowsAreAllRefusedIsPausedAndNothingIsDead(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Mappings[0].Partitions = 1
+	s.write()
+	s.db.Exec(t, `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not today'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	p := s.startReady()
+	pipe := s.rdb.Pipeline()
+	for id := range 50 {
+		pipe.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", `{"name":"x","price":1,"stock":1}`)
+	}
+	_, err := pipe.Exec(t.Context())
+	s.must(err)
+	s.eventually("the mapping is paused", func() error {
+		q := s.status(p).Queues[0]
+		if q.Ready.Reason != "MappingPaused" || !strings.Contains(q.Ready.Message, "P0001") || q.DeadLetters != 0 {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+	s.db.Exec(t, "DROP TRIGGER refuse ON products")
+	s.drained()
+	s.eventually("the mapping is ready again", func() error {
+		if q := s.status(p).Queues[0]; !q.Ready.OK || q.DeadLetters != 0 {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "50" {
+		t.Errorf("%s rows, want 50", got)
+	}
+}
+
+func TestTheCircuitOpensAndNoAttemptIsSpent(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	server := postgrestest.NewServer(t, postgrestest.Options{})
+	s.db = server.NewDatabase(t)
+	s.db.Exec(t, productsTable)
+	s.putURL(s.db.URL())
+	s.config.Flush.CircuitBreaker = config.CircuitBreaker{FailureThreshold: 2, OpenMilliseconds: 500}
+	s.write()
+	p := s.startReady()
+	s.set(1, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	// The database answers, and fails at every batch.
+	s.db.Exec(t, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION SQLSTATE '53100'; END $$;
+		CREATE TRIGGER fail BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION fail()`)
+	for id := range int64(20) {
+		s.set(id, `{"name":"during","price":1,"stock":1}`)
+	}
+	s.eventually("the circuit is open", func() error {
+		status := s.status(p)
+		_, metrics := s.get(p, "/metrics")
+		if status.Circuit != "open" || status.Database.Reason != "CircuitOpen" || !strings.Contains(metrics, "writebehind_circuit_state 2") {
+			return fmt.Errorf("status is %+v", status)
+		}
+		return nil
+	})
+	s.db.Exec(t, "DROP TRIGGER fail ON products")
+	s.drained()
+	if stats := s.stats(); stats.Refused != 0 || stats.Dead != 0 {
+		t.Errorf("an outage counts against rows: %+v", stats)
+	}
+	s.eventually("the circuit is closed", func() error {
+		if status := s.status(p); status.Circuit != "closed" || !status.Database.OK {
+			return fmt.Errorf("status is %+v", status)
 		}
 		return nil
 	})

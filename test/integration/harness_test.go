@@ -269,6 +269,17 @@ func (s *stack) stats() journal.Stats {
 	return stats
 }
 
+// deadLetters are those of the queue, by key.
+func (s *stack) deadLetters() map[string]*journal.DeadLetter {
+	s.t.Helper()
+	all := make(map[string]*journal.DeadLetter)
+	for letter, err := range journal.New(s.rdb).DeadLetters(s.t.Context(), "products") {
+		s.must(err)
+		all[letter.Key] = letter
+	}
+	return all
+}
+
 func (s *stack) set(id int64, document string) int64 {
 	s.t.Helper()
 	version, err := s.rdb.FCall(s.t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", document).Int64()

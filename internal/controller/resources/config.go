@@ -48,10 +48,14 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 			IntervalMilliseconds: int(spec.Flush.IntervalMilliseconds),
 			BatchSize:            int(spec.Flush.BatchSize),
 			Concurrency:          int(spec.Flush.Concurrency),
+			MaxRetries:           config.Default().Flush.MaxRetries,
+			CircuitBreaker:       config.Default().Flush.CircuitBreaker,
 		},
 		Backpressure: config.Backpressure{
-			MaxQueueDepth: int(spec.Backpressure.MaxQueueDepth),
-			WhenFull:      string(spec.Backpressure.WhenFull),
+			MaxQueueDepth:      int(spec.Backpressure.MaxQueueDepth),
+			WarningQueueDepth:  config.Default().Backpressure.WarningQueueDepth,
+			CriticalQueueDepth: config.Default().Backpressure.CriticalQueueDepth,
+			WhenFull:           string(spec.Backpressure.WhenFull),
 		},
 	}
 	for i := range spec.Mappings {

@@ -144,6 +144,19 @@ type Flush struct {
 	BatchSize int `json:"batchSize,omitempty"`
 	// Concurrency is the number of database workers of one flusher; default 4.
 	Concurrency int `json:"concurrency,omitempty"`
+	// MaxRetries is how often a row that the database refused is tried again
+	// before it becomes a dead letter; default 3.
+	MaxRetries int `json:"maxRetries"`
+	// CircuitBreaker keeps the flushers from a database that is away.
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker,omitempty"`
+}
+
+// CircuitBreaker opens when the database fails, never when it refuses a row.
+type CircuitBreaker struct {
+	// FailureThreshold is how many batches in a row have to fail; default 5.
+	FailureThreshold int `json:"failureThreshold,omitempty"`
+	// OpenMilliseconds is how long nothing is tried then; default 10000.
+	OpenMilliseconds int `json:"openMilliseconds,omitempty"`
 }
 
 // Interval is IntervalMilliseconds as a duration.
@@ -156,6 +169,11 @@ type Backpressure struct {
 	// MaxQueueDepth is the most dirty entries and dead letters of one queue;
 	// default 100000.
 	MaxQueueDepth int `json:"maxQueueDepth,omitempty"`
+	// WarningQueueDepth and CriticalQueueDepth are depths at which the flusher
+	// warns in its log and the resource in its condition BacklogHealthy; default
+	// 1000 and 10000.
+	WarningQueueDepth  int `json:"warningQueueDepth,omitempty"`
+	CriticalQueueDepth int `json:"criticalQueueDepth,omitempty"`
 	// WhenFull is Reject (a new key gets WBFULL) or Accept.
 	WhenFull string `json:"whenFull,omitempty"`
 }

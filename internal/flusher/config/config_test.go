@@ -95,6 +95,11 @@ func TestBadInputIsNamed(t *testing.T) {
 		"overlapping prefix":       {"[{name: products", `[{name: p, keyPrefix: "prod", table: t, keyColumn: k}, {name: products`, []string{"mappings[1].keyPrefix", "prod", "mapping p"}},
 		"interval":                 {"mappings:", "flush: {intervalMilliseconds: 1}\nmappings:", []string{"flush.intervalMilliseconds", `"1"`, "10 to 3600000"}},
 		"a written zero":           {"mappings:", "flush: {batchSize: 0}\nmappings:", []string{"flush.batchSize", `"0"`, "1 to 10000"}},
+		"retries":                  {"mappings:", "flush: {maxRetries: -1}\nmappings:", []string{"flush.maxRetries", `"-1"`, "0 to 100"}},
+		"failure threshold":        {"mappings:", "flush: {circuitBreaker: {failureThreshold: 0}}\nmappings:", []string{"flush.circuitBreaker.failureThreshold", `"0"`}},
+		"open milliseconds":        {"mappings:", "flush: {circuitBreaker: {openMilliseconds: 1}}\nmappings:", []string{"flush.circuitBreaker.openMilliseconds", `"1"`}},
+		"warning depth":            {"mappings:", "backpressure: {warningQueueDepth: 0}\nmappings:", []string{"backpressure.warningQueueDepth", `"0"`}},
+		"critical depth":           {"mappings:", "backpressure: {criticalQueueDepth: 0}\nmappings:", []string{"backpressure.criticalQueueDepth", `"0"`}},
 		"concurrency":              {"mappings:", "flush: {concurrency: 65}\nmappings:", []string{"flush.concurrency", "1 to 64"}},
 		"queue depth":              {"mappings:", "backpressure: {maxQueueDepth: 0}\nmappings:", []string{"backpressure.maxQueueDepth", `"0"`}},
 		"when full":                {"mappings:", "backpressure: {whenFull: Drop}\nmappings:", []string{"backpressure.whenFull", `"Drop"`, "Reject or Accept"}},
@@ -132,7 +137,7 @@ func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
 	}
 	live := parse()
 	live.Owner, live.Revision, live.Suspend, live.Draining = "x", 9, true, true
-	live.Flush = config.Flush{IntervalMilliseconds: 1, BatchSize: 1, Concurrency: 1}
+	live.Flush = config.Flush{IntervalMilliseconds: 1, BatchSize: 1, Concurrency: 1, MaxRetries: 9, CircuitBreaker: config.CircuitBreaker{FailureThreshold: 1}}
 	live.Backpressure = config.Backpressure{MaxQueueDepth: 1, WhenFull: config.WhenFullAccept}
 	live.Mappings[0].TimeToLiveSeconds, live.Mappings[0].Retired = 1, true
 	if !live.SameStructure(parse()) {

@@ -21,6 +21,9 @@ type Status struct {
 	// Redis and Database say whether the servers can be used.
 	Redis    Check `json:"redis"`
 	Database Check `json:"database"`
+	// Circuit is the state of the circuit breaker before the database: closed,
+	// half-open or open.
+	Circuit string `json:"circuit,omitempty"`
 	// Queues has one item a mapping, in the order of the config.
 	Queues []QueueStatus `json:"queues"`
 }

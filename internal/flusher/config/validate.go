@@ -22,7 +22,12 @@ const (
 	defaultIntervalMilliseconds    = 5000
 	defaultBatchSize               = 100
 	defaultConcurrency             = 4
+	defaultMaxRetries              = 3
+	defaultFailureThreshold        = 5
+	defaultOpenMilliseconds        = 10000
 	defaultMaxQueueDepth           = 100000
+	defaultWarningQueueDepth       = 1000
+	defaultCriticalQueueDepth      = 10000
 )
 
 // journalPrefix is where the journal's own keys live in Redis.
@@ -30,6 +35,9 @@ const journalPrefix = "wb:"
 
 // identifierBytes is the longest name that PostgreSQL keeps whole.
 const identifierBytes = 63
+
+// mostQueueDepth keeps the counters of a queue, and its memory, within reason.
+const mostQueueDepth = 100000000
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
@@ -48,8 +56,14 @@ func Default() *Config {
 			IntervalMilliseconds: defaultIntervalMilliseconds,
 			BatchSize:            defaultBatchSize,
 			Concurrency:          defaultConcurrency,
+			MaxRetries:           defaultMaxRetries,
+			CircuitBreaker:       CircuitBreaker{FailureThreshold: defaultFailureThreshold, OpenMilliseconds: defaultOpenMilliseconds},
 		},
-		Backpressure: Backpressure{MaxQueueDepth: defaultMaxQueueDepth, WhenFull: WhenFullReject},
+		Backpressure: Backpressure{
+			MaxQueueDepth:     defaultMaxQueueDepth,
+			WarningQueueDepth: defaultWarningQueueDepth, CriticalQueueDepth: defaultCriticalQueueDepth,
+			WhenFull: WhenFullReject,
+		},
 	}
 }
 
@@ -226,8 +240,21 @@ func (c *Config) validateFlush() error {
 		func() error { return inRange("flush.intervalMilliseconds", c.Flush.IntervalMilliseconds, 10, 3600000) },
 		func() error { return inRange("flush.batchSize", c.Flush.BatchSize, 1, 10000) },
 		func() error { return inRange("flush.concurrency", c.Flush.Concurrency, 1, 64) },
+		func() error { return inRange("flush.maxRetries", c.Flush.MaxRetries, 0, 100) },
 		func() error {
-			return inRange("backpressure.maxQueueDepth", c.Backpressure.MaxQueueDepth, 1, 100000000)
+			return inRange("flush.circuitBreaker.failureThreshold", c.Flush.CircuitBreaker.FailureThreshold, 1, 1000)
+		},
+		func() error {
+			return inRange("flush.circuitBreaker.openMilliseconds", c.Flush.CircuitBreaker.OpenMilliseconds, 100, 3600000)
+		},
+		func() error {
+			return inRange("backpressure.maxQueueDepth", c.Backpressure.MaxQueueDepth, 1, mostQueueDepth)
+		},
+		func() error {
+			return inRange("backpressure.warningQueueDepth", c.Backpressure.WarningQueueDepth, 1, mostQueueDepth)
+		},
+		func() error {
+			return inRange("backpressure.criticalQueueDepth", c.Backpressure.CriticalQueueDepth, 1, mostQueueDepth)
 		},
 	)
 }

@@ -92,8 +92,15 @@ func (f *fixture) lease(member string, partition int, epoch int64) journal.Lease
 	f.t.Helper()
 	beat, err := f.j.Beat(f.t.Context(), queue, member, leaseTime)
 	f.check(beat, err)
-	f.check(nil, f.j.Begin(f.t.Context(), queue, partition, member, epoch, 0))
+	f.begin(partition, member, epoch, 0, 0)
 	return journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch}
+}
+
+func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) journal.Verdict {
+	f.t.Helper()
+	verdict, err := f.j.Begin(f.t.Context(), queue, partition, member, epoch, floor, committed)
+	f.check(nil, err)
+	return verdict
 }
 
 func (f *fixture) claim(l journal.Lease, most int) *journal.Claim {
@@ -105,7 +112,7 @@ func (f *fixture) claim(l journal.Lease, most int) *journal.Claim {
 
 func (f *fixture) acknowledge(c *journal.Claim, outcome journal.Outcome) bool {
 	f.t.Helper()
-	applied, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome))
+	applied, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome), letters(c))
 	f.check(nil, err)
 	return applied
 }
@@ -116,6 +123,18 @@ func all(c *journal.Claim, outcome journal.Outcome) []journal.Outcome {
 		outcomes[i] = outcome
 	}
 	return outcomes
+}
+
+// letters says of every entry of the claim why it would be dead.
+func letters(c *journal.Claim) map[int]*journal.DeadLetter {
+	known := make(map[int]*journal.DeadLetter)
+	for i := range c.Entries {
+		known[i] = &journal.DeadLetter{
+			Attempts: 4, Cause: journal.CauseRefused, SQLState: "23514", Constraint: "products_stock_check",
+			Message: "new row violates\na check", LastFailure: time.Now().UTC(),
+		}
+	}
+	return known
 }
 
 // dump is everything that Redis holds, so that a test can say that nothing has

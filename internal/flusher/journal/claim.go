@@ -38,6 +38,9 @@ type Entry struct {
 	Attempts int
 	// Writes is the number of writes that the entry stands for.
 	Writes int64
+	// FirstRefused is when the database first refused this version, in µs since
+	// 1970; 0 if it never did.
+	FirstRefused int64
 	// Value is the document of a set. It is shared with the claim: not to be
 	// changed.
 	Value string
@@ -110,14 +113,17 @@ func (e *Entry) read(key, packed, value any) error {
 	return nil
 }
 
-// unpack reads OA:V:F:W, the journal's format of an entry.
+// unpack reads OA:V:F:W or OA:V:F:W:T, the journal's format of an entry.
 func (e *Entry) unpack(text string) error {
 	e.packed = text
 	e.Operation = Operation(text[0])
 	rest := text[1:]
-	numbers := [4]int64{}
+	numbers := [5]int64{}
 	for i := range numbers {
 		part, after, _ := strings.Cut(rest, ":")
+		if i == 4 && rest == "" {
+			break
+		}
 		n, err := strconv.ParseInt(part, 10, 64)
 		if err != nil {
 			return fmt.Errorf("entry %q of key %q is not in the journal's format", text, e.Key)
@@ -125,6 +131,7 @@ func (e *Entry) unpack(text string) error {
 		numbers[i], rest = n, after
 	}
 	e.Attempts, e.Version, e.First, e.Writes = int(numbers[0]), numbers[1], numbers[2], numbers[3]
+	e.FirstRefused = numbers[4]
 	return nil
 }
 
@@ -141,31 +148,45 @@ const (
 	Refused Outcome = 'r'
 	// Kept says that the row was not tried: it goes to the tail as it is.
 	Kept Outcome = 'k'
-	// Lost says that the value is gone: a data-loss event.
+	// Dead says that the row will not be tried again by itself: it becomes a dead
+	// letter.
+	Dead Outcome = 'x'
+	// Lost says that the value is gone: a data-loss event, and a dead letter that
+	// says so.
 	Lost Outcome = 'l'
 )
 
-// Acknowledge tells the outcome of every entry of the claim, in its order. An
-// entry that was written again meanwhile stays dirty whatever its outcome. It
-// reports false when this claim was acknowledged before: a resent call changes
-// nothing.
-func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome) (bool, error) {
+// Acknowledge tells the outcome of every entry of the claim, in its order; letters
+// says by index what is known of those that are Dead or Lost. An entry that was
+// written again meanwhile stays dirty whatever its outcome. It reports false when
+// this claim was acknowledged before: a resent call changes nothing.
+func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome, letters map[int]*DeadLetter) (bool, error) {
 	action := "acknowledge partition " + strconv.Itoa(claim.Lease.Partition)
 	if len(outcomes) != len(claim.Entries) {
 		return false, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
 	}
-	var floor, coalesced int64
-	args := make([]any, 7, 7+len(outcomes))
+	var floor, top, coalesced int64
+	const fixed = 8
+	args := make([]any, fixed, fixed+len(outcomes))
 	for i, outcome := range outcomes {
 		e := &claim.Entries[i]
-		if outcome == Done {
-			floor = max(floor, e.Version)
+		arg := string(outcome) + e.packed
+		switch outcome {
+		case Done:
+			floor, top = max(floor, e.Version), max(top, e.Version)
 			coalesced += e.Writes - 1
+		case Dead, Lost:
+			floor = max(floor, e.Version)
+			known, err := letters[i].marshal(e)
+			if err != nil {
+				return false, fmt.Errorf("%s: dead letter of %s: %w", action, e.Key, err)
+			}
+			arg += "\n" + known
 		}
-		args = append(args, string(outcome)+e.packed)
+		args = append(args, arg)
 	}
 	l := claim.Lease
-	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, claim.Number, floor, coalesced})
+	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, claim.Number, floor, top, coalesced})
 	applied, err := j.call(ctx, "wb_engine_ack", args...).Int64()
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", action, err)

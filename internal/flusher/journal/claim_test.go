@@ -173,10 +173,10 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Claim(ctx, before, 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's claim answers %v", err)
 	}
-	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done)); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), nil); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if err := f.j.Begin(ctx, queue, 0, "b", 1, 0); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, queue, 0, "b", 1, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch that is over begins again: %v", err)
 	}
 	f.acknowledge(f.claim(after, 10), journal.Done)
@@ -192,13 +192,13 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	old := f.claim(l, 10)
 	f.claim(l, 10)
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done)); !errors.Is(err, journal.ErrClaimVoid) {
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), nil); !errors.Is(err, journal.ErrClaimVoid) {
 		t.Errorf("a claim that was replaced is acknowledged: %v", err)
 	}
 	old = f.claim(l, 10)
-	f.check(nil, f.j.Begin(ctx, queue, 0, "a", 2, 0))
+	f.begin(0, "a", 2, 0, 0)
 	old.Lease.Epoch = 2
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done)); !errors.Is(err, journal.ErrClaimVoid) {
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), nil); !errors.Is(err, journal.ErrClaimVoid) {
 		t.Errorf("a claim of the last epoch is acknowledged: %v", err)
 	}
 	if s := f.stats(); s.Depth != 1 {
@@ -209,12 +209,8 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 func TestNoVersionIsGivenOutBelowTheFloor(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	const ahead = 3_000_000_000_000_000 // µs: the database has seen the year 2065
-	f.check(nil, func() error {
-		if _, err := f.j.Beat(t.Context(), queue, "a", leaseTime); err != nil {
-			return err
-		}
-		return f.j.Begin(t.Context(), queue, 0, "a", 1, ahead)
-	}())
+	f.check(f.j.Beat(t.Context(), queue, "a", leaseTime))
+	f.begin(0, "a", 1, ahead, 0)
 	for i, want := range []int64{ahead + 1, ahead + 2, ahead + 3} {
 		if got := f.set("product:1", fmt.Sprint(i)); got != want {
 			t.Errorf("write %d got version %d, want %d", i, got, want)

@@ -108,6 +108,10 @@ func interpret(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoQueue, err)
 	case "WBLEASE":
 		return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+	case "WBNOLETTER":
+		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+	case "WBSUPERSEDED":
+		return fmt.Errorf("%w: %w", ErrSuperseded, err)
 	case "WBCLAIM":
 		return fmt.Errorf("%w: %w", ErrClaimVoid, err)
 	}

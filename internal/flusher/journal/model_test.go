@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -38,6 +40,8 @@ func TestAnyInterleavingKeepsEveryWrite(t *testing.T) {
 			"acknowledge": m.acknowledge,
 			"resend":      m.resend,
 			"take over":   m.takeOver,
+			"replay":      m.replay,
+			"discard":     m.discard,
 		})
 		m.drain(t)
 	})
@@ -56,6 +60,9 @@ type model struct {
 
 	written  map[string]row // last acknowledged write of a key
 	database map[string]row
+	dead     map[string]row
+	givenUp  map[string]bool  // the last write was discarded as a dead letter
+	highest  map[string]int64 // version that any write of a key ever got
 	writes   int64
 	flushed  int64
 
@@ -73,7 +80,7 @@ type model struct {
 }
 
 func newModel(t *rapid.T, rdb *redis.Client) *model {
-	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}}
+	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}, dead: map[string]row{}, givenUp: map[string]bool{}, highest: map[string]int64{}}
 	ctx := context.Background()
 	if _, err := m.j.EnsureLibrary(ctx); err != nil {
 		t.Fatal(err)
@@ -104,10 +111,11 @@ func (m *model) wrote(t *rapid.T, key string, r row, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before := m.written[key].version; r.version <= before {
+	if before := m.highest[key]; r.version <= before {
 		t.Fatalf("%s got version %d after %d", key, r.version, before)
 	}
-	m.written[key] = r
+	m.written[key], m.highest[key] = r, r.version
+	delete(m.givenUp, key)
 	m.writes++
 }
 
@@ -125,6 +133,11 @@ func (m *model) fill(t *rapid.T) {
 }
 
 func (m *model) claim(t *rapid.T) {
+	if m.committed {
+		// A flusher whose claim may be committed begins a new epoch before it
+		// claims again.
+		m.begin(t)
+	}
 	claim, err := m.j.Claim(context.Background(), m.lease, rapid.IntRange(1, 6).Draw(t, "most"), 1<<20)
 	if err != nil {
 		t.Fatal(err)
@@ -136,7 +149,7 @@ func (m *model) claim(t *rapid.T) {
 	m.pending = claim
 	m.outcomes = m.outcomes[:0]
 	for range claim.Entries {
-		m.outcomes = append(m.outcomes, rapid.SampledFrom([]journal.Outcome{journal.Done, journal.Done, journal.Refused, journal.Kept}).Draw(t, "outcome"))
+		m.outcomes = append(m.outcomes, rapid.SampledFrom([]journal.Outcome{journal.Done, journal.Done, journal.Refused, journal.Kept, journal.Dead}).Draw(t, "outcome"))
 	}
 }
 
@@ -164,30 +177,90 @@ func (m *model) acknowledge(t *rapid.T) {
 	if m.pending == nil || !m.committed {
 		return
 	}
-	applied, err := m.j.Acknowledge(context.Background(), m.pending, m.outcomes)
+	applied, err := m.j.Acknowledge(context.Background(), m.pending, m.outcomes, letters(m.pending))
 	if err != nil || !applied {
 		t.Fatalf("acknowledged %v, %v", applied, err)
 	}
-	for _, outcome := range m.outcomes {
-		if outcome == journal.Done {
+	for i, outcome := range m.outcomes {
+		e := m.pending.Entries[i]
+		switch {
+		case outcome == journal.Done:
 			m.flushed++
+			delete(m.dead, e.Key)
+		case outcome == journal.Dead && m.written[e.Key].version == e.Version:
+			m.dead[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
 		}
 	}
 	m.acked, m.ackedWith = m.pending, append([]journal.Outcome(nil), m.outcomes...)
 	m.pending, m.committed = nil, false
 }
 
+// letter draws one of the dead letters.
+func (m *model) letter(t *rapid.T) *journal.DeadLetter {
+	var all []*journal.DeadLetter
+	for letter, err := range m.j.DeadLetters(context.Background(), queue) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := m.dead[letter.Key]; letter.Version != want.version || letter.Payload != want.value {
+			t.Fatalf("dead letter is %+v, want %+v", letter, want)
+		}
+		all = append(all, letter)
+	}
+	if len(all) != len(m.dead) {
+		t.Fatalf("%d dead letters, want %d", len(all), len(m.dead))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	slices.SortFunc(all, func(a, b *journal.DeadLetter) int { return strings.Compare(a.Key, b.Key) })
+	return rapid.SampledFrom(all).Draw(t, "letter")
+}
+
+// replay must be a new write, and never over a newer one.
+func (m *model) replay(t *rapid.T) {
+	letter := m.letter(t)
+	if letter == nil {
+		return
+	}
+	r := m.dead[letter.Key]
+	version, err := m.j.Replay(context.Background(), queue, letter)
+	if m.written[letter.Key].version > r.version {
+		if !errors.Is(err, journal.ErrSuperseded) {
+			t.Fatalf("replay over a newer write: %v", err)
+		}
+		return
+	}
+	delete(m.dead, letter.Key)
+	m.wrote(t, letter.Key, row{version: version, value: r.value, deleted: r.deleted}, err)
+}
+
+func (m *model) discard(t *rapid.T) {
+	letter := m.letter(t)
+	if letter == nil {
+		return
+	}
+	if err := m.j.Discard(context.Background(), queue, letter); err != nil {
+		t.Fatal(err)
+	}
+	if m.written[letter.Key].version == letter.Version {
+		m.written[letter.Key] = m.database[letter.Key]
+		m.givenUp[letter.Key] = true
+	}
+	delete(m.dead, letter.Key)
+}
+
 // resend is a client that lost the answer, or a fenced owner that comes late.
 func (m *model) resend(t *rapid.T) {
 	ctx := context.Background()
 	if m.acked != nil {
-		applied, err := m.j.Acknowledge(ctx, m.acked, m.ackedWith)
+		applied, err := m.j.Acknowledge(ctx, m.acked, m.ackedWith, letters(m.acked))
 		if applied || (err != nil && !errors.Is(err, journal.ErrLeaseLost) && !errors.Is(err, journal.ErrClaimVoid)) {
 			t.Fatalf("a resent acknowledgement: applied %v, %v", applied, err)
 		}
 	}
 	if m.stale != nil {
-		if _, err := m.j.Acknowledge(ctx, m.stale, all(m.stale, journal.Done)); !errors.Is(err, journal.ErrLeaseLost) {
+		if _, err := m.j.Acknowledge(ctx, m.stale, all(m.stale, journal.Done), nil); !errors.Is(err, journal.ErrLeaseLost) {
 			t.Fatalf("a fenced owner acknowledges: %v", err)
 		}
 	}
@@ -203,17 +276,22 @@ func (m *model) takeOver(t *rapid.T) {
 		}
 		m.stale, m.pending, m.committed = m.pending, nil, false
 	}
-	m.epoch++
-	m.member = fmt.Sprintf("member-%d", m.epoch)
+	m.member = fmt.Sprintf("member-%d", m.epoch+1)
 	if _, err := m.j.Beat(ctx, queue, m.member, leaseTime); err != nil {
 		t.Fatal(err)
 	}
+	m.begin(t)
+}
+
+func (m *model) begin(t *rapid.T) {
+	m.epoch++
 	var position int64
 	for _, r := range m.database {
 		position = max(position, r.version)
 	}
-	if err := m.j.Begin(ctx, queue, 0, m.member, m.epoch, position); err != nil {
-		t.Fatal(err)
+	verdict, err := m.j.Begin(context.Background(), queue, 0, m.member, m.epoch, position, position)
+	if err != nil || verdict != journal.Agreed {
+		t.Fatalf("begin: %v, %v", verdict, err)
 	}
 	m.lease = journal.Lease{Queue: queue, Partition: 0, Member: m.member, Epoch: m.epoch}
 }
@@ -228,7 +306,8 @@ func (m *model) check(t *rapid.T) {
 	var dirty int64
 	for key, last := range m.written {
 		pending, err := m.rdb.FCallRO(ctx, "wb_pending", []string{key}, queue).Int64()
-		if err != nil && !errors.Is(err, redis.Nil) {
+		isDead := err != nil && strings.HasPrefix(err.Error(), "WBDEAD ")
+		if err != nil && !isDead && !errors.Is(err, redis.Nil) {
 			t.Fatal(err)
 		}
 		if err == nil {
@@ -236,25 +315,30 @@ func (m *model) check(t *rapid.T) {
 		}
 		inDatabase := m.database[key].version
 		switch {
-		case err != nil && inDatabase != last.version:
+		case isDead != (err != nil && m.dead[key].version > 0 && m.dead[key].version == last.version):
+			t.Fatalf("%s at version %d: WBDEAD %v, dead letter %+v", key, last.version, isDead, m.dead[key])
+		case err != nil && !isDead && inDatabase != last.version:
 			t.Fatalf("%s counts as clean at version %d, but the database has %d", key, last.version, inDatabase)
 		case err == nil && pending > last.version:
 			t.Fatalf("%s is pending from %d, after its last version %d", key, pending, last.version)
+		}
+		if m.givenUp[key] {
+			continue
 		}
 		value, err := m.rdb.Get(ctx, key).Result()
 		if !last.deleted && (err != nil || value != last.value) {
 			t.Fatalf("%s reads %q, %v; want %q", key, value, err, last.value)
 		}
 		ttl, err := m.rdb.TTL(ctx, key).Result()
-		if err != nil || (pending > 0 && ttl > 0) {
-			t.Fatalf("%s is dirty and has the TTL %v, %v", key, ttl, err)
+		if err != nil || ((pending > 0 || isDead) && ttl > 0) {
+			t.Fatalf("%s is dirty or dead and has the TTL %v, %v", key, ttl, err)
 		}
 	}
 	depth, err := m.rdb.HGet(ctx, "wb:{products}:queue", "depth").Int64()
-	if err != nil || depth != dirty || s.Depth != dirty {
-		t.Fatalf("depth is %d by the counter, %d by the stats, want %d (%v)", depth, s.Depth, dirty, err)
+	if err != nil || depth != dirty+s.Dead || s.Depth != dirty || s.Dead != int64(len(m.dead)) {
+		t.Fatalf("depth is %d by the counter, %d by the stats, want %d and %d dead (%v)", depth, s.Depth, dirty, len(m.dead), err)
 	}
-	if s.Writes != m.writes || s.Flushed != m.flushed || s.Writes < s.Flushed+s.Coalesced+s.Depth-1 {
+	if s.Writes != m.writes || s.Flushed != m.flushed || s.Writes < s.Flushed+s.Coalesced {
 		t.Fatalf("stats are %+v; want writes %d, flushed %d", s, m.writes, m.flushed)
 	}
 }
@@ -275,6 +359,9 @@ func (m *model) drain(t *rapid.T) {
 		m.acknowledge(t)
 	}
 	for key, last := range m.written {
+		if m.dead[key].version == last.version {
+			continue
+		}
 		if got := m.database[key]; got != last {
 			t.Fatalf("%s ends as %+v, want %+v", key, got, last)
 		}
@@ -283,7 +370,7 @@ func (m *model) drain(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Depth != 0 || s.Refused != 0 || s.Writes != s.Flushed+s.Coalesced {
+	if s.Depth != 0 || s.Refused != 0 || s.Dead != int64(len(m.dead)) {
 		t.Fatalf("after the drain stats are %+v", s)
 	}
 }

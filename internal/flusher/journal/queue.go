@@ -83,15 +83,31 @@ func (j *Journal) Beat(ctx context.Context, queue, member string, ttlMillisecond
 	return beat, r.done("renew leases of queue " + queue)
 }
 
+// Verdict says whether the journal and the ledger agree on what was flushed last.
+type Verdict int
+
+// Verdicts of Begin.
+const (
+	// Agreed says that nothing is known to be lost.
+	Agreed Verdict = iota
+	// RedisWentBack says that the ledger knows of a flush that the journal does
+	// not: Redis came back with older data.
+	RedisWentBack
+	// DatabaseWentBack says that the journal knows of a flush that the ledger does
+	// not: PostgreSQL came back with older data.
+	DatabaseWentBack
+)
+
 // Begin enters the epoch that the ledger gave to a partition just leased. Claims
 // of the predecessor are void from here on, and no version below floor will be
-// given out.
-func (j *Journal) Begin(ctx context.Context, queue string, partition int, member string, epoch, floor int64) error {
-	err := j.call(ctx, "wb_engine_begin", queue, partition, member, epoch, floor).Err()
+// given out. committed is the ledger's position of this very partition; a verdict
+// other than Agreed has been counted as a data-loss event.
+func (j *Journal) Begin(ctx context.Context, queue string, partition int, member string, epoch, floor, committed int64) (Verdict, error) {
+	verdict, err := j.call(ctx, "wb_engine_begin", queue, partition, member, epoch, floor, committed).Int()
 	if err != nil {
-		return fmt.Errorf("begin epoch %d of partition %d: %w", epoch, partition, err)
+		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", epoch, partition, err)
 	}
-	return nil
+	return Verdict(verdict), nil
 }
 
 // Release gives partitions back, so that another member can take them at once.

@@ -13,20 +13,28 @@
 --   wb:{Q:p}:q       list  dirty keys, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
---   wb:{Q:p}:dlq     hash  dead letters
+--   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
---   wb:{Q:p}:meta    hash  floor, claim, claimed, acked, flushed, coalesced, data_loss
+--   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
+--                          claimed_top, acked, flushed, coalesced, superseded,
+--                          discarded, data_loss
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
 --
 -- An entry is one string, OA:V:F:W, so that an acknowledgement can compare it
 -- whole: O is s (set) or d (delete), A the attempts of this version that the
 -- database refused, V the newest version, F the lowest version that may still be
--- missing from the database, W the writes that it stands for.
+-- missing from the database, W the writes that it stands for. After a refusal :T
+-- follows, the time of the first one in µs since 1970.
 
+-- A dead letter is one line of JSON that tells what is known, a line feed, and the
+-- payload as it was. It counts for the depth of the queue like an entry. Its key
+-- keeps its value and has no TTL. It goes when a newer write of its key is
+-- committed, when it is replayed, and when it is discarded.
+--
 -- The flusher replaces a library with a lower number and leaves a higher one
 -- alone. It goes up with every change of this file that has been released.
-local LIBRARY = 1
+local LIBRARY = 2
 
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
@@ -72,7 +80,7 @@ local function pack(op, attempts, version, first, writes)
 end
 
 local function unpack_entry(entry)
-  return string.match(entry, '^(%a)(%d+):(%d+):(%d+):(%d+)$')
+  return string.match(entry, '^(%a)(%d+):(%d+):(%d+):(%d+)')
 end
 
 -- Versions are strings of digits without leading zeros: the longer one is the
@@ -281,11 +289,17 @@ local function wb_fill(keys, args)
 end
 
 -- FCALL_RO wb_pending 1 KEY QUEUE. Returns the lowest version of KEY that may
--- still be missing from the database, nil when there is none. O(1).
+-- still be missing from the database, nil when there is none, and WBDEAD while the
+-- newest write is a dead letter. O(1).
 local function wb_pending(keys, args)
   local at, err = look_up(keys, args, 1, 'wb_pending 1 KEY QUEUE')
   if not at then return err end
-  if not at.entry then return false end
+  if not at.entry then
+    if redis.call('HEXISTS', at.base .. 'dlq', at.key) == 1 then
+      return fail('WBDEAD', 'the newest write of KEY is a dead letter: the database refused it')
+    end
+    return false
+  end
   local _, _, _, first = unpack_entry(at.entry)
   return tonumber(first)
 end
@@ -315,24 +329,25 @@ local function wb_stats(keys, args)
   if not s[1] then
     return fail('WBNOQUEUE', 'there is no queue ' .. queue .. ' in this Redis: is its flusher running?')
   end
-  local depth, dead, flushed, coalesced, loss, late = 0, 0, 0, 0, 0, 0
+  local depth, dead, flushed, coalesced, loss, late, given_up = 0, 0, 0, 0, 0, 0, 0
   local oldest
   for p = 0, tonumber(s[1]) - 1 do
     local base = partition_prefix(queue, p)
     depth = depth + redis.call('HLEN', base .. 'ops')
     dead = dead + redis.call('HLEN', base .. 'dlq')
     late = late + redis.call('ZCARD', base .. 'late')
-    local m = redis.call('HMGET', base .. 'meta', 'flushed', 'coalesced', 'data_loss')
+    local m = redis.call('HMGET', base .. 'meta', 'flushed', 'coalesced', 'data_loss', 'superseded', 'discarded')
     flushed = flushed + tonumber(m[1] or 0)
     coalesced = coalesced + tonumber(m[2] or 0)
     loss = loss + tonumber(m[3] or 0)
+    given_up = given_up + tonumber(m[4] or 0) + tonumber(m[5] or 0)
     local first = oldest_of(base)
     if first then oldest = math.min(oldest or first, first) end
   end
-  -- Of the writes that are neither flushed nor coalesced into a flushed one,
-  -- all but one an entry have been coalesced already.
+  -- Every entry that is not flushed stands for one write, whether it is dirty,
+  -- dead or given up; what it stands for beyond has been coalesced into it.
   local writes = tonumber(s[2])
-  local pending = math.max(0, writes - flushed - coalesced - loss - depth - dead)
+  local pending = math.max(0, writes - flushed - coalesced - depth - dead - given_up)
   local age = 0
   if oldest then age = math.max(0, math.floor((now_us() - oldest) / 1000)) end
   return {
@@ -459,18 +474,33 @@ local function lost(member, epoch)
   return fail('WBLEASE', 'flusher ' .. member .. ' does not hold this partition in epoch ' .. epoch)
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH FLOOR: enters the epoch that the ledger
--- gave to a partition just leased, forgets a claim of the predecessor, and lifts
--- the floor of its versions to the ledger's position. Returns the floor.
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH FLOOR COMMITTED: enters the epoch that the
+-- ledger gave to a partition just leased, forgets a claim of the predecessor, and
+-- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
+-- this partition in the database by its ledger. When it differs from what was
+-- acknowledged here, and no claim that was out explains it, one of the two has lost
+-- data: that is counted. Returns 0 if both agree, 1 if Redis went back, 2 if the
+-- database did.
 local function engine_begin(_, args)
-  local base, member, epoch, floor = partition_prefix(args[1], args[2]), args[3], args[4], args[5]
+  local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
+  local floor, committed = args[5], args[6]
   local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch')
   if l[1] ~= member or not higher(epoch, l[2]) then return lost(member, epoch) end
-  local current = redis.call('HGET', base .. 'meta', 'floor') or '0'
-  if higher(current, floor) then floor = current end
+  local m = redis.call('HMGET', base .. 'meta', 'floor', 'top', 'claimed', 'claimed_top')
+  local top, verdict = m[2] or '0', 0
+  if higher(committed, top) then
+    local explained = tonumber(m[3] or 0) > 0 and not higher(committed, m[4])
+    if not explained then verdict = 1 end
+    top = committed
+  elseif higher(top, committed) then
+    verdict = 2
+  end
+  if m[1] and higher(m[1], floor) then floor = m[1] end
+  if higher(top, floor) then floor = top end
   redis.call('HSET', base .. 'lease', 'epoch', epoch)
-  redis.call('HSET', base .. 'meta', 'floor', floor, 'claimed', 0)
-  return floor
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0)
+  if verdict > 0 then redis.call('HINCRBY', base .. 'meta', 'data_loss', 1) end
+  return verdict
 end
 
 -- wb_engine_leave 0 QUEUE MEMBER P...: gives the named partitions back at once;
@@ -552,9 +582,22 @@ local function values_of(keys, limit)
   return groups, count
 end
 
+-- top_of returns the highest version of the first count entries.
+local function top_of(entries, count)
+  local top = '0'
+  for i = 1, count do
+    if entries[i] then
+      local version = string.match(entries[i], '^%a%d+:(%d+)')
+      if higher(version, top) then top = version end
+    end
+  end
+  return top
+end
+
 -- wb_engine_claim 0 QUEUE P MEMBER EPOCH MOST BYTES: claims the first entries of
 -- the queue, at most MOST and not many more than BYTES of values. One claim of a
--- partition is out at a time: a new one makes the one before it void. Returns the
+-- partition is out at a time: a new one makes the one before it void, so whoever
+-- may have committed that one has to begin a new epoch first. Returns the
 -- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
 -- the entries, and the values in groups; the three lists may run on behind the
 -- claim.
@@ -571,8 +614,9 @@ local function engine_claim(_, args)
   if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
   local entries = hmget(base .. 'ops', keys)
   local groups, count = values_of(keys, tonumber(args[6]))
+  local top = top_of(entries, count)
   local claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
-  redis.call('HSET', base .. 'meta', 'claimed', count)
+  redis.call('HSET', base .. 'meta', 'claimed', count, 'claimed_top', top)
   return { claim, count, rebuilt, keys, entries, groups }
 end
 
@@ -580,12 +624,15 @@ end
 -- as it was claimed and as it is now. An entry that was written again meanwhile
 -- goes back to the tail whatever the outcome was; if the claimed version is in the
 -- database, only later ones may be missing from then on.
-local function settle(result, key, outcome, claimed, current)
+local function settle(result, key, outcome, claimed, current, known)
   -- A key that stood in q without an entry is dropped; if it has one by now,
   -- that one has its own place in q.
   if claimed == '' then return end
   local done = outcome == 'd'
-  if done then result.done = result.done + 1 end
+  if done then
+    result.done = result.done + 1
+    result.committed[#result.committed + 1] = key
+  end
   if current ~= claimed then
     result.back[#result.back + 1] = key
     if done then
@@ -603,17 +650,21 @@ local function settle(result, key, outcome, claimed, current)
   end
   if outcome == 'r' then
     local op, attempts, version, first, writes = unpack_entry(claimed)
+    local since = string.match(claimed, ':%d+:%d+:%d+:(%d+)$') or digits(now_us())
     result.back[#result.back + 1] = key
     result.entries[#result.entries + 1] = key
-    result.entries[#result.entries + 1] = pack(op, digits(tonumber(attempts) + 1), version, first, writes)
+    result.entries[#result.entries + 1] = pack(op, digits(tonumber(attempts) + 1), version, first, writes) .. ':' .. since
     result.late[#result.late + 1] = first
     result.late[#result.late + 1] = key
     return
   end
   result.gone[#result.gone + 1] = key
-  if outcome == 'l' then
-    result.loss = result.loss + 1
-  elseif string.sub(claimed, 1, 1) == 's' then
+  local set = string.sub(claimed, 1, 1) == 's'
+  if not done then
+    result.dead[#result.dead + 1] = key
+    result.dead[#result.dead + 1] = known .. '\n' .. (set and outcome == 'x' and redis.call('GET', key) or '')
+    if outcome == 'l' then result.loss = result.loss + 1 end
+  elseif set then
     result.clean[#result.clean + 1] = key
   end
   if string.sub(claimed, 2, 3) ~= '0:' then result.healed[#result.healed + 1] = key end
@@ -621,33 +672,54 @@ end
 
 -- wb_engine_ack 0 QUEUE P MEMBER EPOCH CLAIM FLOOR COALESCED OUTCOME...: cuts the
 -- claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
--- again), k (kept, not tried) or l (its value is lost) followed by the entry as
--- it was claimed; the order is the claim's. FLOOR is the highest version now in the database,
--- COALESCED the writes that done entries stood for beyond the first. Applies
--- once: a repeat returns 0, the first call 1. The lease may have run out as long
--- as nobody took it: what has been committed needs no second flush.
+-- again), k (kept, not tried), x (dead) or l (dead, since its value is lost),
+-- followed by the entry as it was claimed and, where it is dead, by a line feed and
+-- what is known of it; the order is the claim's. FLOOR is the highest version that
+-- is now committed or dead, TOP the highest that is committed, COALESCED the writes
+-- that done entries stood for beyond the first. Applies once: a repeat returns 0,
+-- the first call 1. The lease may have run out as long as nobody took it: what has
+-- been committed needs no second flush. A dead letter goes when a newer write of its
+-- key is committed.
 local function engine_ack(_, args)
   local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[5]
   if not holds(base, member, epoch) then return lost(member, epoch) end
-  local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor')
+  local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor', 'top')
   if meta[3] == claim then return 0 end
   local count = tonumber(meta[2] or 0)
   if meta[1] ~= claim or count == 0 then
     return fail('WBCLAIM', 'claim ' .. claim .. ' is not the one that is out')
   end
-  if #args - 7 ~= count then
-    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 7))
+  if #args - 8 ~= count then
+    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 8))
   end
 
   local keys = redis.call('LRANGE', base .. 'q', 0, count - 1)
   local current = hmget(base .. 'ops', keys)
-  local result = { done = 0, loss = 0, gone = {}, clean = {}, healed = {}, back = {}, entries = {}, late = {} }
+  local result = {
+    done = 0, loss = 0, committed = {}, gone = {}, clean = {}, dead = {}, healed = {}, back = {}, entries = {}, late = {},
+  }
   for i, key in ipairs(keys) do
-    local outcome = args[7 + i]
     if current[i] then
-      settle(result, key, string.sub(outcome, 1, 1), string.sub(outcome, 2), current[i])
+      local outcome, claimed, known = string.sub(args[8 + i], 1, 1), string.sub(args[8 + i], 2), nil
+      if outcome == 'x' or outcome == 'l' then
+        claimed, known = string.match(claimed, '^([^\n]*)\n(.*)$')
+      end
+      settle(result, key, outcome, claimed, current[i], known)
     end
   end
+
+  local superseded = 0
+  if #result.committed > 0 and redis.call('HLEN', base .. 'dlq') > 0 then
+    in_chunks(result.committed, function(from, to)
+      superseded = superseded + redis.call('HDEL', base .. 'dlq', unpack(result.committed, from, to))
+    end)
+  end
+  local buried = 0
+  for i = 1, #result.dead, 2 do
+    buried = buried + redis.call('HSET', base .. 'dlq', result.dead[i], result.dead[i + 1])
+  end
+  -- A second dead letter of a key takes the place of the first.
+  superseded = superseded + #result.dead / 2 - buried
 
   redis.call('LTRIM', base .. 'q', count, -1)
   call_in_chunks('RPUSH', base .. 'q', result.back)
@@ -660,13 +732,76 @@ local function engine_ack(_, args)
   if ttl ~= '0' then
     for _, key in ipairs(result.clean) do redis.call('PEXPIRE', key, ttl) end
   end
-  redis.call('HINCRBY', queue, 'depth', 0 - #result.gone)
+  redis.call('HINCRBY', queue, 'depth', #result.dead / 2 - superseded - #result.gone)
   redis.call('HINCRBY', base .. 'meta', 'flushed', result.done)
-  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[7])
+  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[8])
+  redis.call('HINCRBY', base .. 'meta', 'superseded', superseded)
   redis.call('HINCRBY', base .. 'meta', 'data_loss', result.loss)
-  local floor = args[6]
+  local floor, top = args[6], args[7]
   if meta[4] and higher(meta[4], floor) then floor = meta[4] end
-  redis.call('HSET', base .. 'meta', 'floor', floor, 'acked', claim, 'claimed', 0)
+  if meta[5] and higher(meta[5], top) then top = meta[5] end
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'acked', claim, 'claimed', 0)
+  return 1
+end
+
+-- wb_engine_letters 0 QUEUE P CURSOR COUNT: some dead letters of a partition.
+-- Returns the next cursor, 0 at the end, and key, letter in turn.
+local function engine_letters(_, args)
+  return redis.call('HSCAN', partition_prefix(args[1], args[2]) .. 'dlq', args[3], 'COUNT', args[4])
+end
+
+-- find_letter returns a key's place in the journal and its dead letter.
+local function find_letter(keys, args, usage)
+  local at, err = look_up(keys, args, 2, usage)
+  if not at then return nil, nil, err end
+  local letter = redis.call('HGET', at.base .. 'dlq', at.key)
+  if not letter or letter ~= args[2] then
+    return nil, nil, fail('WBNOLETTER', 'KEY has no such dead letter any more')
+  end
+  return at, letter
+end
+
+local function bury(at, counter)
+  redis.call('HDEL', at.base .. 'dlq', at.key)
+  redis.call('HINCRBY', at.settings, 'depth', -1)
+  redis.call('HINCRBY', at.base .. 'meta', counter, 1)
+end
+
+-- wb_engine_replay 1 KEY QUEUE LETTER: writes a dead letter's payload anew, as a new
+-- write with a new version, if LETTER is still the key's dead letter and nothing
+-- newer was written. Returns the version.
+local function engine_replay(keys, args)
+  local at, letter, err = find_letter(keys, args, 'wb_engine_replay 1 KEY QUEUE LETTER')
+  if not at then return err end
+  if at.entry then
+    return fail('WBSUPERSEDED', 'KEY was written again: the newer write stands')
+  end
+  local known, payload = string.match(letter, '^([^\n]*)\n(.*)$')
+  local operation = cjson.decode(known).operation
+  if operation == 'set' and payload == '' then
+    return fail('WBARGS', 'the payload of this dead letter is lost: there is nothing to replay')
+  end
+  err = check_types(at)
+  if err then return err end
+  local version
+  if operation == 'set' then
+    version = journal_then(at, 's', 'SET', payload)
+  else
+    version = journal_then(at, 'd', 'DEL')
+  end
+  if not refused(version) then bury(at, 'superseded') end
+  return version
+end
+
+-- wb_engine_discard 1 KEY QUEUE LETTER: gives a dead letter up, if LETTER is still
+-- the key's. A value that nobody will flush gets its TTL, so that the cache comes to
+-- agree with the database. Returns 1.
+local function engine_discard(keys, args)
+  local at, _, err = find_letter(keys, args, 'wb_engine_discard 1 KEY QUEUE LETTER')
+  if not at then return err end
+  bury(at, 'discarded')
+  local ttl = redis.call('HGET', at.settings, 'ttl')
+  if not at.entry and ttl ~= '0' then redis.call('PEXPIRE', at.key, ttl) end
   return 1
 end
 
@@ -692,3 +827,6 @@ register('wb_engine_leave', engine_leave, 'allow-oom')
 register('wb_engine_poll', engine_poll, 'no-writes')
 register('wb_engine_claim', engine_claim, 'allow-oom')
 register('wb_engine_ack', engine_ack, 'allow-oom')
+register('wb_engine_letters', engine_letters, 'no-writes')
+register('wb_engine_replay', engine_replay)
+register('wb_engine_discard', engine_discard, 'allow-oom')

@@ -1,0 +1,264 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+const (
+	// contentionRetries is how often a batch that met a deadlock or a lock is sent
+	// again at once, before it counts as a failure.
+	contentionRetries = 5
+	// contentionPause keeps two that met from meeting again: at most 20 ms.
+	contentionPause = 20 * time.Millisecond
+)
+
+// reasonRowRefused is the label of a failure that is one row's own.
+const reasonRowRefused = "RowRefused"
+
+// flush is the way of one claim through the database.
+type flush struct {
+	q         *queue
+	partition *partition
+	table     *postgres.Table
+	batch     *postgres.Batch
+	claim     *journal.Claim
+	outcomes  []journal.Outcome
+	letters   map[int]*journal.DeadLetter
+	policy    policy
+	prefix    int
+	// refused are the rows that the database refused alone, with the reason;
+	// committed is how many it took.
+	refused   map[int]*postgres.Error
+	committed int
+	// refusal is the last row error, in words for the status.
+	refusal string
+}
+
+func (q *queue) newFlush(p *partition, table *postgres.Table, claim *journal.Claim, policy policy) *flush {
+	q.mu.Lock()
+	prefix := len(q.settings.Mapping.KeyPrefix)
+	q.mu.Unlock()
+	return &flush{
+		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
+		outcomes: make([]journal.Outcome, len(claim.Entries)),
+		letters:  make(map[int]*journal.DeadLetter), refused: make(map[int]*postgres.Error),
+		policy: policy, prefix: prefix,
+	}
+}
+
+// write commits what the database takes of the claim and finds an outcome for
+// every entry. An error means that nothing may be acknowledged.
+func (f *flush) write(ctx context.Context) error {
+	now := time.Now()
+	fresh := make([]int, 0, len(f.claim.Entries))
+	var again []int
+	for i := range f.claim.Entries {
+		e := &f.claim.Entries[i]
+		switch {
+		case e.Lost:
+			f.outcomes[i] = journal.Lost
+			f.letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
+		case e.Attempts == 0:
+			fresh = append(fresh, i)
+		case f.partition.refusals.tooEarly(e, now):
+			f.outcomes[i] = journal.Kept
+		default:
+			again = append(again, i)
+		}
+	}
+	if err := f.commit(ctx, fresh); err != nil {
+		return err
+	}
+	if f.allRefused() {
+		return nil
+	}
+	// What was refused before is written alone, so that it spoils no batch.
+	for _, i := range again {
+		if err := f.commit(ctx, []int{i}); err != nil {
+			return err
+		}
+	}
+	if f.committed > 0 {
+		f.q.resume()
+	}
+	for i, failure := range f.refused {
+		f.refuse(i, failure)
+	}
+	return nil
+}
+
+// allRefused tells whether the database refused every row of a batch that is large
+// enough to tell the mapping's fault from the rows', and for one reason. Then the
+// rows are kept, and go to the tail so that the next trial sees others.
+func (f *flush) allRefused() bool {
+	if f.committed > 0 || len(f.refused) < trialBatch {
+		return false
+	}
+	var cause *postgres.Error
+	for _, failure := range f.refused {
+		if cause != nil && (failure.SQLSTATE != cause.SQLSTATE || failure.Constraint != cause.Constraint || failure.Column != cause.Column) {
+			return false
+		}
+		cause = failure
+	}
+	for i := range f.outcomes {
+		if f.outcomes[i] == 0 {
+			f.outcomes[i] = journal.Kept
+		}
+	}
+	f.refusal = cause.Message()
+	f.q.pause(f.policy, cause.Message())
+	return true
+}
+
+// commit writes the rows of the given entries in one transaction. When the
+// database refuses a row, the halves are tried apart, down to the row that is at
+// fault.
+func (f *flush) commit(ctx context.Context, rows []int) error {
+	rows, version := f.fill(rows)
+	if len(rows) == 0 {
+		return nil
+	}
+	err := f.send(ctx, version)
+	var failure *postgres.Error
+	if errors.As(err, &failure) && ofRows(failure) {
+		if len(rows) == 1 {
+			f.refused[rows[0]] = failure
+			return nil
+		}
+		half := len(rows) / 2
+		if err := f.commit(ctx, rows[:half]); err != nil {
+			return err
+		}
+		return f.commit(ctx, rows[half:])
+	}
+	if err != nil {
+		return err
+	}
+	for _, i := range rows {
+		f.outcomes[i] = journal.Done
+		f.partition.refusals.forget(f.claim.Entries[i].Key)
+	}
+	f.committed += len(rows)
+	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
+	return nil
+}
+
+// ofRows tells whether fewer rows may get through where these did not. Only then,
+// and only after an error whose transaction is known to be over, may other rows
+// take the same flush number.
+func ofRows(failure *postgres.Error) bool {
+	switch failure.Kind {
+	case postgres.Row, postgres.Order, postgres.TooHeavy:
+		return !failure.Unsettled
+	default:
+		return false
+	}
+}
+
+// fill puts the entries into the batch. One that cannot be a row becomes a dead
+// letter at once, since no retry can change it. It returns the ones that are in and
+// the highest version of them.
+func (f *flush) fill(rows []int) (in []int, version int64) {
+	f.batch.Reset()
+	in = make([]int, 0, len(rows))
+	for _, i := range rows {
+		e := &f.claim.Entries[i]
+		key := e.Key[f.prefix:]
+		var err error
+		if e.Operation == journal.OperationDelete {
+			err = f.batch.Delete(key)
+		} else {
+			err = f.batch.Set(key, []byte(e.Value))
+		}
+		if err != nil {
+			f.dead(i, journal.CauseNotADocument, err.Error(), &journal.DeadLetter{Message: err.Error()})
+			continue
+		}
+		in = append(in, i)
+		version = max(version, e.Version)
+	}
+	return in, version
+}
+
+// send writes the batch under the next flush number. Contention is retried at
+// once; it ends in a definite error of the server, so the number is still free.
+func (f *flush) send(ctx context.Context, version int64) error {
+	p := f.partition
+	at := postgres.Position{
+		Journal: f.q.journalOf(), Queue: f.q.name, Partition: p.number,
+		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
+	}
+	for attempt := 1; ; attempt++ {
+		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
+		var failure *postgres.Error
+		if errors.As(err, &failure) && failure.Kind == postgres.Contention && !failure.Unsettled && attempt < contentionRetries {
+			if !pause(ctx, rand.N(contentionPause)) {
+				return err
+			}
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("write partition %d: %w", p.number, err)
+		}
+		if outcome != postgres.Committed {
+			return fmt.Errorf("write partition %d: %w", p.number, errFenced)
+		}
+		p.flush++
+		return nil
+	}
+}
+
+// pause waits, and reports false if the context ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// refuse settles a row that the database refused alone: it is tried again until its
+// retries are used up.
+func (f *flush) refuse(i int, failure *postgres.Error) {
+	e := &f.claim.Entries[i]
+	if e.Attempts >= f.policy.maxRetries {
+		f.partition.refusals.forget(e.Key)
+		message := failure.Detail()
+		if message == "" {
+			message = failure.Message()
+		}
+		f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
+			SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: message,
+		})
+		return
+	}
+	f.outcomes[i] = journal.Refused
+	f.partition.refusals.add(e, f.policy.interval, time.Now())
+	f.refusal = fmt.Sprintf("key %s is refused: %s", e.Key, failure.Message())
+	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
+	f.q.log.Warn("Row is refused and goes to the tail of the queue", "key", e.Key, "version", e.Version,
+		"attempt", e.Attempts+1, "cause", failure.Message())
+}
+
+// dead makes an entry a dead letter. public may stand in logs and status, the
+// letter's own message only in the letter.
+func (f *flush) dead(i int, cause, public string, letter *journal.DeadLetter) {
+	e := &f.claim.Entries[i]
+	letter.Cause, letter.Attempts, letter.LastFailure = cause, e.Attempts+1, time.Now().UTC()
+	f.outcomes[i], f.letters[i] = journal.Dead, letter
+	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", e.Key, public)
+	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
+	f.q.log.Warn("Row becomes a dead letter", "key", e.Key, "version", e.Version, "attempts", letter.Attempts, "cause", public)
+}

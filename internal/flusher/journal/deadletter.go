@@ -1,0 +1,159 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"strings"
+	"time"
+)
+
+// Causes of a dead letter.
+const (
+	// CauseNotADocument says that the payload or the key cannot be a row at all.
+	CauseNotADocument = "NotADocument"
+	// CauseRefused says that the database refused the row, and every retry of it.
+	CauseRefused = "Refused"
+	// CauseValueLost says that the value was gone from Redis.
+	CauseValueLost = "ValueLost"
+)
+
+// DeadLetter is an entry that could not be flushed, set aside with all that is
+// known of it.
+type DeadLetter struct {
+	Key string `json:"key"`
+	// Operation is set or delete.
+	Operation string `json:"operation"`
+	// Version is that of the write; Attempts is how often the database refused it.
+	Version  int64 `json:"version"`
+	Attempts int   `json:"attempts"`
+	// Cause is one of the constants above.
+	Cause string `json:"cause"`
+	// SQLState, Constraint and Column are what PostgreSQL named, if anything.
+	SQLState   string `json:"sqlstate,omitempty"`
+	Constraint string `json:"constraint,omitempty"`
+	Column     string `json:"column,omitempty"`
+	// Message is PostgreSQL's full text, or the engine's. It may quote row values
+	// and goes nowhere else.
+	Message      string    `json:"message"`
+	FirstFailure time.Time `json:"firstFailure"`
+	LastFailure  time.Time `json:"lastFailure"`
+
+	// Payload is the document as it was written; empty for a deletion and for a
+	// value that is lost.
+	Payload string `json:"-"`
+
+	raw string
+}
+
+// marshal completes the letter from the entry and writes what is known in one
+// line. The payload is added by Redis, where it is.
+func (l *DeadLetter) marshal(e *Entry) (string, error) {
+	if l == nil {
+		return "", errors.New("nothing is said of it")
+	}
+	l.Key, l.Version, l.Operation = e.Key, e.Version, "set"
+	if e.Operation == OperationDelete {
+		l.Operation = "delete"
+	}
+	l.FirstFailure = l.LastFailure
+	if e.FirstRefused > 0 {
+		l.FirstFailure = time.UnixMicro(e.FirstRefused).UTC()
+	}
+	line, err := json.Marshal(l)
+	return string(line), err
+}
+
+// lettersAtOnce is how many dead letters are asked for in one call; a hint.
+const lettersAtOnce = 100
+
+// ErrNoLetter says that the key has no such dead letter any more: it was replayed,
+// discarded or superseded.
+var ErrNoLetter = errors.New("there is no such dead letter any more")
+
+// ErrSuperseded says that the key was written again, so that the dead letter must
+// not come back over the newer write.
+var ErrSuperseded = errors.New("a newer write stands")
+
+// DeadLetters goes through the dead letters of a queue, in no order. The walk ends
+// after the first error.
+func (j *Journal) DeadLetters(ctx context.Context, queue string) iter.Seq2[*DeadLetter, error] {
+	return func(yield func(*DeadLetter, error) bool) {
+		partitions, err := j.rdb.HGet(ctx, "wb:{"+queue+"}:queue", "partitions").Int()
+		if err != nil {
+			yield(nil, fmt.Errorf("read dead letters of queue %s: %w", queue, err))
+			return
+		}
+		for p := range partitions {
+			if !j.deadLettersOf(ctx, queue, p, yield) {
+				return
+			}
+		}
+	}
+}
+
+func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int, yield func(*DeadLetter, error) bool) bool {
+	// A walk with a cursor may meet an element twice.
+	seen := make(map[string]bool)
+	for cursor := "0"; ; {
+		action := fmt.Sprintf("read dead letters of partition %d", partition)
+		reply, err := j.callRO(ctx, "wb_engine_letters", queue, partition, cursor, lettersAtOnce).Slice()
+		if err != nil {
+			yield(nil, fmt.Errorf("%s: %w", action, err))
+			return false
+		}
+		r := reader{values: reply}
+		cursor = r.text()
+		list := reader{values: r.list()}
+		if err := r.done(action); err != nil {
+			yield(nil, err)
+			return false
+		}
+		for list.more() {
+			key, raw := list.text(), list.text()
+			if seen[key] {
+				continue
+			}
+			seen[key] = true
+			letter, err := parseLetter(key, raw)
+			if !yield(letter, err) || err != nil {
+				return false
+			}
+		}
+		if cursor == "0" {
+			return true
+		}
+	}
+}
+
+func parseLetter(key, raw string) (*DeadLetter, error) {
+	line, payload, ok := strings.Cut(raw, "\n")
+	letter := &DeadLetter{raw: raw, Payload: payload}
+	if err := json.Unmarshal([]byte(line), letter); !ok || err != nil {
+		return nil, fmt.Errorf("dead letter of key %q is not in the journal's format", key)
+	}
+	return letter, nil
+}
+
+// Replay writes the letter's payload anew, with a new version, if nothing newer was
+// written to its key. It returns the version.
+func (j *Journal) Replay(ctx context.Context, queue string, letter *DeadLetter) (int64, error) {
+	version, err := j.rdb.FCall(ctx, "wb_engine_replay", []string{letter.Key}, queue, letter.raw).Int64()
+	if err != nil {
+		return 0, fmt.Errorf("replay %s: %w", letter.Key, interpret(err))
+	}
+	return version, nil
+}
+
+// Discard gives the letter up.
+func (j *Journal) Discard(ctx context.Context, queue string, letter *DeadLetter) error {
+	if err := j.rdb.FCall(ctx, "wb_engine_discard", []string{letter.Key}, queue, letter.raw).Err(); err != nil {
+		return fmt.Errorf("discard %s: %w", letter.Key, interpret(err))
+	}
+	return nil
+}

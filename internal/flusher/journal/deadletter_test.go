@@ -1,0 +1,235 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+func (f *fixture) deadLetters() map[string]*journal.DeadLetter {
+	f.t.Helper()
+	all := make(map[string]*journal.DeadLetter)
+	for letter, err := range f.j.DeadLetters(f.t.Context(), queue) {
+		f.check(nil, err)
+		all[letter.Key] = letter
+	}
+	return all
+}
+
+// bury makes the key's write a dead letter.
+func (f *fixture) bury(l journal.Lease, key, value string) {
+	f.t.Helper()
+	f.set(key, value)
+	f.acknowledge(f.claim(l, 10), journal.Dead)
+}
+
+func TestADeadLetterHoldsAllThatIsKnown(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	l := f.lease("a", 0, 1)
+	before := time.Now().Add(-time.Second)
+	version := f.set("product:1", `{"stock":-1}`)
+	f.acknowledge(f.claim(l, 10), journal.Refused)
+	f.acknowledge(f.claim(l, 10), journal.Refused)
+	f.acknowledge(f.claim(l, 10), journal.Dead)
+
+	letter := f.deadLetters()["product:1"]
+	if letter == nil || letter.Payload != `{"stock":-1}` || letter.Version != version || letter.Operation != "set" ||
+		letter.SQLState != "23514" || letter.Constraint != "products_stock_check" || letter.Message != "new row violates\na check" {
+		t.Fatalf("dead letter is %+v", letter)
+	}
+	if letter.FirstFailure.Before(before) || !letter.FirstFailure.Before(letter.LastFailure) {
+		t.Errorf("first failure %v, last failure %v", letter.FirstFailure, letter.LastFailure)
+	}
+	if s := f.stats(); s.Depth != 0 || s.Dead != 1 || s.Refused != 0 || s.Writes != 1 || s.Coalesced != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+	mustFail(t, f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue), "WBDEAD")
+	if ttl := f.rdb.TTL(t.Context(), "product:1").Val(); ttl != -1 {
+		t.Errorf("its value has the TTL %v", ttl)
+	}
+}
+
+func TestDeadLettersCountForTheDepth(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 2 })
+	l := f.lease("a", 0, 1)
+	f.bury(l, "product:1", "bad")
+	f.set("product:2", "{}")
+	mustFail(t, f.rdb.FCall(t.Context(), "wb_set", []string{"product:3"}, queue, "{}"), "WBFULL")
+	f.acknowledge(f.claim(l, 10), journal.Done)
+	f.set("product:3", "{}")
+	if s := f.stats(); s.Depth != 1 || s.Dead != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestANewerWriteSupersedesADeadLetterWhenItIsCommitted(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	l := f.lease("a", 0, 1)
+	f.bury(l, "product:1", "bad")
+	letter := f.deadLetters()["product:1"]
+	version := f.set("product:1", `{"good":true}`)
+	if pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64(); err != nil || pending != version {
+		t.Errorf("wb_pending is %d, %v", pending, err)
+	}
+	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrSuperseded) {
+		t.Errorf("replay over a newer write answers %v", err)
+	}
+	f.acknowledge(f.claim(l, 10), journal.Done)
+	if s := f.stats(); s.Dead != 0 || s.Depth != 0 || s.Flushed != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+		t.Errorf("replay of a superseded letter answers %v", err)
+	}
+	if got := f.rdb.Get(t.Context(), "product:1").Val(); got != `{"good":true}` {
+		t.Errorf("the value is %s", got)
+	}
+}
+
+func TestASecondDeadLetterTakesThePlaceOfTheFirst(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 2 })
+	l := f.lease("a", 0, 1)
+	f.bury(l, "product:1", "bad")
+	f.bury(l, "product:1", "worse")
+	if letters := f.deadLetters(); len(letters) != 1 || letters["product:1"].Payload != "worse" {
+		t.Errorf("dead letters are %+v", letters)
+	}
+	f.set("product:2", "{}") // the depth is one, so this is the second
+	if s := f.stats(); s.Dead != 1 || s.Depth != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestReplayIsANewWrite(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	l := f.lease("a", 0, 1)
+	f.bury(l, "product:1", `{"n":1}`)
+	f.set("product:2", "{}")
+	f.del("product:2")
+	f.acknowledge(f.claim(l, 10), journal.Dead)
+	letters := f.deadLetters()
+	for key, letter := range letters {
+		version, err := f.j.Replay(t.Context(), queue, letter)
+		if err != nil || version <= letter.Version {
+			t.Errorf("replay of %s: version %d after %d, %v", key, version, letter.Version, err)
+		}
+		if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+			t.Errorf("replay again answers %v", err)
+		}
+	}
+	claim := f.claim(l, 10)
+	operations := map[string]journal.Operation{}
+	for _, e := range claim.Entries {
+		operations[e.Key] = e.Operation
+	}
+	if len(operations) != 2 || operations["product:1"] != journal.OperationSet || operations["product:2"] != journal.OperationDelete {
+		t.Errorf("replayed entries are %+v", claim.Entries)
+	}
+	f.acknowledge(claim, journal.Done)
+	if s := f.stats(); s.Dead != 0 || s.Depth != 0 || s.Flushed != 2 || s.Writes != s.Flushed+s.Coalesced+2 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestDiscardGivesUp(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	f.bury(f.lease("a", 0, 1), "product:1", "bad")
+	letter := f.deadLetters()["product:1"]
+	f.check(nil, f.j.Discard(t.Context(), queue, letter))
+	if err := f.j.Discard(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+		t.Errorf("discarding again answers %v", err)
+	}
+	if ttl := f.rdb.TTL(t.Context(), "product:1").Val(); ttl <= 0 {
+		t.Errorf("a value that nobody will flush has the TTL %v", ttl)
+	}
+	if s := f.stats(); s.Dead != 0 || s.Depth != 0 || s.Coalesced != 0 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestALostValueIsADeadLetterThatCannotBeReplayed(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	l := f.lease("a", 0, 1)
+	f.set("product:1", "{}")
+	f.rdb.Del(t.Context(), "product:1")
+	f.acknowledge(f.claim(l, 10), journal.Lost)
+	letter := f.deadLetters()["product:1"]
+	if letter == nil || letter.Payload != "" {
+		t.Fatalf("dead letter is %+v", letter)
+	}
+	if _, err := f.j.Replay(t.Context(), queue, letter); err == nil {
+		t.Error("a lost value was replayed")
+	}
+	if s := f.stats(); s.Dead != 1 || s.DataLoss != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestManyDeadLettersAreAllFound(t *testing.T) {
+	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.MaxDepth = 10_000 })
+	beat, err := f.j.Beat(t.Context(), queue, "a", leaseTime)
+	f.check(beat, err)
+	for i := range 2500 {
+		f.set(fmt.Sprintf("product:%d", i), "bad")
+	}
+	for p := range beat.Held {
+		f.begin(p, "a", 1, 0, 0)
+		l := journal.Lease{Queue: queue, Partition: p, Member: "a", Epoch: 1}
+		f.acknowledge(f.claim(l, 5000), journal.Dead)
+	}
+	if n := len(f.deadLetters()); n != 2500 {
+		t.Errorf("found %d dead letters, want 2500", n)
+	}
+}
+
+func TestJournalAndLedgerAreCompared(t *testing.T) {
+	for name, c := range map[string]struct {
+		// committed is the ledger's position for the new owner, given the versions
+		// of the acknowledged and of the claimed entry.
+		committed func(acknowledged, claimed int64) int64
+		claimed   bool
+		want      journal.Verdict
+	}{
+		"both agree":                               {func(a, _ int64) int64 { return a }, false, journal.Agreed},
+		"a commit that was not acknowledged":       {func(_, c int64) int64 { return c }, true, journal.Agreed},
+		"a claim that was not committed":           {func(a, _ int64) int64 { return a }, true, journal.Agreed},
+		"a commit that the journal knows not":      {func(_, c int64) int64 { return c + 1 }, true, journal.RedisWentBack},
+		"a commit without any claim":               {func(a, _ int64) int64 { return a + 1 }, false, journal.RedisWentBack},
+		"an acknowledgement that was not a commit": {func(a, _ int64) int64 { return a - 1 }, false, journal.DatabaseWentBack},
+		"an empty ledger":                          {func(int64, int64) int64 { return 0 }, false, journal.DatabaseWentBack},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, journaltest.New(t), onePartition)
+			acknowledged := f.set("product:1", "{}")
+			l := f.lease("a", 0, 1)
+			f.acknowledge(f.claim(l, 10), journal.Done)
+			claimed := f.set("product:2", "{}")
+			if c.claimed {
+				f.claim(l, 10)
+			}
+			f.check(nil, f.j.Leave(t.Context(), queue, "a"))
+			f.check(f.j.Beat(t.Context(), queue, "b", leaseTime))
+			committed := c.committed(acknowledged, claimed)
+			if got := f.begin(0, "b", 2, committed, committed); got != c.want {
+				t.Errorf("verdict is %v, want %v", got, c.want)
+			}
+			loss := int64(0)
+			if c.want != journal.Agreed {
+				loss = 1
+			}
+			if s := f.stats(); s.DataLoss != loss {
+				t.Errorf("data-loss events are %d, want %d", s.DataLoss, loss)
+			}
+			if version := f.set("product:3", "{}"); version <= committed {
+				t.Errorf("version %d is not above the ledger's %d", version, committed)
+			}
+		})
+	}
+}
