@@ -114,6 +114,42 @@ type Flush struct {
 	// +kubebuilder:validation:Maximum=64
 	// +optional
 	Concurrency int32 `json:"concurrency,omitempty"`
+
+	// maxRetries is how often a row that the database refuses is tried again, on
+	// its own and with growing pauses, before it becomes a dead letter. A
+	// database that is away, or a mapping whose rows are all refused, costs no
+	// row a retry. 0 to 100, defaults to 3.
+	// +kubebuilder:default=3
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=100
+	// +optional
+	MaxRetries *int32 `json:"maxRetries,omitempty"`
+
+	// circuitBreaker keeps the flushers from a database that is away.
+	// +kubebuilder:default={}
+	// +optional
+	CircuitBreaker CircuitBreaker `json:"circuitBreaker,omitzero"`
+}
+
+// CircuitBreaker opens when the database fails, never when it refuses a row.
+// While it is open nothing is tried; then one batch is, and its outcome closes
+// the circuit or opens it again.
+type CircuitBreaker struct {
+	// failureThreshold is how many batches in a row have to fail for the circuit
+	// to open. 1 to 1000, defaults to 5.
+	// +kubebuilder:default=5
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=1000
+	// +optional
+	FailureThreshold int32 `json:"failureThreshold,omitempty"`
+
+	// openMilliseconds is how long, in milliseconds, nothing is tried while the
+	// circuit is open. 100 to 3600000, defaults to 10000.
+	// +kubebuilder:default=10000
+	// +kubebuilder:validation:Minimum=100
+	// +kubebuilder:validation:Maximum=3600000
+	// +optional
+	OpenMilliseconds int32 `json:"openMilliseconds,omitempty"`
 }
 
 // WhenFull says what a full queue does with a new key.
@@ -127,7 +163,9 @@ const (
 	WhenFullAccept WhenFull = "Accept"
 )
 
-// Backpressure bounds each queue.
+// Backpressure bounds each queue. The marks may lie above maxQueueDepth, which
+// then is reached first.
+// +kubebuilder:validation:XValidation:rule="!has(self.warningQueueDepth) || !has(self.criticalQueueDepth) || self.warningQueueDepth <= self.criticalQueueDepth",message="warningQueueDepth (1000 unless given) must not be above criticalQueueDepth (10000 unless given): raise criticalQueueDepth or lower warningQueueDepth"
 type Backpressure struct {
 	// maxQueueDepth is the most dirty entries and dead letters that one queue
 	// holds, counted together and exactly. 1 to 100000000, defaults to 100000.
@@ -136,6 +174,24 @@ type Backpressure struct {
 	// +kubebuilder:validation:Maximum=100000000
 	// +optional
 	MaxQueueDepth int32 `json:"maxQueueDepth,omitempty"`
+
+	// warningQueueDepth is the number of dirty entries and dead letters of one
+	// queue at which the condition BacklogHealthy turns to Warning. 1 to
+	// 100000000 and not above criticalQueueDepth, defaults to 1000.
+	// +kubebuilder:default=1000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	// +optional
+	WarningQueueDepth int32 `json:"warningQueueDepth,omitempty"`
+
+	// criticalQueueDepth is the number of dirty entries and dead letters of one
+	// queue at which the condition BacklogHealthy turns to Critical. 1 to
+	// 100000000, defaults to 10000.
+	// +kubebuilder:default=10000
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=100000000
+	// +optional
+	CriticalQueueDepth int32 `json:"criticalQueueDepth,omitempty"`
 
 	// whenFull says what a full queue does with a key that is not dirty yet; a
 	// dirty key is always accepted, since it does not grow the queue. Defaults

@@ -58,6 +58,13 @@ func columns(columns ...v1alpha1.Column) change {
 	return first(func(m *v1alpha1.Mapping) { m.Columns = columns })
 }
 
+// marks sets the depths at which a backlog is told of; 0 leaves one out.
+func marks(warning, critical int32) change {
+	return func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Backpressure.WarningQueueDepth, c.Spec.Backpressure.CriticalQueueDepth = warning, critical
+	}
+}
+
 // wide is n bytes in characters of four bytes each.
 func wide(n int) string { return strings.Repeat("𝕏", n/4) }
 
@@ -105,6 +112,11 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Entry("the whole document in a column", columns(v1alpha1.Column{Field: "$", Column: "document"})),
 		Entry("one field in two columns", columns(v1alpha1.Column{Field: "a", Column: "b"}, v1alpha1.Column{Field: "a", Column: "c"})),
 		Entry("clean entries that stay for ever", first(func(m *v1alpha1.Mapping) { m.TimeToLiveSeconds = new(int32(0)) })),
+		Entry("no retries", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.MaxRetries = new(int32(0)) }),
+		Entry("half a circuit breaker", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.CircuitBreaker.FailureThreshold = 1 }),
+		Entry("two marks at one depth", marks(7, 7)),
+		Entry("a warning mark at the default of the critical one", marks(10000, 0)),
+		Entry("a queue smaller than the marks", func(c *v1alpha1.WriteBehindCache) { c.Spec.Backpressure.MaxQueueDepth = 10 }),
 		Entry("no flusher", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(0)) }),
 		Entry("a memory limit of just maxMemory", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("1Gi")
@@ -185,6 +197,17 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Entry("a column of 64 bytes", "column must be a name of 1 to 63 bytes", columns(v1alpha1.Column{Field: "a", Column: wide(64)})),
 		Entry("a capital policy", "supported values", func(c *v1alpha1.WriteBehindCache) { c.Spec.DeletionPolicy = "Orphan" }),
 		Entry("an answer to a full queue that is none", "supported values", func(c *v1alpha1.WriteBehindCache) { c.Spec.Backpressure.WhenFull = "Drop" }),
+		Entry("a warning mark above the critical one", "warningQueueDepth (1000 unless given) must not be above criticalQueueDepth", marks(8, 7)),
+		Entry("a warning mark above the default of the critical one", "must not be above criticalQueueDepth (10000 unless given)", marks(10001, 0)),
+		Entry("a critical mark below the default of the warning one", "raise criticalQueueDepth or lower warningQueueDepth", marks(0, 999)),
+		Entry("a mark below every depth", "greater than or equal to 1", marks(-1, 0)),
+		Entry("101 retries", "less than or equal to 100", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.MaxRetries = new(int32(101)) }),
+		Entry("a circuit that opens for 99 ms", "greater than or equal to 100", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flush.CircuitBreaker.OpenMilliseconds = 99
+		}),
+		Entry("a circuit that opens after 1001 failures", "less than or equal to 1000", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flush.CircuitBreaker.FailureThreshold = 1001
+		}),
 		Entry("fewer than no flushers", "greater than or equal to 0", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(-1)) }),
 		Entry("a name of 47 characters", "metadata.name must be 1 to 46", func(c *v1alpha1.WriteBehindCache) { c.Name = strings.Repeat("a", 47) }),
 		Entry("a name with a dot", "metadata.name must be 1 to 46", func(c *v1alpha1.WriteBehindCache) { c.Name = "shop.eu" }),
@@ -218,8 +241,13 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		func(ctx SpecContext, before, after change) { Expect(update(ctx, before, after)).To(Succeed()) },
 		Entry("everything that is live", nil, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Suspend = true
-			c.Spec.Flush = v1alpha1.Flush{IntervalMilliseconds: 10, BatchSize: 10000, Concurrency: 64}
-			c.Spec.Backpressure = v1alpha1.Backpressure{MaxQueueDepth: 1, WhenFull: v1alpha1.WhenFullAccept}
+			c.Spec.Flush = v1alpha1.Flush{
+				IntervalMilliseconds: 10, BatchSize: 10000, Concurrency: 64, MaxRetries: new(int32(100)),
+				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 1000, OpenMilliseconds: 3600000},
+			}
+			c.Spec.Backpressure = v1alpha1.Backpressure{
+				MaxQueueDepth: 1, WarningQueueDepth: 2, CriticalQueueDepth: 3, WhenFull: v1alpha1.WhenFullAccept,
+			}
 			c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(1))
 		}),
 		Entry("storage that grows", managedStorage("1Gi", nil), managedStorage("1025Mi", nil)),
@@ -293,8 +321,13 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		want.Mode, want.Encoding, want.OnDelete = v1alpha1.ModeLatest, v1alpha1.EncodingJSON, v1alpha1.OnDeleteDelete
 		want.Partitions, want.TimeToLiveSeconds = 16, new(int32(3600))
 		Expect(spec.Mappings[0]).To(Equal(want))
-		Expect(spec.Flush).To(Equal(v1alpha1.Flush{IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4}))
-		Expect(spec.Backpressure).To(Equal(v1alpha1.Backpressure{MaxQueueDepth: 100000, WhenFull: v1alpha1.WhenFullReject}))
+		Expect(spec.Flush).To(Equal(v1alpha1.Flush{
+			IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxRetries: new(int32(3)),
+			CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
+		}))
+		Expect(spec.Backpressure).To(Equal(v1alpha1.Backpressure{
+			MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: v1alpha1.WhenFullReject,
+		}))
 		Expect(spec.Flusher.Replicas).To(HaveValue(BeEquivalentTo(1)))
 		Expect(spec.DeletionPolicy).To(Equal(v1alpha1.DeletionPolicyDrain))
 		Expect(spec.DrainTimeoutSeconds).To(BeEquivalentTo(300))

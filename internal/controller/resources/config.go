@@ -48,13 +48,16 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 			IntervalMilliseconds: int(spec.Flush.IntervalMilliseconds),
 			BatchSize:            int(spec.Flush.BatchSize),
 			Concurrency:          int(spec.Flush.Concurrency),
-			MaxRetries:           config.Default().Flush.MaxRetries,
-			CircuitBreaker:       config.Default().Flush.CircuitBreaker,
+			MaxRetries:           maxRetries(&spec.Flush),
+			CircuitBreaker: config.CircuitBreaker{
+				FailureThreshold: int(spec.Flush.CircuitBreaker.FailureThreshold),
+				OpenMilliseconds: int(spec.Flush.CircuitBreaker.OpenMilliseconds),
+			},
 		},
 		Backpressure: config.Backpressure{
 			MaxQueueDepth:      int(spec.Backpressure.MaxQueueDepth),
-			WarningQueueDepth:  config.Default().Backpressure.WarningQueueDepth,
-			CriticalQueueDepth: config.Default().Backpressure.CriticalQueueDepth,
+			WarningQueueDepth:  int(spec.Backpressure.WarningQueueDepth),
+			CriticalQueueDepth: int(spec.Backpressure.CriticalQueueDepth),
 			WhenFull:           string(spec.Backpressure.WhenFull),
 		},
 	}
@@ -62,6 +65,14 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		c.Mappings = append(c.Mappings, mappingConfig(&spec.Mappings[i]))
 	}
 	return c
+}
+
+// maxRetries tells none from not given: a row may become a dead letter at once.
+func maxRetries(flush *v1alpha1.Flush) int {
+	if flush.MaxRetries == nil {
+		return config.Default().Flush.MaxRetries
+	}
+	return int(*flush.MaxRetries)
 }
 
 func mappingConfig(m *v1alpha1.Mapping) config.Mapping {

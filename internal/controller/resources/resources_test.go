@@ -46,8 +46,13 @@ func cache(edit func(*v1alpha1.WriteBehindCache)) *v1alpha1.WriteBehindCache {
 				Partitions: 16, TimeToLiveSeconds: new(int32(3600)),
 				Columns: []v1alpha1.Column{{Field: "title", Column: "name"}},
 			}},
-			Flush:          v1alpha1.Flush{IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4},
-			Backpressure:   v1alpha1.Backpressure{MaxQueueDepth: 100000, WhenFull: v1alpha1.WhenFullReject},
+			Flush: v1alpha1.Flush{
+				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxRetries: new(int32(3)),
+				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
+			},
+			Backpressure: v1alpha1.Backpressure{
+				MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: v1alpha1.WhenFullReject,
+			},
 			Flusher:        v1alpha1.Flusher{Replicas: new(int32(1))},
 			DeletionPolicy: v1alpha1.DeletionPolicyDrain,
 		},
@@ -131,6 +136,33 @@ func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
 	}
 }
 
+func TestConfigHasWhatTheSpecSays(t *testing.T) {
+	got := resources.FlusherConfig(cache(func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Flush = v1alpha1.Flush{
+			IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxRetries: new(int32(0)),
+			CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 14, OpenMilliseconds: 150},
+		}
+		c.Spec.Backpressure = v1alpha1.Backpressure{
+			MaxQueueDepth: 16, WarningQueueDepth: 17, CriticalQueueDepth: 18, WhenFull: v1alpha1.WhenFullAccept,
+		}
+	}))
+	flush := config.Flush{
+		IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxRetries: 0,
+		CircuitBreaker: config.CircuitBreaker{FailureThreshold: 14, OpenMilliseconds: 150},
+	}
+	if diff := cmp.Diff(flush, got.Flush); diff != "" {
+		t.Errorf("flush (-want +got):\n%s", diff)
+	}
+	backpressure := config.Backpressure{MaxQueueDepth: 16, WarningQueueDepth: 17, CriticalQueueDepth: 18, WhenFull: config.WhenFullAccept}
+	if diff := cmp.Diff(backpressure, got.Backpressure); diff != "" {
+		t.Errorf("backpressure (-want +got):\n%s", diff)
+	}
+	without := resources.FlusherConfig(cache(func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.MaxRetries = nil }))
+	if want := config.Default().Flush.MaxRetries; without.Flush.MaxRetries != want {
+		t.Errorf("%d retries where none are given, want %d", without.Flush.MaxRetries, want)
+	}
+}
+
 func TestConfigOfADeletedResource(t *testing.T) {
 	for policy, want := range map[v1alpha1.DeletionPolicy]bool{v1alpha1.DeletionPolicyDrain: true, v1alpha1.DeletionPolicyRetain: false} {
 		deleted := cache(func(c *v1alpha1.WriteBehindCache) {
@@ -158,7 +190,13 @@ func TestRestartHash(t *testing.T) {
 		"generation": func(c *v1alpha1.WriteBehindCache) { c.Generation++ },
 		"deletion":   func(c *v1alpha1.WriteBehindCache) { c.DeletionTimestamp = new(metav1.Now()) },
 		"flush": func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.Flush = v1alpha1.Flush{IntervalMilliseconds: 10, BatchSize: 1, Concurrency: 1}
+			c.Spec.Flush = v1alpha1.Flush{
+				IntervalMilliseconds: 10, BatchSize: 1, Concurrency: 1, MaxRetries: new(int32(0)),
+				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 1, OpenMilliseconds: 100},
+			}
+		},
+		"marks": func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Backpressure.WarningQueueDepth, c.Spec.Backpressure.CriticalQueueDepth = 1, 2
 		},
 		"backpressure": func(c *v1alpha1.WriteBehindCache) { c.Spec.Backpressure.WhenFull = v1alpha1.WhenFullAccept },
 		"time to live": func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(1)) },
