@@ -129,8 +129,8 @@ func TestCheckOfTheURL(t *testing.T) {
 			d := Open(test.settings)
 			defer d.Close()
 			failing(t, d.Check(t.Context()), test.reason, test.says)
-			if _, err := d.ReadLedger(t.Context(), "j", "q", 0); err == nil || strings.Contains(err.Error(), "s3cret") {
-				t.Errorf("ReadLedger = %v; want an error without a secret", err)
+			if _, err := d.Acquire(t.Context(), "j", "q", 0); err == nil || strings.Contains(err.Error(), "s3cret") {
+				t.Errorf("Acquire = %v; want an error without a secret", err)
 			}
 		})
 	}

@@ -47,9 +47,6 @@ func TestACommitWhoseAnswerIsLost(t *testing.T) {
 	p.cut("COMMIT\x00")
 	_, err := d.Write(t.Context(), o.table, at, b)
 	unsettled(t, err)
-	if outcome, err := d.Settle(t.Context(), at); outcome != AlreadyCommitted {
-		t.Errorf("Settle = %v, %v; want AlreadyCommitted", outcome, err)
-	}
 	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != AlreadyCommitted {
 		t.Errorf("The second Write = %v, %v; want AlreadyCommitted", outcome, err)
 	}
@@ -76,9 +73,6 @@ func TestABatchThatNeverArrives(t *testing.T) {
 		t.Errorf("Write = %v; want it to say that it was cancelled", r.err)
 	}
 	p.allow(-1)
-	if outcome, err := d.Settle(t.Context(), at); outcome != NotCommitted {
-		t.Errorf("Settle = %v, %v; want NotCommitted", outcome, err)
-	}
 	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != Committed {
 		t.Errorf("The second Write = %v, %v; want Committed", outcome, err)
 	}
@@ -209,9 +203,6 @@ func TestACancelledWriteIsStoppedInTheServer(t *testing.T) {
 	cancel()
 	unsettled(t, (<-done).err)
 	waiting(t, server, "advisory", "0")
-	if outcome, err := d.Settle(t.Context(), at); outcome != NotCommitted {
-		t.Errorf("Settle = %v, %v; want NotCommitted", outcome, err)
-	}
 	o.at.Flush--
 	o.write(t, "1", `{"a":"x"}`)
 }
@@ -232,8 +223,7 @@ func TestALockOnTheLedgerRowEndsInContention(t *testing.T) {
 	at := o.next(1)
 	_, written := d.Write(t.Context(), table, at, table.NewBatch())
 	_, acquired := d.Acquire(t.Context(), "j1", "products", 0)
-	_, settled := d.Settle(t.Context(), at)
-	for action, err := range map[string]error{"Write": written, "Acquire": acquired, "Settle": settled} {
+	for action, err := range map[string]error{"Write": written, "Acquire": acquired} {
 		var e *Error
 		if !errors.As(err, &e) || e.Kind != Contention || e.SQLSTATE != "55P03" || e.Unsettled {
 			t.Errorf("%s = %v; want settled contention", action, err)

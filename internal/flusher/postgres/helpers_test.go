@@ -126,6 +126,16 @@ func (o *owner) refuse(t testing.TB, pairs ...string) *Error {
 	return e
 }
 
+// ledgerOf reads what the ledger holds of a partition.
+func ledgerOf(t testing.TB, d *Database, partition int) Ledger {
+	t.Helper()
+	l, err := d.readLedger(t.Context(), d.pool, "j1", "products", partition)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
 func detail(err error) string {
 	if e, ok := errors.AsType[*Error](err); ok {
 		return e.Detail()

@@ -60,13 +60,10 @@ const (
 	// Fenced means that the partition has another owner; nothing was written,
 	// and nothing ever will be at this epoch.
 	Fenced
-	// NotCommitted means that the batch has not committed so far; only Settle
-	// answers so.
-	NotCommitted
 )
 
 var outcomeNames = map[Outcome]string{
-	Committed: "Committed", AlreadyCommitted: "AlreadyCommitted", Fenced: "Fenced", NotCommitted: "NotCommitted",
+	Committed: "Committed", AlreadyCommitted: "AlreadyCommitted", Fenced: "Fenced",
 }
 
 func (o Outcome) String() string {
@@ -81,7 +78,7 @@ type ledgerStatements struct {
 	schema, table             string
 	create                    string
 	known, raise, fence, read string
-	lock, move, mine          string
+	move, mine                string
 }
 
 func newLedgerStatements(schema string) ledgerStatements {
@@ -117,8 +114,6 @@ WHERE l.journal = o.journal AND l.queue = o.queue AND l.partition = o.partition`
 FROM {ledger} l LEFT JOIN {ledger} o
   ON o.journal = l.journal AND o.queue = l.queue AND o.partition = l.partition AND o.journal = $1::pg_catalog.text AND o.partition = $3::pg_catalog.int4
 WHERE l.queue = $2::pg_catalog.text`),
-		lock: fill(`SELECT epoch, flush FROM {ledger}
-WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND partition = $3::pg_catalog.int4 FOR UPDATE`),
 		move: fill(`UPDATE {ledger} SET flush = $5, position = greatest(position, $6), updated_at = pg_catalog.now()
 WHERE journal = $1 AND queue = $2 AND partition = $3 AND epoch = $4 AND flush = $5 - 1`),
 		// A statement that carries this condition takes effect only in the
@@ -171,24 +166,6 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 	return l, nil
 }
 
-// ReadLedger reads what the database knows about a partition. An epoch of 0
-// says that it was never acquired.
-func (d *Database) ReadLedger(ctx context.Context, journal, queue string, partition int) (Ledger, error) {
-	ctx, cancel := d.bound(ctx)
-	defer cancel()
-	action := fmt.Sprintf("read the ledger of partition %d of %s", partition, queue)
-	conn, err := d.acquire(ctx, action)
-	if err != nil {
-		return Ledger{}, err
-	}
-	defer conn.Release()
-	l, err := d.readLedger(ctx, conn, journal, queue, partition)
-	if err != nil {
-		return Ledger{}, d.ledgerFailure(failure(action, err, executing))
-	}
-	return l, nil
-}
-
 // querier is a connection or a transaction on it.
 type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
@@ -198,32 +175,6 @@ func (d *Database) readLedger(ctx context.Context, q querier, journal, queue str
 	var l Ledger
 	err := q.QueryRow(ctx, d.ledger.read, journal, queue, partition).Scan(&l.Position, &l.Epoch, &l.Flush, &l.Committed)
 	return l, err
-}
-
-// Settle finds out what became of a batch whose write ended in an unsettled
-// error. It waits for a transaction that still holds the ledger row, so that
-// NotCommitted means: not committed, and not about to by anything that has
-// begun to run. A batch that is still in the network may commit later all the
-// same; therefore after NotCommitted the position belongs to the same batch
-// until the partition is acquired anew.
-func (d *Database) Settle(ctx context.Context, at Position) (Outcome, error) {
-	var outcome Outcome
-	err := d.inTransaction(ctx, "settle "+at.String(), func(ctx context.Context, tx pgx.Tx) error {
-		var l Ledger
-		err := tx.QueryRow(ctx, d.ledger.lock, at.Journal, at.Queue, at.Partition).Scan(&l.Epoch, &l.Flush)
-		if err != nil && !errors.Is(err, pgx.ErrNoRows) {
-			return err
-		}
-		outcome, err = at.against(l)
-		if err != nil && l.Flush == at.Flush-1 {
-			outcome, err = NotCommitted, nil
-		}
-		return err
-	})
-	if err != nil {
-		return 0, d.ledgerFailure(err)
-	}
-	return outcome, nil
 }
 
 // against tells what a ledger says about a batch that did not move it.

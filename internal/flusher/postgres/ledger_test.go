@@ -17,9 +17,8 @@ func TestAcquireRaisesTheEpochAndKeepsTheRest(t *testing.T) {
 	if want := (Ledger{Epoch: o.at.Epoch + 1, Flush: 1, Position: 1, Committed: 1}); err != nil || again != want {
 		t.Errorf("Acquire = %+v, %v; want %+v", again, err, want)
 	}
-	read, err := d.ReadLedger(t.Context(), "j1", "products", 0)
-	if err != nil || read != again {
-		t.Errorf("ReadLedger = %+v, %v; want %+v", read, err, again)
+	if read := ledgerOf(t, d, 0); read != again {
+		t.Errorf("The ledger holds %+v; want %+v", read, again)
 	}
 }
 
@@ -47,8 +46,8 @@ func TestAPositionNeverFalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l, err := d.ReadLedger(t.Context(), "j1", "products", 0); err != nil || l.Committed != 100 || l.Flush != 2 {
-		t.Errorf("ReadLedger = %+v, %v; want position 100 after 2 batches", l, err)
+	if l := ledgerOf(t, d, 0); l.Committed != 100 || l.Flush != 2 {
+		t.Errorf("The ledger holds %+v; want position 100 after 2 batches", l)
 	}
 }
 
@@ -76,14 +75,13 @@ func TestALedgerWithoutTheRow(t *testing.T) {
 	t.Parallel()
 	_, d, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
-	l, err := d.ReadLedger(t.Context(), "j1", "products", 9)
-	if want := (Ledger{Position: 1}); err != nil || l != want {
-		t.Errorf("ReadLedger = %+v, %v; want %+v", l, err, want)
+	if l, want := ledgerOf(t, d, 9), (Ledger{Position: 1}); l != want {
+		t.Errorf("The ledger holds %+v; want %+v", l, want)
 	}
-	at := o.at
+	at := o.next(1)
 	at.Partition = 9
-	if outcome, err := d.Settle(t.Context(), at); outcome != Fenced {
-		t.Errorf("Settle = %v, %v; want Fenced", outcome, err)
+	if outcome, err := d.Write(t.Context(), o.table, at, o.table.NewBatch()); outcome != Fenced {
+		t.Errorf("Write = %v, %v; want Fenced", outcome, err)
 	}
 }
 
