@@ -107,7 +107,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	t, err := d.readTable(ctx, conn.Conn(), m)
 	var mapping *MappingError
 	if err != nil && !errors.As(err, &mapping) {
-		return nil, failure(action, err, executing)
+		return nil, failure(action, err, apart)
 	}
 	return t, err
 }

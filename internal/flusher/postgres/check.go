@@ -50,7 +50,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	if mapping, ok := errors.AsType[*MappingError](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
-	e := failure("", err, executing)
+	e := failure("", err, apart)
 	message := e.Message()
 	if e.reason == v1alpha1.ReasonAuthenticationFailed || e.SQLSTATE == "3D000" {
 		message += ": correct the URL in " + d.source.place()

@@ -40,6 +40,11 @@ const (
 	// lifeTime renews connections now and then, so that they spread again over
 	// the servers behind one name.
 	lifeTime = 30 * time.Minute
+	// longestLockWait is how long one statement waits for a lock. A table that is
+	// locked must not hold a connection, and a worker, that other tables need; and
+	// it is longer than the second after which PostgreSQL looks for a deadlock,
+	// which is better told as one.
+	longestLockWait = 2 * time.Second
 )
 
 // Database is one PostgreSQL database. It is safe for concurrent use.
@@ -112,7 +117,7 @@ func (d *Database) Close() {
 // lockTimeout is shorter than the statement time-out, so that waiting for a
 // lock is told apart from being too slow.
 func lockTimeout(statement time.Duration) time.Duration {
-	return max(statement/2, time.Millisecond)
+	return min(max(statement/2, time.Millisecond), longestLockWait)
 }
 
 // patience bounds one operation as a whole: a few statements that each run into
@@ -132,7 +137,7 @@ func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, e
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.verified.Store(false)
-		return nil, failure(action, err, executing)
+		return nil, failure(action, err, apart)
 	}
 	return conn, nil
 }
@@ -149,7 +154,7 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	defer conn.Release()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
 	if err != nil {
-		return failure(action, err, executing)
+		return failure(action, err, apart)
 	}
 	_, err = tx.Exec(ctx, settingsSQL(d.settings.StatementTimeout))
 	if err == nil {
@@ -164,5 +169,5 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	if rollback := tx.Rollback(ctx); rollback != nil && !errors.Is(rollback, pgx.ErrTxClosed) {
 		_ = conn.Conn().Close(ctx)
 	}
-	return failure(action, err, executing)
+	return failure(action, err, apart)
 }

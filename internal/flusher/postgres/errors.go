@@ -21,6 +21,10 @@ const (
 	// Contention asks to try again at once, with jitter: another transaction was
 	// in the way.
 	Contention
+	// Locked asks to leave the queue alone for a while and to go on with others:
+	// another transaction holds a lock, and this one has waited for it as long as
+	// it may already.
+	Locked
 	// TooHeavy asks to halve the batch.
 	TooHeavy
 	// Order asks to try again for a bounded time: the row that is referred to
@@ -34,7 +38,7 @@ const (
 )
 
 var kindNames = map[Kind]string{
-	Transient: "Transient", Contention: "Contention", TooHeavy: "TooHeavy",
+	Transient: "Transient", Contention: "Contention", Locked: "Locked", TooHeavy: "TooHeavy",
 	Order: "Order", Row: "Row", Mapping: "Mapping",
 }
 

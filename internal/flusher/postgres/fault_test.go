@@ -207,7 +207,7 @@ func TestACancelledWriteIsStoppedInTheServer(t *testing.T) {
 	o.write(t, "1", `{"a":"x"}`)
 }
 
-func TestALockOnTheLedgerRowEndsInContention(t *testing.T) {
+func TestALockOnTheLedgerRowIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, itemSchema, func(s *Settings) { s.StatementTimeout = 200 * time.Millisecond })
 	table := readTable(t, d, mapping("items"))
@@ -225,8 +225,8 @@ func TestALockOnTheLedgerRowEndsInContention(t *testing.T) {
 	_, acquired := d.Acquire(t.Context(), "j1", "products", 0)
 	for action, err := range map[string]error{"Write": written, "Acquire": acquired} {
 		var e *Error
-		if !errors.As(err, &e) || e.Kind != Contention || e.SQLSTATE != "55P03" || e.Unsettled {
-			t.Errorf("%s = %v; want settled contention", action, err)
+		if !errors.As(err, &e) || e.Kind != Locked || e.SQLSTATE != "55P03" || e.Unsettled {
+			t.Errorf("%s = %v; want it to be settled and Locked", action, err)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -26,7 +27,8 @@ type verdict struct {
 }
 
 // verdicts is the one table that turns what PostgreSQL says into behaviour. The
-// longest prefix of the SQLSTATE decides; what is not listed is the row's.
+// longest prefix of the SQLSTATE decides; what is not listed is the row's. The
+// stage corrects it: see failure.
 var verdicts = map[string]verdict{
 	"08":    {Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
 	"25":    {Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
@@ -40,7 +42,7 @@ var verdicts = map[string]verdict{
 	"53100": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
 	"53200": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of memory"},
 	"53300": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower maxConnections"},
-	"55P03": {Contention, v1alpha1.ReasonStatementFailed, "another transaction holds a lock"},
+	"55P03": {Locked, v1alpha1.ReasonStatementFailed, "another transaction holds a lock: see pg_locks"},
 	"55006": {Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
 	"57":    {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
 	"57014": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, as a rule because it ran into statementTimeoutSeconds"},
@@ -94,11 +96,47 @@ func judge(sqlstate string) verdict {
 type stage int
 
 const (
-	executing stage = iota
+	// apart means that no rows are concerned, or that a statement was accepted
+	// but not planned: the table alone decides.
+	apart stage = iota
 	// preparing means that the statement was not accepted at all, so that no
 	// row can be at fault.
 	preparing
+	// executing means that the statement fits the table and was at work on the
+	// rows. What triggers, functions and types then say they say of a row, with
+	// any SQLSTATE they like.
+	executing
 )
+
+// ofConnection says that an SQLSTATE is the server's own only while a connection
+// is made.
+func ofConnection(sqlstate string) bool {
+	return sqlstate == "3D000" || strings.HasPrefix(sqlstate, "28")
+}
+
+// lacksPrivilege says whether a statement that was running lacks a privilege of
+// its own, which PostgreSQL looks at only then. It tells no context with that; a
+// function that was called for a row is told as the context, whether it raised
+// the error or ran a statement that it may not.
+func lacksPrivilege(err *pgconn.PgError) bool {
+	return err.Code == "42501" && err.Where == "" && err.Routine != rowSecurity
+}
+
+// verdictOf judges an error of the server by its SQLSTATE and by how far the
+// statement had come.
+func verdictOf(err *pgconn.PgError, at stage) verdict {
+	v := judge(err.Code)
+	if err.Code == "42501" && err.Routine == rowSecurity {
+		v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
+	}
+	switch {
+	case at == preparing && v.kind == Row:
+		v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
+	case at == executing && !lacksPrivilege(err) && (v.kind == Mapping || ofConnection(err.Code)):
+		v = verdicts["P0"]
+	}
+	return v
+}
 
 // failure turns any error of the driver into an Error. action says what was
 // being done.
@@ -111,13 +149,7 @@ func failure(action string, err error, at stage) *Error {
 	}
 	e := &Error{action: action, Err: err}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		v := judge(pgErr.Code)
-		if pgErr.Code == "42501" && pgErr.Routine == rowSecurity {
-			v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
-		}
-		if at == preparing && v.kind == Row {
-			v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
-		}
+		v := verdictOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
 		e.SQLSTATE, e.Constraint, e.Column = pgErr.Code, pgErr.ConstraintName, pgErr.ColumnName
 		e.Table = pgErr.TableName

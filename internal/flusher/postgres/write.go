@@ -70,7 +70,7 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position)
 			return outcome, nil
 		}
 	}
-	e := failure("write "+at.String(), err, executing)
+	e := failure("write "+at.String(), err, apart)
 	return 0, d.ledgerFailure(e)
 }
 
@@ -98,12 +98,15 @@ func (r *reply) step() step {
 }
 
 // stage tells a statement that was not accepted from one that failed on its
-// rows.
+// rows. Between the two, PostgreSQL plans it.
 func (r *reply) stage() stage {
-	if r.parsed == r.bound && r.done >= min(r.bound, prologueSteps) && r.bound < len(r.steps) {
+	switch {
+	case r.done < min(r.bound, prologueSteps) || r.bound == len(r.steps):
+		return executing
+	case r.parsed == r.bound:
 		return preparing
 	}
-	return executing
+	return apart
 }
 
 // unsettled says whether the transaction may have committed, or may yet do so,

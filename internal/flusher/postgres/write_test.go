@@ -263,7 +263,7 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNC
 		"a reference to nothing":          {`{"parent":5}`, 0, "23503", Order, "items_parent_fkey"},
 		"a trigger's refusal":             {`{"a":"refuse S3cretValue"}`, 0, "P0001", Row, ""},
 		"a statement that takes too long": {`{"a":"slow"}`, time.Second, "57014", TooHeavy, ""},
-		"a lock that another session has": {`{"a":"lock"}`, 0, "55P03", Contention, ""},
+		"a lock that another session has": {`{"a":"lock"}`, 0, "55P03", Locked, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -313,7 +313,14 @@ func TestWriteTellsAFaultOfTheMappingFromOneOfARow(t *testing.T) {
 		"a column is gone":         {"ALTER TABLE items DROP COLUMN b", "42703", Mapping, v1alpha1.ReasonSchemaMismatch},
 		"a column changed type":    {"ALTER TABLE items ALTER b DROP DEFAULT, ALTER b TYPE date USING now()", "42804", Mapping, v1alpha1.ReasonSchemaMismatch},
 		"the unique index is gone": {"ALTER TABLE items DROP CONSTRAINT items_pkey", "42P10", Mapping, v1alpha1.ReasonSchemaMismatch},
-		"a privilege is gone":      {"REVOKE UPDATE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"UPDATE is revoked":        {"REVOKE UPDATE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"INSERT is revoked":        {"REVOKE INSERT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"SELECT is revoked":        {"REVOKE SELECT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"DELETE is revoked":        {"REVOKE DELETE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"every privilege is gone":  {"REVOKE ALL ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"a column's is revoked":    {"REVOKE UPDATE ON items FROM public; GRANT UPDATE (a) ON items TO public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"the schema's is revoked":  {"CREATE SCHEMA s; ALTER TABLE items SET SCHEMA s", "42P01", Mapping, v1alpha1.ReasonSchemaMismatch},
+		"a default's is revoked":   {"CREATE SEQUENCE q; ALTER TABLE items ADD d bigint DEFAULT nextval('q')", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"a policy refuses the row": {"ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (true) WITH CHECK (b > 5)", "42501", Row, v1alpha1.ReasonStatementFailed},
 		"the table has no partition for the row": {
 			"DROP TABLE items; CREATE TABLE items (id bigint PRIMARY KEY, a text, b integer, c jsonb) PARTITION BY RANGE (id); GRANT ALL ON items TO public",
@@ -331,11 +338,62 @@ func TestWriteTellsAFaultOfTheMappingFromOneOfARow(t *testing.T) {
 			d := openURL(t, url)
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			server.Exec(t, test.change)
-			e := o.refuse(t, "1", `{"a":"x","b":1,"c":1}`)
+			pairs := []string{"1", `{"a":"x","b":1,"c":1}`}
+			if strings.HasPrefix(name, "DELETE") {
+				pairs = []string{"1", ""}
+			}
+			e := o.refuse(t, pairs...)
 			if e.SQLSTATE != test.state || e.Kind != test.kind || e.Reason() != test.reason || e.Unsettled {
 				t.Errorf("Write = %+v (%s); want %s, %v, %s", e, e.Detail(), test.state, test.kind, test.reason)
 			}
 		})
+	}
+}
+
+// A trigger may refuse one row with any SQLSTATE: the others must get through.
+func TestATriggerThatRefusesOneRowIsNoFaultOfTheMapping(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.New(t)
+	server.Exec(t, itemSchema+`; GRANT ALL ON items TO public; CREATE TABLE forbidden (x integer);
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF new.a = 'read' THEN PERFORM x FROM forbidden; END IF;
+  IF new.a <> 'fine' THEN RAISE EXCEPTION 'refused' USING ERRCODE = new.a; END IF;
+  RETURN new; END $$;
+CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	ready(t, openURL(t, server.URL()))
+	server.Exec(t, "GRANT USAGE ON SCHEMA writebehind TO public; GRANT ALL ON writebehind.ledger TO public")
+	_, url := server.NewRole(t)
+	d := openURL(t, url)
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	for document, state := range map[string]string{
+		"42501": "42501", "55000": "55000", "0A000": "0A000", "42P01": "42P01", "42703": "42703", "42804": "42804",
+		"3F000": "3F000", "28000": "28000", "read": "42501",
+	} {
+		e := o.refuse(t, "1", `{"a":"fine"}`, "2", `{"a":"`+document+`"}`)
+		if e.Kind != Row || e.SQLSTATE != state || e.Unsettled {
+			t.Errorf("Write = %+v (%s); want SQLSTATE %s, settled, of a row", e, e.Detail(), state)
+		}
+		o.write(t, "1", `{"a":"fine"}`)
+	}
+}
+
+func TestWriteWaitsForALockedTableOnlyShortly(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, itemSchema, func(s *Settings) { s.StatementTimeout = 200 * time.Millisecond })
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	tx, err := server.Pool().Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback(context.WithoutCancel(t.Context())) }()
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE items"); err != nil {
+		t.Fatal(err)
+	}
+	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != Locked || e.Unsettled {
+		t.Errorf("Write = %v; want it to be settled and Locked", e)
+	}
+	if got := lockTimeout(30 * time.Second); got > 2*time.Second {
+		t.Errorf("A lock is waited for up to %v; want at most 2 s", got)
 	}
 }
 
@@ -431,5 +489,5 @@ CREATE TRIGGER note BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION note()`
 	d := openURL(t, server.URL(), func(s *Settings) { s.StatementTimeout = 20 * time.Second })
 	o := own(t, d, readTable(t, d, mapping("items", config.Column{Field: "a", Column: "a"})), 0)
 	o.write(t, "1", `{"a":"x"}`)
-	equal(t, server, "SELECT a FROM items", "on 20s 10s 20s read committed")
+	equal(t, server, "SELECT a FROM items", "on 20s 2s 20s read committed")
 }
