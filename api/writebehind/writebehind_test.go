@@ -27,7 +27,7 @@ func TestClient(t *testing.T) {
 		t.Helper()
 		revision++
 		s := journal.Settings{Owner: "test", Revision: revision, Mapping: m, MaxDepth: depth, WhenFull: config.WhenFullReject, State: state}
-		if _, err := j.Open(ctx, s, "journal"); err != nil {
+		if _, err := j.Open(ctx, s, "journal", false); err != nil {
 			t.Fatal(err)
 		}
 	}

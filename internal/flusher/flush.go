@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -22,6 +23,10 @@ const (
 	contentionPause = 20 * time.Millisecond
 )
 
+// retriesAtOnce is how many refused rows of one claim are tried again, each in a
+// transaction of its own.
+const retriesAtOnce = 16
+
 // reasonRowRefused is the label of a failure that is one row's own.
 const reasonRowRefused = "RowRefused"
 
@@ -35,7 +40,7 @@ type flush struct {
 	outcomes  []journal.Outcome
 	letters   map[int]*journal.DeadLetter
 	policy    policy
-	prefix    int
+	prefix    string
 	// refused are the rows that the database refused alone, with the reason;
 	// committed is how many it took.
 	refused   map[int]*postgres.Error
@@ -44,10 +49,7 @@ type flush struct {
 	refusal string
 }
 
-func (q *queue) newFlush(p *partition, table *postgres.Table, claim *journal.Claim, policy policy) *flush {
-	q.mu.Lock()
-	prefix := len(q.settings.Mapping.KeyPrefix)
-	q.mu.Unlock()
+func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Claim, policy policy, prefix string) *flush {
 	return &flush{
 		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
 		outcomes: make([]journal.Outcome, len(claim.Entries)),
@@ -76,14 +78,20 @@ func (f *flush) write(ctx context.Context) error {
 			again = append(again, i)
 		}
 	}
+	defer f.tell()
 	if err := f.commit(ctx, fresh); err != nil {
 		return err
 	}
 	if f.allRefused() {
 		return nil
 	}
-	// What was refused before is written alone, so that it spoils no batch.
-	for _, i := range again {
+	// What was refused before is written alone, so that it spoils no batch, and a
+	// few at a time, so that it does not keep others waiting.
+	for n, i := range again {
+		if n >= retriesAtOnce {
+			f.outcomes[i] = journal.Kept
+			continue
+		}
 		if err := f.commit(ctx, []int{i}); err != nil {
 			return err
 		}
@@ -95,6 +103,23 @@ func (f *flush) write(ctx context.Context) error {
 		f.refuse(i, failure)
 	}
 	return nil
+}
+
+// tell logs in one line what the claim's refused rows came to: there may be many,
+// and each dead letter tells all about itself.
+func (f *flush) tell() {
+	var refused, dead int
+	for _, outcome := range f.outcomes {
+		switch outcome {
+		case journal.Refused:
+			refused++
+		case journal.Dead:
+			dead++
+		}
+	}
+	if refused+dead > 0 {
+		f.q.log.Warn("Rows are refused", "partition", f.partition.number, "retried", refused, "dead", dead, "last", f.refusal)
+	}
 }
 
 // allRefused tells whether the database refused every row of a batch that is large
@@ -174,7 +199,7 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 	in = make([]int, 0, len(rows))
 	for _, i := range rows {
 		e := &f.claim.Entries[i]
-		key := e.Key[f.prefix:]
+		key := strings.TrimPrefix(e.Key, f.prefix)
 		var err error
 		if e.Operation == journal.OperationDelete {
 			err = f.batch.Delete(key)
@@ -196,7 +221,7 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 func (f *flush) send(ctx context.Context, version int64) error {
 	p := f.partition
 	at := postgres.Position{
-		Journal: f.q.journalOf(), Queue: f.q.name, Partition: p.number,
+		Journal: p.journal, Queue: f.q.name, Partition: p.number,
 		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
 	}
 	for attempt := 1; ; attempt++ {
@@ -246,10 +271,19 @@ func (f *flush) refuse(i int, failure *postgres.Error) {
 	}
 	f.outcomes[i] = journal.Refused
 	f.partition.refusals.add(e, f.policy.interval, time.Now())
-	f.refusal = fmt.Sprintf("key %s is refused: %s", e.Key, failure.Message())
+	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(e.Key), failure.Message())
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
-	f.q.log.Warn("Row is refused and goes to the tail of the queue", "key", e.Key, "version", e.Version,
-		"attempt", e.Attempts+1, "cause", failure.Message())
+}
+
+// shownKey is how much of a key stands in logs and status.
+const shownKey = 100
+
+// shown is a key as a person can read it: quoted, and cut where it is long.
+func shown(key string) string {
+	if len(key) > shownKey {
+		return fmt.Sprintf("%q... (%d bytes)", key[:shownKey], len(key))
+	}
+	return fmt.Sprintf("%q", key)
 }
 
 // dead makes an entry a dead letter. public may stand in logs and status, the
@@ -258,7 +292,6 @@ func (f *flush) dead(i int, cause, public string, letter *journal.DeadLetter) {
 	e := &f.claim.Entries[i]
 	letter.Cause, letter.Attempts, letter.LastFailure = cause, e.Attempts+1, time.Now().UTC()
 	f.outcomes[i], f.letters[i] = journal.Dead, letter
-	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", e.Key, public)
+	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
-	f.q.log.Warn("Row becomes a dead letter", "key", e.Key, "version", e.Version, "attempts", letter.Attempts, "cause", public)
 }

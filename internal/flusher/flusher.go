@@ -162,7 +162,9 @@ func (f *Flusher) Run(ctx context.Context) {
 	var probes, queues sync.WaitGroup
 	probing, stopProbing := context.WithCancel(work)
 	defer stopProbing()
-	probes.Go(func() { f.probe(probing) })
+	// Apart from each other: one server that hangs must not hide the other.
+	probes.Go(func() { f.probe(probing, f.probeRedis) })
+	probes.Go(func() { f.probe(probing, f.probeDatabase) })
 	for _, q := range f.queues {
 		queues.Go(func() { q.run(ctx, work) })
 	}
@@ -170,11 +172,4 @@ func (f *Flusher) Run(ctx context.Context) {
 	stopProbing()
 	probes.Wait()
 	f.log.Info("Flusher has stopped")
-}
-
-// nudge wakes every queue: a worker is free.
-func (f *Flusher) nudge() {
-	for _, q := range f.queues {
-		q.wake()
-	}
 }

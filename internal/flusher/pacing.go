@@ -5,6 +5,7 @@ package flusher
 
 import (
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 )
@@ -51,31 +52,65 @@ func (b *backoff) waits(now time.Time) bool {
 	return now.Before(b.until)
 }
 
-// slots bounds the database work of one flusher. Its size may change while it is
-// in use.
+// slots bounds the database work of one flusher and deals it out fairly: who has
+// asked first gets the next free slot. Its size may change while it is in use.
 type slots struct {
-	mu          sync.Mutex
-	size, taken int
+	mu      sync.Mutex
+	size    int
+	taken   map[*queue]int
+	waiting []*queue
 }
 
 func (s *slots) resize(size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size = size
+	if s.taken == nil {
+		s.taken = make(map[*queue]int)
+	}
 }
 
-func (s *slots) take() bool {
+func (s *slots) used() int {
+	all := 0
+	for _, n := range s.taken {
+		all += n
+	}
+	return all
+}
+
+// take takes a slot for a queue, or puts the queue in line for one.
+func (s *slots) take(q *queue) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.taken >= s.size {
+	place := slices.Index(s.waiting, q)
+	ahead := place
+	if place < 0 {
+		ahead = len(s.waiting)
+	}
+	if s.used()+ahead >= s.size {
+		if place < 0 {
+			s.waiting = append(s.waiting, q)
+		}
 		return false
 	}
-	s.taken++
+	if place >= 0 {
+		s.waiting = slices.Delete(s.waiting, place, place+1)
+	}
+	s.taken[q]++
 	return true
 }
 
-func (s *slots) free() {
+// withdraw takes a queue that has no more work out of the line.
+func (s *slots) withdraw(q *queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.taken--
+	s.waiting = slices.DeleteFunc(s.waiting, func(w *queue) bool { return w == q })
+}
+
+// free gives a slot back and returns the queues that may take one now.
+func (s *slots) free(q *queue) []*queue {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.taken[q]--
+	return slices.Clone(s.waiting[:min(len(s.waiting), max(0, s.size-s.used()))])
 }

@@ -45,7 +45,7 @@ func (p policy) scatteredBatch(loads []journal.Load) bool {
 	var fresh, oldest int64
 	for _, load := range loads {
 		fresh += load.Entries - load.Refused
-		if !load.HeadRefused {
+		if !load.HeadUndated {
 			oldest = max(oldest, load.HeadMilliseconds)
 		}
 	}
@@ -60,8 +60,9 @@ func (p policy) scatteredBatch(loads []journal.Load) bool {
 func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep time.Duration) int64 {
 	fresh := load.Entries - load.Refused
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
-	if load.HeadRefused {
-		// The entry is as old as its first failure; what counts is the last.
+	if load.HeadUndated {
+		// The entry is as old as its first failure, or as old as a clock that is not
+		// this one says; what counts is when the partition was last looked after.
 		age = sinceSweep
 	}
 	switch {
@@ -72,7 +73,7 @@ func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep tim
 	case fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.
 		return load.Entries - fresh%p.batchSize
-	case !load.HeadRefused && age >= sinceScattered:
+	case !load.HeadUndated && age >= sinceScattered:
 		return load.Entries
 	}
 	return 0

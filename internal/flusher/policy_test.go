@@ -29,13 +29,13 @@ func TestWhenAPartitionIsFlushed(t *testing.T) {
 		"it waited when a scattered batch was seen":        {base, journal.Load{Entries: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
 		"it came after a scattered batch was seen":         {base, journal.Load{Entries: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
 		"refused entries make no batch full":               {base, journal.Load{Entries: 150, Refused: 60}, never, 0, 0},
-		"a scattered batch is no reason to try again":      {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadRefused: true}, 0, time.Second, 0},
+		"a scattered batch is no reason to try again":      {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadUndated: true}, 0, time.Second, 0},
 		"fresh ones behind full batches of refused ones":   {base, journal.Load{Entries: 250, Refused: 120}, never, 0, 220},
-		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadRefused: true}, never, 5 * time.Second, 1},
-		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadRefused: true}, never, 4 * time.Second, 0},
+		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadUndated: true}, never, 5 * time.Second, 1},
+		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, never, 4 * time.Second, 0},
 		"suspended":                                        {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Entries: 10, HeadMilliseconds: 9999}, 0, never, 0},
 		"draining does not wait":                           {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, never, 0, 1},
-		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadRefused: true}, never, time.Minute, 0},
+		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadUndated: true}, never, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.entriesToFlush(c.load, c.sinceScattered, c.sinceSweep); got != c.want {
@@ -56,7 +56,7 @@ func TestWhenABatchIsScattered(t *testing.T) {
 		"a batch in all, too young": {[]journal.Load{{Entries: 60, HeadMilliseconds: 999}, {Entries: 40}}, false},
 		"one entry short":           {[]journal.Load{{Entries: 59, HeadMilliseconds: 1000}, {Entries: 40}}, false},
 		"refused ones do not count": {[]journal.Load{{Entries: 100, Refused: 60, HeadMilliseconds: 5000}, {Entries: 50}}, false},
-		"nor does their age":        {[]journal.Load{{Entries: 100, Refused: 1, HeadRefused: true, HeadMilliseconds: 5000}, {Entries: 50}}, false},
+		"nor does their age":        {[]journal.Load{{Entries: 100, Refused: 1, HeadUndated: true, HeadMilliseconds: 5000}, {Entries: 50}}, false},
 	} {
 		if got := p.scatteredBatch(c.loads); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -93,19 +93,38 @@ func TestBackoffGrowsToItsCeilingAndForgets(t *testing.T) {
 
 func TestSlotsAreBoundedAlsoWhenTheyShrink(t *testing.T) {
 	var s slots
+	q := &queue{}
 	s.resize(2)
-	first, second, third := s.take(), s.take(), s.take()
-	if !first || !second || third {
+	if !s.take(q) || !s.take(q) || s.take(q) {
 		t.Fatal("two slots do not let exactly two in")
 	}
 	s.resize(1)
-	s.free()
-	if s.take() {
+	s.free(q)
+	if s.take(q) {
 		t.Error("a slot that was taken away lets somebody in")
 	}
-	s.free()
-	if !s.take() {
+	s.free(q)
+	if !s.take(q) {
 		t.Error("the slot that is left lets nobody in")
+	}
+}
+
+func TestTheNextSlotIsForWhoHasAskedFirst(t *testing.T) {
+	var s slots
+	busy, quiet, third := &queue{name: "busy"}, &queue{name: "quiet"}, &queue{name: "third"}
+	s.resize(1)
+	if !s.take(busy) || s.take(quiet) || s.take(busy) || s.take(third) {
+		t.Fatal("one slot does not let exactly one in")
+	}
+	if next := s.free(busy); len(next) != 1 || next[0] != quiet {
+		t.Fatalf("next is %v, want quiet", next)
+	}
+	if s.take(busy) || s.take(third) || !s.take(quiet) {
+		t.Error("the free slot did not go to who had asked first")
+	}
+	s.withdraw(busy)
+	if next := s.free(quiet); len(next) != 1 || next[0] != third || !s.take(third) {
+		t.Errorf("after busy withdrew, next is %v", next)
 	}
 }
 

@@ -41,12 +41,15 @@ type queue struct {
 	partitions map[int]*partition
 	table      *postgres.Table
 	tableTime  time.Time
-	ready      config.Check
-	stats      journal.Stats
-	observed   time.Time
-	lastFlush  time.Time
-	lastError  string
-	lastBeat   time.Time
+	// ready says whether the table fits, shape whether the queue in Redis does.
+	ready, shape config.Check
+	stats        journal.Stats
+	observed     time.Time
+	lastFlush    time.Time
+	lastError    string
+	lastBeat     time.Time
+	// backoff keeps this queue alone from Redis.
+	backoff backoff
 	// paused is when a mapping whose rows are all refused is tried again; zero
 	// while it flows.
 	paused time.Time
@@ -57,6 +60,14 @@ type queue struct {
 	// since is when the settings in force were given: before that nothing counts
 	// as stuck.
 	since time.Time
+	// wants says that work waits for a slot, locked until when the table is not
+	// touched since somebody else has locked it.
+	wants  bool
+	locked time.Time
+	// quiet says that the partitions were found empty at lastPoll: they are looked
+	// at less often then.
+	quiet    bool
+	lastPoll time.Time
 	// mark is the depth mark that was last crossed, for the log.
 	mark string
 	// lastScattered is when a full batch was last seen scattered over partitions.
@@ -76,8 +87,10 @@ type partition struct {
 	// lastSwept says that the sweep before the end has been started.
 	lastSwept bool
 
-	// Owned by the worker while busy.
+	// Owned by the worker while busy. journal is the life of the queue that epoch
+	// and flush belong to.
 	epoch, flush int64
+	journal      string
 	refusals     refusals
 }
 
@@ -89,6 +102,7 @@ func newQueue(f *Flusher, name string) *queue {
 		nudged:     make(chan struct{}, 1),
 		opened:     -1,
 		partitions: make(map[int]*partition),
+		shape:      config.Check{OK: true},
 		ready:      notChecked("the table of mapping " + name),
 	}
 }
@@ -175,7 +189,7 @@ func (q *queue) leave(work context.Context) {
 // step renews what is due and starts what is due.
 func (q *queue) step(ctx context.Context) {
 	now := time.Now()
-	if q.f.redisBackoff.waits(now) {
+	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return
 	}
 	if err := q.renew(ctx, now); err != nil {
@@ -191,7 +205,7 @@ func (q *queue) redisFailed(err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if errors.Is(err, journal.ErrNoQueue) {
+	if errors.Is(err, journal.ErrNoQueue) || errors.Is(err, journal.ErrNoLibrary) {
 		q.mu.Lock()
 		q.opened = -1
 		q.mu.Unlock()
@@ -199,8 +213,16 @@ func (q *queue) redisFailed(err error) {
 	}
 	check := journal.Explain(err)
 	if check.Reason == cachev1alpha1.ReasonJournalMismatch {
-		q.setReady(check)
-		q.f.redisBackoff.failed(time.Now())
+		// Redis is well; this queue alone has to wait, and to forget what it held
+		// under the settings of before.
+		q.backoff.failed(time.Now())
+		q.mu.Lock()
+		q.shape, q.opened = check, -1
+		for _, p := range q.partitions {
+			p.lost = true
+		}
+		q.forgetLost()
+		q.mu.Unlock()
 		return
 	}
 	q.f.redisFailed(err)
@@ -222,7 +244,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if !beatDue {
 		return nil
 	}
-	beat, err := q.f.journal.Beat(ctx, q.name, q.f.instance, q.f.options.LeaseTime.Milliseconds())
+	beat, err := q.f.journal.Beat(ctx, settings.Mapping, q.f.instance, q.f.options.LeaseTime.Milliseconds())
 	if err != nil {
 		return err
 	}
@@ -274,7 +296,7 @@ func (q *queue) open(ctx context.Context, settings journal.Settings) error {
 	if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
 		return err
 	}
-	opened, err := q.f.journal.Open(ctx, settings, rand.Text())
+	opened, err := q.f.journal.Open(ctx, settings, rand.Text(), q.journalOf() != "")
 	if err != nil {
 		return err
 	}
@@ -286,6 +308,8 @@ func (q *queue) open(ctx context.Context, settings journal.Settings) error {
 	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
 		q.opened = settings.Revision
 	}
+	q.shape = config.Check{OK: true}
+	q.backoff.succeeded()
 	q.enter(opened.Journal)
 	return nil
 }
@@ -297,6 +321,7 @@ func (q *queue) enter(id string) {
 		return
 	}
 	if q.journalID != "" {
+		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
 		q.log.Error("Redis has lost the queue and its entries, a new journal has begun", "before", q.journalID, "journal", id)
 		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
 	}
@@ -361,17 +386,26 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		q.observe(nil)
 		return nil
 	}
+	if q.resting(now) {
+		return nil
+	}
 	slices.Sort(held)
 	loads, err := q.f.journal.Poll(ctx, q.name, held)
 	if err != nil {
 		return err
 	}
 	q.observe(loads)
-	if q.f.databaseBackoff.waits(now) {
-		return nil
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.wants = false
+	defer func() {
+		if !q.wants {
+			q.f.slots.withdraw(q)
+		}
+	}()
+	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
+		return nil
+	}
 	if q.policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
@@ -379,6 +413,27 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil
+}
+
+// longestRest is the longest time between two looks at empty partitions: a first
+// entry is noticed within a quarter of a second, and thousands of idle partitions
+// cost little.
+const longestRest = 250 * time.Millisecond
+
+// resting tells whether it is too early to look at partitions that were empty.
+func (q *queue) resting(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.partitions {
+		if !p.busy && p.epoch == 0 {
+			return false
+		}
+	}
+	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.policy.interval/4) {
+		return true
+	}
+	q.lastPoll = now
+	return false
 }
 
 // oldestFirst gives the order in which partitions compete for the slots, by
@@ -402,13 +457,14 @@ func (q *queue) observe(loads []journal.Load) {
 		entries += load.Entries
 		fresh += load.Entries - load.Refused
 		dead += load.DeadLetters
-		oldest = max(oldest, load.HeadMilliseconds)
-		if !load.HeadRefused {
+		oldest = max(oldest, load.OldestMilliseconds)
+		if !load.HeadUndated {
 			age = max(age, load.HeadMilliseconds)
 		}
 	}
 	q.mu.Lock()
 	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
+	q.quiet = entries == 0
 	q.mu.Unlock()
 	q.f.metrics.queueSize.WithLabelValues(q.name).Set(float64(entries))
 	q.f.metrics.deadLetters.WithLabelValues(q.name).Set(float64(dead))
@@ -448,7 +504,8 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 // launch runs job on the partition in a goroutine if a slot is free. The mutex is
 // held.
 func (q *queue) launch(ctx context.Context, p *partition, job func(context.Context, *partition) error) bool {
-	if !q.f.slots.take() {
+	if !q.f.slots.take(q) {
+		q.wants = true
 		return false
 	}
 	p.busy = true
@@ -461,8 +518,10 @@ func (q *queue) launch(ctx context.Context, p *partition, job func(context.Conte
 		p.lastSweep = time.Now()
 		q.forgetLost()
 		q.mu.Unlock()
-		q.f.slots.free()
-		q.f.nudge()
+		for _, next := range q.f.slots.free(q) {
+			next.wake()
+		}
+		q.wake()
 	})
 	return true
 }

@@ -22,14 +22,13 @@ import (
 // dropped table or a new column is noticed within seconds without any load.
 const tableInterval = 5 * time.Second
 
-// probe looks at both servers and at the tables, apart from the flow of entries,
-// so that a problem is told even when nothing waits to be flushed.
-func (f *Flusher) probe(ctx context.Context) {
+// probe looks at a server again and again, apart from the flow of entries, so that
+// a problem is told even when nothing waits to be flushed.
+func (f *Flusher) probe(ctx context.Context, look func(context.Context)) {
 	ticker := time.NewTicker(f.options.ProbeInterval)
 	defer ticker.Stop()
 	for {
-		f.probeRedis(ctx)
-		f.probeDatabase(ctx)
+		look(ctx)
 		select {
 		case <-ctx.Done():
 			return
@@ -60,7 +59,9 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 	}
 	f.databaseBackoff.succeeded()
 	for _, q := range f.queues {
-		q.probeTable(ctx)
+		if !q.probeTable(ctx) {
+			return
+		}
 	}
 }
 
@@ -113,10 +114,10 @@ func (f *Flusher) Status() config.Status {
 			Message: "the database answers but fails at every batch, so nothing is tried for a while: see lastError of the mappings",
 		}
 	}
-	for _, q := range f.queues {
+	for i, q := range f.queues {
 		s, observed, revision := q.status()
 		status.Queues = append(status.Queues, s)
-		if status.ObservedTime.IsZero() || observed.Before(status.ObservedTime) {
+		if i == 0 || observed.Before(status.ObservedTime) {
 			status.ObservedTime = observed
 		}
 		// Settings are in force when the capture functions have them too.
@@ -126,14 +127,14 @@ func (f *Flusher) Status() config.Status {
 }
 
 // probeTable reads the table anew when that is due. While it does not fit, the
-// queue flushes nothing.
-func (q *queue) probeTable(ctx context.Context) {
+// queue flushes nothing. It reports whether the database could be asked.
+func (q *queue) probeTable(ctx context.Context) bool {
 	q.mu.Lock()
 	mapping := q.settings.Mapping
 	due := q.table == nil || time.Since(q.tableTime) >= tableInterval
 	q.mu.Unlock()
 	if !due {
-		return
+		return true
 	}
 	table, err := q.f.database.Table(ctx, mapping)
 	var mismatch *postgres.MappingError
@@ -155,7 +156,9 @@ func (q *queue) probeTable(ctx context.Context) {
 		q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
 	case errors.As(err, &failure):
 		q.setReady(config.Check{Reason: failure.Reason(), Message: failure.Message()})
+		return false
 	}
+	return true
 }
 
 // setReady stores whether the mapping can work and logs it when it has changed.
@@ -184,6 +187,9 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
 		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,
+	}
+	if !q.shape.OK {
+		status.Ready = q.shape
 	}
 	for number, p := range q.partitions {
 		if !p.lost {

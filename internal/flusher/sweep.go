@@ -36,12 +36,13 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	verdict, err := q.f.journal.Begin(ctx, q.name, p.number, q.f.instance, ledger.Epoch, ledger.Position, ledger.Committed)
+	lease := journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
+	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	q.judge(p, verdict)
-	p.epoch, p.flush = ledger.Epoch, ledger.Flush
+	p.epoch, p.flush, p.journal = ledger.Epoch, ledger.Flush, id
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
 }
@@ -63,6 +64,10 @@ func (q *queue) judge(p *partition, verdict journal.Verdict) {
 	q.note(text)
 }
 
+// sweepBatches is how many batches one sweep may take: then the slot is free for
+// whoever has waited longest.
+const sweepBatches = 8
+
 // sweep flushes the first target entries of a partition, batch by batch. Entries
 // that come in meanwhile wait for the next one: a key that is written all the time
 // must not keep its partition busy for ever.
@@ -74,9 +79,9 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 			return &postgres.Error{Kind: postgres.Transient, Err: errors.New(check.Message)}
 		}
 	}
-	for target > 0 && ctx.Err() == nil {
+	for batch := 0; batch < sweepBatches && target > 0 && ctx.Err() == nil; batch++ {
 		q.mu.Lock()
-		policy, lease := q.policy, journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: p.epoch}
+		policy, prefix := q.policy, q.settings.Mapping.KeyPrefix
 		doubtful := trial || !q.paused.IsZero()
 		q.mu.Unlock()
 		if policy.suspend {
@@ -87,7 +92,8 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 			most = min(most, trialBatch)
 		}
 		started := time.Now()
-		claim, err := q.f.journal.Claim(ctx, lease, int(most), maxClaimBytes)
+		lease := journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: p.epoch, Journal: p.journal}
+		claim, err := q.f.journal.Claim(ctx, lease, prefix, int(most), maxClaimBytes)
 		if err != nil {
 			return err
 		}
@@ -97,7 +103,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 		if len(claim.Entries) == 0 {
 			return nil
 		}
-		f := q.newFlush(p, table, claim, policy)
+		f := newFlush(q, p, table, claim, policy, prefix)
 		if err := f.write(ctx); err != nil {
 			return err
 		}
@@ -126,7 +132,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return
-	case errors.Is(err, journal.ErrLeaseLost), errors.Is(err, journal.ErrClaimVoid), errors.Is(err, errFenced), errors.Is(err, journal.ErrNoQueue):
+	case errors.Is(err, journal.ErrLeaseLost), errors.Is(err, journal.ErrClaimVoid), errors.Is(err, errFenced),
+		errors.Is(err, journal.ErrNoQueue), errors.Is(err, journal.ErrNoLibrary):
 		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
 		q.mu.Lock()
 		p.lost = true
@@ -136,7 +143,9 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.databaseFailed(database, err)
 	default:
 		q.f.redisFailed(err)
-		q.note(journal.Explain(err).Message)
+		check := journal.Explain(err)
+		q.f.metrics.failures.WithLabelValues(check.Reason, q.name).Inc()
+		q.note(check.Message)
 	}
 	q.log.Warn("Could not flush", "partition", p.number, "error", err)
 }
@@ -205,13 +214,13 @@ func (q *queue) flushed(f *flush, started time.Time) {
 		case journal.Done:
 			done++
 			coalesced += int(entry.Writes) - 1
-			lag.Observe(float64(now.UnixMicro()-entry.First) / 1e6)
+			lag.Observe(max(0, float64(now.UnixMicro()-entry.First)/1e6))
 		case journal.Dead:
 			dead++
 		case journal.Lost:
 			dead++
 			lost++
-			q.log.Error("The value of a dirty key is gone from Redis", "key", entry.Key, "version", entry.Version)
+			q.log.Error("The value of a dirty key is gone from Redis", "key", shown(entry.Key), "version", entry.Version)
 		}
 	}
 	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))

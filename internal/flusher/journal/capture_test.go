@@ -53,7 +53,7 @@ func open(t *testing.T, server *journaltest.Server, change ...func(*journal.Sett
 	f := &fixture{t: t, rdb: server.Client(t)}
 	f.j = journal.New(f.rdb)
 	f.check(f.j.EnsureLibrary(t.Context()))
-	if _, err := f.j.Open(t.Context(), settings(change...), "journal-1"); err != nil {
+	if _, err := f.j.Open(t.Context(), settings(change...), "journal-1", false); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -90,22 +90,32 @@ func (f *fixture) stats() journal.Stats {
 // lease takes every partition for the member and begins the epoch on it.
 func (f *fixture) lease(member string, partition int, epoch int64) journal.Lease {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), queue, member, leaseTime)
-	f.check(beat, err)
+	f.beat(member)
 	f.begin(partition, member, epoch, 0, 0)
-	return journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch}
+	return lease(partition, member, epoch)
+}
+
+func lease(partition int, member string, epoch int64) journal.Lease {
+	return journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch, Journal: "journal-1"}
+}
+
+func (f *fixture) beat(member string) journal.Beat {
+	f.t.Helper()
+	beat, err := f.j.Beat(f.t.Context(), settings().Mapping, member, leaseTime)
+	f.check(beat, err)
+	return beat
 }
 
 func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) journal.Verdict {
 	f.t.Helper()
-	verdict, err := f.j.Begin(f.t.Context(), queue, partition, member, epoch, floor, committed)
+	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed)
 	f.check(nil, err)
 	return verdict
 }
 
 func (f *fixture) claim(l journal.Lease, most int) *journal.Claim {
 	f.t.Helper()
-	claim, err := f.j.Claim(f.t.Context(), l, most, 1<<20)
+	claim, err := f.j.Claim(f.t.Context(), l, "product:", most, 1<<20)
 	f.check(nil, err)
 	return claim
 }
@@ -421,16 +431,17 @@ func TestAFullQueueRefusesNewKeysOnly(t *testing.T) {
 	f.acknowledge(f.claim(f.lease("a", 0, 1), 1), journal.Done)
 	f.set("product:3", "{}")
 	mustFail(t, f.rdb.FCall(ctx, "wb_set", []string{"product:4"}, queue, "{}"), "WBFULL")
-	f.check(f.j.Open(ctx, settings(full, func(s *journal.Settings) { s.Revision, s.WhenFull = 2, config.WhenFullAccept }), ""))
+	f.check(f.j.Open(ctx, settings(full, func(s *journal.Settings) { s.Revision, s.WhenFull = 2, config.WhenFullAccept }), "", false))
 	f.set("product:4", "{}")
 }
 
 func TestAPausedQueueTakesNoWrites(t *testing.T) {
 	f := open(t, journaltest.New(t))
 	f.set("product:1", "{}")
-	f.check(f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), ""))
-	for _, function := range []string{"wb_set", "wb_fill"} {
-		mustFail(t, f.rdb.FCall(t.Context(), function, []string{"product:1"}, queue, "{}"), "WBPAUSED")
+	f.check(f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
+	mustFail(t, f.rdb.FCall(t.Context(), "wb_set", []string{"product:1"}, queue, "{}"), "WBPAUSED")
+	if filled := f.rdb.FCall(t.Context(), "wb_fill", []string{"product:2"}, queue, "{}").Val(); filled != int64(0) {
+		t.Errorf("wb_fill of a paused queue answers %v", filled)
 	}
 	mustFail(t, f.rdb.FCall(t.Context(), "wb_del", []string{"product:1"}, queue), "WBPAUSED")
 }
@@ -438,7 +449,7 @@ func TestAPausedQueueTakesNoWrites(t *testing.T) {
 func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 	f := open(t, journaltest.New(t))
 	with := func(owner string, revision int64, depth int) journal.Opened {
-		opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Owner, s.Revision, s.MaxDepth = owner, revision, depth }), "other")
+		opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Owner, s.Revision, s.MaxDepth = owner, revision, depth }), "other", false)
 		f.check(nil, err)
 		return opened
 	}
@@ -466,13 +477,13 @@ func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 
 func TestAQueueKeepsPartitionsAndRefusesAnotherShapeWhileItHoldsEntries(t *testing.T) {
 	f := open(t, journaltest.New(t))
-	opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Mapping.Partitions = 9 }), "other")
+	opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Mapping.Partitions = 9 }), "other", false)
 	if err != nil || opened.Partitions != 4 {
 		t.Errorf("opened %+v, %v; want the 4 partitions it was made with", opened, err)
 	}
 	f.set("product:1", "{}")
 	other := settings(func(s *journal.Settings) { s.Mapping.KeyPrefix = "item:" })
-	if _, err := f.j.Open(t.Context(), other, "other"); err == nil || journal.Explain(err).Reason != "JournalMismatch" {
+	if _, err := f.j.Open(t.Context(), other, "other", false); err == nil || journal.Explain(err).Reason != "JournalMismatch" {
 		t.Errorf("another prefix over a dirty queue answers %v", err)
 	}
 }

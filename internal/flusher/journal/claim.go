@@ -10,12 +10,14 @@ import (
 	"strings"
 )
 
-// Lease is the right to flush one partition, in one epoch.
+// Lease is the right to flush one partition, in one epoch of one life of the queue.
 type Lease struct {
 	Queue     string
 	Partition int
 	Member    string
 	Epoch     int64
+	// Journal is the id of the queue's life that the epoch belongs to.
+	Journal string
 }
 
 // Operation is what an entry does to its row.
@@ -62,12 +64,14 @@ type Claim struct {
 	Rebuilt bool
 }
 
-// Claim takes the first entries of the partition, at most most of them and not
-// many more than maxBytes of values. It answers an empty claim when nothing
-// waits. A new claim makes the one before it void.
-func (j *Journal) Claim(ctx context.Context, lease Lease, most, maxBytes int) (*Claim, error) {
+// Claim takes the first entries of the partition, at most most of them and, but for
+// a single one, maxBytes of values. prefix is what the caller takes the keys to begin
+// with; a queue with another one counts as lost. It answers an empty claim when
+// nothing waits. A new claim makes the one before it void.
+func (j *Journal) Claim(ctx context.Context, lease Lease, prefix string, most, maxBytes int) (*Claim, error) {
 	action := "claim partition " + strconv.Itoa(lease.Partition)
-	reply, err := j.call(ctx, "wb_engine_claim", lease.Queue, lease.Partition, lease.Member, lease.Epoch, most, maxBytes).Slice()
+	reply, err := j.call(ctx, "wb_engine_claim", lease.Queue, lease.Partition, lease.Member, lease.Epoch,
+		lease.Journal, prefix, most, maxBytes).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
@@ -166,7 +170,7 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outc
 		return false, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
 	}
 	var floor, top, coalesced int64
-	const fixed = 8
+	const fixed = 9
 	args := make([]any, fixed, fixed+len(outcomes))
 	for i, outcome := range outcomes {
 		e := &claim.Entries[i]
@@ -186,7 +190,7 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outc
 		args = append(args, arg)
 	}
 	l := claim.Lease
-	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, claim.Number, floor, top, coalesced})
+	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, claim.Number, floor, top, coalesced})
 	applied, err := j.call(ctx, "wb_engine_ack", args...).Int64()
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", action, err)

@@ -111,7 +111,7 @@ func TestARefusedEntryGoesToTheTailAndIsOvertaken(t *testing.T) {
 		t.Fatalf("claimed %q: %+v", keysOf(claim), claim.Entries)
 	}
 	loads, err := f.j.Poll(t.Context(), queue, []int{0})
-	if err != nil || loads[0].Entries != 3 || loads[0].Refused != 1 || loads[0].HeadRefused {
+	if err != nil || loads[0].Entries != 3 || loads[0].Refused != 1 || loads[0].HeadUndated {
 		t.Errorf("load is %+v, %v", loads, err)
 	}
 	f.acknowledge(claim, journal.Kept)
@@ -170,14 +170,25 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	f.check(nil, f.j.Leave(ctx, queue, "a"))
 	after := f.lease("b", 0, 2)
 
-	if _, err := f.j.Claim(ctx, before, 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, before, "product:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's claim answers %v", err)
 	}
 	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), nil); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if _, err := f.j.Begin(ctx, queue, 0, "b", 1, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
-		t.Errorf("an epoch that is over begins again: %v", err)
+	if _, err := f.j.Begin(ctx, before, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("the predecessor begins again: %v", err)
+	}
+	other := after
+	other.Journal = "journal-0"
+	if _, err := f.j.Begin(ctx, other, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("an epoch of another life of the queue begins: %v", err)
+	}
+	if _, err := f.j.Claim(ctx, other, "product:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("a lease of another life of the queue claims: %v", err)
+	}
+	if _, err := f.j.Claim(ctx, after, "item:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+		t.Errorf("a claim for another prefix answers %v", err)
 	}
 	f.acknowledge(f.claim(after, 10), journal.Done)
 	if s := f.stats(); s.Flushed != 1 || s.Depth != 0 {
@@ -209,14 +220,14 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 func TestNoVersionIsGivenOutBelowTheFloor(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	const ahead = 3_000_000_000_000_000 // µs: the database has seen the year 2065
-	f.check(f.j.Beat(t.Context(), queue, "a", leaseTime))
+	f.beat("a")
 	f.begin(0, "a", 1, ahead, 0)
 	for i, want := range []int64{ahead + 1, ahead + 2, ahead + 3} {
 		if got := f.set("product:1", fmt.Sprint(i)); got != want {
 			t.Errorf("write %d got version %d, want %d", i, got, want)
 		}
 	}
-	l := journal.Lease{Queue: queue, Partition: 0, Member: "a", Epoch: 1}
+	l := lease(0, "a", 1)
 	f.acknowledge(f.claim(l, 1), journal.Done)
 	if got := f.set("product:2", "{}"); got != ahead+4 {
 		t.Errorf("after the flush another key got version %d, want %d", got, int64(ahead+4))
@@ -239,8 +250,7 @@ func TestMembersShareThePartitions(t *testing.T) {
 	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.Mapping.Partitions = 10 })
 	ctx := t.Context()
 	held := func(member string) (int, int) {
-		beat, err := f.j.Beat(ctx, queue, member, leaseTime)
-		f.check(nil, err)
+		beat := f.beat(member)
 		return len(beat.Held), beat.Share
 	}
 	if n, share := held("a"); n != 10 || share != 10 {
@@ -272,13 +282,15 @@ func TestAClaimIsBoundedInBytes(t *testing.T) {
 		f.set(fmt.Sprintf("product:%d", i), value)
 	}
 	l := f.lease("a", 0, 1)
-	claim, err := f.j.Claim(t.Context(), l, 1000, 10_000)
-	f.check(nil, err)
-	if n := len(claim.Entries); n != 10 {
-		t.Errorf("claimed %d entries of 1 kB, want 10 for 10 kB", n)
+	for limit, want := range map[int]int{10_020: 10, 10_019: 9, 1: 1} {
+		claim, err := f.j.Claim(t.Context(), l, "product:", 1000, limit)
+		f.check(nil, err)
+		if n := len(claim.Entries); n != want {
+			t.Errorf("claimed %d entries of 1,002 bytes for %d bytes, want %d", n, limit, want)
+		}
 	}
-	f.acknowledge(claim, journal.Done)
-	if s := f.stats(); s.Depth != 190 {
-		t.Errorf("depth is %d, want 190", s.Depth)
+	f.acknowledge(f.claim(l, 190), journal.Done)
+	if s := f.stats(); s.Depth != 10 {
+		t.Errorf("depth is %d, want 10", s.Depth)
 	}
 }

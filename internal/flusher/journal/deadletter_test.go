@@ -174,15 +174,13 @@ func TestALostValueIsADeadLetterThatCannotBeReplayed(t *testing.T) {
 
 func TestManyDeadLettersAreAllFound(t *testing.T) {
 	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.MaxDepth = 10_000 })
-	beat, err := f.j.Beat(t.Context(), queue, "a", leaseTime)
-	f.check(beat, err)
+	beat := f.beat("a")
 	for i := range 2500 {
 		f.set(fmt.Sprintf("product:%d", i), "bad")
 	}
 	for p := range beat.Held {
 		f.begin(p, "a", 1, 0, 0)
-		l := journal.Lease{Queue: queue, Partition: p, Member: "a", Epoch: 1}
-		f.acknowledge(f.claim(l, 5000), journal.Dead)
+		f.acknowledge(f.claim(lease(p, "a", 1), 5000), journal.Dead)
 	}
 	if n := len(f.deadLetters()); n != 2500 {
 		t.Errorf("found %d dead letters, want 2500", n)
@@ -215,7 +213,7 @@ func TestJournalAndLedgerAreCompared(t *testing.T) {
 				f.claim(l, 10)
 			}
 			f.check(nil, f.j.Leave(t.Context(), queue, "a"))
-			f.check(f.j.Beat(t.Context(), queue, "b", leaseTime))
+			f.beat("b")
 			committed := c.committed(acknowledged, claimed)
 			if got := f.begin(0, "b", 2, committed, committed); got != c.want {
 				t.Errorf("verdict is %v, want %v", got, c.want)

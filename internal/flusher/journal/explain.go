@@ -23,13 +23,15 @@ const oldestMajor = 7
 
 // Check looks whether the journal can work on this Redis, loads the function
 // library where it is missing, and says in the resource's own words what is in
-// the way. A server that will not load a library says best why it will not
-// write: it may be a replica, out of memory or unable to persist.
+// the way. Whether Redis takes writes it finds out by writing.
 func (j *Journal) Check(ctx context.Context) config.Check {
 	if err := j.checkVersion(ctx); err != nil {
 		return Explain(err)
 	}
 	if _, err := j.EnsureLibrary(ctx); err != nil {
+		return Explain(err)
+	}
+	if err := j.call(ctx, "wb_engine_probe").Err(); err != nil {
 		return Explain(err)
 	}
 	return config.Check{OK: true}
@@ -147,6 +149,12 @@ func Explain(err error) config.Check {
 		return config.Check{
 			Reason:  cachev1alpha1.ReasonConnectionFailed,
 			Message: "Redis shows a certificate for another host: use an address that the certificate names",
+		}
+	}
+	if strings.Contains(err.Error(), "already exists") {
+		return config.Check{
+			Reason:  cachev1alpha1.ReasonCommandFailed,
+			Message: "another function library in Redis has functions of the same names: remove it with FUNCTION DELETE (FUNCTION LIST shows it)",
 		}
 	}
 	if check, ok := answers[errorCode(err)]; ok {

@@ -51,26 +51,41 @@ func New(rdb redis.UniversalClient) *Journal {
 // A newer one is left alone, so that flushers of two releases do not replace each
 // other's. It reports whether it loaded.
 func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
-	for {
-		version, err := j.rdb.FCallRO(ctx, "wb_engine_library", nil).Int64()
-		switch {
-		case err == nil && version >= LibraryVersion:
-			return false, nil
-		case err == nil:
+	version, missing, err := j.library(ctx)
+	switch {
+	case err != nil:
+	case missing:
+		err = j.rdb.FunctionLoad(ctx, library).Err()
+		if err == nil || !strings.Contains(err.Error(), "already exists") {
+			break
+		}
+		// Another flusher was faster, or a library of that name is not ours, or
+		// one without the function that tells the version.
+		if version, missing, err = j.library(ctx); err == nil && (missing || version < LibraryVersion) {
 			err = j.rdb.FunctionLoadReplace(ctx, library).Err()
-		case isMissingFunction(err):
-			err = j.rdb.FunctionLoad(ctx, library).Err()
-			if err != nil && strings.Contains(err.Error(), "already exists") {
-				// Another flusher was faster: look at what it loaded.
-				continue
-			}
 		}
-		if err != nil {
-			return false, fmt.Errorf("load function library: %w", err)
-		}
-		return true, nil
+	case version >= LibraryVersion:
+		return false, nil
+	default:
+		err = j.rdb.FunctionLoadReplace(ctx, library).Err()
 	}
+	if err != nil {
+		return false, fmt.Errorf("load function library: %w", err)
+	}
+	return true, nil
 }
+
+// library asks for the version of the library in Redis.
+func (j *Journal) library(ctx context.Context) (version int64, missing bool, err error) {
+	version, err = j.rdb.FCallRO(ctx, "wb_engine_library", nil).Int64()
+	if err != nil && isMissingFunction(err) {
+		return 0, true, nil
+	}
+	return version, false, err
+}
+
+// ErrNoLibrary says that Redis has lost the function library.
+var ErrNoLibrary = errors.New("function library is not in Redis")
 
 // ErrNoQueue says that the queue is not in Redis: it was never opened, or Redis
 // has lost it.
@@ -102,6 +117,9 @@ func (j *Journal) callRO(ctx context.Context, function string, args ...any) *red
 }
 
 func interpret(err error) error {
+	if isMissingFunction(err) {
+		return fmt.Errorf("%w: %w", ErrNoLibrary, err)
+	}
 	code, _, _ := strings.Cut(err.Error(), " ")
 	switch code {
 	case "WBNOQUEUE":

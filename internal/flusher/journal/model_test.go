@@ -85,7 +85,7 @@ func newModel(t *rapid.T, rdb *redis.Client) *model {
 	if _, err := m.j.EnsureLibrary(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := m.j.Open(ctx, settings(onePartition), "journal-1"); err != nil {
+	if _, err := m.j.Open(ctx, settings(onePartition), "journal-1", false); err != nil {
 		t.Fatal(err)
 	}
 	m.takeOver(t)
@@ -138,7 +138,7 @@ func (m *model) claim(t *rapid.T) {
 		// claims again.
 		m.begin(t)
 	}
-	claim, err := m.j.Claim(context.Background(), m.lease, rapid.IntRange(1, 6).Draw(t, "most"), 1<<20)
+	claim, err := m.j.Claim(context.Background(), m.lease, "product:", rapid.IntRange(1, 6).Draw(t, "most"), 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -277,7 +277,7 @@ func (m *model) takeOver(t *rapid.T) {
 		m.stale, m.pending, m.committed = m.pending, nil, false
 	}
 	m.member = fmt.Sprintf("member-%d", m.epoch+1)
-	if _, err := m.j.Beat(ctx, queue, m.member, leaseTime); err != nil {
+	if _, err := m.j.Beat(ctx, settings().Mapping, m.member, leaseTime); err != nil {
 		t.Fatal(err)
 	}
 	m.begin(t)
@@ -289,11 +289,11 @@ func (m *model) begin(t *rapid.T) {
 	for _, r := range m.database {
 		position = max(position, r.version)
 	}
-	verdict, err := m.j.Begin(context.Background(), queue, 0, m.member, m.epoch, position, position)
+	m.lease = lease(0, m.member, m.epoch)
+	verdict, err := m.j.Begin(context.Background(), m.lease, position, position)
 	if err != nil || verdict != journal.Agreed {
 		t.Fatalf("begin: %v, %v", verdict, err)
 	}
-	m.lease = journal.Lease{Queue: queue, Partition: 0, Member: m.member, Epoch: m.epoch}
 }
 
 // check holds after every step.
@@ -347,7 +347,7 @@ func (m *model) check(t *rapid.T) {
 func (m *model) drain(t *rapid.T) {
 	ctx := context.Background()
 	for {
-		claim, err := m.j.Claim(ctx, m.lease, 3, 1<<20)
+		claim, err := m.j.Claim(ctx, m.lease, "product:", 3, 1<<20)
 		if err != nil {
 			t.Fatal(err)
 		}

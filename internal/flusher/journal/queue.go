@@ -36,12 +36,14 @@ type Opened struct {
 }
 
 // Open makes the queue if Redis has none of its name, under the offered journal
-// id, and writes the settings unless newer ones of the same owner are there.
-func (j *Journal) Open(ctx context.Context, s Settings, offered string) (Opened, error) {
+// id, and writes the settings unless newer ones of the same owner are there. lost
+// says that the caller knew an earlier life of the queue: then a queue that is made
+// begins with a data-loss event.
+func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost bool) (Opened, error) {
 	m := s.Mapping
 	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
 		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State).Slice()
+		s.MaxDepth, s.WhenFull, s.State, lost).Slice()
 	if err != nil {
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
@@ -65,9 +67,11 @@ type Beat struct {
 }
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
-// free ones up to its share.
-func (j *Journal) Beat(ctx context.Context, queue, member string, ttlMilliseconds int64) (Beat, error) {
-	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds).Slice()
+// free ones up to its share. It fails when the queue has got another prefix, mode or
+// encoding than the mapping's.
+func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttlMilliseconds int64) (Beat, error) {
+	queue := m.Name
+	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding).Slice()
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}
@@ -102,10 +106,10 @@ const (
 // of the predecessor are void from here on, and no version below floor will be
 // given out. committed is the ledger's position of this very partition; a verdict
 // other than Agreed has been counted as a data-loss event.
-func (j *Journal) Begin(ctx context.Context, queue string, partition int, member string, epoch, floor, committed int64) (Verdict, error) {
-	verdict, err := j.call(ctx, "wb_engine_begin", queue, partition, member, epoch, floor, committed).Int()
+func (j *Journal) Begin(ctx context.Context, l Lease, floor, committed int64) (Verdict, error) {
+	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, floor, committed).Int()
 	if err != nil {
-		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", epoch, partition, err)
+		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", l.Epoch, l.Partition, err)
 	}
 	return Verdict(verdict), nil
 }
@@ -138,11 +142,14 @@ type Load struct {
 	// Entries are the dirty entries; Refused is how many of them the database
 	// refused before.
 	Entries, Refused int64
-	// HeadMilliseconds is the age of the entry at the head of the queue, and
-	// HeadRefused whether that one was refused before.
+	// HeadMilliseconds is the age of the entry at the head of the queue;
+	// HeadUndated says that it tells nothing of how long the entry has waited: it
+	// was refused before, or its version lies ahead of the clock.
 	HeadMilliseconds int64
-	HeadRefused      bool
-	DeadLetters      int64
+	HeadUndated      bool
+	// OldestMilliseconds is the age of the oldest entry, refused ones included.
+	OldestMilliseconds int64
+	DeadLetters        int64
 }
 
 // Poll tells what waits in each of the partitions, in their order.
@@ -161,8 +168,8 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]L
 	for i := range loads {
 		loads[i] = Load{
 			Entries: r.number(), Refused: r.number(),
-			HeadMilliseconds: r.number(), HeadRefused: r.number() == 1,
-			DeadLetters: r.number(),
+			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
+			OldestMilliseconds: r.number(), DeadLetters: r.number(),
 		}
 	}
 	return loads, r.done("poll queue " + queue)

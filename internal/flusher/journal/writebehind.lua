@@ -39,10 +39,6 @@ local LIBRARY = 2
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
 
--- Values are fetched in small groups, so that a claim stops soon after its limit
--- in bytes instead of holding all values of a batch at once.
-local VALUES_AT_ONCE = 64
-
 local function fail(code, text)
   return redis.error_reply(code .. ' ' .. text)
 end
@@ -269,15 +265,13 @@ local function wb_del(keys, args)
 end
 
 -- FCALL wb_fill 1 KEY QUEUE VALUE. Only where nothing is known of the key: what
--- was read from the database is older than any pending write or deletion.
--- Returns 1 if the value was cached, otherwise 0. O(1).
+-- was read from the database is older than any pending write or deletion. A paused
+-- queue caches nothing any more. Returns 1 if the value was cached, otherwise 0. O(1).
 local function wb_fill(keys, args)
   local at, err = look_up(keys, args, 2, 'wb_fill 1 KEY QUEUE VALUE')
   if not at then return err end
-  if at.mode ~= 'Latest' or at.encoding ~= 'JSON' or at.state ~= 'open' then
-    return check_writable(at)
-  end
-  if at.entry then return 0 end
+  if at.mode ~= 'Latest' or at.encoding ~= 'JSON' then return check_writable(at) end
+  if at.entry or at.state ~= 'open' then return 0 end
   local ttl = redis.call('HGET', at.settings, 'ttl')
   local reply
   if ttl == '0' then
@@ -368,6 +362,14 @@ local function engine_library()
   return LIBRARY
 end
 
+-- wb_engine_probe 0: writes something, as a capture function would. It fails for
+-- whatever makes Redis refuse writes: a full memory, a failing disk, too few
+-- replicas, a replica's role, a missing right.
+local function engine_probe()
+  redis.call('SET', 'wb:probe', digits(now_ms()), 'PX', 60000)
+  return 1
+end
+
 local function total_depth(queue, partitions)
   local depth = 0
   for p = 0, tonumber(partitions) - 1 do
@@ -377,25 +379,35 @@ local function total_depth(queue, partitions)
   return depth
 end
 
+local function reshaped_error(queue, prefix, mode, encoding)
+  return fail('WBJOURNAL', 'queue ' .. queue .. ' has prefix ' .. prefix .. ', mode ' .. mode ..
+    ' and encoding ' .. encoding .. ': flush it with those settings first')
+end
+
 -- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
 -- TTL MAX FULL STATE: makes the queue if it is not there, with the journal id
 -- that is offered, and writes the settings: another owner's are replaced, within
 -- one owner the highest revision wins. The number of partitions is fixed for the
--- life of the journal. Returns journal, partitions, and 1 if the queue was made.
+-- life of the journal; prefix, mode and encoding are while it holds entries, and for
+-- whoever comes with an older revision. LOST is 1 when the caller knew an earlier
+-- life of the queue: then the new one begins with a data-loss event. Returns
+-- journal, partitions, and 1 if the queue was made.
 local function engine_open(_, args)
   local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
   local prefix, partitions, mode, encoding = args[5], args[6], args[7], args[8]
   local key = queue_key(queue)
   local s = redis.call('HMGET', key, 'partitions', 'journal', 'owner', 'revision', 'prefix', 'mode', 'encoding')
   local made = not s[1]
+  local older = not made and s[3] == owner and higher(s[4], revision)
+  local reshaped = not made and (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding)
   if made then
     s = { partitions, journal, owner, revision, prefix, mode, encoding }
     redis.call('HSET', key, 'partitions', partitions, 'journal', journal, 'depth', 0, 'writes', 0)
-  elseif s[3] == owner and higher(s[4], revision) then
+    if args[13] == '1' then redis.call('HINCRBY', partition_prefix(queue, 0) .. 'meta', 'data_loss', 1) end
+  elseif reshaped and (older or total_depth(queue, s[1]) > 0) then
+    return reshaped_error(queue, s[5], s[6], s[7])
+  elseif older then
     return { s[2], tonumber(s[1]), 0 }
-  elseif (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding) and total_depth(queue, s[1]) > 0 then
-    return fail('WBJOURNAL', 'queue ' .. queue .. ' holds entries of prefix ' .. s[5] .. ', mode ' .. s[6] ..
-      ' and encoding ' .. s[7] .. ': flush them with those settings first')
   end
   redis.call('HSET', key, 'owner', owner, 'revision', revision, 'prefix', prefix, 'mode', mode,
     'encoding', encoding, 'ttl', args[9], 'max', args[10], 'full', args[11], 'state', args[12])
@@ -413,12 +425,18 @@ local function share_of(members, member, partitions)
   return share
 end
 
+-- runs tells whether a time-out that was set ttl ms ahead still runs. One that lies
+-- further ahead was set before the clock was put back.
+local function runs(expiry, now, ttl)
+  return expiry > now and expiry <= now + ttl
+end
+
 local function living_members(queue, member, now, ttl)
   local key = 'wb:{' .. queue .. '}:members'
   redis.call('HSET', key, member, digits(now + ttl))
   local all, living = redis.call('HGETALL', key), {}
   for i = 1, #all, 2 do
-    if tonumber(all[i + 1]) > now then
+    if runs(tonumber(all[i + 1]), now, ttl) then
       living[#living + 1] = all[i]
     else
       redis.call('HDEL', key, all[i])
@@ -427,16 +445,19 @@ local function living_members(queue, member, now, ttl)
   return living
 end
 
--- wb_engine_beat 0 QUEUE MEMBER TTL: keeps the member alive for TTL ms, renews
--- the leases it holds and takes free ones up to its share. A member above its
+-- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING: keeps the member alive for
+-- TTL ms if its settings are of the queue's shape, renews the leases it holds and takes free ones up to its share. A member above its
 -- share gives partitions back by itself, between two batches. Also sets the depth
 -- counter to what the partitions hold, in case somebody edited the journal.
 -- Returns library, journal, partitions, share, and then partition, epoch for
 -- every lease held; epoch 0 means that wb_engine_begin has to follow.
 local function engine_beat(_, args)
   local queue, member, ttl = args[1], args[2], tonumber(args[3])
-  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal')
+  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal', 'prefix', 'mode', 'encoding')
   if not s[1] then return fail('WBNOQUEUE', 'there is no queue ' .. queue) end
+  if s[3] ~= args[4] or s[4] ~= args[5] or s[5] ~= args[6] then
+    return reshaped_error(queue, s[3], s[4], s[5])
+  end
   local partitions, now = tonumber(s[1]), now_ms()
   local share = share_of(living_members(queue, member, now, ttl), member, partitions)
   local expiry = digits(now + ttl)
@@ -447,7 +468,7 @@ local function engine_beat(_, args)
     if l[1] == member then
       redis.call('HSET', key, 'expiry', expiry)
       held[#held + 1] = { p, tonumber(l[2]) }
-    elseif not l[1] or tonumber(l[3]) <= now then
+    elseif not l[1] or not runs(tonumber(l[3]), now, ttl) then
       free[#free + 1] = p
     end
   end
@@ -464,17 +485,18 @@ local function engine_beat(_, args)
   return reply
 end
 
--- holds tells whether the member holds the partition's lease in this epoch.
-local function holds(base, member, epoch)
-  local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch', 'expiry')
-  return l[1] == member and l[2] == epoch, l[3]
+-- holds tells whether the member holds the partition's lease in this epoch of this
+-- life of the queue.
+local function holds(base, member, epoch, journal)
+  local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch', 'journal', 'expiry')
+  return l[1] == member and l[2] == epoch and l[3] == journal, l[4]
 end
 
 local function lost(member, epoch)
   return fail('WBLEASE', 'flusher ' .. member .. ' does not hold this partition in epoch ' .. epoch)
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH FLOOR COMMITTED: enters the epoch that the
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED: enters the epoch that the
 -- ledger gave to a partition just leased, forgets a claim of the predecessor, and
 -- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
 -- this partition in the database by its ledger. When it differs from what was
@@ -483,9 +505,12 @@ end
 -- database did.
 local function engine_begin(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
-  local floor, committed = args[5], args[6]
-  local l = redis.call('HMGET', base .. 'lease', 'owner', 'epoch')
-  if l[1] ~= member or not higher(epoch, l[2]) then return lost(member, epoch) end
+  local journal, floor, committed = args[5], args[6], args[7]
+  -- The order of epochs is the ledger's: after it was lost they begin anew.
+  if redis.call('HGET', base .. 'lease', 'owner') ~= member or
+      redis.call('HGET', queue_key(args[1]), 'journal') ~= journal then
+    return lost(member, epoch)
+  end
   local m = redis.call('HMGET', base .. 'meta', 'floor', 'top', 'claimed', 'claimed_top')
   local top, verdict = m[2] or '0', 0
   if higher(committed, top) then
@@ -497,7 +522,7 @@ local function engine_begin(_, args)
   end
   if m[1] and higher(m[1], floor) then floor = m[1] end
   if higher(top, floor) then floor = top end
-  redis.call('HSET', base .. 'lease', 'epoch', epoch)
+  redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0)
   if verdict > 0 then redis.call('HINCRBY', base .. 'meta', 'data_loss', 1) end
   return verdict
@@ -524,24 +549,30 @@ local function engine_leave(_, args)
 end
 
 -- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns for each the
--- entries, how many of them were refused before, of the head of the queue the age
--- in ms and whether it was refused, and the dead letters. Read only.
+-- entries, how many of them were refused before, the age in ms of the head of the
+-- queue, 1 if that age says nothing of how long it has waited for a flush (it was
+-- refused before, or its version lies ahead of the clock), the age of the oldest
+-- entry, and the dead letters. Read only.
 local function engine_poll(_, args)
   local queue, now, reply = args[1], now_us(), {}
   for i = 2, #args do
     local base = partition_prefix(queue, args[i])
     local head = redis.call('LINDEX', base .. 'q', 0)
-    local age, refused = 0, 0
+    local age, undated, oldest = 0, 0, 0
     local entry = head and redis.call('HGET', base .. 'ops', head)
     if entry then
       local _, attempts, _, first = unpack_entry(entry)
       age = math.max(0, math.floor((now - tonumber(first)) / 1000))
-      if attempts ~= '0' then refused = 1 end
+      oldest = age
+      if attempts ~= '0' or tonumber(first) > now then undated = 1 end
     end
+    local late = redis.call('ZCARD', base .. 'late')
+    if late > 0 then oldest = math.max(0, math.floor((now - oldest_of(base)) / 1000)) end
     reply[#reply + 1] = redis.call('LLEN', base .. 'q')
-    reply[#reply + 1] = redis.call('ZCARD', base .. 'late')
+    reply[#reply + 1] = late
     reply[#reply + 1] = age
-    reply[#reply + 1] = refused
+    reply[#reply + 1] = undated
+    reply[#reply + 1] = oldest
     reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
   end
   return reply
@@ -565,19 +596,19 @@ local function rebuild(base)
   call_in_chunks('RPUSH', base .. 'q', names)
 end
 
--- values_of fetches the values of the keys until limit bytes are passed. Returns
--- groups of values and how many there are; at least one, however large.
+-- values_of fetches the values of the first keys, at least one and otherwise no more
+-- than limit bytes: it asks for the lengths before it touches a value. Returns the
+-- values in groups and how many there are. What is no string has no value.
 local function values_of(keys, limit)
   local groups, count, bytes = {}, 0, 0
-  for from = 1, #keys, VALUES_AT_ONCE do
-    local to = math.min(from + VALUES_AT_ONCE - 1, #keys)
-    local values = redis.call('MGET', unpack(keys, from, to))
-    groups[#groups + 1] = values
-    for i = 1, to - from + 1 do
-      count = count + 1
-      if values[i] then bytes = bytes + #values[i] end
-      if bytes >= limit then return groups, count end
-    end
+  for _, key in ipairs(keys) do
+    local length = redis.pcall('STRLEN', key)
+    if type(length) == 'number' then bytes = bytes + length end
+    if bytes > limit and count > 0 then break end
+    count = count + 1
+  end
+  for from = 1, count, CHUNK do
+    groups[#groups + 1] = redis.call('MGET', unpack(keys, from, math.min(from + CHUNK - 1, count)))
   end
   return groups, count
 end
@@ -594,26 +625,27 @@ local function top_of(entries, count)
   return top
 end
 
--- wb_engine_claim 0 QUEUE P MEMBER EPOCH MOST BYTES: claims the first entries of
--- the queue, at most MOST and not many more than BYTES of values. One claim of a
+-- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL PREFIX MOST BYTES: claims the first
+-- entries of the queue, at most MOST and, but for a single one, BYTES of values. One claim of a
 -- partition is out at a time: a new one makes the one before it void, so whoever
 -- may have committed that one has to begin a new epoch first. Returns the
 -- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
--- the entries, and the values in groups; the three lists may run on behind the
+-- the entries, and the values in groups; keys and entries may run on behind the
 -- claim.
 local function engine_claim(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
-  local held, expiry = holds(base, member, epoch)
+  local held, expiry = holds(base, member, epoch, args[5])
   if not held or tonumber(expiry) <= now_ms() then return lost(member, epoch) end
+  if redis.call('HGET', queue_key(args[1]), 'prefix') ~= args[6] then return lost(member, epoch) end
   local rebuilt = 0
   if redis.call('LLEN', base .. 'q') ~= redis.call('HLEN', base .. 'ops') then
     rebuild(base)
     rebuilt = 1
   end
-  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[5]) - 1)
+  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[7]) - 1)
   if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
   local entries = hmget(base .. 'ops', keys)
-  local groups, count = values_of(keys, tonumber(args[6]))
+  local groups, count = values_of(keys, tonumber(args[8]))
   local top = top_of(entries, count)
   local claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
   redis.call('HSET', base .. 'meta', 'claimed', count, 'claimed_top', top)
@@ -670,7 +702,7 @@ local function settle(result, key, outcome, claimed, current, known)
   if string.sub(claimed, 2, 3) ~= '0:' then result.healed[#result.healed + 1] = key end
 end
 
--- wb_engine_ack 0 QUEUE P MEMBER EPOCH CLAIM FLOOR COALESCED OUTCOME...: cuts the
+-- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR COALESCED OUTCOME...: cuts the
 -- claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
 -- again), k (kept, not tried), x (dead) or l (dead, since its value is lost),
 -- followed by the entry as it was claimed and, where it is dead, by a line feed and
@@ -681,16 +713,16 @@ end
 -- been committed needs no second flush. A dead letter goes when a newer write of its
 -- key is committed.
 local function engine_ack(_, args)
-  local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[5]
-  if not holds(base, member, epoch) then return lost(member, epoch) end
+  local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[6]
+  if not holds(base, member, epoch, args[5]) then return lost(member, epoch) end
   local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor', 'top')
   if meta[3] == claim then return 0 end
   local count = tonumber(meta[2] or 0)
   if meta[1] ~= claim or count == 0 then
     return fail('WBCLAIM', 'claim ' .. claim .. ' is not the one that is out')
   end
-  if #args - 8 ~= count then
-    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 8))
+  if #args - 9 ~= count then
+    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 9))
   end
 
   local keys = redis.call('LRANGE', base .. 'q', 0, count - 1)
@@ -700,7 +732,7 @@ local function engine_ack(_, args)
   }
   for i, key in ipairs(keys) do
     if current[i] then
-      local outcome, claimed, known = string.sub(args[8 + i], 1, 1), string.sub(args[8 + i], 2), nil
+      local outcome, claimed, known = string.sub(args[9 + i], 1, 1), string.sub(args[9 + i], 2), nil
       if outcome == 'x' or outcome == 'l' then
         claimed, known = string.match(claimed, '^([^\n]*)\n(.*)$')
       end
@@ -734,10 +766,10 @@ local function engine_ack(_, args)
   end
   redis.call('HINCRBY', queue, 'depth', #result.dead / 2 - superseded - #result.gone)
   redis.call('HINCRBY', base .. 'meta', 'flushed', result.done)
-  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[8])
+  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[9])
   redis.call('HINCRBY', base .. 'meta', 'superseded', superseded)
   redis.call('HINCRBY', base .. 'meta', 'data_loss', result.loss)
-  local floor, top = args[6], args[7]
+  local floor, top = args[7], args[8]
   if meta[4] and higher(meta[4], floor) then floor = meta[4] end
   if meta[5] and higher(meta[5], top) then top = meta[5] end
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'acked', claim, 'claimed', 0)
@@ -820,6 +852,7 @@ register('wb_pending', wb_pending, 'no-writes')
 register('wb_stats', wb_stats, 'no-writes')
 
 register('wb_engine_library', engine_library, 'no-writes')
+register('wb_engine_probe', engine_probe)
 register('wb_engine_open', engine_open, 'allow-oom')
 register('wb_engine_beat', engine_beat, 'allow-oom')
 register('wb_engine_begin', engine_begin, 'allow-oom')
