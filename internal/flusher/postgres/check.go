@@ -59,14 +59,8 @@ func (d *Database) Check(ctx context.Context) config.Check {
 }
 
 func (d *Database) check(ctx context.Context) error {
-	_, changed, err := d.source.read()
-	if err != nil {
+	if err := d.follow(0); err != nil {
 		return err
-	}
-	if changed {
-		d.pool.Reset()
-		d.verified.Store(false)
-		d.committed.Store(0)
 	}
 	if d.proven() {
 		return nil

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jackc/pgx/v5/pgxpool"
+
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -378,6 +380,88 @@ func TestARotatedURLTakesEffect(t *testing.T) {
 	failing(t, d.Check(t.Context()), v1alpha1.ReasonAuthenticationFailed)
 	put(roleURL)
 	ready(t, d)
+}
+
+// The URL names another database, and a connection to that one is made before
+// anybody has looked: those to the old one must not be used again.
+func TestARotatedURLLeavesTheOldDatabaseAlone(t *testing.T) {
+	t.Parallel()
+	for name, look := range map[string]func(*testing.T, *Database){
+		"after a new connection": func(*testing.T, *Database) {},
+		"after a check": func(t *testing.T, d *Database) {
+			t.Helper()
+			ready(t, d)
+		},
+		"after a second": func(t *testing.T, d *Database) {
+			t.Helper()
+			d.urlAge = 0
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			before, after := postgrestest.New(t), postgrestest.New(t)
+			before.Exec(t, itemSchema)
+			after.Exec(t, itemSchema)
+			file := postgrestest.WriteURL(t, before.URL())
+			d := Open(Settings{URLFile: file, MaxConnections: 3, StatementTimeout: testTimeout})
+			t.Cleanup(d.Close)
+			d.urlAge = time.Hour
+			o := own(t, d, readTable(t, d, mapping("items")), 0)
+			o.write(t, "1", `{"a":"x"}`)
+			var busy []*pgxpool.Conn
+			for range 2 {
+				conn, err := d.acquire(t.Context(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				busy = append(busy, conn)
+			}
+			if err := os.WriteFile(file, []byte(after.URL()), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if name == "after a new connection" {
+				fresh, err := d.acquire(t.Context(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				fresh.Release()
+			}
+			for _, conn := range busy {
+				conn.Release()
+			}
+			look(t, d)
+			// All connections at once, so that none is left out.
+			for range 3 {
+				conn, err := d.acquire(t.Context(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Release()
+				if got := conn.Conn().Config().Database; got != after.Name() {
+					t.Errorf("A connection to database %s was lent; want %s", got, after.Name())
+				}
+			}
+		})
+	}
+}
+
+func TestARotatedURLThatCannotBeUsedStopsWriting(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.New(t)
+	server.Exec(t, itemSchema)
+	file := server.URLFile(t)
+	d := Open(Settings{URLFile: file, MaxConnections: 2, StatementTimeout: testTimeout})
+	defer d.Close()
+	d.urlAge = 0
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	o.write(t, "1", `{"a":"x"}`)
+	if err := os.WriteFile(file, []byte("postgres://u:s3cret@host:port/db"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient || e.Reason() != v1alpha1.ReasonInvalidURL {
+		t.Errorf("Write = %v; want a transient error for InvalidURL", e)
+	}
+	failing(t, d.Check(t.Context()), v1alpha1.ReasonInvalidURL)
 }
 
 func TestACommitStandsForACheck(t *testing.T) {

@@ -18,7 +18,8 @@ import (
 // Settings says which database, and within which bounds.
 type Settings struct {
 	// URLFile holds the connection URL. It is read again for every new
-	// connection, so that a rotated password takes effect by itself.
+	// connection, by every Check and otherwise once a second while batches are
+	// written; a connection of an earlier URL is not used any more.
 	URLFile string
 	// URLSecret is what messages call the Secret behind URLFile; without it they
 	// name the file.
@@ -40,6 +41,10 @@ const (
 	// lifeTime renews connections now and then, so that they spread again over
 	// the servers behind one name.
 	lifeTime = 30 * time.Minute
+	// longestURLAge is how long a batch may go to the database of an earlier URL
+	// after the file has changed, when nothing else looks at it: soon enough for
+	// a person, and rare enough to cost nothing.
+	longestURLAge = time.Second
 	// longestLockWait is how long one statement waits for a lock. A table that is
 	// locked must not hold a connection, and a worker, that other tables need; and
 	// it is longer than the second after which PostgreSQL looks for a deadlock,
@@ -54,6 +59,8 @@ type Database struct {
 	pool     *pgxpool.Pool
 	ledger   ledgerStatements
 	prologue []byte
+	// urlAge is how old the last look at the URL may be when a batch is written.
+	urlAge time.Duration
 
 	// verified says that the ledger was found fit for use since the last
 	// trouble.
@@ -78,6 +85,7 @@ func Open(s Settings) *Database {
 		settings: s,
 		source:   &source{file: s.URLFile, secret: s.URLSecret},
 		ledger:   newLedgerStatements(s.LedgerSchema),
+		urlAge:   longestURLAge,
 	}
 	d.prologue = newPrologue(s.StatementTimeout)
 
@@ -94,12 +102,18 @@ func Open(s Settings) *Database {
 	frame.MaxConnLifetimeJitter = lifeTime / 10
 	frame.PingTimeout = connectTimeout
 	frame.BeforeConnect = func(_ context.Context, c *pgx.ConnConfig) error {
-		fresh, _, err := d.source.read()
+		if err := d.follow(0); err != nil {
+			return err
+		}
+		fresh, err := d.source.config()
 		if err != nil {
 			return err
 		}
 		*c = *fresh
 		return nil
+	}
+	frame.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) {
+		return d.source.made(conn), nil
 	}
 	d.pool, err = pgxpool.NewWithConfig(context.Background(), frame)
 	if err != nil {
@@ -132,8 +146,24 @@ func (d *Database) bound(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, d.patience())
 }
 
-// acquire lends a connection, or says what is in the way.
+// follow looks at the URL, unless that was done less than age ago, and leaves
+// the connections of an earlier one behind. Another URL may mean another
+// database: from here on nothing is written to the one before.
+func (d *Database) follow(age time.Duration) error {
+	changed, err := d.source.look(age)
+	if changed {
+		d.verified.Store(false)
+		d.committed.Store(0)
+		d.pool.Reset()
+	}
+	return err
+}
+
+// acquire lends a connection of the URL in force, or says what is in the way.
 func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, error) {
+	// A file that cannot be read says nothing of another URL, and Check tells of
+	// it: connections that are there remain good.
+	_ = d.follow(d.urlAge)
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.verified.Store(false)

@@ -43,9 +43,13 @@ type source struct {
 	file   string
 	secret string
 
-	mu   sync.Mutex
-	text string
+	mu     sync.Mutex
+	text   string
+	looked time.Time
 }
+
+// urlOf is where a connection keeps the URL that it was made from.
+const urlOf = "writebehind.url"
 
 // place is what a message calls the source.
 func (s *source) place() string {
@@ -55,26 +59,54 @@ func (s *source) place() string {
 	return "file " + s.file
 }
 
-// read reads the URL file and says whether the URL is another than the last
-// one. Its errors tell where the URL should be, never what it is.
-func (s *source) read() (config *pgx.ConnConfig, changed bool, err error) {
+// look reads the URL file, unless that was done less than age ago, and says
+// whether the URL is another than before. From then on it is the one in force.
+// Its errors tell where the URL should be, never what it is.
+func (s *source) look(age time.Duration) (changed bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if time.Since(s.looked) < age {
+		return false, nil
+	}
 	data, err := os.ReadFile(s.file)
+	s.looked = time.Now()
 	text := strings.TrimSpace(string(data))
 	if err != nil || text == "" {
-		return nil, false, s.missing(err)
+		return false, s.missing(err)
 	}
+	changed = s.text != "" && s.text != text
+	s.text = text
+	return changed, nil
+}
+
+// config turns the URL in force into the configuration of a connection.
+func (s *source) config() (*pgx.ConnConfig, error) {
+	s.mu.Lock()
+	text := s.text
+	s.mu.Unlock()
+	// The pool's parser knows the parameters of a pool, which would otherwise be
+	// sent to the server.
 	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
-		return nil, false, &Error{
+		// The error is not kept: it quotes the URL.
+		return nil, &Error{
 			Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
 			remedy: "the connection URL in " + s.place() + " cannot be parsed: give postgres://user:password@host:5432/database, with special characters percent-encoded",
 		}
 	}
+	c := prepare(pool.ConnConfig)
+	c.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
+		conn.CustomData()[urlOf] = text
+		return nil
+	}
+	return c, nil
+}
+
+// made says whether the connection was made from the URL in force.
+func (s *source) made(conn *pgx.Conn) bool {
 	s.mu.Lock()
-	changed = s.text != "" && s.text != text
-	s.text = text
-	s.mu.Unlock()
-	return prepare(pool.ConnConfig), changed, nil
+	defer s.mu.Unlock()
+	return conn.PgConn().CustomData()[urlOf] == s.text
 }
 
 func (s *source) missing(err error) error {

@@ -55,7 +55,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 		return 0, e
 	}
 	if r.moved {
-		d.committed.Store(time.Now().UnixNano())
+		if d.source.made(conn.Conn()) {
+			d.committed.Store(time.Now().UnixNano())
+		}
 		return Committed, nil
 	}
 	return d.explain(ctx, conn, at)
