@@ -46,15 +46,24 @@
 //	failure                             what the partition does
 //	----------------------------------  ---------------------------------------------
 //	claim refused: lease lost           is forgotten; its next owner claims the same
-//	a row cannot be a row               the entry is refused: to the tail, attempts + 1
-//	PostgreSQL refuses a batch's rows   halves are tried apart, down to the row
-//	deadlock, lock time-out             the same batch at once, five times
+//	a value cannot be a row             a dead letter at once
+//	PostgreSQL refuses a batch's rows   halves are tried apart, down to the row: that one
+//	                                    to the tail, attempts + 1, and after maxRetries
+//	                                    to the dead letters
+//	deadlock                            the same batch at once, five times
+//	table locked by somebody else       this queue pauses for two seconds, others go on
+//	every row of a batch refused        the mapping pauses; a few rows are tried once an
+//	                                    interval, and nothing becomes a dead letter
+//	database fails again and again      the circuit opens: nothing is claimed until a
+//	                                    probe and then a small batch have succeeded
 //	table or column does not fit        the queue pauses until the probe finds a fit
 //	time-out, network, server away      back off; a new epoch before the next claim
 //	answer to COMMIT lost               a new epoch: the batch is claimed and written
 //	                                    again, with values at least as new
 //	answer to acknowledge lost          the same
-//	Redis lost the queue                a new journal id, new leases, new epochs
+//	Redis lost the queue                a new journal id, new leases, new epochs: counted
+//	journal and ledger disagree         a data-loss event; flushing goes on from the
+//	                                    higher position
 //
 // A refused entry is written alone from then on, waits twice as long after every
 // attempt (at most a minute), and never makes a batch full or stops another entry.

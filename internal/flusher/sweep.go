@@ -25,6 +25,10 @@ const maxClaimBytes = 16 << 20
 // through: enough to tell a row's fault from the mapping's.
 const trialBatch = 10
 
+// lockedPause is how long a table that somebody has locked is left alone: about as
+// long as a batch waits for the lock, so that at most half of the time is waiting.
+const lockedPause = 2 * time.Second
+
 // errFenced says that another flusher has taken the partition over in the ledger.
 var errFenced = errors.New("another flusher holds the partition")
 
@@ -153,14 +157,20 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 	q.f.metrics.failures.WithLabelValues(failure.Reason(), q.name).Inc()
 	q.note(err.Error())
-	if failure.Kind == postgres.Mapping {
+	switch failure.Kind {
+	case postgres.Mapping:
 		// The probe looks at the table and says in full what does not fit.
 		q.mu.Lock()
 		q.table = nil
 		q.mu.Unlock()
-		return
+	case postgres.Locked:
+		// The database is well, and other queues need not wait for this table.
+		q.mu.Lock()
+		q.locked = time.Now().Add(lockedPause)
+		q.mu.Unlock()
+	default:
+		q.f.databaseBackoff.failed(time.Now())
 	}
-	q.f.databaseBackoff.failed(time.Now())
 }
 
 // pause stops the flow of a mapping whose rows are all refused: that is not the

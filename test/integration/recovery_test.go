@@ -1,0 +1,183 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+func TestALostLedgerIsBegunAnew(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	p := s.startReady()
+	s.set(1, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	s.stop(p)
+	// As after a thousand take-overs: epochs that begin anew lie far below.
+	s.db.Exec(t, "UPDATE writebehind.ledger SET epoch = epoch + 1000")
+	p = s.startReady()
+	s.set(2, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	s.db.Exec(t, "DROP SCHEMA writebehind CASCADE")
+	for id := range int64(3) {
+		s.set(id+1, `{"name":"after","price":1,"stock":1}`)
+	}
+	s.eventuallyRow(3, "after|1.00|1")
+	s.drained()
+	if s.stats().DataLoss == 0 || !strings.Contains(p.log.String(), "PostgreSQL came back with older data") {
+		t.Errorf("nobody noticed that the ledger was lost: %+v", s.stats())
+	}
+}
+
+func TestAClockThatWasPutBackStallsNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	p := s.startReady()
+	s.stop(p)
+	const ahead = "3000000000000000" // µs: versions of the year 2065
+	for i := range 16 {
+		base := fmt.Sprintf("wb:{products:%d}:", i)
+		s.must(s.rdb.HSet(t.Context(), base+"meta", "floor", ahead).Err())
+		// A member that died an hour before the clock was put back by two.
+		s.must(s.rdb.HSet(t.Context(), base+"lease", "owner", "dead", "epoch", "1", "expiry", "3000000000000").Err())
+	}
+	s.must(s.rdb.HSet(t.Context(), "wb:{products}:members", "dead", "3000000000000").Err())
+	s.startReady()
+	for id := range int64(50) {
+		if version := s.set(id, `{"name":"after","price":1,"stock":1}`); version <= 3000000000000000 {
+			t.Fatalf("version %d is below the floor", version)
+		}
+	}
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'after'"); got != "50" {
+		t.Errorf("%s rows, want 50", got)
+	}
+}
+
+func TestAFlusherOfAnotherShapeTouchesNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	old := s.startReady()
+	s.set(1, `{"name":"old","price":1,"stock":1}`)
+	s.drained()
+	// Somebody else gives the empty queue another prefix.
+	other := *s.config
+	other.Owner = "another"
+	other.Mappings = []config.Mapping{s.config.Mappings[0]}
+	other.Mappings[0].KeyPrefix = "p2:"
+	data, err := other.Marshal()
+	s.must(err)
+	file := filepath.Join(t.TempDir(), "other.yaml")
+	s.must(os.WriteFile(file, data, 0o600))
+	s.file = file
+	s.startReady()
+	s.eventually("the queue has the new prefix", func() error {
+		return s.rdb.FCall(t.Context(), "wb_set", []string{"p2:1234567"}, "products", `{"name":"new","price":1,"stock":1}`).Err()
+	})
+	s.eventuallyRow(1234567, "new|1.00|1")
+	s.eventually("the old flusher says why it stands still", func() error {
+		if q := s.status(old).Queues[0]; q.Ready.Reason != "JournalMismatch" || len(q.Partitions) != 0 {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+	for id := range 40 {
+		s.must(s.rdb.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("p2:%d", 2000000+id)}, "products", `{"name":"new","price":1,"stock":1}`).Err())
+	}
+	s.drained()
+	if got := strings.Join(s.db.Column(t, "SELECT count(*) FROM products WHERE id NOT IN (1, 1234567) AND id NOT BETWEEN 2000000 AND 2000039"), ""); got != "0" {
+		t.Errorf("%s rows with a key that was cut in the wrong place", got)
+	}
+}
+
+func TestRedisThatRefusesWritesIsNotReady(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		set, value, back string
+		reason           string
+	}{
+		"too few replicas": {"min-replicas-to-write", "1", "0", "PersistenceFailing"},
+		"no memory left":   {"maxmemory", "1", "0", "OutOfMemory"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			p := s.startReady()
+			s.must(s.rdb.ConfigSet(t.Context(), c.set, c.value).Err())
+			// Twenty looks in a row: it must not go to and fro.
+			seen := 0
+			s.eventually("it is named, steadily", func() error {
+				if check := s.status(p).Redis; check.OK || check.Reason != c.reason {
+					seen = 0
+					return fmt.Errorf("check is %+v", check)
+				}
+				if seen++; seen < 100 {
+					return fmt.Errorf("seen %d times", seen)
+				}
+				return nil
+			})
+			s.must(s.rdb.ConfigSet(t.Context(), c.set, c.back).Err())
+			s.eventually("it heals", func() error {
+				if check := s.status(p).Redis; !check.OK {
+					return fmt.Errorf("check is %+v", check)
+				}
+				return nil
+			})
+			s.set(1, `{"name":"x","price":1,"stock":1}`)
+			s.eventuallyRow(1, "x|1.00|1")
+		})
+	}
+}
+
+func TestAtTheMemoryLimitTheQueueStillDrains(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, journaltest.MaxMemory("3mb", "noeviction"))
+	s.config.Suspend = true
+	s.config.Backpressure.MaxQueueDepth = 1_000_000
+	s.config.Mappings[0].TimeToLiveSeconds = 1
+	s.write()
+	s.startReady()
+	document := `{"name":"` + strings.Repeat("x", 5000) + `","price":1,"stock":1}`
+	written := int64(0)
+	for s.rdb.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", written)}, "products", document).Err() == nil {
+		written++
+	}
+	s.config.Suspend, s.config.Revision = false, s.config.Revision+1
+	s.write()
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != fmt.Sprint(written) {
+		t.Errorf("%s rows, want the %d that were accepted", got, written)
+	}
+}
+
+func TestTheFunctionLibraryComesBack(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.startReady()
+	s.set(1, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	s.must(s.rdb.FunctionFlush(t.Context()).Err())
+	s.eventually("writes are taken again", func() error {
+		return s.rdb.FCall(t.Context(), "wb_set", []string{"product:1"}, "products", `{"name":"after","price":1,"stock":1}`).Err()
+	})
+	s.eventuallyRow(1, "after|1.00|1")
+	s.must(s.rdb.FlushAll(t.Context()).Err())
+	s.eventually("the queue is made anew", func() error {
+		return s.rdb.FCall(t.Context(), "wb_set", []string{"product:2"}, "products", `{"name":"anew","price":1,"stock":1}`).Err()
+	})
+	s.eventuallyRow(2, "anew|1.00|1")
+	s.eventually("the loss is counted", func() error {
+		if n := s.stats().DataLoss; n != 1 {
+			return fmt.Errorf("%d data-loss events", n)
+		}
+		return nil
+	})
+}
