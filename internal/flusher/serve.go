@@ -6,10 +6,6 @@ package flusher
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net"
-	"net/http"
-	"os"
 	"sync"
 	"time"
 
@@ -19,112 +15,145 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
+// listenRetry is how often an address that could not be listened on is tried
+// again: whoever holds it may be on its way out.
+const listenRetry = 2 * time.Second
+
 // Serve runs the config file at path until the context ends. Live settings are
 // applied as the file changes; anything else makes the flusher stop as it would at
 // its end and a new one start. The error is that of an unusable config at the
-// start or of an address that cannot be listened on; a file that becomes unusable
-// later is logged, and the last good config stays in force.
+// start or of an address that cannot be listened on then. A config that becomes
+// unusable later is logged, and the last good one stays in force.
 func Serve(ctx context.Context, path string, options Options) error {
 	options = options.withDefaults()
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("read config: %w", err)
-	}
-	c, err := config.Read(path)
+	file, c, err := config.Open(path)
 	if err != nil {
 		return err
 	}
-	changes := make(chan *config.Config)
+	s := &service{options: options, changes: make(chan *config.Config)}
+	// Before anything else happens, so that an unusable address is all that a
+	// person has to read.
+	if s.site, err = listen(ctx, c.ListenAddress, options); err != nil {
+		return err
+	}
+	defer func() { s.site.stop() }()
 	watching, stopWatching := context.WithCancel(ctx)
 	var watcher sync.WaitGroup
 	defer watcher.Wait()
 	defer stopWatching()
 	watcher.Go(func() {
-		config.Watch(watching, path, data, func(c *config.Config, err error) {
+		file.Watch(watching, func(c *config.Config, err error) {
 			if err != nil {
 				options.Log.Error("Config is unusable, the last good one stays in force", "error", err)
 				return
 			}
 			select {
-			case changes <- c:
+			case s.changes <- c:
 			case <-watching.Done():
 			}
 		})
 	})
 	for c != nil {
-		if c, err = serveOne(ctx, c, changes, options); err != nil {
-			return err
-		}
+		c = s.serveOne(ctx, c)
 	}
 	return nil
 }
 
+// service is what outlives a flusher when the config changes in more than live
+// settings.
+type service struct {
+	options Options
+	changes chan *config.Config
+	site    *site
+}
+
 // serveOne runs one flusher until the context ends, and then returns nil, or until
 // a config arrives that it cannot take over, and then returns that.
-func serveOne(ctx context.Context, c *config.Config, changes <-chan *config.Config, options Options) (*config.Config, error) {
+func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	options := s.options
 	options.Registry = registry
 	f := New(c, options)
-	server, err := listen(ctx, c.ListenAddress, Handler(f, registry), options)
-	if err != nil {
-		return nil, err
-	}
-	defer server.stop()
+	s.site.show(Handler(f, registry))
 
 	running, stop := context.WithCancel(ctx)
-	defer stop()
 	var flusher sync.WaitGroup
 	flusher.Go(func() { f.Run(running) })
-	defer flusher.Wait()
+	defer func() {
+		stop()
+		flusher.Wait()
+	}()
+
+	// waiting is a config whose address cannot be listened on.
+	var waiting *config.Config
+	retry := time.NewTicker(listenRetry)
+	defer retry.Stop()
 	for {
+		var next *config.Config
 		select {
 		case <-ctx.Done():
-			flusher.Wait()
-			return nil, nil
-		case next := <-changes:
-			if next.SameStructure(c) {
-				c = next
-				f.Apply(c)
+			return nil
+		case next = <-s.changes:
+			waiting = nil
+		case <-retry.C:
+			if waiting == nil {
 				continue
 			}
-			options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
-			stop()
-			flusher.Wait()
-			return next, nil
+			next = waiting
 		}
+		if next.SameStructure(c) {
+			c = next
+			f.Apply(c)
+			continue
+		}
+		if err := s.move(ctx, next.ListenAddress); err != nil {
+			if waiting == nil && ctx.Err() == nil {
+				options.Log.Error("Config cannot take effect yet, the last good one stays in force", "error", err, "revision", next.Revision)
+			}
+			waiting = next
+			continue
+		}
+		options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
+		return next
 	}
 }
 
-// webServer is the flusher's HTTP server while it listens.
-type webServer struct {
-	server *http.Server
-	done   chan struct{}
-}
-
-func listen(ctx context.Context, address string, handler http.Handler, options Options) (*webServer, error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+// move makes the service listen on another address, before the flusher is given
+// up. What is shown stays the same. After an error it listens where it did.
+func (s *service) move(ctx context.Context, address string) error {
+	if address == s.site.address && s.site.serving() {
+		return nil
+	}
+	next, err := listen(ctx, address, s.options)
+	if err != nil && s.site.occupies(address) {
+		// Nobody else may be in the way.
+		next, err = s.replace(ctx, address)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("listenAddress: %w", err)
+		return err
 	}
-	s := &webServer{
-		// A scraper that stops in the middle of its request must not hold a
-		// connection for ever.
-		server: &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second},
-		done:   make(chan struct{}),
-	}
-	go func() {
-		defer close(s.done)
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			options.Log.Error("Could not go on serving", "address", address, "error", err)
-		}
-	}()
-	options.Log.Info("Serving metrics, health and status", "address", listener.Addr().String())
-	return s, nil
+	next.show(s.site.shown())
+	s.site.stop()
+	s.site = next
+	return nil
 }
 
-func (s *webServer) stop() {
-	// Nothing that is being read is worth waiting for at the end.
-	_ = s.server.Close()
-	<-s.done
+// replace listens on an address that the present one overlaps, and on the present
+// one again if that cannot be.
+func (s *service) replace(ctx context.Context, address string) (*site, error) {
+	s.site.stop()
+	next, err := listen(ctx, address, s.options)
+	if err == nil {
+		return next, nil
+	}
+	back, backErr := listen(ctx, s.site.listening, s.options)
+	if backErr != nil {
+		// The flusher works on; the next try may find the address free again.
+		return nil, errors.Join(err, backErr)
+	}
+	back.address = s.site.address
+	back.show(s.site.shown())
+	s.site = back
+	return nil, err
 }

@@ -6,6 +6,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -283,9 +284,12 @@ func TestProblemsOfTheDatabaseAreNamedAndHeal(t *testing.T) {
 				}
 				return nil
 			})
-			if code, body := s.get(p, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, c.reason) {
-				t.Errorf("readyz answers %d %s", code, body)
-			}
+			s.eventually("readyz names it", func() error {
+				if code, body := s.get(p, "/readyz"); code != http.StatusServiceUnavailable || !strings.Contains(body, c.reason) {
+					return fmt.Errorf("it answers %d %s", code, body)
+				}
+				return nil
+			})
 			if code, _ := s.get(p, "/healthz"); code != http.StatusOK {
 				t.Errorf("healthz answers %d: a restart would not help", code)
 			}
@@ -520,6 +524,11 @@ func TestTheDatabaseMayRestart(t *testing.T) {
 func TestAnUnusableConfigIsOneLineAndExitCode2(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
+	busy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
 	for name, c := range map[string]struct {
 		args []string
 		text string
@@ -530,6 +539,8 @@ func TestAnUnusableConfigIsOneLineAndExitCode2(t *testing.T) {
 		"unknown flag":  {[]string{"--fast"}, "", "--fast"},
 		"bad value":     {[]string{"--config", dir + "/bad"}, "flush: {batchSize: 0}", "flush.batchSize"},
 		"unknown field": {[]string{"--config", dir + "/bad"}, "flushes: {}", "flushes"},
+		"no such port":  {[]string{"--config", dir + "/bad"}, "listenAddress: 127.0.0.1:99999", "0 to 65535"},
+		"a busy port":   {[]string{"--config", dir + "/bad"}, "listenAddress: " + busy.Addr().String(), "address already in use"},
 		"bad log":       {[]string{"--config", dir + "/bad", "--log-format", "xml"}, "", "json or text"},
 		"argument":      {[]string{"now"}, "", "now"},
 	} {

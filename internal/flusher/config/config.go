@@ -8,11 +8,6 @@
 package config
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
 	"time"
 
 	"sigs.k8s.io/yaml"
@@ -28,8 +23,9 @@ type Config struct {
 	// another's.
 	Owner string `json:"owner,omitempty"`
 	// Revision orders the settings of one owner; the highest is in force. The
-	// operator gives the resource's generation; without one the file's
-	// modification time in milliseconds since 1970 is taken.
+	// operator gives the resource's generation; without one, or with 0, the file's
+	// modification time in milliseconds since 1970 is taken, or the next number
+	// where a running flusher has seen a later one.
 	Revision int64 `json:"revision,omitempty"`
 	// Suspend keeps accepting writes and stops flushing.
 	Suspend bool `json:"suspend,omitempty"`
@@ -206,48 +202,18 @@ const OwnerFile = "file"
 // Read reads, completes and checks the config file at path. Every error is one
 // line that names the field, its value and what is allowed.
 func Read(path string) (*Config, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, fmt.Errorf("read config: %w", err)
-	}
-	c, err := Parse(data)
-	if err != nil {
-		return nil, fmt.Errorf("config %s: %w", path, err)
-	}
-	if c.Revision == 0 {
-		c.Revision = info.ModTime().UnixMilli()
-	}
-	return c, nil
+	_, c, err := Open(path)
+	return c, err
 }
 
 // Parse decodes, completes and checks a config document in YAML or JSON. A
 // field that is not known is an error: a misspelt setting must not fall back to
-// its default unseen. Neither may a zero that somebody wrote, so the defaults
-// are there before the document is laid over them.
+// its default unseen. Neither may a zero or a null that somebody wrote, so the
+// defaults are there before the document is laid over them.
 func Parse(data []byte) (*Config, error) {
-	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, errors.New("the file is empty; redis, database and mappings are required")
-	}
 	c := Default()
-	document := struct {
-		*Config
-		Mappings []json.RawMessage `json:"mappings"`
-	}{Config: c}
-	if err := yaml.UnmarshalStrict(data, &document); err != nil {
-		return nil, decodeError(err)
-	}
-	for i, raw := range document.Mappings {
-		m := DefaultMapping()
-		decoder := json.NewDecoder(bytes.NewReader(raw))
-		decoder.DisallowUnknownFields()
-		if err := decoder.Decode(&m); err != nil {
-			return nil, fmt.Errorf("mappings[%d]: %w", i, decodeError(err))
-		}
-		c.Mappings = append(c.Mappings, m)
+	if err := decode(data, c); err != nil {
+		return nil, err
 	}
 	if err := c.Validate(); err != nil {
 		return nil, err

@@ -66,7 +66,35 @@ func TestBadInputIsNamed(t *testing.T) {
 		"no yaml":                  {minimal, "{", []string{"yaml"}},
 		"unknown field":            {"mappings:", "maxQueueDepth: 5\nmappings:", []string{"maxQueueDepth", "unknown"}},
 		"unknown mapping field":    {"keyColumn: id", "keyColumn: id, timeToLife: 5", []string{"mappings[0]", "timeToLife"}},
-		"wrong type":               {"mappings:", "flush: {batchSize: many}\nmappings:", []string{"batchSize"}},
+		"text for a number":        {"mappings:", "flush: {batchSize: many}\nmappings:", []string{`flush.batchSize: "many" is not allowed: give a whole number`}},
+		"half a number":            {"mappings:", "flush: {batchSize: 1.5}\nmappings:", []string{`flush.batchSize: "1.5" is not allowed: give a whole number`}},
+		"a boundless number":       {"mappings:", "flush: {batchSize: .inf}\nmappings:", []string{`flush.batchSize: "+Inf" is not allowed: give a whole number`}},
+		"a list for a number":      {"mappings:", "flush: {batchSize: [1]}\nmappings:", []string{"flush.batchSize: a list is not allowed: give a whole number"}},
+		"an object for a number":   {"mappings:", "flush: {batchSize: {a: 1}}\nmappings:", []string{"flush.batchSize: an object is not allowed: give a whole number"}},
+		"text for a switch":        {"mappings:", "suspend: 'yes'\nmappings:", []string{`suspend: "yes" is not allowed: give true or false`}},
+		"a number for text":        {"keyColumn: id", "keyColumn: 5", []string{`mappings[0].keyColumn: "5" is not allowed: give text, in quotes`}},
+		"text for a list":          {`["127.0.0.1:6379"]`, "127.0.0.1:6379", []string{`redis.external.addresses: "127.0.0.1:6379" is not allowed: give a list`}},
+		"text for fields":          {"mappings:", "flush: fast\nmappings:", []string{`flush: "fast" is not allowed: give the fields intervalMilliseconds, batchSize`}},
+		"text for a mapping":       {"mappings: [", "mappings: [x, ", []string{`mappings[0]: "x" is not allowed: give the fields name, keyPrefix`}},
+		"wrong type in a mapping":  {"keyColumn: id", "keyColumn: id, partitions: x", []string{`mappings[0].partitions: "x" is not allowed: give a whole number`}},
+		"wrong type in a column":   {"keyColumn: id", "keyColumn: id, columns: [{field: 1}]", []string{`mappings[0].columns[0].field: "1" is not allowed: give text`}},
+		"no document":              {minimal, "- a\n- b\n", []string{"the file holds a list", "redis, database and mappings"}},
+		"comments alone":           {minimal, "# later\n", []string{"empty", "redis, database and mappings"}},
+		"a second document":        {"database:", "---\ndatabase:", []string{"second YAML document"}},
+		"rubbish after the end":    {minimal, minimal + "...\n{", []string{"second YAML document"}},
+		"null":                     {"mappings:", "flush: {batchSize: }\nmappings:", []string{"flush.batchSize: null is not allowed: give a whole number, or leave the field out"}},
+		"null for fields":          {"mappings:", "flush:\nmappings:", []string{"flush: null is not allowed: give the fields"}},
+		"null for TLS":             {"addresses:", "tls: , addresses:", []string{"redis.external.tls: null is not allowed: give the fields caFile"}},
+		"null in a mapping":        {"keyColumn: id", "keyColumn: id, timeToLiveSeconds: ~", []string{"mappings[0].timeToLiveSeconds: null is not allowed: give a whole number"}},
+		"null for a mapping":       {"mappings: [", "mappings: [~, ", []string{"mappings[0]: null is not allowed"}},
+		"another case":             {"mappings:", "flush: {batchsize: 5}\nmappings:", []string{`flush.batchsize: "batchsize" is an unknown field: write batchSize`}},
+		"another case, both":       {"mappings:", "Flush: {batchSize: 5}\nflush: {batchSize: 6}\nmappings:", []string{`Flush: "Flush" is an unknown field: write flush`}},
+		"another case, mapping":    {"keyColumn: id", "keycolumn: id", []string{`mappings[0].keycolumn: "keycolumn" is an unknown field: write keyColumn`}},
+		"a field twice":            {"mappings:", "suspend: true\nsuspend: false\nmappings:", []string{`line 5: key "suspend" already set in map`}},
+		"a field on many lines":    {"mappings:", "\"a\\nb\": 1\nmappings:", []string{"unknown field"}},
+		"negative revision":        {"mappings:", "revision: -1\nmappings:", []string{`revision: "-1" is not allowed: give 0 to 9007199254740991`}},
+		"boundless revision":       {"mappings:", "revision: 9007199254740992\nmappings:", []string{`revision: "9007199254740992" is not allowed`}},
+		"more than 64 bits":        {"mappings:", "revision: 99999999999999999999\nmappings:", []string{`revision: "1e+20" is not allowed: give a whole number`}},
 		"no address":               {`"127.0.0.1:6379"`, "", []string{"redis.external.addresses", "exactly one"}},
 		"two addresses":            {`"127.0.0.1:6379"`, `"a:1", "b:2"`, []string{"redis.external.addresses", "a:1,b:2", "exactly one"}},
 		"address without a port":   {"127.0.0.1:6379", "redis", []string{"addresses[0]", `"redis"`, "host:port"}},
@@ -104,6 +132,9 @@ func TestBadInputIsNamed(t *testing.T) {
 		"queue depth":              {"mappings:", "backpressure: {maxQueueDepth: 0}\nmappings:", []string{"backpressure.maxQueueDepth", `"0"`}},
 		"when full":                {"mappings:", "backpressure: {whenFull: Drop}\nmappings:", []string{"backpressure.whenFull", `"Drop"`, "Reject or Accept"}},
 		"listen address":           {"mappings:", "listenAddress: 8080\nmappings:", []string{"listenAddress"}},
+		"listen address, range":    {"mappings:", "listenAddress: 127.0.0.1:99999\nmappings:", []string{`listenAddress: "127.0.0.1:99999" is not allowed`, "0 to 65535"}},
+		"listen address, negative": {"mappings:", "listenAddress: '127.0.0.1:-1'\nmappings:", []string{"listenAddress", "0 to 65535"}},
+		"listen address, empty":    {"mappings:", "listenAddress: '127.0.0.1:'\nmappings:", []string{"listenAddress", "host:port"}},
 		"listen address, no port":  {"mappings:", "listenAddress: localhost\nmappings:", []string{"listenAddress", "host:port"}},
 		"too many fields in table": {"public.products", strings.Repeat("x", 64), []string{"mappings[0].table", "1 to 63"}},
 	} {
@@ -122,6 +153,11 @@ func TestBadInputIsNamed(t *testing.T) {
 			}
 			if strings.Contains(err.Error(), "\n") {
 				t.Errorf("%q is more than one line", err)
+			}
+			for _, internal := range []string{"json:", "Go ", "unmarshal", "struct", "interface", "map["} {
+				if strings.Contains(err.Error(), internal) {
+					t.Errorf("%q speaks of the program's inside: %q", err, internal)
+				}
 			}
 		})
 	}
@@ -178,7 +214,11 @@ func TestWatchSeesAFileThatIsReplaced(t *testing.T) {
 		err    error
 	}
 	changes := make(chan change)
-	go config.Watch(ctx, path, []byte(minimal), func(c *config.Config, err error) {
+	file, _, err := config.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	go file.Watch(ctx, func(c *config.Config, err error) {
 		select {
 		case changes <- change{c, err}:
 		case <-ctx.Done():
@@ -207,10 +247,73 @@ func TestWatchSeesAFileThatIsReplaced(t *testing.T) {
 	}
 }
 
+// TestAFileThatIsPutBackIsNewer writes settings without a revision with ever older
+// modification times, as moving a backup in place does.
+func TestAFileThatIsPutBackIsNewer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "config.yaml")
+	now := time.Now().Truncate(time.Second)
+	put := func(text string, modified time.Time) {
+		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path+".new", modified, modified); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(path+".new", path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put(minimal, now)
+	file, first, err := config.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, other, err := config.Open(path); err != nil || other.Revision != first.Revision || first.Revision != now.UnixMilli() {
+		t.Fatalf("two flushers start with revision %d and %d, %v; the file is of %d", first.Revision, other.Revision, err, now.UnixMilli())
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	revisions := make(chan int64)
+	go file.Watch(ctx, func(c *config.Config, err error) {
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		select {
+		case revisions <- c.Revision:
+		case <-ctx.Done():
+		}
+	})
+	later := now.Add(time.Hour)
+	for _, step := range []struct {
+		what     string
+		text     string
+		modified time.Time
+		want     int64
+	}{
+		{"an older file", "suspend: true\n", now.Add(-time.Hour), now.UnixMilli() + 1},
+		{"a file of before 1970", "suspend: false\n", time.Unix(-5, 0), now.UnixMilli() + 2},
+		{"a newer file", "draining: true\n", later, later.UnixMilli()},
+		{"a revision of its own", "revision: 7\n", later, 7},
+		{"none again", "draining: false\n", later, later.UnixMilli()},
+	} {
+		put(minimal+step.text, step.modified)
+		select {
+		case got := <-revisions:
+			if got != step.want {
+				t.Errorf("%s has revision %d, want %d", step.what, got, step.want)
+			}
+		case <-ctx.Done():
+			t.Fatalf("%s was not seen", step.what)
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add([]byte(minimal))
 	f.Add([]byte(minimal + "flush: {batchSize: 0}\n"))
 	f.Add([]byte("mappings: [null, 3]"))
+	f.Add([]byte("a: &a [1]\nb: *a\n---\n? [x]\n: !!binary aGk=\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		c, err := config.Parse(data)
 		if err != nil {

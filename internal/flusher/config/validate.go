@@ -4,7 +4,6 @@
 package config
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"regexp"
@@ -38,6 +37,10 @@ const identifierBytes = 63
 
 // mostQueueDepth keeps the counters of a queue, and its memory, within reason.
 const mostQueueDepth = 100000000
+
+// mostRevision is the highest whole number that the journal, which counts in
+// floating point, tells from its neighbours.
+const mostRevision = 1<<53 - 1
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
@@ -80,10 +83,9 @@ func DefaultMapping() Mapping {
 
 // Validate checks a completed config and returns the first thing that is wrong.
 func (c *Config) Validate() error {
-	if _, _, err := net.SplitHostPort(c.ListenAddress); err != nil {
-		return invalid("listenAddress", c.ListenAddress, "host:port, such as 127.0.0.1:8080")
-	}
 	return firstOf(
+		c.validateListenAddress,
+		c.validateRevision,
 		c.validateRedis,
 		c.validatePostgres,
 		c.validateMappings,
@@ -96,6 +98,26 @@ func firstOf(checks ...func() error) error {
 		if err := check(); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// validateListenAddress takes port 0, which means any free one.
+func (c *Config) validateListenAddress() error {
+	const field = "listenAddress"
+	_, port, err := net.SplitHostPort(c.ListenAddress)
+	if err != nil || port == "" {
+		return invalid(field, c.ListenAddress, "host:port, such as 127.0.0.1:8080")
+	}
+	if _, err := net.LookupPort("tcp", port); err != nil {
+		return invalid(field, c.ListenAddress, "a port from 0 to 65535")
+	}
+	return nil
+}
+
+func (c *Config) validateRevision() error {
+	if c.Revision < 0 || c.Revision > mostRevision {
+		return invalid("revision", fmt.Sprint(c.Revision), fmt.Sprintf("0 to %d; 0 takes the file's modification time", mostRevision))
 	}
 	return nil
 }
@@ -292,13 +314,4 @@ func table(field, name string) error {
 
 func invalid(field, value, allowed string) error {
 	return fmt.Errorf("%s: %q is not allowed: give %s", field, value, allowed)
-}
-
-// decodeError takes the decoder's wrapping off, so that one clear line is left.
-func decodeError(err error) error {
-	text := err.Error()
-	for _, noise := range []string{"error unmarshaling JSON: ", "while decoding JSON: ", "error converting YAML to JSON: "} {
-		text = strings.ReplaceAll(text, noise, "")
-	}
-	return errors.New(strings.ReplaceAll(text, "\n", " "))
 }
