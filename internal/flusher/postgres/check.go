@@ -21,15 +21,9 @@ const (
 	// oldestVersion is the first PostgreSQL with pg_current_xact_id, by which a
 	// statement knows its own transaction.
 	oldestVersion = 130000
-	// checkTimeout bounds one check, so that a server that does not answer is
-	// reported soon.
-	checkTimeout = 10 * time.Second
 	// commitProves is how long a commit stands for a check, since it shows all
 	// that a check looks at.
 	commitProves = time.Second
-	// busyProves is how long it does while every connection is busy: a check
-	// that had to wait for one would call a loaded database unreachable.
-	busyProves = 10 * time.Second
 	// ledgerAttempts is how often the ledger is looked at again after another
 	// flusher was making it at the same moment.
 	ledgerAttempts = 5
@@ -37,11 +31,10 @@ const (
 
 // Check says whether rows can be written: the URL is there, the server can be
 // reached, is new enough and writable, and the ledger can be used. It makes the
-// ledger when it is missing. It is cheap enough to be called every second, and
-// is the place where a changed URL is noticed.
+// ledger when it is missing. After trouble it writes before it is content. It is
+// cheap enough to be called every second, takes 3 s at most, and notices a
+// changed URL.
 func (d *Database) Check(ctx context.Context) config.Check {
-	ctx, cancel := context.WithTimeout(ctx, min(checkTimeout, d.patience()))
-	defer cancel()
 	err := d.check(ctx)
 	if err == nil {
 		return config.Check{OK: true}
@@ -65,14 +58,24 @@ func (d *Database) check(ctx context.Context) error {
 	if d.proven() {
 		return nil
 	}
-	conn, err := d.acquire(ctx, "")
-	if err != nil {
-		return err
-	}
-	defer conn.Release()
+	return d.probe(ctx, d.examine)
+}
+
+// proven says whether commits have shown lately that all is well. Trouble of
+// any writer ends that.
+func (d *Database) proven() bool {
+	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves
+}
+
+// examine looks at the server. After trouble, and while batches are under way of
+// which none has committed lately, it looks whether it can write, since a server
+// that answers may well be one that writes nothing.
+func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
+	// Trouble that comes up meanwhile must not be forgotten at the end.
+	verified := d.verified.Swap(true)
 	var version int
 	var readOnly bool
-	err = conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+	err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on' OR pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly)
 	switch {
 	case err != nil:
@@ -86,24 +89,22 @@ func (d *Database) check(ctx context.Context) error {
 				version/10000, oldestVersion/10000),
 		}
 	}
-	if d.verified.Load() {
-		return nil
+	if !verified {
+		if err := d.ensureLedger(ctx, conn); err != nil {
+			return err
+		}
 	}
-	if err := d.ensureLedger(ctx, conn.Conn()); err != nil {
-		return err
+	if !verified || d.pool.Stat().AcquiredConns() > 0 {
+		return d.tryWriting(ctx, conn)
 	}
-	d.verified.Store(true)
 	return nil
 }
 
-// proven says whether commits have shown lately that all is well. Trouble of
-// any writer ends that.
-func (d *Database) proven() bool {
-	within := commitProves
-	if stat := d.pool.Stat(); stat.AcquiredConns() >= stat.MaxConns() {
-		within = busyProves
-	}
-	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < within
+// tryWriting commits a transaction that has written to the ledger and taken it
+// back: it goes the way of a batch, through the disk and to a synchronous
+// standby, and leaves nothing behind. The row is one that nobody else writes.
+func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
+	return conn.PgConn().Exec(ctx, beginSQL+"; "+settingsSQL(d.probeTimeout)+"; "+d.ledger.try+"; COMMIT").Close()
 }
 
 // ledgerState is what the catalogue says about the ledger.

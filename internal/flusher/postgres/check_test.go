@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -473,26 +474,104 @@ func TestACommitStandsForACheck(t *testing.T) {
 		t.Error("A commit of this moment proves nothing")
 	}
 	if ago(d, commitProves); d.proven() {
-		t.Error("An old commit proves something while connections are free")
-	}
-	for range d.settings.MaxConnections {
-		conn, err := d.acquire(t.Context(), "")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer conn.Release()
-	}
-	if ago(d, commitProves); !d.proven() {
-		t.Error("A recent commit proves nothing while every connection is busy")
-	}
-	ready(t, d)
-	if ago(d, busyProves); d.proven() {
-		t.Error("An old commit proves something while every connection is busy")
+		t.Error("An old commit proves something")
 	}
 	ago(d, 0)
 	if d.verified.Store(false); d.proven() {
 		t.Error("A commit proves something after trouble")
 	}
+}
+
+// busy takes every connection of the pool.
+func busy(t *testing.T, d *Database) {
+	t.Helper()
+	for range d.settings.MaxConnections {
+		conn, err := d.acquire(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(conn.Release)
+	}
+}
+
+func TestBusyConnectionsDoNotKeepFromLooking(t *testing.T) {
+	t.Parallel()
+	_, d := open(t, itemSchema)
+	busy(t, d)
+	ready(t, d)
+	readTable(t, d, mapping("items"))
+}
+
+func TestAServerThatHangsIsReportedSoon(t *testing.T) {
+	t.Parallel()
+	server, _ := open(t, itemSchema)
+	for name, there := range map[string]bool{"over a connection that is there": true, "over a new one": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p, url := newProxy(t, server)
+			d := openURL(t, url)
+			if d.probeTimeout > 3*time.Second {
+				t.Errorf("A look takes up to %v; want at most 3 s", d.probeTimeout)
+			}
+			if there {
+				ready(t, d)
+			}
+			d.probeTimeout = 50 * time.Millisecond
+			p.allow(0)
+			start := time.Now()
+			failing(t, d.Check(t.Context()), v1alpha1.ReasonConnectionFailed, "no answer in time")
+			var e *Error
+			if _, err := d.Table(t.Context(), mapping("items")); !errors.As(err, &e) || e.Kind != Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
+				t.Errorf("Table = %v; want a transient error for ConnectionFailed", err)
+			}
+			if took := time.Since(start); took > testTimeout/2 {
+				t.Errorf("They took %v", took)
+			}
+			// It answers again, and nothing that hung is in the way.
+			p.allow(-1)
+			d.probeTimeout = testTimeout
+			ready(t, d)
+			readTable(t, d, mapping("items"))
+		})
+	}
+}
+
+func TestALostConnectionIsNoTrouble(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, itemSchema)
+	for range 2 {
+		ready(t, d)
+		server.Exec(t, "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE application_name = 'writebehind-flusher' AND datname = current_database()")
+	}
+	readTable(t, d, mapping("items"))
+}
+
+// A server that answers every question may still write nothing.
+func TestCheckDoesNotHideThatNothingCanBeWritten(t *testing.T) {
+	t.Parallel()
+	server, d, o := openItems(t)
+	server.Exec(t, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
+CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON writebehind.ledger FOR EACH ROW EXECUTE FUNCTION disk_full()`)
+	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != Transient || e.SQLSTATE != "53100" {
+		t.Errorf("Write = %v; want a transient error, SQLSTATE 53100", e)
+	}
+	failing(t, d.Check(t.Context()), v1alpha1.ReasonStatementFailed, "disk is full", "53100")
+	d.verified.Store(true)
+	if _, err := d.Acquire(t.Context(), "j1", "products", 0); err == nil {
+		t.Error("Acquire gives no error")
+	}
+	for range 2 {
+		failing(t, d.Check(t.Context()), v1alpha1.ReasonStatementFailed, "disk is full", "53100")
+	}
+	server.Exec(t, "ALTER TABLE writebehind.ledger DISABLE TRIGGER disk_full")
+	ready(t, d)
+	equal(t, server, "SELECT journal, queue, partition FROM writebehind.ledger", "j1|products|0")
+
+	server.Exec(t, "ALTER TABLE writebehind.ledger ENABLE TRIGGER disk_full")
+	ready(t, d)
+	busy(t, d)
+	failing(t, d.Check(t.Context()), v1alpha1.ReasonStatementFailed, "disk is full", "53100")
 }
 
 func TestOpenAndCloseNeedNoServer(t *testing.T) {

@@ -24,7 +24,8 @@ type Settings struct {
 	// URLSecret is what messages call the Secret behind URLFile; without it they
 	// name the file.
 	URLSecret string
-	// MaxConnections bounds the connections; below 1 means 1.
+	// MaxConnections bounds the connections that write; below 1 means 1. One more
+	// looks at the server for Check and Table, so that they need not wait for it.
 	MaxConnections int
 	// StatementTimeout bounds one statement in the server; zero means 30 s.
 	StatementTimeout time.Duration
@@ -57,13 +58,16 @@ type Database struct {
 	settings Settings
 	source   *source
 	pool     *pgxpool.Pool
+	prober   *prober
 	ledger   ledgerStatements
 	prologue []byte
 	// urlAge is how old the last look at the URL may be when a batch is written.
 	urlAge time.Duration
+	// probeTimeout bounds one Check and one Table.
+	probeTimeout time.Duration
 
-	// verified says that the ledger was found fit for use since the last
-	// trouble.
+	// verified says that the ledger was found fit for use, and written to, since
+	// the last trouble.
 	verified atomic.Bool
 	// committed is when a batch last committed, in Unix nanoseconds.
 	committed atomic.Int64
@@ -82,11 +86,13 @@ func Open(s Settings) *Database {
 		s.LedgerSchema = defaultLedgerSchema
 	}
 	d := &Database{
-		settings: s,
-		source:   &source{file: s.URLFile, secret: s.URLSecret},
-		ledger:   newLedgerStatements(s.LedgerSchema),
-		urlAge:   longestURLAge,
+		settings:     s,
+		source:       &source{file: s.URLFile, secret: s.URLSecret},
+		ledger:       newLedgerStatements(s.LedgerSchema),
+		urlAge:       longestURLAge,
+		probeTimeout: longestProbe,
 	}
+	d.prober = newProber(d.source)
 	d.prologue = newPrologue(s.StatementTimeout)
 
 	// The pool's own configuration is only a frame: every connection takes the
@@ -124,6 +130,7 @@ func Open(s Settings) *Database {
 
 // Close ends every connection, after what is under way on it.
 func (d *Database) Close() {
+	d.prober.close()
 	d.pool.Close()
 	d.cancels.Wait()
 }

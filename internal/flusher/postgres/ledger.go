@@ -78,7 +78,7 @@ type ledgerStatements struct {
 	schema, table             string
 	create                    string
 	known, raise, fence, read string
-	move, mine                string
+	move, mine, try           string
 }
 
 func newLedgerStatements(schema string) ledgerStatements {
@@ -116,6 +116,8 @@ FROM {ledger} l LEFT JOIN {ledger} o
 WHERE l.queue = $2::pg_catalog.text`),
 		move: fill(`UPDATE {ledger} SET flush = $5, position = greatest(position, $6), updated_at = pg_catalog.now()
 WHERE journal = $1 AND queue = $2 AND partition = $3 AND epoch = $4 AND flush = $5 - 1`),
+		try: fill(`SAVEPOINT tried; INSERT INTO {ledger} (journal, queue, partition, epoch, flush, position, updated_at)
+VALUES ('', '', pg_catalog.pg_backend_pid(), 0, 0, 0, pg_catalog.now()); ROLLBACK TO SAVEPOINT tried`),
 		// A statement that carries this condition takes effect only in the
 		// transaction that moved the ledger row to this very batch.
 		mine: fill(`(SELECT true FROM {ledger} l WHERE l.journal = $1 AND l.queue = $2 AND l.partition = $3
@@ -197,10 +199,12 @@ func (d *Database) ledgerFailure(err error) error {
 	}
 	if e.Kind == Mapping || e.Kind == Row {
 		e.Kind = Transient
-		d.verified.Store(false)
 		if e.SQLSTATE != "" {
 			e.remedy = "the ledger " + d.ledger.table + " cannot be used"
 		}
+	}
+	if e.Kind == Transient {
+		d.verified.Store(false)
 	}
 	return e
 }
