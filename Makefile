@@ -63,7 +63,7 @@ manifests: controller-gen ## Generate the CRD and the operator's role from the m
 		output:crd:artifacts:config=config/crd/bases
 
 .PHONY: generate
-generate: controller-gen ## Generate the API types' DeepCopy methods and apply configurations.
+generate: controller-gen ## Generate the API types' DeepCopy methods.
 	$(CONTROLLER_GEN) object:headerFile="hack/boilerplate.go.txt" paths="./api/..."
 
 .PHONY: fmt
@@ -133,8 +133,8 @@ build: ## Build both programs, static, into bin/.
 	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/flusher ./cmd/flusher
 
 .PHONY: run
-run: ## Run the operator on this machine against your kubectl context (make install comes first).
-	$(GO) run ./cmd/manager --leader-elect=false
+run: ## Run the operator here against your kubectl context, flushers with IMG (make install comes first).
+	$(GO) run ./cmd/manager --leader-elect=false --flusher-image $(IMG)
 
 .PHONY: docker-build
 docker-build: container-tool ## Build the image IMG with docker (CONTAINER_TOOL=podman: with podman).

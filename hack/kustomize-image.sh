@@ -8,9 +8,26 @@
 set -euo pipefail
 
 if [ $# -ne 1 ] || [ -z "${IMG:-}" ] || [ -z "${KUSTOMIZE:-}" ]; then
-	echo "usage: IMG=name:tag KUSTOMIZE=program $0 FOLDER-OF-CONFIG" >&2
+	echo "usage: IMG=name[:tag][@digest] KUSTOMIZE=program $0 FOLDER-OF-CONFIG" >&2
 	exit 2
 fi
+# The name ends at the digest, or at a colon behind the last slash: one before it
+# belongs to the registry's port.
+name=${IMG%%@*}
+digest=${IMG#"$name"}
+digest=${digest#@}
+tag=
+last=${name##*/}
+if [[ $last == *:* ]]; then
+	tag=${last#*:}
+	name=${name%:"$tag"}
+fi
+if [ -n "$digest" ]; then
+	version="digest: \"$digest\""
+else
+	version="newTag: \"${tag:-latest}\""
+fi
+
 root=$(cd "$(dirname "$0")/.." && pwd)
 if [ ! -f "$root/config/$1/kustomization.yaml" ]; then
 	echo "config/$1 has no kustomization.yaml" >&2
@@ -27,7 +44,7 @@ resources:
 - ../../config/$1
 images:
 - name: controller
-  newName: ${IMG%:*}
-  newTag: ${IMG##*:}
+  newName: "$name"
+  $version
 YAML
 "$KUSTOMIZE" build "$overlay"

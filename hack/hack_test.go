@@ -1,0 +1,101 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package hack tests what make hands on to other programs.
+package hack
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	rbacv1 "k8s.io/api/rbac/v1"
+	"sigs.k8s.io/yaml"
+)
+
+// TestKustomizeImage looks at what the script lays over config/, with a program in
+// place of kustomize that prints it.
+func TestKustomizeImage(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "kustomize")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec cat \"$2/kustomization.yaml\"\n"), 0o755); err != nil { //nolint:gosec // it has to run
+		t.Fatal(err)
+	}
+	for image, want := range map[string]map[string]string{
+		"writebehind/operator:dev":          {"newName": "writebehind/operator", "newTag": "dev"},
+		"operator":                          {"newName": "operator", "newTag": "latest"},
+		"localhost:5000/operator":           {"newName": "localhost:5000/operator", "newTag": "latest"},
+		"localhost:5000/a/operator:v1":      {"newName": "localhost:5000/a/operator", "newTag": "v1"},
+		"operator:8":                        {"newName": "operator", "newTag": "8"},
+		"r.example/operator@sha256:0a":      {"newName": "r.example/operator", "digest": "sha256:0a"},
+		"r.example:1/operator:v1@sha256:0a": {"newName": "r.example:1/operator", "digest": "sha256:0a"},
+	} {
+		t.Run(image, func(t *testing.T) {
+			command := exec.CommandContext(t.Context(), "./kustomize-image.sh", "manager")
+			command.Env = append(os.Environ(), "IMG="+image, "KUSTOMIZE="+program)
+			out, err := command.Output()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var overlay struct {
+				Images []map[string]string `json:"images"`
+			}
+			if err := yaml.Unmarshal(out, &overlay); err != nil {
+				t.Fatal(err)
+			}
+			want["name"] = "controller"
+			if len(overlay.Images) != 1 || len(overlay.Images[0]) != len(want) {
+				t.Fatalf("images are %v, want %v", overlay.Images, want)
+			}
+			for field, value := range want {
+				if overlay.Images[0][field] != value {
+					t.Errorf("%s is %q, want %q", field, overlay.Images[0][field], value)
+				}
+			}
+		})
+	}
+}
+
+// Outside a cluster the operator has no Pod of its own to take the image from.
+func TestMakeRunNamesTheFlushersImage(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "make", "--no-print-directory", "-n", "run", "IMG=r.example:1/operator:v1")
+	command.Dir = ".."
+	out, err := command.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "--flusher-image r.example:1/operator:v1"; !strings.Contains(string(out), want) {
+		t.Errorf("make run does %s without %s", out, want)
+	}
+}
+
+func TestLeaderElectionRoleGivesWhatIsUsed(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "config", "rbac", "leader_election_role.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	role := &rbacv1.Role{}
+	if err := yaml.UnmarshalStrict(text, role); err != nil {
+		t.Fatal(err)
+	}
+	verbs := map[string][]string{}
+	for _, rule := range role.Rules {
+		for _, resource := range rule.Resources {
+			verbs[strings.Join(rule.APIGroups, ",")+"/"+resource] = rule.Verbs
+		}
+	}
+	want := map[string][]string{
+		"coordination.k8s.io/leases": {"create", "get", "update"},
+		"/events":                    {"create", "patch"},
+	}
+	if len(verbs) != len(want) {
+		t.Errorf("rules are %v, want %v", verbs, want)
+	}
+	for resource, allowed := range want {
+		if !slices.Equal(verbs[resource], allowed) {
+			t.Errorf("%s may %v, want %v", resource, verbs[resource], allowed)
+		}
+	}
+}
