@@ -21,7 +21,7 @@ type relation struct {
 	kind                      string
 	role                      string
 	mayUse, mayDelete         bool
-	deferrable                bool
+	deferrable, suppresses    bool
 	schemaExists, tableExists bool
 }
 
@@ -52,7 +52,9 @@ const relationSQL = `
 SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), coalesce(c.relkind::pg_catalog.text, ''),
   coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),
   coalesce(pg_catalog.has_table_privilege(c.oid, 'DELETE'), false),
-  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable)
+  EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable),
+  EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgfoid = 'pg_catalog.suppress_redundant_updates_trigger'::pg_catalog.regproc
+    AND g.tgenabled <> 'D' AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))
 FROM (SELECT) one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text
@@ -121,7 +123,7 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	f := fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name).Scan(&r.role, &r.schemaExists, &r.tableExists,
-		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable)
+		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,13 @@
 // the partition has another owner, this batch's own number means that it
 // committed earlier.
 //
+// A statement that writes fewer rows than it was given, because a trigger
+// returned NULL for one, fails the transaction: a row that was kept out must not
+// be taken for written. Two cases are no fault: a row that is there already and
+// of which the document names no column, and one that PostgreSQL's own
+// suppress_redundant_updates_trigger leaves alone. Deletions are not counted,
+// since the row may well be gone.
+//
 // # After an error
 //
 // Writing the same batch again at the same position is always safe. Another

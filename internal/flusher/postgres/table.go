@@ -26,6 +26,8 @@ type Table struct {
 	whole []int
 	// deferrable says that a constraint may be left for the commit to check.
 	deferrable bool
+	// suppresses says that a row may be left alone because it would not change.
+	suppresses bool
 	mine       string
 	remove     string
 	overriding string
@@ -72,6 +74,7 @@ func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatement
 		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,
+		suppresses: f.relation.suppresses,
 		mine:       ledger.mine,
 	}
 	if keyColumn.always {
@@ -140,6 +143,24 @@ func (t *Table) insert(named []int) string {
 		action = "DO UPDATE SET " + strings.Join(sets, ", ")
 	}
 	list := func(items []string) string { return strings.Join(items, ", ") }
-	return fmt.Sprintf("INSERT INTO %s AS t (%s)%s SELECT %s FROM ROWS FROM (%s) AS u (%s) WHERE %s ON CONFLICT (%s) %s",
+	sql := fmt.Sprintf("INSERT INTO %s AS t (%s)%s SELECT %s FROM ROWS FROM (%s) AS u (%s) WHERE %s ON CONFLICT (%s) %s",
 		t.name, list(names), t.overriding, list(values), list(arrays), list(aliases), t.mine, quote(t.key.name), action)
+	if len(sets) > 0 && !t.suppresses {
+		sql = t.counted(sql)
+	}
+	return sql
 }
+
+// counted makes a statement that writes every row, or leaves every row alone
+// because this is not its batch, fail when it does neither: the transaction must
+// not commit then. PostgreSQL raises no error of a chosen kind from an
+// expression, so a text that is no number, and that failure knows, stands for it.
+func (t *Table) counted(insert string) string {
+	return fmt.Sprintf(`WITH w AS (%s RETURNING true)
+SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) pg_catalog.cardinality($%d) OR %s IS NOT TRUE THEN 0
+  ELSE pg_catalog.concat('%s', pg_catalog.count(*))::pg_catalog.int4 END FROM w`, insert, firstArray, t.mine, keptOut)
+}
+
+// keptOut is what the server says when a statement wrote fewer rows than it was
+// given.
+const keptOut = "writebehind: rows that were written: "

@@ -377,6 +377,68 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNC
 	}
 }
 
+func TestARowThatATriggerKeepsOutIsNotTakenForWritten(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, itemSchema+`;
+CREATE FUNCTION skip() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+  IF new.a = 'skip ' || tg_op THEN RETURN NULL; END IF;
+  IF new.a = 'keep' AND tg_op = 'UPDATE' THEN RETURN old; END IF;
+  RETURN new; END $$;
+CREATE TRIGGER skip BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTION skip()`)
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	o.write(t, "1", `{"a":"old"}`)
+	for _, a := range []string{"skip INSERT", "skip UPDATE"} {
+		for _, pairs := range [][]string{
+			{"1", `{"a":"` + a + `"}`},
+			{"0", `{"a":"new"}`, "1", `{"a":"` + a + `"}`, "2", `{"a":"new"}`},
+			{"0", `{"a":"new","b":1,"c":1}`, "1", `{"a":"` + a + `","b":1,"c":1}`, "9", ""},
+		} {
+			e := o.refuse(t, pairs...)
+			if e.Kind != Row || e.Unsettled || !strings.Contains(e.Error(), "returning NULL") || e.Detail() != "" {
+				t.Errorf("Write = %+v (%s); want a settled error of a row that names the trigger", e, e.Detail())
+			}
+			equal(t, server, "SELECT id, a FROM items", "1|old")
+		}
+	}
+	o.write(t, "0", `{"a":"new"}`, "1", `{"a":"keep"}`, "2", `{"a":"new"}`)
+	equal(t, server, "SELECT id, a FROM items ORDER BY id", "0|new", "1|old", "2|new")
+}
+
+func TestARowThatNeedsNoChangeIsWritten(t *testing.T) {
+	t.Parallel()
+	const trigger = `; CREATE TRIGGER redundant BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()`
+	for name, schema := range map[string]string{
+		"table": itemSchema + trigger,
+		"partitioned table": `CREATE TABLE items (id bigint PRIMARY KEY, a text) PARTITION BY RANGE (id);
+CREATE TABLE items_low PARTITION OF items FOR VALUES FROM (0) TO (10)` + strings.ReplaceAll(trigger, "ON items", "ON items_low"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, d := open(t, schema)
+			o := own(t, d, readTable(t, d, mapping("items")), 0)
+			for range 2 {
+				o.write(t, "1", `{"a":"x"}`)
+			}
+			equal(t, server, "SELECT id, a FROM items", "1|x")
+		})
+	}
+}
+
+func TestARowThatAPolicyHidesIsNotTakenForWritten(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.New(t)
+	server.Exec(t, itemSchema+"; GRANT ALL ON items TO public; INSERT INTO items VALUES (1, 'theirs'); ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (a <> 'theirs')")
+	ready(t, openURL(t, server.URL()))
+	server.Exec(t, "GRANT USAGE ON SCHEMA writebehind TO public; GRANT ALL ON writebehind.ledger TO public")
+	_, url := server.NewRole(t)
+	d := openURL(t, url)
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	if e := o.refuse(t, "1", `{"a":"mine"}`); e.Kind != Row || e.Unsettled {
+		t.Errorf("Write = %v (%s); want a settled error of a row", e, e.Detail())
+	}
+	o.write(t, "2", `{"a":"mine"}`)
+}
+
 func TestWriteWaitsForALockedTableOnlyShortly(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, itemSchema, func(s *Settings) { s.StatementTimeout = 200 * time.Millisecond })
