@@ -75,7 +75,9 @@
 // answers, stuck transactions and take-overs alike: the new epoch waits for the
 // stuck transaction or fences it, and what is claimed next is at least as new. It
 // costs one extra transaction in a case that is rare, and one batch of rows written
-// twice with the same or newer values.
+// twice with the same or newer values. test/model explores both ways to the end: a
+// taken number that counts as proof loses a write as soon as a lost answer is not
+// followed by a new epoch.
 //
 // An acknowledgement applies while owner and epoch are still in the lease, even if
 // the lease has run out but nobody took it: what is committed needs no second
