@@ -18,6 +18,12 @@ const (
 	// heaviest bounds the values of one batch: PostgreSQL takes at most 1 GiB
 	// for one message.
 	heaviest = 512 << 20
+	// mostNames is how many unknown fields a batch names: enough to see what they
+	// are, and few enough to look through for every field.
+	mostNames = 8
+	// longestName is the length of PostgreSQL's longest name. What is longer is no
+	// column, and never will be.
+	longestName = 63
 )
 
 // Batch collects the entries of one transaction. It is for one goroutine.
@@ -34,8 +40,9 @@ type Batch struct {
 	// follows predicts the field that comes after each field.
 	follows []int
 	scratch []byte
-	// unknown counts the fields that feed nothing.
+	// unknown counts the fields that no column takes, and names are some of them.
 	unknown int
+	names   []string
 	// removed, order and wire are of use while the batch is written.
 	removed []int32
 	order   []int32
@@ -87,13 +94,14 @@ func (b *Batch) Set(rowKey string, document []byte) error {
 	if err != nil {
 		return err
 	}
-	arena, cells, unknown := len(b.arena), len(b.cells), b.unknown
+	arena, cells, unknown, names := len(b.arena), len(b.cells), b.unknown, len(b.names)
 	for range b.table.columns {
 		b.cells = append(b.cells, cell{length: isAbsent})
 	}
 	named, err := b.decode(b.cells[cells:], document)
 	if err != nil {
 		b.arena, b.cells, b.unknown = b.arena[:arena], b.cells[:cells], unknown
+		b.names = b.names[:names]
 		return err
 	}
 	r := row{number: number, cells: cells}
@@ -164,6 +172,29 @@ func (b *Batch) Ignored() int {
 	return b.unknown
 }
 
+// UnknownFields names a few of the fields that the table had no column for when
+// the catalogue was read, sorted: a column may have been added since. There are
+// none if the mapping lists its columns, since it ignores the others by intent.
+func (b *Batch) UnknownFields() []string {
+	names := slices.Clone(b.names)
+	slices.Sort(names)
+	return names
+}
+
+// ignore counts a field that no column takes.
+func (b *Batch) ignore(name []byte) {
+	b.unknown++
+	if b.table.listed || len(b.names) == mostNames || len(name) > longestName {
+		return
+	}
+	for _, known := range b.names {
+		if known == string(name) {
+			return
+		}
+	}
+	b.names = append(b.names, string(name))
+}
+
 // Reset empties the batch and keeps its memory for the next one.
 func (b *Batch) Reset() {
 	if cap(b.arena)+cap(b.wire) > keptBuffer {
@@ -173,6 +204,7 @@ func (b *Batch) Reset() {
 		b.groups = b.initialGroups()
 	}
 	b.arena, b.cells, b.rows, b.unknown = b.arena[:0], b.cells[:0], b.rows[:0], 0
+	b.names = b.names[:0]
 }
 
 func (b *Batch) text(c cell) []byte {

@@ -96,9 +96,7 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 		}
 		all |= name.odd | v.odd
 		f := b.field(name, previous)
-		if f < 0 {
-			b.unknown++
-		} else {
+		if f >= 0 {
 			previous = f + 1
 			for _, i := range b.table.fields[f].columns {
 				if err := b.store(cells, i, v, named); err != nil {
@@ -117,8 +115,8 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 }
 
 // field finds a field by its name; previous is the one before it in the
-// document, counted from 1. It gives -1 for a field that feeds nothing. The
-// documents of one table mostly name their fields in the same order, so the one
+// document, counted from 1. It counts a field that no column takes and gives -1
+// for it. The documents of one table mostly name their fields in the same order, so the one
 // that followed last time is tried first.
 func (b *Batch) field(name jsonValue, previous int) int {
 	text := name.text
@@ -131,6 +129,7 @@ func (b *Batch) field(name jsonValue, previous int) int {
 	}
 	f, ok := b.table.byName[string(text)]
 	if !ok {
+		b.ignore(text)
 		return -1
 	}
 	b.follows[previous] = f

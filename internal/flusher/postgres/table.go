@@ -18,10 +18,13 @@ type Table struct {
 	name    string
 	key     key
 	columns []column
-	// fields are the fields that documents may name, the key's own among them,
-	// which feeds nothing: the key comes from the entry.
+	// fields are the fields that documents may name. The key's own feeds nothing,
+	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
 	byName map[string]int
+	// listed says that the mapping lists its columns, so that a column more in the
+	// table would change nothing.
+	listed bool
 	// whole are the columns that take the whole document.
 	whole []int
 	// deferrable says that a constraint may be left for the commit to check.
@@ -75,6 +78,7 @@ func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatement
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,
 		suppresses: f.relation.suppresses,
+		listed:     len(f.mapping.Columns) > 0,
 		mine:       ledger.mine,
 	}
 	if keyColumn.always {
@@ -95,6 +99,14 @@ func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatement
 	}
 	if _, ok := t.byName[keyColumn.name]; !ok {
 		t.addField(keyColumn.name)
+	}
+	if !t.listed {
+		// What PostgreSQL makes itself is no unknown field.
+		for i := range f.attributes {
+			if _, ok := t.byName[f.attributes[i].name]; !ok {
+				t.addField(f.attributes[i].name)
+			}
+		}
 	}
 	t.remove = fmt.Sprintf("DELETE FROM %s t USING ROWS FROM (%s) AS u (k) WHERE t.%s = u.k::%s AND %s",
 		t.name, unnest(firstArray), quote(t.key.name), t.key.cast, t.mine)
