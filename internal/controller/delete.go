@@ -146,6 +146,9 @@ func (s *scope) obstacle(failure error) string {
 			parts = append(parts, v.reason+": "+v.message)
 		}
 	}
+	if stuck := s.watchdog(); stuck != "" {
+		parts = append(parts, v1alpha1.ReasonStuck+": "+stuck)
+	}
 	return strings.Join(parts, "; ")
 }
 
@@ -166,7 +169,7 @@ func (s *scope) left(name string) string {
 		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
 	}
 	if q.DeadLetters > 0 {
-		text += " (replay or discard the dead letters)"
+		text += " (`flusher dlq replay` or `flusher dlq discard` takes the dead letters out)"
 	}
 	if q.LastError != "" {
 		text += ": " + q.LastError

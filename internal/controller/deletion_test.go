@@ -66,7 +66,8 @@ var _ = Describe("Deletion", func() {
 
 		By("emptying the queue but not the dead letters")
 		f.say(holding(0, 1))
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letters", "replay or discard"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letters", "`flusher dlq replay` or `flusher dlq discard`"))
+		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, metav1.ConditionFalse, v1alpha1.ReasonDeadLetters, "1 of mapping products"))
 
 		By("emptying both, as seen by a flusher that does not drain yet")
 		f.say(func(s *config.Status) { s.Draining = false })
@@ -108,6 +109,22 @@ var _ = Describe("Deletion", func() {
 		f.end(ctx)
 		gone(ctx, w)
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(BeEmpty())
+	})
+
+	It("says what a watchdog says, and that dead letters are in the way when the time is up", func(ctx SpecContext) {
+		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.DrainTimeoutSeconds = 1 })
+		f.say(func(s *config.Status) {
+			holding(2, 5)(s)
+			s.Queues[0].Ready = failing(v1alpha1.ReasonStuck, "entries of queue products wait")
+		})
+		Eventually(w.poll(ctx)).Should(HaveField("Status.DeadLetters", HaveValue(BeEquivalentTo(5))))
+		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrainBlocked,
+			"2 entries and 5 dead letters", "`flusher dlq discard`", "Stuck: entries of queue products wait", v1alpha1.AnnotationForceDelete))
+		f.say(holding(0, 0))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrained))
+		f.end(ctx)
+		gone(ctx, w)
 	})
 
 	It("waits for a flusher when a queue was seen once", func(ctx SpecContext) {
