@@ -14,6 +14,15 @@ const (
 	// ConditionDatabaseReady is True while every flusher reaches a read-write
 	// database whose tables, keys, columns and privileges fit the mappings.
 	ConditionDatabaseReady = "DatabaseReady"
+	// ConditionBacklogHealthy is True while the deepest queue, dirty entries and
+	// dead letters together, is under backpressure.warningQueueDepth, and Unknown
+	// until a queue was looked at. It does not touch Ready: a long queue that
+	// moves reaches the database.
+	ConditionBacklogHealthy = "BacklogHealthy"
+	// ConditionDeadLetterQueueEmpty is True while no queue has dead letters, and
+	// Unknown until a queue was looked at. It does not touch Ready: everything
+	// else reaches the database.
+	ConditionDeadLetterQueueEmpty = "DeadLetterQueueEmpty"
 	// ConditionSettingsApplied is True when every flusher runs the settings of
 	// status.observedGeneration.
 	ConditionSettingsApplied = "SettingsApplied"
@@ -46,7 +55,8 @@ const (
 const (
 	// ReasonSuspended says that spec.suspend keeps the flushers from flushing.
 	ReasonSuspended = "Suspended"
-	// ReasonStuck says that entries wait and cannot be flushed.
+	// ReasonStuck says that entries wait and nothing is flushed, although nothing
+	// else is known to be wrong.
 	ReasonStuck = "Stuck"
 )
 
@@ -88,6 +98,28 @@ const (
 	// ReasonStatementFailed says that PostgreSQL answered with an error that has
 	// no reason of its own.
 	ReasonStatementFailed = "StatementFailed"
+)
+
+// Reasons of BacklogHealthy and DeadLetterQueueEmpty.
+const (
+	// ReasonWarning says that the deepest queue has reached
+	// backpressure.warningQueueDepth.
+	ReasonWarning = "Warning"
+	// ReasonCritical says that the deepest queue has reached
+	// backpressure.criticalQueueDepth.
+	ReasonCritical = "Critical"
+	// ReasonFull says that the deepest queue has reached
+	// backpressure.maxQueueDepth.
+	ReasonFull = "Full"
+	// ReasonDeadLetters says that the database refused entries for good.
+	ReasonDeadLetters = "DeadLetters"
+)
+
+// Reasons of events that no condition has.
+const (
+	// ReasonDataLoss says that Redis or PostgreSQL was found to have lost what it
+	// had confirmed.
+	ReasonDataLoss = "DataLoss"
 )
 
 // Reasons of SettingsApplied, Reconciling, Stalled and Draining.

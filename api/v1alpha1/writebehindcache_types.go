@@ -298,9 +298,9 @@ type WriteBehindCacheStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Mappings []MappingStatus `json:"mappings,omitempty"`
 
-	// conditions of the cache: Ready, RedisReady, DatabaseReady and
-	// SettingsApplied are always there; Draining only while it is being deleted;
-	// Reconciling and Stalled only while they are True.
+	// conditions of the cache: Ready, RedisReady, DatabaseReady, BacklogHealthy,
+	// DeadLetterQueueEmpty and SettingsApplied are always there; Draining only
+	// while it is being deleted; Reconciling and Stalled only while they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -48,6 +48,8 @@ func (s *scope) judge(failure error) {
 
 	s.set(v1alpha1.ConditionRedisReady, redis)
 	s.set(v1alpha1.ConditionDatabaseReady, database)
+	s.set(v1alpha1.ConditionBacklogHealthy, s.backlogHealthy())
+	s.set(v1alpha1.ConditionDeadLetterQueueEmpty, s.deadLetterQueueEmpty())
 	s.set(v1alpha1.ConditionSettingsApplied, applied)
 	s.set(v1alpha1.ConditionReady, s.ready(stalled, redis, database))
 	s.setOrDrop(v1alpha1.ConditionDraining, s.draining)
@@ -110,6 +112,9 @@ func (s *scope) ready(stalled *verdict, redis, database verdict) verdict {
 	if missing := s.unreported(); missing != "" {
 		return bad(v1alpha1.ReasonProgressing, fmt.Sprintf("No flusher reports mapping %s yet", missing))
 	}
+	if stuck := s.watchdog(); stuck != "" {
+		return bad(v1alpha1.ReasonStuck, stuck)
+	}
 	if stuck := s.stuck(); stuck != "" {
 		return bad(v1alpha1.ReasonStuck, stuck)
 	}
@@ -122,6 +127,24 @@ func (s *scope) unreported() string {
 		name := s.cache.Spec.Mappings[i].Name
 		if s.queue(name, func(*config.Status) bool { return true }) == nil {
 			return name
+		}
+	}
+	return ""
+}
+
+// watchdog is what a flusher says of a queue of its own that does not move.
+func (s *scope) watchdog() string {
+	for _, d := range s.seen.Answering() {
+		for i := range d.Queues {
+			q := &d.Queues[i]
+			if q.Ready.OK || q.Ready.Reason != v1alpha1.ReasonStuck {
+				continue
+			}
+			text := aboutMapping(q)
+			if q.LastError != "" {
+				text += "; the last error is " + q.LastError
+			}
+			return text
 		}
 	}
 	return ""
@@ -216,16 +239,49 @@ func (s *scope) databaseReady() verdict {
 	if q := refusing(documents, false); q != nil {
 		return bad(q.Ready.Reason, aboutMapping(q))
 	}
+	if open := s.stillOpen(documents); open != nil {
+		return *open
+	}
 	return good("PostgreSQL is reachable and writable, and every table fits its mapping")
 }
 
+// circuitHalfOpen is the state of a circuit breaker that lets one batch through.
+const circuitHalfOpen = "half-open"
+
+// stillOpen keeps the verdict CircuitOpen while a circuit is half-open, entries
+// wait and none was flushed since. Otherwise an outage would look mended for a
+// moment each time the breaker tries.
+func (s *scope) stillOpen(documents []*config.Status) *verdict {
+	said := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDatabaseReady)
+	if said == nil || said.Reason != v1alpha1.ReasonCircuitOpen {
+		return nil
+	}
+	trying := false
+	for _, d := range documents {
+		for i := range d.Queues {
+			if d.Queues[i].LastFlushTime.After(said.LastTransitionTime.Time) {
+				return nil
+			}
+			trying = trying || d.Circuit == circuitHalfOpen && d.Queues[i].Depth > 0
+		}
+	}
+	if !trying {
+		return nil
+	}
+	return &verdict{said.Status, said.Reason, said.Message}
+}
+
 // refusing is the first queue whose check fails for a reason that lies with
-// Redis, or with the database. A check that has no reason was not made yet.
+// Redis, or with the database. A check that has no reason was not made yet, and
+// one that says Stuck found neither of them at fault.
 func refusing(documents []*config.Status, withRedis bool) *config.QueueStatus {
 	for _, d := range documents {
 		for i := range d.Queues {
 			q := &d.Queues[i]
-			if q.Ready.OK || q.Ready.Reason == "" || slices.Contains(redisReasons, q.Ready.Reason) != withRedis {
+			if q.Ready.OK || q.Ready.Reason == "" || q.Ready.Reason == v1alpha1.ReasonStuck {
+				continue
+			}
+			if slices.Contains(redisReasons, q.Ready.Reason) != withRedis {
 				continue
 			}
 			// A queue that could not be looked at repeats what keeps it from

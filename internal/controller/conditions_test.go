@@ -57,6 +57,16 @@ var _ = Describe("Conditions", func() {
 			func(s *config.Status) {
 				s.Queues[0].Ready = failing(v1alpha1.ReasonPrivilegeMissing, "grant INSERT on public.products")
 			}),
+		Entry("a mapping whose every row is refused", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonMappingPaused, "mapping products is paused: the database refuses every row",
+			func(s *config.Status) {
+				s.Queues[0].Ready = failing(v1alpha1.ReasonMappingPaused, "mapping products is paused: the database refuses every row, P0001")
+				s.Queues[0].Depth = 3
+			}),
+		Entry("a circuit that is open", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonCircuitOpen, "fails at every batch",
+			func(s *config.Status) {
+				s.Circuit, s.Database = "open", failing(v1alpha1.ReasonCircuitOpen, "the database answers but fails at every batch")
+				s.Queues[0].Depth = 3
+			}),
 		Entry("a Redis that cannot be reached", v1alpha1.ConditionRedisReady, v1alpha1.ReasonConnectionFailed, "connection refused",
 			func(s *config.Status) {
 				s.Redis = failing(v1alpha1.ReasonConnectionFailed, "connection refused")
@@ -145,6 +155,49 @@ var _ = Describe("Conditions", func() {
 			s.Queues[0].LastFlushTime = time.Now()
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, True, v1alpha1.ReasonAsExpected))
+	})
+
+	It("say Stuck when a flusher's watchdog does, and find neither server at fault", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		f.say(func(s *config.Status) {
+			s.Queues[0].Depth, s.Queues[0].LastError = 2, "55P03 of public.products"
+			s.Queues[0].Ready = failing(v1alpha1.ReasonStuck, "entries of queue products wait and nothing has been flushed for three intervals")
+		})
+		Eventually(w.poll(ctx)).Should(SatisfyAll(
+			haveCondition(v1alpha1.ConditionReady, False, v1alpha1.ReasonStuck, "queue products", "three intervals", "55P03"),
+			haveCondition(v1alpha1.ConditionRedisReady, True, v1alpha1.ReasonAsExpected),
+			haveCondition(v1alpha1.ConditionDatabaseReady, True, v1alpha1.ReasonAsExpected),
+		))
+		f.say(nil)
+		Eventually(w.poll(ctx)).Should(beReady())
+	})
+
+	It("keep CircuitOpen while the breaker tries, until entries get through", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		open := func(s *config.Status) {
+			s.Circuit, s.Database = "open", failing(v1alpha1.ReasonCircuitOpen, "the database fails at every batch")
+			s.Queues[0].Depth = 3
+		}
+		trying := func(depth int64, flushed time.Time) func(*config.Status) {
+			return func(s *config.Status) {
+				s.Circuit = "half-open"
+				s.Queues[0].Depth, s.Queues[0].LastFlushTime = depth, flushed
+			}
+		}
+		stays := haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonCircuitOpen, "fails at every batch")
+		f.say(open)
+		Eventually(w.poll(ctx)).Should(stays)
+		f.say(trying(4, time.Time{}))
+		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(4))))
+		Consistently(w.poll(ctx)).Should(stays)
+		f.say(trying(2, time.Now().Add(time.Minute)))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, True, v1alpha1.ReasonAsExpected))
+
+		By("leaving an idle queue alone, whose circuit nothing closes")
+		f.say(open)
+		Eventually(w.poll(ctx)).Should(stays)
+		f.say(trying(0, time.Time{}))
+		Eventually(w.poll(ctx)).Should(beReady())
 	})
 
 	It("write numbers when they change, and not otherwise", func(ctx SpecContext) {

@@ -11,7 +11,6 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -112,22 +111,25 @@ func (s *scope) count() {
 	status.Mappings = nil
 	observed := metav1.Time{}
 	var loss int64
-	seen := false
+	seen, unseen := false, false
 	for _, name := range s.queueNames() {
 		m, ok := known[name]
 		if !ok {
 			m = v1alpha1.MappingStatus{Name: name}
 		}
-		if q := s.queue(name, s.settled); q != nil {
+		if q := s.queue(name, s.settled); q != nil && q.Journal != "" {
 			fill(&m, q)
 			loss += q.DataLossEvents
 			seen = true
+		} else if m.Journal != "" {
+			unseen = true
 		}
 		s.fillFromEach(&m, &observed)
 		status.Mappings = append(status.Mappings, m)
 	}
 	s.total()
-	if seen {
+	// A sum that lacks a queue would fall, and its next rise look like a loss.
+	if seen && !unseen {
 		status.DataLossEvents = &loss
 	}
 	s.stamp(observed)
@@ -245,30 +247,4 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
 	s.cache.ResourceVersion = next.ResourceVersion
 	s.before = s.cache.DeepCopy()
 	return nil
-}
-
-// tell emits an event for each transition of the conditions that people wait
-// for.
-func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
-	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionDraining} {
-		was := meta.FindStatusCondition(before.Status.Conditions, kind)
-		is := meta.FindStatusCondition(after.Status.Conditions, kind)
-		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
-			continue
-		}
-		if kind == v1alpha1.ConditionReady && (is.Reason == v1alpha1.ReasonDraining || was == nil && is.Status != metav1.ConditionTrue) {
-			continue // Draining says more; and a resource is never born ready
-		}
-		warns := kind == v1alpha1.ConditionReady && is.Status != metav1.ConditionTrue && is.Reason != v1alpha1.ReasonSuspended ||
-			kind == v1alpha1.ConditionStalled || is.Reason == v1alpha1.ReasonDrainBlocked
-		reason := is.Reason
-		if kind == v1alpha1.ConditionReady && is.Status == metav1.ConditionTrue {
-			reason = v1alpha1.ConditionReady
-		}
-		if warns {
-			r.warning(after, reason, "Observe", "%s", is.Message)
-		} else {
-			r.normal(after, reason, "Observe", "%s", is.Message)
-		}
-	}
 }

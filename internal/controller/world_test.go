@@ -272,6 +272,8 @@ func beReady() gomegatypes.GomegaMatcher {
 		haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionBacklogHealthy, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveNoCondition(v1alpha1.ConditionReconciling),
 		haveNoCondition(v1alpha1.ConditionStalled),
 		haveNoCondition(v1alpha1.ConditionDraining),

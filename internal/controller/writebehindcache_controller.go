@@ -76,7 +76,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	} else if err := r.ensureFinalizer(ctx, cache); err != nil {
 		return outcome(err)
 	}
-	r.Observer.Track(request.NamespacedName, cache.UID)
+	r.Observer.Track(request.NamespacedName, cache.UID, marksOf(cache))
 
 	s := r.newScope(cache)
 	failure := r.pass(ctx, s)
@@ -122,6 +122,9 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteB
 	return nil
 }
 
+// actionObserve is the action of events about what was seen, not done.
+const actionObserve = "Observe"
+
 // normal emits an event. The recorder counts events of one reason and one action
 // as one series and shows the note of the first, so the action names the kind of
 // object that it was done to.
@@ -129,6 +132,7 @@ func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, no
 	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
 }
 
-func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, action, note, args...)
+// warning emits an event about something that was seen.
+func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, note string, args ...any) {
+	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, actionObserve, note, args...)
 }

@@ -5,6 +5,7 @@ package observe
 
 import (
 	"reflect"
+	"slices"
 	"time"
 
 	"k8s.io/apimachinery/pkg/types"
@@ -61,8 +62,37 @@ const (
 	changeCondition
 )
 
-func compare(published, latest Observation) change {
-	if !reflect.DeepEqual(shown(published, essence), shown(latest, essence)) {
+// Marks are the depths of a queue, dirty entries and dead letters together, that
+// turn a condition.
+type Marks struct {
+	Warning, Critical, Full int64
+}
+
+// passed is how many of the marks a depth has reached.
+func (m Marks) passed(depth int64) int {
+	n := 0
+	for _, mark := range []int64{m.Warning, m.Critical, m.Full} {
+		if depth >= mark {
+			n++
+		}
+	}
+	return n
+}
+
+// levels has one number a queue of each flusher that answers.
+func (m Marks) levels(o Observation) []int {
+	var all []int
+	for _, d := range o.Answering() {
+		for i := range d.Queues {
+			all = append(all, m.passed(d.Queues[i].Depth+d.Queues[i].DeadLetters))
+		}
+	}
+	return all
+}
+
+func compare(published, latest Observation, marks Marks) change {
+	if !reflect.DeepEqual(shown(published, essence), shown(latest, essence)) ||
+		!slices.Equal(marks.levels(published), marks.levels(latest)) {
 		return changeCondition
 	}
 	if !reflect.DeepEqual(shown(published, numbers), shown(latest, numbers)) {

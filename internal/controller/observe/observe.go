@@ -147,18 +147,19 @@ func (o *Observer) Start(ctx context.Context) error {
 	return nil
 }
 
-// Track begins to look at a resource; it does nothing when that is under way. A
-// resource that was made anew under the same name is another one.
-func (o *Observer) Track(key types.NamespacedName, uid types.UID) {
+// Track begins to look at a resource; when that is under way it only takes the
+// marks over. A resource that was made anew under the same name is another one.
+func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if t, ok := o.targets[key]; ok {
 		if t.uid == uid {
+			t.marks = marks
 			return
 		}
 		t.stop()
 	}
-	t := &target{key: key, uid: uid, stop: func() {}, answered: map[types.UID]answer{}}
+	t := &target{key: key, uid: uid, marks: marks, stop: func() {}, answered: map[types.UID]answer{}}
 	o.targets[key] = t
 	if o.running != nil {
 		o.start(o.running, t)
@@ -223,7 +224,7 @@ func jittered(d time.Duration) time.Duration {
 func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch compare(t.published, latest) {
+	switch compare(t.published, latest, t.marks) {
 	case changeNone:
 		return false
 	case changeNumbers:

@@ -160,6 +160,8 @@ func run(t *testing.T, c *cluster, options Options) (o *Observer, wakeups func(t
 	}
 }
 
+var marks = Marks{Warning: 1000, Critical: 10000, Full: 100000}
+
 var shop = types.NamespacedName{Namespace: "ns", Name: "shop"}
 
 func TestWakesOnceForWhatStaysTheSame(t *testing.T) {
@@ -167,7 +169,7 @@ func TestWakesOnceForWhatStaysTheSame(t *testing.T) {
 		c := newCluster()
 		c.set(shop, "a", func(context.Context) (*config.Status, error) { return fine(0), nil })
 		o, wakeups := run(t, c, Options{})
-		o.Track(shop, "u")
+		o.Track(shop, "u", marks)
 		time.Sleep(time.Minute)
 		if n := wakeups(shop); n != 1 {
 			t.Errorf("%d wake-ups in a minute without a change, want 1 for the first look", n)
@@ -187,7 +189,7 @@ func TestPublishesConditionsAtOnceAndNumbersSeldom(t *testing.T) {
 			return fine(depth), nil
 		})
 		o, wakeups := run(t, c, Options{})
-		o.Track(shop, "u")
+		o.Track(shop, "u", marks)
 		time.Sleep(time.Minute)
 		if n := wakeups(shop); n < 8 || n > 13 {
 			t.Errorf("%d wake-ups in a minute of changing numbers, want one every five seconds", n)
@@ -220,6 +222,51 @@ func TestPublishesConditionsAtOnceAndNumbersSeldom(t *testing.T) {
 	})
 }
 
+func TestPublishesTheCrossingOfAMarkAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		queue := func(depth, dead int64) func(context.Context) (*config.Status, error) {
+			status := fine(depth)
+			status.Queues[0].DeadLetters = dead
+			return says(status)
+		}
+		c.set(shop, "a", queue(998, 1))
+		o, wakeups := run(t, c, Options{NumbersInterval: time.Hour})
+		o.Track(shop, "u", marks)
+		time.Sleep(1300 * time.Millisecond)
+		for _, step := range []struct {
+			depth, dead int64
+			news        int
+		}{
+			{998, 2, 1},    // Warning, by the dead letter
+			{9997, 2, 0},   // a number
+			{9998, 2, 1},   // Critical
+			{99998, 2, 1},  // Full
+			{200000, 2, 0}, // Accept lets it grow
+			{5, 2, 1},      // under all of them
+		} {
+			before := wakeups(shop)
+			c.set(shop, "a", queue(step.depth, step.dead))
+			time.Sleep(2500 * time.Millisecond)
+			if n := wakeups(shop) - before; n != step.news {
+				t.Errorf("%d wake-ups at %d entries and %d dead letters, want %d", n, step.depth, step.dead, step.news)
+			}
+		}
+
+		before := wakeups(shop)
+		o.Track(shop, "u", Marks{Warning: 1, Critical: 2, Full: 7})
+		time.Sleep(2500 * time.Millisecond)
+		if n := wakeups(shop) - before; n != 0 {
+			t.Errorf("%d wake-ups for other marks, want none: who sets them looks at the numbers anyway", n)
+		}
+		c.set(shop, "a", queue(4, 2))
+		time.Sleep(2500 * time.Millisecond)
+		if n := wakeups(shop) - before; n != 1 {
+			t.Errorf("%d wake-ups for a queue that is no longer full by the new marks, want 1", n)
+		}
+	})
+}
+
 func TestADeadFlusherDelaysNoOther(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
@@ -229,10 +276,10 @@ func TestADeadFlusherDelaysNoOther(t *testing.T) {
 			for j := range 20 {
 				c.set(key, fmt.Sprintf("dead-%d-%d", i, j), dead)
 			}
-			o.Track(key, "u")
+			o.Track(key, "u", marks)
 		}
 		c.set(shop, "a", says(fine(0)))
-		o.Track(shop, "u")
+		o.Track(shop, "u", marks)
 		time.Sleep(1300 * time.Millisecond)
 		if n := wakeups(shop); n != 1 {
 			t.Fatalf("%d wake-ups of the living, want 1", n)
@@ -261,7 +308,7 @@ func TestOneLostRequestIsNoNews(t *testing.T) {
 			return fine(0), nil
 		})
 		o, wakeups := run(t, c, Options{})
-		o.Track(shop, "u")
+		o.Track(shop, "u", marks)
 		time.Sleep(time.Minute)
 		if n := wakeups(shop); n != 1 {
 			t.Errorf("%d wake-ups while every third request is lost, want 1", n)
@@ -283,12 +330,12 @@ func TestForgetAndTrackAnew(t *testing.T) {
 		c := newCluster()
 		c.set(shop, "a", says(fine(0)))
 		o, _ := run(t, c, Options{})
-		o.Track(shop, "first")
+		o.Track(shop, "first", marks)
 		time.Sleep(2 * time.Second)
 		if len(o.Latest(shop, "first").Flushers) != 1 {
 			t.Fatal("nothing was published")
 		}
-		o.Track(shop, "second")
+		o.Track(shop, "second", marks)
 		if len(o.Latest(shop, "second").Flushers) != 0 || len(o.Latest(shop, "first").Flushers) != 0 {
 			t.Error("another resource of the name got the first one's observation")
 		}

@@ -38,6 +38,7 @@ type target struct {
 	uid  types.UID
 	stop context.CancelFunc
 
+	marks       Marks
 	published   Observation
 	publishedAt time.Time
 

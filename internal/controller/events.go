@@ -1,0 +1,82 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// tell emits an event for each transition of the conditions that people wait
+// for, and for each rise of a number that means harm.
+func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
+	r.tellBacklog(before, after)
+	r.tellHarm(before, after)
+	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionDraining} {
+		was := meta.FindStatusCondition(before.Status.Conditions, kind)
+		is := meta.FindStatusCondition(after.Status.Conditions, kind)
+		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+			continue
+		}
+		if kind == v1alpha1.ConditionReady && (is.Reason == v1alpha1.ReasonDraining || was == nil && is.Status != metav1.ConditionTrue) {
+			continue // Draining says more; and a resource is never born ready
+		}
+		warns := kind == v1alpha1.ConditionReady && is.Status != metav1.ConditionTrue && is.Reason != v1alpha1.ReasonSuspended ||
+			kind == v1alpha1.ConditionStalled || is.Reason == v1alpha1.ReasonDrainBlocked
+		reason := is.Reason
+		if kind == v1alpha1.ConditionReady && is.Status == metav1.ConditionTrue {
+			reason = v1alpha1.ConditionReady
+		}
+		if warns {
+			r.warning(after, reason, "%s", is.Message)
+		} else {
+			r.normal(after, reason, actionObserve, "%s", is.Message)
+		}
+	}
+}
+
+// tellBacklog tells when the deepest queue passes a mark, and when it is under
+// all of them again.
+func (r *Reconciler) tellBacklog(before, after *v1alpha1.WriteBehindCache) {
+	const kind = v1alpha1.ConditionBacklogHealthy
+	was := meta.FindStatusCondition(before.Status.Conditions, kind)
+	is := meta.FindStatusCondition(after.Status.Conditions, kind)
+	if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
+		return
+	}
+	switch {
+	case is.Status == metav1.ConditionFalse:
+		r.warning(after, "Backlog"+is.Reason, "%s", is.Message)
+	case is.Status == metav1.ConditionTrue && was != nil && was.Status == metav1.ConditionFalse:
+		r.normal(after, kind, actionObserve, "%s", is.Message)
+	}
+}
+
+// tellHarm tells when there are more dead letters or data-loss events than
+// before, and when the last dead letter is gone.
+func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
+	const kind = v1alpha1.ConditionDeadLetterQueueEmpty
+	is := meta.FindStatusCondition(after.Status.Conditions, kind)
+	had, has := valueOf(before.Status.DeadLetters), valueOf(after.Status.DeadLetters)
+	switch {
+	case is == nil:
+	case has > had:
+		r.warning(after, v1alpha1.ReasonDeadLetters, "%s", is.Message)
+	case has == 0 && had > 0:
+		r.normal(after, kind, actionObserve, "%s", is.Message)
+	}
+	if had, has := valueOf(before.Status.DataLossEvents), valueOf(after.Status.DataLossEvents); has > had {
+		r.warning(after, v1alpha1.ReasonDataLoss,
+			"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)
+	}
+}
+
+func valueOf(number *int64) int64 {
+	if number == nil {
+		return 0
+	}
+	return *number
+}
