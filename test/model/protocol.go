@@ -163,7 +163,13 @@ func (s *state) flusherMoves(r *rules, f int, add func(string, state, error)) {
 			me.resend, me.resendClaim, me.resendEpoch, me.resendRows = false, 0, 0, [keys]int8{}
 		})
 	}
-	switch me.at {
+	s.ownershipMoves(r, f, step)
+	s.flushMoves(r, f, step)
+}
+
+// ownershipMoves lead from nothing to a claim.
+func (s *state) ownershipMoves(r *rules, f int, step func(string, func(*state, *flusher))) {
+	switch s.flushers[f].at {
 	case idle:
 		// Any lease may have run out: no clock is trusted.
 		if s.epoch < r.maxEpochs {
@@ -209,6 +215,13 @@ func (s *state) flusherMoves(r *rules, f int, add func(string, state, error)) {
 				me.claim, me.at = n.claim, claimed
 			})
 		}
+	default:
+	}
+}
+
+// flushMoves lead from a claim to its acknowledgement.
+func (s *state) flushMoves(r *rules, f int, step func(string, func(*state, *flusher))) {
+	switch s.flushers[f].at {
 	case claimed:
 		for i := range s.network {
 			if !s.network[i].used {
@@ -239,6 +252,7 @@ func (s *state) flusherMoves(r *rules, f int, add func(string, state, error)) {
 			me.resend, me.resendClaim, me.resendEpoch, me.resendRows = true, me.claim, me.epoch, me.rows
 			me.at, me.rows = begun, [keys]int8{}
 		})
+	default:
 	}
 }
 

@@ -93,8 +93,7 @@ func TestTheRulesAreNeeded(t *testing.T) {
 			r := all()
 			without(&r)
 			_, steps, err := explore(r)
-			var v *violation
-			if !errors.As(err, &v) {
+			if _, ok := errors.AsType[*violation](err); !ok {
 				t.Fatal("nothing breaks")
 			}
 			t.Logf("%v, after:%s", err, steps)
