@@ -2,20 +2,23 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command flusher carries the write-behind queues of one Redis to one PostgreSQL
-// database. Several may run with the same config; they share the work.
+// database. Several may run with the same config; they share the work. Its
+// subcommand dlq looks after what could not be flushed.
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
-	"github.com/spf13/pflag"
+	"github.com/spf13/cobra"
 
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
@@ -23,60 +26,95 @@ import (
 )
 
 func main() {
-	os.Exit(run(os.Args[1:]))
-}
-
-func run(args []string) int {
-	flags := pflag.NewFlagSet("flusher", pflag.ContinueOnError)
-	flags.Usage = func() {
-		fmt.Fprintf(os.Stderr, "Usage: flusher --config FILE\n\nCarries write-behind queues from Redis to PostgreSQL.\n\n%s", flags.FlagUsages())
-	}
-	path := flags.String("config", "", "the config file (YAML), required")
-	grace := flags.Duration("grace-period", 20*time.Second, "how long to go on flushing after SIGTERM")
-	format := flags.String("log-format", "json", "json or text")
-	debug := flags.Bool("debug", false, "log every take-over of a partition too")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, pflag.ErrHelp) {
-			return 0
-		}
-		return unusable(err)
-	}
-	switch {
-	case len(flags.Args()) > 0:
-		return unusable(fmt.Errorf("%q is not allowed: flusher takes no arguments, only flags", flags.Arg(0)))
-	case *path == "":
-		return unusable(errors.New("--config: \"\" is not allowed: give the path of the config file"))
-	case *grace < time.Second:
-		return unusable(fmt.Errorf("--grace-period: %q is not allowed: give 1s or more", grace.String()))
-	}
-	log, err := logger(*format, *debug)
-	if err != nil {
-		return unusable(err)
-	}
-	journal.Quiet()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
 	defer stop()
-	if err := flusher.Serve(ctx, *path, flusher.Options{Log: log, Grace: *grace}); err != nil {
-		return unusable(err)
-	}
-	return 0
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
 }
 
-func unusable(err error) int {
-	fmt.Fprintf(os.Stderr, "flusher: %v\n", err)
+// exitFailed is the exit code of a subcommand that could not do all of what it was
+// asked for, though there was nothing wrong with how it was asked.
+const exitFailed = 1
+
+// failure is an error that ends in exitFailed; every other says that the command
+// line or the config cannot be used.
+type failure struct{ text string }
+
+func (f *failure) Error() string { return f.text }
+
+func failed(format string, args ...any) error {
+	return &failure{text: fmt.Sprintf(format, args...)}
+}
+
+// run returns the exit code; whatever is wrong is told in one line on problems.
+func run(ctx context.Context, args []string, out, problems io.Writer) int {
+	journal.Quiet()
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(out)
+	root.SetErr(problems)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintf(problems, "flusher: %s\n", strings.Join(strings.Fields(err.Error()), " "))
+	if _, ok := errors.AsType[*failure](err); ok {
+		return exitFailed
+	}
 	return config.ExitUnusable
 }
 
-func logger(format string, debug bool) (*slog.Logger, error) {
+func rootCommand() *cobra.Command {
+	var path, format string
+	var grace time.Duration
+	var debug bool
+	root := &cobra.Command{
+		Use:   "flusher --config FILE",
+		Short: "Carries write-behind queues from Redis to PostgreSQL.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%q is not allowed: give dlq, or only flags to run the flusher", args[0])
+			}
+			return nil
+		},
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case path == "":
+				return errNoConfig
+			case grace < time.Second:
+				return fmt.Errorf("--grace-period: %q is not allowed: give 1s or more", grace.String())
+			}
+			log, err := logger(cmd.ErrOrStderr(), format, debug)
+			if err != nil {
+				return err
+			}
+			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace})
+		},
+	}
+	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML), required")
+	root.Flags().DurationVar(&grace, "grace-period", 20*time.Second, "how long to go on flushing after SIGTERM")
+	root.Flags().StringVar(&format, "log-format", "json", "json or text")
+	root.Flags().BoolVar(&debug, "debug", false, "log every take-over of a partition too")
+	root.AddCommand(deadLettersCommand(&path))
+	return root
+}
+
+var errNoConfig = errors.New("--config: \"\" is not allowed: give the path of the config file")
+
+func logger(to io.Writer, format string, debug bool) (*slog.Logger, error) {
 	options := &slog.HandlerOptions{}
 	if debug {
 		options.Level = slog.LevelDebug
 	}
 	switch format {
 	case "json":
-		return slog.New(slog.NewJSONHandler(os.Stderr, options)), nil
+		return slog.New(slog.NewJSONHandler(to, options)), nil
 	case "text":
-		return slog.New(slog.NewTextHandler(os.Stderr, options)), nil
+		return slog.New(slog.NewTextHandler(to, options)), nil
 	default:
 		return nil, fmt.Errorf("--log-format: %q is not allowed: give json or text", format)
 	}

@@ -1,0 +1,314 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// deadLettersCommand is dlq with its subcommands. They talk to the Redis of the
+// config alone, and run beside the flushers.
+func deadLettersCommand(path *string) *cobra.Command {
+	var output string
+	dlq := &cobra.Command{
+		Use:   "dlq",
+		Short: "Show, replay or discard dead letters: entries that could not be flushed.",
+		Long: `Show, replay or discard dead letters: entries that could not be flushed.
+
+A key, a reason and the name of a constraint or column is all that list, replay
+and discard print; only show prints a payload and PostgreSQL's full text.`,
+		RunE: func(_ *cobra.Command, args []string) error {
+			return fmt.Errorf("dlq: %q is not allowed: give list, show, replay or discard", strings.Join(args, " "))
+		},
+	}
+	dlq.PersistentFlags().StringVarP(&output, "output", "o", outputTable, "table or json")
+	prepare := func(cmd *cobra.Command, f filter) (*desk, error) {
+		return newDesk(cmd, *path, output, f)
+	}
+	dlq.AddCommand(
+		listCommand(prepare), showCommand(prepare),
+		actCommand(prepare, &replaying, "Write the payloads of dead letters anew, unless a newer write of the key stands."),
+		actCommand(prepare, &discarding, "Give dead letters up."),
+	)
+	return dlq
+}
+
+type preparation func(*cobra.Command, filter) (*desk, error)
+
+func listCommand(prepare preparation) *cobra.Command {
+	var f filter
+	list := &cobra.Command{
+		Use:   "list --config FILE",
+		Short: "List dead letters, without any value.",
+		Args:  noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			d, err := prepare(cmd, f)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			return d.list(cmd.Context())
+		},
+	}
+	f.bind(list)
+	return list
+}
+
+func showCommand(prepare preparation) *cobra.Command {
+	return &cobra.Command{
+		Use:   "show KEY --config FILE",
+		Short: "Print one dead letter whole, with its payload and PostgreSQL's full text.",
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 || args[0] == "" {
+				return fmt.Errorf("show: %q is not allowed: give one key", strings.Join(args, " "))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			d, err := prepare(cmd, filter{key: args[0], literal: true})
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			return d.show(cmd.Context())
+		},
+	}
+}
+
+func actCommand(prepare preparation, a *action, short string) *cobra.Command {
+	var f filter
+	var all, dryRun bool
+	act := &cobra.Command{
+		Use:   a.name + " (--queue NAME | --key KEY | --reason REASON | --all)... --config FILE",
+		Short: short,
+		Long: short + `
+
+A letter that is superseded (a newer write of its key stands) or gone (replayed,
+discarded or replaced meanwhile) is left as it is and told as such; that is no
+failure.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			switch {
+			case !f.given() && !all:
+				return fmt.Errorf("%s: without a filter it is not allowed: give --queue, --key or --reason, or --all to %s every dead letter", a.name, a.name)
+			case f.given() && all:
+				return errors.New("--all: beside a filter it is not allowed: give one of the two")
+			}
+			d, err := prepare(cmd, f)
+			if err != nil {
+				return err
+			}
+			defer d.close()
+			return d.act(cmd.Context(), a, dryRun)
+		},
+	}
+	f.bind(act)
+	act.Flags().BoolVar(&all, "all", false, "every dead letter of every queue in the config")
+	act.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would be done and do nothing")
+	return act
+}
+
+func noArguments(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("%q is not allowed: %s takes no arguments, only flags", args[0], cmd.Name())
+	}
+	return nil
+}
+
+// desk is where one subcommand works: an open journal, and what it is to deal with.
+type desk struct {
+	rdb     *redis.Client
+	journal *journal.Journal
+	queues  []string
+	filter  filter
+	report  report
+}
+
+func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
+	if path == "" {
+		return nil, errNoConfig
+	}
+	if output != outputTable && output != outputJSON {
+		return nil, fmt.Errorf("--output: %q is not allowed: give table or json", output)
+	}
+	c, err := config.Read(path)
+	if err != nil {
+		return nil, err
+	}
+	queues, err := f.queues(c)
+	if err != nil {
+		return nil, err
+	}
+	d := &desk{rdb: journal.Dial(c.Redis.External, 1), queues: queues, filter: f}
+	d.journal = journal.New(d.rdb)
+	d.report = report{out: cmd.OutOrStdout(), problems: cmd.ErrOrStderr(), json: output == outputJSON}
+	return d, nil
+}
+
+func (d *desk) close() { _ = d.rdb.Close() }
+
+// each calls with for every letter that the filter lets through. A queue that is
+// not in Redis is told at the end, after all others.
+func (d *desk) each(ctx context.Context, with func(queue string, letter *journal.DeadLetter) error) error {
+	var missing []string
+	for _, queue := range d.queues {
+		err := d.eachOf(ctx, queue, with)
+		if errors.Is(err, redis.Nil) || errors.Is(err, journal.ErrNoQueue) {
+			missing = append(missing, queue)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if len(missing) > 0 {
+		return failed("queue %s is not in this Redis: no flusher has opened it here yet", strings.Join(missing, ", "))
+	}
+	return nil
+}
+
+func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *journal.DeadLetter) error) error {
+	for letter, err := range d.journal.DeadLetters(ctx, queue) {
+		if errors.Is(err, redis.Nil) || errors.Is(err, journal.ErrNoQueue) {
+			return err
+		}
+		if err != nil {
+			return failed("%s", explain(err))
+		}
+		if !d.filter.matches(letter) {
+			continue
+		}
+		if err := with(queue, letter); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// explain says what an error of the journal means to a person.
+func explain(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return "interrupted"
+	}
+	if strings.Contains(err.Error(), "Function not found") {
+		return "this Redis lacks the function library, or has an older one: start a flusher of this release"
+	}
+	if check := journal.Explain(err); check.Reason != cachev1alpha1.ReasonCommandFailed {
+		return check.Message
+	}
+	return err.Error()
+}
+
+// lasting tells whether the next key would fail for the same reason.
+func lasting(err error) bool {
+	return errors.Is(err, context.Canceled) || journal.Explain(err).Reason != cachev1alpha1.ReasonCommandFailed
+}
+
+func (d *desk) list(ctx context.Context) error {
+	var rows []row
+	err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+		rows = append(rows, rowOf(queue, letter))
+		return nil
+	})
+	if _, interrupted := errors.AsType[*failure](err); interrupted && len(rows) == 0 {
+		return err
+	}
+	slices.SortFunc(rows, func(a, b row) int {
+		if a.Queue != b.Queue {
+			return slices.Index(d.queues, a.Queue) - slices.Index(d.queues, b.Queue)
+		}
+		return strings.Compare(a.Key, b.Key)
+	})
+	if shown := d.report.rows(rows); shown != nil {
+		return shown
+	}
+	return err
+}
+
+func (d *desk) show(ctx context.Context) error {
+	var found *journal.DeadLetter
+	var of string
+	if err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+		found, of = letter, queue
+		return nil
+	}); err != nil {
+		return err
+	}
+	if found == nil {
+		return d.noLetter()
+	}
+	return d.report.whole(wholeOf(of, found))
+}
+
+func (d *desk) noLetter() error {
+	return failed("key %q of queue %s has no dead letter", d.filter.key, strings.Join(d.queues, ", "))
+}
+
+// action is what is done to one letter after the other.
+type action struct {
+	name, done string
+	// do returns the new version, where there is one.
+	do func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error)
+}
+
+var replaying = action{
+	name: "replay", done: "replayed",
+	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+		return j.Replay(ctx, queue, letter)
+	},
+}
+
+var discarding = action{
+	name: "discard", done: "discarded",
+	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+		return 0, j.Discard(ctx, queue, letter)
+	},
+}
+
+func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
+	done := &outcomes{report: &d.report, action: a, DryRun: dryRun, Items: []outcome{}}
+	err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+		o := outcome{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
+		if dryRun {
+			return done.add(o)
+		}
+		version, err := a.do(ctx, d.journal, queue, letter)
+		switch {
+		case err == nil:
+			o.Result, o.Version = a.done, version
+		case errors.Is(err, journal.ErrSuperseded):
+			o.Result = resultSuperseded
+		case errors.Is(err, journal.ErrNoLetter):
+			o.Result = resultGone
+		case lasting(err):
+			return failed("%s %s: %s", a.name, quoted(letter.Key), explain(err))
+		default:
+			o.Result, o.Error = resultFailed, explain(err)
+		}
+		return done.add(o)
+	})
+	if shown := done.close(); shown != nil {
+		return shown
+	}
+	switch {
+	case err != nil:
+		return err
+	case done.Failed > 0:
+		return failed("%d of %d could not be %s", done.Failed, done.count, a.done)
+	case done.count == 0 && d.filter.exact():
+		return d.noLetter()
+	}
+	return nil
+}

@@ -1,0 +1,228 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// Forms of output.
+const (
+	outputTable = "table"
+	outputJSON  = "json"
+)
+
+// Results of an action beside its own.
+const (
+	resultSuperseded = "superseded"
+	resultGone       = "gone"
+	resultFailed     = "failed"
+)
+
+// report prints for a person or for a script.
+type report struct {
+	out, problems io.Writer
+	json          bool
+}
+
+func (r *report) encode(document any) error {
+	encoder := json.NewEncoder(r.out)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(document)
+}
+
+// row is what is told of a dead letter anywhere: no payload, and not PostgreSQL's
+// text, which quotes row values.
+type row struct {
+	Key          string    `json:"key"`
+	Queue        string    `json:"queue"`
+	Cause        string    `json:"cause"`
+	SQLState     string    `json:"sqlstate,omitempty"`
+	Constraint   string    `json:"constraint,omitempty"`
+	Column       string    `json:"column,omitempty"`
+	Operation    string    `json:"operation"`
+	Version      int64     `json:"version"`
+	Attempts     int       `json:"attempts"`
+	FirstFailure time.Time `json:"firstFailure"`
+	LastFailure  time.Time `json:"lastFailure"`
+}
+
+func rowOf(queue string, l *journal.DeadLetter) row {
+	return row{
+		Key: l.Key, Queue: queue, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column,
+		Operation: l.Operation, Version: l.Version, Attempts: l.Attempts, FirstFailure: l.FirstFailure, LastFailure: l.LastFailure,
+	}
+}
+
+func (r *report) rows(rows []row) error {
+	if r.json {
+		if rows == nil {
+			rows = []row{}
+		}
+		return r.encode(rows)
+	}
+	if len(rows) == 0 {
+		fmt.Fprintln(r.problems, "There are no such dead letters.")
+		return nil
+	}
+	table := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(table, "KEY\tQUEUE\tCAUSE\tSQLSTATE\tCONSTRAINT\tCOLUMN\tATTEMPTS\tFIRST\tLAST")
+	for _, l := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", quoted(l.Key), l.Queue, quoted(l.Cause), quoted(l.SQLState),
+			quoted(l.Constraint), quoted(l.Column), l.Attempts, second(l.FirstFailure), second(l.LastFailure))
+	}
+	return table.Flush()
+}
+
+func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// quoted makes one cell of a table of any text: a key may hold spaces, or what a
+// terminal would obey.
+func quoted(text string) string {
+	if text == "" {
+		return "-"
+	}
+	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(c rune) bool { return c == ' ' || c == '"' || !unicode.IsPrint(c) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+// whole is a dead letter with the values in it. A payload that is not UTF-8 is
+// given in base64.
+type whole struct {
+	row
+	Message       string `json:"message"`
+	Payload       string `json:"payload,omitempty"`
+	PayloadBase64 string `json:"payloadBase64,omitempty"`
+}
+
+func wholeOf(queue string, l *journal.DeadLetter) whole {
+	w := whole{row: rowOf(queue, l), Message: l.Message, Payload: l.Payload}
+	if !utf8.ValidString(l.Payload) {
+		w.Payload, w.PayloadBase64 = "", base64.StdEncoding.EncodeToString([]byte(l.Payload))
+	}
+	return w
+}
+
+func (r *report) whole(l whole) error {
+	if r.json {
+		return r.encode(l)
+	}
+	for _, line := range [][2]string{
+		{"Key", quoted(l.Key)},
+		{"Queue", l.Queue},
+		{"Cause", quoted(l.Cause)},
+		{"SQLSTATE", quoted(l.SQLState)},
+		{"Constraint", quoted(l.Constraint)},
+		{"Column", quoted(l.Column)},
+		{"Operation", quoted(l.Operation)},
+		{"Version", strconv.FormatInt(l.Version, 10)},
+		{"Attempts", strconv.Itoa(l.Attempts)},
+		{"First", second(l.FirstFailure)},
+		{"Last", second(l.LastFailure)},
+	} {
+		fmt.Fprintf(r.out, "%-12s%s\n", line[0]+":", line[1])
+	}
+	fmt.Fprintf(r.out, "Message:\n%s", indented(l.Message))
+	switch {
+	case l.PayloadBase64 != "":
+		_, err := fmt.Fprintf(r.out, "Payload (not UTF-8, in base64):\n%s", indented(l.PayloadBase64))
+		return err
+	case l.Payload == "":
+		_, err := fmt.Fprintln(r.out, "Payload:    -")
+		return err
+	default:
+		_, err := fmt.Fprintf(r.out, "Payload:\n%s", indented(l.Payload))
+		return err
+	}
+}
+
+// indented shows text line by line; what a terminal would obey is escaped.
+func indented(text string) string {
+	var lines strings.Builder
+	for line := range strings.Lines(text) {
+		lines.WriteString("  ")
+		for _, c := range strings.TrimRight(line, "\n") {
+			if c == '\t' || unicode.IsPrint(c) {
+				lines.WriteRune(c)
+				continue
+			}
+			lines.WriteString(strings.Trim(strconv.QuoteRune(c), "'"))
+		}
+		lines.WriteString("\n")
+	}
+	return lines.String()
+}
+
+// outcome is what became of one letter.
+type outcome struct {
+	Key     string `json:"key"`
+	Queue   string `json:"queue"`
+	Result  string `json:"result"`
+	Version int64  `json:"version,omitempty"`
+	Error   string `json:"error,omitempty"`
+}
+
+// outcomes counts them, and prints each at once for a person.
+type outcomes struct {
+	report *report
+	action *action
+	count  int
+
+	DryRun     bool      `json:"dryRun"`
+	Items      []outcome `json:"items"`
+	Done       int       `json:"done"`
+	Superseded int       `json:"superseded"`
+	Gone       int       `json:"gone"`
+	Failed     int       `json:"failed"`
+}
+
+func (s *outcomes) add(o outcome) error {
+	s.count++
+	switch o.Result {
+	case resultSuperseded:
+		s.Superseded++
+	case resultGone:
+		s.Gone++
+	case resultFailed:
+		s.Failed++
+	case s.action.done:
+		s.Done++
+	}
+	if s.report.json {
+		s.Items = append(s.Items, o)
+		return nil
+	}
+	line := fmt.Sprintf("%-14s%s", o.Result, quoted(o.Key))
+	if o.Error != "" {
+		line += ": " + o.Error
+	}
+	_, err := fmt.Fprintln(s.report.out, line)
+	return err
+}
+
+func (s *outcomes) close() error {
+	if s.report.json {
+		return s.report.encode(s)
+	}
+	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.done, s.Superseded, s.Gone, s.Failed)
+	if s.DryRun {
+		line = fmt.Sprintf("%d would be %s", s.count, s.action.done)
+	}
+	_, err := fmt.Fprintln(s.report.out, line)
+	return err
+}
