@@ -41,6 +41,9 @@ type queue struct {
 	partitions map[int]*partition
 	table      *postgres.Table
 	tableTime  time.Time
+	// ignored are fields of documents that the table has no column for.
+	ignored    map[string]bool
+	lastReread time.Time
 	// ready says whether the table fits, shape whether the queue in Redis does.
 	ready, shape config.Check
 	stats        journal.Stats
@@ -102,6 +105,7 @@ func newQueue(f *Flusher, name string) *queue {
 		nudged:     make(chan struct{}, 1),
 		opened:     -1,
 		partitions: make(map[int]*partition),
+		ignored:    make(map[string]bool),
 		shape:      config.Check{OK: true},
 		ready:      notChecked("the table of mapping " + name),
 	}
@@ -495,8 +499,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	if target == 0 || q.table == nil || now.Before(q.paused) {
 		return
 	}
-	table := q.table
-	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, table, target) }) {
+	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target) }) {
 		p.lastSwept = q.ending
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -75,7 +76,7 @@ const sweepBatches = 8
 // sweep flushes the first target entries of a partition, batch by batch. Entries
 // that come in meanwhile wait for the next one: a key that is written all the time
 // must not keep its partition busy for ever.
-func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, target int64) error {
+func (q *queue) sweep(ctx context.Context, p *partition, target int64) error {
 	trial := q.f.breaker.state() == gobreaker.StateHalfOpen
 	if trial {
 		// The first look after the circuit was open asks for nothing but an answer.
@@ -85,10 +86,10 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 	}
 	for batch := 0; batch < sweepBatches && target > 0 && ctx.Err() == nil; batch++ {
 		q.mu.Lock()
-		policy, prefix := q.policy, q.settings.Mapping.KeyPrefix
+		policy, prefix, table := q.policy, q.settings.Mapping.KeyPrefix, q.table
 		doubtful := trial || !q.paused.IsZero()
 		q.mu.Unlock()
-		if policy.suspend {
+		if policy.suspend || table == nil {
 			return nil
 		}
 		most := min(target, policy.batchSize)
@@ -108,7 +109,12 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 			return nil
 		}
 		f := newFlush(q, p, table, claim, policy, prefix)
-		if err := f.write(ctx); err != nil {
+		err = f.write(ctx)
+		if errors.Is(err, errNewFields) {
+			// Nothing was written: the next sweep claims the same again.
+			return q.reread(ctx, f.batch.UnknownFields())
+		}
+		if err != nil {
 			return err
 		}
 		if _, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.letters); err != nil {
@@ -119,6 +125,50 @@ func (q *queue) sweep(ctx context.Context, p *partition, table *postgres.Table, 
 		if doubtful {
 			return nil
 		}
+	}
+	return nil
+}
+
+// errNewFields says that documents name fields which the table had no column for
+// when it was read.
+var errNewFields = errors.New("documents name fields that the table had no column for")
+
+// rereadPause is the least time between two reads of the catalogue because of fields
+// that are not known, so that documents whose fields are all different stay cheap.
+const rereadPause = 100 * time.Millisecond
+
+// mostIgnored bounds what is remembered of fields without a column.
+const mostIgnored = 1000
+
+// outdated tells whether the table has to be read anew before documents with these
+// fields are written: a column may have been added for them.
+func (q *queue) outdated(fields []string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return slices.ContainsFunc(fields, func(name string) bool { return !q.ignored[name] })
+}
+
+// reread reads the table from the catalogue. Fields that it still has no column for
+// are ignored from then on.
+func (q *queue) reread(ctx context.Context, fields []string) error {
+	q.mu.Lock()
+	mapping, wait := q.settings.Mapping, time.Until(q.lastReread.Add(rereadPause))
+	q.mu.Unlock()
+	if wait > 0 && !pause(ctx, wait) {
+		return ctx.Err()
+	}
+	table, err := q.f.database.Table(ctx, mapping)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.table, q.tableTime, q.lastReread = table, time.Now(), time.Now()
+	if len(q.ignored) > mostIgnored {
+		clear(q.ignored)
+	}
+	for _, name := range fields {
+		q.ignored[name] = true
 	}
 	return nil
 }

@@ -158,6 +158,23 @@ func TestAtTheMemoryLimitTheQueueStillDrains(t *testing.T) {
 	}
 }
 
+func TestANewColumnLosesNoValue(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.startReady()
+	s.set(1, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	for i := range 3 {
+		column := fmt.Sprintf("extra%d", i)
+		s.db.Exec(t, "ALTER TABLE products ADD COLUMN "+column+" text")
+		s.set(1, fmt.Sprintf(`{"%s":"kept"}`, column))
+		s.drained()
+		if got := s.db.Value(t, "SELECT "+column+" FROM products WHERE id = 1"); got != "kept" {
+			t.Errorf("%s is %q: an acknowledged value was dropped", column, got)
+		}
+	}
+}
+
 func TestTheFunctionLibraryComesBack(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
