@@ -149,4 +149,7 @@ const (
 	ReasonQueueNotEmpty = "QueueNotEmpty"
 	// ReasonStorageNotExpandable says that the volume cannot be made larger.
 	ReasonStorageNotExpandable = "StorageNotExpandable"
+	// ReasonStorageCannotShrink says that the volume is larger than the spec
+	// asks for.
+	ReasonStorageCannotShrink = "StorageCannotShrink"
 )

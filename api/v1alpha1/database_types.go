@@ -51,6 +51,7 @@ type URLSecretRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be the name of a Secret: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 
 	// key that holds the URL. Defaults to uri, as CloudNativePG names it in the

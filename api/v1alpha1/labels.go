@@ -23,6 +23,16 @@ const (
 	// file. Changing it makes the kubelet sync the mounted ConfigMap at once.
 	AnnotationSettingsHash = "cache.writebehind.dev/settings-hash"
 
+	// AnnotationInForce on the flushers' ConfigMap and on their Service is what
+	// the operator must remember of the settings that it wrote last: where the
+	// queues are, and how retired mappings are flushed. It is not for people.
+	AnnotationInForce = "cache.writebehind.dev/in-force"
+
+	// AnnotationStarted, when "true", on the flushers' ConfigMap says that a
+	// container of a flusher ran once: from then on there may be a queue, also when
+	// nobody ever saw one. It is not for people.
+	AnnotationStarted = "cache.writebehind.dev/flusher-started"
+
 	// AnnotationConfigHash on a pod template is the hash of those settings that
 	// take a restart, so that they roll the pods and live ones do not.
 	AnnotationConfigHash = "cache.writebehind.dev/config-hash"

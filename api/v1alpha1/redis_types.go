@@ -41,6 +41,7 @@ type ManagedRedis struct {
 	// +kubebuilder:default="redis:7.2"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
 	// +optional
 	Image string `json:"image,omitempty"`
 
@@ -58,10 +59,11 @@ type ManagedRedis struct {
 
 	// maxMemory bounds what Redis keeps. At the bound clean entries are evicted,
 	// the least recently used first, and never a dirty one; when nothing clean
-	// is left, writes are refused. At least 16Mi, defaults to 256Mi. A limit on
+	// is left, writes are refused. 16Mi to 16Ti, defaults to 256Mi. A limit on
 	// memory in resources should be twice as much.
 	// +kubebuilder:default="256Mi"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('16Mi'))",message="maxMemory must be at least 16Mi"
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isGreaterThan(quantity('16Ti'))",message="maxMemory must be at most 16Ti"
 	// +optional
 	MaxMemory resource.Quantity `json:"maxMemory,omitempty,omitzero"`
 
@@ -81,11 +83,12 @@ type ManagedRedis struct {
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: a volume stays in its class"
 type Storage struct {
 	// size of the volume. It may only grow, where the storage class can expand
-	// volumes. The append-only file needs about twice maxMemory while it is
-	// rewritten. Defaults to 1Gi.
+	// volumes; one that is below what the volume has is reported by the condition
+	// Stalled and changes nothing. The append-only file needs about twice
+	// maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be above 0"
-	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be at most 1Pi"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty,omitzero"`
 
@@ -93,18 +96,25 @@ type Storage struct {
 	// used. It cannot change.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="storageClassName must be the name of a StorageClass: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	// +optional
 	StorageClassName *string `json:"storageClassName,omitempty"`
 }
 
 // Resources of one container.
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(n, !(n in self.limits) || !quantity(string(self.requests[n])).isGreaterThan(quantity(string(self.limits[n]))))",message="requests must not be above limits"
 type Resources struct {
-	// limits are the most that the container may use, by resource name.
+	// limits are the most that the container may use, by resource name; at most
+	// 6 of them.
+	// +kubebuilder:validation:MaxProperties=6
+	// +kubebuilder:validation:XValidation:rule="self.all(n, !quantity(string(self[n])).isLessThan(quantity('0')))",message="limits must not be negative"
 	// +optional
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 
 	// requests are what the scheduler sets aside for the container, by resource
-	// name.
+	// name; at most 6 of them.
+	// +kubebuilder:validation:MaxProperties=6
+	// +kubebuilder:validation:XValidation:rule="self.all(n, !quantity(string(self[n])).isLessThan(quantity('0')))",message="requests must not be negative"
 	// +optional
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 }
@@ -127,7 +137,7 @@ type ExternalRedis struct {
 	// +kubebuilder:validation:MaxItems=1
 	// +kubebuilder:validation:items:MaxLength=261
 	// +kubebuilder:validation:items:Pattern=`^(\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]+):[0-9]{1,5}$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, int(a.substring(a.lastIndexOf(':') + 1)) >= 1 && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535)",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
+	// +kubebuilder:validation:XValidation:rule="self.all(a, !a.matches(':[0-9]{1,5}$') || int(a.substring(a.lastIndexOf(':') + 1)) >= 1 && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535)",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
 	Addresses []string `json:"addresses,omitempty"`
 
 	// mode says how the Redis is arranged. It cannot change. Defaults to
@@ -156,6 +166,7 @@ type CredentialsSecretRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be the name of a Secret: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 
 	// usernameKey is the key that holds the name of the user. Without it the
@@ -194,6 +205,7 @@ type CASecretRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be the name of a Secret: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 
 	// key that holds the certificates. Defaults to ca.crt.
@@ -211,5 +223,6 @@ type SecretRef struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be the name of a Secret: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 }

@@ -220,6 +220,7 @@ type Flusher struct {
 	// operator was started with is used, so that both are of one version.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
 	// +optional
 	Image string `json:"image,omitempty"`
 

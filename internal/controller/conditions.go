@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -45,13 +46,25 @@ func (s *scope) judge(failure error) {
 	stalled := s.stalled(failure)
 	redis, database := s.redisReady(), s.databaseReady()
 	applied := s.settingsApplied(stalled)
+	if said := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionSettingsApplied); said != nil && !s.seen.Looked && stalled == nil {
+		applied = verdict{said.Status, said.Reason, said.Message}
+	}
+	ready := s.ready(stalled, redis, database)
 
-	s.set(v1alpha1.ConditionRedisReady, redis)
-	s.set(v1alpha1.ConditionDatabaseReady, database)
+	s.setSeen(v1alpha1.ConditionRedisReady, redis)
+	s.setSeen(v1alpha1.ConditionDatabaseReady, database)
 	s.set(v1alpha1.ConditionBacklogHealthy, s.backlogHealthy())
 	s.set(v1alpha1.ConditionDeadLetterQueueEmpty, s.deadLetterQueueEmpty())
-	s.set(v1alpha1.ConditionSettingsApplied, applied)
-	s.set(v1alpha1.ConditionReady, s.ready(stalled, redis, database))
+	if stalled != nil {
+		s.set(v1alpha1.ConditionSettingsApplied, applied)
+	} else {
+		s.setLooked(v1alpha1.ConditionSettingsApplied, applied)
+	}
+	if stalled != nil || s.deleting() {
+		s.set(v1alpha1.ConditionReady, ready)
+	} else {
+		s.setSeen(v1alpha1.ConditionReady, ready)
+	}
 	s.setOrDrop(v1alpha1.ConditionDraining, s.draining)
 	s.setOrDrop(v1alpha1.ConditionStalled, stalled)
 	if stalled != nil || s.deleting() {
@@ -69,10 +82,65 @@ func (s *scope) setOrDrop(kind string, v *verdict) {
 	s.set(kind, *v)
 }
 
+// setLooked sets a condition that is made of what the flushers said. Until they
+// were looked at, one that is there stays as it is: an operator that has just
+// begun knows nothing that would contradict it.
+func (s *scope) setLooked(kind string, v verdict) {
+	if s.seen.Looked || meta.FindStatusCondition(s.cache.Status.Conditions, kind) == nil {
+		s.set(kind, v)
+	}
+}
+
+// setSeen is setLooked for a condition that a flusher finds out by trying the
+// settings. While none that answers has tried the present ones, it still speaks
+// of the generation that it spoke of before, so that nobody who waits for the
+// present one is told of another; and when it never spoke of an earlier one,
+// nothing can be said.
+func (s *scope) setSeen(kind string, v verdict) {
+	said := meta.FindStatusCondition(s.cache.Status.Conditions, kind)
+	if len(s.seen.Answering()) == 0 || s.tried() {
+		s.setLooked(kind, v)
+		return
+	}
+	if said == nil || said.ObservedGeneration >= s.cache.Generation {
+		s.set(kind, verdict{
+			metav1.ConditionUnknown, v1alpha1.ReasonProgressing,
+			fmt.Sprintf("No flusher that answers has tried the settings of generation %d yet%s", s.cache.Generation, behindText(s.whyBehind())),
+		})
+		return
+	}
+	s.setAt(kind, v, said.ObservedGeneration)
+}
+
+// tried says whether a flusher that answers runs the present settings.
+func (s *scope) tried() bool {
+	return slices.ContainsFunc(s.flusherPods, func(pod corev1.Pod) bool { return s.runs(&pod) })
+}
+
+// runs says whether a flusher answers with the settings of the present
+// generation: the live ones by its own word, the others by the template that its
+// Pod was made from.
+func (s *scope) runs(pod *corev1.Pod) bool {
+	f, ok := s.seen.Of(pod.UID)
+	current := ok && f.Status != nil && s.ours(f.Status) && f.Status.Revision == s.cache.Generation
+	return current && pod.Annotations[v1alpha1.AnnotationConfigHash] == s.restartHash
+}
+
+// suspended says whether the flushers do not flush because the spec says so, by
+// their own word until one of them runs the present settings.
+func (s *scope) suspended() bool {
+	if s.tried() {
+		return s.cache.Spec.Suspend
+	}
+	return !slices.ContainsFunc(s.seen.Answering(), func(d *config.Status) bool { return !d.Suspended })
+}
+
 var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
 
-func (s *scope) set(kind string, v verdict) {
-	if !reasonPattern.MatchString(v.reason) {
+func (s *scope) set(kind string, v verdict) { s.setAt(kind, v, s.cache.Generation) }
+
+func (s *scope) setAt(kind string, v verdict, generation int64) {
+	if len(v.reason) > maxMessage || !reasonPattern.MatchString(v.reason) {
 		v.reason = v1alpha1.ReasonCommandFailed
 	}
 	meta.SetStatusCondition(&s.cache.Status.Conditions, metav1.Condition{
@@ -80,7 +148,7 @@ func (s *scope) set(kind string, v verdict) {
 		Status:             v.status,
 		Reason:             v.reason,
 		Message:            cut(v.message, maxMessage),
-		ObservedGeneration: s.cache.Generation,
+		ObservedGeneration: generation,
 	})
 }
 
@@ -98,18 +166,21 @@ func (s *scope) ready(stalled *verdict, redis, database verdict) verdict {
 	switch {
 	case s.deleting():
 		return bad(v1alpha1.ReasonDraining, "The resource is being deleted")
-	case stalled != nil:
+	case stalled != nil && !stillFlows(stalled):
 		return bad(stalled.reason, stalled.message)
 	case len(s.seen.Answering()) == 0:
 		return bad(v1alpha1.ReasonFlushersDown, s.whyNoFlusherAnswers())
-	case s.cache.Spec.Suspend:
+	case s.suspended():
 		return bad(v1alpha1.ReasonSuspended, "spec.suspend is true: writes are accepted and wait in the queue")
 	case redis.status != metav1.ConditionTrue:
 		return bad(redis.reason, redis.message)
 	case database.status != metav1.ConditionTrue:
 		return bad(database.reason, database.message)
 	}
-	if missing := s.unreported(); missing != "" {
+	if missing := s.unreported(); missing != "" && s.tried() {
+		if stalled != nil {
+			return bad(stalled.reason, stalled.message)
+		}
 		return bad(v1alpha1.ReasonProgressing, fmt.Sprintf("No flusher reports mapping %s yet", missing))
 	}
 	if stuck := s.watchdog(); stuck != "" {
@@ -119,6 +190,18 @@ func (s *scope) ready(stalled *verdict, redis, database verdict) verdict {
 		return bad(v1alpha1.ReasonStuck, stuck)
 	}
 	return good("Data is reaching the database")
+}
+
+// aboutStorage says whether it is the volume alone that is not as the spec wants
+// it: the flushers have their settings all the same.
+func aboutStorage(stalled *verdict) bool {
+	return stalled.reason == v1alpha1.ReasonStorageNotExpandable || stalled.reason == v1alpha1.ReasonStorageCannotShrink
+}
+
+// stillFlows says whether data may reach the database although a part of the
+// spec is not in force: the flushers know.
+func stillFlows(stalled *verdict) bool {
+	return aboutStorage(stalled) || stalled.reason == v1alpha1.ReasonQueueNotEmpty
 }
 
 // unreported is a mapping of the spec that no flusher knows yet.
@@ -211,9 +294,7 @@ func (s *scope) redisReady() verdict {
 			return verdict{metav1.ConditionUnknown, v1alpha1.ReasonProgressing, "A flusher has not looked at Redis yet"}
 		}
 		message := d.Redis.Message
-		if why := s.whyRedisPodWaits(); why != "" {
-			message += "; " + why
-		}
+		message += behindText(s.whyRedisPodWaits()) + behindText(s.passwordRemedy(d.Redis.Reason))
 		return bad(d.Redis.Reason, message)
 	}
 	if q := refusing(documents, true); q != nil {
@@ -303,10 +384,9 @@ func aboutMapping(q *config.QueueStatus) string {
 }
 
 // settingsApplied is True only when every flusher runs the settings of the
-// present generation: the live ones by its own word, the others by the template
-// that its Pod was made from.
+// present generation.
 func (s *scope) settingsApplied(stalled *verdict) verdict {
-	if stalled != nil {
+	if stalled != nil && !aboutStorage(stalled) {
 		return bad(stalled.reason, stalled.message)
 	}
 	if len(s.seen.Answering()) == 0 {
@@ -314,16 +394,13 @@ func (s *scope) settingsApplied(stalled *verdict) verdict {
 	}
 	applied := 0
 	for i := range s.flusherPods {
-		pod := &s.flusherPods[i]
-		f, ok := s.seen.Of(pod.UID)
-		current := ok && f.Status != nil && s.ours(f.Status) && f.Status.Revision == s.cache.Generation
-		if current && pod.Annotations[v1alpha1.AnnotationConfigHash] == s.restartHash {
+		if s.runs(&s.flusherPods[i]) {
 			applied++
 		}
 	}
 	all := max(len(s.flusherPods), int(resources.FlusherReplicas(s.cache)))
 	if applied < all {
-		return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d", applied, all, s.cache.Generation))
+		return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d%s", applied, all, s.cache.Generation, behindText(s.whyBehind())))
 	}
 	return good(fmt.Sprintf("Every flusher runs the settings of generation %d", s.cache.Generation))
 }

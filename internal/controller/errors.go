@@ -18,6 +18,10 @@ import (
 // when it is free.
 const conflictRetry = 30 * time.Second
 
+// goneRetry is how soon a name is looked at again whose holder is being deleted,
+// which takes seconds.
+const goneRetry = 2 * time.Second
+
 // staleRetry is how soon a pass is made again that acted on an old copy; a cache
 // is rarely further behind.
 const staleRetry = 200 * time.Millisecond

@@ -35,7 +35,7 @@ func (r *Reconciler) nudge(ctx context.Context, s *scope) error {
 	for i := range s.flusherPods {
 		pod := &s.flusherPods[i]
 		if s.behind(pod) && attempt < nudgeAttempts {
-			s.again = nudgeInterval
+			s.lookAgain(nudgeInterval)
 		}
 		note := s.note(pod, attempt)
 		if pod.Annotations[v1alpha1.AnnotationSettingsHash] == note {

@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,7 +28,7 @@ type phase func(context.Context, *scope) error
 
 // bring runs the phases that bring the cluster to the spec.
 func (r *Reconciler) bring(ctx context.Context, s *scope) error {
-	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.nudge} {
+	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.nudge, r.growVolume} {
 		if err := step(ctx, s); err != nil {
 			return err
 		}
@@ -45,7 +46,10 @@ func (s *scope) heldBack() error {
 
 // plan decides what is to be there. It writes nothing.
 func (r *Reconciler) plan(_ context.Context, s *scope) error {
-	s.planSettings(s.previousSettings())
+	s.previous = s.previousSettings()
+	if err := s.planSettings(s.previous); err != nil {
+		return err
+	}
 	if err := s.settings.Validate(); err != nil {
 		return &stalledError{reason: v1alpha1.ReasonInvalidSpec, message: "spec." + err.Error()}
 	}
@@ -53,15 +57,19 @@ func (r *Reconciler) plan(_ context.Context, s *scope) error {
 	if s.restartHash, err = resources.RestartHash(s.settings); err != nil {
 		return err
 	}
-	if len(s.foreign) > 0 {
-		return &stalledError{
-			reason: v1alpha1.ReasonObjectConflict,
-			message: fmt.Sprintf("%s of that name belongs to somebody else and is left alone; delete it, or give this resource another name",
-				strings.Join(s.foreign, ", ")),
-			retry: conflictRetry,
-		}
+	switch {
+	case s.deleting(): // draining goes on with what is there
+	case len(s.foreign) > 0:
+		return s.conflict()
+	case len(s.going) > 0:
+		return s.goingAway()
 	}
 	return s.planObjects(r.FlusherImage)
+}
+
+// goingAway waits for objects of needed names that are being deleted.
+func (s *scope) goingAway() error {
+	return &waitingError{what: strings.Join(s.going, ", ") + " of an earlier life to be gone", after: goneRetry}
 }
 
 // planObjects lists the objects in the order in which they are needed.
@@ -77,11 +85,18 @@ func (s *scope) planObjects(image string) error {
 		return err
 	}
 	s.settingsHash = resources.Hash(configMap.Data[resources.ConfigFile])
-	s.add(configMap, liveOrNil(s.flusherConfig), "ConfigMap", resources.FlusherName(s.cache))
-	s.add(resources.FlusherService(s.cache), liveOrNil(s.flusherService), "Service", resources.FlusherName(s.cache))
-	if !s.redisHeld() {
-		s.add(resources.FlusherDeployment(s.cache, s.restartHash, image), liveOrNil(s.flushers), "Deployment", resources.FlusherName(s.cache))
+	text, err := s.nowInForce().text()
+	if err != nil {
+		return err
 	}
+	remember := map[string]string{v1alpha1.AnnotationInForce: text}
+	configMap.WithAnnotations(remember)
+	if s.everStarted() {
+		configMap.WithAnnotations(map[string]string{v1alpha1.AnnotationStarted: "true"})
+	}
+	s.add(configMap, liveOrNil(s.flusherConfig), "ConfigMap", resources.FlusherName(s.cache))
+	s.add(resources.FlusherService(s.cache).WithAnnotations(remember), liveOrNil(s.flusherService), "Service", resources.FlusherName(s.cache))
+	s.add(resources.FlusherDeployment(s.carried, s.restartHash, image), liveOrNil(s.flushers), "Deployment", resources.FlusherName(s.cache))
 	return nil
 }
 
@@ -100,27 +115,73 @@ func liveOrNil[T any, P interface {
 	return object
 }
 
-// ensurePassword creates the managed Redis' Secret when nothing shows that it is
-// there. The operator may not look; a Secret that exists is left as it is, and
-// its name is the resource's alone.
+// defaultPasswordInterval is for those who use the Secret and whom the operator
+// does not see: its own Pods tell at once. A thousand resources then cost three
+// requests a second.
+const defaultPasswordInterval = 5 * time.Minute
+
+// ensurePassword creates the managed Redis' Secret unless it is known to be
+// there. The operator may not look, so it tries to create: whenever a Pod of it
+// starts, restarts or waits, when a flusher misses the password, and at long
+// intervals. A Secret that exists answers with AlreadyExists and is left as it
+// is; its name is the resource's alone.
 func (r *Reconciler) ensurePassword(ctx context.Context, s *scope) error {
 	if !s.managed() {
 		return nil
 	}
 	name := resources.RedisSecretName(s.cache)
 	told := s.cache.Status.Redis != nil && s.cache.Status.Redis.SecretName == name
-	if told && !s.passwordMissing() {
+	pods, now := s.podLives(), time.Now()
+	if left := r.remembered.passwordDue(s.cache.UID, pods, now, r.PasswordInterval); told && left > 0 && !s.passwordMissing() {
+		s.lookAgain(left)
 		return nil
 	}
 	err := r.Client.Create(ctx, resources.RedisSecret(s.cache, rand.Text()+rand.Text()), FieldOwner)
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create Secret: %w", err)
 	}
-	if err == nil {
+	r.remembered.passwordThere(s.cache.UID, pods, now)
+	s.lookAgain(r.PasswordInterval)
+	switch {
+	case err == nil && told:
+		r.warning(s.cache, "Created", "CreateSecret", "Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
+	case err == nil:
 		r.normal(s.cache, "Created", "CreateSecret", "Created Secret %s with a new password of Redis", name)
 	}
 	s.cache.Status.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(s.cache), SecretName: name}
 	return nil
+}
+
+// podLives changes whenever a Pod or a container in one begins another life.
+func (s *scope) podLives() string {
+	var text strings.Builder
+	for _, pods := range [][]corev1.Pod{s.flusherPods, s.redisPods} {
+		for i := range pods {
+			fmt.Fprintf(&text, "%s %s", pods[i].UID, pods[i].Status.Phase)
+			for j := range pods[i].Status.ContainerStatuses {
+				fmt.Fprintf(&text, " %d", pods[i].Status.ContainerStatuses[j].RestartCount)
+			}
+			text.WriteByte('\n')
+		}
+	}
+	return text.String()
+}
+
+// passwordRemedy says what becomes of a managed Redis whose password is gone or
+// is another; empty where the user keeps the Secret.
+func (s *scope) passwordRemedy(reason string) string {
+	if !s.managed() {
+		return ""
+	}
+	name := resources.RedisSecretName(s.cache)
+	switch reason {
+	case v1alpha1.ReasonSecretMissing:
+		return fmt.Sprintf("the operator makes Secret %s anew, with a new password, and Redis restarts to take it; no data is lost", name)
+	case v1alpha1.ReasonAuthenticationFailed:
+		return fmt.Sprintf("Redis runs with another password than Secret %s holds, and restarts within about two minutes to take that; no data is lost. "+
+			"To do so at once, delete Pod %s-0", name, resources.RedisName(s.cache))
+	}
+	return ""
 }
 
 // passwordMissing says whether anything shows that the Secret is gone: a flusher
@@ -146,21 +207,32 @@ func (r *Reconciler) apply(ctx context.Context, s *scope) error {
 			return err
 		}
 	}
-	return r.growVolume(ctx, s)
+	return nil
 }
 
 func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error {
+	intent, err := intentHash(o.intent)
+	if err != nil {
+		return fmt.Errorf("compare %s: %w", o.kind, err)
+	}
 	if o.live != nil {
 		differ, err := differs(o.intent, o.live, string(FieldOwner))
 		if err != nil {
 			return fmt.Errorf("compare %s: %w", o.kind, err)
 		}
-		if !differ {
+		if !differ || r.applied.unchanged(o.live, intent) {
+			return nil
+		}
+		if wait := r.applied.wait(o.live.GetUID(), intent, time.Now()); wait > 0 {
+			s.lookAgain(wait)
 			return nil
 		}
 	}
 	if err := r.Client.Apply(ctx, o.intent, FieldOwner, client.ForceOwnership); err != nil {
 		return refused(fmt.Errorf("apply %s %s: %w", o.kind, o.name, err))
+	}
+	if uid, version := identity(o.intent); uid != "" {
+		r.applied.note(uid, intent, version, time.Now())
 	}
 	ctrl.LoggerFrom(ctx).Info("Applied object", "kind", o.kind, "object", klog.KRef(s.cache.Namespace, o.name), "new", o.live == nil)
 	if o.live == nil {
@@ -169,32 +241,6 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 		r.normal(s.cache, "Updated", "Update"+o.kind, "Updated %s %s", o.kind, o.name)
 	}
 	return nil
-}
-
-// growVolume tells the claim of a managed Redis when more storage is asked for.
-func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
-	if !s.managed() || s.redisVolume == nil {
-		return nil
-	}
-	want := s.cache.Spec.Redis.Managed.Storage.Size
-	if want.Cmp(*s.redisVolume.Spec.Resources.Requests.Storage()) <= 0 {
-		return nil
-	}
-	err := r.Client.Apply(ctx, resources.RedisVolume(s.cache, s.redisVolume), FieldOwner, client.ForceOwnership)
-	switch {
-	case err == nil:
-		r.normal(s.cache, "Updated", "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", want.String(), s.redisVolume.Name)
-		return nil
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
-		return &stalledError{
-			reason: v1alpha1.ReasonStorageNotExpandable,
-			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow to %s: its storage class must have allowVolumeExpansion: true",
-				s.redisVolume.Name, want.String()),
-			retry: conflictRetry,
-		}
-	default:
-		return fmt.Errorf("apply PersistentVolumeClaim: %w", err)
-	}
 }
 
 func compareNames(a, b client.Object) int { return cmp.Compare(a.GetName(), b.GetName()) }

@@ -18,34 +18,27 @@ const maxQueues = 32
 
 // planSettings decides what the flushers are to run: the spec, with the mappings
 // that were taken out and are not empty yet, and without what would leave a
-// backlog behind. previous is the config file that is in force, or nil.
-func (s *scope) planSettings(previous *config.Config) {
-	s.held = ""
-	wanted := resources.FlusherConfig(s.cache)
+// backlog behind. previous is what is in force, or nil.
+func (s *scope) planSettings(previous *inForce) error {
+	if err := s.forgotten(previous); err != nil {
+		return err
+	}
+	s.held, s.carried = "", s.cache
+	if previous != nil && s.holdRedis(previous) {
+		s.carried = s.cache.DeepCopy()
+		s.carried.Spec.Redis.External = previous.External
+	}
+	s.settings = resources.FlusherConfig(s.carried)
 	if previous != nil {
-		s.retire(wanted, previous)
-		s.holdRedis(wanted, previous)
+		s.retire(s.settings, previous)
 	}
-	s.settings = wanted
-}
-
-// previousSettings is the config file that is in force; nil when there is none,
-// or none that can be read.
-func (s *scope) previousSettings() *config.Config {
-	if s.flusherConfig == nil {
-		return nil
-	}
-	previous, err := config.Parse([]byte(s.flusherConfig.Data[resources.ConfigFile]))
-	if err != nil {
-		return nil
-	}
-	return previous
+	return nil
 }
 
 // retire puts those mappings of previous that the spec no longer has, and that
 // are not known to be empty, behind the wanted ones. A wanted one that cannot
 // stand beside them waits.
-func (s *scope) retire(wanted, previous *config.Config) {
+func (s *scope) retire(wanted *config.Config, previous *inForce) {
 	var retired []config.Mapping
 	for _, old := range previous.Mappings {
 		if slices.ContainsFunc(wanted.Mappings, func(m config.Mapping) bool { return sameQueue(m, old) }) {
@@ -96,9 +89,10 @@ func inTheWay(m config.Mapping, retired []config.Mapping) *config.Mapping {
 
 // holdRedis keeps the flushers at the Redis that they know while entries wait in
 // it: nobody would ever flush them.
-func (s *scope) holdRedis(wanted, previous *config.Config) {
-	if slices.Equal(wanted.Redis.External.Addresses, previous.Redis.External.Addresses) || s.forced() {
-		return
+func (s *scope) holdRedis(previous *inForce) bool {
+	wanted := s.cache.Spec.Redis.External
+	if wanted == nil || previous.External == nil || slices.Equal(wanted.Addresses, previous.External.Addresses) || s.forced() {
+		return false
 	}
 	for _, m := range previous.Mappings {
 		if !s.journalKnown(m.Name) {
@@ -108,24 +102,18 @@ func (s *scope) holdRedis(wanted, previous *config.Config) {
 			continue
 		}
 		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
-			"the flushers stay there, and their Deployment stays as it is. Stop the writers and wait, or put the address back, "+
+			"the flushers stay there. Stop the writers and wait, or put the address back, "+
 			"or give the queue up with the annotation %s: \"true\"",
-			m.Name, strings.Join(previous.Redis.External.Addresses, ","), v1alpha1.AnnotationForceDelete)
-		wanted.Redis = previous.Redis
-		return
+			m.Name, strings.Join(previous.External.Addresses, ","), v1alpha1.AnnotationForceDelete)
+		return true
 	}
+	return false
 }
 
 func (s *scope) hold(format string, args ...any) {
 	if s.held == "" {
 		s.held = fmt.Sprintf(format, args...)
 	}
-}
-
-// redisHeld says whether the flushers are kept at an earlier Redis.
-func (s *scope) redisHeld() bool {
-	return s.settings != nil &&
-		!slices.Equal(s.settings.Redis.External.Addresses, resources.FlusherConfig(s.cache).Redis.External.Addresses)
 }
 
 // ours says whether a document speaks of this resource's settings.

@@ -43,12 +43,20 @@ type scope struct {
 	// foreign names the objects of needed names that belong to others; set by
 	// read.
 	foreign []string
+	// retainedBy is the UID of an earlier resource that left its Redis behind,
+	// empty when none did; set by read.
+	retainedBy string
+	// going names those of others that are being deleted; set by read.
+	going []string
 	// flusherPods and redisPods are those that are neither done nor being
-	// deleted, by name; terminating counts the flusher Pods that are; set by
+	// deleted, by name; terminating are the flusher Pods that are; set by
 	// read.
 	flusherPods []corev1.Pod
 	redisPods   []corev1.Pod
-	terminating int
+	terminating []corev1.Pod
+	// started says whether a container of any flusher Pod that is left runs or
+	// ever ran; set by read.
+	started bool
 	// seen is what the flushers said last; set by read.
 	seen observe.Observation
 
@@ -57,6 +65,12 @@ type scope struct {
 	settings     *config.Config
 	restartHash  string
 	settingsHash string
+	// previous is what was in force before this pass, nil when nothing tells; set
+	// by plan.
+	previous *inForce
+	// carried is the resource with what is held back of it left as it was; the
+	// flushers are made from it; set by plan.
+	carried *v1alpha1.WriteBehindCache
 	// held says what part of the spec is held back until a queue is empty, and
 	// what to do; set by plan.
 	held string
@@ -66,7 +80,7 @@ type scope struct {
 	// draining says how far a deletion has got; set by delete.
 	draining *verdict
 	// again is when another pass is to be made although no watch asks for one;
-	// set by nudge.
+	// set by apply and nudge.
 	again time.Duration
 	// gone is set when the finalizer was removed, and with it the resource.
 	gone bool
@@ -85,6 +99,13 @@ func (r *Reconciler) newScope(cache *v1alpha1.WriteBehindCache) *scope {
 	return &scope{cache: cache, before: cache.DeepCopy(), stuckAfter: r.StuckAfter}
 }
 
+// lookAgain asks for another pass after d at the latest.
+func (s *scope) lookAgain(d time.Duration) {
+	if s.again == 0 || d < s.again {
+		s.again = d
+	}
+}
+
 func (s *scope) managed() bool { return s.cache.Spec.Redis.Managed != nil }
 
 func (s *scope) deleting() bool { return !s.cache.DeletionTimestamp.IsZero() }
@@ -93,7 +114,7 @@ func (s *scope) forced() bool { return s.cache.Annotations[v1alpha1.AnnotationFo
 
 // read fills the scope with the world as it is.
 func (r *Reconciler) read(ctx context.Context, s *scope) error {
-	s.foreign = nil
+	s.foreign, s.going, s.retainedBy = nil, nil, ""
 	flusher, redis := resources.FlusherName(s.cache), resources.RedisName(s.cache)
 	var err error
 	if s.flusherConfig, err = fetch(ctx, r, s, &corev1.ConfigMap{}, "ConfigMap", flusher); err != nil {
@@ -142,11 +163,14 @@ func fetch[T client.Object](ctx context.Context, r *Reconciler, s *scope, into T
 		return none, nil
 	case err != nil:
 		return none, fmt.Errorf("get %s: %w", kind, err)
-	case into.GetLabels()[v1alpha1.LabelOwnerUID] != string(s.cache.UID):
-		s.foreign = append(s.foreign, kind+" "+name)
-		return none, nil
+	case s.owns(into):
+		return into, nil
+	case !into.GetDeletionTimestamp().IsZero():
+		s.going = append(s.going, kind+" "+name)
+	default:
+		s.disown(into, kind)
 	}
-	return into, nil
+	return none, nil
 }
 
 func (r *Reconciler) readPods(ctx context.Context, s *scope) error {
@@ -154,14 +178,15 @@ func (r *Reconciler) readPods(ctx context.Context, s *scope) error {
 	if err := r.Client.List(ctx, &pods, client.InNamespace(s.cache.Namespace), client.MatchingLabels(resources.OwnerLabels(s.cache))); err != nil {
 		return fmt.Errorf("list Pods: %w", err)
 	}
-	s.flusherPods, s.redisPods, s.terminating = nil, nil, 0
+	s.flusherPods, s.redisPods, s.terminating, s.started = nil, nil, nil, false
 	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return compareNames(&a, &b) })
 	for i := range pods.Items {
 		pod := pods.Items[i]
 		done := pod.Status.Phase == corev1.PodFailed || pod.Status.Phase == corev1.PodSucceeded
+		s.started = s.started || pod.Labels[resources.LabelComponent] == resources.ComponentFlusher && podStarted(&pod)
 		switch component := pod.Labels[resources.LabelComponent]; {
 		case component == resources.ComponentFlusher && !pod.DeletionTimestamp.IsZero():
-			s.terminating++
+			s.terminating = append(s.terminating, pod)
 		case done || !pod.DeletionTimestamp.IsZero():
 		case component == resources.ComponentFlusher:
 			s.flusherPods = append(s.flusherPods, pod)

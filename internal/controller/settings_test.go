@@ -176,7 +176,7 @@ var _ = Describe("Settings", func() {
 			AllowVolumeExpansion: new(true),
 		}
 		Expect(k8s.Create(ctx, class)).To(Succeed())
-		w, _ := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.Storage.StorageClassName = &class.Name })
+		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.Storage.StorageClassName = &class.Name })
 		set := func() *appsv1.StatefulSet {
 			found := &appsv1.StatefulSet{}
 			Expect(k8s.Get(ctx, w.key("-redis"), found)).To(Succeed())
@@ -185,6 +185,7 @@ var _ = Describe("Settings", func() {
 		before := set()
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.AppendFsync = v1alpha1.AppendFsyncAlways })
 		Eventually(set).ShouldNot(HaveField("Spec.Template.Annotations", Equal(before.Spec.Template.Annotations)))
+		w.rollOut(ctx)
 
 		By("growing a claim, as the controller of StatefulSets would have made it")
 		template := before.Spec.VolumeClaimTemplates[0]
@@ -198,7 +199,21 @@ var _ = Describe("Settings", func() {
 			w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.Storage.Size = resource.MustParse(size) })
 		}
 		grow("2Gi")
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonStorageNotExpandable, "data-shop-redis-0", "2Gi"))
+		// What the API server says and the remedy; and data flows all the same.
+		Eventually(w.poll(ctx)).Should(SatisfyAll(
+			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonStorageNotExpandable, "data-shop-redis-0", "from 1Gi to 2Gi",
+				"storage.size back to 1Gi", "only dynamically provisioned pvc can be resized"),
+			haveCondition(v1alpha1.ConditionReady, True, v1alpha1.ReasonAsExpected),
+			haveCondition(v1alpha1.ConditionSettingsApplied, True, v1alpha1.ReasonAsExpected),
+		))
+		By("noting live settings on the flushers meanwhile")
+		noted := f.note(ctx)
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.BatchSize = 9 })
+		Eventually(func() string { return f.note(ctx) }).WithTimeout(quiet).ShouldNot(Equal(noted))
+		By("taking the size back")
+		grow("1Gi")
+		Eventually(w.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
+		grow("2Gi")
 		claim.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: template.Spec.Resources.Requests}
 		Expect(k8s.Status().Update(ctx, claim)).To(Succeed())
 		Eventually(func() string {
@@ -207,15 +222,24 @@ var _ = Describe("Settings", func() {
 		}).Should(Equal("2Gi"))
 		Eventually(w.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
 		Expect(set().Spec.VolumeClaimTemplates[0].Spec.Resources.Requests.Storage().String()).To(Equal("1Gi"))
+
+		By("asking for less than the claim has")
+		grow("1500Mi")
+		Eventually(w.poll(ctx)).Should(SatisfyAll(
+			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonStorageCannotShrink, "1500Mi", "data-shop-redis-0", "2Gi or more"),
+			haveCondition(v1alpha1.ConditionReady, True, v1alpha1.ReasonAsExpected),
+		))
+		Expect(k8s.Get(ctx, client.ObjectKeyFromObject(claim), claim)).To(Succeed())
+		Expect(claim.Spec.Resources.Requests.Storage().String()).To(Equal("2Gi"))
 	})
 
 	It("that the API server refuses in an object are the spec's fault", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.Flusher.Resources = v1alpha1.Resources{Limits: memory("1Gi"), Requests: memory("2Gi")}
+			c.Spec.Flusher.Resources = v1alpha1.Resources{Limits: corev1.ResourceList{"a-thing": resource.MustParse("1")}}
 		})
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonInvalidSpec, "must be less than or equal to memory limit"),
+			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonInvalidSpec, "must be a standard resource for containers"),
 			HaveField("Status.ObservedGeneration", w.now(ctx).Generation),
 		))
 	})

@@ -122,6 +122,18 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("1Gi")
 			c.Spec.Redis.Managed.Resources = v1alpha1.Resources{Limits: memory("1024Mi")}
 		}),
+		Entry("a memory of 16Ti in a volume of 1Pi", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("16Ti")
+			c.Spec.Redis.Managed.Storage = v1alpha1.Storage{Size: resource.MustParse("1Pi"), StorageClassName: new("fast.ssd-1")}
+		}),
+		Entry("requests at the limits, and none at all", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Resources = v1alpha1.Resources{Limits: memory("1Gi"), Requests: memory("1024Mi")}
+			c.Spec.Redis.Managed.Resources = v1alpha1.Resources{Requests: memory("0")}
+		}),
+		Entry("an image by digest behind a port", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Image = "registry:5000/a/b:v1@sha256:" + strings.Repeat("0a", 32)
+		}),
+		Entry("a Secret with dots", func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.URLSecretRef.Name = "shop-db.eu.1" }),
 		Entry("prefixes that differ in the end", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Mappings = append(c.Spec.Mappings, mapping("pages", "products:"))
 		}),
@@ -150,6 +162,40 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		}),
 		Entry("too little memory", "maxMemory must be at least 16Mi", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("15Mi")
+		}),
+		Entry("a memory of 100Ei", "maxMemory must be at most 16Ti", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("100Ei")
+		}),
+		Entry("a memory of 1e30", "maxMemory must be at most 16Ti", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.MaxMemory = resource.MustParse("1e30")
+		}),
+		Entry("a volume of 1e30", "size must be at most 1Pi", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Storage.Size = resource.MustParse("1e30")
+		}),
+		Entry("negative limits", "limits must not be negative", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Resources.Limits = memory("-1Gi")
+		}),
+		Entry("negative requests", "requests must not be negative", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Resources.Requests = memory("-1")
+		}),
+		Entry("requests above the limits", "requests must not be above limits", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Resources = v1alpha1.Resources{Limits: memory("1Gi"), Requests: memory("1025Mi")}
+		}),
+		Entry("an image that is a space", "spec.flusher.image: Invalid value: \" \": image must not contain white space", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Image = " "
+		}),
+		Entry("an image of Redis with a line's end", "image must not contain white space", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Image = "redis:7.2\n"
+		}),
+		Entry("a Secret for the database that cannot be", "urlSecretRef.name: Invalid value: \"Bad Name!\": name must be the name of a Secret", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Database.Postgres.URLSecretRef.Name = "Bad Name!"
+		}),
+		Entry("a Secret for Redis that cannot be", "name must be the name of a Secret", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis = external("a:1")
+			c.Spec.Redis.External.CredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "a..b"}
+		}),
+		Entry("a storage class that cannot be", "storageClassName must be the name of a StorageClass", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Storage.StorageClassName = new("Bad Class")
 		}),
 		Entry("a limit below maxMemory", "resources.limits.memory must not be below maxMemory", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis.Managed.Resources = v1alpha1.Resources{Limits: memory("255Mi")}
@@ -251,6 +297,9 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 			c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(1))
 		}),
 		Entry("storage that grows", managedStorage("1Gi", nil), managedStorage("1025Mi", nil)),
+		// The volume decides, which the API server does not know: a size that it
+		// could not grow to can be taken back.
+		Entry("storage that shrinks", managedStorage("2Gi", nil), managedStorage("1Gi", nil)),
 		Entry("the way a size is written", managedStorage("1Gi", nil), managedStorage("1024Mi", nil)),
 		Entry("an external address", address("a:1"), address("b:2")),
 		Entry("table and columns", nil, first(func(m *v1alpha1.Mapping) { m.Table = "other"; m.KeyColumn = "key" })),
@@ -275,7 +324,6 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		}),
 		Entry("a prefix", "keyPrefix cannot change", nil, first(func(m *v1alpha1.Mapping) { m.KeyPrefix = "other:" })),
 		Entry("partitions", "partitions cannot change", nil, first(func(m *v1alpha1.Mapping) { m.Partitions = 32 })),
-		Entry("storage that shrinks", "size may only grow", managedStorage("1Gi", nil), managedStorage("1023Mi", nil)),
 		Entry("a storage class", "storageClassName cannot change", managedStorage("1Gi", new("fast")), managedStorage("1Gi", new("slow"))),
 		Entry("no storage class to one", "storageClassName cannot change", managedStorage("1Gi", nil), managedStorage("1Gi", new("slow"))),
 		Entry("a storage class to none", "storageClassName cannot change", managedStorage("1Gi", new("fast")), managedStorage("1Gi", nil)),
@@ -292,6 +340,14 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 			Expect(yaml.UnmarshalStrict(text, sample)).To(Succeed(), file)
 			sample.Namespace = namespace
 			Expect(k8s.Create(ctx, sample, client.DryRunAll)).To(Succeed(), file)
+		}
+	})
+
+	It("says of an address that is none only what it has to be", func(ctx SpecContext) {
+		for _, bad := range []string{"redis.shop", "redis:port", "redis:99999999999999999999", ":6379", "a b:1"} {
+			err := create(ctx, address(bad))
+			Expect(err).To(MatchError(ContainSubstring("should match")), bad)
+			Expect(err).NotTo(MatchError(ContainSubstring("conversion")), bad)
 		}
 	})
 

@@ -52,7 +52,12 @@ func RedisVolumeName(cache *v1alpha1.WriteBehindCache) string {
 // of the UID, because the operator may not look whether a Secret is its own: a
 // name that nobody else would choose takes that look's place.
 func RedisSecretName(cache *v1alpha1.WriteBehindCache) string {
-	uid := string(cache.UID)
+	return RetainedSecretName(cache, string(cache.UID))
+}
+
+// RetainedSecretName names the Secret that a resource of the same name and of
+// another UID left behind.
+func RetainedSecretName(cache *v1alpha1.WriteBehindCache, uid string) string {
 	return RedisName(cache) + "-" + uid[:min(8, len(uid))]
 }
 

@@ -11,14 +11,15 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// RedisVolume grows the claim of the managed Redis. A StatefulSet's template
-// cannot change, so the claim itself is told. The UID keeps the request from
+// RedisVolume gives the claim of the managed Redis its size and its labels. A
+// StatefulSet's template cannot change, so the claim itself is told. The UID keeps the request from
 // making a claim that has gone meanwhile.
-func RedisVolume(cache *v1alpha1.WriteBehindCache, claim *corev1.PersistentVolumeClaim) *corev1ac.PersistentVolumeClaimApplyConfiguration {
+func RedisVolume(cache *v1alpha1.WriteBehindCache, claim *corev1.PersistentVolumeClaim, size resource.Quantity) *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	return corev1ac.PersistentVolumeClaim(claim.Name, claim.Namespace).
 		WithUID(claim.UID).
+		WithLabels(Labels(cache, ComponentRedis)).
 		WithSpec(corev1ac.PersistentVolumeClaimSpec().
-			WithResources(storageRequest(cache.Spec.Redis.Managed.Storage.Size)))
+			WithResources(storageRequest(size)))
 }
 
 func storageRequest(size resource.Quantity) *corev1ac.VolumeResourceRequirementsApplyConfiguration {

@@ -4,9 +4,8 @@
 package resources
 
 import (
-	"maps"
-
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
@@ -34,18 +33,30 @@ func containerSecurityContext() *corev1ac.SecurityContextApplyConfiguration {
 }
 
 // requirements are the resources asked for, or the defaults when none are: half
-// of one and half of the other could contradict each other. The lists are copied,
-// since the client decodes the API server's answer into what it has applied.
+// of one and half of the other could contradict each other.
 func requirements(asked v1alpha1.Resources, defaults v1alpha1.Resources) *corev1ac.ResourceRequirementsApplyConfiguration {
 	if len(asked.Limits) == 0 && len(asked.Requests) == 0 {
 		asked = defaults
 	}
 	out := corev1ac.ResourceRequirements()
 	if len(asked.Limits) > 0 {
-		out.WithLimits(maps.Clone(asked.Limits))
+		out.WithLimits(rounded(asked.Limits))
 	}
 	if len(asked.Requests) > 0 {
-		out.WithRequests(maps.Clone(asked.Requests))
+		out.WithRequests(rounded(asked.Requests))
+	}
+	return out
+}
+
+// rounded is a copy, since the client decodes the API server's answer into what
+// it has applied, and in whole thousandths, as the API server stores them: an
+// amount that is finer would differ from what is there for ever.
+func rounded(list corev1.ResourceList) corev1.ResourceList {
+	out := corev1.ResourceList{}
+	for name, amount := range list {
+		amount = amount.DeepCopy()
+		amount.RoundUp(resource.Milli)
+		out[name] = amount
 	}
 	return out
 }
