@@ -16,6 +16,9 @@ import (
 // Observation is what the flushers of one resource said last, ordered by the
 // name of the pod. It is never changed once published.
 type Observation struct {
+	// Looked is false until the flushers were looked at once since Track: an
+	// observation without flushers then says nothing about them.
+	Looked   bool
 	Flushers []Flusher
 }
 
@@ -91,7 +94,7 @@ func (m Marks) levels(o Observation) []int {
 }
 
 func compare(published, latest Observation, marks Marks) change {
-	if !reflect.DeepEqual(shown(published, essence), shown(latest, essence)) ||
+	if published.Looked != latest.Looked || !reflect.DeepEqual(shown(published, essence), shown(latest, essence)) ||
 		!slices.Equal(marks.levels(published), marks.levels(latest)) {
 		return changeCondition
 	}

@@ -182,8 +182,8 @@ func (o *Observer) Forget(key types.NamespacedName) {
 	}
 }
 
-// Latest is what was published last about a resource; empty before the first
-// look.
+// Latest is what was published last about a resource; empty, and not Looked,
+// before the first look.
 func (o *Observer) Latest(key types.NamespacedName, uid types.UID) Observation {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"strings"
 	"sync"
@@ -111,7 +112,7 @@ func dead(ctx context.Context) (*config.Status, error) {
 
 func fine(depth int64) *config.Status {
 	return &config.Status{
-		Owner: "me", Revision: 1, ObservedTime: time.Now(),
+		Owner: "u", Revision: 1, ObservedTime: time.Now(),
 		Redis: config.Check{OK: true}, Database: config.Check{OK: true},
 		Queues: []config.QueueStatus{{Name: "q", Depth: depth, Ready: config.Check{OK: true}}},
 	}
@@ -328,20 +329,35 @@ func TestOneLostRequestIsNoNews(t *testing.T) {
 func TestForgetAndTrackAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
-		c.set(shop, "a", says(fine(0)))
+		of := func(owner string) func(context.Context) (*config.Status, error) {
+			status := fine(0)
+			status.Owner = owner
+			return says(status)
+		}
+		c.set(shop, "a", of("first"))
 		o, _ := run(t, c, Options{})
 		o.Track(shop, "first", marks)
+		if o.Latest(shop, "first").Looked {
+			t.Error("said to have looked before the first look")
+		}
 		time.Sleep(2 * time.Second)
 		if len(o.Latest(shop, "first").Flushers) != 1 {
 			t.Fatal("nothing was published")
 		}
 		o.Track(shop, "second", marks)
-		if len(o.Latest(shop, "second").Flushers) != 0 || len(o.Latest(shop, "first").Flushers) != 0 {
+		if latest := o.Latest(shop, "second"); latest.Looked || len(latest.Flushers) != 0 || len(o.Latest(shop, "first").Flushers) != 0 {
 			t.Error("another resource of the name got the first one's observation")
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if len(o.Latest(shop, "second").Flushers) != 1 {
+		flushers := o.Latest(shop, "second").Flushers
+		if len(flushers) != 1 || flushers[0].Status != nil || flushers[0].Problem != "answers at /status for another resource" {
+			t.Errorf("the document of the first was taken for the second's: %+v", flushers)
+		}
+		c.set(shop, "a", of("second"))
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if len(o.Latest(shop, "second").Answering()) != 1 {
 			t.Error("nothing was published about the second")
 		}
 		o.Forget(shop)
@@ -352,6 +368,38 @@ func TestForgetAndTrackAnew(t *testing.T) {
 			t.Error("still asked after it was forgotten")
 		}
 	})
+}
+
+func TestTheFirstLookIsNewsAlsoWhenThereIsNoFlusher(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o, wakeups := run(t, newCluster(), Options{})
+		o.Track(shop, "u", marks)
+		time.Sleep(time.Minute)
+		if n := wakeups(shop); n != 1 || !o.Latest(shop, "u").Looked {
+			t.Errorf("%d wake-ups, looked is %t; want one wake-up for the first look", n, o.Latest(shop, "u").Looked)
+		}
+	})
+}
+
+func TestBound(t *testing.T) {
+	now := time.Now()
+	s := &config.Status{
+		Revision: -1, ObservedTime: now.Add(24 * time.Hour), Redis: config.Check{Reason: strings.Repeat("R", 3000), Message: strings.Repeat("é", 5000)},
+		Queues: []config.QueueStatus{{
+			Journal: strings.Repeat("j", 300), Depth: -5, DeadLetters: math.MaxInt64, OldestPendingSeconds: 1e300, Flushed: -1, DataLossEvents: -2,
+			LastFlushTime: now.Add(24 * time.Hour), LastError: strings.Repeat("x", 1<<16),
+		}, {OldestPendingSeconds: -1, Journal: "j", Depth: 3, LastFlushTime: now.Add(time.Second)}},
+	}
+	bound(s, now)
+	q := s.Queues[0]
+	if s.Revision != 0 || !s.ObservedTime.Equal(now) || len(s.Redis.Reason) != mostReason || len(s.Redis.Message) > mostText ||
+		len(q.Journal) != mostJournal || q.Depth != 0 || q.DeadLetters != mostCount || q.OldestPendingSeconds != mostSeconds ||
+		q.Flushed != 0 || q.DataLossEvents != 0 || !q.LastFlushTime.IsZero() || len(q.LastError) != mostText {
+		t.Errorf("not bounded: %+v", s)
+	}
+	if q := s.Queues[1]; q.OldestPendingSeconds != 0 || q.Journal != "j" || q.Depth != 3 || !q.LastFlushTime.Equal(now.Add(time.Second)) {
+		t.Errorf("changed without need: %+v", q)
+	}
 }
 
 func TestProblem(t *testing.T) {

@@ -61,7 +61,7 @@ func (o *Observer) look(ctx context.Context, t *target, pods []corev1.Pod) Obser
 		wait.Go(func() {
 			defer func() { <-slots }()
 			pod := &pods[i]
-			status, err := o.ask(ctx, pod)
+			status, err := o.ask(ctx, pod, t.uid)
 			flushers[i] = Flusher{Pod: pod.Name, UID: pod.UID, Status: status}
 			if err != nil {
 				flushers[i].Problem = problem(err)
@@ -87,11 +87,12 @@ func (o *Observer) look(ctx context.Context, t *target, pods []corev1.Pod) Obser
 	}
 	t.answered = seen
 	slices.SortFunc(flushers, func(a, b Flusher) int { return cmp.Compare(a.Pod, b.Pod) })
-	return Observation{Flushers: flushers}
+	return Observation{Looked: true, Flushers: flushers}
 }
 
-// ask gets one pod's document.
-func (o *Observer) ask(ctx context.Context, pod *corev1.Pod) (*config.Status, error) {
+// ask gets one pod's document. One that speaks of another resource is none: an
+// address may belong to another pod by now.
+func (o *Observer) ask(ctx context.Context, pod *corev1.Pod, owner types.UID) (*config.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.options.Timeout)
 	defer cancel()
 	target := url.URL{Scheme: "http", Host: o.options.Endpoint(pod), Path: "/status"}
@@ -115,6 +116,10 @@ func (o *Observer) ask(ctx context.Context, pod *corev1.Pod) (*config.Status, er
 	if err := json.Unmarshal(body, status); err != nil {
 		return nil, answerError("answers at /status with something else than a status document")
 	}
+	if status.Owner != string(owner) {
+		return nil, answerError("answers at /status for another resource")
+	}
+	bound(status, time.Now())
 	return status, nil
 }
 
