@@ -80,6 +80,9 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 		WithLabels(Labels(cache, ComponentRedis)).
 		WithSpec(appsv1ac.StatefulSetSpec().
 			WithReplicas(1).
+			// With OrderedReady a Pod that cannot start, for an image that is not
+			// there, is never replaced by one of a corrected template.
+			WithPodManagementPolicy(appsv1.ParallelPodManagement).
 			WithRevisionHistoryLimit(3).
 			WithServiceName(RedisName(cache)).
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(SelectorLabels(cache, ComponentRedis))).
