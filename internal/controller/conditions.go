@@ -22,6 +22,9 @@ import (
 // maxMessage bounds a condition's message, which comes in part from a pod.
 const maxMessage = 1024
 
+// maxReason is what the API server takes as an event's reason.
+const maxReason = 128
+
 // defaultStuckAfter is the least time without a flush, while entries wait, after
 // which data is said not to flow: longer than a statement's default time-out of
 // 30 s.
@@ -140,7 +143,7 @@ var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$
 func (s *scope) set(kind string, v verdict) { s.setAt(kind, v, s.cache.Generation) }
 
 func (s *scope) setAt(kind string, v verdict, generation int64) {
-	if len(v.reason) > maxMessage || !reasonPattern.MatchString(v.reason) {
+	if len(v.reason) > maxReason || !reasonPattern.MatchString(v.reason) {
 		v.reason = v1alpha1.ReasonCommandFailed
 	}
 	meta.SetStatusCondition(&s.cache.Status.Conditions, metav1.Condition{

@@ -4,14 +4,17 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,6 +27,17 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
+// defaultLostAfter is far over what a kubelet that is there takes to remove a Pod
+// whose grace period is over.
+const defaultLostAfter = 30 * time.Second
+
+// reasonNamespaceTerminating is of the event that tells what a deletion of the
+// namespace gives up.
+const reasonNamespaceTerminating = "NamespaceTerminating"
+
+// waitsFor parts the record of a deletion from what it waits for at the moment.
+const waitsFor = "; waiting for "
+
 // finish takes a deleted resource down: it drains, records that it is done, and
 // only then removes anything. The record is what keeps a later pass, which finds
 // no flusher to ask any more, from beginning again.
@@ -34,7 +48,8 @@ func (r *Reconciler) finish(ctx context.Context, s *scope) error {
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)
 	if recorded != nil && (recorded.Reason == v1alpha1.ReasonDrained || recorded.Reason == v1alpha1.ReasonRetained) {
-		s.draining = &verdict{recorded.Status, recorded.Reason, recorded.Message}
+		message, _, _ := strings.Cut(recorded.Message, waitsFor)
+		s.draining = &verdict{recorded.Status, recorded.Reason, message}
 	} else {
 		done, err := r.drain(ctx, s)
 		if err != nil {
@@ -61,18 +76,33 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 	}
 	switch {
 	case s.cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain:
+		if err := r.reopen(ctx, s); err != nil {
+			return verdict{}, err
+		}
 		return verdict{metav1.ConditionTrue, v1alpha1.ReasonRetained, s.retained()}, nil
 	case s.forced():
 		return drained(fmt.Sprintf("The annotation %s gives up what is queued", v1alpha1.AnnotationForceDelete))
 	case s.nothingToDrain():
-		return drained("No flusher ever reported a queue: there is nothing to drain")
+		return drained("No flusher ever reached Redis: there is nothing to drain")
 	}
 
 	// The flushers are kept as the spec wants them: they are what drains.
-	failure := r.bring(ctx, s)
+	failure := r.bringToDrain(ctx, s)
 	obstacle := s.obstacle(failure)
-	if failure == nil && obstacle == "" {
+	switch {
+	case obstacle == "":
 		return drained("The queues are empty")
+	case apierrors.HasStatusCause(failure, corev1.NamespaceTerminatingCause) && len(s.flusherPods) == 0:
+		// Nobody can make a flusher here again, and waiting would keep the
+		// namespace for good.
+		ctrl.LoggerFrom(ctx).Info("Gave up what is queued: the namespace is being deleted", "left", obstacle)
+		r.warning(s.cache, reasonNamespaceTerminating, "Drain", "The namespace is being deleted and no flusher is left: given up: %s", cut(obstacle, maxMessage/2))
+		return drained("The namespace is being deleted and no flusher is left, which gives up what is queued: " + obstacle)
+	}
+	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)
+	if recorded != nil && !s.seen.Looked {
+		s.draining = &verdict{recorded.Status, recorded.Reason, recorded.Message}
+		return verdict{}, cmp.Or[error](failure, &waitingError{what: "the first look at the flushers"})
 	}
 	deadline := s.cache.DeletionTimestamp.Add(time.Duration(s.cache.Spec.DrainTimeoutSeconds) * time.Second)
 	left := time.Until(deadline)
@@ -101,45 +131,59 @@ func (s *scope) retained() string {
 		resources.RedisName(s.cache), resources.RedisSecretName(s.cache))
 }
 
-// nothingToDrain says whether no flusher ever reported a life of any queue, and
-// none that reaches Redis is about to.
+// nothingToDrain says whether no queue can have been made: no flusher ever began
+// to run, or all that did say that they never reached Redis. That nobody told of
+// a queue is no sign that there is none: nobody may have been asked.
 func (s *scope) nothingToDrain() bool {
 	for _, m := range s.cache.Status.Mappings {
 		if m.Journal != "" {
 			return false
 		}
 	}
-	for _, d := range s.seen.Answering() {
-		if d.Redis.OK {
+	if !s.everStarted() {
+		return true
+	}
+	if len(s.flusherPods) == 0 || len(s.terminating) > 0 {
+		return false
+	}
+	for i := range s.flusherPods {
+		if !podStarted(&s.flusherPods[i]) {
+			continue
+		}
+		f, ok := s.seen.Of(s.flusherPods[i].UID)
+		if !ok || f.Status == nil || !neverReached(f.Status) {
 			return false
 		}
-		for i := range d.Queues {
-			if d.Queues[i].Journal != "" {
-				return false
-			}
-		}
 	}
-	return true
+	return s.started
+}
+
+// everStarted says whether a flusher runs or ever ran, by its Pods, by what their
+// Deployment says of them, and by what was noted while there were any.
+func (s *scope) everStarted() bool {
+	if s.started || s.flushers != nil && (s.flushers.Status.ReadyReplicas > 0 || s.flushers.Status.AvailableReplicas > 0) {
+		return true
+	}
+	return s.flusherConfig != nil && s.flusherConfig.Annotations[v1alpha1.AnnotationStarted] == "true"
+}
+
+// neverReached says whether a flusher has not been at Redis in its life.
+func neverReached(d *config.Status) bool {
+	return !d.Redis.OK && d.ObservedTime.IsZero() &&
+		!slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Journal != "" })
 }
 
 // obstacle says what is left to drain and what is in the way; empty when every
 // queue is closed to writers and empty, both seen at one look by a flusher that
-// runs the settings of the deletion.
+// runs the settings of the deletion. failure is what could not be brought about:
+// it matters only while something is left.
 func (s *scope) obstacle(failure error) string {
-	if failure != nil {
-		return "Draining cannot go on: " + failure.Error()
-	}
-	if len(s.seen.Answering()) == 0 {
-		return s.whyNoFlusherAnswers() + ", and the queues were not seen empty"
-	}
-	var parts []string
-	for _, m := range s.settings.Mappings {
-		if part := s.left(m.Name); part != "" {
-			parts = append(parts, part)
-		}
-	}
+	parts := s.notDrained()
 	if len(parts) == 0 {
 		return ""
+	}
+	if failure != nil {
+		parts = append(parts, failure.Error())
 	}
 	for _, v := range []verdict{s.redisReady(), s.databaseReady()} {
 		if v.status == metav1.ConditionFalse {
@@ -150,6 +194,32 @@ func (s *scope) obstacle(failure error) string {
 		parts = append(parts, v1alpha1.ReasonStuck+": "+stuck)
 	}
 	return strings.Join(parts, "; ")
+}
+
+// notDrained has one text a queue that is not known to be closed and empty.
+func (s *scope) notDrained() []string {
+	switch {
+	case !s.seen.Looked:
+		return []string{"The flushers were not looked at yet"}
+	case len(s.seen.Answering()) == 0:
+		return []string{s.whyNoFlusherAnswers() + ", and the queues were not seen empty"}
+	case s.settings == nil:
+		return []string{"The settings to drain with are not known"}
+	}
+	var parts []string
+	carried := map[string]bool{}
+	for _, m := range s.settings.Mappings {
+		carried[m.Name] = true
+		if part := s.left(m.Name); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	for _, m := range s.cache.Status.Mappings {
+		if m.Journal != "" && !carried[m.Name] && !s.emptied(m.Name) {
+			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
+		}
+	}
+	return parts
 }
 
 // left says what one queue still holds, empty when it is drained.
@@ -185,8 +255,10 @@ func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
 	if err := r.remove(ctx, s, &appsv1.DeploymentList{}, flushers); err != nil {
 		return err
 	}
-	if count := len(s.flusherPods) + s.terminating; count > 0 {
-		return &waitingError{what: fmt.Sprintf("%d flusher Pods to end", count)}
+	if pods, after := s.unfinishedPods(time.Now(), r.LostAfter); len(pods) > 0 {
+		names := podNames(pods)
+		s.draining.message += waitsFor + "flusher Pods " + names + " to end"
+		return &waitingError{what: "flusher Pods " + names + " to end", after: after}
 	}
 	owned := client.MatchingLabels(resources.OwnerLabels(s.cache))
 	retained := s.draining.reason == v1alpha1.ReasonRetained
@@ -208,6 +280,26 @@ func (r *Reconciler) tearDown(ctx context.Context, s *scope) error {
 		return fmt.Errorf("delete Secret: %w", err)
 	}
 	return nil
+}
+
+// unfinishedPods are those flusher Pods that may still be running, and for how
+// long, which is zero while their end is what tells. With the annotation that
+// gives up the queue one that should long be gone is not waited for: its node is
+// lost, and only a person or the node could remove it.
+func (s *scope) unfinishedPods(now time.Time, lostAfter time.Duration) (pods []corev1.Pod, after time.Duration) {
+	pods = slices.Clone(s.flusherPods)
+	for i := range s.terminating {
+		pod := &s.terminating[i]
+		left := pod.DeletionTimestamp.Add(lostAfter).Sub(now)
+		if s.forced() {
+			if left <= 0 {
+				continue
+			}
+			after = max(after, left)
+		}
+		pods = append(pods, *pod)
+	}
+	return pods, after
 }
 
 // remove deletes the objects of one kind that carry the labels. It asks the API
@@ -239,6 +331,7 @@ func (r *Reconciler) release(ctx context.Context, s *scope) error {
 	}
 	ctrl.LoggerFrom(ctx).Info("Released WriteBehindCache")
 	r.Observer.Forget(client.ObjectKeyFromObject(s.cache))
+	r.remembered.forget(s.cache.UID)
 	s.gone = true
 	return nil
 }

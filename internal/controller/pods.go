@@ -40,10 +40,8 @@ func (s *scope) whyNoFlusherPod() string {
 	if s.flushers == nil {
 		return "there is no Deployment yet"
 	}
-	for _, c := range s.flushers.Status.Conditions {
-		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
-			return fmt.Sprintf("Deployment %s cannot make Pods: %s", s.flushers.Name, c.Message)
-		}
+	if why := whyNoPods(s.flushers); why != "" {
+		return why
 	}
 	return fmt.Sprintf("Deployment %s has no Pod yet", s.flushers.Name)
 }
@@ -57,6 +55,72 @@ func (s *scope) whyRedisPodWaits() string {
 		}
 	}
 	return ""
+}
+
+// podStarted says whether a container of the pod runs or ever ran.
+func podStarted(pod *corev1.Pod) bool {
+	if pod.Status.Phase == corev1.PodRunning {
+		return true
+	}
+	for i := range pod.Status.ContainerStatuses {
+		c := &pod.Status.ContainerStatuses[i]
+		if c.State.Running != nil || c.State.Terminated != nil || c.LastTerminationState.Terminated != nil || c.RestartCount > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// whyBehind says what keeps a flusher from running the present settings; empty
+// when nothing is known to.
+func (s *scope) whyBehind() string {
+	for i := range s.flusherPods {
+		pod := &s.flusherPods[i]
+		if s.runs(pod) {
+			continue
+		}
+		if problem := podProblem(pod); problem != "" {
+			return fmt.Sprintf("Pod %s %s", pod.Name, problem)
+		}
+		if f, ok := s.seen.Of(pod.UID); ok && f.Problem != "" {
+			return fmt.Sprintf("Pod %s %s", pod.Name, f.Problem)
+		}
+	}
+	if s.flushers == nil {
+		return ""
+	}
+	return whyNoPods(s.flushers)
+}
+
+// behindText joins a cause to a sentence.
+func behindText(why string) string {
+	if why == "" {
+		return ""
+	}
+	return "; " + why
+}
+
+// whyNoPods is what keeps a Deployment from making Pods.
+func whyNoPods(d *appsv1.Deployment) string {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentReplicaFailure && c.Status == corev1.ConditionTrue {
+			return fmt.Sprintf("Deployment %s cannot make Pods: %s", d.Name, c.Message)
+		}
+	}
+	return ""
+}
+
+// podNames lists pods in words.
+func podNames(pods []corev1.Pod) string {
+	var names []string
+	for i := range pods {
+		if len(names) == mostNamed {
+			names = append(names, fmt.Sprintf("and %d more", len(pods)-mostNamed))
+			break
+		}
+		names = append(names, pods[i].Name)
+	}
+	return strings.Join(names, ", ")
 }
 
 // podProblem says what keeps a pod from running; empty when it runs.

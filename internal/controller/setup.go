@@ -52,6 +52,12 @@ type Options struct {
 	// StuckAfter is how long entries may wait without a flush before data is said
 	// not to flow; default 45 s.
 	StuckAfter time.Duration
+	// PasswordInterval is how often the Secret of a managed Redis is made sure of
+	// although nothing hints that it is gone; default 5 min.
+	PasswordInterval time.Duration
+	// LostAfter is how long after its grace period a Pod that is still there
+	// counts as one of a lost node; default 30 s.
+	LostAfter time.Duration
 	// Observe tunes the look at the flushers; its Lister is set here.
 	Observe observe.Options
 }
@@ -61,6 +67,12 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	options.Observe.List = podLister(mgr.GetClient())
 	if options.StuckAfter == 0 {
 		options.StuckAfter = defaultStuckAfter
+	}
+	if options.PasswordInterval == 0 {
+		options.PasswordInterval = defaultPasswordInterval
+	}
+	if options.LostAfter == 0 {
+		options.LostAfter = defaultLostAfter
 	}
 	observer := observe.New(options.Observe)
 	if err := mgr.Add(observer); err != nil {
@@ -73,6 +85,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Observer:     observer,
 		FlusherImage: options.FlusherImage,
 		StuckAfter:   options.StuckAfter,
+
+		PasswordInterval: options.PasswordInterval,
+		LostAfter:        options.LostAfter,
 	}
 	owned := handler.EnqueueRequestsFromMapFunc(ownerOf)
 	return ctrl.NewControllerManagedBy(mgr).

@@ -43,11 +43,11 @@ func (s *scope) reconciling(failure error, applied verdict) *verdict {
 	}
 	if s.managed() {
 		if text := unfinishedRedis(s.redis); text != "" {
-			return progressing("%s", text)
+			return progressing("%s%s", text, behindText(s.whyRedisPodWaits()))
 		}
 	}
 	if text := unfinishedFlushers(s.flushers, resources.FlusherReplicas(s.cache), s.restartHash); text != "" {
-		return progressing("%s", text)
+		return progressing("%s%s", text, behindText(s.whyBehind()))
 	}
 	if applied.reason == v1alpha1.ReasonRolling {
 		return progressing("%s", applied.message)
@@ -243,6 +243,7 @@ func (r *Reconciler) patchStatus(ctx context.Context, s *scope) error {
 	if err := r.Client.Status().Patch(ctx, next, patch); err != nil {
 		return fmt.Errorf("patch status: %w", err)
 	}
+	r.remembered.wrote(next)
 	r.tell(s.before, s.cache)
 	s.cache.ResourceVersion = next.ResourceVersion
 	s.before = s.cache.DeepCopy()

@@ -57,6 +57,9 @@ const (
 	numbersInterval = 200 * time.Millisecond
 	answerPatience  = 400 * time.Millisecond
 	stuckAfter      = time.Second
+
+	passwordInterval = time.Second
+	lostAfter        = time.Second
 )
 
 // k8s is a client without a cache that may do everything.
@@ -109,6 +112,9 @@ var _ = BeforeSuite(func() {
 	Expect(controller.SetupWithManager(manager, controller.Options{
 		FlusherImage: flusherImage,
 		StuckAfter:   stuckAfter,
+
+		PasswordInterval: passwordInterval,
+		LostAfter:        lostAfter,
 		Observe: observe.Options{
 			Endpoint:        func(pod *corev1.Pod) string { return pod.Annotations[endpointAnnotation] },
 			Interval:        lookInterval,
@@ -148,7 +154,7 @@ func bindRole(ctx context.Context) {
 }
 
 // writes records the operator's requests that change something, by namespace;
-// events do not count.
+// events do not count, and neither does making what is already there.
 var writes = &writeRecord{byNamespace: map[string][]string{}}
 
 type writeRecord struct {
@@ -164,14 +170,16 @@ func (c *writeRecord) of(namespace string) []string {
 
 func (c *writeRecord) record(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(request *http.Request) (*http.Response, error) {
+		response, err := next.RoundTrip(request)
 		_, path, ok := strings.Cut(request.URL.Path, "/namespaces/")
-		if ok && request.Method != http.MethodGet && !strings.Contains(path, "/events") {
+		there := err == nil && request.Method == http.MethodPost && response.StatusCode == http.StatusConflict
+		if ok && !there && request.Method != http.MethodGet && !strings.Contains(path, "/events") {
 			namespace, _, _ := strings.Cut(path, "/")
 			c.mu.Lock()
 			c.byNamespace[namespace] = append(c.byNamespace[namespace], request.Method+" "+path)
 			c.mu.Unlock()
 		}
-		return next.RoundTrip(request)
+		return response, err
 	})
 }
 

@@ -43,6 +43,16 @@ type Reconciler struct {
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before data is said not to flow.
 	StuckAfter time.Duration
+	// PasswordInterval is how often the Secret of a managed Redis is made sure of
+	// although nothing hints that it is gone.
+	PasswordInterval time.Duration
+	// LostAfter is how long after its grace period a Pod that is still there
+	// counts as one of a lost node.
+	LostAfter time.Duration
+
+	remembered remembered
+	// applied remembers what was written.
+	applied applied
 }
 
 // Keep the markers sorted. Secrets get create and delete, and nothing else ever:
@@ -67,14 +77,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 		return ctrl.Result{}, fmt.Errorf("get WriteBehindCache: %w", err)
 	}
-	if !cache.DeletionTimestamp.IsZero() {
-		// What a deletion decides cannot be taken back, so it decides on the
-		// resource itself and not on a cached one that may miss its own record.
+	// What a deletion decides cannot be taken back, so it decides on the resource
+	// itself and not on a cached one that may miss its own record; and so does a
+	// pass whose cached copy misses the last status.
+	if !cache.DeletionTimestamp.IsZero() || r.remembered.older(cache) {
 		if err := r.APIReader.Get(ctx, request.NamespacedName, cache); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
 		}
-	} else if err := r.ensureFinalizer(ctx, cache); err != nil {
-		return outcome(err)
+	}
+	if cache.DeletionTimestamp.IsZero() {
+		if err := r.ensureFinalizer(ctx, cache); err != nil {
+			return outcome(err)
+		}
 	}
 	r.Observer.Track(request.NamespacedName, cache.UID, marksOf(cache))
 
@@ -119,6 +133,7 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteB
 	if err := r.Client.Patch(ctx, cache, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), FieldOwner); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
 	}
+	r.remembered.wrote(cache)
 	return nil
 }
 

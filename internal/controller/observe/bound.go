@@ -1,0 +1,65 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package observe
+
+import (
+	"strings"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// The bounds of what a document may say. The API server refuses a status that
+// does not fit the resource's schema, as a whole, so one odd value from one pod
+// would keep every condition as it was for good.
+const (
+	// mostCount is far over what a Redis can hold, and the sum of a thousand
+	// queues still fits an int64.
+	mostCount = int64(1) << 50
+	// mostSeconds is a hundred years.
+	mostSeconds = 100 * 365 * 24 * 3600
+	// mostJournal and mostReason are those of the resource's schema.
+	mostJournal = 256
+	mostReason  = 1024
+	// mostText bounds messages and errors; conditions cut them further.
+	mostText = 4096
+	// mostAhead is how far a pod's clock may be ahead before a time of it is not
+	// believed: the newest flush of all would stay the newest for as long.
+	mostAhead = time.Hour
+)
+
+// bound brings every value of a document into its range.
+func bound(s *config.Status, now time.Time) {
+	s.Revision = max(s.Revision, 0)
+	if s.ObservedTime.Sub(now) > mostAhead {
+		s.ObservedTime = now
+	}
+	boundCheck(&s.Redis)
+	boundCheck(&s.Database)
+	for i := range s.Queues {
+		q := &s.Queues[i]
+		q.Journal = cut(q.Journal, mostJournal)
+		for _, n := range []*int64{&q.Depth, &q.DeadLetters, &q.Writes, &q.Flushed, &q.Coalesced, &q.DataLossEvents, &q.Refused} {
+			*n = min(max(*n, 0), mostCount)
+		}
+		q.OldestPendingSeconds = min(max(q.OldestPendingSeconds, 0), mostSeconds)
+		if q.LastFlushTime.Sub(now) > mostAhead {
+			q.LastFlushTime = time.Time{}
+		}
+		q.LastError = cut(q.LastError, mostText)
+		boundCheck(&q.Ready)
+	}
+}
+
+func boundCheck(c *config.Check) {
+	c.Reason, c.Message = cut(c.Reason, mostReason), cut(c.Message, mostText)
+}
+
+// cut shortens text to at most limit bytes without splitting a character.
+func cut(text string, limit int) string {
+	if len(text) <= limit {
+		return text
+	}
+	return strings.ToValidUTF8(text[:limit], "")
+}

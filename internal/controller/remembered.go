@@ -1,0 +1,87 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"sync"
+	"time"
+
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/resourceversion"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// remembered is what passes over one resource leave for later ones. Everything
+// in it may be lost: a pass that finds nothing only asks once more.
+type remembered struct {
+	mu   sync.Mutex
+	byID map[types.UID]*memory
+}
+
+type memory struct {
+	// version is the resource version that the operator's own last write made.
+	version string
+	// passwordTried is when the Secret was last known to be there, and
+	// passwordPods what the Pods were like then.
+	passwordTried time.Time
+	passwordPods  string
+}
+
+// of needs m.mu.
+func (m *remembered) of(uid types.UID) *memory {
+	if m.byID == nil {
+		m.byID = map[types.UID]*memory{}
+	}
+	if m.byID[uid] == nil {
+		m.byID[uid] = &memory{}
+	}
+	return m.byID[uid]
+}
+
+// wrote notes the version that a write of the operator made.
+func (m *remembered) wrote(object client.Object) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.of(object.GetUID()).version = object.GetResourceVersion()
+}
+
+// older says whether a copy was made before the operator's own last write. A
+// pass that compares the world with such a copy takes a correction that is due
+// for one that was made, and nothing would wake another pass.
+func (m *remembered) older(object client.Object) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known, ok := m.byID[object.GetUID()]
+	if !ok || known.version == "" {
+		return false
+	}
+	order, err := resourceversion.CompareResourceVersion(object.GetResourceVersion(), known.version)
+	return err != nil || order < 0
+}
+
+// passwordDue says how long the Secret counts as being there, zero when it has
+// to be made sure of: the Pods changed, or the interval is over.
+func (m *remembered) passwordDue(uid types.UID, pods string, now time.Time, interval time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(uid)
+	if known.passwordPods != pods {
+		return 0
+	}
+	return max(known.passwordTried.Add(interval).Sub(now), 0)
+}
+
+// passwordThere notes that the Secret is there.
+func (m *remembered) passwordThere(uid types.UID, pods string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(uid)
+	known.passwordPods, known.passwordTried = pods, now
+}
+
+func (m *remembered) forget(uid types.UID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.byID, uid)
+}
