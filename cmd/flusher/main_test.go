@@ -46,7 +46,7 @@ func newPlace(t *testing.T) *place {
 	for _, m := range c.Mappings {
 		_, err := j.Open(t.Context(), journal.Settings{
 			Owner: "file", Revision: 1, Mapping: m, MaxDepth: 1000, WhenFull: config.WhenFullReject, State: config.StateOpen,
-		}, "journal-of-"+m.Name)
+		}, "journal-of-"+m.Name, false)
 		p.must(err)
 	}
 	return p

@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -18,28 +20,27 @@ type site struct {
 	// address is the configured one, listening the one that it came to.
 	address   string
 	listening string
+	log       *slog.Logger
+	listener  net.Listener
 	server    *http.Server
 	handler   atomic.Pointer[http.Handler]
+	begin     sync.Once
 	done      chan struct{}
 }
 
+// listen takes the address. Who connects waits until something is shown.
 func listen(ctx context.Context, address string, options Options) (*site, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, listenError(address, err)
 	}
-	s := &site{address: address, listening: listener.Addr().String(), done: make(chan struct{})}
-	s.show(http.HandlerFunc(starting))
+	s := &site{
+		address: address, listening: listener.Addr().String(),
+		log: options.Log, listener: listener, done: make(chan struct{}),
+	}
 	// A scraper that stops in the middle of its request must not hold a
 	// connection for ever.
 	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
-	go func() {
-		defer close(s.done)
-		if err := s.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			options.Log.Error("Could not go on serving", "address", address, "error", err)
-		}
-	}()
-	options.Log.Info("Serving metrics, health and status", "address", s.listening)
 	return s, nil
 }
 
@@ -51,17 +52,24 @@ func listenError(address string, err error) error {
 	return fmt.Errorf("listenAddress: %q cannot be listened on: %w; give an address of this machine with a free port", address, err)
 }
 
-// show makes the site answer with another handler from the next request on.
-func (s *site) show(handler http.Handler) { s.handler.Store(&handler) }
+// show makes the site answer with handler from the next request on, and begins to
+// serve with the first one.
+func (s *site) show(handler http.Handler) {
+	s.handler.Store(&handler)
+	s.begin.Do(func() {
+		go func() {
+			defer close(s.done)
+			if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+				s.log.Error("Could not go on serving", "address", s.address, "error", err)
+			}
+		}()
+		s.log.Info("Serving metrics, health and status", "address", s.listening)
+	})
+}
 
 func (s *site) shown() http.Handler { return *s.handler.Load() }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.shown().ServeHTTP(w, r) }
-
-// starting answers in the moment between listening and the first flusher.
-func starting(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "the flusher is starting", http.StatusServiceUnavailable)
-}
 
 // occupies tells whether the site may itself be in the way of listening on
 // address: both have the same port.
