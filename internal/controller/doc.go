@@ -13,6 +13,7 @@
 //	apply     the objects that differ from the plan, each by one server-side
 //	          apply; nothing is sent when nothing differs
 //	nudge     annotate the flusher Pods, so that the kubelet syncs new settings
+//	volume    grow the claim of a managed Redis, which nothing else waits for
 //	status    conditions and numbers from what was read; one patch, if any
 //
 // A deletion runs the same pass with Draining in the settings until the queues
@@ -29,9 +30,21 @@
 //   - The status is this package's alone. Numbers and lastObservedTime are
 //     written when package observe publishes a change of them, at most every few
 //     seconds; a condition at once; and nothing at all while nothing changes.
-//   - Secrets are never read. One is created, named after the UID, and deleted.
+//   - Secrets are never read. One is created, named after the UID, and deleted;
+//     whether it is still there is found out by creating it again, which
+//     changes nothing when it is.
+//
+// Nothing known is not nothing there. Until the flushers were looked at once,
+// conditions that are there stay as they are; Ready, RedisReady and DatabaseReady
+// are of the newest generation that a flusher which answers has tried; and a
+// deletion takes a queue for empty only when a flusher says so, or none ever ran.
 //
 // Objects carry a label with the resource's UID and no ownerReference: a
 // foreground deletion would remove what draining needs. An object of a needed
-// name without that label belongs to somebody else and is never touched.
+// name without that label belongs to somebody else and is never touched, unless
+// the API server's own record says that the label was taken away.
+//
+// What the spec does not tell any more (the settings of retired mappings, a Redis
+// that is held) is remembered in an annotation in two places; inforce.go. The
+// text of the ConfigMap is written and never believed.
 package controller
