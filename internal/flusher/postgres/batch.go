@@ -187,12 +187,9 @@ func (b *Batch) ignore(name []byte) {
 	if b.table.listed || len(b.names) == mostNames || len(name) > longestName {
 		return
 	}
-	for _, known := range b.names {
-		if known == string(name) {
-			return
-		}
+	if !slices.ContainsFunc(b.names, func(known string) bool { return known == string(name) }) {
+		b.names = append(b.names, string(name))
 	}
-	b.names = append(b.names, string(name))
 }
 
 // Reset empties the batch and keeps its memory for the next one.

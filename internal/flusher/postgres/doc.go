@@ -36,6 +36,20 @@
 // one either the same batch is written again or the partition is acquired
 // anew, which shuts out whatever is still under way.
 //
+// # Another URL
+//
+// Every connection knows the URL that it was made from, and is lent only while
+// that is the one in the file. Check and Table read the file each time, Write
+// and Acquire once a second: from then on nothing more is begun in the database
+// of the earlier URL.
+//
+// # Looking at the server
+//
+// Check and Table have one connection of their own beside those that write, and
+// 3 s each. Check asks only whether the server answers and is writable, or
+// nothing at all while batches commit; after trouble, and while batches are under
+// way of which none commits, it writes to the ledger and takes it back.
+//
 // # What is never told
 //
 // No error text of this package quotes PostgreSQL's message or detail, a value
