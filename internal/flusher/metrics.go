@@ -13,6 +13,9 @@ const (
 	outcomeDead    = "dead"
 )
 
+// namespace begins the name of every metric.
+const namespace = "writebehind"
+
 // metrics are what Prometheus sees of one flusher. Each flusher reports the
 // partitions that it holds, so that sum by (queue) is right.
 type metrics struct {
@@ -32,14 +35,14 @@ type metrics struct {
 func newMetrics(registry prometheus.Registerer) *metrics {
 	queue := []string{"queue"}
 	gauge := func(name, help string) *prometheus.GaugeVec {
-		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: "writebehind", Name: name, Help: help}, queue)
+		return prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, queue)
 	}
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: "writebehind", Name: name, Help: help}, append(labels, "queue"))
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, append(labels, "queue"))
 	}
 	histogram := func(name, help string, buckets []float64) *prometheus.HistogramVec {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Namespace: "writebehind", Name: name, Help: help, Buckets: buckets,
+			Namespace: namespace, Name: name, Help: help, Buckets: buckets,
 		}, queue)
 	}
 	m := &metrics{
@@ -54,7 +57,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),
 		dataLoss:      counter("data_loss_events_total", "Times that Redis or PostgreSQL was found to have lost confirmed data."),
 		circuit: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: "writebehind", Name: "circuit_state", Help: "Circuit breaker of the database: 0 closed, 1 half-open, 2 open.",
+			Namespace: namespace, Name: "circuit_state", Help: "Circuit breaker of the database: 0 closed, 1 half-open, 2 open.",
 		}),
 	}
 	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.failures,

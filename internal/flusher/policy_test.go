@@ -95,8 +95,10 @@ func TestSlotsAreBoundedAlsoWhenTheyShrink(t *testing.T) {
 	var s slots
 	q := &queue{}
 	s.resize(2)
-	if !s.take(q) || !s.take(q) || s.take(q) {
-		t.Fatal("two slots do not let exactly two in")
+	for i, want := range []bool{true, true, false} {
+		if got := s.take(q); got != want {
+			t.Fatalf("of two slots, attempt %d: %v", i+1, got)
+		}
 	}
 	s.resize(1)
 	s.free(q)

@@ -307,6 +307,9 @@ func (q *queue) open(ctx context.Context, settings journal.Settings) error {
 	if opened.Partitions != settings.Mapping.Partitions {
 		q.log.Warn("The queue keeps the partitions it was made with", "partitions", opened.Partitions, "configured", settings.Mapping.Partitions)
 	}
+	if opened.Revision != settings.Revision {
+		q.log.Warn("The capture functions keep newer settings of the same owner", "revision", opened.Revision, "given", settings.Revision)
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {

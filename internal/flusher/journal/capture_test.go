@@ -466,6 +466,9 @@ func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 		{"new", 1, 10, 10},
 	} {
 		opened := with(step.owner, step.revision, step.depth)
+		if opened.Revision < step.revision {
+			t.Errorf("revision %d is said to be in force after %d was given", opened.Revision, step.revision)
+		}
 		if opened.Made || opened.Journal != "journal-1" {
 			t.Errorf("opening again made a new queue: %+v", opened)
 		}

@@ -137,6 +137,8 @@ func parseLetter(key, raw string) (*DeadLetter, error) {
 	if err := json.Unmarshal([]byte(line), letter); !ok || err != nil {
 		return nil, fmt.Errorf("dead letter of key %q is not in the journal's format", key)
 	}
+	// JSON holds text only; a key may be any bytes.
+	letter.Key = key
 	return letter, nil
 }
 

@@ -138,6 +138,17 @@ func TestReplayIsANewWrite(t *testing.T) {
 	}
 }
 
+func TestADeadLetterOfAnyKeyIsReplayed(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	key := "product:\xff\x00\n{}"
+	f.bury(f.lease("a", 0, 1), key, "bad")
+	letter := f.deadLetters()[key]
+	if letter == nil {
+		t.Fatalf("dead letters are %+v", f.deadLetters())
+	}
+	f.check(f.j.Replay(t.Context(), queue, letter))
+}
+
 func TestDiscardGivesUp(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	f.bury(f.lease("a", 0, 1), "product:1", "bad")

@@ -33,6 +33,9 @@ type Opened struct {
 	Partitions int
 	// Made says that this call made the queue.
 	Made bool
+	// Revision is that of the settings in force, which is higher than the one given
+	// when newer ones of the same owner are there.
+	Revision int64
 }
 
 // Open makes the queue if Redis has none of its name, under the offered journal
@@ -48,7 +51,7 @@ func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost boo
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
 	r := reader{values: reply}
-	opened := Opened{Journal: r.text(), Partitions: int(r.number()), Made: r.number() == 1}
+	opened := Opened{Journal: r.text(), Partitions: int(r.number()), Made: r.number() == 1, Revision: r.number()}
 	return opened, r.done("open queue " + m.Name)
 }
 

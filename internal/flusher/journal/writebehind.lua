@@ -391,7 +391,7 @@ end
 -- life of the journal; prefix, mode and encoding are while it holds entries, and for
 -- whoever comes with an older revision. LOST is 1 when the caller knew an earlier
 -- life of the queue: then the new one begins with a data-loss event. Returns
--- journal, partitions, and 1 if the queue was made.
+-- journal, partitions, 1 if the queue was made, and the revision in force.
 local function engine_open(_, args)
   local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
   local prefix, partitions, mode, encoding = args[5], args[6], args[7], args[8]
@@ -407,11 +407,11 @@ local function engine_open(_, args)
   elseif reshaped and (older or total_depth(queue, s[1]) > 0) then
     return reshaped_error(queue, s[5], s[6], s[7])
   elseif older then
-    return { s[2], tonumber(s[1]), 0 }
+    return { s[2], tonumber(s[1]), 0, s[4] }
   end
   redis.call('HSET', key, 'owner', owner, 'revision', revision, 'prefix', prefix, 'mode', mode,
     'encoding', encoding, 'ttl', args[9], 'max', args[10], 'full', args[11], 'state', args[12])
-  return { s[2], tonumber(s[1]), made and 1 or 0 }
+  return { s[2], tonumber(s[1]), made and 1 or 0, revision }
 end
 
 -- share_of returns how many partitions a member should hold when all living
