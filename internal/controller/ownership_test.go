@@ -70,14 +70,14 @@ var _ = Describe("Ownership", func() {
 
 	It("of an object without a label is not taken from its name alone", func(ctx SpecContext) {
 		w, _ := readyWorld(ctx)
+		By("making the name free, while another's Deployment keeps the operator from taking it")
+		w.giveDeployment(ctx, "another")
 		Expect(k8s.Delete(ctx, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: w.cache.Namespace, Name: "shop-redis"}})).To(Succeed())
-		theirs := &corev1.Service{
+		Expect(k8s.Create(ctx, &corev1.Service{
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.cache.Namespace, Name: "shop-redis"},
 			Spec:       corev1.ServiceSpec{Ports: []corev1.ServicePort{{Port: 1}}},
-		}
-		if err := k8s.Create(ctx, theirs); err != nil {
-			Skip("the operator was faster")
-		}
+		})).To(Succeed())
+		w.giveDeployment(ctx, string(w.cache.UID))
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonObjectConflict, "Service shop-redis"))
 	})
 

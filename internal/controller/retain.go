@@ -47,7 +47,9 @@ func (r *Reconciler) reopen(ctx context.Context, s *scope) error {
 	if len(s.seen.Answering()) == 0 {
 		message += ": " + s.whyNoFlusherAnswers()
 	}
-	s.draining = &verdict{metav1.ConditionTrue, v1alpha1.ReasonDraining,
-		fmt.Sprintf("%s. To leave it closed, set the annotation %s: \"true\"", message, v1alpha1.AnnotationForceDelete)}
+	s.draining = &verdict{
+		metav1.ConditionTrue, v1alpha1.ReasonDraining,
+		fmt.Sprintf("%s. To leave it closed, set the annotation %s: \"true\"", message, v1alpha1.AnnotationForceDelete),
+	}
 	return &waitingError{what: what}
 }

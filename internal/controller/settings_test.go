@@ -69,7 +69,7 @@ var _ = Describe("Settings", func() {
 	It("of another owner do not count as applied", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
 		f.say(func(s *config.Status) { s.Owner = "another" })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonFlushersDown, "for another resource"))
 	})
 
 	DescribeTable("that a flusher reads at its start roll the Pods",
@@ -202,7 +202,7 @@ var _ = Describe("Settings", func() {
 		// What the API server says and the remedy; and data flows all the same.
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
 			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonStorageNotExpandable, "data-shop-redis-0", "from 1Gi to 2Gi",
-				"storage.size back to 1Gi", "only dynamically provisioned pvc can be resized"),
+				"storage.size back to 1Gi", "spec is immutable after creation except resources.requests"),
 			haveCondition(v1alpha1.ConditionReady, True, v1alpha1.ReasonAsExpected),
 			haveCondition(v1alpha1.ConditionSettingsApplied, True, v1alpha1.ReasonAsExpected),
 		))

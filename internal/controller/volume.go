@@ -6,6 +6,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -44,10 +45,11 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 		r.normal(s.cache, "Updated", "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", size.String(), s.redisVolume.Name)
 		return nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
+		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects
 		return &stalledError{
 			reason: v1alpha1.ReasonStorageNotExpandable,
 			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s; put spec.redis.managed.storage.size back to %s, or mend what the API server says: %s",
-				s.redisVolume.Name, have.String(), want.String(), have.String(), err.Error()),
+				s.redisVolume.Name, have.String(), want.String(), have.String(), said),
 			retry: conflictRetry,
 		}
 	default:
