@@ -58,12 +58,13 @@ func (s *scope) judge(failure error) {
 	s.setSeen(v1alpha1.ConditionDatabaseReady, database)
 	s.set(v1alpha1.ConditionBacklogHealthy, s.backlogHealthy())
 	s.set(v1alpha1.ConditionDeadLetterQueueEmpty, s.deadLetterQueueEmpty())
-	if stalled != nil {
+	blocked := stalled != nil && !stillFlows(stalled)
+	if blocked {
 		s.set(v1alpha1.ConditionSettingsApplied, applied)
 	} else {
 		s.setLooked(v1alpha1.ConditionSettingsApplied, applied)
 	}
-	if stalled != nil || s.deleting() {
+	if blocked || s.deleting() {
 		s.set(v1alpha1.ConditionReady, ready)
 	} else {
 		s.setSeen(v1alpha1.ConditionReady, ready)
