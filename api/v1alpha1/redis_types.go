@@ -83,12 +83,13 @@ type ManagedRedis struct {
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: a volume stays in its class"
 type Storage struct {
 	// size of the volume. It may only grow, where the storage class can expand
-	// volumes; one that is below what the volume has is reported by the condition
-	// Stalled and changes nothing. The append-only file needs about twice
+	// volumes; otherwise the condition Stalled says so and the volume stays as it
+	// is. The append-only file needs about twice
 	// maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be above 0"
 	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be at most 1Pi"
+	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty,omitzero"`
 

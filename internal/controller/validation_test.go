@@ -297,9 +297,6 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 			c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(1))
 		}),
 		Entry("storage that grows", managedStorage("1Gi", nil), managedStorage("1025Mi", nil)),
-		// The volume decides, which the API server does not know: a size that it
-		// could not grow to can be taken back.
-		Entry("storage that shrinks", managedStorage("2Gi", nil), managedStorage("1Gi", nil)),
 		Entry("the way a size is written", managedStorage("1Gi", nil), managedStorage("1024Mi", nil)),
 		Entry("an external address", address("a:1"), address("b:2")),
 		Entry("table and columns", nil, first(func(m *v1alpha1.Mapping) { m.Table = "other"; m.KeyColumn = "key" })),
@@ -318,6 +315,7 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		func(ctx SpecContext, message string, before, after change) {
 			Expect(update(ctx, before, after)).To(MatchError(ContainSubstring(message)))
 		},
+		Entry("storage that shrinks", "size may only grow", managedStorage("1Gi", nil), managedStorage("1023Mi", nil)),
 		Entry("managed to external", "the choice between managed and external cannot change", nil, address("a:1")),
 		Entry("external to managed", "the choice between managed and external cannot change", address("a:1"), func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis = v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{}}

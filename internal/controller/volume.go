@@ -28,7 +28,7 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 	if want.Cmp(have) < 0 && labelled {
 		return &stalledError{
 			reason: v1alpha1.ReasonStorageCannotShrink,
-			message: fmt.Sprintf("spec.redis.managed.storage.size is %s, and PersistentVolumeClaim %s asks for %s already: a volume cannot shrink; put the size back to %s or more",
+			message: fmt.Sprintf("spec.redis.managed.storage.size is %s, and PersistentVolumeClaim %s asks for %s already: a volume cannot shrink; set the size to %s or more",
 				want.String(), s.redisVolume.Name, have.String(), have.String()),
 		}
 	}
@@ -48,8 +48,8 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects
 		return &stalledError{
 			reason: v1alpha1.ReasonStorageNotExpandable,
-			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s; put spec.redis.managed.storage.size back to %s, or mend what the API server says: %s",
-				s.redisVolume.Name, have.String(), want.String(), have.String(), said),
+			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s; everything else goes on. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
+				s.redisVolume.Name, have.String(), want.String(), said),
 			retry: conflictRetry,
 		}
 	default:
