@@ -48,7 +48,7 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects
 		return &stalledError{
 			reason: v1alpha1.ReasonStorageNotExpandable,
-			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s; everything else goes on. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
+			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
 				s.redisVolume.Name, have.String(), want.String(), said),
 			retry: conflictRetry,
 		}
