@@ -101,7 +101,7 @@ var _ = Describe("Deletion", func() {
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrainBlocked,
 			"4 entries", "ConnectionFailed", "PostgreSQL cannot be reached", v1alpha1.AnnotationForceDelete))
-		Eventually(func() []string { return eventReasons(ctx, w) }).Should(ContainElements("Draining", "DrainBlocked"))
+		Eventually(func() []string { return eventReasons(ctx, w) }).Should(ContainElement("DrainBlocked"))
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "true")
 		})
