@@ -127,13 +127,16 @@ var _ = Describe("A document at /status", func() {
 })
 
 var _ = Describe("The password of a managed Redis", func() {
-	It("is made anew when somebody deletes it", func(ctx SpecContext) {
+	It("is made anew when somebody has deleted it, at the next sign of life of a Pod", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
 		name := w.now(ctx).Status.Redis.SecretName
 		key := client.ObjectKey{Namespace: w.cache.Namespace, Name: name}
 		secret := &corev1.Secret{}
 		Expect(k8s.Get(ctx, key, secret)).To(Succeed())
 		Expect(k8s.Delete(ctx, secret)).To(Succeed())
+		status := f.pod.Status.DeepCopy()
+		status.ContainerStatuses = []corev1.ContainerStatus{{Name: "flusher", RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		f.setStatus(ctx, *status)
 		Eventually(func() error { return k8s.Get(ctx, key, &corev1.Secret{}) }).Should(Succeed())
 		Eventually(func() []string { return eventNotes(ctx, w) }).Should(ContainElement(ContainSubstring("was gone; created it with a new password")))
 		f.say(func(s *config.Status) {

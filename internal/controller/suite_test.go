@@ -57,9 +57,7 @@ const (
 	numbersInterval = 200 * time.Millisecond
 	answerPatience  = 400 * time.Millisecond
 	stuckAfter      = time.Second
-
-	passwordInterval = time.Second
-	lostAfter        = time.Second
+	lostAfter       = time.Second
 )
 
 // k8s is a client without a cache that may do everything.
@@ -112,9 +110,7 @@ var _ = BeforeSuite(func() {
 	Expect(controller.SetupWithManager(manager, controller.Options{
 		FlusherImage: flusherImage,
 		StuckAfter:   stuckAfter,
-
-		PasswordInterval: passwordInterval,
-		LostAfter:        lostAfter,
+		LostAfter:    lostAfter,
 		Observe: observe.Options{
 			Endpoint:        func(pod *corev1.Pod) string { return pod.Annotations[endpointAnnotation] },
 			Interval:        lookInterval,
