@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
@@ -127,6 +128,26 @@ func TestTheNextSlotIsForWhoHasAskedFirst(t *testing.T) {
 	s.withdraw(busy)
 	if next := s.free(quiet); len(next) != 1 || next[0] != third || !s.take(third) {
 		t.Errorf("after busy withdrew, next is %v", next)
+	}
+}
+
+// TestAQueueThatCannotWorkLeavesTheLine covers a queue that asked for a slot and then
+// lost its partitions or its Redis.
+func TestAQueueThatCannotWorkLeavesTheLine(t *testing.T) {
+	c := config.Default()
+	c.Redis.External.Addresses = []string{"127.0.0.1:1"}
+	c.Mappings = []config.Mapping{config.DefaultMapping(), config.DefaultMapping()}
+	c.Flush.Concurrency = 1
+	f := New(c, Options{})
+	stuck, other := f.queues[0], f.queues[1]
+	if !f.slots.take(other) || f.slots.take(stuck) {
+		t.Fatal("one slot does not let exactly one in")
+	}
+	f.redisBackoff.failed(time.Now())
+	stuck.step(t.Context())
+	f.slots.free(other)
+	if !f.slots.take(other) {
+		t.Error("a queue that cannot work keeps the slot from the other")
 	}
 }
 

@@ -159,8 +159,18 @@ func (q *queue) run(stop, work context.Context) {
 		case <-q.nudged:
 		}
 	}
+	q.f.slots.withdraw(q)
 	q.work.Wait()
 	q.leave(work)
+}
+
+func (q *queue) withdrawIfIdle() {
+	q.mu.Lock()
+	wants := q.wants
+	q.mu.Unlock()
+	if !wants {
+		q.f.slots.withdraw(q)
+	}
 }
 
 // finished tells whether nothing more can be done before the end: each partition
@@ -192,6 +202,12 @@ func (q *queue) leave(work context.Context) {
 
 // step renews what is due and starts what is due.
 func (q *queue) step(ctx context.Context) {
+	q.mu.Lock()
+	q.wants = false
+	q.mu.Unlock()
+	// However the step ends: a queue that stays in line for a slot which it will
+	// not take would keep the others from it.
+	defer q.withdrawIfIdle()
 	now := time.Now()
 	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return
@@ -404,12 +420,6 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	q.observe(loads)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.wants = false
-	defer func() {
-		if !q.wants {
-			q.f.slots.withdraw(q)
-		}
-	}()
 	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
 		return nil
 	}
