@@ -23,10 +23,6 @@ const (
 	contentionPause = 20 * time.Millisecond
 )
 
-// retriesAtOnce is how many refused rows of one claim are tried again, each in a
-// transaction of its own.
-const retriesAtOnce = 16
-
 // reasonRowRefused is the label of a failure that is one row's own.
 const reasonRowRefused = "RowRefused"
 
@@ -38,7 +34,7 @@ type flush struct {
 	batch     *postgres.Batch
 	claim     *journal.Claim
 	outcomes  []journal.Outcome
-	letters   map[int]*journal.DeadLetter
+	beyond    journal.Beyond
 	policy    policy
 	prefix    string
 	// refused are the rows that the database refused alone, with the reason;
@@ -53,8 +49,9 @@ func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Clai
 	return &flush{
 		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
 		outcomes: make([]journal.Outcome, len(claim.Entries)),
-		letters:  make(map[int]*journal.DeadLetter), refused: make(map[int]*postgres.Error),
-		policy: policy, prefix: prefix,
+		beyond:   journal.Beyond{Letters: make(map[int]*journal.DeadLetter), Waits: make(map[int]time.Duration)},
+		refused:  make(map[int]*postgres.Error),
+		policy:   policy, prefix: prefix,
 	}
 }
 
@@ -69,11 +66,9 @@ func (f *flush) write(ctx context.Context) error {
 		switch {
 		case e.Lost:
 			f.outcomes[i] = journal.Lost
-			f.letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
+			f.beyond.Letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
-		case f.partition.refusals.tooEarly(e, now):
-			f.outcomes[i] = journal.Kept
 		default:
 			again = append(again, i)
 		}
@@ -82,11 +77,12 @@ func (f *flush) write(ctx context.Context) error {
 	if err := f.commit(ctx, fresh); err != nil {
 		return err
 	}
-	if f.allRefused() {
+	if cause := f.faultOfMapping(); cause != nil {
+		f.keep(cause)
 		return nil
 	}
-	// What was refused before is written alone, so that it spoils no batch, and a
-	// few at a time, so that it does not keep others waiting.
+	// What was refused before is written alone, so that it spoils no batch. After the
+	// journal was edited by hand there may be more than a claim should have.
 	for n, i := range again {
 		if n >= retriesAtOnce {
 			f.outcomes[i] = journal.Kept
@@ -94,6 +90,14 @@ func (f *flush) write(ctx context.Context) error {
 		}
 		if err := f.commit(ctx, []int{i}); err != nil {
 			return err
+		}
+	}
+	// Rows that were refused before, among others that were not, say nothing of the
+	// mapping unless it is known to be at fault.
+	if f.q.faultKnown() != nil {
+		if cause := f.faultOfMapping(); cause != nil {
+			f.keep(cause)
+			return nil
 		}
 	}
 	if f.committed > 0 {
@@ -122,28 +126,42 @@ func (f *flush) tell() {
 	}
 }
 
-// allRefused tells whether the database refused every row of a batch that is large
-// enough to tell the mapping's fault from the rows', and for one reason. Then the
-// rows are kept, and go to the tail so that the next trial sees others.
-func (f *flush) allRefused() bool {
-	if f.committed > 0 || len(f.refused) < trialBatch {
-		return false
+// faultOfMapping returns what the database refuses every row for, if that is the
+// mapping's fault and not the rows': the batch is large enough to tell, or others
+// were refused for the same before. It is nil otherwise.
+func (f *flush) faultOfMapping() *postgres.Error {
+	if f.committed > 0 || len(f.refused) == 0 {
+		return nil
 	}
-	var cause *postgres.Error
+	known := f.q.faultKnown()
+	cause := known
 	for _, failure := range f.refused {
-		if cause != nil && (failure.SQLSTATE != cause.SQLSTATE || failure.Constraint != cause.Constraint || failure.Column != cause.Column) {
-			return false
+		if cause != nil && !sameFault(failure, cause) {
+			return nil
 		}
 		cause = failure
 	}
+	if known == nil && len(f.refused) < trialBatch {
+		return nil
+	}
+	return cause
+}
+
+func sameFault(a, b *postgres.Error) bool {
+	return a.SQLSTATE == b.SQLSTATE && a.Constraint == b.Constraint && a.Column == b.Column
+}
+
+// keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
+// next trial sees others.
+func (f *flush) keep(cause *postgres.Error) {
 	for i := range f.outcomes {
 		if f.outcomes[i] == 0 {
 			f.outcomes[i] = journal.Kept
+			f.beyond.Waits[i] = f.policy.interval
 		}
 	}
 	f.refusal = cause.Message()
-	f.q.pause(f.policy, cause.Message())
-	return true
+	f.q.pause(f.policy, cause)
 }
 
 // commit writes the rows of the given entries in one transaction. When the
@@ -175,7 +193,6 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	}
 	for _, i := range rows {
 		f.outcomes[i] = journal.Done
-		f.partition.refusals.forget(f.claim.Entries[i].Key)
 	}
 	f.committed += len(rows)
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
@@ -262,7 +279,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (f *flush) refuse(i int, failure *postgres.Error) {
 	e := &f.claim.Entries[i]
 	if e.Attempts >= f.policy.maxRetries {
-		f.partition.refusals.forget(e.Key)
 		message := failure.Detail()
 		if message == "" {
 			message = failure.Message()
@@ -273,7 +289,7 @@ func (f *flush) refuse(i int, failure *postgres.Error) {
 		return
 	}
 	f.outcomes[i] = journal.Refused
-	f.partition.refusals.add(e, f.policy.interval, time.Now())
+	f.beyond.Waits[i] = f.policy.retryAfter(e.Attempts)
 	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(e.Key), failure.Message())
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 }
@@ -294,7 +310,7 @@ func shown(key string) string {
 func (f *flush) dead(i int, cause, public string, letter *journal.DeadLetter) {
 	e := &f.claim.Entries[i]
 	letter.Cause, letter.Attempts, letter.LastFailure = cause, e.Attempts+1, time.Now().UTC()
-	f.outcomes[i], f.letters[i] = journal.Dead, letter
+	f.outcomes[i], f.beyond.Letters[i] = journal.Dead, letter
 	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 }

@@ -11,6 +11,8 @@ import (
 const (
 	outcomeFlushed = "flushed"
 	outcomeDead    = "dead"
+	// A dead letter whose key was written again is superseded.
+	outcomeSuperseded = "superseded"
 )
 
 // namespace begins the name of every metric.
@@ -70,6 +72,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 func (m *metrics) show(queue string) {
 	m.writes.WithLabelValues(outcomeFlushed, queue)
 	m.writes.WithLabelValues(outcomeDead, queue)
+	m.writes.WithLabelValues(outcomeSuperseded, queue)
 	m.coalesced.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }

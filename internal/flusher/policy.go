@@ -44,7 +44,7 @@ func newPolicy(c *config.Config, m *config.Mapping) policy {
 func (p policy) scatteredBatch(loads []journal.Load) bool {
 	var fresh, oldest int64
 	for _, load := range loads {
-		fresh += load.Entries - load.Refused
+		fresh += load.Fresh
 		if !load.HeadUndated {
 			oldest = max(oldest, load.HeadMilliseconds)
 		}
@@ -52,29 +52,48 @@ func (p policy) scatteredBatch(loads []journal.Load) bool {
 	return fresh >= p.batchSize && time.Duration(oldest)*time.Millisecond >= scatteredBatchWait
 }
 
+// retriesAtOnce is how many refused rows of one claim are tried again, each in a
+// transaction of its own, so that they do not keep the others waiting.
+const retriesAtOnce = 16
+
 // entriesToFlush returns how many entries of a partition are to be flushed now; 0
 // means to wait. load is what waits in the partition, sinceScattered the time
 // since a scattered batch was last seen (what waited then is flushed), and
 // sinceSweep the time since the partition was last swept. Entries that were
-// refused before never make a batch full: they are tried again once an interval.
+// refused before never make a batch full: they are tried again when they are due.
 func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep time.Duration) int64 {
-	fresh := load.Entries - load.Refused
+	due := min(load.Due, retriesAtOnce)
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
 	if load.HeadUndated {
-		// The entry is as old as its first failure, or as old as a clock that is not
-		// this one says; what counts is when the partition was last looked after.
+		// The entry is as old as a clock that is not this one says; what counts is
+		// when the partition was last looked after.
 		age = sinceSweep
 	}
 	switch {
-	case p.suspend, load.Entries == 0:
+	case p.suspend:
 		return 0
-	case p.drain && fresh > 0, age >= p.interval:
-		return load.Entries
-	case fresh >= p.batchSize:
+	case load.Fresh == 0:
+		return due
+	case p.drain, age >= p.interval:
+		return load.Fresh + due
+	case load.Fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.
-		return load.Entries - fresh%p.batchSize
+		return load.Fresh - load.Fresh%p.batchSize + due
 	case !load.HeadUndated && age >= sinceScattered:
-		return load.Entries
+		return load.Fresh + due
 	}
-	return 0
+	return due
+}
+
+// longestRetry is the longest wait between two attempts at a refused row: a table
+// that was mended is noticed within a minute.
+const longestRetry = time.Minute
+
+// retryAfter is how long a row that was refused so often before waits until it is
+// tried again: the interval, and twice as long after every attempt.
+func (p policy) retryAfter(attempts int) time.Duration {
+	if attempts >= 10 {
+		return longestRetry
+	}
+	return min(p.interval<<attempts, longestRetry)
 }

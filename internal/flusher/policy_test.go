@@ -22,21 +22,22 @@ func TestWhenAPartitionIsFlushed(t *testing.T) {
 		want           int64
 	}{
 		"nothing waits": {base, journal.Load{}, 0, never, 0},
-		"the oldest is younger than the interval":          {base, journal.Load{Entries: 10, HeadMilliseconds: 4999}, never, never, 0},
-		"the interval has passed":                          {base, journal.Load{Entries: 10, HeadMilliseconds: 5000}, never, 0, 10},
-		"a full batch waits":                               {base, journal.Load{Entries: 100}, never, 0, 100},
-		"what does not fill a batch goes on coalescing":    {base, journal.Load{Entries: 250}, never, 0, 200},
-		"one short of a full batch":                        {base, journal.Load{Entries: 99}, never, 0, 0},
-		"it waited when a scattered batch was seen":        {base, journal.Load{Entries: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
-		"it came after a scattered batch was seen":         {base, journal.Load{Entries: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
-		"refused entries make no batch full":               {base, journal.Load{Entries: 150, Refused: 60}, never, 0, 0},
-		"a scattered batch is no reason to try again":      {base, journal.Load{Entries: 60, Refused: 60, HeadMilliseconds: 2000, HeadUndated: true}, 0, time.Second, 0},
-		"fresh ones behind full batches of refused ones":   {base, journal.Load{Entries: 250, Refused: 120}, never, 0, 220},
-		"a refused head is tried again after the interval": {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1, HeadUndated: true}, never, 5 * time.Second, 1},
-		"and not before, however old it is":                {base, journal.Load{Entries: 1, Refused: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, never, 4 * time.Second, 0},
-		"suspended":                                        {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Entries: 10, HeadMilliseconds: 9999}, 0, never, 0},
-		"draining does not wait":                           {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, never, 0, 1},
-		"draining does not spin on refused entries":        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1, Refused: 1, HeadUndated: true}, never, time.Minute, 0},
+		"the oldest is younger than the interval":       {base, journal.Load{Fresh: 10, HeadMilliseconds: 4999}, never, never, 0},
+		"the interval has passed":                       {base, journal.Load{Fresh: 10, HeadMilliseconds: 5000}, never, 0, 10},
+		"a full batch waits":                            {base, journal.Load{Fresh: 100}, never, 0, 100},
+		"what does not fill a batch goes on coalescing": {base, journal.Load{Fresh: 250}, never, 0, 200},
+		"one short of a full batch":                     {base, journal.Load{Fresh: 99}, never, 0, 0},
+		"it waited when a scattered batch was seen":     {base, journal.Load{Fresh: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
+		"it came after a scattered batch was seen":      {base, journal.Load{Fresh: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
+		"refused entries make no batch full":            {base, journal.Load{Entries: 150, Fresh: 90}, never, 0, 0},
+		"refused ones that are due do not wait":         {base, journal.Load{Entries: 60, Fresh: 50, Due: 10}, never, 0, 10},
+		"they are tried a few at a time":                {base, journal.Load{Entries: 60, Due: 60}, never, 0, retriesAtOnce},
+		"and together with what is flushed anyway":      {base, journal.Load{Entries: 260, Fresh: 250, Due: 10}, never, 0, 210},
+		"an old clock's head waits for the next sweep":  {base, journal.Load{Fresh: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, 0, 4 * time.Second, 0},
+		"and no longer":                                 {base, journal.Load{Fresh: 1, HeadUndated: true}, never, 5 * time.Second, 1},
+		"suspended":                                     {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Fresh: 10, Due: 1, HeadMilliseconds: 9999}, 0, never, 0},
+		"draining does not wait":                        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Fresh: 1}, never, 0, 1},
+		"draining does not spin on refused entries":     {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, never, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.entriesToFlush(c.load, c.sinceScattered, c.sinceSweep); got != c.want {
@@ -52,12 +53,12 @@ func TestWhenABatchIsScattered(t *testing.T) {
 		loads []journal.Load
 		want  bool
 	}{
-		"nothing waits":             {nil, false},
-		"a batch in all, a second":  {[]journal.Load{{Entries: 60, HeadMilliseconds: 1000}, {Entries: 40}}, true},
-		"a batch in all, too young": {[]journal.Load{{Entries: 60, HeadMilliseconds: 999}, {Entries: 40}}, false},
-		"one entry short":           {[]journal.Load{{Entries: 59, HeadMilliseconds: 1000}, {Entries: 40}}, false},
-		"refused ones do not count": {[]journal.Load{{Entries: 100, Refused: 60, HeadMilliseconds: 5000}, {Entries: 50}}, false},
-		"nor does their age":        {[]journal.Load{{Entries: 100, Refused: 1, HeadUndated: true, HeadMilliseconds: 5000}, {Entries: 50}}, false},
+		"nothing waits":                 {nil, false},
+		"a batch in all, a second":      {[]journal.Load{{Fresh: 60, HeadMilliseconds: 1000}, {Fresh: 40}}, true},
+		"a batch in all, too young":     {[]journal.Load{{Fresh: 60, HeadMilliseconds: 999}, {Fresh: 40}}, false},
+		"one entry short":               {[]journal.Load{{Fresh: 59, HeadMilliseconds: 1000}, {Fresh: 40}}, false},
+		"refused ones do not count":     {[]journal.Load{{Entries: 100, Fresh: 40, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
+		"nor an age from another clock": {[]journal.Load{{Fresh: 100, HeadUndated: true, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
 	} {
 		if got := p.scatteredBatch(c.loads); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -152,20 +153,10 @@ func TestAQueueThatCannotWorkLeavesTheLine(t *testing.T) {
 }
 
 func TestRefusalsWaitLongerWithEveryAttempt(t *testing.T) {
-	r := make(refusals)
-	now := time.Now()
-	for attempts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 6: longestRefusal, 1000: longestRefusal} {
-		e := &journal.Entry{Key: "product:1", Version: 7, Attempts: attempts}
-		r.add(e, time.Second, now)
-		if !r.tooEarly(e, now.Add(want-1)) || r.tooEarly(e, now.Add(want)) {
-			t.Errorf("after %d attempts the wait is not %v", attempts, want)
+	p := policy{interval: time.Second}
+	for attempts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 6: longestRetry, 1000: longestRetry} {
+		if got := p.retryAfter(attempts); got != want {
+			t.Errorf("after %d attempts the wait is %v, want %v", attempts, got, want)
 		}
-		if newer := (&journal.Entry{Key: "product:1", Version: 8}); r.tooEarly(newer, now) {
-			t.Error("a newer version has to wait for the older one's refusal")
-		}
-	}
-	r.forget("product:1")
-	if len(r) != 0 {
-		t.Error("a forgotten refusal is still there")
 	}
 }

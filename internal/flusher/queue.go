@@ -53,9 +53,10 @@ type queue struct {
 	lastBeat     time.Time
 	// backoff keeps this queue alone from Redis.
 	backoff backoff
-	// paused is when a mapping whose rows are all refused is tried again; zero
-	// while it flows.
-	paused time.Time
+	// paused is when a mapping whose rows are all refused is tried again, pausedFor
+	// what the rows are refused for; zero while it flows.
+	paused    time.Time
+	pausedFor *postgres.Error
 	// waiting is how many fresh entries waited in this flusher's partitions when
 	// last looked at, and age that of the oldest of them.
 	waiting int64
@@ -94,7 +95,6 @@ type partition struct {
 	// and flush belong to.
 	epoch, flush int64
 	journal      string
-	refusals     refusals
 }
 
 func newQueue(f *Flusher, name string) *queue {
@@ -380,7 +380,7 @@ func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) erro
 	q.forgetLost()
 	for number := range beat.Held {
 		if q.partitions[number] == nil {
-			q.partitions[number] = &partition{number: number, lastSweep: now, refusals: make(refusals)}
+			q.partitions[number] = &partition{number: number, lastSweep: now}
 		}
 	}
 	var surplus []int
@@ -472,7 +472,7 @@ func (q *queue) observe(loads []journal.Load) {
 	var entries, fresh, dead, oldest, age int64
 	for _, load := range loads {
 		entries += load.Entries
-		fresh += load.Entries - load.Refused
+		fresh += load.Fresh
 		dead += load.DeadLetters
 		oldest = max(oldest, load.OldestMilliseconds)
 		if !load.HeadUndated {
@@ -503,16 +503,16 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	}
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
-		if p.lastSwept || q.policy.suspend || load.Entries == 0 {
+		target = load.Fresh + min(load.Due, retriesAtOnce)
+		if p.lastSwept || q.policy.suspend || target == 0 {
 			p.lastSwept = true
 			return
 		}
-		target = load.Entries
 	}
 	if target == 0 || q.table == nil || now.Before(q.paused) {
 		return
 	}
-	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target) }) {
+	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target, load.Fresh > 0) }) {
 		p.lastSwept = q.ending
 	}
 }

@@ -75,8 +75,9 @@ const sweepBatches = 8
 
 // sweep flushes the first target entries of a partition, batch by batch. Entries
 // that come in meanwhile wait for the next one: a key that is written all the time
-// must not keep its partition busy for ever.
-func (q *queue) sweep(ctx context.Context, p *partition, target int64) error {
+// must not keep its partition busy for ever. fresh says that entries wait which were
+// never refused.
+func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh bool) error {
 	trial := q.f.breaker.state() == gobreaker.StateHalfOpen
 	if trial {
 		// The first look after the circuit was open asks for nothing but an answer.
@@ -92,13 +93,17 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64) error {
 		if policy.suspend || table == nil {
 			return nil
 		}
-		most := min(target, policy.batchSize)
+		most := journal.Bounds{Entries: int(min(target, policy.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
 		if doubtful {
-			most = min(most, trialBatch)
+			most.Entries = min(most.Entries, trialBatch)
+			if fresh {
+				// What was refused before tells nothing of whether the others get through.
+				most.Retries = 0
+			}
 		}
 		started := time.Now()
 		lease := journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: p.epoch, Journal: p.journal}
-		claim, err := q.f.journal.Claim(ctx, lease, prefix, int(most), maxClaimBytes)
+		claim, err := q.f.journal.Claim(ctx, lease, prefix, most)
 		if err != nil {
 			return err
 		}
@@ -117,10 +122,11 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64) error {
 		if err != nil {
 			return err
 		}
-		if _, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.letters); err != nil {
+		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.beyond)
+		if err != nil {
 			return err
 		}
-		q.flushed(f, started)
+		q.flushed(f, receipt, started)
 		target -= int64(len(claim.Entries))
 		if doubtful {
 			return nil
@@ -226,12 +232,12 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
 // once an interval.
-func (q *queue) pause(policy policy, cause string) {
+func (q *queue) pause(policy policy, cause *postgres.Error) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
-	q.paused = time.Now().Add(policy.interval)
+	q.paused, q.pausedFor = time.Now().Add(policy.interval), cause
 	q.mu.Unlock()
-	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; mend the table or its triggers, the rows wait", q.name, cause)
+	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; mend the table or its triggers, the rows wait", q.name, cause.Message())
 	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
 	if first {
 		q.note(text)
@@ -242,11 +248,18 @@ func (q *queue) pause(policy policy, cause string) {
 func (q *queue) resume() {
 	q.mu.Lock()
 	paused := !q.paused.IsZero()
-	q.paused = time.Time{}
+	q.paused, q.pausedFor = time.Time{}, nil
 	q.mu.Unlock()
 	if paused {
 		q.setReady(config.Check{OK: true})
 	}
+}
+
+// faultKnown is what every row of a paused mapping is refused for, or nil.
+func (q *queue) faultKnown() *postgres.Error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.pausedFor
 }
 
 // note keeps what a person should read in the status.
@@ -263,7 +276,7 @@ func (q *queue) journalOf() string {
 }
 
 // flushed counts a batch that was written and acknowledged.
-func (q *queue) flushed(f *flush, started time.Time) {
+func (q *queue) flushed(f *flush, receipt journal.Receipt, started time.Time) {
 	m := q.f.metrics
 	now := time.Now()
 	var done, dead, lost, coalesced int
@@ -285,6 +298,7 @@ func (q *queue) flushed(f *flush, started time.Time) {
 	}
 	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))
 	m.writes.WithLabelValues(outcomeDead, q.name).Add(float64(dead))
+	m.writes.WithLabelValues(outcomeSuperseded, q.name).Add(float64(receipt.Superseded))
 	m.coalesced.WithLabelValues(q.name).Add(float64(coalesced))
 	m.dataLoss.WithLabelValues(q.name).Add(float64(lost))
 	m.flushDuration.WithLabelValues(q.name).Observe(now.Sub(started).Seconds())
@@ -296,7 +310,7 @@ func (q *queue) flushed(f *flush, started time.Time) {
 	switch {
 	case f.refusal != "":
 		q.lastError = f.refusal
-	case done > 0 && len(f.partition.refusals) == 0:
+	case done > 0 && q.stats.Refused == 0:
 		q.lastError = ""
 	}
 }

@@ -115,16 +115,38 @@ func (f *fixture) begin(partition int, member string, epoch, floor, committed in
 
 func (f *fixture) claim(l journal.Lease, most int) *journal.Claim {
 	f.t.Helper()
-	claim, err := f.j.Claim(f.t.Context(), l, "product:", most, 1<<20)
+	claim, err := f.j.Claim(f.t.Context(), l, "product:", upTo(most))
 	f.check(nil, err)
 	return claim
 }
 
 func (f *fixture) acknowledge(c *journal.Claim, outcome journal.Outcome) bool {
 	f.t.Helper()
-	applied, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome), letters(c))
+	return f.settle(c, outcome, 0).Applied
+}
+
+// settle acknowledges with the same outcome, and wait before another try, for all.
+func (f *fixture) settle(c *journal.Claim, outcome journal.Outcome, wait time.Duration) journal.Receipt {
+	f.t.Helper()
+	beyond := journal.Beyond{Letters: letters(c), Waits: make(map[int]time.Duration)}
+	for i := range c.Entries {
+		beyond.Waits[i] = wait
+	}
+	receipt, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome), beyond)
 	f.check(nil, err)
-	return applied
+	return receipt
+}
+
+func (f *fixture) load() journal.Load {
+	f.t.Helper()
+	loads, err := f.j.Poll(f.t.Context(), queue, []int{0})
+	f.check(nil, err)
+	return loads[0]
+}
+
+// upTo are the bounds of a claim that takes whatever is there, up to a number.
+func upTo(entries int) journal.Bounds {
+	return journal.Bounds{Entries: entries, Retries: entries, Bytes: 1 << 20}
 }
 
 func all(c *journal.Claim, outcome journal.Outcome) []journal.Outcome {
@@ -286,6 +308,7 @@ func TestARefusedCallChangesNothing(t *testing.T) {
 		journaltest.User("norpush on >secret ~* +@all -rpush"),
 		journaltest.User("nocount on >secret ~* +@all -hincrby"),
 		journaltest.User("nolate on >secret ~* +@all -zrem"),
+		journaltest.User("nodue on >secret ~* +@all -zscore"),
 		journaltest.User("novalue on >secret ~wb:* %R~product:* +@all"),
 	)
 	f := open(t, server, func(s *journal.Settings) { s.MaxDepth = 3 })
@@ -330,7 +353,14 @@ func TestARefusedCallChangesNothing(t *testing.T) {
 		"HINCRBY refused, clean":     {func() redis.Cmder { return as("nocount").FCall(ctx, "wb_set", []string{"product:2"}, queue, "{}") }, scriptDenied},
 		"HINCRBY refused, dirty":     {func() redis.Cmder { return as("nocount").FCall(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, scriptDenied},
 		"ZREM refused":               {func() redis.Cmder { return as("nolate").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}") }, scriptDenied},
-		"a read-only call":           {func() redis.Cmder { return f.rdb.FCallRO(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, "ERR"},
+		"ZSCORE refused":             {func() redis.Cmder { return as("nodue").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}") }, scriptDenied},
+		"RPUSH refused, refused key": {func() redis.Cmder {
+			return as("norpush").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}")
+		}, scriptDenied},
+		"HINCRBY, a refused key": {func() redis.Cmder {
+			return as("nocount").FCall(ctx, "wb_set", []string{"product:refused"}, queue, "{}")
+		}, scriptDenied},
+		"a read-only call": {func() redis.Cmder { return f.rdb.FCallRO(ctx, "wb_set", []string{"product:1"}, queue, "{}") }, "ERR"},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Lease is the right to flush one partition, in one epoch of one life of the queue.
@@ -64,14 +65,23 @@ type Claim struct {
 	Rebuilt bool
 }
 
-// Claim takes the first entries of the partition, at most most of them and, but for
-// a single one, maxBytes of values. prefix is what the caller takes the keys to begin
-// with; a queue with another one counts as lost. It answers an empty claim when
-// nothing waits. A new claim makes the one before it void.
-func (j *Journal) Claim(ctx context.Context, lease Lease, prefix string, most, maxBytes int) (*Claim, error) {
+// Bounds say how much one claim may take.
+type Bounds struct {
+	// Entries is the most of them; Retries how many of these may be entries that
+	// were refused before and are due for another try.
+	Entries, Retries int
+	// Bytes is the most of values, but for a single entry.
+	Bytes int
+}
+
+// Claim takes the first entries of the partition within the bounds; the ones to be
+// tried again come first. prefix is what the caller takes the keys to begin with; a
+// queue with another one counts as lost. It answers an empty claim when nothing
+// waits. A new claim makes the one before it void.
+func (j *Journal) Claim(ctx context.Context, lease Lease, prefix string, most Bounds) (*Claim, error) {
 	action := "claim partition " + strconv.Itoa(lease.Partition)
 	reply, err := j.call(ctx, "wb_engine_claim", lease.Queue, lease.Partition, lease.Member, lease.Epoch,
-		lease.Journal, prefix, most, maxBytes).Slice()
+		lease.Journal, prefix, most.Entries, most.Bytes, min(most.Retries, most.Entries)).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
@@ -147,10 +157,10 @@ type Outcome byte
 const (
 	// Done says that the row is committed.
 	Done Outcome = 'd'
-	// Refused says that the database refused the row: it goes to the tail of the
-	// queue, to be tried again.
+	// Refused says that the database refused the row: it waits to be tried again.
 	Refused Outcome = 'r'
-	// Kept says that the row was not tried: it goes to the tail as it is.
+	// Kept says that the row was not tried: it goes to the tail as it is or, if it was
+	// refused before, waits to be tried again.
 	Kept Outcome = 'k'
 	// Dead says that the row will not be tried again by itself: it becomes a dead
 	// letter.
@@ -160,14 +170,33 @@ const (
 	Lost Outcome = 'l'
 )
 
-// Acknowledge tells the outcome of every entry of the claim, in its order; letters
-// says by index what is known of those that are Dead or Lost. An entry that was
-// written again meanwhile stays dirty whatever its outcome. It reports false when
-// this claim was acknowledged before: a resent call changes nothing.
-func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome, letters map[int]*DeadLetter) (bool, error) {
+// Beyond is what an acknowledgement says beyond the outcomes, by the entry's index.
+type Beyond struct {
+	// Letters tell what is known of entries that are Dead or Lost; each has to have
+	// one.
+	Letters map[int]*DeadLetter
+	// Waits tell how long entries that are Refused or Kept wait before they are tried
+	// again. Without one they are due at once. It means nothing for those that were
+	// never refused.
+	Waits map[int]time.Duration
+}
+
+// Receipt is the answer to an acknowledgement.
+type Receipt struct {
+	// Applied is false when this claim was acknowledged before: a resent call changes
+	// nothing.
+	Applied bool
+	// Superseded is how many dead letters have gone, since a newer write of their key
+	// is committed or has become a dead letter in its turn.
+	Superseded int64
+}
+
+// Acknowledge tells the outcome of every entry of the claim, in its order. An entry
+// that was written again meanwhile stays dirty whatever its outcome.
+func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome, beyond Beyond) (Receipt, error) {
 	action := "acknowledge partition " + strconv.Itoa(claim.Lease.Partition)
 	if len(outcomes) != len(claim.Entries) {
-		return false, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
+		return Receipt{}, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
 	}
 	var floor, top, coalesced int64
 	const fixed = 9
@@ -181,19 +210,23 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outc
 			coalesced += e.Writes - 1
 		case Dead, Lost:
 			floor = max(floor, e.Version)
-			known, err := letters[i].marshal(e)
+			known, err := beyond.Letters[i].marshal(e)
 			if err != nil {
-				return false, fmt.Errorf("%s: dead letter of %s: %w", action, e.Key, err)
+				return Receipt{}, fmt.Errorf("%s: dead letter of %s: %w", action, e.Key, err)
 			}
 			arg += "\n" + known
+		case Refused, Kept:
+			if wait := beyond.Waits[i]; wait > 0 {
+				arg += "\n" + strconv.FormatInt(wait.Milliseconds(), 10)
+			}
 		}
 		args = append(args, arg)
 	}
 	l := claim.Lease
 	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, claim.Number, floor, top, coalesced})
-	applied, err := j.call(ctx, "wb_engine_ack", args...).Int64()
+	reply, err := j.call(ctx, "wb_engine_ack", args...).Int64()
 	if err != nil {
-		return false, fmt.Errorf("%s: %w", action, err)
+		return Receipt{}, fmt.Errorf("%s: %w", action, err)
 	}
-	return applied == 1, nil
+	return Receipt{Applied: reply > 0, Superseded: max(0, reply-1)}, nil
 }

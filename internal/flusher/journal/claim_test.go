@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -99,33 +101,109 @@ func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 	}
 }
 
-func TestARefusedEntryGoesToTheTailAndIsOvertaken(t *testing.T) {
+func TestARefusedEntryWaitsAsideAndIsOvertaken(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	for i := range 3 {
 		f.set(fmt.Sprintf("product:%d", i), "{}")
 	}
 	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, 1), journal.Refused)
+	f.settle(f.claim(l, 1), journal.Refused, time.Hour)
 	claim := f.claim(l, 10)
-	if keysOf(claim) != "1 2 0" || claim.Entries[2].Attempts != 1 {
-		t.Fatalf("claimed %q: %+v", keysOf(claim), claim.Entries)
+	if keysOf(claim) != "1 2" {
+		t.Fatalf("claimed %q: one that waits is in the way", keysOf(claim))
 	}
-	loads, err := f.j.Poll(t.Context(), queue, []int{0})
-	if err != nil || loads[0].Entries != 3 || loads[0].Refused != 1 || loads[0].HeadUndated {
-		t.Errorf("load is %+v, %v", loads, err)
+	if load := f.load(); load.Entries != 3 || load.Fresh != 2 || load.Due != 0 || load.HeadUndated {
+		t.Errorf("load is %+v", load)
 	}
 	f.acknowledge(claim, journal.Kept)
-	claim = f.claim(l, 10)
-	if keysOf(claim) != "1 2 0" || claim.Entries[2].Attempts != 1 {
+	if claim = f.claim(l, 10); keysOf(claim) != "1 2" {
 		t.Fatalf("kept entries changed: %q %+v", keysOf(claim), claim.Entries)
 	}
 	f.set("product:0", `{"good":true}`)
 	f.acknowledge(claim, journal.Done)
 	claim = f.claim(l, 10)
 	if keysOf(claim) != "0" || claim.Entries[0].Attempts != 0 {
-		t.Errorf("a new version keeps the old one's attempts: %+v", claim.Entries)
+		t.Errorf("a new version waits, or keeps the old one's attempts: %+v", claim.Entries)
 	}
-	if s := f.stats(); s.Refused != 0 {
+	if s := f.stats(); s.Refused != 0 || s.Depth != 1 {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestWhatIsDueIsTriedBeforeTheRestAndAFewAtATime(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	for i := range 5 {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+	l := f.lease("a", 0, 1)
+	f.acknowledge(f.claim(l, 4), journal.Refused)
+	if load := f.load(); load.Entries != 5 || load.Fresh != 1 || load.Due != 4 {
+		t.Errorf("load is %+v", load)
+	}
+	claimed := func(bounds journal.Bounds) string {
+		claim, err := f.j.Claim(t.Context(), l, "product:", bounds)
+		f.check(claim, err)
+		if claim.Rebuilt {
+			t.Error("the journal takes itself to be edited by hand")
+		}
+		keys := strings.Fields(keysOf(claim))
+		slices.Sort(keys)
+		return strings.Join(keys, " ")
+	}
+	if got := claimed(journal.Bounds{Entries: 10, Retries: 0, Bytes: 1 << 20}); got != "4" {
+		t.Errorf("claimed %q without retries, want 4", got)
+	}
+	first := claimed(journal.Bounds{Entries: 10, Retries: 2, Bytes: 1 << 20})
+	if len(strings.Fields(first)) != 3 || !strings.HasSuffix(first, "4") {
+		t.Errorf("claimed %q, want two that were refused and 4", first)
+	}
+	// A claim that was never acknowledged has left its retries at the head.
+	if again := claimed(journal.Bounds{Entries: 10, Retries: 2, Bytes: 1 << 20}); again != first {
+		t.Errorf("claimed %q after %q: retries pile up", again, first)
+	}
+	if load := f.load(); load.Entries != 5 || load.Fresh != 1 || load.Due != 4 {
+		t.Errorf("load is %+v", load)
+	}
+	if got := claimed(upTo(10)); got != "0 1 2 3 4" {
+		t.Errorf("claimed %q, want all", got)
+	}
+}
+
+func TestARefusedEntryThatIsWrittenWhileItIsTriedAgainIsFresh(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	f.set("product:1", `{"bad":true}`)
+	l := f.lease("a", 0, 1)
+	f.acknowledge(f.claim(l, 1), journal.Refused)
+	claim := f.claim(l, 1)
+	f.set("product:1", `{"good":true}`)
+	f.settle(claim, journal.Refused, time.Hour)
+	claim = f.claim(l, 10)
+	if keysOf(claim) != "1" || claim.Entries[0].Attempts != 0 || claim.Entries[0].Value != `{"good":true}` {
+		t.Fatalf("claimed %+v", claim.Entries)
+	}
+	f.acknowledge(claim, journal.Done)
+	if s := f.stats(); s.Depth != 0 || s.Refused != 0 || s.Writes != s.Flushed+s.Coalesced {
+		t.Errorf("stats are %+v", s)
+	}
+}
+
+func TestAJournalEditedByHandIsMadeAnewWithItsRefusedEntries(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	for i := range 4 {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+	l := f.lease("a", 0, 1)
+	f.settle(f.claim(l, 2), journal.Refused, time.Hour)
+	f.check(f.rdb.RPop(t.Context(), "wb:{products:0}:q").Result())
+	claim := f.claim(l, 10)
+	if keysOf(claim) != "0 1 2 3" || !claim.Rebuilt {
+		t.Fatalf("claimed %q, rebuilt %v", keysOf(claim), claim.Rebuilt)
+	}
+	if s := f.stats(); s.Refused != 2 {
+		t.Errorf("stats are %+v", s)
+	}
+	f.acknowledge(claim, journal.Done)
+	if s := f.stats(); s.Depth != 0 || s.Refused != 0 {
 		t.Errorf("stats are %+v", s)
 	}
 }
@@ -170,10 +248,10 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	f.check(nil, f.j.Leave(ctx, queue, "a"))
 	after := f.lease("b", 0, 2)
 
-	if _, err := f.j.Claim(ctx, before, "product:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, before, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's claim answers %v", err)
 	}
-	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), nil); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
 	if _, err := f.j.Begin(ctx, before, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
@@ -184,10 +262,10 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Begin(ctx, other, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
-	if _, err := f.j.Claim(ctx, other, "product:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("a lease of another life of the queue claims: %v", err)
 	}
-	if _, err := f.j.Claim(ctx, after, "item:", 10, 1<<20); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, after, "item:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("a claim for another prefix answers %v", err)
 	}
 	f.acknowledge(f.claim(after, 10), journal.Done)
@@ -203,13 +281,13 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	old := f.claim(l, 10)
 	f.claim(l, 10)
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), nil); !errors.Is(err, journal.ErrClaimVoid) {
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrClaimVoid) {
 		t.Errorf("a claim that was replaced is acknowledged: %v", err)
 	}
 	old = f.claim(l, 10)
 	f.begin(0, "a", 2, 0, 0)
 	old.Lease.Epoch = 2
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), nil); !errors.Is(err, journal.ErrClaimVoid) {
+	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrClaimVoid) {
 		t.Errorf("a claim of the last epoch is acknowledged: %v", err)
 	}
 	if s := f.stats(); s.Depth != 1 {
@@ -283,7 +361,7 @@ func TestAClaimIsBoundedInBytes(t *testing.T) {
 	}
 	l := f.lease("a", 0, 1)
 	for limit, want := range map[int]int{10_020: 10, 10_019: 9, 1: 1} {
-		claim, err := f.j.Claim(t.Context(), l, "product:", 1000, limit)
+		claim, err := f.j.Claim(t.Context(), l, "product:", journal.Bounds{Entries: 1000, Bytes: limit})
 		f.check(nil, err)
 		if n := len(claim.Entries); n != want {
 			t.Errorf("claimed %d entries of 1,002 bytes for %d bytes, want %d", n, limit, want)

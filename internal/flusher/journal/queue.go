@@ -142,12 +142,11 @@ func (j *Journal) Leave(ctx context.Context, queue, member string) error {
 
 // Load is what waits in one partition.
 type Load struct {
-	// Entries are the dirty entries; Refused is how many of them the database
-	// refused before.
-	Entries, Refused int64
-	// HeadMilliseconds is the age of the entry at the head of the queue;
-	// HeadUndated says that it tells nothing of how long the entry has waited: it
-	// was refused before, or its version lies ahead of the clock.
+	// Entries are the dirty entries. Fresh is how many of them the database never
+	// refused, Due how many it refused that are due for another try.
+	Entries, Fresh, Due int64
+	// HeadMilliseconds is the age of the first fresh entry; HeadUndated says that it
+	// tells nothing, since the entry's version lies ahead of the clock.
 	HeadMilliseconds int64
 	HeadUndated      bool
 	// OldestMilliseconds is the age of the oldest entry, refused ones included.
@@ -167,12 +166,18 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]L
 		return nil, fmt.Errorf("poll queue %s: %w", queue, err)
 	}
 	r := reader{values: reply}
+	const known = 7
+	more := r.number() - known
 	loads := make([]Load, len(partitions))
 	for i := range loads {
 		loads[i] = Load{
-			Entries: r.number(), Refused: r.number(),
+			Entries: r.number(), Fresh: r.number(), Due: r.number(),
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
 			OldestMilliseconds: r.number(), DeadLetters: r.number(),
+		}
+		// A newer library may tell more than this release knows of.
+		for range more {
+			r.next()
 		}
 	}
 	return loads, r.done("poll queue " + queue)

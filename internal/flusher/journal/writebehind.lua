@@ -10,9 +10,10 @@
 --
 --   wb:{Q}:queue     hash  settings, journal id, and the counters depth and writes
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
---   wb:{Q:p}:q       list  dirty keys, in the order in which they became dirty
+--   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
+--   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
 --   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
@@ -26,6 +27,9 @@
 -- database refused, V the newest version, F the lowest version that may still be
 -- missing from the database, W the writes that it stands for. After a refusal :T
 -- follows, the time of the first one in µs since 1970.
+--
+-- A dirty key stands either in q or in retry: what was refused is out of the way
+-- until its time has come. A claim takes a few that are due to the head of q.
 
 -- A dead letter is one line of JSON that tells what is known, a line feed, and the
 -- payload as it was. It counts for the depth of the queue like an entry. Its key
@@ -34,7 +38,7 @@
 --
 -- The flusher replaces a library with a lower number and leaves a higher one
 -- alone. It goes up with every change of this file that has been released.
-local LIBRARY = 2
+local LIBRARY = 3
 
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
@@ -196,23 +200,33 @@ local function leave_first(at)
   redis.call('HDEL', at.base .. 'ops', at.key)
 end
 
+-- leave_again takes enter_again back, as far as that has come.
+local function leave_again(at, first, attempts)
+  redis.call('HSET', at.base .. 'ops', at.key, at.entry)
+  if attempts == '0' then return end
+  if at.queued then redis.call('RPOP', at.base .. 'q') end
+  if at.due then redis.call('ZADD', at.base .. 'retry', at.due, at.key) end
+  redis.call('ZADD', at.base .. 'late', first, at.key)
+end
+
 -- enter_again moves a dirty key to a new version; its place in the queue stays.
--- A new version has not been refused yet.
-local function enter_again(at, entry, attempts)
+-- A new version has not been refused yet: it does not wait for a retry.
+local function enter_again(at, entry, first, attempts)
   local reply = redis.pcall('HSET', at.base .. 'ops', at.key, entry)
   if refused(reply) then return reply end
   if attempts == '0' then return nil end
-  reply = redis.pcall('ZREM', at.base .. 'late', at.key)
+  local due = redis.pcall('ZSCORE', at.base .. 'retry', at.key)
+  reply = refused(due) and due or redis.pcall('ZREM', at.base .. 'late', at.key)
+  if due and not refused(reply) then
+    at.due = due
+    redis.call('ZREM', at.base .. 'retry', at.key)
+    reply = redis.pcall('RPUSH', at.base .. 'q', at.key)
+    at.queued = not refused(reply)
+  end
   if refused(reply) then
-    redis.call('HSET', at.base .. 'ops', at.key, at.entry)
+    leave_again(at, first, attempts)
     return reply
   end
-end
-
--- leave_again takes enter_again back.
-local function leave_again(at, first, attempts)
-  redis.call('HSET', at.base .. 'ops', at.key, at.entry)
-  if attempts ~= '0' then redis.call('ZADD', at.base .. 'late', first, at.key) end
 end
 
 -- journal_then moves the entry to a new version and then runs the command on the
@@ -225,7 +239,7 @@ local function journal_then(at, op, command, value)
     local _, tries, pending, from, writes = unpack_entry(at.entry)
     attempts, first = tries, from
     version = math.max(version, tonumber(pending) + 1)
-    reply = enter_again(at, pack(op, 0, digits(version), from, digits(tonumber(writes) + 1)), tries)
+    reply = enter_again(at, pack(op, 0, digits(version), from, digits(tonumber(writes) + 1)), from, tries)
   else
     local text = digits(version)
     reply = enter_first(at, pack(op, 0, text, text, 1))
@@ -298,15 +312,23 @@ local function wb_pending(keys, args)
   return tonumber(first)
 end
 
+-- retried_of returns how many refused entries stand at the head of q: a claim that
+-- was not acknowledged has left them there.
+local function retried_of(base)
+  return math.max(0, redis.call('ZCARD', base .. 'late') - redis.call('ZCARD', base .. 'retry'))
+end
+
 -- oldest_of returns the first version of a partition's oldest entry, or nil.
--- The head of q is the oldest of the entries that were never refused.
+-- Behind the refused ones at its head, q begins with its oldest entry.
 local function oldest_of(base)
   local oldest
-  local head = redis.call('LINDEX', base .. 'q', 0)
-  local entry = head and redis.call('HGET', base .. 'ops', head)
-  if entry then
-    local _, _, _, first = unpack_entry(entry)
-    oldest = tonumber(first)
+  for i = 0, retried_of(base) do
+    local key = redis.call('LINDEX', base .. 'q', i)
+    local entry = key and redis.call('HGET', base .. 'ops', key)
+    if entry then
+      local _, _, _, first = unpack_entry(entry)
+      oldest = math.min(oldest or math.huge, tonumber(first))
+    end
   end
   local late = redis.call('ZRANGE', base .. 'late', 0, 0, 'WITHSCORES')
   if late[2] then oldest = math.min(oldest or math.huge, tonumber(late[2])) end
@@ -548,31 +570,35 @@ local function engine_leave(_, args)
   return given
 end
 
--- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns for each the
--- entries, how many of them were refused before, the age in ms of the head of the
--- queue, 1 if that age says nothing of how long it has waited for a flush (it was
--- refused before, or its version lies ahead of the clock), the age of the oldest
--- entry, and the dead letters. Read only.
+-- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns how many numbers
+-- it tells of each, and these: the entries, how many of them are fresh (never refused),
+-- how many were refused and are due for another try, the age in ms of the first
+-- fresh one, 1 if that age says nothing since its version lies ahead of the clock, the
+-- age of the oldest entry, and the dead letters. Read only.
 local function engine_poll(_, args)
-  local queue, now, reply = args[1], now_us(), {}
+  local queue, now, reply = args[1], now_us(), { 7 }
+  local now_in_ms = digits(math.floor(now / 1000))
+  local function age_of(first)
+    return math.max(0, math.floor((now - tonumber(first)) / 1000))
+  end
   for i = 2, #args do
     local base = partition_prefix(queue, args[i])
-    local head = redis.call('LINDEX', base .. 'q', 0)
-    local age, undated, oldest = 0, 0, 0
+    local retried = retried_of(base)
+    local due = retried + redis.call('ZCOUNT', base .. 'retry', '-inf', now_in_ms)
+    local head = redis.call('LINDEX', base .. 'q', retried)
+    local age, undated = 0, 0
     local entry = head and redis.call('HGET', base .. 'ops', head)
     if entry then
-      local _, attempts, _, first = unpack_entry(entry)
-      age = math.max(0, math.floor((now - tonumber(first)) / 1000))
-      oldest = age
-      if attempts ~= '0' or tonumber(first) > now then undated = 1 end
+      local _, _, _, first = unpack_entry(entry)
+      age = age_of(first)
+      if tonumber(first) > now then undated = 1 end
     end
-    local late = redis.call('ZCARD', base .. 'late')
-    if late > 0 then oldest = math.max(0, math.floor((now - oldest_of(base)) / 1000)) end
-    reply[#reply + 1] = redis.call('LLEN', base .. 'q')
-    reply[#reply + 1] = late
+    reply[#reply + 1] = redis.call('HLEN', base .. 'ops')
+    reply[#reply + 1] = math.max(0, redis.call('LLEN', base .. 'q') - retried)
+    reply[#reply + 1] = due
     reply[#reply + 1] = age
     reply[#reply + 1] = undated
-    reply[#reply + 1] = oldest
+    reply[#reply + 1] = age_of(oldest_of(base) or now)
     reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
   end
   return reply
@@ -581,10 +607,14 @@ end
 -- rebuild makes q anew from ops, in the order of the first versions: somebody
 -- edited the journal by hand, and ops is what an entry stands on.
 local function rebuild(base)
-  local all, order = redis.call('HGETALL', base .. 'ops'), {}
+  local all, order, late = redis.call('HGETALL', base .. 'ops'), {}, {}
   for i = 1, #all, 2 do
-    local _, _, _, first = unpack_entry(all[i + 1])
+    local _, attempts, _, first = unpack_entry(all[i + 1])
     order[#order + 1] = { all[i], tonumber(first or 0) }
+    if attempts and attempts ~= '0' then
+      late[#late + 1] = first
+      late[#late + 1] = all[i]
+    end
   end
   table.sort(order, function(a, b)
     if a[2] ~= b[2] then return a[2] < b[2] end
@@ -592,8 +622,20 @@ local function rebuild(base)
   end)
   local names = {}
   for i, item in ipairs(order) do names[i] = item[1] end
-  redis.call('DEL', base .. 'q')
+  redis.call('DEL', base .. 'q', base .. 'late', base .. 'retry')
   call_in_chunks('RPUSH', base .. 'q', names)
+  call_in_chunks('ZADD', base .. 'late', late)
+end
+
+-- take_due puts refused entries whose time has come at the head of q, so that they
+-- are tried however long the queue is; with those that stand there already at most
+-- so many.
+local function take_due(base, most)
+  local room = most - retried_of(base)
+  if room <= 0 then return end
+  local due = redis.call('ZRANGEBYSCORE', base .. 'retry', '-inf', digits(now_ms()), 'LIMIT', 0, room)
+  call_in_chunks('ZREM', base .. 'retry', due)
+  call_in_chunks('LPUSH', base .. 'q', due)
 end
 
 -- values_of fetches the values of the first keys, at least one and otherwise no more
@@ -625,8 +667,9 @@ local function top_of(entries, count)
   return top
 end
 
--- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL PREFIX MOST BYTES: claims the first
--- entries of the queue, at most MOST and, but for a single one, BYTES of values. One claim of a
+-- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL PREFIX MOST BYTES RETRIES: claims the
+-- first entries of the queue, at most MOST and, but for a single one, BYTES of values;
+-- at most RETRIES that were refused and are due come before them. One claim of a
 -- partition is out at a time: a new one makes the one before it void, so whoever
 -- may have committed that one has to begin a new epoch first. Returns the
 -- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
@@ -638,10 +681,11 @@ local function engine_claim(_, args)
   if not held or tonumber(expiry) <= now_ms() then return lost(member, epoch) end
   if redis.call('HGET', queue_key(args[1]), 'prefix') ~= args[6] then return lost(member, epoch) end
   local rebuilt = 0
-  if redis.call('LLEN', base .. 'q') ~= redis.call('HLEN', base .. 'ops') then
+  if redis.call('LLEN', base .. 'q') + redis.call('ZCARD', base .. 'retry') ~= redis.call('HLEN', base .. 'ops') then
     rebuild(base)
     rebuilt = 1
   end
+  take_due(base, tonumber(args[9]))
   local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[7]) - 1)
   if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
   local entries = hmget(base .. 'ops', keys)
@@ -653,10 +697,11 @@ local function engine_claim(_, args)
 end
 
 -- settle decides what becomes of one claimed entry, given its outcome, the entry
--- as it was claimed and as it is now. An entry that was written again meanwhile
+-- as it was claimed and as it is now, and what was said beyond it: of a dead letter
+-- what is known, of a retry the time to wait. An entry that was written again meanwhile
 -- goes back to the tail whatever the outcome was; if the claimed version is in the
 -- database, only later ones may be missing from then on.
-local function settle(result, key, outcome, claimed, current, known)
+local function settle(result, key, outcome, claimed, current, beyond)
   -- A key that stood in q without an entry is dropped; if it has one by now,
   -- that one has its own place in q.
   if claimed == '' then return end
@@ -676,42 +721,46 @@ local function settle(result, key, outcome, claimed, current, known)
     end
     return
   end
-  if outcome == 'k' then
+  local fresh = string.sub(claimed, 2, 3) == '0:'
+  if outcome == 'k' and fresh then
     result.back[#result.back + 1] = key
     return
+  end
+  if outcome == 'k' or outcome == 'r' then
+    result.retry[#result.retry + 1] = digits(now_ms() + tonumber(beyond or 0))
+    result.retry[#result.retry + 1] = key
   end
   if outcome == 'r' then
     local op, attempts, version, first, writes = unpack_entry(claimed)
     local since = string.match(claimed, ':%d+:%d+:%d+:(%d+)$') or digits(now_us())
-    result.back[#result.back + 1] = key
     result.entries[#result.entries + 1] = key
     result.entries[#result.entries + 1] = pack(op, digits(tonumber(attempts) + 1), version, first, writes) .. ':' .. since
     result.late[#result.late + 1] = first
     result.late[#result.late + 1] = key
-    return
   end
+  if outcome == 'k' or outcome == 'r' then return end
   result.gone[#result.gone + 1] = key
   local set = string.sub(claimed, 1, 1) == 's'
   if not done then
     result.dead[#result.dead + 1] = key
-    result.dead[#result.dead + 1] = known .. '\n' .. (set and outcome == 'x' and redis.call('GET', key) or '')
+    result.dead[#result.dead + 1] = beyond .. '\n' .. (set and outcome == 'x' and redis.call('GET', key) or '')
     if outcome == 'l' then result.loss = result.loss + 1 end
   elseif set then
     result.clean[#result.clean + 1] = key
   end
-  if string.sub(claimed, 2, 3) ~= '0:' then result.healed[#result.healed + 1] = key end
+  if not fresh then result.healed[#result.healed + 1] = key end
 end
 
--- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR COALESCED OUTCOME...: cuts the
--- claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
--- again), k (kept, not tried), x (dead) or l (dead, since its value is lost),
--- followed by the entry as it was claimed and, where it is dead, by a line feed and
--- what is known of it; the order is the claim's. FLOOR is the highest version that
--- is now committed or dead, TOP the highest that is committed, COALESCED the writes
--- that done entries stood for beyond the first. Applies once: a repeat returns 0,
--- the first call 1. The lease may have run out as long as nobody took it: what has
--- been committed needs no second flush. A dead letter goes when a newer write of its
--- key is committed.
+-- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED OUTCOME...: cuts
+-- the claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
+-- again), k (kept, not tried), x (dead) or l (dead, since its value is lost), followed
+-- by the entry as it was claimed and, after a line feed, where it is dead by what is
+-- known of it, and where it waits for another try by the ms to wait; the order is the
+-- claim's. FLOOR is the highest version that is now committed or dead, TOP the highest
+-- that is committed, COALESCED the writes that done entries stood for beyond the
+-- first. Applies once: a repeat returns 0, the first call 1 and how many dead letters
+-- have gone for a newer one or a newer write on top of that. The lease may have run
+-- out as long as nobody took it: what has been committed needs no second flush.
 local function engine_ack(_, args)
   local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[6]
   if not holds(base, member, epoch, args[5]) then return lost(member, epoch) end
@@ -728,15 +777,17 @@ local function engine_ack(_, args)
   local keys = redis.call('LRANGE', base .. 'q', 0, count - 1)
   local current = hmget(base .. 'ops', keys)
   local result = {
-    done = 0, loss = 0, committed = {}, gone = {}, clean = {}, dead = {}, healed = {}, back = {}, entries = {}, late = {},
+    done = 0, loss = 0, committed = {}, gone = {}, clean = {}, dead = {}, healed = {}, back = {}, entries = {},
+    late = {}, retry = {},
   }
   for i, key in ipairs(keys) do
     if current[i] then
-      local outcome, claimed, known = string.sub(args[9 + i], 1, 1), string.sub(args[9 + i], 2), nil
-      if outcome == 'x' or outcome == 'l' then
-        claimed, known = string.match(claimed, '^([^\n]*)\n(.*)$')
+      local outcome, claimed, beyond = string.sub(args[9 + i], 1, 1), string.sub(args[9 + i], 2), nil
+      if outcome ~= 'd' then
+        claimed, beyond = string.match(claimed, '^([^\n]*)\n?(.*)$')
+        if beyond == '' then beyond = nil end
       end
-      settle(result, key, outcome, claimed, current[i], known)
+      settle(result, key, outcome, claimed, current[i], beyond)
     end
   end
 
@@ -758,6 +809,7 @@ local function engine_ack(_, args)
   call_in_chunks('HSET', base .. 'ops', result.entries)
   call_in_chunks('HDEL', base .. 'ops', result.gone)
   call_in_chunks('ZADD', base .. 'late', result.late)
+  call_in_chunks('ZADD', base .. 'retry', result.retry)
   call_in_chunks('ZREM', base .. 'late', result.healed)
   local queue = queue_key(args[1])
   local ttl = redis.call('HGET', queue, 'ttl')
@@ -773,7 +825,7 @@ local function engine_ack(_, args)
   if meta[4] and higher(meta[4], floor) then floor = meta[4] end
   if meta[5] and higher(meta[5], top) then top = meta[5] end
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'acked', claim, 'claimed', 0)
-  return 1
+  return 1 + superseded
 end
 
 -- wb_engine_letters 0 QUEUE P CURSOR COUNT: some dead letters of a partition.
