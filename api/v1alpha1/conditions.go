@@ -23,6 +23,12 @@ const (
 	// Unknown until a queue was looked at. It does not touch Ready: everything
 	// else reaches the database.
 	ConditionDeadLetterQueueEmpty = "DeadLetterQueueEmpty"
+	// ConditionDurable is True while what was acknowledged is kept: Redis has an
+	// append-only file and an eviction policy that cannot drop dirty entries, the
+	// tables of the mappings and of the ledger are logged, and every data-loss
+	// event is acknowledged. It is Unknown while a flusher cannot look. It does not
+	// touch Ready: data reaches the database all the same, until something crashes.
+	ConditionDurable = "Durable"
 	// ConditionSettingsApplied is True when every flusher runs the settings of
 	// status.observedGeneration.
 	ConditionSettingsApplied = "SettingsApplied"
@@ -115,11 +121,23 @@ const (
 	ReasonDeadLetters = "DeadLetters"
 )
 
-// Reasons of events that no condition has.
+// Reasons of Durable, the gravest first. When several hold, the condition has the
+// first of them, and its message tells all.
 const (
 	// ReasonDataLoss says that Redis or PostgreSQL was found to have lost what it
-	// had confirmed.
+	// had confirmed, and that nobody has acknowledged it with the annotation
+	// cache.writebehind.dev/acknowledge-data-loss. It is also the reason of the
+	// event that tells of each loss.
 	ReasonDataLoss = "DataLoss"
+	// ReasonAppendOnlyOff says that Redis has no append-only file. RDB snapshots
+	// alone lose everything that was written since the last one.
+	ReasonAppendOnlyOff = "AppendOnlyOff"
+	// ReasonEvictionUnsafe says that the eviction policy of Redis may drop dirty
+	// entries and the journal itself, as every allkeys policy may.
+	ReasonEvictionUnsafe = "EvictionUnsafe"
+	// ReasonTableUnlogged says that a mapping's table, one of its partitions, or
+	// the ledger is UNLOGGED: PostgreSQL empties it in a crash.
+	ReasonTableUnlogged = "TableUnlogged"
 )
 
 // Reasons of SettingsApplied, Reconciling, Stalled and Draining.

@@ -19,6 +19,12 @@ const (
 	// stays unflushed in an external one.
 	AnnotationForceDelete = "cache.writebehind.dev/force-delete"
 
+	// AnnotationAcknowledgeDataLoss says that a person knows of so many of the
+	// data-loss events in status.dataLossEvents, so that the condition Durable may
+	// be True again. A number above those that there are acknowledges those, and
+	// none that follows.
+	AnnotationAcknowledgeDataLoss = "cache.writebehind.dev/acknowledge-data-loss"
+
 	// AnnotationSettingsHash on a flusher pod is the hash of the last config
 	// file. Changing it makes the kubelet sync the mounted ConfigMap at once.
 	AnnotationSettingsHash = "cache.writebehind.dev/settings-hash"

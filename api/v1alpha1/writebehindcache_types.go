@@ -277,10 +277,17 @@ type WriteBehindCacheStatus struct {
 	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
 
 	// dataLossEvents counts how often Redis or PostgreSQL was found to have lost
-	// what it had confirmed, by comparing journal and ledger.
+	// what it had confirmed: by comparing journal and ledger, or because a queue
+	// began another life. It never falls, also when Redis has lost the queue's own
+	// count, or when a mapping is taken out.
 	// +optional
 	// +kubebuilder:validation:Minimum=0
 	DataLossEvents *int64 `json:"dataLossEvents,omitempty"`
+
+	// dataLoss remembers what dataLossEvents is made of and how much of it was
+	// acknowledged; absent until there is either.
+	// +optional
+	DataLoss *DataLossStatus `json:"dataLoss,omitempty"`
 
 	// lastObservedTime is when the numbers above were last read and had changed.
 	// An idle queue therefore leaves it alone.
@@ -299,9 +306,10 @@ type WriteBehindCacheStatus struct {
 	// +kubebuilder:validation:MaxItems=256
 	Mappings []MappingStatus `json:"mappings,omitempty"`
 
-	// conditions of the cache: Ready, RedisReady, DatabaseReady, BacklogHealthy,
-	// DeadLetterQueueEmpty and SettingsApplied are always there; Draining only
-	// while it is being deleted; Reconciling and Stalled only while they are True.
+	// conditions of the cache: Ready, RedisReady, DatabaseReady, Durable,
+	// BacklogHealthy, DeadLetterQueueEmpty and SettingsApplied are always there;
+	// Draining only while it is being deleted; Reconciling and Stalled only while
+	// they are True.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -323,6 +331,45 @@ type RedisStatus struct {
 	SecretName string `json:"secretName,omitempty"`
 }
 
+// DataLossStatus remembers what was counted and what was acknowledged of the
+// data-loss events.
+type DataLossStatus struct {
+	// acknowledged is how many of the events the annotation
+	// cache.writebehind.dev/acknowledge-data-loss has acknowledged.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	Acknowledged int64 `json:"acknowledged,omitempty"`
+
+	// annotation is the value that acknowledged was taken from. The same value
+	// acknowledges nothing more, so that one above the number of events does not
+	// hide those that follow.
+	// +optional
+	// +kubebuilder:validation:MaxLength=20
+	Annotation string `json:"annotation,omitempty"`
+
+	// journals are the lives of queues that had events, in the order in which they
+	// were seen, so that no event is counted again when a queue comes back.
+	// +optional
+	// +listType=map
+	// +listMapKey=journal
+	// +kubebuilder:validation:MaxItems=128
+	Journals []JournalLoss `json:"journals,omitempty"`
+}
+
+// JournalLoss is what one life of a queue has counted itself.
+type JournalLoss struct {
+	// journal is the random id of that life.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Journal string `json:"journal,omitempty"`
+
+	// events is its own count of data-loss events when it was last read.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Events int64 `json:"events,omitempty"`
+}
+
 // MappingStatus tells about one queue.
 type MappingStatus struct {
 	// name is the mapping's name, and the queue's.
@@ -336,6 +383,12 @@ type MappingStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=256
 	Journal string `json:"journal,omitempty"`
+
+	// redisAddress is where that life of the queue was seen. Another journal at
+	// the same address is a data-loss event; at another address it is not.
+	// +optional
+	// +kubebuilder:validation:MaxLength=2048
+	RedisAddress string `json:"redisAddress,omitempty"`
 
 	// queueDepth is the number of dirty entries.
 	// +optional

@@ -87,6 +87,10 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
+	durability    config.Durability
+	// ledgerTime is when the ledger's table was last looked at. It belongs to the
+	// probe of the database.
+	ledgerTime time.Time
 }
 
 // notChecked is the state before something has been looked at for the first time.
@@ -112,6 +116,7 @@ func New(c *config.Config, options Options) *Flusher {
 		}),
 		redisCheck:    notChecked("Redis"),
 		databaseCheck: notChecked("PostgreSQL"),
+		durability:    notLookedAt,
 	}
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb)

@@ -46,6 +46,7 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 		f.redisBackoff.succeeded()
 	}
 	f.tell("Redis", &f.redisCheck, check)
+	f.watchRedisDurability(ctx, check)
 }
 
 func (f *Flusher) probeDatabase(ctx context.Context) {
@@ -54,6 +55,7 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 		return
 	}
 	f.tell("PostgreSQL", &f.databaseCheck, check)
+	f.watchLedger(ctx, check)
 	if !check.OK {
 		return
 	}
@@ -104,6 +106,8 @@ func (f *Flusher) Status() config.Status {
 		Draining:  f.config.Draining,
 		Redis:     f.redisCheck,
 		Database:  f.databaseCheck,
+
+		Durability: f.durability,
 	}
 	f.mu.Unlock()
 	state := f.breaker.state()
@@ -187,6 +191,7 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
 		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,
+		Durable: q.durability(),
 	}
 	if !q.shape.OK {
 		status.Ready = q.shape

@@ -68,14 +68,19 @@ func TestSchemaHasTheConfigsBoundsAndDefaults(t *testing.T) {
 		fallback int
 		set      func(*config.Config, int)
 	}{
-		"flush.intervalMilliseconds":                {defaults.Flush.IntervalMilliseconds, func(c *config.Config, n int) { c.Flush.IntervalMilliseconds = n }},
-		"flush.batchSize":                           {defaults.Flush.BatchSize, func(c *config.Config, n int) { c.Flush.BatchSize = n }},
-		"flush.concurrency":                         {defaults.Flush.Concurrency, func(c *config.Config, n int) { c.Flush.Concurrency = n }},
-		"flush.maxRetries":                          {defaults.Flush.MaxRetries, func(c *config.Config, n int) { c.Flush.MaxRetries = n }},
-		"flush.circuitBreaker.failureThreshold":     {defaults.Flush.CircuitBreaker.FailureThreshold, func(c *config.Config, n int) { c.Flush.CircuitBreaker.FailureThreshold = n }},
-		"flush.circuitBreaker.openMilliseconds":     {defaults.Flush.CircuitBreaker.OpenMilliseconds, func(c *config.Config, n int) { c.Flush.CircuitBreaker.OpenMilliseconds = n }},
-		"backpressure.warningQueueDepth":            {defaults.Backpressure.WarningQueueDepth, func(c *config.Config, n int) { c.Backpressure.WarningQueueDepth = n }},
-		"backpressure.criticalQueueDepth":           {defaults.Backpressure.CriticalQueueDepth, func(c *config.Config, n int) { c.Backpressure.CriticalQueueDepth = n }},
+		"flush.intervalMilliseconds":            {defaults.Flush.IntervalMilliseconds, func(c *config.Config, n int) { c.Flush.IntervalMilliseconds = n }},
+		"flush.batchSize":                       {defaults.Flush.BatchSize, func(c *config.Config, n int) { c.Flush.BatchSize = n }},
+		"flush.concurrency":                     {defaults.Flush.Concurrency, func(c *config.Config, n int) { c.Flush.Concurrency = n }},
+		"flush.maxRetries":                      {defaults.Flush.MaxRetries, func(c *config.Config, n int) { c.Flush.MaxRetries = n }},
+		"flush.circuitBreaker.failureThreshold": {defaults.Flush.CircuitBreaker.FailureThreshold, func(c *config.Config, n int) { c.Flush.CircuitBreaker.FailureThreshold = n }},
+		"flush.circuitBreaker.openMilliseconds": {defaults.Flush.CircuitBreaker.OpenMilliseconds, func(c *config.Config, n int) { c.Flush.CircuitBreaker.OpenMilliseconds = n }},
+		"backpressure.warningQueueDepth": {defaults.Backpressure.WarningQueueDepth, func(c *config.Config, n int) {
+			// At the far end, so that the rule between the two marks says nothing.
+			c.Backpressure.WarningQueueDepth, c.Backpressure.CriticalQueueDepth = n, 100000000
+		}},
+		"backpressure.criticalQueueDepth": {defaults.Backpressure.CriticalQueueDepth, func(c *config.Config, n int) {
+			c.Backpressure.WarningQueueDepth, c.Backpressure.CriticalQueueDepth = 1, n
+		}},
 		"backpressure.maxQueueDepth":                {defaults.Backpressure.MaxQueueDepth, func(c *config.Config, n int) { c.Backpressure.MaxQueueDepth = n }},
 		"database.postgres.maxConnections":          {defaults.Database.Postgres.MaxConnections, func(c *config.Config, n int) { c.Database.Postgres.MaxConnections = n }},
 		"database.postgres.statementTimeoutSeconds": {defaults.Database.Postgres.StatementTimeoutSeconds, func(c *config.Config, n int) { c.Database.Postgres.StatementTimeoutSeconds = n }},

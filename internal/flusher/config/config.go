@@ -165,7 +165,7 @@ type Backpressure struct {
 	// MaxQueueDepth is the most dirty entries and dead letters of one queue;
 	// default 100000.
 	MaxQueueDepth int `json:"maxQueueDepth,omitempty"`
-	// WarningQueueDepth and CriticalQueueDepth are depths at which the flusher
+	// WarningQueueDepth and CriticalQueueDepth, not below it, are depths at which the flusher
 	// warns in its log and the resource in its condition BacklogHealthy; default
 	// 1000 and 10000.
 	WarningQueueDepth  int `json:"warningQueueDepth,omitempty"`

@@ -128,6 +128,9 @@ func TestBadInputIsNamed(t *testing.T) {
 		"open milliseconds":        {"mappings:", "flush: {circuitBreaker: {openMilliseconds: 1}}\nmappings:", []string{"flush.circuitBreaker.openMilliseconds", `"1"`}},
 		"warning depth":            {"mappings:", "backpressure: {warningQueueDepth: 0}\nmappings:", []string{"backpressure.warningQueueDepth", `"0"`}},
 		"critical depth":           {"mappings:", "backpressure: {criticalQueueDepth: 0}\nmappings:", []string{"backpressure.criticalQueueDepth", `"0"`}},
+		"crossed depths":           {"mappings:", "backpressure: {warningQueueDepth: 8, criticalQueueDepth: 7}\nmappings:", []string{`backpressure.warningQueueDepth: "8" is not allowed: give at most backpressure.criticalQueueDepth, which is 7`}},
+		"over a default depth":     {"mappings:", "backpressure: {warningQueueDepth: 10001}\nmappings:", []string{`backpressure.warningQueueDepth: "10001"`, "which is 10000 (10000 unless given)"}},
+		"under a default depth":    {"mappings:", "backpressure: {criticalQueueDepth: 999}\nmappings:", []string{`backpressure.warningQueueDepth: "1000"`, "which is 999", "or raise that"}},
 		"concurrency":              {"mappings:", "flush: {concurrency: 65}\nmappings:", []string{"flush.concurrency", "1 to 64"}},
 		"queue depth":              {"mappings:", "backpressure: {maxQueueDepth: 0}\nmappings:", []string{"backpressure.maxQueueDepth", `"0"`}},
 		"when full":                {"mappings:", "backpressure: {whenFull: Drop}\nmappings:", []string{"backpressure.whenFull", `"Drop"`, "Reject or Accept"}},
@@ -160,6 +163,20 @@ func TestBadInputIsNamed(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestDepthsThatStandTogether(t *testing.T) {
+	for _, backpressure := range []string{
+		"maxQueueDepth: 500", // under the default marks
+		"warningQueueDepth: 7, criticalQueueDepth: 7",
+		"maxQueueDepth: 3, warningQueueDepth: 8, criticalQueueDepth: 9",
+		"criticalQueueDepth: 100000000",
+	} {
+		text := strings.Replace(minimal, "mappings:", "backpressure: {"+backpressure+"}\nmappings:", 1)
+		if _, err := config.Parse([]byte(text)); err != nil {
+			t.Errorf("%s: %v", backpressure, err)
+		}
 	}
 }
 

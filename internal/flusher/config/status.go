@@ -3,7 +3,12 @@
 
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+)
 
 // Status is the document that a flusher serves at /status. It never holds a
 // secret, a row value or a server's own error text.
@@ -21,6 +26,8 @@ type Status struct {
 	// Redis and Database say whether the servers can be used.
 	Redis    Check `json:"redis"`
 	Database Check `json:"database"`
+	// Durability says whether the servers keep what they confirm.
+	Durability Durability `json:"durability"`
 	// Circuit is the state of the circuit breaker before the database: closed,
 	// half-open or open.
 	Circuit string `json:"circuit,omitempty"`
@@ -36,6 +43,26 @@ type Check struct {
 	OK      bool   `json:"ok"`
 	Reason  string `json:"reason,omitempty"`
 	Message string `json:"message,omitempty"`
+}
+
+// Endangers says whether the check found that a server may lose what it has
+// confirmed, and not only that nobody could look.
+func (c Check) Endangers() bool {
+	return !c.OK && slices.Contains([]string{
+		cachev1alpha1.ReasonAppendOnlyOff, cachev1alpha1.ReasonEvictionUnsafe, cachev1alpha1.ReasonTableUnlogged,
+	}, c.Reason)
+}
+
+// Durability are the checks of what keeps data that was confirmed; each queue has
+// one more, of its table. One that is not OK either endangers the data, or says
+// in another reason why nobody could look.
+type Durability struct {
+	// Persistence is OK when Redis has an append-only file.
+	Persistence Check `json:"persistence"`
+	// Eviction is OK when Redis never evicts a dirty entry.
+	Eviction Check `json:"eviction"`
+	// Ledger is OK when the ledger's table is logged.
+	Ledger Check `json:"ledger"`
 }
 
 // QueueStatus tells about one queue. Depth, DeadLetters, OldestPendingSeconds,
@@ -72,4 +99,6 @@ type QueueStatus struct {
 	LastError string `json:"lastError,omitempty"`
 	// Ready says whether the table fits the mapping and the queue the settings.
 	Ready Check `json:"ready"`
+	// Durable says whether the table, with all of its partitions, is logged.
+	Durable Check `json:"durable"`
 }

@@ -278,7 +278,21 @@ func (c *Config) validateFlush() error {
 		func() error {
 			return inRange("backpressure.criticalQueueDepth", c.Backpressure.CriticalQueueDepth, 1, mostQueueDepth)
 		},
+		c.validateMarks,
 	)
+}
+
+// validateMarks holds the marks against each other as the resource's schema does.
+// Neither is held against maxQueueDepth: who sets that alone to 500 must not have
+// to set the marks too, and a queue that is full first says so first.
+func (c *Config) validateMarks() error {
+	b := c.Backpressure
+	if b.WarningQueueDepth > b.CriticalQueueDepth {
+		return invalid("backpressure.warningQueueDepth", fmt.Sprint(b.WarningQueueDepth),
+			fmt.Sprintf("at most backpressure.criticalQueueDepth, which is %d (%d unless given), or raise that",
+				b.CriticalQueueDepth, defaultCriticalQueueDepth))
+	}
+	return nil
 }
 
 func inRange(field string, value, least, most int) error {

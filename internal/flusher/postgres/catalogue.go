@@ -23,7 +23,14 @@ type relation struct {
 	mayUse, mayDelete         bool
 	deferrable, suppresses    bool
 	schemaExists, tableExists bool
+	// unlogged are those of the tables that rows go to which a crash empties, by
+	// their quoted names, at most mostUnlogged of them; unloggedCount is of all.
+	unlogged      []string
+	unloggedCount int
 }
+
+// mostUnlogged is how many unlogged partitions one message can name.
+const mostUnlogged = 3
 
 // attribute is what the catalogue says about a column.
 type attribute struct {
@@ -54,11 +61,19 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
   coalesce(pg_catalog.has_table_privilege(c.oid, 'DELETE'), false),
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable),
   EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgfoid = 'pg_catalog.suppress_redundant_updates_trigger'::pg_catalog.regproc
-    AND g.tgenabled <> 'D' AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p)))
+    AND g.tgenabled <> 'D' AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))),
+  u.names, u.count
 FROM (SELECT) one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text
-  AND c.relkind NOT IN ('i', 'I', 'S', 't', 'c')`
+  AND c.relkind NOT IN ('i', 'I', 'S', 't', 'c')
+CROSS JOIN LATERAL (
+  SELECT coalesce((pg_catalog.array_agg(q.name ORDER BY q.name COLLATE "C"))[1:$3::pg_catalog.int4], '{}') AS names, count(*)
+  FROM (
+    SELECT pg_catalog.quote_ident(pn.nspname) || '.' || pg_catalog.quote_ident(p.relname) AS name
+    FROM pg_catalog.pg_class p JOIN pg_catalog.pg_namespace pn ON pn.oid = p.relnamespace
+    WHERE p.relkind = 'r' AND p.relpersistence = 'u'
+      AND (p.oid = c.oid OR p.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE t.isleaf))) q) u`
 
 const attributesSQL = `
 SELECT a.attname::pg_catalog.text,
@@ -122,8 +137,8 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	schema, name := config.SplitTable(m.Table)
 	f := fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
 	r := &f.relation
-	err := conn.QueryRow(ctx, relationSQL, schema, name).Scan(&r.role, &r.schemaExists, &r.tableExists,
-		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses)
+	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
+		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.unlogged, &r.unloggedCount)
 	if err != nil {
 		return nil, err
 	}

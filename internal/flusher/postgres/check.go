@@ -100,6 +100,43 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	return nil
 }
 
+// Durability says whether the ledger's table is logged. A ledger that a crash has
+// emptied is noticed and made good, as one that was dropped is; until then nothing
+// is wrong with what it says, so this does not stop anything. It is an *Error when
+// nobody could look.
+func (d *Database) Durability(ctx context.Context) (config.Check, error) {
+	var persistence string
+	err := d.follow(0)
+	if err == nil {
+		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+			return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
+		})
+	}
+	switch {
+	case err != nil:
+		return config.Check{}, failure("look at the ledger", err, apart)
+	case persistence == unloggedTable:
+		return unlogged("the ledger "+d.ledger.table, d.ledger.table), nil
+	}
+	return config.Check{OK: true}, nil
+}
+
+// unloggedTable is what pg_class says of a table that is emptied in a crash.
+const unloggedTable = "u"
+
+const ledgerPersistenceSQL = `
+SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND c.relkind = 'r'), '')`
+
+// unlogged is the verdict on something whose table, quoted for SQL, is unlogged.
+func unlogged(what, table string) config.Check {
+	return config.Check{
+		Reason:  v1alpha1.ReasonTableUnlogged,
+		Message: fmt.Sprintf("%s is UNLOGGED, so a crash of PostgreSQL empties it: ALTER TABLE %s SET LOGGED", what, table),
+	}
+}
+
 // tryWriting commits a transaction that has written to the ledger and taken it
 // back: it goes the way of a batch, through the disk and to a synchronous
 // standby, and leaves nothing behind. The row is one that nobody else writes.
@@ -114,7 +151,7 @@ type ledgerState struct {
 	mayCreateSchema     bool
 	mayUse, mayCreate   bool
 	mayRead, mayWrite   bool
-	otherKind, unlogged bool
+	otherKind           bool
 }
 
 const ledgerStateSQL = `
@@ -124,7 +161,7 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
   coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false),
   coalesce(pg_catalog.has_table_privilege(c.oid, 'SELECT'), false),
   coalesce(pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE'), false),
-  coalesce(c.relkind <> 'r', false), coalesce(c.relpersistence <> 'p', false),
+  coalesce(c.relkind <> 'r', false),
   (SELECT count(*) = 7 FROM pg_catalog.pg_attribute a
     JOIN (VALUES ('journal', 'text'), ('queue', 'text'), ('partition', 'int4'), ('epoch', 'int8'),
       ('flush', 'int8'), ('position', 'int8'), ('updated_at', 'timestamptz')) w (name, type)
@@ -149,7 +186,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		var s ledgerState
 		err = conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
 			&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
-			&s.mayRead, &s.mayWrite, &s.otherKind, &s.unlogged, &s.fits)
+			&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
 		if err != nil {
 			return err
 		}
@@ -198,12 +235,6 @@ func (d *Database) judgeLedger(s ledgerState) error {
 			Reason: v1alpha1.ReasonSchemaMismatch,
 			Message: fmt.Sprintf("table %s is not a flusher's ledger: set another ledgerSchema, or rename that table",
 				d.ledger.table),
-		}
-	case s.unlogged:
-		return &MappingError{
-			Reason: v1alpha1.ReasonSchemaMismatch,
-			Message: fmt.Sprintf("the ledger %s is not logged and would be lost in a crash: ALTER TABLE %s SET LOGGED",
-				d.ledger.table, d.ledger.table),
 		}
 	}
 	return nil

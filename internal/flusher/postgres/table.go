@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
@@ -34,6 +36,33 @@ type Table struct {
 	mine       string
 	remove     string
 	overriding string
+	durable    config.Check
+}
+
+// Durability says whether the table is logged; of a partitioned one, whether all
+// of its partitions are.
+func (t *Table) Durability() config.Check {
+	return t.durable
+}
+
+// durability names the mapping and its tables that a crash empties.
+func (f *fit) durability() config.Check {
+	names, count := f.relation.unlogged, f.relation.unloggedCount
+	if count == 0 {
+		return config.Check{OK: true}
+	}
+	what := fmt.Sprintf("mapping %s: table %s", f.mapping.Name, f.mapping.Table)
+	if f.relation.kind == "p" {
+		what = fmt.Sprintf("mapping %s: partition %s of table %s", f.mapping.Name, names[0], f.mapping.Table)
+	}
+	check := unlogged(what, names[0])
+	if count > 1 {
+		check.Message += "; so are " + strings.Join(names[1:], " and ")
+		if more := count - len(names); more > 0 {
+			check.Message += fmt.Sprintf(" and %d more partitions", more)
+		}
+	}
+	return check
 }
 
 // column is a column that documents feed.
@@ -80,6 +109,7 @@ func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatement
 		suppresses: f.relation.suppresses,
 		listed:     len(f.mapping.Columns) > 0,
 		mine:       ledger.mine,
+		durable:    f.durability(),
 	}
 	if keyColumn.always {
 		t.overriding = " OVERRIDING SYSTEM VALUE"

@@ -1,0 +1,90 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// notLookedAt is what is known of durability before the first look.
+var notLookedAt = config.Durability{
+	Persistence: notChecked("the persistence of Redis"),
+	Eviction:    notChecked("the eviction policy of Redis"),
+	Ledger:      notChecked("the ledger's table"),
+}
+
+// watchRedisDurability looks again at each probe, since CONFIG SET changes what it
+// looks at in a running server. usable is what the probe found; a server that
+// could not be reached a moment ago is not waited for once more.
+func (f *Flusher) watchRedisDurability(ctx context.Context, usable config.Check) {
+	persistence, eviction := usable, usable
+	if usable.OK || usable.Reason != cachev1alpha1.ReasonConnectionFailed {
+		persistence, eviction = f.journal.Durability(ctx)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	f.tellDurability("Redis persistence", &f.durability.Persistence, persistence)
+	f.tellDurability("Redis eviction", &f.durability.Eviction, eviction)
+}
+
+// watchLedger looks at the ledger's table as seldom as at the others, since only
+// an administrator changes it. usable is what the probe found.
+func (f *Flusher) watchLedger(ctx context.Context, usable config.Check) {
+	check := usable
+	if usable.OK {
+		if time.Since(f.ledgerTime) < tableInterval {
+			return
+		}
+		var err error
+		var failure *postgres.Error
+		if check, err = f.database.Durability(ctx); errors.As(err, &failure) {
+			check = config.Check{Reason: failure.Reason(), Message: failure.Message()}
+		}
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	f.ledgerTime = time.Time{}
+	if check.OK || check.Endangers() {
+		f.ledgerTime = time.Now()
+	}
+	f.tellDurability("ledger", &f.durability.Ledger, check)
+}
+
+// tellDurability stores a check and logs it when it has changed. A danger stays
+// until a look finds it gone: that nobody can look does not end it.
+func (f *Flusher) tellDurability(what string, at *config.Check, check config.Check) {
+	f.mu.Lock()
+	known := *at
+	keeps := known.Endangers() && !check.OK && !check.Endangers()
+	if !keeps {
+		*at = check
+	}
+	f.mu.Unlock()
+	switch {
+	case keeps || known == check:
+	case check.Endangers():
+		f.log.Warn("What was confirmed is in danger", "of", what, "reason", check.Reason, "message", check.Message)
+	case check.OK && known.Endangers():
+		f.log.Info("What was confirmed is in danger no more", "of", what)
+	}
+}
+
+// durability is what is known of the queue's table. The mutex is held.
+func (q *queue) durability() config.Check {
+	switch {
+	case q.table != nil:
+		return q.table.Durability()
+	case !q.ready.OK:
+		return q.ready
+	}
+	return notChecked("the table of mapping " + q.name)
+}
