@@ -135,8 +135,13 @@ func (b *logBuffer) String() string {
 // start runs a flusher until the test ends.
 func (s *stack) start() *process {
 	s.t.Helper()
-	p := &process{log: &logBuffer{}, ended: make(chan struct{})}
-	p.command = exec.Command(program, "--config", s.file, "--debug")
+	return s.run(exec.Command(program, "--config", s.file, "--debug"))
+}
+
+// run runs a command that is a flusher until the test ends.
+func (s *stack) run(command *exec.Cmd) *process {
+	s.t.Helper()
+	p := &process{command: command, log: &logBuffer{}, ended: make(chan struct{})}
 	p.command.Stderr = p.log
 	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.must(p.command.Start())
