@@ -8,7 +8,10 @@
 package config
 
 import (
+	"encoding/json"
+	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"sigs.k8s.io/yaml"
 )
@@ -223,5 +226,23 @@ func Parse(data []byte) (*Config, error) {
 
 // Marshal writes the config as YAML; Parse reads it back to an equal value.
 func (c *Config) Marshal() ([]byte, error) {
-	return yaml.Marshal(c)
+	data, err := json.Marshal(c)
+	if err != nil {
+		return nil, err
+	}
+	return yaml.JSONToYAML(escapeForYAML(data))
+}
+
+// escapeForYAML escapes the characters that JSON has no need to escape and that
+// YAML refuses, or takes for the end of a line.
+func escapeForYAML(document []byte) []byte {
+	var escaped []byte
+	for _, r := range string(document) {
+		if r >= 0x7f && r < 0xa0 || r == 0xfffe || r == 0xffff {
+			escaped = fmt.Appendf(escaped, "\\u%04x", r)
+		} else {
+			escaped = utf8.AppendRune(escaped, r)
+		}
+	}
+	return escaped
 }

@@ -325,26 +325,3 @@ func TestAFileThatIsPutBackIsNewer(t *testing.T) {
 		}
 	}
 }
-
-func FuzzParse(f *testing.F) {
-	f.Add([]byte(minimal))
-	f.Add([]byte(minimal + "flush: {batchSize: 0}\n"))
-	f.Add([]byte("mappings: [null, 3]"))
-	f.Add([]byte("a: &a [1]\nb: *a\n---\n? [x]\n: !!binary aGk=\n"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := config.Parse(data)
-		if err != nil {
-			if strings.TrimSpace(err.Error()) == "" || strings.Contains(err.Error(), "\n") {
-				t.Errorf("error %q is not one line", err)
-			}
-			return
-		}
-		written, err := c.Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := config.Parse(written); err != nil {
-			t.Errorf("what was accepted is not accepted again: %v\n%s", err, written)
-		}
-	})
-}

@@ -45,6 +45,10 @@ func decode(data []byte, c *Config) error {
 		if err := json.Unmarshal(raw, &m); err != nil {
 			return err
 		}
+		if len(m.Columns) == 0 {
+			// An empty list means what no list means.
+			m.Columns = nil
+		}
 		c.Mappings = append(c.Mappings, m)
 	}
 	return nil

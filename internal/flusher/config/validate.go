@@ -85,6 +85,7 @@ func DefaultMapping() Mapping {
 func (c *Config) Validate() error {
 	return firstOf(
 		c.validateListenAddress,
+		c.validateOwner,
 		c.validateRevision,
 		c.validateRedis,
 		c.validatePostgres,
@@ -111,6 +112,15 @@ func (c *Config) validateListenAddress() error {
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return invalid(field, c.ListenAddress, "a port from 0 to 65535")
+	}
+	return nil
+}
+
+// validateOwner refuses an empty owner, which would stand for OwnerFile in a file
+// and for another owner in the journal.
+func (c *Config) validateOwner() error {
+	if c.Owner == "" {
+		return invalid("owner", c.Owner, "a name, or leave the field out for "+OwnerFile)
 	}
 	return nil
 }
