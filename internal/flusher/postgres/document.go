@@ -168,7 +168,14 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, named *int) error {
 	case v.kind == jsonString && v.odd&hasEscape != 0:
 		b.arena = unescape(b.arena, v.text)
 	case v.kind == jsonArray && c.array:
-		b.arena = appendArray(b.arena, v.text, c.jsonElements, maxDimensions)
+		var ok bool
+		if b.arena, ok = appendArray(b.arena, v.text, c.jsonElements, maxDimensions); !ok {
+			b.arena = b.arena[:start]
+			return &RowError{
+				SQLSTATE: stateLimit, Column: c.name,
+				Message: fmt.Sprintf("column %s: an array has more than %d dimensions", c.name, maxDimensions),
+			}
+		}
 	default:
 		b.arena = append(b.arena, v.text...)
 	}
@@ -204,13 +211,13 @@ const maxDimensions = 6
 
 // appendArray writes a JSON array as the text of a PostgreSQL array. Within
 // arrays of json the elements stay JSON; otherwise nested arrays are further
-// dimensions, of which as many as are left are written; what is nested deeper
-// stays as it is, for PostgreSQL to refuse.
-func appendArray(dst, text []byte, jsonElements bool, left int) []byte {
+// dimensions, of which as many as are left are written. It reports false for an
+// array that has more: its innermost brackets would be taken for text.
+func appendArray(dst, text []byte, jsonElements bool, left int) ([]byte, bool) {
 	s := scanner{data: text, pos: 1}
 	dst = append(dst, '{')
 	if s.next() == ']' {
-		return append(dst, '}')
+		return append(dst, '}'), true
 	}
 	for {
 		v, _ := s.value(0)
@@ -222,8 +229,14 @@ func appendArray(dst, text []byte, jsonElements bool, left int) []byte {
 			dst = appendQuoted(dst, raw)
 		case jsonElements, v.kind == jsonObject:
 			dst = appendQuoted(dst, v.text)
-		case v.kind == jsonArray && left > 1:
-			dst = appendArray(dst, v.text, false, left-1)
+		case v.kind == jsonArray:
+			if left == 1 {
+				return dst, false
+			}
+			var ok bool
+			if dst, ok = appendArray(dst, v.text, false, left-1); !ok {
+				return dst, false
+			}
 		case v.kind == jsonString:
 			value := v.text
 			if v.odd&hasEscape != 0 {
@@ -234,7 +247,7 @@ func appendArray(dst, text []byte, jsonElements bool, left int) []byte {
 			dst = append(dst, v.text...)
 		}
 		if s.next() == ']' {
-			return append(dst, '}')
+			return append(dst, '}'), true
 		}
 		s.pos++
 		dst = append(dst, ',')

@@ -83,14 +83,12 @@ CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS j
 	}
 }
 
-func TestAnArrayNestedTooDeepIsTheRows(t *testing.T) {
+func TestAnArrayOfUnequalDepthIsTheRows(t *testing.T) {
 	t.Parallel()
 	_, d := open(t, "CREATE TABLE items (id bigint PRIMARY KEY, v text[])")
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
-	for _, document := range []string{`{"v":[[[[[[["x"]]]]]]]}`, `{"v":[1,[2]]}`} {
-		if e := o.refuse(t, "1", document); e.Kind != Row {
-			t.Errorf("%s gives %v; want an error of the row", document, e)
-		}
+	if e := o.refuse(t, "1", `{"v":[1,[2]]}`); e.Kind != Row {
+		t.Errorf("Write = %v; want an error of the row", e)
 	}
 }
 
