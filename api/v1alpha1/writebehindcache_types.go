@@ -412,6 +412,12 @@ type MappingStatus struct {
 	// +kubebuilder:validation:Minimum=0
 	FlushedTotal *int64 `json:"flushedTotal,omitempty"`
 
+	// dataLossEvents is how many of the data-loss events were of this queue, in all
+	// of its lives since it was first seen.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	DataLossEvents *int64 `json:"dataLossEvents,omitempty"`
+
 	// lastFlushTime is when a flusher last committed a batch of this queue.
 	// +optional
 	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`

@@ -277,6 +277,11 @@ func (in *MappingStatus) DeepCopyInto(out *MappingStatus) {
 		*out = new(int64)
 		**out = **in
 	}
+	if in.DataLossEvents != nil {
+		in, out := &in.DataLossEvents, &out.DataLossEvents
+		*out = new(int64)
+		**out = **in
+	}
 	in.LastFlushTime.DeepCopyInto(&out.LastFlushTime)
 }
 

@@ -56,6 +56,12 @@ func (s *scope) judge(failure error) {
 
 	s.setSeen(v1alpha1.ConditionRedisReady, redis)
 	s.setSeen(v1alpha1.ConditionDatabaseReady, database)
+	if durable := s.durable(); durable.reason == v1alpha1.ReasonDataLoss {
+		// This the operator remembers itself: it needs no flusher to know it.
+		s.set(v1alpha1.ConditionDurable, durable)
+	} else {
+		s.setSeen(v1alpha1.ConditionDurable, durable)
+	}
 	s.set(v1alpha1.ConditionBacklogHealthy, s.backlogHealthy())
 	s.set(v1alpha1.ConditionDeadLetterQueueEmpty, s.deadLetterQueueEmpty())
 	blocked := stalled != nil && !stillFlows(stalled)

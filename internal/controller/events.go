@@ -4,6 +4,9 @@
 package controller
 
 import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -14,6 +17,7 @@ import (
 // for, and for each rise of a number that means harm.
 func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
 	r.tellBacklog(before, after)
+	r.tellDurable(before, after)
 	r.tellHarm(before, after)
 	for _, kind := range []string{v1alpha1.ConditionReady, v1alpha1.ConditionStalled, v1alpha1.ConditionDraining} {
 		was := meta.FindStatusCondition(before.Status.Conditions, kind)
@@ -55,8 +59,8 @@ func (r *Reconciler) tellBacklog(before, after *v1alpha1.WriteBehindCache) {
 	}
 }
 
-// tellHarm tells when there are more dead letters or data-loss events than
-// before, and when the last dead letter is gone.
+// tellHarm tells when there are more dead letters than before, and when the last
+// one is gone.
 func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
 	const kind = v1alpha1.ConditionDeadLetterQueueEmpty
 	is := meta.FindStatusCondition(after.Status.Conditions, kind)
@@ -68,9 +72,27 @@ func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
 	case has == 0 && had > 0:
 		r.normal(after, kind, actionObserve, "%s", is.Message)
 	}
-	if had, has := valueOf(before.Status.DataLossEvents), valueOf(after.Status.DataLossEvents); has > had {
-		r.warning(after, v1alpha1.ReasonDataLoss,
+}
+
+// tellDurable tells of each loss and of each change of the condition Durable. A
+// loss tells more than the change that it makes.
+func (r *Reconciler) tellDurable(before, after *v1alpha1.WriteBehindCache) {
+	had, has := valueOf(before.Status.DataLossEvents), valueOf(after.Status.DataLossEvents)
+	if has > had {
+		// Events of one reason and one action are shown once, with the first note;
+		// every loss has counts of its own.
+		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonDataLoss, fmt.Sprintf("%s%d", actionObserve, has),
 			"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)
+	}
+	const kind = v1alpha1.ConditionDurable
+	was := meta.FindStatusCondition(before.Status.Conditions, kind)
+	is := meta.FindStatusCondition(after.Status.Conditions, kind)
+	switch {
+	case is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason:
+	case is.Status == metav1.ConditionFalse && (is.Reason != v1alpha1.ReasonDataLoss || has <= had):
+		r.warning(after, is.Reason, "%s", is.Message)
+	case is.Status == metav1.ConditionTrue && was != nil && was.Status == metav1.ConditionFalse:
+		r.normal(after, kind, actionObserve, "%s", is.Message)
 	}
 }
 

@@ -88,6 +88,7 @@ func (s *scope) report(failure error) {
 		status.Replicas = s.flushers.Status.Replicas
 	}
 	s.count()
+	s.acknowledgeLoss()
 	s.judge(failure)
 
 	var stalled *stalledError
@@ -110,8 +111,6 @@ func (s *scope) count() {
 	}
 	status.Mappings = nil
 	observed := metav1.Time{}
-	var loss int64
-	seen, unseen := false, false
 	for _, name := range s.queueNames() {
 		m, ok := known[name]
 		if !ok {
@@ -119,19 +118,12 @@ func (s *scope) count() {
 		}
 		if q := s.queue(name, s.settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			loss += q.DataLossEvents
-			seen = true
-		} else if m.Journal != "" {
-			unseen = true
+			s.countLoss(&m)
 		}
 		s.fillFromEach(&m, &observed)
 		status.Mappings = append(status.Mappings, m)
 	}
 	s.total()
-	// A sum that lacks a queue would fall, and its next rise look like a loss.
-	if seen && !unseen {
-		status.DataLossEvents = &loss
-	}
 	s.stamp(observed)
 }
 
@@ -152,7 +144,6 @@ func (s *scope) queueNames() []string {
 }
 
 func fill(m *v1alpha1.MappingStatus, q *config.QueueStatus) {
-	m.Journal = q.Journal
 	m.QueueDepth = new(q.Depth)
 	m.DeadLetters = new(q.DeadLetters)
 	m.OldestPendingSeconds = new(int64(q.OldestPendingSeconds))

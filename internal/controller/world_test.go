@@ -228,9 +228,12 @@ func answerOf(settings *config.Config) *config.Status {
 		Suspended: settings.Suspend, Draining: settings.Draining,
 		ObservedTime: time.Now(),
 		Redis:        config.Check{OK: true}, Database: config.Check{OK: true},
+		Durability: config.Durability{
+			Persistence: config.Check{OK: true}, Eviction: config.Check{OK: true}, Ledger: config.Check{OK: true},
+		},
 	}
 	for _, m := range settings.Mappings {
-		q := config.QueueStatus{Name: m.Name, Journal: "journal-of-" + m.Name, Retired: m.Retired, State: "open", Ready: config.Check{OK: true}}
+		q := config.QueueStatus{Name: m.Name, Journal: "journal-of-" + m.Name, Retired: m.Retired, State: "open", Ready: config.Check{OK: true}, Durable: config.Check{OK: true}}
 		if m.Retired || settings.Draining {
 			q.State = "paused"
 		}
@@ -272,6 +275,7 @@ func beReady() gomegatypes.GomegaMatcher {
 		haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+		haveCondition(v1alpha1.ConditionDurable, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionBacklogHealthy, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
 		haveNoCondition(v1alpha1.ConditionReconciling),

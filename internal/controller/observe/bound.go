@@ -37,6 +37,9 @@ func bound(s *config.Status, now time.Time) {
 	}
 	boundCheck(&s.Redis)
 	boundCheck(&s.Database)
+	boundCheck(&s.Durability.Persistence)
+	boundCheck(&s.Durability.Eviction)
+	boundCheck(&s.Durability.Ledger)
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Journal = cut(q.Journal, mostJournal)
@@ -49,6 +52,7 @@ func bound(s *config.Status, now time.Time) {
 		}
 		q.LastError = cut(q.LastError, mostText)
 		boundCheck(&q.Ready)
+		boundCheck(&q.Durable)
 	}
 }
 

@@ -139,9 +139,10 @@ func numbers(s config.Status) config.Status {
 func essence(s config.Status) config.Status {
 	s = numbers(s)
 	s.Redis.Message, s.Database.Message = "", ""
+	s.Durability.Persistence.Message, s.Durability.Eviction.Message, s.Durability.Ledger.Message = "", "", ""
 	for i := range s.Queues {
 		q := &s.Queues[i]
-		q.Ready.Message = ""
+		q.Ready.Message, q.Durable.Message = "", ""
 		q.Depth = min(q.Depth, 1)
 		q.DeadLetters = min(q.DeadLetters, 1)
 		q.Refused = min(q.Refused, 1)

@@ -223,6 +223,43 @@ func TestPublishesConditionsAtOnceAndNumbersSeldom(t *testing.T) {
 	})
 }
 
+func TestPublishesADangerAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		c.set(shop, "a", says(fine(1)))
+		o, wakeups := run(t, c, Options{NumbersInterval: time.Hour})
+		o.Track(shop, "u", marks)
+		time.Sleep(2 * time.Second)
+		danger := config.Check{Reason: v1alpha1.ReasonAppendOnlyOff, Message: "no"}
+		for name, step := range map[string]struct {
+			edit func(*config.Status)
+			news int
+		}{
+			"persistence": {func(s *config.Status) { s.Durability.Persistence = danger }, 1},
+			"eviction":    {func(s *config.Status) { s.Durability.Eviction = danger }, 1},
+			"ledger":      {func(s *config.Status) { s.Durability.Ledger = danger }, 1},
+			"table":       {func(s *config.Status) { s.Queues[0].Durable = danger }, 1},
+			"loss":        {func(s *config.Status) { s.Queues[0].DataLossEvents++ }, 1},
+			"journal":     {func(s *config.Status) { s.Queues[0].Journal = "another" }, 1},
+			"messages": {func(s *config.Status) {
+				s.Durability.Persistence.Message, s.Durability.Eviction.Message = "x", "x"
+				s.Durability.Ledger.Message, s.Queues[0].Durable.Message = "x", "x"
+			}, 0},
+		} {
+			before := wakeups(shop)
+			status := fine(1)
+			step.edit(status)
+			c.set(shop, "a", says(status))
+			time.Sleep(2500 * time.Millisecond)
+			if n := wakeups(shop) - before; n != step.news {
+				t.Errorf("%s: %d wake-ups, want %d", name, n, step.news)
+			}
+			c.set(shop, "a", says(fine(1)))
+			time.Sleep(2500 * time.Millisecond)
+		}
+	})
+}
+
 func TestPublishesTheCrossingOfAMarkAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCluster()
@@ -385,16 +422,24 @@ func TestBound(t *testing.T) {
 	now := time.Now()
 	s := &config.Status{
 		Revision: -1, ObservedTime: now.Add(24 * time.Hour), Redis: config.Check{Reason: strings.Repeat("R", 3000), Message: strings.Repeat("é", 5000)},
+		Durability: config.Durability{
+			Persistence: config.Check{Reason: strings.Repeat("R", 3000)},
+			Eviction:    config.Check{Message: strings.Repeat("m", 5000)},
+			Ledger:      config.Check{Reason: strings.Repeat("R", 3000)},
+		},
 		Queues: []config.QueueStatus{{
 			Journal: strings.Repeat("j", 300), Depth: -5, DeadLetters: math.MaxInt64, OldestPendingSeconds: 1e300, Flushed: -1, DataLossEvents: -2,
 			LastFlushTime: now.Add(24 * time.Hour), LastError: strings.Repeat("x", 1<<16),
+			Durable: config.Check{Message: strings.Repeat("m", 5000)},
 		}, {OldestPendingSeconds: -1, Journal: "j", Depth: 3, LastFlushTime: now.Add(time.Second)}},
 	}
 	bound(s, now)
 	q := s.Queues[0]
 	if s.Revision != 0 || !s.ObservedTime.Equal(now) || len(s.Redis.Reason) != mostReason || len(s.Redis.Message) > mostText ||
 		len(q.Journal) != mostJournal || q.Depth != 0 || q.DeadLetters != mostCount || q.OldestPendingSeconds != mostSeconds ||
-		q.Flushed != 0 || q.DataLossEvents != 0 || !q.LastFlushTime.IsZero() || len(q.LastError) != mostText {
+		q.Flushed != 0 || q.DataLossEvents != 0 || !q.LastFlushTime.IsZero() || len(q.LastError) != mostText ||
+		len(s.Durability.Persistence.Reason) != mostReason || len(s.Durability.Eviction.Message) != mostText ||
+		len(s.Durability.Ledger.Reason) != mostReason || len(q.Durable.Message) != mostText {
 		t.Errorf("not bounded: %+v", s)
 	}
 	if q := s.Queues[1]; q.OldestPendingSeconds != 0 || q.Journal != "j" || q.Depth != 3 || !q.LastFlushTime.Equal(now.Add(time.Second)) {
