@@ -44,6 +44,9 @@
 // name without that label belongs to somebody else and is never touched, unless
 // the API server's own record says that the label was taken away.
 //
+// Data-loss events are counted here and not only in the journals, which are lost
+// with their counts: losses.go says what counts as one, and that none counts twice.
+//
 // What the spec does not tell any more (the settings of retired mappings, a Redis
 // that is held) is remembered in an annotation in two places; inforce.go. The
 // text of the ConfigMap is written and never believed.

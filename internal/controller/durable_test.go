@@ -314,7 +314,6 @@ var _ = Describe("Data loss", func() {
 		By("another journal after it was gone")
 		again("d", func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = c.Spec.Mappings[:1] })
 		Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", HaveLen(1)))
-		f.say(func(s *config.Status) {})
 		tell = func(*config.Status) {}
 		again("e", add)
 		Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", HaveLen(2)))
