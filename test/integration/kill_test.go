@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -24,6 +26,8 @@ type writers struct {
 	s    *stack
 	stop context.CancelFunc
 	done sync.WaitGroup
+	// pace bounds the writes in a second; nil means as fast as it goes.
+	pace *rate.Limiter
 
 	mu           sync.Mutex
 	last         map[int64]string // "" is a deletion
@@ -34,8 +38,12 @@ type writers struct {
 // startWriters makes each of n writers write to keys of its own, so that the last
 // write of a key is known.
 func (s *stack) startWriters(n int, keysEach int64, seed uint64) *writers {
+	return s.startPacedWriters(n, keysEach, seed, nil)
+}
+
+func (s *stack) startPacedWriters(n int, keysEach int64, seed uint64, pace *rate.Limiter) *writers {
 	ctx, stop := context.WithCancel(s.t.Context())
-	w := &writers{s: s, stop: stop, last: make(map[int64]string)}
+	w := &writers{s: s, stop: stop, pace: pace, last: make(map[int64]string)}
 	for i := range n {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		w.done.Go(func() { w.write(ctx, random, int64(i)*keysEach, keysEach) })
@@ -45,6 +53,9 @@ func (s *stack) startWriters(n int, keysEach int64, seed uint64) *writers {
 
 func (w *writers) write(ctx context.Context, random *rand.Rand, from, count int64) {
 	for n := 0; ctx.Err() == nil; n++ {
+		if w.pace != nil && w.pace.Wait(ctx) != nil {
+			return
+		}
 		id := from + random.Int64N(count)
 		key := []string{fmt.Sprintf("product:%d", id)}
 		document := fmt.Sprintf(`{"name":"n%d","price":%d.25,"stock":%d}`, n, n%1000, n)
