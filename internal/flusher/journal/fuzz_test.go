@@ -5,6 +5,7 @@ package journal_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -218,7 +219,7 @@ func FuzzCapture(f *testing.F) {
 		as := w.users[int(user)%len(w.users)]
 		before := w.everything(t)
 		reply, err := as.Do(ctx, call...).Result()
-		if err != nil && err != redis.Nil {
+		if err != nil && !errors.Is(err, redis.Nil) {
 			if diff := changed(before, w.everything(t)); len(diff) > 0 {
 				t.Fatalf("%.300q fails with %v and has changed %q", call, err, diff)
 			}
