@@ -77,7 +77,7 @@ func rehearse(t *testing.T) *rehearsal {
 	t.Helper()
 	r := &rehearsal{stack: newStack(t), whole: t, wire: newWire(), next: 1}
 	r.db.Exec(t, historyOfProducts)
-	r.config.Redis.External.Addresses = []string{r.wire.listen(t, r.redis.Addr(), func() protocol { return &redisWire{} })}
+	r.config.Redis.External.Addresses = []string{r.wire.listen(t, r.redis.Addr, func() protocol { return &redisWire{} })}
 	r.config.Database.Postgres.URLFile = postgrestest.WriteURL(t, r.wire.through(t, r.db.URL()))
 	r.config.Mappings[0].Partitions = 1
 	r.config.Flush.MaxRetries = 1

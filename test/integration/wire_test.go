@@ -64,8 +64,9 @@ type protocol interface {
 	answers(l *link)
 }
 
-// listen makes a proxy of a server and returns its address.
-func (w *wire) listen(t *testing.T, target string, speak func() protocol) string {
+// listen makes a proxy of a server and returns its address. Every connection leads
+// to where target says when it is made.
+func (w *wire) listen(t *testing.T, target func() string, speak func() protocol) string {
 	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -77,7 +78,7 @@ func (w *wire) listen(t *testing.T, target string, speak func() protocol) string
 			if err != nil {
 				return
 			}
-			upstream, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", target)
+			upstream, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", target())
 			if err != nil {
 				_ = client.Close()
 				continue
@@ -105,7 +106,8 @@ func (w *wire) through(t *testing.T, databaseURL string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	u.Host = w.listen(t, u.Host, func() protocol { return &postgresWire{} })
+	host := u.Host
+	u.Host = w.listen(t, func() string { return host }, func() protocol { return &postgresWire{} })
 	return u.String()
 }
 
