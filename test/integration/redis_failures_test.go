@@ -45,8 +45,8 @@ var redisFailures = map[string]redisFailure{
 	},
 	"it is a replica by now": {
 		// Of a primary that nobody reaches, so that it keeps its data.
-		broken: func(s *stack) { s.must(s.rdb.SlaveOf(s.t.Context(), "127.0.0.1", "1").Err()) },
-		mend:   func(s *stack) { s.must(s.rdb.SlaveOf(s.t.Context(), "NO", "ONE").Err()) },
+		broken: func(s *stack) { s.must(s.rdb.ReplicaOf(s.t.Context(), "127.0.0.1", "1").Err()) },
+		mend:   func(s *stack) { s.must(s.rdb.ReplicaOf(s.t.Context(), "NO", "ONE").Err()) },
 		reason: "ReadOnlyReplica", message: "primary",
 	},
 	"it cannot save": {
