@@ -12,6 +12,10 @@ GO ?= go
 # Arguments for `go test` and for the demo, e.g. TEST_FLAGS='-run TestClaim -v'.
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
+# How long `make chaos` goes on, and what it replays.
+MINUTES ?= 30
+SEED ?=
+REPORT ?=
 
 LOCALBIN := $(CURDIR)/bin
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
@@ -107,6 +111,11 @@ test-unit: test-requirements ## Run the tests that need no Kubernetes API server
 .PHONY: test-e2e
 test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.
 	$(GO) test -tags e2e -count=1 -timeout 30m $(TEST_FLAGS) ./test/e2e -v -ginkgo.v
+
+.PHONY: chaos
+chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file.
+	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run TestEveryAcknowledgedWriteIsAccountedFor $(TEST_FLAGS) -v ./test/chaos \
+		-args -chaos.minutes=$(MINUTES) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: bench
 bench: test-requirements ## Run the benchmarks.

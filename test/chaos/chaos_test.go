@@ -1,0 +1,145 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+var (
+	minutes = flag.Float64("chaos.minutes", 2, "how long faults go on")
+	seed    = flag.Uint64("chaos.seed", 0, "what the sequence of faults is drawn from; 0 takes a fresh one")
+	rate    = flag.Int("chaos.rate", 4000, "writes a second that are aimed at")
+	report  = flag.String("chaos.report", "", "a file for the report, as JSON")
+	only    = flag.String("chaos.only", "", "kinds of faults, separated by commas; all others are left out")
+	logs    = flag.String("chaos.logs", "", "a folder for the flushers' whole logs")
+	plain   = flag.Bool("chaos.plain", false, "build the flusher without the race detector")
+)
+
+// program is the flusher's executable, built once.
+var program string
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	journal.Quiet()
+	os.Exit(build(m))
+}
+
+func build(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "flusher")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	program = filepath.Join(dir, "flusher")
+	arguments := []string{"build", "-o", program}
+	if !*plain {
+		arguments = append(arguments, "-race")
+	}
+	command := exec.Command("go", append(arguments, "../../cmd/flusher")...)
+	command.Stderr = os.Stderr
+	if err := command.Run(); err != nil {
+		fmt.Fprintln(os.Stderr, "build the flusher:", err)
+		return 1
+	}
+	return m.Run()
+}
+
+// drainTime bounds how long the queue takes to become empty once all is well.
+const drainTime = 3 * time.Minute
+
+func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
+	chosen := *seed
+	if chosen == 0 {
+		chosen = rand.Uint64N(1 << 32)
+	}
+	say("seed %d: make chaos MINUTES=%v SEED=%d", chosen, *minutes, chosen)
+	t.Cleanup(func() {
+		if t.Failed() {
+			say("failed with seed %d", chosen)
+			t.Logf("the seed was %d: replay with -args -chaos.seed=%d -chaos.minutes=%v", chosen, chosen, *minutes)
+		}
+	})
+	// Rewritten often, so that a restart takes no longer at the end of a long run.
+	w := newWorld(t, journaltest.AppendOnly("always"), journaltest.Config("auto-aof-rewrite-min-size 32mb"))
+	w.startFlushers()
+
+	started := time.Now()
+	w.crowd.startWriters(t.Context(), chosen)
+	watching, stopWatching := context.WithCancel(t.Context())
+	var watchers sync.WaitGroup
+	watchers.Go(func() { w.reader.run(watching) })
+	storm := newStorm(w, chosen)
+	watchers.Go(func() { w.progress(watching, storm, started) })
+
+	faults, over := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
+	storm.rage(faults)
+	over()
+	w.lastPoison()
+	w.crowd.stopWriters()
+	w.recover()
+	stopWatching()
+	watchers.Wait()
+	r := w.conclude(storm)
+	r.Seed, r.Seconds = chosen, time.Since(started).Seconds()
+	r.print()
+	if *report != "" {
+		if err := r.save(*report); err != nil {
+			t.Error(err)
+		}
+	}
+	w.findings.report(t)
+}
+
+// lastPoison lets some of the last writes be such that the table refuses them, so that
+// dead letters are left to be accounted for.
+func (w *world) lastPoison() {
+	w.t.Helper()
+	w.crowd.poisoning.Store(true)
+	before := w.crowd.acknowledged.Load()
+	w.must("writers write on", drainTime, func(context.Context) error {
+		if n := w.crowd.acknowledged.Load() - before; n < int64(w.crowd.rate) {
+			return fmt.Errorf("%d writes were acknowledged", n)
+		}
+		return nil
+	})
+}
+
+// recover waits, with everything healed, until nothing is on its way any more.
+func (w *world) recover() {
+	w.t.Helper()
+	for _, f := range w.flushers[:members] {
+		if err := f.start(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.must("the queue is empty", drainTime, func(ctx context.Context) error {
+		stats, err := w.journal.Stats(ctx, queue)
+		if err == nil && stats.Depth != 0 {
+			err = fmt.Errorf("stats are %+v", stats)
+		}
+		return err
+	})
+}
+
+// say prints a line at once, which a test's own log does not.
+func say(format string, args ...any) {
+	if testing.Verbose() || strings.HasPrefix(format, "seed") || strings.HasPrefix(format, "failed") {
+		fmt.Fprintf(os.Stderr, time.Now().Format("15:04:05 ")+format+"\n", args...)
+	}
+}

@@ -1,0 +1,19 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build !linux
+
+package chaos
+
+import (
+	"errors"
+	"syscall"
+)
+
+// attributes put a process into a group of its own, so that Ctrl-C reaches only the
+// test.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+
+func mountMemory(string, string) error { return errors.ErrUnsupported }
+
+func unmount(string) error { return errors.ErrUnsupported }

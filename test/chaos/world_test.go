@@ -1,0 +1,287 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+)
+
+const (
+	queue  = "items"
+	prefix = "item:"
+	// members is how many flushers there are, guests how many more may join.
+	members = 3
+	guests  = 2
+	// batchSize is small, so that a claim of a busy partition fills it.
+	batchSize  = 100
+	partitions = 8
+	// capacity is more than all keys together: only a fault fills the queue.
+	capacity = 100_000
+	// diskMegabytes is the disk of PostgreSQL: a fresh server takes 40, its log of
+	// changes at most 160, the rest is room for the history.
+	diskMegabytes = "512"
+)
+
+// leaseTime is how long a flusher that is not heard of keeps its partitions; the
+// program's default.
+const leaseTime = 4 * time.Second
+
+// world is everything that a run needs.
+type world struct {
+	t        *testing.T
+	findings *findings
+	history  *history
+	crowd    *crowd
+	redis    *journaltest.Server
+	rdb      *redis.Client
+	journal  *journal.Journal
+	postgres *postgrestest.Server
+	db       *postgrestest.Database
+	flushers []*flusher
+	reader   *reader
+
+	// disk is the folder of PostgreSQL's small disk; empty where none can be had.
+	disk    string
+	leftOut map[string]string
+
+	configMu sync.Mutex
+	config   *config.Config
+}
+
+// tableSQL makes the table, and the triggers that keep its history: a line for each
+// statement, with the ledger's place that this very transaction has moved. They write
+// to a table of their own and change nothing of the rows.
+const tableSQL = `
+CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL, name text NOT NULL, quality integer CHECK (quality >= 0));
+CREATE TABLE history (seq bigserial PRIMARY KEY, removed boolean NOT NULL, journal text, partition integer,
+  epoch bigint, flush bigint, ids bigint[] NOT NULL, numbers bigint[] NOT NULL);
+CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO public.history (removed, journal, partition, epoch, flush, ids, numbers)
+  SELECT TG_OP = 'DELETE', l.journal, l.partition, l.epoch, l.flush, c.ids, c.numbers
+  FROM (SELECT array_agg(id) AS ids, array_agg(n) AS numbers FROM changed) c
+  LEFT JOIN writebehind.ledger l ON l.xmin = pg_current_xact_id()::xid
+  WHERE c.ids IS NOT NULL;
+  RETURN NULL;
+END $$;
+CREATE TRIGGER inserted AFTER INSERT ON items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
+CREATE TRIGGER updated AFTER UPDATE ON items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
+CREATE TRIGGER deleted AFTER DELETE ON items REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
+`
+
+// newWorld starts the servers.
+func newWorld(t *testing.T, options ...journaltest.Option) *world {
+	t.Helper()
+	w := &world{t: t, findings: &findings{}, leftOut: make(map[string]string)}
+	w.history = newHistory(ownKeys, sharedKeys+spareKeys, batchSize, w.findings)
+	w.redis = journaltest.New(t, options...)
+	client := w.redis.Options()
+	client.ContextTimeoutEnabled = true
+	w.rdb = w.redis.ClientWith(t, client)
+	w.journal = journal.New(w.rdb)
+	w.disk = w.mount()
+	w.postgres = postgrestest.NewServer(t, postgrestest.Options{
+		Dir: w.disk,
+		Settings: map[string]string{
+			"max_wal_size": "64MB", "min_wal_size": "32MB", "checkpoint_timeout": "30s",
+			"log_min_messages": "panic", "log_min_error_statement": "panic",
+		},
+	})
+	w.db = w.postgres.NewDatabase(t)
+	w.db.Exec(t, tableSQL)
+	w.reader = &reader{pool: w.db.Pool(), history: w.history}
+	w.crowd = &crowd{history: w.history, server: w.redis, queue: queue, prefix: prefix, rate: *rate}
+	w.configure()
+	for i := range members + guests {
+		w.place(i)
+	}
+	t.Cleanup(func() {
+		for _, f := range w.flushers {
+			f.kill()
+		}
+	})
+	return w
+}
+
+// mount makes a small disk for PostgreSQL, or says why there is none. It goes with
+// the test, and with this process if that is killed.
+func (w *world) mount() string {
+	folder, err := os.MkdirTemp("", "chaos")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if err := mountMemory(folder, diskMegabytes); err != nil {
+		w.leftOut[diskFull] = fmt.Sprintf("no small disk can be mounted: %v", err)
+		_ = os.Remove(folder)
+		return ""
+	}
+	// The kernel does not take a mount away with the process that made it; a shell
+	// that waits for the end of its input does.
+	guard := exec.Command("/bin/sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null; rmdir "$1" 2>/dev/null; true`, "sh", folder)
+	guard.SysProcAttr = attributes()
+	guard.SysProcAttr.Pdeathsig = 0
+	var input io.WriteCloser
+	if input, err = guard.StdinPipe(); err == nil {
+		err = guard.Start()
+	}
+	w.t.Cleanup(func() {
+		if err := unmount(folder); err != nil {
+			w.t.Errorf("Unmount PostgreSQL's disk: %v", err)
+		}
+		if input != nil {
+			_ = input.Close()
+			_ = guard.Wait()
+		}
+		_ = os.Remove(folder)
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return folder
+}
+
+func (w *world) configure() {
+	c := config.Default()
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = queue, prefix, "public.items", "id"
+	m.Partitions, m.TimeToLiveSeconds = partitions, 2
+	c.Mappings = []config.Mapping{m}
+	c.Revision = 1
+	c.Flush = config.Flush{
+		IntervalMilliseconds: 100, BatchSize: batchSize, Concurrency: 2, MaxRetries: 2,
+		CircuitBreaker: config.CircuitBreaker{FailureThreshold: 3, OpenMilliseconds: 500},
+	}
+	c.Database.Postgres.StatementTimeoutSeconds = 2
+	c.Database.Postgres.MaxConnections = 2
+	c.Backpressure.MaxQueueDepth = capacity
+	c.ListenAddress = "127.0.0.1:0"
+	w.config = c
+}
+
+// place prepares a place for one flusher, with ways of its own to the servers.
+func (w *world) place(number int) {
+	dir := w.t.TempDir()
+	f := &flusher{number: number, file: filepath.Join(dir, "config.yaml"), findings: w.findings, logs: *logs}
+	name := strconv.Itoa(number)
+	f.toRedis = newProxy(w.t, "redis-"+name, w.redis.Addr())
+	f.toPostgres = newProxy(w.t, "postgres-"+name, net.JoinHostPort("127.0.0.1", strconv.Itoa(w.postgres.Port())))
+	target, err := url.Parse(w.db.URL())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	target.Host = f.toPostgres.Listen
+	if err := os.WriteFile(filepath.Join(dir, "uri"), []byte(target.String()), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+	w.flushers = append(w.flushers, f)
+	if err := w.writeConfig(f); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// writeConfig puts a flusher's config in place, whole or not at all.
+func (w *world) writeConfig(f *flusher) error {
+	c := *w.config
+	c.Redis.External.Addresses = []string{f.toRedis.Listen}
+	c.Database.Postgres.URLFile = filepath.Join(filepath.Dir(f.file), "uri")
+	data, err := c.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(f.file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(f.file+".new", f.file)
+}
+
+// reconfigure gives all flushers new live settings.
+func (w *world) reconfigure(change func(c *config.Config)) error {
+	w.configMu.Lock()
+	defer w.configMu.Unlock()
+	change(w.config)
+	w.config.Revision++
+	for _, f := range w.flushers {
+		if err := w.writeConfig(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startFlushers starts the members and waits until they share all partitions.
+func (w *world) startFlushers() {
+	w.t.Helper()
+	for _, f := range w.flushers[:members] {
+		if err := f.start(); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	w.must("every flusher holds partitions, and the ledger all of them", time.Minute, func(ctx context.Context) error {
+		for _, f := range w.flushers[:members] {
+			status, err := f.status(ctx)
+			if err == nil && len(status.Queues[0].Partitions) == 0 {
+				err = errors.New("it holds none")
+			}
+			if err != nil {
+				return fmt.Errorf("flusher %d: %w", f.number, err)
+			}
+		}
+		var begun int
+		err := w.db.Pool().QueryRow(ctx, "SELECT count(*) FROM writebehind.ledger").Scan(&begun)
+		if err == nil && begun != partitions {
+			err = fmt.Errorf("the ledger has %d of %d", begun, partitions)
+		}
+		return err
+	})
+}
+
+// pollInterval separates two looks at something that is waited for.
+const pollInterval = 50 * time.Millisecond
+
+// await looks until check has nothing to complain about, and returns the last
+// complaint when the time or the context is over.
+func await(ctx context.Context, within time.Duration, check func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		err := check(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-ticker.C:
+		}
+	}
+}
+
+func (w *world) must(what string, within time.Duration, check func(context.Context) error) {
+	w.t.Helper()
+	if err := await(context.WithoutCancel(w.t.Context()), within, check); err != nil {
+		w.findings.report(w.t)
+		w.t.Fatalf("%s: not within %v: %v", what, within, err)
+	}
+}
