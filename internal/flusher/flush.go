@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,7 +37,11 @@ type flush struct {
 	outcomes  []journal.Outcome
 	beyond    journal.Beyond
 	policy    policy
-	prefix    string
+	// passed are rows that got through in a batch which another row spoiled. trusting
+	// says that the server's words may be taken for a hint of which row that was.
+	passed   []int
+	trusting bool
+	prefix   string
 	// refused are the rows that the database refused alone, with the reason;
 	// committed is how many it took.
 	refused   map[int]*postgres.Error
@@ -51,7 +56,7 @@ func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Clai
 		outcomes: make([]journal.Outcome, len(claim.Entries)),
 		beyond:   journal.Beyond{Letters: make(map[int]*journal.DeadLetter), Waits: make(map[int]time.Duration)},
 		refused:  make(map[int]*postgres.Error),
-		policy:   policy, prefix: prefix,
+		policy:   policy, prefix: prefix, trusting: true,
 	}
 }
 
@@ -75,6 +80,9 @@ func (f *flush) write(ctx context.Context) error {
 	}
 	defer f.tell()
 	if err := f.commit(ctx, fresh); err != nil {
+		return err
+	}
+	if err := f.commitPassed(ctx); err != nil {
 		return err
 	}
 	if cause := f.faultOfMapping(); cause != nil {
@@ -165,8 +173,7 @@ func (f *flush) keep(cause *postgres.Error) {
 }
 
 // commit writes the rows of the given entries in one transaction. When the
-// database refuses a row, the halves are tried apart, down to the row that is at
-// fault.
+// database refuses a row, the others are written without it.
 func (f *flush) commit(ctx context.Context, rows []int) error {
 	rows, version := f.fill(rows)
 	if len(rows) == 0 {
@@ -178,15 +185,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	err := f.send(ctx, version)
 	var failure *postgres.Error
 	if errors.As(err, &failure) && ofRows(failure) {
-		if len(rows) == 1 {
-			f.refused[rows[0]] = failure
-			return nil
-		}
-		half := len(rows) / 2
-		if err := f.commit(ctx, rows[:half]); err != nil {
-			return err
-		}
-		return f.commit(ctx, rows[half:])
+		return f.narrow(ctx, rows, failure)
 	}
 	if err != nil {
 		return err
@@ -197,6 +196,70 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	f.committed += len(rows)
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
 	return nil
+}
+
+// narrow writes apart what was refused together. Where the server's words point at
+// one row, that one is set aside, those before it wait for the end, since they got
+// through, and those after it are tried in parts, since where one row is bad others
+// may be. Without such words the halves are tried.
+func (f *flush) narrow(ctx context.Context, rows []int, failure *postgres.Error) error {
+	if len(rows) == 1 {
+		f.refused[rows[0]] = failure
+		return nil
+	}
+	if f.hopeless() {
+		return nil
+	}
+	suspicion, ok := f.batch.Suspect(failure)
+	if !ok || !f.trusting {
+		half := len(rows) / 2
+		return f.commitEach(ctx, rows[:half], rows[half:])
+	}
+	f.passed = append(f.passed, pick(rows, suspicion.Before)...)
+	part := max(1, len(f.claim.Entries)/restParts)
+	rest := slices.Collect(slices.Chunk(pick(rows, suspicion.After), part))
+	suspect := rows[suspicion.Entry]
+	if f.claim.Entries[suspect].Attempts < f.policy.maxRetries {
+		// It will be tried alone: an innocent one loses nothing but time.
+		f.refused[suspect] = failure
+	} else {
+		rest = append(rest, []int{suspect})
+	}
+	return f.commitEach(ctx, rest...)
+}
+
+// restParts is into how many parts a batch is cut once a bad row was found in it.
+const restParts = 4
+
+func (f *flush) commitEach(ctx context.Context, parts ...[]int) error {
+	for _, part := range parts {
+		if err := f.commit(ctx, part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// commitPassed writes the rows that stood before a bad one. Should one of them be
+// refused after all, the server's words were misleading: then halves are tried.
+func (f *flush) commitPassed(ctx context.Context) error {
+	passed := f.passed
+	f.passed, f.trusting = nil, false
+	return f.commit(ctx, passed)
+}
+
+// hopeless tells whether so many rows were refused for one reason, and none got
+// through, that it is no use to try the others: the mapping is at fault.
+func (f *flush) hopeless() bool {
+	return len(f.passed) == 0 && len(f.refused) >= 10*trialBatch && f.faultOfMapping() != nil
+}
+
+func pick(rows, at []int) []int {
+	picked := make([]int, len(at))
+	for i, n := range at {
+		picked[i] = rows[n]
+	}
+	return picked
 }
 
 // ofRows tells whether fewer rows may get through where these did not. Only then,

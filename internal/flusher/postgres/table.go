@@ -20,6 +20,8 @@ type Table struct {
 	name    string
 	key     key
 	columns []column
+	// keyPosition is the place of the key among all columns of the table.
+	keyPosition int
 	// fields are the fields that documents may name. The key's own feeds nothing,
 	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
@@ -110,6 +112,11 @@ func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatement
 		listed:     len(f.mapping.Columns) > 0,
 		mine:       ledger.mine,
 		durable:    f.durability(),
+	}
+	for i := range f.attributes {
+		if &f.attributes[i] == keyColumn {
+			t.keyPosition = i
+		}
 	}
 	if keyColumn.always {
 		t.overriding = " OVERRIDING SYSTEM VALUE"

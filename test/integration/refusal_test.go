@@ -1,0 +1,168 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"crypto/sha1"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+)
+
+// together makes documents of one batch: they are written while the flusher is
+// suspended, to a queue of one partition.
+func (s *stack) together(documents map[int64]string) {
+	s.t.Helper()
+	s.config.Mappings[0].Partitions = 1
+	s.config.Flush.BatchSize = len(documents)
+	s.config.Suspend = true
+	s.write()
+	s.startReady()
+	for id, document := range documents {
+		s.set(id, document)
+	}
+	s.config.Suspend = false
+	s.config.Revision++
+	s.write()
+}
+
+func (s *stack) eventuallyDead(ids ...int64) {
+	s.t.Helper()
+	s.eventually("all is settled", func() error {
+		if stats := s.stats(); stats.Depth != 0 || stats.Dead != int64(len(ids)) {
+			return fmt.Errorf("stats are %+v", stats)
+		}
+		return nil
+	})
+	letters := s.deadLetters()
+	for _, id := range ids {
+		if letters[fmt.Sprintf("product:%d", id)] == nil {
+			s.t.Errorf("product %d is no dead letter: %v", id, letters)
+		}
+	}
+}
+
+// TestAWrongGuessCostsAGoodRowNothing has the server quote a value that a good row
+// has too, before the bad one.
+func TestAWrongGuessCostsAGoodRowNothing(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.together(map[int64]string{
+		1: `{"name":"many","price":1,"stock":1}`,
+		2: `{"name":"good","price":1,"stock":1}`,
+		3: `{"name":"bad","price":"many","stock":1}`,
+		4: `{"name":"good","price":1,"stock":1}`,
+	})
+	s.eventuallyDead(3)
+	if got := s.db.Value(t, "SELECT string_agg(id || name, ' ' ORDER BY id) FROM products"); got != "1many 2good 4good" {
+		t.Errorf("the rows are %q", got)
+	}
+}
+
+// TestBadRowsCostFewStatements counts the statements with a sequence, which no
+// rollback takes back: one for each bad row and a few more where the server's words
+// point at the row, otherwise as many as bisection takes.
+func TestBadRowsCostFewStatements(t *testing.T) {
+	t.Parallel()
+	const rows = 128
+	bad := []int64{5, 60, 61}
+	for name, c := range map[string]struct {
+		refuse string
+		most   int
+	}{
+		// The batch, its rest in four parts, one more part for each further bad row,
+		// each bad row alone, and the rows that passed.
+		"the server names the row": {"ALTER TABLE products ADD CHECK (price >= 0)", 1 + 4 + 2 + 3 + 1},
+		// The batch, and two halves at each of the seven levels for each bad row.
+		"it does not": {`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+				IF NEW.price < 0 THEN RAISE EXCEPTION 'negative'; END IF; RETURN NEW; END $$;
+			CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`, 1 + 3*2*7},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.config.Flush.MaxRetries = 0
+			s.db.Exec(t, c.refuse)
+			s.db.Exec(t, `CREATE SEQUENCE statements;
+				CREATE FUNCTION tick() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('statements'); RETURN NULL; END $$;
+				CREATE TRIGGER tick BEFORE INSERT ON products FOR EACH STATEMENT EXECUTE FUNCTION tick()`)
+			documents := make(map[int64]string)
+			for id := range int64(rows) {
+				price := 1
+				if slices.Contains(bad, id) {
+					price = -1
+				}
+				documents[id] = fmt.Sprintf(`{"name":"x","price":%d,"stock":1}`, price)
+			}
+			s.together(documents)
+			s.eventuallyDead(bad...)
+			if got := s.db.Value(t, "SELECT count(*) FROM products"); got != strconv.Itoa(rows-len(bad)) {
+				t.Errorf("%s rows", got)
+			}
+			got, err := strconv.Atoi(s.db.Value(t, "SELECT last_value FROM statements"))
+			if err != nil || got > c.most {
+				t.Errorf("%d statements (%v), want at most %d", got, err, c.most)
+			}
+			t.Logf("%d statements for %d bad rows of %d", got, len(bad), rows)
+		})
+	}
+}
+
+// keyIn finds an id, from at least on, whose key falls into the partition.
+func keyIn(partition uint32, partitions int, least int64) int64 {
+	for id := least; ; id++ {
+		sum := sha1.Sum(fmt.Appendf(nil, "product:%d", id))
+		if binary.BigEndian.Uint32(sum[:])%uint32(partitions) == partition {
+			return id
+		}
+	}
+}
+
+// TestARowAloneInItsPartitionSpendsNoAttemptWhileTheMappingIsPaused has one
+// partition with enough rows to tell that the mapping is at fault, and one with a
+// single row, which could not tell.
+func TestARowAloneInItsPartitionSpendsNoAttemptWhileTheMappingIsPaused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.MaxRetries = 0
+	s.config.Mappings[0].Partitions = 2
+	s.write()
+	s.db.Exec(t, `CREATE SEQUENCE tries;
+		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			IF NEW.name = 'alone' THEN PERFORM nextval('tries'); END IF; RAISE EXCEPTION 'not today'; END $$;
+		CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`)
+	p := s.startReady()
+	pipe := s.rdb.Pipeline()
+	for n, id := 0, int64(0); n < 20; n++ {
+		id = keyIn(0, 2, id+1)
+		pipe.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", `{"name":"many"}`)
+	}
+	_, err := pipe.Exec(t.Context())
+	s.must(err)
+	s.eventually("the mapping is paused", func() error {
+		if q := s.status(p).Queues[0]; q.Ready.Reason != "MappingPaused" {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+	alone := keyIn(1, 2, 1)
+	s.set(alone, `{"name":"alone"}`)
+	s.eventually("the row was tried three times", func() error {
+		if got := s.db.Value(t, "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tries"); len(got) == 1 && got < "3" {
+			return errors.New(got + " times")
+		}
+		return nil
+	})
+	if stats := s.stats(); stats.Dead != 0 || stats.Refused != 0 {
+		t.Errorf("attempts were spent: %+v", stats)
+	}
+	s.db.Exec(t, "DROP TRIGGER refuse ON products")
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "21" || s.stats().Dead != 0 {
+		t.Errorf("%s rows, want 21; stats %+v", got, s.stats())
+	}
+}
