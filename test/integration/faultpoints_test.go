@@ -46,14 +46,14 @@ var takeOverPoints = map[string]point{
 }
 
 // refusalPoints are those of a claim with a row that the database refuses: the
-// batch is cut in halves until the row is alone, and goes to the tail; then it is
-// refused alone, and dies.
+// server's words point at it, those behind it are written and then those before it,
+// and it waits; then it is refused alone, and dies.
 var refusalPoints = map[string]point{
 	"refusal-answer-lost":                      {answer: "refused"},
-	"first-half-not-sent":                      {request: "begin", nth: 1},
-	"first-half-commit-answer-lost":            {answer: "committed"},
-	"second-commit-answer-lost":                {answer: "committed", nth: 1},
-	"last-commit-answered":                     {answer: "committed", nth: 2, delivered: true},
+	"rest-not-sent":                            {request: "begin", nth: 1},
+	"commit-of-the-rest-answer-lost":           {answer: "committed"},
+	"commit-of-those-before-answer-lost":       {answer: "committed", nth: 1},
+	"commit-of-those-before-answered":          {answer: "committed", nth: 1, delivered: true},
 	"acknowledgement-of-a-refusal-not-sent":    {request: "ack-refused"},
 	"acknowledgement-of-a-refusal-answer-lost": {answer: "ack-refused"},
 	"acknowledgement-of-a-refusal-answered":    {answer: "ack-refused", delivered: true},
