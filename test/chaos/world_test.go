@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,8 +139,7 @@ func (w *world) mount() string {
 	// The kernel does not take a mount away with the process that made it; a shell
 	// that waits for the end of its input does.
 	guard := exec.Command("/bin/sh", "-c", `cat >/dev/null; umount -l "$1" 2>/dev/null; rmdir "$1" 2>/dev/null; true`, "sh", folder)
-	guard.SysProcAttr = attributes()
-	guard.SysProcAttr.Pdeathsig = 0
+	guard.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	var input io.WriteCloser
 	if input, err = guard.StdinPipe(); err == nil {
 		err = guard.Start()
