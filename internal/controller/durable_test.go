@@ -279,19 +279,40 @@ var _ = Describe("Data loss", func() {
 		Consistently(w.poll(ctx)).Should(events(1))
 	})
 
+	It("of a known journal is counted by a flusher of earlier settings too, another journal only by one of the present", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		settings, err := w.settings(ctx)
+		Expect(err).NotTo(HaveOccurred())
+		f.freeze(settings)
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.BatchSize = 7 })
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling))
+		f.say(telling("journal-of-products", 1))
+		Eventually(w.poll(ctx)).Should(SatisfyAll(events(1), lost()))
+		f.say(func(s *config.Status) {
+			telling("another", 1)(s)
+			s.Queues[0].Depth = 7
+		})
+		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7))))
+		Expect(w.now(ctx)).To(events(1))
+		f.freeze(nil)
+		Eventually(w.poll(ctx)).Should(events(2))
+	})
+
 	It("is neither a mapping that goes and comes back, nor forgotten with it", func(ctx SpecContext) {
 		pages := mapping("pages", "page:")
 		add := func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = append(c.Spec.Mappings, pages) }
 		w, f := readyWorld(ctx, add)
-		journal := "journal-of-pages"
-		tell := func(s *config.Status) {
-			for i := range s.Queues {
-				if q := &s.Queues[i]; q.Name == "pages" {
-					q.Journal, q.DataLossEvents = journal, 2
+		tell := func(journal string, counted int64) func(*config.Status) {
+			return func(s *config.Status) {
+				for i := range s.Queues {
+					if q := &s.Queues[i]; q.Name == "pages" {
+						q.Journal, q.DataLossEvents = journal, counted
+					}
 				}
 			}
 		}
-		f.say(tell)
+		said := tell("journal-of-pages", 2)
+		f.say(said)
 		Eventually(w.poll(ctx)).Should(events(2))
 		again := func(name string, edit change) {
 			w.change(ctx, edit)
@@ -301,22 +322,22 @@ var _ = Describe("Data loss", func() {
 			}).Should(BeTrue())
 			w.rollOut(ctx)
 			f.end(ctx)
-			f = w.startFlusher(ctx, name)
-			f.say(tell)
+			f = w.startFlusher(ctx, name, said)
 		}
 		again("b", func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = c.Spec.Mappings[:1] })
 		Eventually(w.poll(ctx)).Should(SatisfyAll(HaveField("Status.Mappings", HaveLen(1)), events(2), lost("2 of other mappings")))
 		again("c", add)
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			HaveField("Status.Mappings", ConsistOf(HaveField("Name", "products"), HaveField("Journal", journal))), events(2)))
+			HaveField("Status.Mappings", ConsistOf(HaveField("Name", "products"), HaveField("Journal", "journal-of-pages"))), events(2)))
 		Consistently(w.poll(ctx)).Should(events(2))
 
 		By("another journal after it was gone")
 		again("d", func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = c.Spec.Mappings[:1] })
 		Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", HaveLen(1)))
-		tell = func(*config.Status) {}
+		said = tell("another-of-pages", 0)
+		f.say(said)
 		again("e", add)
-		Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", HaveLen(2)))
+		Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", ContainElement(HaveField("Journal", "another-of-pages"))))
 		Consistently(w.poll(ctx)).Should(events(2))
 	})
 
@@ -329,8 +350,7 @@ var _ = Describe("Data loss", func() {
 			Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Redis.External.Addresses", ConsistOf(address)))
 			w.rollOut(ctx)
 			f.end(ctx)
-			f = w.startFlusher(ctx, name)
-			f.say(telling(journal, counted))
+			f = w.startFlusher(ctx, name, telling(journal, counted))
 			Eventually(w.poll(ctx)).Should(HaveField("Status.Mappings", ConsistOf(SatisfyAll(
 				HaveField("Journal", journal), HaveField("RedisAddress", address)))))
 		}

@@ -111,7 +111,11 @@ var _ = Describe("A document at /status", func() {
 			HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(0))),
 		))
 		f.say(nil)
-		Eventually(w.poll(ctx)).Should(beReady())
+		// Another journal and then the first again: either is a queue that was lost.
+		Eventually(w.poll(ctx)).Should(SatisfyAll(
+			haveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+			HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(2))),
+		))
 	})
 
 	It("of another resource is no answer", func(ctx SpecContext) {

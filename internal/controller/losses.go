@@ -34,23 +34,25 @@ const longestAcknowledgement = 20
 //	a journal at another    a queue that is new to the resource, or came back:
 //	Redis, or after none    the events that were not counted yet
 func (s *scope) countLoss(m *v1alpha1.MappingStatus) {
+	lost := false
 	q, document := s.life(m.Name)
-	switch {
-	case q != nil:
-	case m.Journal != "":
-		return
-	default:
-		// That there is a queue must be known; what it counts, and where it is, can
-		// wait for a flusher of the present settings.
-		m.Journal = s.queue(m.Name, s.settled).Journal
-		return
+	if q != nil {
+		address := s.redisAddress()
+		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
+		m.Journal, m.RedisAddress = q.Journal, address
+	} else {
+		// Where a flusher of other settings looks is not known, but a journal that
+		// is known already counts wherever it is read.
+		q, document = newestWord(s.seen.Answering(), m.Name, s.settled)
+		if m.Journal == "" {
+			m.Journal = q.Journal
+		}
+		if m.Journal != q.Journal {
+			return
+		}
 	}
 
 	status := &s.cache.Status
-	address := s.redisAddress()
-	lost := m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
-	m.Journal, m.RedisAddress = q.Journal, address
-
 	counted := s.lossOf(q.Journal)
 	events := max(q.DataLossEvents-counted, 0)
 	switch {
@@ -71,8 +73,8 @@ func (s *scope) countLoss(m *v1alpha1.MappingStatus) {
 // settings, and so are at the Redis that those name; nil when there is none, and
 // while they name several journals: one of them speaks of a moment ago.
 func (s *scope) life(name string) (*config.QueueStatus, *config.Status) {
-	var newest *config.QueueStatus
-	var from *config.Status
+	var documents []*config.Status
+	journal := ""
 	for i := range s.flusherPods {
 		pod := &s.flusherPods[i]
 		f, ok := s.seen.Of(pod.UID)
@@ -83,15 +85,14 @@ func (s *scope) life(name string) (*config.QueueStatus, *config.Status) {
 		if at < 0 {
 			continue
 		}
-		q := &f.Status.Queues[at]
-		if newest != nil && newest.Journal != q.Journal {
+		if named := f.Status.Queues[at].Journal; journal == "" {
+			journal = named
+		} else if journal != named {
 			return nil, nil
 		}
-		if from == nil || f.Status.ObservedTime.After(from.ObservedTime) {
-			newest, from = q, f.Status
-		}
+		documents = append(documents, f.Status)
 	}
-	return newest, from
+	return newestWord(documents, name, s.settled)
 }
 
 // redisAddress is where the flushers are sent to.

@@ -128,19 +128,23 @@ func (s *scope) settled(d *config.Status) bool {
 // queue is the newest word on one queue from the documents that accept lets
 // through, nil when there is none.
 func (s *scope) queue(name string, accept func(*config.Status) bool) *config.QueueStatus {
-	var newest *config.QueueStatus
-	var from *config.Status
-	for _, d := range s.seen.Answering() {
+	q, _ := newestWord(s.seen.Answering(), name, accept)
+	return q
+}
+
+// newestWord is the newest word on one queue, with the document that it is from.
+func newestWord(documents []*config.Status, name string, accept func(*config.Status) bool) (q *config.QueueStatus, from *config.Status) {
+	for _, d := range documents {
 		if !accept(d) || from != nil && !d.ObservedTime.After(from.ObservedTime) {
 			continue
 		}
 		for i := range d.Queues {
 			if d.Queues[i].Name == name {
-				newest, from = &d.Queues[i], d
+				q, from = &d.Queues[i], d
 			}
 		}
 	}
-	return newest
+	return q, from
 }
 
 // emptied says whether a retired queue is known to be empty and closed to

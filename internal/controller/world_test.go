@@ -140,10 +140,14 @@ type flusher struct {
 	silent bool
 }
 
-// startFlusher makes the Pod from the Deployment's template.
-func (w *world) startFlusher(ctx context.Context, name string) *flusher {
+// startFlusher makes the Pod from the Deployment's template. says is what it
+// answers from the first time on.
+func (w *world) startFlusher(ctx context.Context, name string, says ...func(*config.Status)) *flusher {
 	GinkgoHelper()
 	f := &flusher{}
+	for _, edit := range says {
+		f.say(edit)
+	}
 	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
 		f.serve(request.Context(), w, response)
 	}))
