@@ -88,7 +88,7 @@ var complaints = []rule{
 		"integration.TestWhatCannotBeARowIsSetAside", "integration.TestTheCircuitOpensAndNoAttemptIsSpent", "postgres.TestEverySQLSTATEHasItsKind",
 	}},
 	{Complaint: 28, Text: "retries that stop in silence are noticed", Tests: []string{
-		"controller: say Stuck when a flusher's watchdog does, and find neither server at fault", "controller: say Stuck when entries wait although nothing is known to be wrong",
+		"integration.TestTheWatchdogSaysThatNothingMoves", "controller: say Stuck when a flusher's watchdog does, and find neither server at fault", "controller: say Stuck when entries wait although nothing is known to be wrong",
 	}},
 	{Complaint: 29, Text: "a refused entry stands in the queue once", Tests: []string{
 		"journal.TestAnyInterleavingKeepsEveryWrite", "journal.TestARefusedEntryWaitsAsideAndIsOvertaken", "journal.TestASecondDeadLetterTakesThePlaceOfTheFirst",
@@ -110,7 +110,7 @@ var complaints = []rule{
 	// PostgreSQL
 	{Complaint: 37, Text: "one statement never touches a row twice", Tests: []string{"postgres.TestWriteCarriesRows", "postgres.TestOnlyCanonicalKeysAreTaken", "postgres.FuzzKey"}},
 	{Complaint: 38, Text: "batches do not deadlock: rows are locked in one order, and a deadlock is no row's fault", Tests: []string{
-		"postgres.TestRowsAreLockedInTheOrderOfTheirKeys", "postgres.TestPartitionsThatWriteOneTableDoNotDeadlock", "postgres.TestEverySQLSTATEHasItsKind",
+		"postgres.TestRowsAreLockedInTheOrderOfTheirKeys", "postgres.TestPartitionsThatWriteOneTableDoNotDeadlock", "integration.TestContentionIsTriedAgainAtOnce", "postgres.TestEverySQLSTATEHasItsKind",
 	}},
 	{Complaint: 39, Text: "no connection stays with a server that became read-only", Tests: []string{
 		"postgres.TestASessionThatTurnsReadOnly", "postgres.TestCheckOfAStandby", "postgres.TestASessionThatTheServerEnds",

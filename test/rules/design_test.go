@@ -126,6 +126,8 @@ var rowRules = []rule{
 	{Section: "7", Text: "some rows fail: theirs; all fail: the mapping's, and nothing is dead", Tests: []string{
 		"integration.TestWhatCannotBeARowIsSetAside", "integration.TestAMappingWhoseRowsAreAllRefusedIsPausedAndNothingIsDead",
 	}},
+	{Section: "7", Text: "a batch that is too heavy is halved, and its rows lose no attempt", Tests: []string{"integration.TestABatchThatIsTooHeavyIsHalved"}},
+	{Section: "7", Text: "contention is tried again at once, and is neither a row's fault nor an outage", Tests: []string{"integration.TestContentionIsTriedAgainAtOnce"}},
 	{Section: "7", Text: "deferred constraints are checked inside", Tests: []string{"postgres.TestWriteChecksDeferredConstraintsInside", "postgres.TestRowsExchangeAUniqueValue"}},
 	{Section: "7", Text: "the circuit opens, tries, and closes", Tests: []string{"integration.TestTheCircuitOpensAndNoAttemptIsSpent"}},
 	{Section: "7", Text: "a row that a trigger or a policy keeps out in silence is not taken for written", Tests: []string{
