@@ -94,7 +94,7 @@ var _ = Describe("Durable", func() {
 	)
 
 	It("takes the worst of several flushers", func(ctx SpecContext) {
-		w, _ := readyWorld(ctx)
+		w, a := readyWorld(ctx)
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(2)) })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "1 of 2"))
 		w.rollOut(ctx)
@@ -104,6 +104,18 @@ var _ = Describe("Durable", func() {
 			s.Durability.Eviction = failing(v1alpha1.ReasonEvictionUnsafe, "allkeys-lru")
 		})
 		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonEvictionUnsafe))
+		lossAndTable := func(s *config.Status) {
+			s.Durability.Ledger = failing(v1alpha1.ReasonTableUnlogged, "the ledger")
+			s.Queues[0].DataLossEvents = 1
+		}
+		a.say(func(s *config.Status) {
+			lossAndTable(s)
+			s.Queues[0].DataLossEvents = 0
+		})
+		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonEvictionUnsafe, "allkeys-lru; the ledger"))
+		a.say(lossAndTable)
+		b.say(lossAndTable)
+		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonDataLoss, "1 data-loss events", "; the ledger"))
 	})
 })
 
@@ -268,13 +280,18 @@ var _ = Describe("Data loss", func() {
 		w.rollOut(ctx)
 		b := w.startFlusher(ctx, "b")
 		Eventually(w.poll(ctx)).Should(beReady())
-		b.say(func(s *config.Status) {
-			telling("another", 1)(s)
-			s.Queues[0].Depth, s.ObservedTime = 7, time.Now().Add(time.Second) // so that its word is the newest
-		})
-		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7))))
-		Expect(w.now(ctx)).To(SatisfyAll(events(0), kept()))
+		for i, f := range []*flusher{a, b} {
+			f.say(func(s *config.Status) {
+				telling("another", 1)(s)
+				s.Queues[0].Depth, s.ObservedTime = int64(7+i), time.Now().Add(time.Second) // so that its word is the newest
+			})
+			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7 + i))))
+			Expect(w.now(ctx)).To(SatisfyAll(events(0), kept()))
+			f.say(nil)
+			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(0))))
+		}
 		a.say(telling("another", 1))
+		b.say(telling("another", 1))
 		Eventually(w.poll(ctx)).Should(SatisfyAll(events(1), lost()))
 		Consistently(w.poll(ctx)).Should(events(1))
 	})

@@ -4,9 +4,6 @@
 package controller
 
 import (
-	"fmt"
-
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -79,9 +76,7 @@ func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
 func (r *Reconciler) tellDurable(before, after *v1alpha1.WriteBehindCache) {
 	had, has := valueOf(before.Status.DataLossEvents), valueOf(after.Status.DataLossEvents)
 	if has > had {
-		// Events of one reason and one action are shown once, with the first note;
-		// every loss has counts of its own.
-		r.Recorder.Eventf(after, nil, corev1.EventTypeWarning, v1alpha1.ReasonDataLoss, fmt.Sprintf("%s%d", actionObserve, has),
+		r.warning(after, v1alpha1.ReasonDataLoss,
 			"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)
 	}
 	const kind = v1alpha1.ConditionDurable
