@@ -62,6 +62,8 @@
 //	                                    again, with values at least as new
 //	answer to acknowledge lost          the same
 //	Redis lost the queue                a new journal id, new leases, new epochs: counted
+//	Redis came back with older data     the partition's step is not the owner's: a new
+//	                                    epoch, which compares journal and ledger
 //	journal and ledger disagree         a data-loss event; flushing goes on from the
 //	                                    higher position
 //
@@ -89,6 +91,11 @@
 // one partition. A batch's worth of entries that is scattered over partitions is
 // flushed after a second, or two hundred entries a second in sixteen partitions
 // would make transactions of a dozen rows.
+//
+// An older copy of the journal holds the same owner and the same epoch, so the owner
+// would not notice that it is older. Journal and owner therefore count the claims and
+// acknowledgements of the epoch, and compare the count at every claim and every look at
+// what waits.
 //
 // What was refused does not go back to the tail of the queue, where every sweep would
 // come across it: LLEN q and the number of those that wait, together, are HLEN ops. A

@@ -304,7 +304,7 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 func (f *flush) send(ctx context.Context, version int64) error {
 	p := f.partition
 	at := postgres.Position{
-		Journal: p.journal, Queue: f.q.name, Partition: p.number,
+		Journal: p.lease.Journal, Queue: f.q.name, Partition: p.number,
 		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
 	}
 	for attempt := 1; ; attempt++ {

@@ -91,10 +91,10 @@ type partition struct {
 	// lastSwept says that the sweep before the end has been started.
 	lastSwept bool
 
-	// Owned by the worker while busy. journal is the life of the queue that epoch
-	// and flush belong to.
+	// Owned by the worker while busy. epoch is 0 until it is begun; lease and flush
+	// belong to it.
 	epoch, flush int64
-	journal      string
+	lease        *journal.Lease
 }
 
 func newQueue(f *Flusher, name string) *queue {
@@ -401,8 +401,12 @@ func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) erro
 func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	q.mu.Lock()
 	held := make([]int, 0, len(q.partitions))
-	for number := range q.partitions {
+	idle := make(map[int]int64)
+	for number, p := range q.partitions {
 		held = append(held, number)
+		if !p.busy && p.epoch != 0 {
+			idle[number] = p.lease.Step()
+		}
 	}
 	q.mu.Unlock()
 	if len(held) == 0 {
@@ -420,6 +424,14 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	q.observe(loads)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for i, number := range held {
+		// Nobody but this goroutine starts a worker: what was idle still is.
+		p := q.partitions[number]
+		if step, ok := idle[number]; ok && p != nil && step != loads[i].Step {
+			q.log.Warn("Redis came back with another journal than the one before", "partition", number)
+			p.epoch = 0
+		}
+	}
 	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
 		return nil
 	}

@@ -41,13 +41,13 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	lease := journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
+	lease := &journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
 	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	q.judge(p, verdict)
-	p.epoch, p.flush, p.journal = ledger.Epoch, ledger.Flush, id
+	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
 }
@@ -102,8 +102,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			}
 		}
 		started := time.Now()
-		lease := journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: p.epoch, Journal: p.journal}
-		claim, err := q.f.journal.Claim(ctx, lease, prefix, most)
+		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
 		if err != nil {
 			return err
 		}
@@ -198,6 +197,10 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.mu.Lock()
 		p.lost = true
 		q.mu.Unlock()
+		return
+	case errors.Is(err, journal.ErrStep):
+		// The new epoch tells whether anything is lost.
+		q.log.Warn("Redis came back with another journal than the one before", "partition", p.number, "cause", err)
 		return
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)

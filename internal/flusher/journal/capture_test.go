@@ -88,15 +88,17 @@ func (f *fixture) stats() journal.Stats {
 }
 
 // lease takes every partition for the member and begins the epoch on it.
-func (f *fixture) lease(member string, partition int, epoch int64) journal.Lease {
+func (f *fixture) lease(member string, partition int, epoch int64) *journal.Lease {
 	f.t.Helper()
 	f.beat(member)
-	f.begin(partition, member, epoch, 0, 0)
-	return lease(partition, member, epoch)
+	l := lease(partition, member, epoch)
+	_, err := f.j.Begin(f.t.Context(), l, 0, 0)
+	f.check(nil, err)
+	return l
 }
 
-func lease(partition int, member string, epoch int64) journal.Lease {
-	return journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch, Journal: "journal-1"}
+func lease(partition int, member string, epoch int64) *journal.Lease {
+	return &journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch, Journal: "journal-1"}
 }
 
 func (f *fixture) beat(member string) journal.Beat {
@@ -113,7 +115,7 @@ func (f *fixture) begin(partition int, member string, epoch, floor, committed in
 	return verdict
 }
 
-func (f *fixture) claim(l journal.Lease, most int) *journal.Claim {
+func (f *fixture) claim(l *journal.Lease, most int) *journal.Claim {
 	f.t.Helper()
 	claim, err := f.j.Claim(f.t.Context(), l, "product:", upTo(most))
 	f.check(nil, err)

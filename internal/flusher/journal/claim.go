@@ -19,7 +19,15 @@ type Lease struct {
 	Epoch     int64
 	// Journal is the id of the queue's life that the epoch belongs to.
 	Journal string
+
+	// step counts the claims and acknowledgements of the epoch, as the journal does.
+	step int64
 }
+
+// Step is how many claims and acknowledgements were made in the epoch. A journal
+// that is at another step is not the one that they were made in: Redis came back
+// with older data.
+func (l *Lease) Step() int64 { return l.step }
 
 // Operation is what an entry does to its row.
 type Operation byte
@@ -57,7 +65,7 @@ type Entry struct {
 
 // Claim is a set of entries that one flusher is about to write.
 type Claim struct {
-	Lease   Lease
+	Lease   *Lease
 	Number  int64
 	Entries []Entry
 	// Rebuilt says that the order of the queue had to be made anew, since
@@ -77,11 +85,12 @@ type Bounds struct {
 // Claim takes the first entries of the partition within the bounds; the ones to be
 // tried again come first. prefix is what the caller takes the keys to begin with; a
 // queue with another one counts as lost. It answers an empty claim when nothing
-// waits. A new claim makes the one before it void.
-func (j *Journal) Claim(ctx context.Context, lease Lease, prefix string, most Bounds) (*Claim, error) {
+// waits. A new claim makes the one before it void. After an error it is not known
+// whether the claim was made: a new epoch has to begin.
+func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most Bounds) (*Claim, error) {
 	action := "claim partition " + strconv.Itoa(lease.Partition)
 	reply, err := j.call(ctx, "wb_engine_claim", lease.Queue, lease.Partition, lease.Member, lease.Epoch,
-		lease.Journal, prefix, most.Entries, most.Bytes, min(most.Retries, most.Entries)).Slice()
+		lease.Journal, lease.step, prefix, most.Entries, most.Bytes, min(most.Retries, most.Entries)).Slice()
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", action, err)
 	}
@@ -97,6 +106,9 @@ func (j *Journal) Claim(ctx context.Context, lease Lease, prefix string, most Bo
 	for _, group := range groups {
 		list, _ := group.([]any)
 		values = append(values, list...)
+	}
+	if count > 0 {
+		lease.step++
 	}
 	if len(keys) < count || len(packed) < count || len(values) < count {
 		return nil, fmt.Errorf("%s: the answer has fewer than %d entries", action, count)
@@ -227,6 +239,9 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outc
 	reply, err := j.call(ctx, "wb_engine_ack", args...).Int64()
 	if err != nil {
 		return Receipt{}, fmt.Errorf("%s: %w", action, err)
+	}
+	if reply > 0 {
+		l.step++
 	}
 	return Receipt{Applied: reply > 0, Superseded: max(0, reply-1)}, nil
 }

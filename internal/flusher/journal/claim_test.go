@@ -257,12 +257,12 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Begin(ctx, before, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor begins again: %v", err)
 	}
-	other := after
+	other := *after
 	other.Journal = "journal-0"
-	if _, err := f.j.Begin(ctx, other, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, &other, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
-	if _, err := f.j.Claim(ctx, other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("a lease of another life of the queue claims: %v", err)
 	}
 	if _, err := f.j.Claim(ctx, after, "item:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
@@ -292,6 +292,65 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 	}
 	if s := f.stats(); s.Depth != 1 {
 		t.Errorf("stats are %+v", s)
+	}
+}
+
+// snapshot is what Redis holds, as DUMP gives it.
+func (f *fixture) snapshot() map[string]string {
+	f.t.Helper()
+	all := make(map[string]string)
+	for _, key := range f.rdb.Keys(f.t.Context(), "*").Val() {
+		value, err := f.rdb.Dump(f.t.Context(), key).Result()
+		f.check(nil, err)
+		all[key] = value
+	}
+	return all
+}
+
+// restore puts a snapshot back.
+func (f *fixture) restore(snapshot map[string]string) {
+	f.t.Helper()
+	f.check(f.rdb.FlushDB(f.t.Context()).Result())
+	for key, value := range snapshot {
+		f.check(f.rdb.Restore(f.t.Context(), key, 0, value).Result())
+	}
+}
+
+// TestAJournalThatWentBackIsNotTakenForTheOneBefore puts back what Redis held before
+// a claim or an acknowledgement, with the same owner, epoch and life of the queue.
+func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
+	for name, until := range map[string]string{"an acknowledgement is gone": "acknowledge", "a claim is gone": "claim"} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, journaltest.New(t), onePartition)
+			ctx := t.Context()
+			l := f.lease("a", 0, 1)
+			f.set("product:1", "{}")
+			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.set("product:2", "{}")
+			var older map[string]string
+			if until == "claim" {
+				older = f.snapshot()
+			}
+			claim := f.claim(l, 10)
+			if until == "acknowledge" {
+				older = f.snapshot()
+			}
+			f.acknowledge(claim, journal.Done)
+			if load := f.load(); load.Step != l.Step() {
+				t.Fatalf("the journal is at step %d, its owner at %d", load.Step, l.Step())
+			}
+			f.restore(older)
+			if load := f.load(); load.Step == l.Step() {
+				t.Errorf("both are at step %d", load.Step)
+			}
+			f.set("product:3", "{}")
+			if _, err := f.j.Claim(ctx, l, "product:", upTo(10)); !errors.Is(err, journal.ErrStep) {
+				t.Errorf("a claim answers %v", err)
+			}
+			if verdict := f.begin(0, "a", 2, 0, claim.Entries[0].Version); (verdict == journal.RedisWentBack) != (until == "claim") {
+				t.Errorf("the verdict is %v", verdict)
+			}
+		})
 	}
 }
 

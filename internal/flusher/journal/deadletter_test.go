@@ -24,7 +24,7 @@ func (f *fixture) deadLetters() map[string]*journal.DeadLetter {
 }
 
 // bury makes the key's write a dead letter.
-func (f *fixture) bury(l journal.Lease, key, value string) {
+func (f *fixture) bury(l *journal.Lease, key, value string) {
 	f.t.Helper()
 	f.set(key, value)
 	f.acknowledge(f.claim(l, 10), journal.Dead)

@@ -80,13 +80,15 @@ func (w *world) build(t testing.TB) {
 	set("full", "full:1")
 	set(oddQueue, oddPrefix+"1")
 	must(w.j.Beat(ctx, settings().Mapping, "a", leaseTime))
-	for p := range 2 {
-		must(w.j.Begin(ctx, lease(p, "a", 1), 0, 0))
+	leases := make([]*journal.Lease, 2)
+	for p := range leases {
+		leases[p] = lease(p, "a", 1)
+		must(w.j.Begin(ctx, leases[p], 0, 0))
 	}
 	settle := func(outcome journal.Outcome) {
 		t.Helper()
-		for p := range 2 {
-			claim, err := w.j.Claim(ctx, lease(p, "a", 1), "product:", upTo(100))
+		for _, l := range leases {
+			claim, err := w.j.Claim(ctx, l, "product:", upTo(100))
 			must(nil, err)
 			if len(claim.Entries) == 0 {
 				continue

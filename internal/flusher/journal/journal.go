@@ -95,6 +95,10 @@ var ErrNoQueue = errors.New("queue is not in Redis")
 // that it named. Whatever it had in hand belongs to the next owner.
 var ErrLeaseLost = errors.New("partition lease is lost")
 
+// ErrStep says that the journal is not at the step of its owner: Redis came back with
+// older data, or an answer was lost. A new epoch finds out.
+var ErrStep = errors.New("journal is at another step")
+
 // ErrClaimVoid says that the claim named is not the one that is out.
 var ErrClaimVoid = errors.New("claim is void")
 
@@ -130,6 +134,8 @@ func interpret(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoLetter, err)
 	case "WBSUPERSEDED":
 		return fmt.Errorf("%w: %w", ErrSuperseded, err)
+	case "WBSTEP":
+		return fmt.Errorf("%w: %w", ErrStep, err)
 	case "WBCLAIM":
 		return fmt.Errorf("%w: %w", ErrClaimVoid, err)
 	}

@@ -69,7 +69,7 @@ type model struct {
 
 	member string
 	epoch  int64
-	lease  journal.Lease
+	lease  *journal.Lease
 	// pending is the claim that is out; committed says that its rows are in the
 	// database; acked is the last one that was acknowledged.
 	pending   *journal.Claim

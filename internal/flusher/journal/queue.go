@@ -109,11 +109,12 @@ const (
 // of the predecessor are void from here on, and no version below floor will be
 // given out. committed is the ledger's position of this very partition; a verdict
 // other than Agreed has been counted as a data-loss event.
-func (j *Journal) Begin(ctx context.Context, l Lease, floor, committed int64) (Verdict, error) {
+func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64) (Verdict, error) {
 	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, floor, committed).Int()
 	if err != nil {
 		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", l.Epoch, l.Partition, err)
 	}
+	l.step = 0
 	return Verdict(verdict), nil
 }
 
@@ -152,6 +153,8 @@ type Load struct {
 	// OldestMilliseconds is the age of the oldest entry, refused ones included.
 	OldestMilliseconds int64
 	DeadLetters        int64
+	// Step is that of the partition's epoch; see Lease.
+	Step int64
 }
 
 // Poll tells what waits in each of the partitions, in their order.
@@ -166,14 +169,14 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]L
 		return nil, fmt.Errorf("poll queue %s: %w", queue, err)
 	}
 	r := reader{values: reply}
-	const known = 7
+	const known = 8
 	more := r.number() - known
 	loads := make([]Load, len(partitions))
 	for i := range loads {
 		loads[i] = Load{
 			Entries: r.number(), Fresh: r.number(), Due: r.number(),
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
-			OldestMilliseconds: r.number(), DeadLetters: r.number(),
+			OldestMilliseconds: r.number(), DeadLetters: r.number(), Step: r.number(),
 		}
 		// A newer library may tell more than this release knows of.
 		for range more {

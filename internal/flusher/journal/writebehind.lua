@@ -17,8 +17,9 @@
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
 --   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
---                          claimed_top, acked, flushed, coalesced, superseded,
---                          discarded, data_loss
+--                          claimed_top, acked, step (claims and acknowledgements of
+--                          this epoch), flushed, coalesced, superseded, discarded,
+--                          data_loss
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
 --
@@ -545,7 +546,7 @@ local function engine_begin(_, args)
   if m[1] and higher(m[1], floor) then floor = m[1] end
   if higher(top, floor) then floor = top end
   redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)
-  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0)
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0, 'step', 0)
   if verdict > 0 then redis.call('HINCRBY', base .. 'meta', 'data_loss', 1) end
   return verdict
 end
@@ -574,9 +575,9 @@ end
 -- it tells of each, and these: the entries, how many of them are fresh (never refused),
 -- how many were refused and are due for another try, the age in ms of the first
 -- fresh one, 1 if that age says nothing since its version lies ahead of the clock, the
--- age of the oldest entry, and the dead letters. Read only.
+-- age of the oldest entry, the dead letters, and the step. Read only.
 local function engine_poll(_, args)
-  local queue, now, reply = args[1], now_us(), { 7 }
+  local queue, now, reply = args[1], now_us(), { 8 }
   local now_in_ms = digits(math.floor(now / 1000))
   local function age_of(first)
     return math.max(0, math.floor((now - tonumber(first)) / 1000))
@@ -600,6 +601,7 @@ local function engine_poll(_, args)
     reply[#reply + 1] = undated
     reply[#reply + 1] = age_of(oldest_of(base) or now)
     reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
+    reply[#reply + 1] = tonumber(redis.call('HGET', base .. 'meta', 'step') or 0)
   end
   return reply
 end
@@ -667,32 +669,38 @@ local function top_of(entries, count)
   return top
 end
 
--- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL PREFIX MOST BYTES RETRIES: claims the
+-- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL STEP PREFIX MOST BYTES RETRIES: claims the
 -- first entries of the queue, at most MOST and, but for a single one, BYTES of values;
 -- at most RETRIES that were refused and are due come before them. One claim of a
 -- partition is out at a time: a new one makes the one before it void, so whoever
 -- may have committed that one has to begin a new epoch first. Returns the
 -- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
 -- the entries, and the values in groups; keys and entries may run on behind the
--- claim.
+-- claim. STEP is how many claims and acknowledgements the owner has made in this epoch:
+-- a journal that is at another step is not the one that it worked with, Redis came back
+-- with older data.
 local function engine_claim(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
   local held, expiry = holds(base, member, epoch, args[5])
   if not held or tonumber(expiry) <= now_ms() then return lost(member, epoch) end
-  if redis.call('HGET', queue_key(args[1]), 'prefix') ~= args[6] then return lost(member, epoch) end
+  if redis.call('HGET', queue_key(args[1]), 'prefix') ~= args[7] then return lost(member, epoch) end
+  local step = redis.call('HGET', base .. 'meta', 'step') or '0'
+  if step ~= args[6] then
+    return fail('WBSTEP', 'the journal of partition ' .. args[2] .. ' is at step ' .. step .. ', its owner at ' .. args[6])
+  end
   local rebuilt = 0
   if redis.call('LLEN', base .. 'q') + redis.call('ZCARD', base .. 'retry') ~= redis.call('HLEN', base .. 'ops') then
     rebuild(base)
     rebuilt = 1
   end
-  take_due(base, tonumber(args[9]))
-  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[7]) - 1)
+  take_due(base, tonumber(args[10]))
+  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[8]) - 1)
   if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
   local entries = hmget(base .. 'ops', keys)
-  local groups, count = values_of(keys, tonumber(args[8]))
+  local groups, count = values_of(keys, tonumber(args[9]))
   local top = top_of(entries, count)
   local claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
-  redis.call('HSET', base .. 'meta', 'claimed', count, 'claimed_top', top)
+  redis.call('HSET', base .. 'meta', 'claimed', count, 'claimed_top', top, 'step', digits(tonumber(step) + 1))
   return { claim, count, rebuilt, keys, entries, groups }
 end
 
@@ -821,6 +829,7 @@ local function engine_ack(_, args)
   redis.call('HINCRBY', base .. 'meta', 'coalesced', args[9])
   redis.call('HINCRBY', base .. 'meta', 'superseded', superseded)
   redis.call('HINCRBY', base .. 'meta', 'data_loss', result.loss)
+  redis.call('HINCRBY', base .. 'meta', 'step', 1)
   local floor, top = args[7], args[8]
   if meta[4] and higher(meta[4], floor) then floor = meta[4] end
   if meta[5] and higher(meta[5], top) then top = meta[5] end
