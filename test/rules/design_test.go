@@ -128,8 +128,12 @@ var rowRules = []rule{
 	}},
 	{Section: "7", Text: "a batch that is too heavy is halved, and its rows lose no attempt", Tests: []string{"integration.TestABatchThatIsTooHeavyIsHalved"}},
 	{Section: "7", Text: "contention is tried again at once, and is neither a row's fault nor an outage", Tests: []string{"integration.TestContentionIsTriedAgainAtOnce"}},
-	{Section: "7", Text: "deferred constraints are checked inside", Tests: []string{"postgres.TestWriteChecksDeferredConstraintsInside", "postgres.TestRowsExchangeAUniqueValue"}},
-	{Section: "7", Text: "the circuit opens, tries, and closes", Tests: []string{"integration.TestTheCircuitOpensAndNoAttemptIsSpent"}},
+	{Section: "7", Text: "deferred constraints are checked inside", Tests: []string{"postgres.TestDeferredChecksRunBeforeTheCommit", "postgres.TestWriteChecksDeferredConstraintsInside"}},
+	{Section: "7", Text: "the circuit opens, tries, and closes", Tests: []string{
+		"integration.TestTheCircuitOpensAndNoAttemptIsSpent", "flusher.TestTheCircuitOpensAtTheThresholdAndClosesAfterOneProbe", "flusher.TestAHalfOpenCircuitLetsOneInAndOpensForTheWholeTimeAgain",
+	}},
+	{Section: "7", Text: "a paused mapping is tried once an interval", Tests: []string{"flusher.TestAPausedMappingIsTriedOnceAnInterval"}},
+	{Section: "7", Text: "hours of outage are told once and end at once", Tests: []string{"flusher.TestHoursWithoutServersAreToldOnceAndEndAtOnce", "flusher.TestEveryFailureInARowDoublesTheWaitUpToTheCeiling"}},
 	{Section: "7", Text: "a row that a trigger or a policy keeps out in silence is not taken for written", Tests: []string{
 		"postgres.TestARowThatATriggerKeepsOutIsNotTakenForWritten", "postgres.TestARowThatAPolicyHidesIsNotTakenForWritten",
 	}},

@@ -110,3 +110,15 @@ func TestRowsExchangeAUniqueValue(t *testing.T) {
 		})
 	}
 }
+
+// TestDeferredChecksRunBeforeTheCommit has a deferred check tell which statement it
+// runs in: what fails in the COMMIT leaves open whose fault it was.
+func TestDeferredChecksRunBeforeTheCommit(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, `CREATE TABLE items (id bigint PRIMARY KEY, a text); CREATE TABLE log (statement text);
+CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO log VALUES (current_query()); RETURN NULL; END $$;
+CREATE CONSTRAINT TRIGGER note AFTER INSERT ON items DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note()`)
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	o.write(t, "1", `{"a":"x"}`)
+	equal(t, server, "SELECT statement FROM log", "SET CONSTRAINTS ALL IMMEDIATE")
+}
