@@ -35,8 +35,9 @@ const mostUnlogged = 3
 // attribute is what the catalogue says about a column.
 type attribute struct {
 	name string
-	// cast is the type's full name without a length: assigning to the column
-	// applies the length, and unlike a cast does not cut what is too long.
+	// cast is the full name of the type under any domain, without a length:
+	// assigning to the column applies the length and the domain's checks, and unlike
+	// a cast does not cut what is too long.
 	cast string
 	// shown is the type as a person writes it.
 	shown string
@@ -77,7 +78,7 @@ CROSS JOIN LATERAL (
 
 const attributesSQL = `
 SELECT a.attname::pg_catalog.text,
-  pg_catalog.quote_ident(tn.nspname) || '.' || pg_catalog.quote_ident(t.typname),
+  pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(b.typname),
   pg_catalog.format_type(a.atttypid, a.atttypmod),
   CASE WHEN b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN b.typname::pg_catalog.text ELSE '' END,
   CASE WHEN b.typname = 'varchar' AND coalesce(m.typmod, -1) >= 4 THEN m.typmod - 4 ELSE 0 END,
@@ -94,7 +95,6 @@ SELECT a.attname::pg_catalog.text,
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_namespace tn ON tn.oid = t.typnamespace
 CROSS JOIN LATERAL (
   WITH RECURSIVE under (oid, typmod, base, kind) AS (
     SELECT t.oid, CASE t.typtype WHEN 'd' THEN t.typtypmod ELSE a.atttypmod END, t.typbasetype, t.typtype
@@ -103,6 +103,7 @@ CROSS JOIN LATERAL (
     FROM under JOIN pg_catalog.pg_type p ON p.oid = under.base WHERE under.kind = 'd')
   SELECT under.oid, under.typmod FROM under WHERE under.kind <> 'd') m
 JOIN pg_catalog.pg_type b ON b.oid = m.oid
+JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
 LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped

@@ -48,12 +48,14 @@ CREATE EXTENSION hstore; CREATE EXTENSION citext; CREATE EXTENSION ltree;
 CREATE TYPE mood AS ENUM ('good', 'bad', 'it''s "so" \ so'); CREATE TYPE pair AS (a integer, b text);
 CREATE TYPE floatrange AS RANGE (subtype = float8);
 CREATE DOMAIN positive AS integer CHECK (value > 0); CREATE DOMAIN needed AS text NOT NULL;
+CREATE DOMAIN short AS varchar(3); CREATE DOMAIN shorter AS short; CREATE DOMAIN wide AS char(3); CREATE DOMAIN bits AS bit(3);
+CREATE DOMAIN cents AS numeric(4,2); CREATE DOMAIN seconds AS time(0);
 CREATE DOMAIN doc AS jsonb CHECK (value <> '1'); CREATE DOMAIN tags AS text[]; CREATE DOMAIN inverse AS integer CHECK (1 / value >= 0)`
 
 var ownTypeNames = []string{
 	"hstore", "citext", "citext[]", "ltree", "mood", "mood[]", "pair", "pair[]", "floatrange", "floatmultirange", "positive", "positive[]", "needed",
 	"doc", "tags", "inverse", "varchar(3)", "char(3)", "varchar(3)[]", "bit(4)", "varbit(4)", "numeric(6,2)", "numeric(3,-2)", "numeric(4,1)[]",
-	"timestamptz(0)", "time(2)", "bpchar", "jsonb[]", "json[]",
+	"short", "short[]", "shorter", "wide", "bits", "cents", "seconds", "timestamptz(0)", "time(2)", "bpchar", "jsonb[]", "json[]",
 }
 
 // columnTypes makes a table for every type, or for the named ones, each with a
