@@ -86,6 +86,7 @@ func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
 	watchers.Go(func() { w.reader.run(watching) })
 	storm := newStorm(w, chosen)
 	watchers.Go(func() { w.progress(watching, storm, started) })
+	watchers.Go(func() { w.watch(watching) })
 
 	faults, over := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
 	storm.rage(faults)

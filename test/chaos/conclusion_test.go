@@ -35,7 +35,7 @@ func (w *world) conclude(s *storm) *summary {
 		Acknowledged: w.crowd.acknowledged.Load(), Unknown: w.crowd.unknown.Load(), Refused: w.crowd.refusals(),
 		Keys: len(w.history.records), Committed: w.history.committed, Removed: w.history.removed, Rewritten: w.history.rewritten,
 		Flushed: stats.Flushed, Coalesced: stats.Coalesced, DeadLetters: stats.Dead,
-		Superseded: totals["superseded"], DataLoss: stats.DataLoss, Found: maps.Clone(w.findings.counts),
+		Superseded: totals["superseded"], DataLoss: stats.DataLoss, Deepest: w.deepest, Found: maps.Clone(w.findings.counts),
 	}
 }
 

@@ -16,10 +16,11 @@ type kind struct {
 	name string
 	// attacks is the promise that should break if it can.
 	attacks string
-	// needs names what two faults cannot have at the same time; each says that there
-	// are so many of it, one for a target.
-	needs string
-	each  int
+	// needs names what two faults cannot have at the same time.
+	needs []string
+	// often is how many times it comes in one round: once if 0, and more where it
+	// takes luck to hit the moment that counts.
+	often int
 	// It lasts between shortest and longest.
 	shortest, longest time.Duration
 	// run inflicts it, waits, and heals it. It heals early when ctx ends.
@@ -38,6 +39,10 @@ const (
 	theWriters   = "writers"
 )
 
+// several says how many there are of what is not there once; a fault has hold of its
+// target's alone.
+var several = map[string]int{aFlusher: members, aGuest: guests, aRedisWay: members, aPostgresWay: members}
+
 // diskFull is the kind that not every machine can have.
 const diskFull = "postgres-disk-full"
 
@@ -45,107 +50,107 @@ const diskFull = "postgres-disk-full"
 var kinds = []kind{
 	{
 		name: "flusher-killed", attacks: "a flusher killed at any instruction loses nothing and writes nothing twice",
-		needs: aFlusher, each: members, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: flusherKilled,
+		often: 2, needs: []string{aFlusher}, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: flusherKilled,
 	},
 	{
 		name: "flusher-stopped", attacks: "a flusher that wakes up long after its lease writes nothing over its successor",
-		needs: aFlusher, each: members, shortest: leaseTime + time.Second, longest: 2 * leaseTime, run: flusherStopped,
+		often: 2, needs: []string{aFlusher}, shortest: leaseTime + time.Second, longest: 2 * leaseTime, run: flusherStopped,
 	},
 	{
 		name: "flusher-leaves", attacks: "partitions are handed over at once, and nothing is dropped on the way out",
-		needs: aFlusher, each: members, shortest: 0, longest: 2 * time.Second, run: flusherLeaves,
+		needs: []string{aFlusher}, shortest: 0, longest: 2 * time.Second, run: flusherLeaves,
 	},
 	{
 		name: "flusher-joins", attacks: "partitions are shared anew while they are being flushed",
-		needs: aGuest, each: guests, shortest: 2 * time.Second, longest: 6 * time.Second, run: flusherJoins,
+		needs: []string{aGuest}, shortest: 2 * time.Second, longest: 6 * time.Second, run: flusherJoins,
 	},
 	{
 		name: "redis-cut", attacks: "an acknowledgement applies once, however often it is cut off",
-		needs: aRedisWay, each: members, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: redisWay(func(fault) []toxic { return cut() }),
+		needs: []string{aRedisWay}, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: redisWay(func(fault) []toxic { return cut() }),
 	},
 	{
 		name: "redis-slow", attacks: "a claim that comes late is not taken for the one that is out",
-		needs: aRedisWay, each: members, shortest: time.Second, longest: 4 * time.Second, run: redisWay(slow),
+		needs: []string{aRedisWay}, shortest: time.Second, longest: 4 * time.Second, run: redisWay(slow),
 	},
 	{
 		name: "redis-half-open", attacks: "a flusher that cannot reach Redis loses its leases, and knows it",
-		needs: aRedisWay, each: members, shortest: time.Second, longest: 2 * leaseTime, run: redisWay(halfOpen),
+		needs: []string{aRedisWay}, shortest: time.Second, longest: 2 * leaseTime, run: redisWay(halfOpen),
 	},
 	{
 		name: "redis-answer-lost", attacks: "an acknowledgement whose answer is lost neither repeats nor loses what it said",
-		needs: aRedisWay, each: members, shortest: 500 * time.Millisecond, longest: 2 * leaseTime, run: redisWay(answerLost),
+		needs: []string{aRedisWay}, shortest: 500 * time.Millisecond, longest: 2 * leaseTime, run: redisWay(answerLost),
 	},
 	{
 		name: "postgres-cut", attacks: "a batch that was cut off is written once",
-		needs: aPostgresWay, each: members, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: postgresWay(func(fault) []toxic { return cut() }),
+		needs: []string{aPostgresWay}, shortest: 100 * time.Millisecond, longest: 3 * time.Second, run: postgresWay(func(fault) []toxic { return cut() }),
 	},
 	{
 		name: "postgres-slow", attacks: "statements that come late stay in order",
-		needs: aPostgresWay, each: members, shortest: time.Second, longest: 4 * time.Second, run: postgresWay(slow),
+		needs: []string{aPostgresWay}, shortest: time.Second, longest: 4 * time.Second, run: postgresWay(slow),
 	},
 	{
 		name: "postgres-half-open", attacks: "a stuck connection neither blocks a partition for ever nor lets two write it",
-		needs: aPostgresWay, each: members, shortest: time.Second, longest: 2 * leaseTime, run: postgresWay(halfOpen),
+		needs: []string{aPostgresWay}, shortest: time.Second, longest: 2 * leaseTime, run: postgresWay(halfOpen),
 	},
 	{
 		name: "postgres-answer-lost", attacks: "a COMMIT whose answer is lost is neither forgotten nor repeated in its epoch",
-		needs: aPostgresWay, each: members, shortest: 500 * time.Millisecond, longest: 2 * leaseTime, run: postgresWay(answerLost),
+		often: 2, needs: []string{aPostgresWay}, shortest: 500 * time.Millisecond, longest: 2 * leaseTime, run: postgresWay(answerLost),
 	},
 	{
 		name: "postgres-too-late", attacks: "a transaction that arrives after the successor's takes no effect",
-		needs: aFlusher, each: members, shortest: leaseTime + 2*time.Second, longest: 2*leaseTime + time.Second, run: postgresTooLate,
+		often: 3, needs: []string{aFlusher, aPostgresWay}, shortest: leaseTime + 2*time.Second, longest: 2*leaseTime + time.Second, run: postgresTooLate,
 	},
 	{
 		name: "postgres-stopped", attacks: "a database that goes away loses and repeats nothing",
-		needs: thePostgres, shortest: 0, longest: 3 * time.Second, run: postgresDown(syscall.SIGQUIT),
+		needs: []string{thePostgres}, shortest: 0, longest: 3 * time.Second, run: postgresDown(syscall.SIGQUIT),
 	},
 	{
 		name: "postgres-killed", attacks: "a database that crashes in the middle of a commit loses and repeats nothing",
-		needs: thePostgres, shortest: 0, longest: 3 * time.Second, run: postgresDown(syscall.SIGKILL),
+		needs: []string{thePostgres}, shortest: 0, longest: 3 * time.Second, run: postgresDown(syscall.SIGKILL),
 	},
 	{
 		name: "sessions-terminated", attacks: "an administrator's pg_terminate_backend is one more lost answer",
-		needs: thePostgres, shortest: 0, longest: 0, run: sessionsTerminated,
+		needs: []string{thePostgres}, shortest: 0, longest: 0, run: sessionsTerminated,
 	},
 	{
 		name: "table-locked", attacks: "a locked table is waited for, and nothing is dead-lettered because of it",
-		needs: thePostgres, shortest: time.Second, longest: 5 * time.Second, run: tableLocked("items"),
+		needs: []string{thePostgres}, shortest: time.Second, longest: 5 * time.Second, run: tableLocked("items"),
 	},
 	{
 		name: "ledger-locked", attacks: "no row takes effect before the ledger has moved, and no take-over hangs for ever",
-		needs: thePostgres, shortest: time.Second, longest: 5 * time.Second, run: tableLocked("writebehind.ledger"),
+		needs: []string{thePostgres}, shortest: time.Second, longest: 5 * time.Second, run: tableLocked("writebehind.ledger"),
 	},
 	{
 		name: diskFull, attacks: "a database that cannot write keeps what it confirmed, and the queue waits",
-		needs: thePostgres, shortest: time.Second, longest: 4 * time.Second, run: postgresDiskFull,
+		needs: []string{thePostgres}, shortest: time.Second, longest: 4 * time.Second, run: postgresDiskFull,
 	},
 	{
 		name: "redis-killed", attacks: "under appendfsync always a crash of Redis loses nothing that was acknowledged",
-		needs: theRedis, shortest: 0, longest: 2 * time.Second, run: redisKilled,
+		needs: []string{theRedis}, shortest: 0, longest: 2 * time.Second, run: redisKilled,
 	},
 	{
 		name: "redis-stopped", attacks: "a Redis that stands still longer than the leases does not give one partition to two",
-		needs: theRedis, shortest: time.Second, longest: leaseTime + 3*time.Second, run: redisStopped,
+		needs: []string{theRedis}, shortest: time.Second, longest: leaseTime + 3*time.Second, run: redisStopped,
 	},
 	{
 		name: "functions-flushed", attacks: "the function library comes back by itself, and the journal is as it was",
-		needs: theRedis, shortest: 0, longest: 0, run: functionsFlushed,
+		needs: []string{theRedis}, shortest: 0, longest: 0, run: functionsFlushed,
 	},
 	{
 		name: "clients-killed", attacks: "calls whose answers are lost, all at once",
-		needs: theRedis, shortest: 0, longest: 0, run: clientsKilled,
+		needs: []string{theRedis}, shortest: 0, longest: 0, run: clientsKilled,
 	},
 	{
 		name: "redis-memory-full", attacks: "a refused capture changes nothing, and the queue drains though memory is full",
-		needs: theRedis, shortest: time.Second, longest: 3 * time.Second, run: redisMemoryFull,
+		needs: []string{theRedis}, shortest: time.Second, longest: 3 * time.Second, run: redisMemoryFull,
 	},
 	{
 		name: "queue-full", attacks: "a full queue refuses new keys, takes dirty ones, and never holds more than its capacity",
-		needs: theConfig, shortest: 500 * time.Millisecond, longest: 3 * time.Second, run: queueFull,
+		needs: []string{theConfig}, shortest: 500 * time.Millisecond, longest: 3 * time.Second, run: queueFull,
 	},
 	{
 		name: "poison", attacks: "rows that the table refuses are set aside alone, and the newest one wins",
-		needs: theWriters, shortest: time.Second, longest: 5 * time.Second, run: rowsPoisoned,
+		needs: []string{theWriters}, shortest: time.Second, longest: 5 * time.Second, run: rowsPoisoned,
 	},
 }
 

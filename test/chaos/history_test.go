@@ -50,6 +50,10 @@ type place struct {
 	flush     int64
 }
 
+func (p place) String() string {
+	return fmt.Sprintf("partition %d, epoch %d, flush %d", p.partition, p.epoch, p.flush)
+}
+
 // commit is one row of one committed statement. The number of a set is its own; the
 // number of a removal is that of the row which was removed.
 type commit struct {
@@ -211,7 +215,7 @@ func (h *history) batchOf(removed bool, at place, ids, numbers []int64) {
 	h.mu.Unlock()
 	for i, id := range ids {
 		if id < 0 || id >= int64(len(h.records)) {
-			h.findings.add(phantom, "key %d was never written, and committed at %+v", id, at)
+			h.findings.add(phantom, "key %d was never written, and committed at %v", id, at)
 			continue
 		}
 		r := &h.records[id]
@@ -290,14 +294,14 @@ func (h *history) settleSet(r *record, c commit) {
 	w := r.find(c.number)
 	switch {
 	case w == nil && !r.shared && c.number > r.order:
-		h.findings.add(phantom, "key %d: write %d committed at %+v, and was refused or never made", r.id, c.number, c.place)
+		h.findings.add(phantom, "key %d: write %d committed at %v, and was refused or never made", r.id, c.number, c.place)
 	case w == nil:
-		h.findings.add(stale, "key %d: write %d committed at %+v after write %d at %+v: it is older, or was refused",
+		h.findings.add(stale, "key %d: write %d committed at %v after write %d at %v: it is older, or was refused",
 			r.id, c.number, c.place, r.last.number, r.last.place)
 	case w.operation != set:
-		h.findings.add(phantom, "key %d: write %d committed at %+v, which no table takes", r.id, c.number, c.place)
+		h.findings.add(phantom, "key %d: write %d committed at %v, which no table takes", r.id, c.number, c.place)
 	case r.latest(w) <= r.order:
-		h.findings.add(stale, "key %d: write %d (version %d) committed at %+v after write %d at %+v, which is newer",
+		h.findings.add(stale, "key %d: write %d (version %d) committed at %v after write %d at %v, which is newer",
 			r.id, c.number, w.version, c.place, r.last.number, r.last.place)
 	default:
 		h.move(r, w, c)
@@ -316,9 +320,9 @@ func (h *history) settleAgain(r *record, c commit) {
 	since := h.rowsOf(before) - r.last.rows
 	switch {
 	case before.journal == after.journal && after.epoch <= before.epoch:
-		h.findings.add(repeated, "key %d: write %d committed at %+v and again at %+v", r.id, c.number, before, after)
+		h.findings.add(repeated, "key %d: write %d committed at %v and again at %v", r.id, c.number, before, after)
 	case since >= h.batch:
-		h.findings.add(repeated, "key %d: write %d committed at %+v and again at %+v, though %d rows of the earlier epoch came after it",
+		h.findings.add(repeated, "key %d: write %d committed at %v and again at %v, though %d rows of the earlier epoch came after it",
 			r.id, c.number, before, after, since)
 	default:
 		h.mu.Lock()
@@ -332,7 +336,7 @@ func (h *history) settleAgain(r *record, c commit) {
 // earliest that it can be is a lower bound for all that follows.
 func (h *history) settleRemoval(r *record, c commit) {
 	if !r.present || c.number != r.last.number {
-		h.findings.add(stale, "key %d: a removal at %+v met write %d where write %d had committed", r.id, c.place, c.number, r.last.number)
+		h.findings.add(stale, "key %d: a removal at %v met write %d where write %d had committed", r.id, c.place, c.number, r.last.number)
 	}
 	var first *write
 	for i := range r.writes {
@@ -342,7 +346,7 @@ func (h *history) settleRemoval(r *record, c commit) {
 		}
 	}
 	if first == nil {
-		h.findings.add(stale, "key %d: write %d was removed at %+v, though no removal came after it", r.id, c.number, c.place)
+		h.findings.add(stale, "key %d: write %d was removed at %v, though no removal came after it", r.id, c.number, c.place)
 		r.last, r.present = c, false
 		return
 	}

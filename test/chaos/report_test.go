@@ -33,6 +33,7 @@ type summary struct {
 	DeadLetters  int64             `json:"deadLetters"`
 	Superseded   int64             `json:"superseded"`
 	DataLoss     int64             `json:"dataLossEvents"`
+	Deepest      int64             `json:"deepestQueueSeen"`
 	Found        map[finding]int   `json:"found"`
 }
 
@@ -60,6 +61,30 @@ func (w *world) progress(ctx context.Context, s *storm, started time.Time) {
 		}
 		cancel()
 		say("%s  faults %d %v", line, total, now)
+	}
+}
+
+// watchInterval is how often the depth of the queue is looked at.
+const watchInterval = 500 * time.Millisecond
+
+// watch makes sure that the queue never holds more than its capacity, until the
+// context ends.
+func (w *world) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		asking, cancel := context.WithTimeout(ctx, serverTime)
+		stats, err := w.journal.Stats(asking, queue)
+		cancel()
+		if err == nil && stats.Depth+stats.Dead > capacity {
+			w.findings.add(counters, "the queue holds %d entries and %d dead letters, with a capacity of %d", stats.Depth, stats.Dead, capacity)
+		}
+		w.deepest = max(w.deepest, stats.Depth+stats.Dead)
 	}
 }
 
@@ -97,6 +122,7 @@ func (r *summary) print() {
 	line("dead letters", r.DeadLetters)
 	line("superseded", r.Superseded)
 	line("data-loss events", r.DataLoss)
+	line("deepest queue seen", r.Deepest)
 	for _, of := range []finding{lost, stale, repeated, phantom, unreported, counters, process, harness} {
 		line(string(of), r.Found[of])
 	}

@@ -6,6 +6,7 @@ package chaos
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -30,7 +31,7 @@ const (
 	longestPause  = 2 * time.Second
 )
 
-// schedule draws the sequence of faults: every kind once, in any order, and again.
+// schedule draws the sequence of faults: rounds that hold every kind, in any order.
 type schedule struct {
 	kinds  []kind
 	random *rand.Rand
@@ -43,7 +44,10 @@ func newSchedule(seed uint64, kinds []kind) *schedule {
 
 func (s *schedule) next() fault {
 	if len(s.deck) == 0 {
-		s.deck = s.random.Perm(len(s.kinds))
+		for i := range s.kinds {
+			s.deck = append(s.deck, slices.Repeat([]int{i}, max(1, s.kinds[i].often))...)
+		}
+		s.random.Shuffle(len(s.deck), func(i, j int) { s.deck[i], s.deck[j] = s.deck[j], s.deck[i] })
 	}
 	k := &s.kinds[s.deck[0]]
 	s.deck = s.deck[1:]

@@ -53,16 +53,15 @@ func (s *storm) rage(ctx context.Context) {
 		}
 		// A fault waits for the one that has hold of the same thing, and the rest of
 		// the sequence with it: the order stays the seed's.
-		lock := s.lock(f)
-		lock.Lock()
+		release := s.take(f)
 		if ctx.Err() != nil {
-			lock.Unlock()
+			release()
 			return
 		}
 		s.begins(f)
 		work.Go(func() {
 			defer func() { <-s.slots }()
-			defer lock.Unlock()
+			defer release()
 			if err := f.kind.run(ctx, s.w, f); err != nil {
 				s.w.findings.add(harness, "%v: %v", f, err)
 			}
@@ -79,15 +78,25 @@ func (s *storm) leftOut(name string) bool {
 	return *only != "" && !slices.Contains(strings.Split(*only, ","), name)
 }
 
-func (s *storm) lock(f fault) *sync.Mutex {
-	name := f.kind.needs
-	if f.kind.each > 0 {
-		name = fmt.Sprint(name, f.target%f.kind.each)
+// take waits for everything that the fault has hold of, and returns what gives it
+// back. Only one fault waits at a time.
+func (s *storm) take(f fault) (release func()) {
+	var taken []*sync.Mutex
+	for _, name := range f.kind.needs {
+		if n := several[name]; n > 0 {
+			name = fmt.Sprint(name, f.target%n)
+		}
+		if s.locks[name] == nil {
+			s.locks[name] = &sync.Mutex{}
+		}
+		s.locks[name].Lock()
+		taken = append(taken, s.locks[name])
 	}
-	if s.locks[name] == nil {
-		s.locks[name] = &sync.Mutex{}
+	return func() {
+		for _, lock := range taken {
+			lock.Unlock()
+		}
 	}
-	return s.locks[name]
 }
 
 func (s *storm) begins(f fault) {

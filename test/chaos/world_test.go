@@ -36,8 +36,9 @@ const (
 	// batchSize is small, so that a claim of a busy partition fills it.
 	batchSize  = 100
 	partitions = 8
-	// capacity is more than all keys together: only a fault fills the queue.
-	capacity = 100_000
+	// capacity is less than there are keys: a database that is away for some seconds
+	// fills the queue.
+	capacity = 6000
 	// diskMegabytes is the disk of PostgreSQL: a fresh server takes 40, its log of
 	// changes at most 160, the rest is room for the history.
 	diskMegabytes = "512"
@@ -60,6 +61,8 @@ type world struct {
 	db       *postgrestest.Database
 	flushers []*flusher
 	reader   *reader
+	// deepest is the most that the queue was seen to hold.
+	deepest int64
 
 	// disk is the folder of PostgreSQL's small disk; empty where none can be had.
 	disk    string
