@@ -85,6 +85,9 @@ func TestContentionIsTriedAgainAtOnce(t *testing.T) {
 			if circuit := s.status(p).Circuit; circuit != "closed" {
 				t.Errorf("the circuit is %s", circuit)
 			}
+			if _, body := s.get(p, "/metrics"); strings.Contains(body, "writebehind_flush_failures_total{") {
+				t.Error("it counts as a failure of the flush")
+			}
 		})
 	}
 }
