@@ -96,7 +96,9 @@ func TestAHalfOpenCircuitLetsOneInAndOpensForTheWholeTimeAgain(t *testing.T) {
 				t.Errorf("beside the probe: %v", err)
 			}
 			close(probing)
-			<-done
+			if err := <-done; err == nil {
+				t.Error("the probe has not failed")
+			}
 			if c.state() != gobreaker.StateOpen {
 				t.Fatalf("after a failed probe the circuit is %v", c.state())
 			}

@@ -13,18 +13,12 @@ import (
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
 // patience is how long a look may take to come on a slow machine.
 const patience = 60 * time.Second
-
-func TestMain(m *testing.M) {
-	journal.Quiet()
-	os.Exit(m.Run())
-}
 
 // running is a flusher with a Redis and a database of its own.
 type running struct {

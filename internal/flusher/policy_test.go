@@ -140,6 +140,7 @@ func TestAQueueThatCannotWorkLeavesTheLine(t *testing.T) {
 	c.Mappings = []config.Mapping{config.DefaultMapping(), config.DefaultMapping()}
 	c.Flush.Concurrency = 1
 	f := New(c, Options{})
+	defer f.database.Close()
 	stuck, other := f.queues[0], f.queues[1]
 	if !f.slots.take(other) || f.slots.take(stuck) {
 		t.Fatal("one slot does not let exactly one in")
