@@ -13,13 +13,16 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/goleak"
+
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
+// TestMain makes sure that nothing which was started goes on after it was stopped.
 func TestMain(m *testing.M) {
 	journal.Quiet()
-	os.Exit(m.Run())
+	goleak.VerifyTestMain(m)
 }
 
 func write(t *testing.T, dir, name, text string) string {
