@@ -51,6 +51,8 @@ type queue struct {
 	lastFlush    time.Time
 	lastError    string
 	lastBeat     time.Time
+	// left is how many partitions of the queue were ever given back, as last seen.
+	left int64
 	// backoff keeps this queue alone from Redis.
 	backoff backoff
 	// paused is when a mapping whose rows are all refused is tried again, pausedFor
@@ -409,21 +411,22 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		}
 	}
 	q.mu.Unlock()
-	if len(held) == 0 {
-		q.observe(nil)
-		return nil
-	}
 	if q.resting(now) {
 		return nil
 	}
 	slices.Sort(held)
-	loads, err := q.f.journal.Poll(ctx, q.name, held)
+	seen, err := q.f.journal.Poll(ctx, q.name, held)
 	if err != nil {
 		return err
 	}
+	loads := seen.Of
 	q.observe(loads)
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if seen.Left != q.left {
+		// Whoever leaves hands over at once: the next step takes what is free.
+		q.left, q.lastBeat = seen.Left, time.Time{}
+	}
 	for i, number := range held {
 		// Nobody but this goroutine starts a worker: what was idle still is.
 		p := q.partitions[number]

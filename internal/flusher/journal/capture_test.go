@@ -143,7 +143,7 @@ func (f *fixture) load() journal.Load {
 	f.t.Helper()
 	loads, err := f.j.Poll(f.t.Context(), queue, []int{0})
 	f.check(nil, err)
-	return loads[0]
+	return loads.Of[0]
 }
 
 // upTo are the bounds of a claim that takes whatever is there, up to a number.

@@ -157,8 +157,17 @@ type Load struct {
 	Step int64
 }
 
-// Poll tells what waits in each of the partitions, in their order.
-func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]Load, error) {
+// Loads are what a queue tells when it is looked at.
+type Loads struct {
+	// Left is how many partitions were ever given back: when it has grown, there may
+	// be free ones.
+	Left int64
+	// Of is what waits in each of the partitions asked for, in their order.
+	Of []Load
+}
+
+// Poll tells what waits in the partitions.
+func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (Loads, error) {
 	args := make([]any, 0, 1+len(partitions))
 	args = append(args, queue)
 	for _, p := range partitions {
@@ -166,14 +175,14 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) ([]L
 	}
 	reply, err := j.callRO(ctx, "wb_engine_poll", args...).Slice()
 	if err != nil {
-		return nil, fmt.Errorf("poll queue %s: %w", queue, err)
+		return Loads{}, fmt.Errorf("poll queue %s: %w", queue, err)
 	}
 	r := reader{values: reply}
 	const known = 8
+	loads := Loads{Left: r.number(), Of: make([]Load, len(partitions))}
 	more := r.number() - known
-	loads := make([]Load, len(partitions))
-	for i := range loads {
-		loads[i] = Load{
+	for i := range loads.Of {
+		loads.Of[i] = Load{
 			Entries: r.number(), Fresh: r.number(), Due: r.number(),
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
 			OldestMilliseconds: r.number(), DeadLetters: r.number(), Step: r.number(),

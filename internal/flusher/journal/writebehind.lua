@@ -8,7 +8,8 @@
 -- wb_stats), flushers call the engine functions (wb_engine_*). Keys of a queue Q
 -- with P partitions, p in 0..P-1:
 --
---   wb:{Q}:queue     hash  settings, journal id, and the counters depth and writes
+--   wb:{Q}:queue     hash  settings, journal id, and the counters depth, writes and
+--                          left (partitions given back)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
 --   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
@@ -568,16 +569,19 @@ local function engine_leave(_, args)
       given = given + 1
     end
   end
+  if given > 0 then redis.call('HINCRBY', queue_key(queue), 'left', given) end
   return given
 end
 
--- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns how many numbers
--- it tells of each, and these: the entries, how many of them are fresh (never refused),
+-- wb_engine_poll 0 QUEUE P...: what waits in the partitions. Returns how many partitions
+-- were ever given back, so that others see at once that there are free ones, then how
+-- many numbers it tells of each partition, and these: the entries, how many of them are fresh (never refused),
 -- how many were refused and are due for another try, the age in ms of the first
 -- fresh one, 1 if that age says nothing since its version lies ahead of the clock, the
 -- age of the oldest entry, the dead letters, and the step. Read only.
 local function engine_poll(_, args)
-  local queue, now, reply = args[1], now_us(), { 8 }
+  local queue, now = args[1], now_us()
+  local reply = { tonumber(redis.call('HGET', queue_key(queue), 'left') or 0), 8 }
   local now_in_ms = digits(math.floor(now / 1000))
   local function age_of(first)
     return math.max(0, math.floor((now - tonumber(first)) / 1000))
