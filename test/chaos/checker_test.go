@@ -250,6 +250,61 @@ func TestTheCheckerFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.committed(shared, 2, at(2, 4))
 			s.ends(of(shared, row(2)))
 		}},
+		"Redis goes back, and what it has is written again": {story: func(s story) {
+			s.whole = true
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(1, 1))
+			s.wrote(own, 2, set, 20)
+			s.wrote(own, 3, remove, 30)
+			s.wasRemoved(own, 1, at(1, 2))
+			s.wentBack(3, nil)
+			s.committed(own, 1, at(2, 3))
+			s.ends(of(own, row(1)))
+		}},
+		"then a new write is lost": {want: lost, story: func(s story) {
+			s.whole = true
+			s.wrote(own, 1, set, 10)
+			s.wentBack(1, nil)
+			s.wrote(own, 2, set, 20)
+			s.committed(own, 1, at(1, 1))
+			s.ends(of(own, row(1)))
+		}},
+		"or an older one comes over it": {want: stale, story: func(s story) {
+			s.whole = true
+			s.wrote(own, 1, set, 10)
+			s.wentBack(1, nil)
+			s.wrote(own, 2, set, 20)
+			s.committed(own, 2, at(1, 1))
+			s.committed(own, 1, at(1, 2))
+			s.ends(of(own, row(1)))
+		}},
+		"or one comes that was refused": {want: phantom, story: func(s story) {
+			s.whole = true
+			s.sent(own, 1, set)
+			s.refused(own, 1)
+			s.wentBack(1, nil)
+			s.committed(own, 1, at(1, 1))
+			s.ends(of(own, row(1)))
+		}},
+		"PostgreSQL goes back, and a flush of before is lost": {story: func(s story) {
+			s.whole = true
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(3, 1))
+			s.wrote(own, 2, set, 20)
+			s.committed(own, 2, at(3, 2))
+			s.wentBack(2, map[int64]int64{own: 1})
+			s.wrote(shared, 3, set, now)
+			s.committed(shared, 3, at(1, 1))
+			s.ends(map[int64]outcome{own: row(1), shared: row(3)})
+		}},
+		"then a new flush is lost": {want: lost, story: func(s story) {
+			s.whole = true
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(3, 1))
+			s.wentBack(1, map[int64]int64{own: 1})
+			s.wrote(own, 2, set, 20)
+			s.ends(of(own, row(1)))
+		}},
 		"a key that nobody wrote": {want: phantom, story: func(s story) {
 			s.committed(99, 1, at(1, 1))
 			s.ends(nil)

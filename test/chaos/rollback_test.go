@@ -166,6 +166,31 @@ func copyFolder(t *testing.T, from, to string) {
 	}
 }
 
+func TestAnOlderCopyOfRedisIsToldAndFlushingGoesOn(t *testing.T) {
+	b := newRollback(t, journaltest.AppendOnly("everysec"), journaltest.Config("auto-aof-rewrite-percentage 0"))
+	b.read()
+	b.flushedOn()
+	files, older := filepath.Join(b.redis.Dir(), "appendonlydir"), filepath.Join(t.TempDir(), "appendonlydir")
+	copyFolder(t, files, older)
+	b.flushedOn()
+	b.redis.MustKill(t)
+	// The flushers commit what they have claimed, and then have nothing to claim.
+	b.stopReading()
+	if err := b.reader.finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.history.wentBack(b.crowd.numbers.Load(), nil)
+	b.read()
+	copyFolder(t, older, files)
+	b.redis.MustRestart(t)
+	if written, known := b.crowd.acknowledged.Load(), b.finalStats().Writes; known >= written {
+		t.Fatalf("Redis knows of %d writes, and %d were acknowledged: nothing was lost", known, written)
+	}
+	b.flushedOn()
+	// Each partition's ledger is ahead of its journal.
+	b.finish(partitions)
+}
+
 func TestAnOlderCopyOfPostgreSQLIsToldAndFlushingGoesOn(t *testing.T) {
 	b := newRollback(t, journaltest.AppendOnly("always"))
 	b.flushedOn()
