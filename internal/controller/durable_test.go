@@ -285,7 +285,7 @@ var _ = Describe("Data loss", func() {
 				telling("another", 1)(s)
 				s.Queues[0].Depth, s.ObservedTime = int64(7+i), time.Now().Add(time.Second) // so that its word is the newest
 			})
-			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7 + i))))
+			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7+i))))
 			Expect(w.now(ctx)).To(SatisfyAll(events(0), kept()))
 			f.say(nil)
 			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(0))))
