@@ -130,7 +130,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		defer closed(f)
 		q := f.queues[0]
 		q.setReady(config.Check{OK: true})
-		p := &partition{number: 3, epoch: 1}
+		p := &partition{number: 3, epoch: 1, lease: &journal.Lease{}}
 		q.partitions[3], q.table = p, &postgres.Table{}
 		tries := 0
 		began := time.Now()
