@@ -194,6 +194,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 		f.outcomes[i] = journal.Done
 	}
 	f.committed += len(rows)
+	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
 	return nil
 }

@@ -26,6 +26,7 @@ type metrics struct {
 	deadLetters   *prometheus.GaugeVec
 	writes        *prometheus.CounterVec
 	coalesced     *prometheus.CounterVec
+	ignored       *prometheus.CounterVec
 	failures      *prometheus.CounterVec
 	flushDuration *prometheus.HistogramVec
 	batchSize     *prometheus.HistogramVec
@@ -53,6 +54,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		deadLetters:   gauge("dead_letters", "Dead letters in the partitions that this flusher holds."),
 		writes:        counter("writes_total", "Entries settled by this flusher, by outcome.", "outcome"),
 		coalesced:     counter("coalesced_total", "Writes that reached the database in the row of a later write."),
+		ignored:       counter("ignored_fields_total", "Fields of flushed documents that the table has no column for."),
 		failures:      counter("flush_failures_total", "Batches that could not be flushed, by reason.", "reason"),
 		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 16)),
 		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
@@ -62,7 +64,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 			Namespace: namespace, Name: "circuit_state", Help: "Circuit breaker of the database: 0 closed, 1 half-open, 2 open.",
 		}),
 	}
-	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.failures,
+	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.ignored, m.failures,
 		m.flushDuration, m.batchSize, m.lag, m.dataLoss, m.circuit)
 	return m
 }
@@ -74,5 +76,6 @@ func (m *metrics) show(queue string) {
 	m.writes.WithLabelValues(outcomeDead, queue)
 	m.writes.WithLabelValues(outcomeSuperseded, queue)
 	m.coalesced.WithLabelValues(queue)
+	m.ignored.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }

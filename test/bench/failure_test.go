@@ -5,6 +5,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -196,8 +197,8 @@ func awaitShares(b *testing.B, client *redis.Client, flushers int) {
 		held := make(map[string]int)
 		for p := range partitions {
 			owner, err := client.HGet(b.Context(), fmt.Sprintf("wb:{%s:%d}:lease", queue, p), "owner").Result()
-			if err != nil {
-				return false, nil
+			if err != nil && !errors.Is(err, redis.Nil) {
+				return false, err
 			}
 			held[owner]++
 		}

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -165,4 +166,20 @@ func TestARowAloneInItsPartitionSpendsNoAttemptWhileTheMappingIsPaused(t *testin
 	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "21" || s.stats().Dead != 0 {
 		t.Errorf("%s rows, want 21; stats %+v", got, s.stats())
 	}
+}
+
+// TestFieldsWithoutAColumnAreCounted though they are ignored.
+func TestFieldsWithoutAColumnAreCounted(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	p := s.startReady()
+	s.set(1, `{"name":"lamp","price":1,"stock":1,"colour":"red","weight":3}`)
+	s.set(2, `{"name":"chair","price":1,"stock":1,"colour":"blue"}`)
+	s.drained()
+	s.eventually("three fields are counted", func() error {
+		if _, body := s.get(p, "/metrics"); !strings.Contains(body, `writebehind_ignored_fields_total{queue="products"} 3`) {
+			return errors.New(body)
+		}
+		return nil
+	})
 }

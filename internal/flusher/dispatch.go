@@ -1,0 +1,199 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/sony/gobreaker/v2"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// dispatch looks at what waits and starts a worker for each partition that is
+// due, as long as there are slots.
+func (q *queue) dispatch(ctx context.Context, now time.Time) error {
+	q.mu.Lock()
+	held := make([]int, 0, len(q.partitions))
+	idle := make(map[int]int64)
+	for number, p := range q.partitions {
+		held = append(held, number)
+		if !p.busy && p.epoch != 0 {
+			idle[number] = p.lease.Step()
+		}
+	}
+	q.mu.Unlock()
+	if q.resting(now) {
+		return nil
+	}
+	slices.Sort(held)
+	seen, err := q.f.journal.Poll(ctx, q.name, held)
+	if err != nil {
+		return err
+	}
+	loads := seen.Of
+	q.observe(loads)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if seen.Left != q.left {
+		// Whoever leaves hands over at once: the next step takes what is free.
+		q.left, q.lastBeat = seen.Left, time.Time{}
+	}
+	for i, number := range held {
+		// Nobody but this goroutine starts a worker: what was idle still is.
+		p := q.partitions[number]
+		if step, ok := idle[number]; ok && p != nil && step != loads[i].Step {
+			q.log.Warn("Redis came back with another journal than the one before", "partition", number)
+			p.epoch = 0
+		}
+	}
+	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
+		return nil
+	}
+	if q.policy.scatteredBatch(loads) {
+		q.lastScattered = now
+	}
+	for _, i := range oldestFirst(loads) {
+		q.start(ctx, held[i], loads[i], now)
+	}
+	return nil
+}
+
+// longestRest is the longest time between two looks at empty partitions: a first
+// entry is noticed within a quarter of a second, and thousands of idle partitions
+// cost little.
+const longestRest = 250 * time.Millisecond
+
+// resting tells whether it is too early to look at partitions that were empty.
+func (q *queue) resting(now time.Time) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, p := range q.partitions {
+		if !p.busy && p.epoch == 0 {
+			return false
+		}
+	}
+	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.policy.interval/4) {
+		return true
+	}
+	q.lastPoll = now
+	return false
+}
+
+// oldestFirst gives the order in which partitions compete for the slots, by
+// index. In any fixed order the last ones would starve while the first ones take
+// every slot.
+func oldestFirst(loads []journal.Load) []int {
+	order := make([]int, len(loads))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Compare(loads[b].HeadMilliseconds, loads[a].HeadMilliseconds)
+	})
+	return order
+}
+
+// observe shows what waits in this flusher's partitions.
+func (q *queue) observe(loads []journal.Load) {
+	var entries, fresh, dead, oldest, age int64
+	for _, load := range loads {
+		entries += load.Entries
+		fresh += load.Fresh
+		dead += load.DeadLetters
+		oldest = max(oldest, load.OldestMilliseconds)
+		if !load.HeadUndated {
+			age = max(age, load.HeadMilliseconds)
+		}
+	}
+	q.mu.Lock()
+	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
+	q.quiet = entries == 0
+	q.mu.Unlock()
+	q.f.metrics.queueSize.WithLabelValues(q.name).Set(float64(entries))
+	q.f.metrics.deadLetters.WithLabelValues(q.name).Set(float64(dead))
+	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
+}
+
+// start sends a worker to a partition that is due, if there is a slot. The mutex
+// is held.
+func (q *queue) start(ctx context.Context, number int, load journal.Load, now time.Time) {
+	p := q.partitions[number]
+	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
+		return
+	}
+	if p.epoch == 0 {
+		if _, database := q.f.usable(); database {
+			q.launch(ctx, p, q.begin)
+		}
+		return
+	}
+	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
+	if q.ending {
+		target = load.Fresh + min(load.Due, retriesAtOnce)
+		if p.lastSwept || q.policy.suspend || target == 0 {
+			p.lastSwept = true
+			return
+		}
+	}
+	if target == 0 || q.table == nil || now.Before(q.paused) {
+		return
+	}
+	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target, load.Fresh > 0) }) {
+		p.lastSwept = q.ending
+	}
+}
+
+// launch runs job on the partition in a goroutine if a slot is free. The mutex is
+// held.
+func (q *queue) launch(ctx context.Context, p *partition, job func(context.Context, *partition) error) bool {
+	if !q.f.slots.take(q) {
+		q.wants = true
+		return false
+	}
+	p.busy = true
+	q.work.Go(func() {
+		if err := q.f.breaker.run(func() error { return job(ctx, p) }); err != nil {
+			q.failed(ctx, p, err)
+		}
+		q.mu.Lock()
+		p.busy = false
+		p.lastSweep = time.Now()
+		q.forgetLost()
+		q.mu.Unlock()
+		for _, next := range q.f.slots.free(q) {
+			next.wake()
+		}
+		q.wake()
+	})
+	return true
+}
+
+// watchDepth says in the log when the depth crosses a mark, either way.
+func (q *queue) watchDepth(depth int64) {
+	q.mu.Lock()
+	marks := q.marks
+	mark := ""
+	switch {
+	case depth >= int64(marks.MaxQueueDepth):
+		mark = "full"
+	case depth >= int64(marks.CriticalQueueDepth):
+		mark = "critical"
+	case depth >= int64(marks.WarningQueueDepth):
+		mark = "warning"
+	}
+	changed := mark != q.mark
+	q.mark = mark
+	q.mu.Unlock()
+	switch {
+	case !changed:
+	case mark == "":
+		q.log.Info("Queue depth is under the marks again", "depth", depth)
+	default:
+		q.log.Warn("Queue depth is over a mark", "mark", mark, "depth", depth)
+	}
+}

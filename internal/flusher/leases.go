@@ -1,0 +1,136 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// renew opens the queue when its settings are not in Redis, keeps the leases and
+// reads the queue's numbers.
+func (q *queue) renew(ctx context.Context, now time.Time) error {
+	q.mu.Lock()
+	settings, opened := q.settings, q.opened
+	beatDue := now.Sub(q.lastBeat) >= q.f.options.BeatInterval
+	q.mu.Unlock()
+	if opened < 0 {
+		if err := q.open(ctx, settings); err != nil {
+			return err
+		}
+		beatDue = true
+	}
+	if !beatDue {
+		return nil
+	}
+	beat, err := q.f.journal.Beat(ctx, settings.Mapping, q.f.instance, q.f.options.LeaseTime.Milliseconds())
+	if err != nil {
+		return err
+	}
+	if beat.Library < journal.LibraryVersion {
+		if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+			return err
+		}
+	}
+	if err := q.hold(ctx, beat, now); err != nil {
+		return err
+	}
+	stats, err := q.f.journal.Stats(ctx, q.name)
+	if err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.lastBeat, q.stats, q.observed = now, stats, now
+	q.mu.Unlock()
+	q.watchDepth(stats.Depth + stats.Dead)
+	return nil
+}
+
+func (q *queue) open(ctx context.Context, settings journal.Settings) error {
+	if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+		return err
+	}
+	opened, err := q.f.journal.Open(ctx, settings, rand.Text(), q.journalOf() != "")
+	if err != nil {
+		return err
+	}
+	if opened.Partitions != settings.Mapping.Partitions {
+		q.log.Warn("The queue keeps the partitions it was made with", "partitions", opened.Partitions, "configured", settings.Mapping.Partitions)
+	}
+	if opened.Revision != settings.Revision {
+		q.log.Warn("The capture functions keep newer settings of the same owner", "revision", opened.Revision, "given", settings.Revision)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
+		q.opened = settings.Revision
+	}
+	q.shape = config.Check{OK: true}
+	q.backoff.succeeded()
+	q.enter(opened.Journal)
+	return nil
+}
+
+// enter notes the life of the queue that Redis tells of. A new one makes
+// everything held in the old one void. The mutex is held.
+func (q *queue) enter(id string) {
+	if q.journalID == id {
+		return
+	}
+	if q.journalID != "" {
+		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
+		q.log.Error("Redis has lost the queue and its entries, a new journal has begun", "before", q.journalID, "journal", id)
+		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
+	}
+	q.journalID = id
+	for _, p := range q.partitions {
+		p.lost = true
+	}
+	q.forgetLost()
+}
+
+// forgetLost drops lost partitions that no worker is at. The mutex is held.
+func (q *queue) forgetLost() {
+	for number, p := range q.partitions {
+		if p.lost && !p.busy {
+			delete(q.partitions, number)
+		}
+	}
+}
+
+// hold brings the partitions in line with the leases: lost ones are forgotten,
+// new ones entered, and those above the share given back once they are idle.
+func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) error {
+	q.mu.Lock()
+	q.enter(beat.Journal)
+	for number, p := range q.partitions {
+		epoch, held := beat.Held[number]
+		// Somebody else had the lease in between when Redis tells another epoch
+		// than the one that this flusher has begun.
+		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
+			p.lost = true
+		}
+	}
+	q.forgetLost()
+	for number := range beat.Held {
+		if q.partitions[number] == nil {
+			q.partitions[number] = &partition{number: number, lastSweep: now}
+		}
+	}
+	var surplus []int
+	for number, p := range q.partitions {
+		if len(q.partitions)-len(surplus) > beat.Share && !p.busy {
+			surplus = append(surplus, number)
+		}
+	}
+	for _, number := range surplus {
+		delete(q.partitions, number)
+	}
+	q.mu.Unlock()
+	return q.f.journal.Release(ctx, q.name, q.f.instance, surplus...)
+}
