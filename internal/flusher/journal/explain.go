@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 
@@ -199,7 +200,9 @@ func networkProblem(err error) string {
 	switch {
 	case errors.As(err, &dns):
 		return "the name " + dns.Name + " is not known"
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, redis.ErrPoolTimeout):
+		// A handshake that runs into its deadline says so without the operation, and
+		// who waits for a connection while all of them hang is told of the pool.
 		return "it did not answer in time"
 	case errors.As(err, &operation):
 		if operation.Timeout() {
