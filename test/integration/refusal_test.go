@@ -14,21 +14,21 @@ import (
 	"testing"
 )
 
-// together makes documents of one batch: they are written while the flusher is
-// suspended, to a queue of one partition.
-func (s *stack) together(documents map[int64]string) {
+// inOneBatch makes documents of one partition one batch: they are written while the
+// flusher is suspended.
+func (s *stack) inOneBatch(documents map[int64]string) *process {
 	s.t.Helper()
-	s.config.Mappings[0].Partitions = 1
 	s.config.Flush.BatchSize = len(documents)
 	s.config.Suspend = true
 	s.write()
-	s.startReady()
+	p := s.startReady()
 	for id, document := range documents {
 		s.set(id, document)
 	}
 	s.config.Suspend = false
 	s.config.Revision++
 	s.write()
+	return p
 }
 
 func (s *stack) eventuallyDead(ids ...int64) {
@@ -52,7 +52,8 @@ func (s *stack) eventuallyDead(ids ...int64) {
 func TestAWrongGuessCostsAGoodRowNothing(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.together(map[int64]string{
+	s.config.Mappings[0].Partitions = 1
+	s.inOneBatch(map[int64]string{
 		1: `{"name":"many","price":1,"stock":1}`,
 		2: `{"name":"good","price":1,"stock":1}`,
 		3: `{"name":"bad","price":"many","stock":1}`,
@@ -87,6 +88,7 @@ func TestBadRowsCostFewStatements(t *testing.T) {
 			t.Parallel()
 			s := newStack(t)
 			s.config.Flush.MaxRetries = 0
+			s.config.Mappings[0].Partitions = 1
 			s.db.Exec(t, c.refuse)
 			s.db.Exec(t, `CREATE SEQUENCE statements;
 				CREATE FUNCTION tick() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM nextval('statements'); RETURN NULL; END $$;
@@ -99,7 +101,7 @@ func TestBadRowsCostFewStatements(t *testing.T) {
 				}
 				documents[id] = fmt.Sprintf(`{"name":"x","price":%d,"stock":1}`, price)
 			}
-			s.together(documents)
+			s.inOneBatch(documents)
 			s.eventuallyDead(bad...)
 			if got := s.db.Value(t, "SELECT count(*) FROM products"); got != strconv.Itoa(rows-len(bad)) {
 				t.Errorf("%s rows", got)
@@ -131,19 +133,16 @@ func TestARowAloneInItsPartitionSpendsNoAttemptWhileTheMappingIsPaused(t *testin
 	s := newStack(t)
 	s.config.Flush.MaxRetries = 0
 	s.config.Mappings[0].Partitions = 2
-	s.write()
 	s.db.Exec(t, `CREATE SEQUENCE tries;
 		CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			IF NEW.name = 'alone' THEN PERFORM nextval('tries'); END IF; RAISE EXCEPTION 'not today'; END $$;
 		CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`)
-	p := s.startReady()
-	pipe := s.rdb.Pipeline()
-	for n, id := 0, int64(0); n < 20; n++ {
+	many := make(map[int64]string)
+	for id := int64(0); len(many) < 20; {
 		id = keyIn(0, 2, id+1)
-		pipe.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", `{"name":"many"}`)
+		many[id] = `{"name":"many"}`
 	}
-	_, err := pipe.Exec(t.Context())
-	s.must(err)
+	p := s.inOneBatch(many)
 	s.eventually("the mapping is paused", func() error {
 		if q := s.status(p).Queues[0]; q.Ready.Reason != "MappingPaused" {
 			return fmt.Errorf("status is %+v", q)

@@ -207,6 +207,21 @@ func TestACancelledWriteIsStoppedInTheServer(t *testing.T) {
 	o.write(t, "1", `{"a":"x"}`)
 }
 
+// TestAServerLooksAfterASilentClient asks the socket itself, by PostgreSQL's own
+// settings, what is in force while a batch is written.
+func TestAServerLooksAfterASilentClient(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, `CREATE TABLE products (id bigint PRIMARY KEY);
+		CREATE TABLE seen (settings text);
+		CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO seen SELECT concat_ws(' ', current_setting('tcp_keepalives_idle'),
+				current_setting('tcp_keepalives_interval'), current_setting('tcp_keepalives_count')); RETURN NULL; END $$;
+		CREATE TRIGGER look AFTER INSERT ON products FOR EACH STATEMENT EXECUTE FUNCTION look()`)
+	o := own(t, d, readTable(t, d, mapping("public.products")), 0)
+	o.write(t, "1", `{}`)
+	equal(t, server, "SELECT settings FROM seen", "10 5 2")
+}
+
 func TestALockOnTheLedgerRowIsWaitedForOnce(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, itemSchema, func(s *Settings) { s.StatementTimeout = 200 * time.Millisecond })

@@ -127,7 +127,9 @@ VALUES ('', '', pg_catalog.pg_backend_pid(), 0, 0, 0, pg_catalog.now()); ROLLBAC
 
 // settingsSQL bounds the transaction in time, so that a stopped client cannot
 // hold its locks, and makes its commit durable where the role's or the
-// database's settings would not: Redis forgets a batch once it has committed.
+// database's settings would not: Redis forgets a batch once it has committed. A
+// machine that is lost in the middle of sending leaves the server waiting for the
+// rest, which no time-out of PostgreSQL ends: keepalives find out within 20 s.
 func settingsSQL(statement time.Duration) string {
 	set := func(name string, d time.Duration) string {
 		return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
@@ -135,6 +137,8 @@ func settingsSQL(statement time.Duration) string {
 	return "SELECT " + set("statement_timeout", statement) +
 		", " + set("lock_timeout", lockTimeout(statement)) +
 		", " + set("idle_in_transaction_session_timeout", statement) +
+		", pg_catalog.set_config('tcp_keepalives_idle', '10', true), pg_catalog.set_config('tcp_keepalives_interval', '5', true)" +
+		", pg_catalog.set_config('tcp_keepalives_count', '2', true)" +
 		", CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', true) END"
 }
 
