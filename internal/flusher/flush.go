@@ -64,6 +64,7 @@ func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Clai
 // every entry. An error means that nothing may be acknowledged.
 func (f *flush) write(ctx context.Context) error {
 	now := time.Now()
+	doubt := f.q.faultKnown()
 	fresh := make([]int, 0, len(f.claim.Entries))
 	var again []int
 	for i := range f.claim.Entries {
@@ -112,6 +113,11 @@ func (f *flush) write(ctx context.Context) error {
 		f.q.resume()
 	}
 	for i, failure := range f.refused {
+		if doubt != nil && sameFault(failure, doubt) {
+			// The mapping was mended while its rows were tried one by one.
+			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.interval
+			continue
+		}
 		f.refuse(i, failure)
 	}
 	return nil
