@@ -15,9 +15,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// fullDepth is the capacity to which a full queue is cut: less than what the writers
-// make dirty within a moment.
-const fullDepth = 50
+// fullDepth is the capacity to which a full queue is cut: more than what mostly waits,
+// so that it is seen to fill to the last entry, and less than what the writers make
+// dirty in a few seconds.
+const fullDepth = 2000
 
 // firstSpare is the first of the keys that only this fault writes.
 const firstSpare = ownKeys + sharedKeys
@@ -26,8 +27,8 @@ const firstSpare = ownKeys + sharedKeys
 // Redis ever stands still.
 const conclusiveTime = 30 * time.Second
 
-// queueFull stops the flushers and cuts the capacity, so that the queue is full, and
-// looks what it refuses and what it takes.
+// queueFull stops the flushers and cuts the capacity, so that the queue becomes full,
+// and looks what it refuses and what it takes.
 func queueFull(ctx context.Context, w *world, f fault) error {
 	defer func() {
 		err := w.reconfigure(func(c *config.Config) { c.Suspend, c.Backpressure.MaxQueueDepth = false, capacity })
@@ -35,53 +36,31 @@ func queueFull(ctx context.Context, w *world, f fault) error {
 			w.findings.add(harness, "open the queue again: %v", err)
 		}
 	}()
-	if err := w.reconfigure(func(c *config.Config) { c.Suspend = true }); err != nil {
+	if err := w.reconfigure(func(c *config.Config) { c.Suspend, c.Backpressure.MaxQueueDepth = true, fullDepth }); err != nil {
 		return err
 	}
 	client := w.crowd.client()
 	defer client.Close()
 	look := &full{w: w, client: client, dirty: firstSpare + int64(f.target)%spareKeys}
+	look.clean = look.dirty
+	timer := time.NewTimer(f.duration)
+	defer timer.Stop()
 	err := await(ctx, conclusiveTime, func(ctx context.Context) error {
 		look.once(ctx)
-		if look.written == 0 {
-			return errors.New("no write is taken")
+		select {
+		case <-timer.C:
+			look.over = true
+		default:
 		}
-		return w.suspended(ctx)
+		if !look.over || look.refused == 0 || look.taken == 0 && !look.cleaned {
+			return fmt.Errorf("it took %d writes of a dirty key and refused %d of a clean one, with %d entries", look.taken, look.refused, look.depth)
+		}
+		return nil
 	})
-	if err == nil {
-		look.clean = look.dirty
-		err = w.reconfigure(func(c *config.Config) { c.Backpressure.MaxQueueDepth = fullDepth })
-	}
-	if err == nil {
-		timer := time.NewTimer(f.duration)
-		defer timer.Stop()
-		err = await(ctx, conclusiveTime, func(ctx context.Context) error {
-			look.once(ctx)
-			select {
-			case <-timer.C:
-				look.over = true
-			default:
-			}
-			if !look.over || look.refused == 0 || look.taken == 0 && !look.cleaned {
-				return fmt.Errorf("it took %d writes of a dirty key and refused %d of a clean one", look.taken, look.refused)
-			}
-			return nil
-		})
-	}
 	if ctx.Err() != nil {
 		return nil
 	}
 	return err
-}
-
-// suspended complains while a flusher that answers has not stopped flushing.
-func (w *world) suspended(ctx context.Context) error {
-	for _, f := range w.flushers {
-		if status, err := f.status(ctx); err == nil && !status.Suspended {
-			return fmt.Errorf("flusher %d is not suspended", f.number)
-		}
-	}
-	return nil
 }
 
 // full watches a queue at its capacity.
@@ -89,15 +68,14 @@ type full struct {
 	w *world
 	// client makes one attempt: a second one could not tell what became of the first.
 	client *redis.Client
-	// dirty is a key that is kept dirty. clean is another one, and another one every
-	// time; 0 while none is written.
+	// dirty is a key that is kept dirty; clean is another one every time.
 	dirty, clean int64
-	// written, taken and refused count writes: of the dirty key that were taken at all,
-	// of it while the queue was full, and of the clean one that were refused then.
-	written, taken, refused int
+	// taken and refused count, while the queue was full, the writes of the dirty key
+	// that were taken and those of clean ones that were refused.
+	taken, refused int
 	// cleaned says that a flusher which was not told in time has flushed the dirty key.
 	cleaned, over bool
-	// depth is what the full queue held when last looked at.
+	// depth is what the queue held when last looked at, under the lower capacity.
 	depth int64
 }
 
@@ -117,7 +95,7 @@ func (q *full) once(ctx context.Context) {
 	dirtySet := set(dirty)
 	var clean call
 	var cleanBefore, cleanSet *redis.Cmd
-	if q.clean != 0 {
+	if q.depth >= fullDepth {
 		q.clean = firstSpare + (q.clean-firstSpare+1)%spareKeys
 		clean = call{id: q.clean, number: c.numbers.Add(1)}
 		cleanBefore, cleanSet = pending(clean), set(clean)
@@ -134,9 +112,6 @@ func (q *full) once(ctx context.Context) {
 		return
 	}
 	depth, most := stats["depth"]+stats["dead"], stats["max"]
-	if dirtySet.Err() == nil {
-		q.written++
-	}
 	if most != fullDepth {
 		return
 	}
@@ -147,20 +122,28 @@ func (q *full) once(ctx context.Context) {
 	if depth < most {
 		return
 	}
-	if errors.Is(dirtyBefore.Err(), redis.Nil) {
+	_, dirtyErr := dirtyBefore.Int64()
+	switch {
+	case errors.Is(dirtyErr, redis.Nil):
 		q.cleaned = true
-	} else if _, err := dirtyBefore.Int64(); err == nil {
+	case dirtyErr != nil:
+	case dirtySet.Err() == nil:
 		q.taken++
-		if err := dirtySet.Err(); err != nil {
-			q.w.findings.add(counters, "a full queue refused a key that was dirty: %v", err)
-		}
+	case isFull(dirtySet):
+		q.w.findings.add(counters, "a full queue refused a key that was dirty: %v", dirtySet.Err())
 	}
-	if cleanSet != nil && errors.Is(cleanBefore.Err(), redis.Nil) {
+	// Anything else that refuses a write says nothing of the capacity.
+	switch {
+	case cleanSet == nil || !errors.Is(cleanBefore.Err(), redis.Nil):
+	case cleanSet.Err() == nil:
+		q.w.findings.add(counters, "a queue with %d entries of %d took a new key", depth, most)
+	case isFull(cleanSet):
 		q.refused++
-		if err := cleanSet.Err(); err == nil || !strings.HasPrefix(err.Error(), "WBFULL ") {
-			q.w.findings.add(counters, "a queue with %d entries of %d took a new key: %v", depth, most, err)
-		}
 	}
+}
+
+func isFull(answer *redis.Cmd) bool {
+	return answer.Err() != nil && strings.HasPrefix(answer.Err().Error(), "WBFULL ")
 }
 
 // numbers reads the numbers of a flat list of names and values.
