@@ -162,6 +162,9 @@ const (
 	// ReasonRetained says that the flushers are being removed and that Redis
 	// stays with what is queued. It is never taken back.
 	ReasonRetained = "Retained"
+	// ReasonQueueConflict says that another resource has a queue of the same name
+	// on the same Redis.
+	ReasonQueueConflict = "QueueConflict"
 	// ReasonQueueNotEmpty says that a change of the spec waits until the queue
 	// that it would leave behind is empty.
 	ReasonQueueNotEmpty = "QueueNotEmpty"

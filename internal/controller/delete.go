@@ -84,6 +84,8 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		return drained(fmt.Sprintf("The annotation %s gives up what is queued", v1alpha1.AnnotationForceDelete))
 	case s.nothingToDrain():
 		return drained("No flusher ever reached Redis: there is nothing to drain")
+	case s.onlyRivals():
+		return drained("Other resources have the queues on this Redis: they are left to those")
 	}
 
 	// The flushers are kept as the spec wants them: they are what drains.
@@ -215,7 +217,7 @@ func (s *scope) notDrained() []string {
 		}
 	}
 	for _, m := range s.cache.Status.Mappings {
-		if m.Journal != "" && !carried[m.Name] && !s.emptied(m.Name) {
+		if m.Journal != "" && !carried[m.Name] && s.rivals[m.Name] == "" && !s.emptied(m.Name) {
 			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
 		}
 	}

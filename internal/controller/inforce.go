@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/api/equality"
@@ -103,6 +104,18 @@ func (s *scope) previousSettings() *inForce {
 		}
 	}
 	return newest
+}
+
+// carries tells whether the flushers have the queue, be it retired.
+func (m *inForce) carries(name string) bool {
+	return slices.ContainsFunc(m.Mappings, func(c config.Mapping) bool { return c.Name == name })
+}
+
+// without leaves out the mappings whose queues others have.
+func (m *inForce) without(rivals map[string]string) *inForce {
+	left := *m
+	left.Mappings = slices.DeleteFunc(slices.Clone(m.Mappings), func(c config.Mapping) bool { return rivals[c.Name] != "" })
+	return &left
 }
 
 // nowInForce is what is to be remembered of the planned settings. It is of a new

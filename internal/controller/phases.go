@@ -36,12 +36,12 @@ func (r *Reconciler) bring(ctx context.Context, s *scope) error {
 	return nil
 }
 
-// heldBack is an error while a part of the spec waits for a queue to be empty.
+// heldBack is an error while a part of the spec waits for a queue.
 func (s *scope) heldBack() error {
 	if s.held == "" {
 		return nil
 	}
-	return &stalledError{reason: v1alpha1.ReasonQueueNotEmpty, message: s.held}
+	return &stalledError{reason: s.heldReason, message: s.held}
 }
 
 // plan decides what is to be there. It writes nothing.

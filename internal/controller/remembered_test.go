@@ -50,7 +50,7 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, indexQueues, indexedQueues).
 		WithStatusSubresource(&v1alpha1.WriteBehindCache{}, &appsv1.Deployment{}).Build()
 	cached, recorder = &lagging{Client: api}, events.NewFakeRecorder(100)
 	none := func(context.Context, types.NamespacedName, types.UID) ([]corev1.Pod, error) { return nil, nil }

@@ -23,9 +23,17 @@ func (s *scope) planSettings(previous *inForce) error {
 	if err := s.forgotten(previous); err != nil {
 		return err
 	}
-	s.held, s.carried = "", s.cache
+	s.held, s.heldReason, s.carried = "", "", s.cache
+	if !s.deleting() {
+		if err := s.giveWay(previous); err != nil {
+			return err
+		}
+	} else if previous != nil {
+		previous = previous.without(s.rivals)
+	}
+	s.carried = s.withoutRivals(s.cache)
 	if previous != nil && s.holdRedis(previous) {
-		s.carried = s.cache.DeepCopy()
+		s.carried = s.carried.DeepCopy()
 		s.carried.Spec.Redis.External = previous.External
 	}
 	s.settings = resources.FlusherConfig(s.carried)
@@ -111,8 +119,12 @@ func (s *scope) holdRedis(previous *inForce) bool {
 }
 
 func (s *scope) hold(format string, args ...any) {
+	s.holdFor(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf(format, args...))
+}
+
+func (s *scope) holdFor(reason, text string) {
 	if s.held == "" {
-		s.held = fmt.Sprintf(format, args...)
+		s.held, s.heldReason = text, reason
 	}
 }
 

@@ -71,9 +71,12 @@ type scope struct {
 	// carried is the resource with what is held back of it left as it was; the
 	// flushers are made from it; set by plan.
 	carried *v1alpha1.WriteBehindCache
-	// held says what part of the spec is held back until a queue is empty, and
-	// what to do; set by plan.
-	held string
+	// held says what part of the spec is held back until a queue is empty or free,
+	// and what to do, heldReason in a word; set by plan.
+	held       string
+	heldReason string
+	// rivals names by mapping the resource that has its queue; set by read.
+	rivals map[string]string
 	// objects are what is to be there, in the order of applying; set by plan.
 	objects []object
 
@@ -145,7 +148,7 @@ func (r *Reconciler) read(ctx context.Context, s *scope) error {
 		return err
 	}
 	s.seen = r.Observer.Latest(client.ObjectKeyFromObject(s.cache), s.cache.UID)
-	return nil
+	return r.findRivals(ctx, s)
 }
 
 // fetch gets one object, nil when there is none or when it is somebody else's.

@@ -74,6 +74,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	if options.LostAfter == 0 {
 		options.LostAfter = defaultLostAfter
 	}
+	if err := indexByQueue(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
 	observer := observe.New(options.Observe)
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
@@ -95,6 +98,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
 		For(&v1alpha1.WriteBehindCache{}, builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.WriteBehindCache{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(queuesChanged)).
 		Watches(&appsv1.Deployment{}, owned).
 		Watches(&appsv1.StatefulSet{}, owned).
 		Watches(&corev1.ConfigMap{}, owned).

@@ -1,0 +1,97 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+var _ = Describe("A queue that another resource has on the same Redis", func() {
+	// late makes a resource that is not expected to make any objects.
+	late := func(ctx SpecContext, edits ...change) *world {
+		GinkgoHelper()
+		cache := minimal(newNamespace(ctx))
+		for _, edit := range edits {
+			edit(cache)
+		}
+		Expect(k8s.Create(ctx, cache)).To(Succeed())
+		w := &world{cache: cache}
+		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
+		return w
+	}
+	conflict := func(holder *world) OmegaMatcher {
+		return SatisfyAll(
+			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace+"/shop", "mapping products"),
+			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonQueueConflict),
+		)
+	}
+
+	It("is left alone by the later one, also when that is deleted", func(ctx SpecContext) {
+		holder, _ := readyWorld(ctx, address("first.rivals:6379"))
+		w := late(ctx, address("First.Rivals.svc.cluster.local.:6379"))
+		Eventually(w.poll(ctx)).Should(conflict(holder))
+		Expect(w.objects(ctx)).To(BeEmpty())
+		before := holder.versions(ctx)
+
+		Expect(k8s.Delete(ctx, w.now(ctx))).To(Succeed())
+		Eventually(func() error { return k8s.Get(ctx, w.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
+		Expect(holder.versions(ctx)).To(Equal(before))
+		Expect(holder.now(ctx)).To(beReady())
+	})
+
+	It("is left alone by one that names a managed Redis from outside", func(ctx SpecContext) {
+		holder, _ := readyWorld(ctx)
+		w := late(ctx, address("shop-redis."+holder.cache.Namespace+":6379"))
+		Eventually(w.poll(ctx)).Should(conflict(holder))
+		Expect(w.objects(ctx)).To(BeEmpty())
+	})
+
+	It("is taken over when it is free", func(ctx SpecContext) {
+		holder, _ := readyWorld(ctx, address("second.rivals:6379"))
+		w := late(ctx, address("second.rivals:6379"))
+		Eventually(w.poll(ctx)).Should(conflict(holder))
+		holder.discard(ctx)
+		Eventually(func() error { return k8s.Get(ctx, w.key("-flusher"), &appsv1.Deployment{}) }).Should(Succeed())
+		Eventually(w.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
+	})
+
+	It("is no conflict under another name, on another port, or behind a name of another namespace", func(ctx SpecContext) {
+		readyWorld(ctx, address("third.rivals:6379"))
+		readyWorld(ctx, address("third.rivals:6379"), first(func(m *v1alpha1.Mapping) { m.Name = "pages" }))
+		readyWorld(ctx, address("third.rivals:6380"))
+		readyWorld(ctx, address("third:6379"))
+		readyWorld(ctx, address("third:6379"))
+	})
+
+	It("stays with whom it is flushed by, though an older resource names it later", func(ctx SpecContext) {
+		older, flusher := readyWorld(ctx, address("fourth.rivals:6379"), first(func(m *v1alpha1.Mapping) { m.Name, m.KeyPrefix = "pages", "page:" }))
+		holder, _ := readyWorld(ctx, address("fourth.rivals:6379"))
+		Eventually(holder.poll(ctx)).Should(HaveField("Status.Mappings", ConsistOf(HaveField("Journal", Not(BeEmpty())))))
+		before := holder.versions(ctx)
+		template := older.deployment(ctx).Spec.Template
+
+		older.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Mappings = append(c.Spec.Mappings, mapping("products", "product:"))
+		})
+		Eventually(older.poll(ctx)).Should(conflict(holder))
+		Expect(older.settings(ctx)).To(HaveField("Mappings", ConsistOf(HaveField("Name", "pages"))))
+		Expect(older.deployment(ctx).Spec.Template).To(Equal(template))
+		Expect(holder.versions(ctx)).To(Equal(before))
+
+		By("draining only what is its own")
+		Expect(k8s.Delete(ctx, older.now(ctx))).To(Succeed())
+		Eventually(func() (*config.Config, error) { return older.settings(ctx) }).Should(SatisfyAll(
+			HaveField("Draining", true), HaveField("Mappings", ConsistOf(HaveField("Name", "pages")))))
+		Eventually(older.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDrained))
+		flusher.end(ctx)
+		Eventually(func() error { return k8s.Get(ctx, older.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
+		Expect(holder.versions(ctx)).To(Equal(before))
+	})
+})
