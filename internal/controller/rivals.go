@@ -61,7 +61,7 @@ func addressOf(cache *v1alpha1.WriteBehindCache) string {
 // within its namespace, and with or without the cluster's domain.
 func queueAt(namespace, address, queue string) string {
 	var servers []string
-	for _, server := range strings.Split(address, ",") {
+	for server := range strings.SplitSeq(address, ",") {
 		host, port, err := net.SplitHostPort(server)
 		if err != nil {
 			host, port = server, ""
