@@ -18,6 +18,7 @@ SEED ?=
 REPORT ?=
 
 LOCALBIN := $(CURDIR)/bin
+DIST ?= dist
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
@@ -62,9 +63,10 @@ cluster-down: cluster-tool ## Remove every trace of the local cluster.
 ##@ Development
 
 .PHONY: manifests
-manifests: controller-gen ## Generate the CRD and the operator's role from the markers in the code.
+manifests: controller-gen kustomize ## Generate the CRD and the operator's role from the markers in the code, and the Helm chart from config/.
 	$(CONTROLLER_GEN) rbac:roleName=manager-role crd paths="./api/..." paths="./internal/controller/..." \
 		output:crd:artifacts:config=config/crd/bases
+	$(KUSTOMIZE) build config/chart | $(GO) run ./hack/chart charts/writebehind
 
 .PHONY: generate
 generate: controller-gen ## Generate the API types' DeepCopy methods.
@@ -90,13 +92,13 @@ lint-fix: golangci-lint ## Run the linters and mend what can be mended mechanica
 	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --fix ./...
 
 .PHONY: verify
-verify: controller-gen ## Fail if generated files, go.mod or licence headers are out of date.
+verify: controller-gen kustomize ## Fail if generated files, go.mod or licence headers are out of date.
 	@hack/verify.sh
 
 ##@ Test
 
 .PHONY: test
-test: test-requirements gotestsum cluster-tool ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
+test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format standard-quiet --post-run-command hack/tally.sh -- \
 		-race -timeout 20m $(TEST_FLAGS) ./... || failed=1; \
@@ -106,7 +108,7 @@ test: test-requirements gotestsum cluster-tool ## Run every test but the end-to-
 
 .PHONY: test-unit
 test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.
-	$(GO) test $(TEST_FLAGS) $$($(GO) list ./... | grep -v /internal/controller$$)
+	$(GO) test $(TEST_FLAGS) $$($(GO) list ./... | grep -v -e /internal/controller$$ -e /test/install$$)
 
 .PHONY: test-e2e
 test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.
@@ -160,10 +162,10 @@ container-tool:
 		echo "The local cluster needs no image build: make demo." >&2; exit 1; }
 
 .PHONY: build-installer
-build-installer: kustomize ## Write everything that a cluster needs into dist/install.yaml.
-	@mkdir -p dist
-	@$(KUSTOMIZE_WITH_IMAGE) default >dist/install.yaml
-	@echo "dist/install.yaml: kubectl apply --server-side -f dist/install.yaml"
+build-installer: kustomize ## Write everything that a cluster needs into dist/install.yaml (DIST: another folder).
+	@mkdir -p $(DIST)
+	@$(KUSTOMIZE_WITH_IMAGE) default >$(DIST)/install.yaml
+	@echo "$(DIST)/install.yaml: kubectl apply --server-side -f $(DIST)/install.yaml"
 
 .PHONY: clean
 clean: ## Remove what the build made.
@@ -189,18 +191,20 @@ undeploy: kustomize ## Remove every WriteBehindCache (each one drains), then the
 	kubectl delete writebehindcaches --all --all-namespaces --ignore-not-found
 	$(KUSTOMIZE) build config/default | kubectl delete --ignore-not-found -f -
 
-##@ Tools (Go modules, pinned in hack/tools/go.mod)
+##@ Tools (Go modules, pinned in hack/tools)
 
 # A tool is built once into bin/ under a name that holds its version, so that a
 # new version in go.mod is built and an old one is never taken for it.
-tool-version = $(shell awk '$$1 == "$(1)" && $$2 ~ /^v/ { print $$2 }' hack/tools/go.mod)
+# $(1): the tool's module. $(2): the folder of hack/tools that names it.
+tool-version = $(shell awk '$$1 == "$(1)" && $$2 ~ /^v/ { print $$2 }' hack/tools/$(2)/go.mod)
 
 CONTROLLER_GEN := $(LOCALBIN)/controller-gen-$(call tool-version,sigs.k8s.io/controller-tools)
 KUSTOMIZE := $(LOCALBIN)/kustomize-$(call tool-version,sigs.k8s.io/kustomize/kustomize/v5)
 GOLANGCI_LINT := $(LOCALBIN)/golangci-lint-$(call tool-version,github.com/golangci/golangci-lint/v2)
 GOTESTSUM := $(LOCALBIN)/gotestsum-$(call tool-version,gotest.tools/gotestsum)
+HELM := $(LOCALBIN)/helm-$(call tool-version,helm.sh/helm/v4,helm)
 CLUSTER_TOOL := $(LOCALBIN)/cluster
-export KUSTOMIZE CONTROLLER_GEN CLUSTER_TOOL IMG
+export KUSTOMIZE CONTROLLER_GEN CLUSTER_TOOL HELM IMG
 KUSTOMIZE_WITH_IMAGE := hack/kustomize-image.sh
 
 .PHONY: controller-gen
@@ -223,13 +227,18 @@ gotestsum: $(GOTESTSUM) ## Build gotestsum.
 $(GOTESTSUM):
 	$(call build-tool,gotest.tools/gotestsum)
 
+.PHONY: helm
+helm: $(HELM) ## Build helm.
+$(HELM):
+	$(call build-tool,helm.sh/helm/v4/cmd/helm,helm)
+
 # The tool finds its sources where it was built, hence no -trimpath.
 .PHONY: cluster-tool
 cluster-tool: ## Build the local cluster's command line tool.
 	@cd hack/cluster && $(GO) build -o $(CLUSTER_TOOL) .
 
-# $(1): the tool's package.
+# $(1): the tool's package. $(2): the folder of hack/tools that names it.
 define build-tool
 @printf '  building %s ... ' '$(@F)' >&2; started=$$SECONDS; \
-cd hack/tools && $(GO) build -trimpath -ldflags '-s -w' -o '$@' $(1) && echo "$$((SECONDS - started))s" >&2
+cd hack/tools/$(2) && $(GO) build -trimpath -ldflags '-s -w' -o '$@' $(1) && echo "$$((SECONDS - started))s" >&2
 endef

@@ -23,14 +23,14 @@ git ls-files --cached --others --exclude-standard -z |
 		if [ -e "$file" ]; then printf '%s\0' "$file"; fi
 	done | tar --null --files-from=- --create --file=- | tar --extract --file=- --directory="$copy"
 
-make --silent -C "$copy" manifests generate CONTROLLER_GEN="$CONTROLLER_GEN" >/dev/null
-for path in api config; do
+make --silent -C "$copy" manifests generate CONTROLLER_GEN="$CONTROLLER_GEN" KUSTOMIZE="$KUSTOMIZE" >/dev/null
+for path in api config charts; do
 	if ! diff --recursive --unified "$path" "$copy/$path"; then
 		complain "$path/ is out of date: run make manifests generate"
 	fi
 done
 
-for module in . hack/cluster; do
+for module in . hack/cluster hack/tools/helm; do
 	if ! (cd "$copy/$module" && go mod tidy -diff); then
 		complain "$module/go.mod is not tidy: run go mod tidy there"
 	fi
