@@ -133,8 +133,32 @@ func (f *flusher) kill() {
 // and what the slowest server call takes.
 const graceTime = time.Minute
 
+// begun waits until the process that is there serves. Before that it has no ear for
+// signals: one that was only just started ends as any program does.
+func (f *flusher) begun() {
+	f.mu.Lock()
+	r := f.running
+	f.mu.Unlock()
+	if r == nil {
+		return
+	}
+	// One that never serves is told to end all the same, and judged by how it does.
+	_ = await(context.Background(), graceTime, func(context.Context) error {
+		select {
+		case <-r.ended:
+			return nil
+		default:
+		}
+		if r.log.address() == "" {
+			return errNotRunning
+		}
+		return nil
+	})
+}
+
 // leave asks the process to end and waits until it has, with exit code 0.
 func (f *flusher) leave() {
+	f.begun()
 	r := f.tell(syscall.SIGTERM)
 	if r == nil {
 		return
