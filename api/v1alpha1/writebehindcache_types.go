@@ -87,7 +87,40 @@ type WriteBehindCacheSpec struct {
 	// +kubebuilder:validation:Maximum=604800
 	// +optional
 	DrainTimeoutSeconds int32 `json:"drainTimeoutSeconds,omitempty"`
+
+	// monitoring hands the flushers' metrics and the alerts on them to a
+	// Prometheus.
+	// +kubebuilder:default={}
+	// +optional
+	Monitoring Monitoring `json:"monitoring,omitzero"`
 }
+
+// Monitoring makes objects of the Prometheus Operator, each where its kind is
+// installed and nowhere else. A kind that is installed later is noticed within
+// minutes.
+type Monitoring struct {
+	// serviceMonitor has every flusher scraped. Defaults to true.
+	// +kubebuilder:default=true
+	// +optional
+	ServiceMonitor *bool `json:"serviceMonitor,omitempty"`
+
+	// prometheusRule has the alerts, with the marks of backpressure. They select
+	// the series that serviceMonitor brings. Defaults to true.
+	// +kubebuilder:default=true
+	// +optional
+	PrometheusRule *bool `json:"prometheusRule,omitempty"`
+
+	// labels are put on both objects, for a Prometheus that selects them by label,
+	// e.g. release: kube-prometheus-stack. The operator's own labels stay.
+	// +kubebuilder:validation:MaxProperties=32
+	// +optional
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+}
+
+// LabelValue is the value of a label as Kubernetes takes it.
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+type LabelValue string
 
 // Flush tunes the flusher.
 type Flush struct {

@@ -14,6 +14,7 @@
 //	          apply; nothing is sent when nothing differs
 //	nudge     annotate the flusher Pods, so that the kubelet syncs new settings
 //	volume    grow the claim of a managed Redis, which nothing else waits for
+//	monitor   make the Prometheus Operator's objects where it is installed
 //	status    conditions and numbers from what was read; one patch, if any
 //
 // A deletion runs the same pass with Draining in the settings until the queues
@@ -43,6 +44,11 @@
 // foreground deletion would remove what draining needs. An object of a needed
 // name without that label belongs to somebody else and is never touched, unless
 // the API server's own record says that the label was taken away.
+//
+// The ServiceMonitor and the PrometheusRule are the exception: draining does not
+// need them, so they go with their owner. They are not watched, since their kinds
+// may be installed and removed at any time, and looked at now and then instead.
+// What goes wrong with them changes no condition.
 //
 // Data-loss events are counted here and not only in the journals, which are lost
 // with their counts: losses.go says what counts as one, and that none counts twice.

@@ -28,7 +28,7 @@ type phase func(context.Context, *scope) error
 
 // bring runs the phases that bring the cluster to the spec.
 func (r *Reconciler) bring(ctx context.Context, s *scope) error {
-	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.nudge, r.growVolume} {
+	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.nudge, r.growVolume, r.monitor} {
 		if err := step(ctx, s); err != nil {
 			return err
 		}

@@ -26,6 +26,14 @@ type memory struct {
 	// passwordPods what the Pods were like then.
 	passwordTried time.Time
 	passwordPods  string
+	// monitoring has by kind what was last wanted of an object of the Prometheus
+	// Operator, and when that was made sure of.
+	monitoring map[string]monitoringMemory
+}
+
+type monitoringMemory struct {
+	intent string
+	at     time.Time
 }
 
 // of needs m.mu.
@@ -78,6 +86,30 @@ func (m *remembered) passwordThere(uid types.UID, pods string, now time.Time) {
 	defer m.mu.Unlock()
 	known := m.of(uid)
 	known.passwordPods, known.passwordTried = pods, now
+}
+
+// monitoringDue says how long an object of the Prometheus Operator counts as being
+// what was wanted, zero when it has to be made sure of: something else is wanted,
+// or the interval is over.
+func (m *remembered) monitoringDue(uid types.UID, kind, intent string, now time.Time, interval time.Duration) time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(uid).monitoring[kind]
+	if known.intent != intent {
+		return 0
+	}
+	return max(known.at.Add(interval).Sub(now), 0)
+}
+
+// monitored notes what was made sure of; an empty intent forgets it.
+func (m *remembered) monitored(uid types.UID, kind, intent string, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	known := m.of(uid)
+	if known.monitoring == nil {
+		known.monitoring = map[string]monitoringMemory{}
+	}
+	known.monitoring[kind] = monitoringMemory{intent, now}
 }
 
 func (m *remembered) forget(uid types.UID) {

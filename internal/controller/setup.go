@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -58,6 +59,12 @@ type Options struct {
 	// LostAfter is how long after its grace period a Pod that is still there
 	// counts as one of a lost node; default 30 s.
 	LostAfter time.Duration
+	// KindsInterval is how often the kinds of the Prometheus Operator are looked
+	// for; default 1 min.
+	KindsInterval time.Duration
+	// MonitoringInterval is how often the objects of those kinds are made sure of
+	// although nothing hints at a change; default 10 min.
+	MonitoringInterval time.Duration
 	// Observe tunes the look at the flushers; its Lister is set here.
 	Observe observe.Options
 }
@@ -81,6 +88,13 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
 	}
+	kinds, err := newKinds(mgr, cmp.Or(options.KindsInterval, defaultKindsInterval))
+	if err != nil {
+		return err
+	}
+	if err := mgr.Add(kinds); err != nil {
+		return fmt.Errorf("add look for kinds: %w", err)
+	}
 	r := &Reconciler{
 		Client:       mgr.GetClient(),
 		APIReader:    mgr.GetAPIReader(),
@@ -91,6 +105,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 
 		PasswordInterval: options.PasswordInterval,
 		LostAfter:        options.LostAfter,
+
+		kinds:              kinds,
+		monitoringInterval: cmp.Or(options.MonitoringInterval, defaultMonitoringInterval),
 	}
 	owned := handler.EnqueueRequestsFromMapFunc(ownerOf)
 	return ctrl.NewControllerManagedBy(mgr).
@@ -105,6 +122,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Watches(&corev1.PersistentVolumeClaim{}, owned).
 		Watches(&corev1.Pod{}, owned).
 		Watches(&corev1.Service{}, owned).
+		WatchesRawSource(source.Channel(kinds.changed, handler.EnqueueRequestsFromMapFunc(everyCache(mgr.GetClient())))).
 		WatchesRawSource(source.Channel(observer.Wakeups(), &handler.EnqueueRequestForObject{})).
 		Complete(r)
 }

@@ -58,6 +58,9 @@ const (
 	answerPatience  = 400 * time.Millisecond
 	stuckAfter      = time.Second
 	lostAfter       = time.Second
+
+	kindsInterval      = 100 * time.Millisecond
+	monitoringInterval = 500 * time.Millisecond
 )
 
 // k8s is a client without a cache that may do everything.
@@ -111,6 +114,9 @@ var _ = BeforeSuite(func() {
 		FlusherImage: flusherImage,
 		StuckAfter:   stuckAfter,
 		LostAfter:    lostAfter,
+
+		KindsInterval:      kindsInterval,
+		MonitoringInterval: monitoringInterval,
 		Observe: observe.Options{
 			Endpoint:        func(pod *corev1.Pod) string { return pod.Annotations[endpointAnnotation] },
 			Interval:        lookInterval,

@@ -50,6 +50,12 @@ type Reconciler struct {
 	// counts as one of a lost node.
 	LostAfter time.Duration
 
+	// kinds knows which kinds of the Prometheus Operator there are.
+	kinds *kinds
+	// monitoringInterval is how often objects of those kinds are made sure of
+	// although nothing hints at a change.
+	monitoringInterval time.Duration
+
 	remembered remembered
 	// applied remembers what was written.
 	applied applied
@@ -66,6 +72,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=cache.writebehind.dev,resources=writebehindcaches,verbs=get;list;patch;watch
 // +kubebuilder:rbac:groups=cache.writebehind.dev,resources=writebehindcaches/status,verbs=patch
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=monitoring.coreos.com,resources=prometheusrules;servicemonitors,verbs=create;delete;get;patch
 
 // Reconcile makes one pass over one resource; doc.go tells its order.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {

@@ -1,0 +1,253 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// KindPrometheusRule is a kind of the Prometheus Operator.
+const KindPrometheusRule = "PrometheusRule"
+
+// RuleFile is the content of a rule file of Prometheus, and of the spec of a
+// PrometheusRule.
+type RuleFile struct {
+	Groups []RuleGroup `json:"groups"`
+}
+
+// RuleGroup is a list of rules that are evaluated together.
+type RuleGroup struct {
+	Name  string `json:"name"`
+	Rules []Rule `json:"rules"`
+}
+
+// Rule is one alert.
+type Rule struct {
+	Alert       string            `json:"alert"`
+	Expr        string            `json:"expr"`
+	For         string            `json:"for,omitempty"`
+	Labels      map[string]string `json:"labels"`
+	Annotations map[string]string `json:"annotations"`
+}
+
+// content is the file as an object without a Go type.
+func (f RuleFile) content() map[string]any {
+	groups := make([]any, 0, len(f.Groups))
+	for _, group := range f.Groups {
+		rules := make([]any, 0, len(group.Rules))
+		for _, rule := range group.Rules {
+			fields := map[string]any{
+				"alert": rule.Alert, "expr": rule.Expr,
+				"labels": texts(rule.Labels), "annotations": texts(rule.Annotations),
+			}
+			if rule.For != "" {
+				fields["for"] = rule.For
+			}
+			rules = append(rules, fields)
+		}
+		groups = append(groups, map[string]any{"name": group.Name, "rules": rules})
+	}
+	return map[string]any{"groups": groups}
+}
+
+// Severities, as the label that notifications are routed by: critical is for
+// somebody who is woken up, warning for the next working day.
+const (
+	severityCritical = "critical"
+	severityWarning  = "warning"
+)
+
+// alerts is what the rules of one set of flushers are made from.
+type alerts struct {
+	// subject names the flushers in the texts.
+	subject string
+	// matchers select the flushers' series, each as name="value".
+	matchers []string
+	// warning, critical and full are the marks of spec.backpressure.
+	warning, critical, full int
+	// interval is the longest that an entry waits for its flush.
+	interval time.Duration
+	// suspended says that nothing is flushed because somebody wants it so.
+	suspended bool
+}
+
+// PrometheusRule has the alerts with the numbers of one resource.
+func PrometheusRule(cache *v1alpha1.WriteBehindCache) *unstructured.Unstructured {
+	b, f := &cache.Spec.Backpressure, &cache.Spec.Flush
+	a := alerts{
+		subject: "WriteBehindCache " + cache.Namespace + "/" + cache.Name,
+		// The Prometheus Operator sets namespace, and takes the name of the Service for job.
+		matchers:  []string{fmt.Sprintf("namespace=%q", cache.Namespace), fmt.Sprintf("job=%q", FlusherName(cache))},
+		warning:   int(b.WarningQueueDepth),
+		critical:  int(b.CriticalQueueDepth),
+		full:      int(b.MaxQueueDepth),
+		interval:  time.Duration(f.IntervalMilliseconds) * time.Millisecond,
+		suspended: cache.Spec.Suspend,
+	}
+	return monitoringObject(KindPrometheusRule, cache, a.file().content())
+}
+
+// DefaultRules are the alerts with the default numbers, for flushers outside of
+// Kubernetes: config/prometheus/alerts.yaml.
+func DefaultRules() RuleFile {
+	c := config.Default()
+	a := alerts{
+		subject:  "{{ $labels.job }}",
+		warning:  c.Backpressure.WarningQueueDepth,
+		critical: c.Backpressure.CriticalQueueDepth,
+		full:     c.Backpressure.MaxQueueDepth,
+		interval: time.Duration(c.Flush.IntervalMilliseconds) * time.Millisecond,
+	}
+	return a.file()
+}
+
+// file lists the alerts of the contract. None of them fires where there is no
+// flusher at all, since there is no series then: the operator says that by the
+// condition Ready, and elsewhere `up == 0` or absent() does.
+func (a *alerts) file() RuleFile {
+	return RuleFile{Groups: []RuleGroup{{Name: "writebehind", Rules: []Rule{
+		a.depth("Warning", severityWarning, a.warning, 5*time.Minute),
+		a.depth("Critical", severityCritical, a.critical, 2*time.Minute),
+		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
+	}}}}
+}
+
+// depth compares what the operator's condition BacklogHealthy compares. A
+// partition that has just gone from one flusher to another is counted by both
+// until both were scraped, which is far shorter than atLeast.
+func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) Rule {
+	return a.rule("WriteBehindQueueDepth"+name, severity, atLeast,
+		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
+		fmt.Sprintf("Queue {{ $labels.queue }} of %s holds {{ $value }} entries and dead letters, at least %d.", a.subject, mark),
+		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+
+			"Look whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
+			"run more flushers, or give the database more room.", a.full))
+}
+
+// failuresMark is the contract's: one batch in a hundred.
+const failuresMark = 0.01
+
+// failures compares what failed with all that was tried. Both are looked for
+// under one selector, since a flusher whose every batch fails has no series of
+// those that were written. It takes ten minutes, so that one row that is refused
+// a few times and becomes a dead letter does not fire it.
+func (a *alerts) failures() Rule {
+	const window = "[5m]"
+	failed := a.sum("rate(" + a.series("writebehind_flush_failures_total") + window + ")")
+	tried := a.sum("rate(" + a.series("writebehind_flush_failures_total", "writebehind_flush_duration_seconds_count") + window + ")")
+	return a.rule("WriteBehindFlushFailures", severityWarning, 10*time.Minute,
+		fmt.Sprintf("%s\n/\n%s\n> %v", failed, tried, failuresMark),
+		fmt.Sprintf("{{ $value | humanizePercentage }} of the flushes of queue {{ $labels.queue }} of %s fail.", a.subject),
+		"Nothing is lost: what was not flushed waits. writebehind_flush_failures_total tells the reason by its label, "+
+			"the resource's conditions or /status of a flusher tell the remedy, and the flushers' log tells the rest.")
+}
+
+// slowMark is the contract's, in seconds.
+const slowMark = 10
+
+// slow looks at the mean, which is exact; a quantile would be a guess between the
+// two bounds of a bucket.
+func (a *alerts) slow() Rule {
+	const window = "[5m]"
+	return a.rule("WriteBehindFlushSlow", severityWarning, 5*time.Minute,
+		fmt.Sprintf("%s\n/\n%s\n> %d", a.sum("rate("+a.series("writebehind_flush_duration_seconds_sum")+window+")"),
+			a.sum("rate("+a.series("writebehind_flush_duration_seconds_count")+window+")"), slowMark),
+		fmt.Sprintf("A flush of queue {{ $labels.queue }} of %s takes {{ $value | humanizeDuration }}.", a.subject),
+		"Look at the database first: locks that others hold on the table, slow triggers, missing indexes of foreign keys, a disk that is full of work. "+
+			"A smaller flush.batchSize makes each transaction shorter.")
+}
+
+func (a *alerts) deadLetters() Rule {
+	return a.rule("WriteBehindDeadLetters", severityWarning, time.Minute,
+		a.sum(a.series("writebehind_dead_letters"))+" > 0",
+		fmt.Sprintf("Queue {{ $labels.queue }} of %s has {{ $value }} dead letters.", a.subject),
+		"The database refused these rows for good; they are kept with their payload. `flusher dlq list` names SQLSTATE, constraint and column. "+
+			"Mend the table or the writer, then `flusher dlq replay`, or `flusher dlq discard` to give them up.")
+}
+
+// dataLoss also sees a counter that is above zero when it is scraped for the
+// first time: a flusher finds out when it starts, and an increase needs a sample
+// from before. It tells for an hour; a day without any sample does not make an
+// old loss a new one.
+func (a *alerts) dataLoss() Rule {
+	series := a.series("writebehind_data_loss_events_total")
+	return a.rule("WriteBehindDataLoss", severityCritical, 0,
+		fmt.Sprintf("%s > 0\nor\n%s > 0", a.sum("increase("+series+"[1h])"),
+			a.sum(series+" unless last_over_time("+series+"[1d] offset 1h)")),
+		fmt.Sprintf("Redis or PostgreSQL has lost confirmed data of queue {{ $labels.queue }} of %s.", a.subject),
+		"A wipe, a fail-over to a stale replica, a restored backup, or a key written past wb_*. Flushing goes on with what there is. "+
+			"Compare the table with its source; the flushers' log says which side went back. "+
+			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss where a resource has it.")
+}
+
+// leastPatience is two of the windows in which Prometheus scrapes every minute at
+// the slowest, with room for one that failed.
+const leastPatience = 5 * time.Minute
+
+// notFlushing looks at the size and not at the age: a flusher that does not reach
+// Redis shows both as they were last, and a young entry would stay young. Twice
+// the interval has to go by, twice: once without a flush, and then all the while
+// the alert is pending.
+func (a *alerts) notFlushing() Rule {
+	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
+	severity, remedy := severityCritical, "Writes are still accepted until the queue is full. The condition DatabaseReady or RedisReady of the resource, "+
+		"or /status of a flusher, says what is in the way."
+	if a.suspended {
+		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted until the queue is full."
+	}
+	flushed := a.sum("increase(" + a.series("writebehind_writes_total", `outcome="flushed"`) + "[" + minutes(patience) + "])")
+	return a.rule("WriteBehindNotFlushing", severity, patience,
+		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
+		fmt.Sprintf("{{ $value }} entries wait in queue {{ $labels.queue }} of %s, and nothing is flushed.", a.subject),
+		remedy)
+}
+
+func (a *alerts) rule(name, severity string, atLeast time.Duration, expr, summary, description string) Rule {
+	return Rule{
+		Alert: name, Expr: expr, For: minutes(atLeast),
+		Labels:      map[string]string{"severity": severity},
+		Annotations: map[string]string{"summary": summary, "description": description},
+	}
+}
+
+// sum adds up what the flushers report of their own partitions. Queues of one
+// name in two namespaces or jobs are two queues.
+func (a *alerts) sum(vector string) string {
+	return "sum by (namespace, job, queue) (" + vector + ")"
+}
+
+// series selects one metric, or several by their names; what has an = is a matcher.
+func (a *alerts) series(terms ...string) string {
+	var names, matchers []string
+	for _, term := range terms {
+		if strings.Contains(term, "=") {
+			matchers = append(matchers, term)
+		} else {
+			names = append(names, term)
+		}
+	}
+	matchers = append(matchers, a.matchers...)
+	if len(names) > 1 {
+		return fmt.Sprintf("{__name__=~%q", strings.Join(names, "|")) + strings.Join(append([]string{""}, matchers...), ",") + "}"
+	}
+	if len(matchers) == 0 {
+		return names[0]
+	}
+	return names[0] + "{" + strings.Join(matchers, ",") + "}"
+}
+
+// minutes writes whole minutes as Prometheus reads them, nothing for zero.
+func minutes(d time.Duration) string {
+	if d == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%dm", int(d.Minutes()))
+}

@@ -1,0 +1,113 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+// alertsHeader begins the rule file for flushers outside of Kubernetes.
+const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Alerts for flushers that run without Kubernetes, with the default marks: name this
+# file under rule_files in prometheus.yml. The operator makes the same ones for each
+# resource, with its marks. Where no flusher runs at all there is no series, and none of
+# these fires: have up == 0 or absent() tell that, with the name of your scrape job.
+# Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
+`
+
+func golden(t *testing.T, file, header string, object any) {
+	t.Helper()
+	text, err := yaml.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := append([]byte(header), text...)
+	if *rewrite {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test ./internal/controller/resources -rewrite makes it)", err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s differs (-want +got):\n%s", file, cmp.Diff(string(want), string(got)))
+	}
+}
+
+func TestRuleFiles(t *testing.T) {
+	tuned := cache(func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Backpressure.WarningQueueDepth, c.Spec.Backpressure.CriticalQueueDepth, c.Spec.Backpressure.MaxQueueDepth = 20, 300, 4000
+		c.Spec.Flush.IntervalMilliseconds = 600000
+		c.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"release": "stack", resources.LabelManagedBy: "nobody"}
+	})
+	golden(t, filepath.Join("..", "..", "..", "config", "prometheus", "alerts.yaml"), alertsHeader+"\n", resources.DefaultRules())
+	golden(t, filepath.Join("testdata", "prometheusrule.yaml"), "", resources.PrometheusRule(tuned))
+	golden(t, filepath.Join("testdata", "servicemonitor.yaml"), "", resources.ServiceMonitor(tuned))
+}
+
+// rule finds one alert of a PrometheusRule.
+func rule(t *testing.T, c *v1alpha1.WriteBehindCache, name string) map[string]any {
+	t.Helper()
+	groups, _, err := unstructured.NestedSlice(resources.PrometheusRule(c).Object, "spec", "groups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range groups {
+		for _, r := range group.(map[string]any)["rules"].([]any) {
+			if r := r.(map[string]any); r["alert"] == name {
+				return r
+			}
+		}
+	}
+	t.Fatalf("there is no alert %s", name)
+	return nil
+}
+
+func TestAlertsSelectTheResourcesOwnSeries(t *testing.T) {
+	groups, _, err := unstructured.NestedSlice(resources.PrometheusRule(cache(nil)).Object, "spec", "groups")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range groups[0].(map[string]any)["rules"].([]any) {
+		expr := r.(map[string]any)["expr"].(string)
+		selectors := strings.Count(expr, "writebehind_") - strings.Count(expr, "|writebehind_")
+		if own := strings.Count(expr, `namespace="shop-eu",job="shop-flusher"}`); own != selectors || own == 0 {
+			t.Errorf("%d of %d selectors are of the resource in:\n%s", own, selectors, expr)
+		}
+	}
+}
+
+func TestNotFlushingWaitsLongerThanTheInterval(t *testing.T) {
+	for milliseconds, want := range map[int32]string{10: "5m", 5000: "5m", 150000: "5m", 600000: "20m", 3600000: "120m"} {
+		got := rule(t, cache(func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.IntervalMilliseconds = milliseconds }), "WriteBehindNotFlushing")
+		if got["for"] != want || !strings.Contains(got["expr"].(string), "["+want+"]") {
+			t.Errorf("with an interval of %d ms it is for %v, want %s, and %s", milliseconds, got["for"], want, got["expr"])
+		}
+	}
+}
+
+func TestNotFlushingIsNoEmergencyWhileSuspended(t *testing.T) {
+	severity := func(suspend bool) any {
+		r := rule(t, cache(func(c *v1alpha1.WriteBehindCache) { c.Spec.Suspend = suspend }), "WriteBehindNotFlushing")
+		return r["labels"].(map[string]any)["severity"]
+	}
+	if severity(false) != "critical" || severity(true) != "warning" {
+		t.Errorf("severity is %v, and %v while suspended", severity(false), severity(true))
+	}
+}
