@@ -1,0 +1,325 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+// requireProgram fails where a program is missing, with the package that has it: a
+// test that is skipped would read as one that passed.
+func requireProgram(t *testing.T, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		t.Fatalf("%s is not in PATH: install the Debian package prometheus (hack/require.sh prometheus)", name)
+	}
+	return path
+}
+
+// ruleset is one set of rules, and the flushers and marks that it is for.
+type ruleset struct {
+	rules             resources.RuleFile
+	namespace, job    string
+	warning, critical int
+}
+
+func rulesets(t *testing.T) map[string]*ruleset {
+	t.Helper()
+	var generic, own ruleset
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "prometheus", "alerts.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, &generic.rules); err != nil {
+		t.Fatal(err)
+	}
+	generic.job, generic.warning, generic.critical = "flushers", 1000, 10000
+
+	cache := &v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "shop"}}
+	cache.Spec.Backpressure = v1alpha1.Backpressure{WarningQueueDepth: 20, CriticalQueueDepth: 300, MaxQueueDepth: 4000}
+	cache.Spec.Flush.IntervalMilliseconds = 5000
+	if text, err = yaml.Marshal(resources.PrometheusRule(cache).Object["spec"]); err != nil {
+		t.Fatal(err)
+	}
+	if err := yaml.UnmarshalStrict(text, &own.rules); err != nil {
+		t.Fatal(err)
+	}
+	own.namespace, own.job, own.warning, own.critical = "shop-eu", "shop-flusher", 20, 300
+	return map[string]*ruleset{"of flushers outside of Kubernetes": &generic, "of a resource": &own}
+}
+
+// series are one sample a minute, the slowest that Prometheus scrapes at by default.
+type series struct {
+	Series string `json:"series"`
+	Values string `json:"values"`
+}
+
+// of is a series of queue products of one flusher. terms are further labels, each as
+// name="value".
+func (r *ruleset) of(metric, flusher, values string, terms ...string) series {
+	if r.namespace != "" {
+		terms = append(terms, fmt.Sprintf("namespace=%q", r.namespace))
+	}
+	terms = append(terms, fmt.Sprintf("job=%q", r.job), fmt.Sprintf("instance=%q", flusher), `queue="products"`)
+	return series{"writebehind_" + metric + "{" + strings.Join(terms, ",") + "}", values}
+}
+
+func (r *ruleset) flushed(flusher, values string) series {
+	return r.of("writes_total", flusher, values, `outcome="flushed"`)
+}
+
+func (r *ruleset) failed(flusher, values string) series {
+	return r.of("flush_failures_total", flusher, values, `reason="ConnectionFailed"`)
+}
+
+// history is what happened to a set of flushers, and which alerts fire at one minute
+// of it, with the value that their texts tell.
+type history struct {
+	name   string
+	series []series
+	minute int
+	firing map[string]string
+}
+
+const (
+	depthWarning  = "WriteBehindQueueDepthWarning"
+	depthCritical = "WriteBehindQueueDepthCritical"
+	flushFailures = "WriteBehindFlushFailures"
+	flushSlow     = "WriteBehindFlushSlow"
+	deadLetters   = "WriteBehindDeadLetters"
+	dataLoss      = "WriteBehindDataLoss"
+	notFlushing   = "WriteBehindNotFlushing"
+)
+
+func (r *ruleset) histories() []history {
+	w, c := r.warning, r.critical
+	steady := func(n int) string { return fmt.Sprintf("%d+0x30", n) }
+	flows := r.flushed("a", "0+100x200")
+	fires := func(alert string, value any) map[string]string { return map[string]string{alert: fmt.Sprint(value)} }
+	all := []history{
+		{"no flusher at all has no series, and nothing fires", nil, 20, nil},
+
+		{"depth at the warning mark, in two flushers", []series{
+			r.of("queue_size", "a", steady(w-1)), r.of("queue_size", "b", steady(1)), flows,
+		}, 6, fires(depthWarning, w)},
+		{"depth at the warning mark, not long enough", []series{r.of("queue_size", "a", steady(w)), flows}, 4, nil},
+		{"depth under the warning mark", []series{r.of("queue_size", "a", steady(w-1)), flows}, 20, nil},
+		{"dead letters count for the depth", []series{
+			r.of("queue_size", "a", steady(w-1)), r.of("dead_letters", "a", steady(1)), flows,
+		}, 6, map[string]string{depthWarning: fmt.Sprint(w), deadLetters: "1"}},
+		{"depth at the critical mark", []series{r.of("queue_size", "a", steady(c)), flows}, 6, map[string]string{
+			depthWarning: fmt.Sprint(c), depthCritical: fmt.Sprint(c),
+		}},
+		{"depth at the critical mark, for a moment", []series{r.of("queue_size", "a", fmt.Sprintf("0 %d %d 0+0x20", c, c)), flows}, 2, nil},
+		{"partitions that move are counted twice for a moment", []series{
+			r.of("queue_size", "a", fmt.Sprintf("%d+0x5 0+0x20", w-1)),
+			r.of("queue_size", "b", fmt.Sprintf("0+0x3 %d+0x20", w-1)), flows,
+		}, 6, nil},
+		{"a flusher that was killed leaves nothing behind", []series{
+			r.of("queue_size", "a", fmt.Sprintf("%d+0x5 stale", w-1)),
+			r.of("queue_size", "b", fmt.Sprintf("0+0x5 %d+0x20", w-1)), flows,
+		}, 15, nil},
+		{"another set's queue of the same name is another queue", []series{
+			r.of("queue_size", "a", steady(w-1)), flows,
+			{`writebehind_queue_size{namespace="other",job="other",instance="z",queue="products"}`, steady(w - 1)},
+			{`writebehind_writes_total{namespace="other",job="other",instance="z",queue="products",outcome="flushed"}`, "0+100x200"},
+		}, 20, nil},
+
+		{"two flushes of a hundred and two fail", []series{
+			r.failed("a", "0+2x30"), r.of("flush_duration_seconds_count", "a", "0+100x30"), flows,
+		}, 20, fires(flushFailures, "1.961%")},
+		{"one flush of two hundred fails", []series{
+			r.failed("a", "0+1x30"), r.of("flush_duration_seconds_count", "a", "0+200x30"), flows,
+		}, 25, nil},
+		{"every flush fails, from the start", []series{r.failed("a", "_ 1+6x30")}, 20, fires(flushFailures, "100%")},
+		{"failures of two reasons in two flushers add up", []series{
+			r.failed("a", "0+1x30"), r.of("flush_failures_total", "b", "0+1x30", `reason="Timeout"`),
+			r.of("flush_duration_seconds_count", "a", "0+50x30"), r.of("flush_duration_seconds_count", "b", "0+50x30"),
+		}, 20, fires(flushFailures, "1.961%")},
+		{"one row is refused until it is a dead letter", []series{
+			r.of("flush_failures_total", "a", "_x5 1 4+0x30", `reason="RowRefused"`),
+			r.of("flush_duration_seconds_count", "a", "0+12x40"), r.of("dead_letters", "a", "0+0x6 1+0x30"), flows,
+		}, 10, fires(deadLetters, 1)},
+		{"a flusher with many failures behind it restarts", []series{
+			r.failed("a", "500+0x10 0+0x30"), r.of("flush_duration_seconds_count", "a", "900+100x10 0+100x30"), flows,
+		}, 21, nil},
+		{"partitions move to a flusher with failures behind it", []series{
+			r.failed("a", "0+0x9 stale"), r.failed("b", "_x9 500+0x30"),
+			r.of("flush_duration_seconds_count", "a", "0+100x9 stale"), r.of("flush_duration_seconds_count", "b", "_x9 900+100x30"), flows,
+		}, 21, nil},
+
+		{"flushes take twelve seconds", []series{
+			r.of("flush_duration_seconds_sum", "a", "0+120x30"), r.of("flush_duration_seconds_count", "a", "0+10x30"), flows,
+		}, 12, fires(flushSlow, "12s")},
+		{"flushes take nine seconds", []series{
+			r.of("flush_duration_seconds_sum", "a", "0+90x30"), r.of("flush_duration_seconds_count", "a", "0+10x30"), flows,
+		}, 20, nil},
+		{"nothing is flushed, since nothing waits", []series{
+			r.of("flush_duration_seconds_sum", "a", steady(9000)), r.of("flush_duration_seconds_count", "a", steady(10)),
+			r.of("queue_size", "a", steady(0)), r.flushed("a", steady(10)),
+		}, 20, nil},
+		{"a flusher that was slow long ago restarts", []series{
+			r.of("flush_duration_seconds_sum", "a", "9000+1x10 0+1x30"), r.of("flush_duration_seconds_count", "a", "10+10x10 0+10x30"), flows,
+		}, 17, nil},
+
+		{"a dead letter", []series{r.of("dead_letters", "a", "0 1+0x30"), r.of("dead_letters", "b", steady(2))}, 3, fires(deadLetters, 3)},
+		{"no dead letter", []series{r.of("dead_letters", "a", steady(0)), r.of("dead_letters", "b", "1+0x5 0+0x30")}, 10, nil},
+
+		{"data was lost", []series{r.of("data_loss_events_total", "a", "0+0x100 1+0x90")}, 101, fires(dataLoss, "")},
+		{"data was lost half an hour ago", []series{r.of("data_loss_events_total", "a", "0+0x100 1+0x90")}, 130, fires(dataLoss, "")},
+		{"data was lost hours ago", []series{r.of("data_loss_events_total", "a", "0+0x10 1+0x290")}, 180, nil},
+		{"a flusher finds at its start that data was lost", []series{
+			r.of("data_loss_events_total", "a", "0+0x70"), r.of("data_loss_events_total", "b", "_x65 1+0x90"),
+		}, 70, fires(dataLoss, "")},
+		{"a flusher that has seen a loss long ago restarts", []series{r.of("data_loss_events_total", "a", "3+0x70 0+0x30")}, 80, nil},
+		{"partitions move away from a flusher that has seen a loss long ago", []series{
+			r.of("data_loss_events_total", "a", "3+0x70 stale"), r.of("data_loss_events_total", "b", "_x70 0+0x30"),
+		}, 80, nil},
+		{"a flusher that has seen a loss long ago was not scraped for a while", []series{r.of("data_loss_events_total", "a", "3+0x10 _x150 3+0x20")}, 170, nil},
+
+		{"entries wait, and nothing is flushed any more", []series{r.of("queue_size", "a", steady(5)), r.flushed("a", "0+9x5 45+0x30")}, 17, fires(notFlushing, 5)},
+		{"entries wait, and nothing ever was flushed", []series{r.of("queue_size", "a", steady(5))}, 6, fires(notFlushing, 5)},
+		{"entries wait, and all that is settled are dead letters", []series{
+			r.of("queue_size", "a", steady(5)), r.flushed("a", steady(7)), r.of("writes_total", "a", "0+9x30", `outcome="dead"`),
+		}, 12, fires(notFlushing, 5)},
+		{"entries wait, and all are flushed in time", []series{r.of("queue_size", "a", steady(5)), flows}, 20, nil},
+		{"the other of two flushers has entries that wait, and flushes nothing of its own", []series{
+			r.of("queue_size", "a", steady(0)), r.of("queue_size", "b", steady(5)), flows, r.flushed("b", steady(0)),
+		}, 20, nil},
+		{"an entry comes after a long rest", []series{r.of("queue_size", "a", "0+0x10 1 1 0+0x20"), r.flushed("a", "7+0x12 8+0x30")}, 12, nil},
+		{"entries wait while flushers take turns", []series{
+			r.of("queue_size", "a", "5+0x10 stale"), r.flushed("a", "0+9x10 stale"),
+			r.of("queue_size", "b", "_x10 5+0x30"), r.flushed("b", "_x10 0+9x30"),
+		}, 16, nil},
+		{"entries wait, and the flusher restarts and flushes on", []series{r.of("queue_size", "a", steady(5)), r.flushed("a", "900+9x9 0+9x30")}, 15, nil},
+	}
+	return all
+}
+
+// promtool's file format.
+type (
+	testFile struct {
+		RuleFiles          []string    `json:"rule_files"`
+		EvaluationInterval string      `json:"evaluation_interval"`
+		Tests              []testGroup `json:"tests"`
+	}
+	testGroup struct {
+		Name     string      `json:"name"`
+		Interval string      `json:"interval"`
+		Series   []series    `json:"input_series"`
+		Alerts   []alertTest `json:"alert_rule_test"`
+	}
+	alertTest struct {
+		EvalTime string        `json:"eval_time"`
+		Alert    string        `json:"alertname"`
+		Expected []activeAlert `json:"exp_alerts"`
+	}
+	activeAlert struct {
+		Labels      map[string]string `json:"exp_labels"`
+		Annotations map[string]string `json:"exp_annotations"`
+	}
+)
+
+var aboutValue = regexp.MustCompile(`\{\{ \$value[^}]*\}\}`)
+
+// expected is the alert as it fires for queue products, texts and all.
+func (r *ruleset) expected(rule *resources.Rule, value string) activeAlert {
+	labels := map[string]string{"queue": "products", "job": r.job}
+	if r.namespace != "" {
+		labels["namespace"] = r.namespace
+	}
+	maps.Copy(labels, rule.Labels)
+	texts := map[string]string{}
+	for name, text := range rule.Annotations {
+		text = strings.NewReplacer("{{ $labels.queue }}", "products", "{{ $labels.job }}", r.job).Replace(text)
+		texts[name] = aboutValue.ReplaceAllLiteralString(text, value)
+	}
+	return activeAlert{labels, texts}
+}
+
+// TestEachAlertFiresWhenItShouldAndThenOnly has promtool play every history against
+// every alert: those that are not expected to fire must not.
+func TestEachAlertFiresWhenItShouldAndThenOnly(t *testing.T) {
+	promtool := requireProgram(t, "promtool")
+	for name, r := range rulesets(t) {
+		t.Run(name, func(t *testing.T) {
+			folder := t.TempDir()
+			file := testFile{RuleFiles: []string{"rules.yaml"}, EvaluationInterval: "1m"}
+			fired := map[string]bool{}
+			for _, h := range r.histories() {
+				group := testGroup{Name: h.name, Interval: "1m", Series: h.series}
+				left := maps.Clone(h.firing)
+				for i := range r.rules.Groups[0].Rules {
+					rule := &r.rules.Groups[0].Rules[i]
+					test := alertTest{EvalTime: fmt.Sprintf("%dm", h.minute), Alert: rule.Alert, Expected: []activeAlert{}}
+					if value, fires := h.firing[rule.Alert]; fires {
+						test.Expected = append(test.Expected, r.expected(rule, value))
+						fired[rule.Alert] = true
+						delete(left, rule.Alert)
+					}
+					group.Alerts = append(group.Alerts, test)
+				}
+				if len(left) > 0 {
+					t.Errorf("%s: there are no alerts %v", h.name, slices.Collect(maps.Keys(left)))
+				}
+				file.Tests = append(file.Tests, group)
+			}
+			for _, rule := range r.rules.Groups[0].Rules {
+				if !fired[rule.Alert] {
+					t.Errorf("no history fires %s", rule.Alert)
+				}
+			}
+			for name, content := range map[string]any{"rules.yaml": r.rules, "tests.yaml": file} {
+				text, err := yaml.Marshal(content)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			command := exec.CommandContext(t.Context(), promtool, "test", "rules", "tests.yaml")
+			command.Dir = folder
+			if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
+				t.Errorf("promtool: %v\n%s", err, out)
+			}
+		})
+	}
+}
+
+// TestTheAlertsOfTheContractAreThere names them, so that none goes unnoticed, and
+// wants each to say how bad it is and what to do.
+func TestTheAlertsOfTheContractAreThere(t *testing.T) {
+	want := map[string]string{
+		depthWarning: "warning", depthCritical: "critical", flushFailures: "warning", flushSlow: "warning",
+		deadLetters: "warning", dataLoss: "critical", notFlushing: "critical",
+	}
+	for name, r := range rulesets(t) {
+		got := map[string]string{}
+		for _, rule := range r.rules.Groups[0].Rules {
+			got[rule.Alert] = rule.Labels["severity"]
+			if rule.Annotations["summary"] == "" || len(rule.Annotations["description"]) < 50 {
+				t.Errorf("%s %s does not say what to do: %v", rule.Alert, name, rule.Annotations)
+			}
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("alerts %s are %v, want %v", name, got, want)
+		}
+	}
+}
