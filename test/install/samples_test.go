@@ -1,0 +1,343 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+)
+
+// mounted is where the flusher's container has its files.
+const mounted = "/etc/writebehind"
+
+// sample is a file of config/samples with the commands that its comment tells a
+// reader to give.
+type sample struct {
+	file     string
+	object   *unstructured.Unstructured
+	tables   []string   // CREATE ...;
+	users    []string   // the arguments of ACL SETUSER
+	commands [][]string // the words of FCALL ...
+}
+
+// samples are all of them, in the order of their names.
+func samples(t *testing.T) []sample {
+	t.Helper()
+	files, err := filepath.Glob(root("config", "samples", "cache_*.yaml"))
+	must(t, err)
+	if len(files) == 0 {
+		t.Fatal("config/samples is empty")
+	}
+	all := make([]sample, 0, len(files))
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		s := sample{file: filepath.Base(file)}
+		// A field that is not there, or there twice, is refused here already.
+		must(t, yaml.UnmarshalStrict(text, &v1alpha1.WriteBehindCache{}))
+		objects := decode(t, text)
+		if len(objects) != 1 {
+			t.Fatalf("%s holds %d objects, want 1", s.file, len(objects))
+		}
+		s.object = objects[0]
+		s.read(t, string(text))
+		all = append(all, s)
+	}
+	return all
+}
+
+var quotedOrWord = regexp.MustCompile(`'[^']*'|\S+`)
+
+// read finds the commands: what is indented in the comment.
+func (s *sample) read(t *testing.T, text string) {
+	t.Helper()
+	var statement string
+	for line := range strings.Lines(text) {
+		line, isCommand := strings.CutPrefix(strings.TrimRight(line, "\n"), "#   ")
+		switch {
+		case !isCommand:
+		case statement != "" || strings.HasPrefix(line, "CREATE "):
+			statement += " " + strings.TrimSpace(line)
+			if strings.HasSuffix(statement, ";") {
+				s.tables = append(s.tables, strings.TrimSpace(statement))
+				statement = ""
+			}
+		case strings.HasPrefix(line, "ACL SETUSER "):
+			s.users = append(s.users, strings.TrimPrefix(line, "ACL SETUSER "))
+		case strings.HasPrefix(line, "FCALL "):
+			words := quotedOrWord.FindAllString(line, -1)
+			for i := range words {
+				words[i] = strings.Trim(words[i], "'")
+			}
+			s.commands = append(s.commands, words)
+		case strings.HasPrefix(line, "kubectl "):
+		default:
+			t.Errorf("%s: %q is nothing that this test knows how to try", s.file, line)
+		}
+	}
+	if statement != "" {
+		t.Errorf("%s: a statement does not end: %s", s.file, statement)
+	}
+	if len(s.tables) == 0 || len(s.commands) == 0 {
+		t.Errorf("%s tells no table and no write", s.file)
+	}
+}
+
+func TestEverySampleIsInTheKustomization(t *testing.T) {
+	command := exec.CommandContext(t.Context(), tool(t, "KUSTOMIZE"), "build", root("config", "samples"))
+	built := map[string]any{}
+	for _, object := range decode(t, run(t, command)) {
+		built[object.GetName()] = object.Object
+	}
+	found := map[string]any{}
+	for _, s := range samples(t) {
+		if found[s.object.GetName()] != nil {
+			t.Errorf("%s has the name of another sample: applied together, one would replace the other", s.file)
+		}
+		found[s.object.GetName()] = s.object.Object
+	}
+	if difference := cmp.Diff(found, built); difference != "" {
+		t.Errorf("the files (-) and what kubectl apply -k config/samples applies (+) differ:\n%s", difference)
+	}
+}
+
+// TestEverySampleWorks applies each sample to a real API server, gives a flusher
+// the config file that the operator would, runs the sample's own SQL and writes,
+// and looks for the rows.
+func TestEverySampleWorks(t *testing.T) {
+	c := newCluster(t, root("config", "crd", "bases"))
+	program := build(t, "flusher")
+	for _, s := range samples(t) {
+		t.Run(strings.TrimSuffix(s.file, ".yaml"), func(t *testing.T) {
+			cache := applySample(t, c, &s)
+			db := postgrestest.New(t)
+			for _, statement := range s.tables {
+				db.Exec(t, statement)
+			}
+			server, rdb := sampleRedis(t, &s, cache)
+			startFlusher(t, program, cache, server, db)
+			tryCommands(t, &s, cache, rdb, db)
+		})
+	}
+}
+
+// applySample applies a sample in a namespace of its own, strictly and twice, and
+// returns it with the defaults that the API server gives.
+func applySample(t *testing.T, c *cluster, s *sample) *v1alpha1.WriteBehindCache {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "sample-"}}
+	must(t, c.client.Create(t.Context(), namespace))
+	object := s.object.DeepCopy()
+	object.SetNamespace(namespace.Name)
+	first := c.apply(t, []*unstructured.Unstructured{object})
+	second := c.apply(t, []*unstructured.Unstructured{object})
+	if difference := cmp.Diff(first[0].Object, second[0].Object); difference != "" {
+		t.Errorf("applied again, it is another:\n%s", difference)
+	}
+	cache := &v1alpha1.WriteBehindCache{}
+	must(t, c.client.Get(t.Context(), client.ObjectKeyFromObject(object), cache))
+	return cache
+}
+
+// sampleRedis starts a Redis as the sample describes it, and connects to it as an
+// application would that may do everything.
+func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (*journaltest.Server, *redis.Client) {
+	t.Helper()
+	options := []journaltest.Option{journaltest.Password("application"), journaltest.AppendOnly("everysec")}
+	for _, user := range s.users {
+		options = append(options, journaltest.User(user))
+	}
+	if external := cache.Spec.Redis.External; external != nil && external.TLS != nil {
+		if external.TLS.ClientCertSecretRef != nil {
+			options = append(options, journaltest.RequireClientCertificate())
+		} else {
+			options = append(options, journaltest.TLS())
+		}
+	}
+	server := journaltest.New(t, options...)
+	return server, server.Client(t)
+}
+
+// startFlusher runs a flusher with the config file and the files of Secrets that
+// its Pod would have, until the test ends.
+func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache, server *journaltest.Server, db *postgrestest.Database) {
+	t.Helper()
+	settings := resources.FlusherConfig(cache)
+	settings.ListenAddress = "127.0.0.1:0"
+	settings.Redis.External.Addresses = []string{server.Addr()}
+	// The test is not about waiting.
+	settings.Flush.IntervalMilliseconds = 100
+	text, err := settings.Marshal()
+	must(t, err)
+
+	folder := t.TempDir()
+	files := map[string]string{"database/uri": db.URL(), "redis/password": "application"}
+	if external := cache.Spec.Redis.External; external != nil {
+		files["redis/username"] = "writebehind"
+		files["redis/password"] = "secret"
+	}
+	if pem := server.TLS(); pem != nil {
+		for name, path := range map[string]string{"redis-ca/ca.crt": pem.CA, "redis-client/tls.crt": pem.ClientCert, "redis-client/tls.key": pem.ClientKey} {
+			content, err := os.ReadFile(path)
+			must(t, err)
+			files[name] = string(content)
+		}
+	}
+	files["config/"+resources.ConfigFile] = strings.ReplaceAll(string(text), mounted, folder)
+	for name, content := range files {
+		path := filepath.Join(folder, name)
+		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		must(t, os.WriteFile(path, []byte(content), 0o600))
+	}
+	if _, err := config.Read(filepath.Join(folder, "config", resources.ConfigFile)); err != nil {
+		t.Fatalf("The flusher would not take the config: %v\n%s", err, text)
+	}
+	start(t, exec.Command(program, "--config", filepath.Join(folder, "config", resources.ConfigFile)))
+}
+
+// tryCommands gives the sample's commands one after the other and looks each time
+// for what it means to the table.
+func tryCommands(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache, rdb *redis.Client, db *postgrestest.Database) {
+	t.Helper()
+	tried := map[string]bool{}
+	for _, words := range s.commands {
+		call, err := parseCall(words)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tried[call.queue] = true
+		i := slices.IndexFunc(cache.Spec.Mappings, func(m v1alpha1.Mapping) bool { return m.Name == call.queue })
+		if i < 0 {
+			t.Fatalf("%v: there is no mapping %s", words, call.queue)
+		}
+		args := make([]any, 0, len(words))
+		for _, word := range words {
+			args = append(args, word)
+		}
+		// Until a flusher has loaded the functions, there is nothing to call.
+		eventually(t, fmt.Sprint(words), func() error { return rdb.Do(t.Context(), args...).Err() })
+		for key, document := range call.documents {
+			row, there := strings.CutPrefix(key, cache.Spec.Mappings[i].KeyPrefix)
+			if !there {
+				t.Fatalf("%v: %s is not under the prefix", words, key)
+			}
+			eventually(t, fmt.Sprint(words, " is in the table"), func() error {
+				return compareRow(t.Context(), db, &cache.Spec.Mappings[i], row, document)
+			})
+		}
+	}
+	for i := range cache.Spec.Mappings {
+		if name := cache.Spec.Mappings[i].Name; !tried[name] {
+			t.Errorf("no command of the sample writes to %s", name)
+		}
+	}
+}
+
+// call is a write: the document of each key, nil where it is deleted.
+type call struct {
+	queue     string
+	documents map[string]map[string]any
+}
+
+// parseCall reads FCALL function numkeys key... queue value...
+func parseCall(words []string) (*call, error) {
+	var keys int
+	if len(words) < 5 {
+		return nil, fmt.Errorf("%v is too short", words)
+	}
+	if _, err := fmt.Sscan(words[2], &keys); err != nil || len(words) < 4+keys {
+		return nil, fmt.Errorf("%v has no number of keys that fits", words)
+	}
+	c := &call{queue: words[3+keys], documents: map[string]map[string]any{}}
+	values := words[4+keys:]
+	for i, key := range words[3 : 3+keys] {
+		c.documents[key] = nil
+		if words[1] == "wb_del" {
+			continue
+		}
+		var document map[string]any
+		if len(values) != keys {
+			return nil, fmt.Errorf("%v has %d values for %d keys", words, len(values), keys)
+		}
+		if err := json.Unmarshal([]byte(values[i]), &document); err != nil {
+			return nil, fmt.Errorf("%s is no document: %w", values[i], err)
+		}
+		c.documents[key] = document
+	}
+	return c, nil
+}
+
+// compareRow compares a row with what PostgreSQL itself makes of the document.
+func compareRow(ctx context.Context, db *postgrestest.Database, m *v1alpha1.Mapping, key string, document map[string]any) error {
+	table := pgx.Identifier(strings.Split(m.Table, ".")).Sanitize()
+	if document == nil {
+		var rows int
+		query := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s::text = $1", table, pgx.Identifier{m.KeyColumn}.Sanitize())
+		if err := db.Pool().QueryRow(ctx, query, key).Scan(&rows); err != nil {
+			return err
+		}
+		if rows != 0 {
+			return errors.New("the row is still there")
+		}
+		return nil
+	}
+	wanted := map[string]any{m.KeyColumn: key}
+	if len(m.Columns) == 0 {
+		maps.Copy(wanted, document)
+	}
+	for _, column := range m.Columns {
+		if wanted[column.Column] = document[column.Field]; column.Field == "$" {
+			wanted[column.Column] = document
+		}
+	}
+	encoded, err := json.Marshal(wanted)
+	if err != nil {
+		return err
+	}
+	var got, want []byte
+	query := fmt.Sprintf("SELECT to_jsonb(t), to_jsonb(jsonb_populate_record(NULL::%[1]s, $2::jsonb)) FROM %[1]s t WHERE t.%[2]s::text = $1",
+		table, pgx.Identifier{m.KeyColumn}.Sanitize())
+	if err := db.Pool().QueryRow(ctx, query, key, string(encoded)).Scan(&got, &want); err != nil {
+		return err
+	}
+	var gotRow, wantRow map[string]any
+	if err := errors.Join(json.Unmarshal(got, &gotRow), json.Unmarshal(want, &wantRow)); err != nil {
+		return err
+	}
+	for column := range wanted {
+		value, there := gotRow[column]
+		if !there {
+			return fmt.Errorf("the table has no column %s, which the document names", column)
+		}
+		if difference := cmp.Diff(wantRow[column], value); value == nil || difference != "" {
+			return fmt.Errorf("column %s is %v: %s", column, value, difference)
+		}
+	}
+	return nil
+}
