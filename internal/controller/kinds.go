@@ -47,8 +47,12 @@ func newKinds(mgr ctrl.Manager, interval time.Duration) (*kinds, error) {
 	return &kinds{discovery: d, interval: interval, changed: make(chan event.GenericEvent)}, nil
 }
 
-// has says whether a kind was served at the last look; false before the first.
+// has says whether a kind was served at the last look; false before the first,
+// and where nobody looks.
 func (k *kinds) has(kind string) bool {
+	if k == nil {
+		return false
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.served[kind]
