@@ -47,8 +47,8 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		// Nobody but this goroutine starts a worker: what was idle still is.
 		p := q.partitions[number]
 		if step, ok := idle[number]; ok && p != nil && step != loads[i].Step {
-			q.log.Warn("Redis came back with another journal than the one before", "partition", number)
-			p.epoch = 0
+			q.log.Warn("Redis came back with an older journal", "partition", number)
+			p.epoch, p.wentBack = 0, true
 		}
 	}
 	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
@@ -57,7 +57,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
-	for _, i := range oldestFirst(loads) {
+	for _, i := range oldestFirst(q.ages(held, loads, now)) {
 		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil
@@ -87,15 +87,27 @@ func (q *queue) resting(now time.Time) bool {
 // oldestFirst gives the order in which partitions compete for the slots, by
 // index. In any fixed order the last ones would starve while the first ones take
 // every slot.
-func oldestFirst(loads []journal.Load) []int {
-	order := make([]int, len(loads))
+func oldestFirst(ages []time.Duration) []int {
+	order := make([]int, len(ages))
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Compare(loads[b].HeadMilliseconds, loads[a].HeadMilliseconds)
-	})
+	slices.SortStableFunc(order, func(a, b int) int { return cmp.Compare(ages[b], ages[a]) })
 	return order
+}
+
+// ages says how long each partition waits for a slot: as long as its oldest fresh
+// entry or, with nothing but entries to be tried again, since it was last looked
+// after. The mutex is held.
+func (q *queue) ages(held []int, loads []journal.Load, now time.Time) []time.Duration {
+	ages := make([]time.Duration, len(loads))
+	for i := range loads {
+		ages[i] = time.Duration(loads[i].HeadMilliseconds) * time.Millisecond
+		if p := q.partitions[held[i]]; loads[i].Fresh == 0 && p != nil {
+			ages[i] = now.Sub(p.lastSweep)
+		}
+	}
+	return ages
 }
 
 // observe shows what waits in this flusher's partitions.
@@ -135,7 +147,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
 		target = load.Fresh + min(load.Due, retriesAtOnce)
-		if p.lastSwept || q.policy.suspend || target == 0 {
+		if p.lastSwept || q.policy.suspend || target == 0 || now.Before(q.paused) {
 			p.lastSwept = true
 			return
 		}

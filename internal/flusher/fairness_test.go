@@ -5,6 +5,7 @@ package flusher
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -13,8 +14,39 @@ import (
 
 func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 	t.Parallel()
-	got := oldestFirst([]journal.Load{{HeadMilliseconds: 10}, {}, {HeadMilliseconds: 900}, {HeadMilliseconds: 10}, {HeadMilliseconds: 400}})
-	if diff := cmp.Diff([]int{2, 4, 0, 3, 1}, got); diff != "" {
+	now := time.Now()
+	q := &queue{partitions: make(map[int]*partition)}
+	var held []int
+	loads := []journal.Load{
+		{Fresh: 1, HeadMilliseconds: 10},
+		{Fresh: 1},
+		{Fresh: 1, HeadMilliseconds: 900},
+		{Fresh: 1, HeadMilliseconds: 10},
+		{Due: 100}, // waits since it was last looked after, 400 ms ago
+		{Fresh: 1, Due: 100, HeadMilliseconds: 300},
+	}
+	for i := range loads {
+		held = append(held, i)
+		q.partitions[i] = &partition{number: i, lastSweep: now.Add(-400 * time.Millisecond)}
+	}
+	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(q.ages(held, loads, now))); diff != "" {
 		t.Errorf("the order differs (-want +got):\n%s", diff)
+	}
+}
+
+// TestAPausedMappingHoldsUpNoEnd would wait for the grace period if it did.
+func TestAPausedMappingHoldsUpNoEnd(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	f := New(secretless(), Options{})
+	defer f.database.Close()
+	defer f.rdb.Close()
+	q := newQueue(f, "products")
+	q.ending, q.paused = true, now.Add(time.Hour)
+	p := &partition{number: 0, epoch: 1, lease: &journal.Lease{}}
+	q.partitions[0] = p
+	q.start(t.Context(), 0, journal.Load{Fresh: 5, Entries: 5}, now)
+	if !p.lastSwept || p.busy {
+		t.Errorf("the last sweep is waited for: %+v", p)
 	}
 }

@@ -42,10 +42,12 @@ type flush struct {
 	passed   []int
 	trusting bool
 	prefix   string
-	// refused are the rows that the database refused alone, with the reason;
-	// committed is how many it took.
-	refused   map[int]*postgres.Error
-	committed int
+	// refused are the rows that the database refused alone, with the reason; began
+	// says that something is committed, taken how many rows are. A deletion says nothing
+	// of whether rows get through.
+	refused map[int]*postgres.Error
+	began   bool
+	taken   int
 	// refusal is the last row error, in words for the status.
 	refusal string
 }
@@ -109,13 +111,22 @@ func (f *flush) write(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.committed > 0 {
+	if f.taken > 0 {
 		f.q.resume()
+	} else if cause := f.faultOfQueue(); cause != nil {
+		f.keep(cause)
+		return nil
+	}
+	for i := range f.outcomes {
+		// What was skipped when all seemed in vain.
+		if f.outcomes[i] == 0 && f.refused[i] == nil {
+			f.outcomes[i] = journal.Kept
+		}
 	}
 	for i, failure := range f.refused {
 		if doubt != nil && sameFault(failure, doubt) {
 			// The mapping was mended while its rows were tried one by one.
-			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.interval
+			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.retryAfter(0)
 			continue
 		}
 		f.refuse(i, failure)
@@ -144,21 +155,48 @@ func (f *flush) tell() {
 // mapping's fault and not the rows': the batch is large enough to tell, or others
 // were refused for the same before. It is nil otherwise.
 func (f *flush) faultOfMapping() *postgres.Error {
-	if f.committed > 0 || len(f.refused) == 0 {
+	cause := f.oneFault()
+	if cause == nil {
 		return nil
 	}
 	known := f.q.faultKnown()
-	cause := known
+	if len(f.refused) < trialBatch && (known == nil || !sameFault(cause, known)) {
+		return nil
+	}
+	return cause
+}
+
+// oneFault returns what all rows were refused for, nil if one got through or there
+// are several reasons.
+func (f *flush) oneFault() *postgres.Error {
+	if f.taken > 0 {
+		return nil
+	}
+	var cause *postgres.Error
 	for _, failure := range f.refused {
 		if cause != nil && !sameFault(failure, cause) {
 			return nil
 		}
 		cause = failure
 	}
-	if known == nil && len(f.refused) < trialBatch {
-		return nil
-	}
 	return cause
+}
+
+// faultOfQueue does the same over several claims: a few rows in each of many
+// partitions, refused for one reason with none in between that got through, are as
+// good a sign as a batch of them.
+func (f *flush) faultOfQueue() *postgres.Error {
+	cause := f.oneFault()
+	fresh := 0
+	for i := range f.refused {
+		if f.claim.Entries[i].Attempts == 0 {
+			fresh++
+		}
+	}
+	if len(f.refused) > 0 && f.q.refusedInARow(cause, fresh) >= trialBatch {
+		return cause
+	}
+	return nil
 }
 
 func sameFault(a, b *postgres.Error) bool {
@@ -171,7 +209,7 @@ func (f *flush) keep(cause *postgres.Error) {
 	for i := range f.outcomes {
 		if f.outcomes[i] == 0 {
 			f.outcomes[i] = journal.Kept
-			f.beyond.Waits[i] = f.policy.interval
+			f.beyond.Waits[i] = f.policy.retryAfter(0)
 		}
 	}
 	f.refusal = cause.Message()
@@ -185,7 +223,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if fields := f.batch.UnknownFields(); len(fields) > 0 && f.committed == 0 && f.q.outdated(fields) {
+	if fields := f.batch.UnknownFields(); len(fields) > 0 && !f.began && f.q.outdated(fields) {
 		return errNewFields
 	}
 	err := f.send(ctx, version)
@@ -196,10 +234,13 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if err != nil {
 		return err
 	}
+	f.began = true
 	for _, i := range rows {
 		f.outcomes[i] = journal.Done
+		if f.claim.Entries[i].Operation == journal.OperationSet {
+			f.taken++
+		}
 	}
-	f.committed += len(rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
 	return nil

@@ -85,6 +85,33 @@ func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep tim
 	return due
 }
 
+// maxClaimBytes bounds the values of one claim, so that a batch of large
+// documents does not fill the memory of either side: 16 MiB.
+const maxClaimBytes = 16 << 20
+
+// trialBatch is how many rows are tried where it is doubtful that they get
+// through: enough to tell a row's fault from the mapping's.
+const trialBatch = 10
+
+// bounds says how much the next claim takes of what is to be flushed. fresh says that
+// entries wait which were never refused: those that were may take half of the claim
+// beside them, or every second one of single entries, and nothing of a trial, since
+// they do not tell whether others get through.
+func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) journal.Bounds {
+	most := journal.Bounds{Entries: int(min(target, p.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
+	if doubtful {
+		most.Entries = min(most.Entries, trialBatch)
+	}
+	switch {
+	case !fresh:
+	case doubtful, most.Entries == 1 && !retryNext:
+		most.Retries = 0
+	case most.Entries > 1:
+		most.Retries = min(most.Retries, most.Entries/2)
+	}
+	return most
+}
+
 // longestRetry is the longest wait between two attempts at a refused row: a table
 // that was mended is noticed within a minute.
 const longestRetry = time.Minute

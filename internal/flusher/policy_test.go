@@ -153,6 +153,32 @@ func TestAQueueThatCannotWorkLeavesTheLine(t *testing.T) {
 	}
 }
 
+func TestHowMuchAClaimTakes(t *testing.T) {
+	p := policy{batchSize: 100}
+	for name, c := range map[string]struct {
+		target                     int64
+		batchSize                  int64
+		fresh, doubtful, retryNext bool
+		want                       journal.Bounds
+	}{
+		"a batch at most":                      {1000, 100, true, false, false, journal.Bounds{Entries: 100, Retries: 16}},
+		"what is to be flushed":                {7, 100, false, false, false, journal.Bounds{Entries: 7, Retries: 16}},
+		"half of a small claim is for others":  {1000, 10, true, false, false, journal.Bounds{Entries: 10, Retries: 5}},
+		"all of it where there are none":       {1000, 10, false, false, false, journal.Bounds{Entries: 10, Retries: 16}},
+		"single entries in turn":               {1000, 1, true, false, true, journal.Bounds{Entries: 1, Retries: 16}},
+		"and then the other kind":              {1000, 1, true, false, false, journal.Bounds{Entries: 1, Retries: 0}},
+		"a trial":                              {1000, 100, true, true, true, journal.Bounds{Entries: trialBatch, Retries: 0}},
+		"a trial of nothing but refused ones":  {1000, 100, false, true, false, journal.Bounds{Entries: trialBatch, Retries: 16}},
+		"a trial of one entry is of fresh one": {1000, 1, true, true, true, journal.Bounds{Entries: 1, Retries: 0}},
+	} {
+		p.batchSize = c.batchSize
+		c.want.Bytes = maxClaimBytes
+		if got := p.bounds(c.target, c.fresh, c.doubtful, c.retryNext); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}
+
 func TestRefusalsWaitLongerWithEveryAttempt(t *testing.T) {
 	p := policy{interval: time.Second}
 	for attempts, want := range map[int]time.Duration{0: time.Second, 1: 2 * time.Second, 5: 32 * time.Second, 6: longestRetry, 1000: longestRetry} {

@@ -54,6 +54,9 @@ type queue struct {
 	// what the rows are refused for; zero while it flows.
 	paused    time.Time
 	pausedFor *postgres.Error
+	// refusedRows is how many rows were refused for refusedFor since one got through.
+	refusedFor  *postgres.Error
+	refusedRows int
 	// waiting is how many fresh entries waited in this flusher's partitions when
 	// last looked at, and age that of the oldest of them.
 	waiting int64
@@ -92,6 +95,10 @@ type partition struct {
 	// belong to it.
 	epoch, flush int64
 	lease        *journal.Lease
+	// wentBack says that the journal was found older than the lease.
+	wentBack bool
+	// retryNext says whose turn it is where a claim has one entry.
+	retryNext bool
 }
 
 func newQueue(f *Flusher, name string) *queue {

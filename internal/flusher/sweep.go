@@ -18,14 +18,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
-// maxClaimBytes bounds the values of one claim, so that a batch of large
-// documents does not fill the memory of either side: 16 MiB.
-const maxClaimBytes = 16 << 20
-
-// trialBatch is how many rows are tried where it is doubtful that they get
-// through: enough to tell a row's fault from the mapping's.
-const trialBatch = 10
-
 // lockedPause is how long a table that somebody has locked is left alone: about as
 // long as a batch waits for the lock, so that at most half of the time is waiting.
 const lockedPause = 2 * time.Second
@@ -42,10 +34,11 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	lease := &journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
-	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed)
+	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.wentBack)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
+	p.wentBack = false
 	q.judge(p, verdict)
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
@@ -93,14 +86,8 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		if policy.suspend || table == nil {
 			return nil
 		}
-		most := journal.Bounds{Entries: int(min(target, policy.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
-		if doubtful {
-			most.Entries = min(most.Entries, trialBatch)
-			if fresh {
-				// What was refused before tells nothing of whether the others get through.
-				most.Retries = 0
-			}
-		}
+		p.retryNext = !p.retryNext
+		most := policy.bounds(target, fresh, doubtful, p.retryNext)
 		started := time.Now()
 		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
 		if err != nil {
@@ -199,8 +186,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.mu.Unlock()
 		return
 	case errors.Is(err, journal.ErrStep):
-		// The new epoch tells whether anything is lost.
-		q.log.Warn("Redis came back with another journal than the one before", "partition", p.number, "cause", err)
+		p.wentBack = true
+		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)
@@ -234,11 +221,11 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
-// once an interval.
+// once an interval, or once a minute where that is longer.
 func (q *queue) pause(policy policy, cause *postgres.Error) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
-	q.paused, q.pausedFor = time.Now().Add(policy.interval), cause
+	q.paused, q.pausedFor = time.Now().Add(policy.retryAfter(0)), cause
 	q.mu.Unlock()
 	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; mend the table or its triggers, the rows wait", q.name, cause.Message())
 	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
@@ -252,10 +239,23 @@ func (q *queue) resume() {
 	q.mu.Lock()
 	paused := !q.paused.IsZero()
 	q.paused, q.pausedFor = time.Time{}, nil
+	q.refusedFor, q.refusedRows = nil, 0
 	q.mu.Unlock()
 	if paused {
 		q.setReady(config.Check{OK: true})
 	}
+}
+
+// refusedInARow counts rows that were refused for one reason since a row last got
+// through. Without a cause the count begins anew.
+func (q *queue) refusedInARow(cause *postgres.Error, rows int) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if cause == nil || q.refusedFor == nil || !sameFault(cause, q.refusedFor) {
+		q.refusedFor, q.refusedRows = cause, 0
+	}
+	q.refusedRows += rows
+	return q.refusedRows
 }
 
 // faultKnown is what every row of a paused mapping is refused for, or nil.

@@ -80,9 +80,7 @@ func TestBadRowsCostFewStatements(t *testing.T) {
 		// each bad row alone, and the rows that passed.
 		"the server names the row": {"ALTER TABLE products ADD CHECK (price >= 0)", 1 + 4 + 2 + 3 + 1},
 		// The batch, and two halves at each of the seven levels for each bad row.
-		"it does not": {`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-				IF NEW.price < 0 THEN RAISE EXCEPTION 'negative'; END IF; RETURN NEW; END $$;
-			CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`, 1 + 3*2*7},
+		"it does not": {negativeIsRefused, 1 + 3*2*7},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -181,4 +179,124 @@ func TestFieldsWithoutAColumnAreCounted(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// negativeIsRefused is a trigger whose words point at no row.
+const negativeIsRefused = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+		IF NEW.price < 0 THEN RAISE EXCEPTION 'negative'; END IF; RETURN NEW; END $$;
+	CREATE TRIGGER refuse BEFORE INSERT ON products FOR EACH ROW EXECUTE FUNCTION refuse()`
+
+// TestMoreBadRowsThanAreTriedInVain stand before the good ones: what is skipped
+// because all seems in vain has to come back.
+func TestMoreBadRowsThanAreTriedInVain(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.MaxRetries = 0
+	s.config.Mappings[0].Partitions = 1
+	s.db.Exec(t, negativeIsRefused)
+	documents := make(map[int64]string)
+	var bad []int64
+	for id := range int64(600) {
+		price := 1
+		if id < 300 {
+			price = -1
+			bad = append(bad, id)
+		}
+		documents[id] = fmt.Sprintf(`{"name":"x","price":%d,"stock":1}`, price)
+	}
+	s.inOneBatch(documents)
+	s.eventuallyDead(bad...)
+	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "300" {
+		t.Errorf("%s rows, want 300", got)
+	}
+}
+
+// refuseAll makes the database refuse every row for want of a column of that name.
+func (s *stack) refuseAll(column string) {
+	s.t.Helper()
+	s.db.Exec(s.t, "ALTER TABLE products ADD COLUMN "+column+" text NOT NULL")
+}
+
+func (s *stack) eventuallyPaused(p *process, cause string) {
+	s.t.Helper()
+	s.eventually("the mapping is paused for "+cause, func() error {
+		q := s.status(p).Queues[0]
+		if q.Ready.Reason != "MappingPaused" || !strings.Contains(q.Ready.Message, cause) {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+}
+
+// TestAPausedMappingThatIsRefusedForAnotherReasonStaysPaused exchanges one fault of
+// the table for another.
+func TestAPausedMappingThatIsRefusedForAnotherReasonStaysPaused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.MaxRetries = 1
+	s.config.Mappings[0].Partitions = 1
+	s.refuseAll("must")
+	documents := make(map[int64]string)
+	for id := range int64(50) {
+		documents[id] = `{"name":"x","price":1,"stock":1}`
+	}
+	p := s.inOneBatch(documents)
+	s.eventuallyPaused(p, "must")
+	s.db.Exec(t, "ALTER TABLE products DROP COLUMN must, ADD COLUMN other text NOT NULL")
+	s.eventuallyPaused(p, "other")
+	if stats := s.stats(); stats.Dead != 0 {
+		t.Errorf("stats are %+v", stats)
+	}
+	s.db.Exec(t, "ALTER TABLE products DROP COLUMN other")
+	s.drained()
+	if stats := s.stats(); stats.Dead != 0 || stats.Flushed != 50 {
+		t.Errorf("stats are %+v", stats)
+	}
+}
+
+// TestDeletionsDoNotSayThatRowsGetThrough: they succeed though every row is refused.
+func TestDeletionsDoNotSayThatRowsGetThrough(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.MaxRetries = 0
+	s.config.Mappings[0].Partitions = 1
+	s.config.Suspend = true
+	s.config.Flush.BatchSize = 60
+	s.refuseAll("must")
+	s.write()
+	p := s.startReady()
+	for id := range int64(60) {
+		if id%5 == 0 {
+			s.del(id)
+		} else {
+			s.set(id, `{"name":"x","price":1,"stock":1}`)
+		}
+	}
+	s.config.Suspend = false
+	s.config.Revision++
+	s.write()
+	s.eventuallyPaused(p, "must")
+	if stats := s.stats(); stats.Dead != 0 || stats.Depth != 48 {
+		t.Errorf("stats are %+v", stats)
+	}
+	s.db.Exec(t, "ALTER TABLE products DROP COLUMN must")
+	s.drained()
+}
+
+// TestAFewRowsInManyPartitionsAreEnoughToTell: no claim has ten of them.
+func TestAFewRowsInManyPartitionsAreEnoughToTell(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.refuseAll("must")
+	documents := make(map[int64]string)
+	for partition := range uint32(16) {
+		documents[keyIn(partition, 16, 1)] = `{"name":"x","price":1,"stock":1}`
+	}
+	p := s.inOneBatch(documents)
+	s.eventuallyPaused(p, "must")
+	s.db.Exec(t, "ALTER TABLE products DROP COLUMN must")
+	s.drained()
+	if stats := s.stats(); stats.Dead != 0 || stats.Flushed != 16 {
+		t.Errorf("stats are %+v", stats)
+	}
 }

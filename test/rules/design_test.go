@@ -82,7 +82,7 @@ var journalRules = []rule{
 	{Section: "5", Text: "one claim of a partition is out at a time, bounded in number and bytes", Tests: []string{
 		"journal.TestANewEpochOrANewClaimMakesTheOldClaimVoid", "journal.TestAClaimIsBoundedInBytes",
 	}},
-	{Section: "5", Text: "a queue that was edited is made anew", Tests: []string{"journal.TestAnEditedQueueIsRebuilt", "journal.TestAJournalEditedByHandIsMadeAnewWithItsRefusedEntries"}},
+	{Section: "5", Text: "a queue that was edited is made anew", Tests: []string{"journal.TestAnEditedQueueIsRebuilt", "journal.TestAJournalEditedByHandIsMadeAnew"}},
 	{Section: "5", Text: "an acknowledgement applies once, and only under the lease", Tests: []string{
 		"journal.TestAnAcknowledgementAppliesOnce", "journal.TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge",
 	}},

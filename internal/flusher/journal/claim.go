@@ -217,6 +217,8 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outc
 		e := &claim.Entries[i]
 		arg := string(outcome) + e.packed
 		switch outcome {
+		default:
+			return Receipt{}, fmt.Errorf("%s: entry %s has no outcome", action, e.Key)
 		case Done:
 			floor, top = max(floor, e.Version), max(top, e.Version)
 			coalesced += e.Writes - 1

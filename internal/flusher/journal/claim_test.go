@@ -4,6 +4,7 @@
 package journal_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"go.uber.org/goleak"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -190,24 +192,89 @@ func TestARefusedEntryThatIsWrittenWhileItIsTriedAgainIsFresh(t *testing.T) {
 	}
 }
 
-func TestAJournalEditedByHandIsMadeAnewWithItsRefusedEntries(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	for i := range 4 {
+// TestAJournalEditedByHandIsMadeAnew in each way that a poll or a claim can notice:
+// whatever is wrong, the next claim has every entry, and things add up afterwards.
+func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
+	for name, edit := range map[string]func(context.Context, *redis.Client) error{
+		"an entry of the queue is gone": func(ctx context.Context, rdb *redis.Client) error { return rdb.RPop(ctx, "wb:{products:0}:q").Err() },
+		"the queue is gone":             func(ctx context.Context, rdb *redis.Client) error { return rdb.Del(ctx, "wb:{products:0}:q").Err() },
+		"what waits is gone":            func(ctx context.Context, rdb *redis.Client) error { return rdb.Del(ctx, "wb:{products:0}:retry").Err() },
+		"one more was refused": func(ctx context.Context, rdb *redis.Client) error {
+			late := []redis.Z{{Score: 1, Member: "x"}, {Score: 2, Member: "y"}, {Score: 3, Member: "z"}}
+			return rdb.ZAdd(ctx, "wb:{products:0}:late", late...).Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, journaltest.New(t), onePartition)
+			for i := range 4 {
+				f.set(fmt.Sprintf("product:%d", i), "{}")
+			}
+			l := f.lease("a", 0, 1)
+			f.settle(f.claim(l, 2), journal.Refused, time.Hour)
+			f.check(nil, edit(t.Context(), f.rdb))
+			if load := f.load(); load.Fresh+load.Due == 0 {
+				t.Fatalf("nobody would claim: load is %+v", load)
+			}
+			claim := f.claim(l, 10)
+			keys := strings.Fields(keysOf(claim))
+			slices.Sort(keys)
+			if strings.Join(keys, " ") != "0 1 2 3" || !claim.Rebuilt {
+				t.Fatalf("claimed %q, rebuilt %v", keys, claim.Rebuilt)
+			}
+			if s := f.stats(); s.Refused != 2 {
+				t.Errorf("stats are %+v", s)
+			}
+			f.acknowledge(claim, journal.Done)
+			if s := f.stats(); s.Depth != 0 || s.Refused != 0 {
+				t.Errorf("stats are %+v", s)
+			}
+		})
+	}
+}
+
+// TestRefusedEntriesOfAnEarlierLibrary lay in the queue: the first claim has them
+// wait aside, or every look at the queue would have to pass them.
+func TestRefusedEntriesOfAnEarlierLibrary(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 5000 })
+	ctx := t.Context()
+	const refused = 1500
+	for i := range refused {
 		f.set(fmt.Sprintf("product:%d", i), "{}")
 	}
 	l := f.lease("a", 0, 1)
-	f.settle(f.claim(l, 2), journal.Refused, time.Hour)
-	f.check(f.rdb.RPop(t.Context(), "wb:{products:0}:q").Result())
-	claim := f.claim(l, 10)
-	if keysOf(claim) != "0 1 2 3" || !claim.Rebuilt {
-		t.Fatalf("claimed %q, rebuilt %v", keysOf(claim), claim.Rebuilt)
+	f.acknowledge(f.claim(l, refused), journal.Refused)
+	f.set("product:fresh", "{}")
+	waiting := f.rdb.ZRange(ctx, "wb:{products:0}:retry", 0, -1).Val()
+	f.check(f.rdb.LPush(ctx, "wb:{products:0}:q", waiting).Result())
+	f.check(f.rdb.Del(ctx, "wb:{products:0}:retry").Result())
+
+	claim, err := f.j.Claim(ctx, l, "product:", journal.Bounds{Entries: 10, Retries: 5, Bytes: 1 << 20})
+	f.check(nil, err)
+	if len(claim.Entries) != 6 || !claim.Rebuilt {
+		t.Errorf("claimed %d entries, rebuilt %v; want 5 refused ones and the fresh one", len(claim.Entries), claim.Rebuilt)
 	}
-	if s := f.stats(); s.Refused != 2 {
-		t.Errorf("stats are %+v", s)
+	if load := f.load(); load.Fresh != 1 || load.Due != refused || load.Entries != refused+1 {
+		t.Errorf("load is %+v", load)
 	}
-	f.acknowledge(claim, journal.Done)
-	if s := f.stats(); s.Depth != 0 || s.Refused != 0 {
-		t.Errorf("stats are %+v", s)
+}
+
+// TestTimesOfTheNextTrySurviveNoClockThatWasPutBack lets a refusal have been noted
+// while Redis' clock was a year ahead.
+func TestTimesOfTheNextTrySurviveNoClockThatWasPutBack(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	f.set("product:1", "{}")
+	l := f.lease("a", 0, 1)
+	f.settle(f.claim(l, 1), journal.Refused, time.Minute)
+	if claim := f.claim(l, 1); len(claim.Entries) != 0 {
+		t.Fatalf("claimed %q before its time", keysOf(claim))
+	}
+	const year = 365 * 24 * 3600 * 1000
+	f.check(f.rdb.ZIncrBy(t.Context(), "wb:{products:0}:retry", year, "product:1").Result())
+	if load := f.load(); load.Due != 1 {
+		t.Errorf("load is %+v", load)
+	}
+	if claim := f.claim(l, 1); keysOf(claim) != "1" {
+		t.Errorf("claimed %q", keysOf(claim))
 	}
 }
 
@@ -257,12 +324,12 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if _, err := f.j.Begin(ctx, before, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, before, 0, 0, false); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor begins again: %v", err)
 	}
 	other := *after
 	other.Journal = "journal-0"
-	if _, err := f.j.Begin(ctx, &other, 0, 0); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, &other, 0, 0, false); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
 	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
@@ -350,8 +417,10 @@ func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
 			if _, err := f.j.Claim(ctx, l, "product:", upTo(10)); !errors.Is(err, journal.ErrStep) {
 				t.Errorf("a claim answers %v", err)
 			}
-			if verdict := f.begin(0, "a", 2, 0, claim.Entries[0].Version); (verdict == journal.RedisWentBack) != (until == "claim") {
-				t.Errorf("the verdict is %v", verdict)
+			// The ledger alone would not tell where a claim was out that explains it.
+			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, claim.Entries[0].Version, true)
+			if err != nil || verdict != journal.RedisWentBack || f.stats().DataLoss != 1 {
+				t.Errorf("the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}
 		})
 	}

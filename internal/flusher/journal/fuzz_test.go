@@ -83,7 +83,7 @@ func (w *world) build(t testing.TB) {
 	leases := make([]*journal.Lease, 2)
 	for p := range leases {
 		leases[p] = lease(p, "a", 1)
-		must(w.j.Begin(ctx, leases[p], 0, 0))
+		must(w.j.Begin(ctx, leases[p], 0, 0, false))
 	}
 	settle := func(outcome journal.Outcome) {
 		t.Helper()

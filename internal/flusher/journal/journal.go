@@ -95,8 +95,8 @@ var ErrNoQueue = errors.New("queue is not in Redis")
 // that it named. Whatever it had in hand belongs to the next owner.
 var ErrLeaseLost = errors.New("partition lease is lost")
 
-// ErrStep says that the journal is not at the step of its owner: Redis came back with
-// older data, or an answer was lost. A new epoch finds out.
+// ErrStep says that the journal is not at the step of its owner, though owner and epoch
+// are: Redis came back with older data. No answer was lost, or a new epoch had begun.
 var ErrStep = errors.New("journal is at another step")
 
 // ErrClaimVoid says that the claim named is not the one that is out.

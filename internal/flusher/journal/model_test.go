@@ -304,7 +304,7 @@ func (m *model) begin(t *rapid.T) {
 		position = max(position, r.version)
 	}
 	m.lease = lease(0, m.member, m.epoch)
-	verdict, err := m.j.Begin(context.Background(), m.lease, position, position)
+	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, false)
 	if err != nil || verdict != journal.Agreed {
 		t.Fatalf("begin: %v, %v", verdict, err)
 	}

@@ -42,6 +42,14 @@
 -- alone. It goes up with every change of this file that has been released.
 local LIBRARY = 3
 
+-- Times in retry that lie further ahead were noted before the clock was put back: an
+-- hour, in ms, is far more than any refused entry waits.
+local LONGEST_WAIT = 3600000
+
+-- A claim takes only a few refused entries to the head of q, so there are never many
+-- but after a change of the library or of the journal by hand.
+local MOST_RETRIED = 1000
+
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
 
@@ -321,10 +329,10 @@ local function retried_of(base)
 end
 
 -- oldest_of returns the first version of a partition's oldest entry, or nil.
--- Behind the refused ones at its head, q begins with its oldest entry.
+-- Behind the few refused ones at its head, q begins with its oldest entry.
 local function oldest_of(base)
   local oldest
-  for i = 0, retried_of(base) do
+  for i = 0, math.min(retried_of(base), 16) do
     local key = redis.call('LINDEX', base .. 'q', i)
     local entry = key and redis.call('HGET', base .. 'ops', key)
     if entry then
@@ -520,13 +528,13 @@ local function lost(member, epoch)
   return fail('WBLEASE', 'flusher ' .. member .. ' does not hold this partition in epoch ' .. epoch)
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED: enters the epoch that the
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED BACK: enters the epoch that the
 -- ledger gave to a partition just leased, forgets a claim of the predecessor, and
 -- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
 -- this partition in the database by its ledger. When it differs from what was
 -- acknowledged here, and no claim that was out explains it, one of the two has lost
--- data: that is counted. Returns 0 if both agree, 1 if Redis went back, 2 if the
--- database did.
+-- data: that is counted. So it is when BACK is 1: the owner knows by the step that
+-- Redis went back. Returns 0 if both agree, 1 if Redis went back, 2 if the database did.
 local function engine_begin(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
   local journal, floor, committed = args[5], args[6], args[7]
@@ -544,6 +552,7 @@ local function engine_begin(_, args)
   elseif higher(top, committed) then
     verdict = 2
   end
+  if verdict == 0 and args[8] == '1' then verdict = 1 end
   if m[1] and higher(m[1], floor) then floor = m[1] end
   if higher(top, floor) then floor = top end
   redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)
@@ -583,6 +592,7 @@ local function engine_poll(_, args)
   local queue, now = args[1], now_us()
   local reply = { tonumber(redis.call('HGET', queue_key(queue), 'left') or 0), 8 }
   local now_in_ms = digits(math.floor(now / 1000))
+  local too_far = '(' .. digits(math.floor(now / 1000) + LONGEST_WAIT)
   local function age_of(first)
     return math.max(0, math.floor((now - tonumber(first)) / 1000))
   end
@@ -590,6 +600,10 @@ local function engine_poll(_, args)
     local base = partition_prefix(queue, args[i])
     local retried = retried_of(base)
     local due = retried + redis.call('ZCOUNT', base .. 'retry', '-inf', now_in_ms)
+      + redis.call('ZCOUNT', base .. 'retry', too_far, '+inf')
+    local entries, queued = redis.call('HLEN', base .. 'ops'), redis.call('LLEN', base .. 'q')
+    -- A claim finds out what is wrong, and mends it.
+    if queued + redis.call('ZCARD', base .. 'retry') ~= entries then due = due + 1 end
     local head = redis.call('LINDEX', base .. 'q', retried)
     local age, undated = 0, 0
     local entry = head and redis.call('HGET', base .. 'ops', head)
@@ -598,8 +612,8 @@ local function engine_poll(_, args)
       age = age_of(first)
       if tonumber(first) > now then undated = 1 end
     end
-    reply[#reply + 1] = redis.call('HLEN', base .. 'ops')
-    reply[#reply + 1] = math.max(0, redis.call('LLEN', base .. 'q') - retried)
+    reply[#reply + 1] = entries
+    reply[#reply + 1] = math.max(0, queued - retried)
     reply[#reply + 1] = due
     reply[#reply + 1] = age
     reply[#reply + 1] = undated
@@ -610,16 +624,20 @@ local function engine_poll(_, args)
   return reply
 end
 
--- rebuild makes q anew from ops, in the order of the first versions: somebody
--- edited the journal by hand, and ops is what an entry stands on.
+-- rebuild makes q anew from ops, in the order of the first versions, and has what was
+-- refused wait for another try, which is due: somebody edited the journal by hand, and
+-- ops is what an entry stands on.
 local function rebuild(base)
-  local all, order, late = redis.call('HGETALL', base .. 'ops'), {}, {}
+  local all, order, late, retry = redis.call('HGETALL', base .. 'ops'), {}, {}, {}
   for i = 1, #all, 2 do
     local _, attempts, _, first = unpack_entry(all[i + 1])
-    order[#order + 1] = { all[i], tonumber(first or 0) }
     if attempts and attempts ~= '0' then
       late[#late + 1] = first
       late[#late + 1] = all[i]
+      retry[#retry + 1] = 0
+      retry[#retry + 1] = all[i]
+    else
+      order[#order + 1] = { all[i], tonumber(first or 0) }
     end
   end
   table.sort(order, function(a, b)
@@ -631,6 +649,14 @@ local function rebuild(base)
   redis.call('DEL', base .. 'q', base .. 'late', base .. 'retry')
   call_in_chunks('RPUSH', base .. 'q', names)
   call_in_chunks('ZADD', base .. 'late', late)
+  call_in_chunks('ZADD', base .. 'retry', retry)
+end
+
+-- consistent tells whether q, retry and late can be what the functions made of ops.
+local function consistent(base)
+  local queued, retried = redis.call('LLEN', base .. 'q'), retried_of(base)
+  return queued + redis.call('ZCARD', base .. 'retry') == redis.call('HLEN', base .. 'ops')
+    and retried <= queued and retried <= MOST_RETRIED
 end
 
 -- take_due puts refused entries whose time has come at the head of q, so that they
@@ -639,7 +665,11 @@ end
 local function take_due(base, most)
   local room = most - retried_of(base)
   if room <= 0 then return end
-  local due = redis.call('ZRANGEBYSCORE', base .. 'retry', '-inf', digits(now_ms()), 'LIMIT', 0, room)
+  local now = now_ms()
+  local due = redis.call('ZRANGEBYSCORE', base .. 'retry', '-inf', digits(now), 'LIMIT', 0, room)
+  if #due == 0 then
+    due = redis.call('ZRANGEBYSCORE', base .. 'retry', '(' .. digits(now + LONGEST_WAIT), '+inf', 'LIMIT', 0, room)
+  end
   call_in_chunks('ZREM', base .. 'retry', due)
   call_in_chunks('LPUSH', base .. 'q', due)
 end
@@ -693,7 +723,7 @@ local function engine_claim(_, args)
     return fail('WBSTEP', 'the journal of partition ' .. args[2] .. ' is at step ' .. step .. ', its owner at ' .. args[6])
   end
   local rebuilt = 0
-  if redis.call('LLEN', base .. 'q') + redis.call('ZCARD', base .. 'retry') ~= redis.call('HLEN', base .. 'ops') then
+  if not consistent(base) then
     rebuild(base)
     rebuilt = 1
   end

@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -21,7 +22,7 @@ type Suspicion struct {
 }
 
 // Suspect guesses from what the server said of the batch written last which entry
-// it refused, and is false if that tells nothing. PostgreSQL names no row, but quotes
+// it refused, and is false if that does not tell one. PostgreSQL names no row, but quotes
 // the whole of it, a value, or a key: that is searched for among the entries. A wrong
 // guess is possible, so it may save time and must decide nothing.
 func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
@@ -43,11 +44,15 @@ func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
 	seen := make([]bool, len(b.rows))
 	for _, at := range executed {
 		seen[at] = true
+		match := matches(&b.rows[at])
 		switch {
+		case match && s.Entry >= 0:
+			// What fits several rows points at none.
+			return Suspicion{}, false
+		case match:
+			s.Entry = int(at)
 		case s.Entry >= 0:
 			s.After = append(s.After, int(at))
-		case matches(&b.rows[at]):
-			s.Entry = int(at)
 		default:
 			s.Before = append(s.Before, int(at))
 		}
@@ -76,12 +81,21 @@ func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
 		return func(r *row) bool { return string(b.text(r.key)) == key }
 	case pgErr.Code == "23503" || pgErr.Code == "23505":
 		// Key (parent_id)=(17) is not present in table "parents".
-		_, rest, _ := strings.Cut(pgErr.Detail, ")=(")
+		names, rest, _ := strings.Cut(pgErr.Detail, ")=(")
+		_, name, _ := strings.Cut(names, "(")
 		end := strings.LastIndex(rest, ")")
 		if end < 0 {
 			return nil
 		}
-		return b.holds(rest[:end])
+		if name == b.table.key.name {
+			// The row of a deletion that others refer to.
+			return func(r *row) bool { return string(b.text(r.key)) == rest[:end] }
+		}
+		column := slices.IndexFunc(b.table.columns, func(c column) bool { return c.name == name })
+		if column < 0 {
+			return nil
+		}
+		return b.holds(rest[:end], column)
 	case strings.HasPrefix(pgErr.Code, "22"):
 		// invalid input syntax for type numeric: "many"
 		_, rest, found := strings.Cut(pgErr.Message, `"`)
@@ -89,22 +103,21 @@ func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
 		if !found || end < 0 {
 			return nil
 		}
-		return b.holds(rest[:end])
+		columns := make([]int, len(b.table.columns))
+		for i := range columns {
+			columns[i] = i
+		}
+		return b.holds(rest[:end], columns...)
 	}
 	return nil
 }
 
-// holds tells whether a row has a column of this text.
-func (b *Batch) holds(value string) func(*row) bool {
+// holds tells whether one of a row's columns has this text.
+func (b *Batch) holds(value string, columns ...int) func(*row) bool {
 	return func(r *row) bool {
-		if r.group == deleted {
-			return false
-		}
-		for _, c := range b.cells[r.cells : r.cells+len(b.table.columns)] {
-			if c.length >= 0 && string(b.text(c)) == value {
-				return true
-			}
-		}
-		return false
+		return r.group != deleted && slices.ContainsFunc(columns, func(i int) bool {
+			c := b.cells[r.cells+i]
+			return c.length >= 0 && string(b.text(c)) == value
+		})
 	}
 }

@@ -32,6 +32,9 @@ func TestTheServersWordsPointAtTheRow(t *testing.T) {
 		"a unique value":    {`{"price":1,"email":"taken"}`, true},
 		"a missing parent":  {`{"price":1,"parent":77}`, true},
 		"no words of a row": {`{"price":123}`, false}, // numeric field overflow
+		// Several rows hold what the server quotes.
+		"a common value":                  {`{"price":"good","stock":1}`, false},
+		"a value that another column has": {`{"price":1,"parent":3}`, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Exec(t, "DELETE FROM things WHERE id < 1000")
@@ -74,6 +77,25 @@ func TestTheServersWordsPointAtTheRow(t *testing.T) {
 			}
 			o.write(t, before...)
 		})
+	}
+}
+
+// TestADeletionThatOthersReferToIsSuspected among rows that have its key for a value.
+func TestADeletionThatOthersReferToIsSuspected(t *testing.T) {
+	t.Parallel()
+	_, d := open(t, `CREATE TABLE things (id bigint PRIMARY KEY, stock bigint);
+		CREATE TABLE parts (id bigint PRIMARY KEY, thing bigint REFERENCES things);
+		INSERT INTO things VALUES (1), (2), (3); INSERT INTO parts VALUES (1, 2)`)
+	table := readTable(t, d, mapping("public.things"))
+	o := own(t, d, table, 0)
+	b := batch(t, table, "7", `{"stock":2}`, "1", "", "2", "", "3", "")
+	_, err := d.Write(t.Context(), table, o.next(1), b)
+	var failure *Error
+	if !errors.As(err, &failure) {
+		t.Fatalf("the batch was not refused: %v", err)
+	}
+	if s, ok := b.Suspect(failure); !ok || s.Entry != 2 || len(s.Before)+len(s.After) != 3 {
+		t.Errorf("suspects %+v, %v (%s)", s, ok, failure.Detail())
 	}
 }
 
