@@ -1,0 +1,263 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package monitoring
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+)
+
+// shop is a real flusher with its Redis and its database.
+type shop struct {
+	t       *testing.T
+	rdb     *redis.Client
+	config  *config.Config
+	file    string
+	address string
+}
+
+func startShop(t *testing.T) *shop {
+	t.Helper()
+	journal.Quiet()
+	program := filepath.Join(t.TempDir(), "flusher")
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/flusher").CombinedOutput(); err != nil {
+		t.Fatalf("build the flusher: %v\n%s", err, out)
+	}
+	server, db := journaltest.New(t), postgrestest.New(t)
+	db.Exec(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`)
+	c := config.Default()
+	c.Redis.External.Addresses = []string{server.Addr()}
+	c.Database.Postgres.URLFile = db.URLFile(t)
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Partitions = "products", "product:", "public.products", "id", 2
+	c.Mappings = []config.Mapping{m}
+	c.Flush.IntervalMilliseconds, c.Flush.MaxRetries = 100, 1
+	c.ListenAddress = "127.0.0.1:0"
+	s := &shop{t: t, rdb: server.Client(t), config: c, file: filepath.Join(t.TempDir(), "config.yaml")}
+	s.write()
+	log := run(t, program, "--config", s.file)
+	eventually(t, "the flusher listens", func() error {
+		for line := range strings.Lines(log.String()) {
+			var entry struct{ Msg, Address string }
+			if json.Unmarshal([]byte(line), &entry) == nil && strings.HasPrefix(entry.Msg, "Serving") {
+				s.address = entry.Address
+				return nil
+			}
+		}
+		return errors.New("no address in its log yet")
+	})
+	return s
+}
+
+// write puts the config in place as a whole.
+func (s *shop) write() {
+	s.t.Helper()
+	data, err := s.config.Marshal()
+	if err == nil {
+		err = os.WriteFile(s.file+".new", data, 0o600)
+	}
+	if err == nil {
+		err = os.Rename(s.file+".new", s.file)
+	}
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *shop) set(id int, document string) error {
+	return s.rdb.FCall(s.t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", document).Err()
+}
+
+// ownRules are the alerts of a resource whose marks one entry reaches. They need not
+// last, so that this test need not either.
+func ownRules(t *testing.T) resources.RuleFile {
+	t.Helper()
+	cache := &v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: strings.TrimSuffix(job, "-flusher")}}
+	cache.Spec.Backpressure = v1alpha1.Backpressure{WarningQueueDepth: 1, CriticalQueueDepth: 2, MaxQueueDepth: 100000}
+	text, err := yaml.Marshal(resources.PrometheusRule(cache).Object["spec"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rules resources.RuleFile
+	if err := yaml.UnmarshalStrict(text, &rules); err != nil {
+		t.Fatal(err)
+	}
+	for i := range rules.Groups[0].Rules {
+		r := &rules.Groups[0].Rules[i]
+		r.For = ""
+		// Nothing was flushed for so long; five minutes are as good as five seconds.
+		if r.Alert == notFlushing {
+			r.Expr = strings.ReplaceAll(r.Expr, "[5m]", "[5s]")
+		}
+	}
+	return rules
+}
+
+// threshold is the comparison that makes an alert of a query.
+var threshold = regexp.MustCompile(` ?(>=|>) [0-9.]+$`)
+
+// TestEveryQueryHasSeriesOfARealFlusher has a real Prometheus scrape a real flusher
+// that writes rows, is refused some, is suspended, and loses its Redis' data.
+func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
+	s := startShop(t)
+	rules := ownRules(t)
+	p := startPrometheus(t, s.address, rules)
+
+	// Writes that coalesce, fields without a column, and rows that are refused,
+	// again and again: a rate needs a beginning and an end.
+	id := 0
+	traffic := func() error {
+		for range 20 {
+			id++
+			for _, document := range []string{`{"name":"lamp"}`, `{"name":"lamp","stock":1,"colour":"red"}`} {
+				if err := s.set(id, document); err != nil {
+					return err
+				}
+			}
+		}
+		id++
+		return s.set(id, `{"name":"bad","stock":-1}`)
+	}
+	eventually(t, "some rows are flushed, and some are refused for good", func() error {
+		if err := traffic(); err != nil {
+			return err
+		}
+		for _, expression := range []string{
+			`rate(writebehind_flush_failures_total{reason="RowRefused"}[1m]) > 0`,
+			`rate(writebehind_writes_total{outcome="flushed"}[1m]) > 0`, `writebehind_dead_letters > 1`,
+			`rate(writebehind_coalesced_total[1m]) > 0`, `rate(writebehind_ignored_fields_total[1m]) > 0`,
+		} {
+			if found, err := p.query(expression); err != nil || len(found) == 0 {
+				return fmt.Errorf("%s has no series yet: %w", expression, errors.Join(err))
+			}
+		}
+		return nil
+	})
+
+	t.Run("every metric of the contract is there, with its labels", func(t *testing.T) {
+		for name, want := range contract {
+			for _, sample := range p.numbers(name) {
+				got := slices.Sorted(maps.Keys(sample.Metric))
+				got = slices.DeleteFunc(got, func(label string) bool {
+					return slices.Contains([]string{"__name__", "instance", "job", "namespace"}, label)
+				})
+				if !slices.Equal(got, want) {
+					t.Errorf("%s has labels %v, want %v", name, got, want)
+				}
+			}
+		}
+	})
+
+	t.Run("every query of the dashboard has a number", func(t *testing.T) {
+		d, _ := readDashboard(t)
+		fill := strings.NewReplacer("$__rate_interval", "1m", "$namespace", namespace, "$job", ".*", "$queue", "products")
+		for _, panel := range d.Panels {
+			for _, target := range panel.Targets {
+				expression := fill.Replace(target.Expr)
+				if strings.Contains(expression, "$") {
+					t.Errorf("panel %q has a variable that nothing sets: %s", panel.Title, expression)
+				}
+				p.numbers(expression)
+			}
+		}
+		for _, v := range d.Templating.List {
+			expression, label, ok := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(v.Definition, "label_values("), ")"), ", ")
+			if v.Type != "query" {
+				continue
+			}
+			// The selector holds commas too, but none with a space behind it.
+			for _, sample := range p.numbers(fill.Replace(expression)) {
+				if !ok || sample.Metric[label] == "" {
+					t.Errorf("variable %s asks for label %q of %v", v.Name, label, sample.Metric)
+				}
+			}
+		}
+	})
+
+	t.Run("every alert compares something that is there", func(t *testing.T) {
+		for _, rule := range append(rules.Groups[0].Rules, resources.DefaultRules().Groups[0].Rules...) {
+			// The two sides of "or" and "unless" are each a query of their own.
+			for _, side := range regexp.MustCompile(`\n(or|unless)\n`).Split(rule.Expr, -1) {
+				bare := threshold.ReplaceAllString(side, "")
+				if bare == side {
+					t.Errorf("%s compares nothing: %s", rule.Alert, side)
+				}
+				p.numbers(bare)
+			}
+		}
+	})
+
+	// What happens brings the alerts about, all but one: flushes that take more than
+	// ten seconds would take this test as long.
+	fires := func(names ...string) {
+		t.Helper()
+		eventually(t, fmt.Sprintf("%v fire", names), func() error {
+			active := p.active()
+			for _, name := range names {
+				texts, ok := active[name]
+				if !ok {
+					return fmt.Errorf("%s does not; active are %v", name, slices.Sorted(maps.Keys(active)))
+				}
+				for _, text := range texts {
+					if strings.Contains(text, "{{") || strings.Contains(text, "error expanding") || strings.Contains(text, "<no value>") {
+						t.Fatalf("%s says %q", name, text)
+					}
+				}
+				if !strings.Contains(texts["summary"], "products") || !strings.Contains(texts["summary"], "WriteBehindCache shop-eu/shop") {
+					t.Fatalf("%s does not say of what: %q", name, texts["summary"])
+				}
+			}
+			return nil
+		})
+	}
+	fires(depthWarning, depthCritical, flushFailures, deadLetters)
+	if active := p.active(); active[dataLoss] != nil || active[flushSlow] != nil {
+		t.Errorf("active are %v", slices.Sorted(maps.Keys(active)))
+	}
+
+	s.config.Suspend = true
+	s.write()
+	eventually(t, "the flusher is suspended, and entries wait", func() error {
+		if err := s.set(1, `{"name":"waits"}`); err != nil {
+			return err
+		}
+		found, err := p.query(`writebehind_queue_size > 0 unless on(queue) increase(writebehind_writes_total{outcome="flushed"}[5s]) > 0`)
+		if err != nil || len(found) == 0 {
+			return fmt.Errorf("it still flushes: %w", errors.Join(err))
+		}
+		return nil
+	})
+	fires(notFlushing)
+
+	if err := s.rdb.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	fires(dataLoss)
+	eventually(t, "the dead letters are gone with the rest", func() error {
+		if active := p.active(); active[deadLetters] != nil {
+			return fmt.Errorf("active are %v", slices.Sorted(maps.Keys(active)))
+		}
+		return nil
+	})
+}
