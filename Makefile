@@ -132,6 +132,7 @@ test-requirements:
 	@[ -x "$$(command -v redis-server)" ] || hack/require.sh redis-server
 	@[ -x "$$(command -v initdb)" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || hack/require.sh postgresql
 	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
+	@[ -x "$$(command -v promtool)" ] || hack/require.sh prometheus
 
 .PHONY: demo-requirements
 demo-requirements: test-requirements build kustomize
