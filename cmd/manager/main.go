@@ -62,7 +62,7 @@ func run(o options) error {
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
 		return fmt.Errorf("add health check: %w", err)
 	}
-	if err := mgr.AddReadyzCheck("readyz", healthz.Ping); err != nil {
+	if err := mgr.AddReadyzCheck("readyz", informed(mgr.GetCache())); err != nil {
 		return fmt.Errorf("add ready check: %w", err)
 	}
 	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.flusherImage)

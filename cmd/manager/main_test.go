@@ -4,13 +4,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 )
 
 func TestOwnImage(t *testing.T) {
@@ -48,7 +55,7 @@ func TestOptions(t *testing.T) {
 	o := defaultOptions()
 	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
 	o.bind(flags)
-	if err := flags.Parse([]string{"--metrics-bind-address=:8443", "--leader-elect", "--flusher-image=a:1"}); err != nil {
+	if err := flags.Parse([]string{"--metrics-bind-address=:8443", "--leader-elect", "--leader-election-namespace=system", "--flusher-image=a:1"}); err != nil {
 		t.Fatal(err)
 	}
 	scheme, err := newScheme()
@@ -59,7 +66,77 @@ func TestOptions(t *testing.T) {
 	if !m.LeaderElection || !m.LeaderElectionReleaseOnCancel || m.Metrics.BindAddress != ":8443" || o.flusherImage != "a:1" {
 		t.Errorf("options are %+v", m)
 	}
+	if m.LeaderElectionNamespace != "system" || !*m.Controller.EnableWarmup || !*m.Controller.UsePriorityQueue {
+		t.Errorf("leader election and controllers are %q, %+v", m.LeaderElectionNamespace, m.Controller)
+	}
 	if m.Metrics.FilterProvider == nil || !m.Metrics.SecureServing || len(m.Metrics.TLSOpts) != 1 {
 		t.Error("the metrics are open to everybody, or to HTTP/2")
+	}
+}
+
+// Whoever looks for a flag finds it in the README, with its default; and nothing
+// there is made up.
+func TestEveryFlagIsInTheReadme(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, found := strings.Cut(string(text), "The operator's flags")
+	if !found {
+		t.Fatal("the README has no section on the operator's flags")
+	}
+	documented := map[string]string{}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if !strings.HasPrefix(line, "| `--") {
+			if len(documented) > 0 {
+				break
+			}
+			continue
+		}
+		for _, name := range regexp.MustCompile("`--([a-z0-9-]+)`").FindAllStringSubmatch(cells[0], -1) {
+			documented[name[1]] = cells[1]
+		}
+	}
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	o := defaultOptions()
+	o.bind(flags)
+	own := map[string]string{}
+	flags.VisitAll(func(f *flag.Flag) { own[f.Name] = f.DefValue })
+	(&zap.Options{}).BindFlags(flags)
+	// controller-runtime brings this one with its package.
+	flags.String("kubeconfig", "", "")
+	flags.VisitAll(func(f *flag.Flag) {
+		told, there := documented[f.Name]
+		if !there {
+			t.Errorf("--%s is not in the README", f.Name)
+		}
+		if value := own[f.Name]; !strings.HasPrefix(told, value) {
+			t.Errorf("the README says that --%s is by default %q, but it is %q", f.Name, told, value)
+		}
+		delete(documented, f.Name)
+	})
+	for name := range documented {
+		t.Errorf("there is no flag --%s", name)
+	}
+}
+
+// cacheState is a cache that is complete, or never will be.
+type cacheState bool
+
+func (c cacheState) WaitForCacheSync(ctx context.Context) bool {
+	if !c {
+		<-ctx.Done()
+	}
+	return bool(c)
+}
+
+func TestReadyMeansInformed(t *testing.T) {
+	request := httptest.NewRequestWithContext(t.Context(), "GET", "/readyz", nil)
+	if err := informed(cacheState(true))(request); err != nil {
+		t.Errorf("with a cache that is complete: %v", err)
+	}
+	if err := informed(cacheState(false))(request); !errors.Is(err, errNotInformed) {
+		t.Errorf("with a cache that is not: %v", err)
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/runtime"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
@@ -27,6 +28,7 @@ type options struct {
 	metricsCertKey  string
 	probeAddress    string
 	leaderElect     bool
+	leaseNamespace  string
 	enableHTTP2     bool
 	flusherImage    string
 }
@@ -55,7 +57,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.probeAddress, "health-probe-bind-address", o.probeAddress,
 		"The address that serves /healthz and /readyz.")
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect,
-		"Let only one of several operators act.")
+		"Let only one of several operators act; the others wait with warm caches.")
+	flags.StringVar(&o.leaseNamespace, "leader-election-namespace", o.leaseNamespace,
+		"The namespace of the Lease that says which one acts; without it the one that the operator runs in.")
 	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
 		"Serve the metrics by HTTP/2 too. Off by default, because of its stream-reset attacks.")
 	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
@@ -65,12 +69,21 @@ func (o *options) bind(flags *flag.FlagSet) {
 // manager are the options of the manager.
 func (o *options) manager(scheme *runtime.Scheme) ctrl.Options {
 	return ctrl.Options{
-		Scheme:                 scheme,
-		Cache:                  controller.CacheOptions(),
-		Metrics:                o.metrics(),
-		HealthProbeBindAddress: o.probeAddress,
-		LeaderElection:         o.leaderElect,
-		LeaderElectionID:       leaderElectionID,
+		Scheme:                  scheme,
+		Cache:                   controller.CacheOptions(),
+		Metrics:                 o.metrics(),
+		HealthProbeBindAddress:  o.probeAddress,
+		LeaderElection:          o.leaderElect,
+		LeaderElectionID:        leaderElectionID,
+		LeaderElectionNamespace: o.leaseNamespace,
+		Controller: config.Controller{
+			// Who waits to lead reads everything meanwhile, and acts at once when its
+			// turn comes.
+			EnableWarmup: new(true),
+			// A change goes before the resources that are only read again: after a
+			// start, and when the cache lists everything anew.
+			UsePriorityQueue: new(true),
+		},
 		// The process ends right after the manager has stopped, so the next
 		// leader need not wait for the lease to run out.
 		LeaderElectionReleaseOnCancel: true,

@@ -1,0 +1,310 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	appsv1 "k8s.io/api/apps/v1"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/cert"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// leaseDuration is how long a standby would wait for a leader that is gone without
+// a word.
+const leaseDuration = 15 * time.Second
+
+// operators are the programs of one installation, which act with the rights that
+// the installer's manifest gives to the operator's service account.
+type operators struct {
+	*cluster
+	program string
+}
+
+func installOperators(t *testing.T) *operators {
+	t.Helper()
+	c := newCluster(t)
+	c.apply(t, installer(t, operatorImage))
+	return &operators{c, build(t, "manager")}
+}
+
+// token is one of a service account's.
+func (o *operators) token(t *testing.T, account string) string {
+	t.Helper()
+	request := &authenticationv1.TokenRequest{}
+	must(t, o.client.SubResource("token").Create(t.Context(),
+		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: account}}, request))
+	return request.Status.Token
+}
+
+// account makes a service account, which may do what the ClusterRole says if one
+// is given.
+func (o *operators) account(t *testing.T, name, role string) {
+	t.Helper()
+	must(t, o.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: name}}))
+	if role == "" {
+		return
+	}
+	must(t, o.client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: releaseNamespace, Name: name}},
+	}))
+}
+
+// operator is a program that runs.
+type operator struct {
+	*process
+	probes  string
+	metrics string
+}
+
+// run starts an operator as a service account.
+func (o *operators) run(t *testing.T, account string, flags ...string) *operator {
+	t.Helper()
+	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
+	must(t, clientcmd.WriteToFile(clientcmdapi.Config{
+		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: o.config.Host, CertificateAuthorityData: o.config.CAData}},
+		AuthInfos:      map[string]*clientcmdapi.AuthInfo{account: {Token: o.token(t, account)}},
+		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: account}},
+		CurrentContext: "test",
+	}, kubeconfig))
+	p := &operator{probes: freeAddress(t), metrics: freeAddress(t)}
+	p.process = start(t, exec.Command(o.program, append([]string{
+		"--kubeconfig=" + kubeconfig, "--leader-elect", "--leader-election-namespace=" + releaseNamespace,
+		"--health-probe-bind-address=" + p.probes, "--metrics-bind-address=" + p.metrics, "--flusher-image=" + operatorImage,
+	}, flags...)...))
+	return p
+}
+
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	must(t, err)
+	defer listener.Close()
+	return listener.Addr().String()
+}
+
+// probe asks as the kubelet does.
+func (p *operator) probe(ctx context.Context, path string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+p.probes+path, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", path, response.Status)
+	}
+	return nil
+}
+
+func (p *operator) ready(t *testing.T) {
+	t.Helper()
+	eventually(t, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
+}
+
+// page is an answer to who wants to read the metrics.
+type page struct {
+	code     int
+	protocol string
+	text     string
+}
+
+// scrape reads the metrics by HTTPS, with a token if one is given.
+func (p *operator) scrape(t *testing.T, token string, config *tls.Config) (page, error) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.metrics+"/metrics", nil)
+	must(t, err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
+	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport}).Do(request)
+	if err != nil {
+		return page{}, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	must(t, err)
+	return page{response.StatusCode, response.Proto, string(body)}, nil
+}
+
+// holder is who leads.
+func (o *operators) holder(t *testing.T) string {
+	t.Helper()
+	var leases coordinationv1.LeaseList
+	must(t, o.client.List(t.Context(), &leases, client.InNamespace(releaseNamespace)))
+	if len(leases.Items) != 1 || leases.Items[0].Spec.HolderIdentity == nil {
+		return ""
+	}
+	return *leases.Items[0].Spec.HolderIdentity
+}
+
+// The one that leads gives the lease back when it is asked to end, and the one that
+// waits has read everything by then: it acts within a moment, not after the 15
+// seconds that a lease lasts.
+func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
+	o := installOperators(t)
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
+	must(t, o.client.Create(t.Context(), namespace))
+
+	leader := o.run(t, "writebehind-controller-manager")
+	leader.ready(t)
+	eventually(t, "one leads", func() error {
+		if o.holder(t) == "" {
+			return errors.New("nobody holds the lease")
+		}
+		return nil
+	})
+	first := o.holder(t)
+	standby := o.run(t, "writebehind-controller-manager")
+	standby.ready(t)
+	eventually(t, "the standby watches", func() error {
+		if !strings.Contains(standby.log(), "Starting EventSource") {
+			return errors.New("it has begun to watch nothing")
+		}
+		return nil
+	})
+	if strings.Contains(standby.log(), "Starting Controller") || o.holder(t) != first {
+		t.Fatal("the standby acts beside the leader")
+	}
+
+	sample := samples(t)[0].object
+	sample.SetNamespace(namespace.Name)
+	o.apply(t, []*unstructured.Unstructured{sample})
+	flushers := client.ObjectKey{Namespace: namespace.Name, Name: sample.GetName() + "-flusher"}
+	made := func() error { return o.client.Get(t.Context(), flushers, &appsv1.Deployment{}) }
+	eventually(t, "the leader makes the flushers", made)
+
+	began := time.Now()
+	leader.stop(t)
+	must(t, o.client.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: flushers.Namespace, Name: flushers.Name}}))
+	eventually(t, "the standby makes the flushers anew", made)
+	if took := time.Since(began); took > leaseDuration-3*time.Second {
+		t.Errorf("the standby took %v, as if the lease had had to run out", took)
+	} else {
+		t.Logf("the standby acted after %v", took)
+	}
+	if o.holder(t) == first {
+		t.Error("the lease is still the first one's")
+	}
+	standby.ready(t)
+}
+
+// An operator that lacks a right is never ready, so that a rollout leaves the old
+// one in its place.
+func TestAnOperatorWithoutItsRightsIsNotReady(t *testing.T) {
+	o := installOperators(t)
+	o.account(t, "nobody", "")
+	p := o.run(t, "nobody", "--leader-elect=false")
+	eventually(t, "the operator is refused", func() error {
+		if !strings.Contains(p.log(), "is forbidden") {
+			return errors.New("it does not say so")
+		}
+		return nil
+	})
+	if err := p.probe(t.Context(), "/readyz"); err == nil || !strings.Contains(err.Error(), "500") {
+		t.Errorf("a probe of an operator that may watch nothing: %v", err)
+	}
+	if err := p.probe(t.Context(), "/healthz"); err != nil {
+		t.Errorf("it would be restarted, which mends nothing: %v", err)
+	}
+}
+
+// priorities is the length of the controller's queue, by priority.
+var priorities = regexp.MustCompile(`workqueue_depth\{[^}]*name="writebehindcache"[^}]*priority="-?[0-9]`)
+
+// The metrics are served by HTTPS, with the certificate that is given, and to those
+// only who may read them.
+func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	o := installOperators(t)
+	o.account(t, "prometheus", "writebehind-metrics-reader")
+	o.account(t, "somebody", "")
+	folder := t.TempDir()
+	certificate, key, err := cert.GenerateSelfSignedCertKey("metrics.test", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, "tls.crt"), certificate, 0o600))
+	must(t, os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600))
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(certificate)
+	config := &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
+
+	p := o.run(t, "writebehind-controller-manager", "--metrics-cert-path="+folder)
+	p.ready(t)
+	// A queue is counted once something was in it.
+	sample := samples(t)[0].object
+	sample.SetNamespace("default")
+	o.apply(t, []*unstructured.Unstructured{sample})
+	reader := o.token(t, "prometheus")
+	eventually(t, "the metrics tell of the controller", func() error {
+		got, err := p.scrape(t, reader, config)
+		switch {
+		case err != nil:
+			return err
+		case got.code != http.StatusOK:
+			return fmt.Errorf("%d: %s", got.code, got.text)
+		case got.protocol != "HTTP/1.1":
+			t.Errorf("they are served by %s although nobody asked for it", got.protocol)
+		}
+		if !priorities.MatchString(got.text) {
+			return errors.New("there is no queue with priorities among them")
+		}
+		return nil
+	})
+	for name, c := range map[string]struct {
+		token string
+		want  int
+	}{
+		"without a token":     {"", http.StatusUnauthorized},
+		"with a wrong token":  {"wrong", http.StatusInternalServerError}, // what the cluster's error becomes
+		"without the right":   {o.token(t, "somebody"), http.StatusForbidden},
+		"the operator itself": {o.token(t, "writebehind-controller-manager"), http.StatusForbidden},
+	} {
+		got, err := p.scrape(t, c.token, config)
+		must(t, err)
+		if got.code != c.want || strings.Contains(got.text, "workqueue") {
+			t.Errorf("%s: %d, want %d", name, got.code, c.want)
+		}
+	}
+	if _, err := p.scrape(t, reader, &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}); err == nil {
+		t.Error("the certificate is not the one that was given")
+	}
+
+	unsigned := o.run(t, "writebehind-controller-manager", "--leader-elect=false")
+	unsigned.ready(t)
+	eventually(t, "the metrics are served with a certificate of the operator's own", func() error {
+		got, err := unsigned.scrape(t, reader, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it signs its own certificate
+		if err == nil && got.code != http.StatusOK {
+			err = fmt.Errorf("%d: %s", got.code, got.text)
+		}
+		return err
+	})
+}
