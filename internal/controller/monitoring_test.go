@@ -73,6 +73,7 @@ var _ = Describe("Monitoring", Serial, func() {
 		Eventually(w.monitoring(ctx, resources.KindServiceMonitor)).Should(haveBeenMadeFor(w))
 
 		By("removing a kind and installing it again")
+		Eventually(w.poll(ctx)).Should(beReady())
 		removeKind(ctx, "prometheusrule.yaml")
 		Consistently(func() *v1alpha1.WriteBehindCache { return w.now(ctx) }).Should(SatisfyAll(
 			haveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
@@ -119,7 +120,9 @@ var _ = Describe("Monitoring", Serial, func() {
 		Consistently(w.poll(ctx)).Should(beReady())
 
 		By("mending it")
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"a.key/x": "x"} })
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"a.key/x": "x"}
+		})
 		Eventually(w.monitoring(ctx, resources.KindServiceMonitor)).Should(haveBeenMadeFor(w))
 	})
 })
