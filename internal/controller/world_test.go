@@ -116,17 +116,23 @@ func (w *world) settings(ctx context.Context) (*config.Config, error) {
 // ready.
 func (w *world) rollOut(ctx context.Context) {
 	GinkgoHelper()
-	d := w.deployment(ctx)
-	n := *d.Spec.Replicas
-	d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n}
-	Expect(k8s.Status().Update(ctx, d)).To(Succeed())
+	Eventually(func() error { // the operator may write it at the same time
+		d := w.deployment(ctx)
+		n := *d.Spec.Replicas
+		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n}
+		return k8s.Status().Update(ctx, d)
+	}).Should(Succeed())
 	if w.cache.Spec.Redis.Managed == nil {
 		return
 	}
-	set := &appsv1.StatefulSet{}
-	Expect(k8s.Get(ctx, w.key("-redis"), set)).To(Succeed())
-	set.Status = appsv1.StatefulSetStatus{ObservedGeneration: set.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1}
-	Expect(k8s.Status().Update(ctx, set)).To(Succeed())
+	Eventually(func() error {
+		set := &appsv1.StatefulSet{}
+		if err := k8s.Get(ctx, w.key("-redis"), set); err != nil {
+			return err
+		}
+		set.Status = appsv1.StatefulSetStatus{ObservedGeneration: set.Generation, Replicas: 1, UpdatedReplicas: 1, ReadyReplicas: 1}
+		return k8s.Status().Update(ctx, set)
+	}).Should(Succeed())
 }
 
 // flusher is a Pod that serves /status as a flusher that runs the settings in
