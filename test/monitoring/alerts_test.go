@@ -167,6 +167,9 @@ func (r *ruleset) histories() []history {
 		{"flushes take twelve seconds", []series{
 			r.of("flush_duration_seconds_sum", "a", "0+120x30"), r.of("flush_duration_seconds_count", "a", "0+10x30"), flows,
 		}, 12, fires(flushSlow, "12s")},
+		{"flushes take twelve seconds, for a moment", []series{
+			r.of("flush_duration_seconds_sum", "a", "0+0x9 120+0x40"), r.of("flush_duration_seconds_count", "a", "0+0x9 10+0x40"), flows,
+		}, 11, nil},
 		{"flushes take nine seconds", []series{
 			r.of("flush_duration_seconds_sum", "a", "0+90x30"), r.of("flush_duration_seconds_count", "a", "0+10x30"), flows,
 		}, 20, nil},
@@ -180,6 +183,7 @@ func (r *ruleset) histories() []history {
 
 		{"a dead letter", []series{r.of("dead_letters", "a", "0 1+0x30"), r.of("dead_letters", "b", steady(2))}, 3, fires(deadLetters, 3)},
 		{"no dead letter", []series{r.of("dead_letters", "a", steady(0)), r.of("dead_letters", "b", "1+0x5 0+0x30")}, 10, nil},
+		{"a dead letter that a newer write replaces at once", []series{r.of("dead_letters", "a", "0+0x4 1 0+0x30")}, 5, nil},
 
 		{"data was lost", []series{r.of("data_loss_events_total", "a", "0+0x100 1+0x90")}, 101, fires(dataLoss, "")},
 		{"data was lost half an hour ago", []series{r.of("data_loss_events_total", "a", "0+0x100 1+0x90")}, 130, fires(dataLoss, "")},

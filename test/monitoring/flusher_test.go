@@ -144,9 +144,9 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 			return err
 		}
 		for _, expression := range []string{
-			`rate(writebehind_flush_failures_total{reason="RowRefused"}[1m]) > 0`,
-			`rate(writebehind_writes_total{outcome="flushed"}[1m]) > 0`, `writebehind_dead_letters > 1`,
-			`rate(writebehind_coalesced_total[1m]) > 0`, `rate(writebehind_ignored_fields_total[1m]) > 0`,
+			`rate(writebehind_flush_failures_total{reason="RowRefused"}[5m]) > 0`,
+			`rate(writebehind_writes_total{outcome="flushed"}[5m]) > 0`, `writebehind_dead_letters > 1`,
+			`rate(writebehind_coalesced_total[5m]) > 0`, `rate(writebehind_ignored_fields_total[5m]) > 0`,
 		} {
 			if found, err := p.query(expression); err != nil || len(found) == 0 {
 				return fmt.Errorf("%s has no series yet: %w", expression, errors.Join(err))
@@ -171,7 +171,7 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 
 	t.Run("every query of the dashboard has a number", func(t *testing.T) {
 		d, _ := readDashboard(t)
-		fill := strings.NewReplacer("$__rate_interval", "1m", "$namespace", namespace, "$job", ".*", "$queue", "products")
+		fill := strings.NewReplacer("$__rate_interval", "5m", "$namespace", namespace, "$job", ".*", "$queue", "products")
 		for _, panel := range d.Panels {
 			for _, target := range panel.Targets {
 				expression := fill.Replace(target.Expr)
