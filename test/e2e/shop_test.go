@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 
 	. "github.com/onsi/ginkgo/v2"
@@ -65,7 +66,13 @@ func newShop(ctx context.Context, name string) *shop {
 // cluster cannot pull.
 func (s *shop) apply(ctx context.Context) {
 	GinkgoHelper()
-	manifest, err := os.ReadFile(cluster.Path("config", "samples", "cache_v1alpha1_writebehindcache.yaml"))
+	s.applySample(ctx, cluster.Path())
+}
+
+// applySample applies the sample of the project in a folder.
+func (s *shop) applySample(ctx context.Context, project string) {
+	GinkgoHelper()
+	manifest, err := os.ReadFile(filepath.Join(project, "config", "samples", "cache_v1alpha1_writebehindcache.yaml"))
 	Expect(err).NotTo(HaveOccurred())
 	objects, err := kube.Objects(manifest)
 	Expect(err).NotTo(HaveOccurred())

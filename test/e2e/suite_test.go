@@ -43,6 +43,8 @@ const (
 var (
 	cluster  *kube.Cluster
 	operator client.ObjectKey
+	// image is the operator's, made of the programs in bin/.
+	image    string
 	postgres *postgrestest.Server
 	gateway  string
 )
@@ -67,7 +69,7 @@ var _ = BeforeSuite(func(ctx SpecContext) {
 	By("loading the images")
 	name := os.Getenv("IMG")
 	Expect(name).NotTo(BeEmpty(), "IMG is not set: run make test-e2e")
-	image, err := cluster.LocalImage(name)
+	image, err = cluster.LocalImage(name)
 	Expect(err).NotTo(HaveOccurred())
 	Expect(cluster.LoadImages(ctx, image)).To(Succeed())
 
