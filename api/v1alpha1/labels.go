@@ -10,8 +10,8 @@ const FinalizerDrain = "cache.writebehind.dev/drain"
 // Labels and annotations.
 const (
 	// LabelOwnerUID carries the resource's UID on every object that the operator
-	// makes for it. There is no ownerReference on them: a foreground deletion
-	// would remove what draining needs before it has drained.
+	// makes for it. There is no ownerReference on what draining needs: a foreground
+	// deletion would remove it before it has drained.
 	LabelOwnerUID = "cache.writebehind.dev/owner-uid"
 
 	// AnnotationForceDelete, when "true", lets a deleted resource go without
