@@ -67,6 +67,12 @@ type WriteBehindCacheSpec struct {
 	// +optional
 	Flusher Flusher `json:"flusher,omitzero"`
 
+	// networkPolicy says who may reach the flushers and a managed Redis, and whom
+	// they may reach.
+	// +kubebuilder:default={}
+	// +optional
+	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
+
 	// deletionPolicy says what happens when this resource is deleted. Defaults
 	// to Drain.
 	//
@@ -236,31 +242,6 @@ type Backpressure struct {
 	// +kubebuilder:default=Reject
 	// +optional
 	WhenFull WhenFull `json:"whenFull,omitempty"`
-}
-
-// Flusher describes the flusher pods.
-type Flusher struct {
-	// replicas is the number of flushers, which share the partitions. More of
-	// them than partitions help nothing. 0 to 256, defaults to 1. The scale
-	// subresource writes this field.
-	// +kubebuilder:default=1
-	// +kubebuilder:validation:Minimum=0
-	// +kubebuilder:validation:Maximum=256
-	// +optional
-	Replicas *int32 `json:"replicas,omitempty"`
-
-	// image is the flusher's container image. Without it the image that the
-	// operator was started with is used, so that both are of one version.
-	// +kubebuilder:validation:MinLength=1
-	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
-	// +optional
-	Image string `json:"image,omitempty"`
-
-	// resources of the flusher's container. Without any, 100m of CPU and 64Mi of
-	// memory are requested and 512Mi of memory are the limit.
-	// +optional
-	Resources Resources `json:"resources,omitzero"`
 }
 
 // WriteBehindCacheStatus is what is seen. Numbers come from the flushers; while

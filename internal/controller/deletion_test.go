@@ -183,7 +183,7 @@ var _ = Describe("Deletion", func() {
 		f.end(ctx)
 		gone(ctx, w)
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(SatisfyAll(
-			HaveLen(5), HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
+			HaveLen(6), HaveKey("*v1.NetworkPolicy shop-redis"), HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
 			HaveKey("*v1.PersistentVolumeClaim data-shop-redis-0"), HaveKey("*v1.Secret shop-redis-"+string(w.cache.UID)[:8])))
 		Eventually(func() []string { return eventReasons(ctx, w) }).Should(ContainElement("Retained"))
 	})

@@ -12,6 +12,7 @@
 //	          held back), and from them every object, as a pure function
 //	apply     the objects that differ from the plan, each by one server-side
 //	          apply; nothing is sent when nothing differs
+//	prune     delete what the spec no longer asks for
 //	nudge     annotate the flusher Pods, so that the kubelet syncs new settings
 //	volume    grow the claim of a managed Redis, which nothing else waits for
 //	monitor   make the Prometheus Operator's objects where it is installed

@@ -48,7 +48,7 @@ func (r *Reconciler) bringToDrain(ctx context.Context, s *scope) error {
 	if len(s.going) > 0 {
 		failures = append(failures, s.goingAway())
 	}
-	return worst(append(failures, r.nudge(ctx, s)))
+	return worst(append(failures, r.prune(ctx, s), r.nudge(ctx, s)))
 }
 
 // drainAsBefore takes the settings that are in force, and changes nothing of

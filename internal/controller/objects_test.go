@@ -26,7 +26,8 @@ var _ = Describe("Objects", func() {
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(SatisfyAll(
 			HaveKey("*v1.Deployment shop-flusher"), HaveKey("*v1.Service shop-flusher"), HaveKey("*v1.ConfigMap shop-flusher"),
 			HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
-			HaveKey("*v1.Secret "+secret), HaveLen(7),
+			HaveKey("*v1.NetworkPolicy shop-flusher"), HaveKey("*v1.NetworkPolicy shop-redis"), HaveKey("*v1.PodDisruptionBudget shop-flusher"),
+			HaveKey("*v1.Secret "+secret), HaveLen(10),
 		))
 		for name, object := range w.objects(ctx) {
 			Expect(object.GetOwnerReferences()).To(BeEmpty(), name)
@@ -61,7 +62,8 @@ var _ = Describe("Objects", func() {
 	It("are fewer for an external Redis", func(ctx SpecContext) {
 		w := newWorld(ctx, address("redis.elsewhere:6379"))
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(SatisfyAll(
-			HaveKey("*v1.Deployment shop-flusher"), HaveKey("*v1.Service shop-flusher"), HaveKey("*v1.ConfigMap shop-flusher"), HaveLen(3),
+			HaveKey("*v1.Deployment shop-flusher"), HaveKey("*v1.Service shop-flusher"), HaveKey("*v1.ConfigMap shop-flusher"),
+			HaveKey("*v1.NetworkPolicy shop-flusher"), HaveKey("*v1.PodDisruptionBudget shop-flusher"), HaveLen(5),
 		))
 		Expect(w.now(ctx).Status.Redis).To(BeNil())
 		settings, err := w.settings(ctx)

@@ -28,7 +28,7 @@ type phase func(context.Context, *scope) error
 
 // bring runs the phases that bring the cluster to the spec.
 func (r *Reconciler) bring(ctx context.Context, s *scope) error {
-	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.nudge, r.growVolume, r.monitor} {
+	for _, step := range []phase{r.plan, r.ensurePassword, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
 		if err := step(ctx, s); err != nil {
 			return err
 		}
@@ -96,8 +96,13 @@ func (s *scope) planObjects(image string) error {
 	}
 	s.add(configMap, liveOrNil(s.flusherConfig), "ConfigMap", resources.FlusherName(s.cache))
 	s.add(resources.FlusherService(s.cache).WithAnnotations(remember), liveOrNil(s.flusherService), "Service", resources.FlusherName(s.cache))
-	s.add(resources.FlusherDeployment(s.carried, s.restartHash, image), liveOrNil(s.flushers), "Deployment", resources.FlusherName(s.cache))
-	return nil
+	deployment, err := resources.FlusherDeployment(s.carried, s.restartHash, image)
+	if err != nil {
+		return err
+	}
+	s.add(deployment, liveOrNil(s.flushers), "Deployment", resources.FlusherName(s.cache))
+	s.add(resources.FlusherDisruptionBudget(s.cache), liveOrNil(s.flusherBudget), "PodDisruptionBudget", resources.FlusherName(s.cache))
+	return s.planNetworkPolicies()
 }
 
 func (s *scope) add(intent runtime.ApplyConfiguration, live client.Object, kind, name string) {

@@ -68,6 +68,9 @@ func shopCache() *v1alpha1.WriteBehindCache {
 			Database: v1alpha1.Database{Postgres: v1alpha1.Postgres{
 				URLSecretRef: v1alpha1.URLSecretRef{Name: "db", Key: "uri"}, MaxConnections: 4, StatementTimeoutSeconds: 30, LedgerSchema: "writebehind",
 			}},
+			// The client of these tests takes NetworkPolicies for objects with a status,
+			// and then refuses them for it.
+			NetworkPolicy: v1alpha1.NetworkPolicy{Enabled: new(false)},
 			Mappings: []v1alpha1.Mapping{{
 				Name: "products", KeyPrefix: "product:", Table: "public.products", KeyColumn: "id",
 				Mode: "Latest", Encoding: "JSON", Partitions: 16, OnDelete: "Delete",

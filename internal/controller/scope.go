@@ -11,6 +11,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,6 +42,12 @@ type scope struct {
 	redisService   *corev1.Service
 	redis          *appsv1.StatefulSet
 	redisVolume    *corev1.PersistentVolumeClaim
+	flusherBudget  *policyv1.PodDisruptionBudget
+	flusherPolicy  *networkingv1.NetworkPolicy
+	redisPolicy    *networkingv1.NetworkPolicy
+	// unwanted are the operator's own objects that the spec no longer asks for;
+	// set by read.
+	unwanted []client.Object
 	// foreign names the objects of needed names that belong to others; set by
 	// read.
 	foreign []string
@@ -143,6 +151,12 @@ func (r *Reconciler) read(ctx context.Context, s *scope) error {
 		if s.redisVolume, err = fetch(ctx, r, s, &corev1.PersistentVolumeClaim{}, "PersistentVolumeClaim", volume); err != nil {
 			return err
 		}
+	}
+	if s.flusherBudget, err = fetch(ctx, r, s, &policyv1.PodDisruptionBudget{}, "PodDisruptionBudget", flusher); err != nil {
+		return err
+	}
+	if err := r.readNetworkPolicies(ctx, s); err != nil {
+		return err
 	}
 	if err := r.readPods(ctx, s); err != nil {
 		return err

@@ -11,6 +11,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -43,6 +45,8 @@ func CacheOptions() cache.Options {
 		&corev1.PersistentVolumeClaim{}: own,
 		&corev1.Pod{}:                   own,
 		&corev1.Service{}:               own,
+		&networkingv1.NetworkPolicy{}:   own,
+		&policyv1.PodDisruptionBudget{}: own,
 	}}
 }
 
@@ -122,6 +126,8 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Watches(&corev1.PersistentVolumeClaim{}, owned).
 		Watches(&corev1.Pod{}, owned).
 		Watches(&corev1.Service{}, owned).
+		Watches(&networkingv1.NetworkPolicy{}, owned).
+		Watches(&policyv1.PodDisruptionBudget{}, owned).
 		WatchesRawSource(source.Channel(kinds.changed, handler.EnqueueRequestsFromMapFunc(everyCache(mgr.GetClient())))).
 		WatchesRawSource(source.Channel(observer.Wakeups(), &handler.EnqueueRequestForObject{})).
 		Complete(r)

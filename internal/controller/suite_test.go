@@ -103,6 +103,7 @@ var _ = BeforeSuite(func() {
 	bindRole(context.Background())
 
 	operator := user.Config()
+	operator.QPS = -1 // as the operator's program has it: with a limit, events come half a minute late
 	operator.Wrap(writes.record)
 	manager, err := ctrl.NewManager(operator, ctrl.Options{
 		Scheme:  scheme,

@@ -11,10 +11,13 @@ import (
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -63,6 +66,28 @@ func marks(warning, critical int32) change {
 	return func(c *v1alpha1.WriteBehindCache) {
 		c.Spec.Backpressure.WarningQueueDepth, c.Spec.Backpressure.CriticalQueueDepth = warning, critical
 	}
+}
+
+func nodeSelector(key, value string) change {
+	return func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Flusher.NodeSelector = map[string]v1alpha1.LabelValue{key: v1alpha1.LabelValue(value)}
+	}
+}
+
+func toleration(t corev1.Toleration) change {
+	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Tolerations = []corev1.Toleration{t} }
+}
+
+func spread(over string, unsatisfiable corev1.UnsatisfiableConstraintAction) corev1.TopologySpreadConstraint {
+	return corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: over, WhenUnsatisfiable: unsatisfiable}
+}
+
+func spreads(constraints ...corev1.TopologySpreadConstraint) change {
+	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.TopologySpreadConstraints = constraints }
+}
+
+func clients(peers ...networkingv1.NetworkPolicyPeer) change {
+	return func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Clients = peers }
 }
 
 // wide is n bytes in characters of four bytes each.
@@ -133,6 +158,33 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Entry("an image by digest behind a port", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Flusher.Image = "registry:5000/a/b:v1@sha256:" + strings.Repeat("0a", 32)
 		}),
+		Entry("flushers in their place", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.NodeSelector = map[string]v1alpha1.LabelValue{"node.example.dev/pool": "data", "empty": ""}
+			c.Spec.Flusher.Tolerations = []corev1.Toleration{
+				{Operator: corev1.TolerationOpExists},
+				{Key: "pool", Value: "data", Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(0))},
+				{Key: "pool", Operator: corev1.TolerationOpEqual},
+			}
+			c.Spec.Flusher.Affinity = &corev1.Affinity{NodeAffinity: &corev1.NodeAffinity{
+				RequiredDuringSchedulingIgnoredDuringExecution: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
+					MatchExpressions: []corev1.NodeSelectorRequirement{{Key: "gpu", Operator: corev1.NodeSelectorOpDoesNotExist}},
+				}}},
+			}}
+			c.Spec.Flusher.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{
+				spread(corev1.LabelHostname, corev1.DoNotSchedule), spread(corev1.LabelHostname, corev1.ScheduleAnyway),
+			}
+			c.Spec.Flusher.PriorityClassName = "system-cluster-critical"
+		}),
+		Entry("who may come and where to go", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.NetworkPolicy = v1alpha1.NetworkPolicy{
+				Clients: []networkingv1.NetworkPolicyPeer{
+					{PodSelector: &metav1.LabelSelector{}, NamespaceSelector: &metav1.LabelSelector{}},
+					{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}},
+				},
+				Egress: []networkingv1.NetworkPolicyEgressRule{{}, {Ports: []networkingv1.NetworkPolicyPort{{Port: new(intstr.FromInt32(5432))}}}},
+			}
+		}),
+		Entry("no NetworkPolicy", func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Enabled = new(false) }),
 		Entry("a Secret with dots", func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.URLSecretRef.Name = "shop-db.eu.1" }),
 		Entry("prefixes that differ in the end", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Mappings = append(c.Spec.Mappings, mapping("pages", "products:"))
@@ -255,6 +307,28 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 			c.Spec.Flush.CircuitBreaker.FailureThreshold = 1001
 		}),
 		Entry("fewer than no flushers", "greater than or equal to 0", func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(-1)) }),
+		Entry("a label of nodes that cannot be", "a label's name is letters, digits", nodeSelector("a b", "c")),
+		Entry("a label of nodes with a value that cannot be", "nodeSelector.a in body should match", nodeSelector("a", "-")),
+		Entry("a label of nodes with a value that is too long", "may not be more than 63", nodeSelector("a", strings.Repeat("a", 64))),
+		Entry("a toleration of nothing", "a toleration without a key is for every taint", toleration(corev1.Toleration{Effect: corev1.TaintEffectNoSchedule})),
+		Entry("a toleration that exists with a value", "operator Exists takes no value", toleration(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpExists, Value: "b"})),
+		Entry("a toleration of an effect that is none", "effect must be NoSchedule, PreferNoSchedule or NoExecute", toleration(corev1.Toleration{Key: "a", Effect: "Never"})),
+		Entry("a toleration by an operator that is none", "operator must be Equal or Exists", toleration(corev1.Toleration{Key: "a", Operator: "exists"})),
+		Entry("a toleration for seconds of what does not end", "tolerationSeconds is for effect NoExecute only",
+			toleration(corev1.Toleration{Key: "a", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: new(int64(1))})),
+		Entry("a skew of none", "maxSkew must be at least 1", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{TopologyKey: "a", WhenUnsatisfiable: corev1.DoNotSchedule}}
+		}),
+		Entry("a constraint that is kept somehow", "whenUnsatisfiable must be DoNotSchedule or ScheduleAnyway", spreads(spread("a", "Maybe"))),
+		Entry("a constraint over nothing", "topologyKey must name a label of nodes", spreads(spread("", corev1.DoNotSchedule))),
+		Entry("one constraint twice", "Duplicate value", spreads(spread("a", corev1.DoNotSchedule), spread("a", corev1.DoNotSchedule))),
+		Entry("a PriorityClass that cannot be", "priorityClassName must be the name of a PriorityClass", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.PriorityClassName = "High!"
+		}),
+		Entry("a client that is nobody", "a client without any is nobody", clients(networkingv1.NetworkPolicyPeer{})),
+		Entry("a client of two kinds", "a client is either an ipBlock or selected by", clients(networkingv1.NetworkPolicyPeer{
+			IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}, PodSelector: &metav1.LabelSelector{},
+		})),
 		Entry("a name of 47 characters", "metadata.name must be 1 to 46", func(c *v1alpha1.WriteBehindCache) { c.Name = strings.Repeat("a", 47) }),
 		Entry("a name with a dot", "metadata.name must be 1 to 46", func(c *v1alpha1.WriteBehindCache) { c.Name = "shop.eu" }),
 		Entry("a name that begins with a digit", "metadata.name must be 1 to 46", func(c *v1alpha1.WriteBehindCache) { c.Name = "1shop" }),
@@ -382,7 +456,8 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Expect(spec.Backpressure).To(Equal(v1alpha1.Backpressure{
 			MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: v1alpha1.WhenFullReject,
 		}))
-		Expect(spec.Flusher.Replicas).To(HaveValue(BeEquivalentTo(1)))
+		Expect(spec.Flusher).To(Equal(v1alpha1.Flusher{Replicas: new(int32(1))}))
+		Expect(spec.NetworkPolicy).To(Equal(v1alpha1.NetworkPolicy{Enabled: new(true)}))
 		Expect(spec.DeletionPolicy).To(Equal(v1alpha1.DeletionPolicyDrain))
 		Expect(spec.DrainTimeoutSeconds).To(BeEquivalentTo(300))
 

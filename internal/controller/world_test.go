@@ -18,6 +18,8 @@ import (
 	gomegatypes "github.com/onsi/gomega/types"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -312,6 +314,7 @@ func (w *world) objects(ctx context.Context) map[string]client.Object {
 	for _, list := range []client.ObjectList{
 		&appsv1.DeploymentList{}, &appsv1.StatefulSetList{}, &corev1.ServiceList{}, &corev1.ConfigMapList{},
 		&corev1.SecretList{}, &corev1.PersistentVolumeClaimList{}, &corev1.PodList{},
+		&networkingv1.NetworkPolicyList{}, &policyv1.PodDisruptionBudgetList{},
 	} {
 		Expect(k8s.List(ctx, list, client.InNamespace(w.cache.Namespace),
 			client.MatchingLabels{v1alpha1.LabelOwnerUID: string(w.cache.UID)})).To(Succeed())

@@ -60,7 +60,7 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 //
 // Every Secret is optional, so that a flusher starts without it, says at /status
 // which one is missing, and goes on when it comes.
-func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image string) *appsv1ac.DeploymentApplyConfiguration {
+func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
 	}
@@ -80,6 +80,15 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image stri
 		// The last line of a flusher that cannot use its config says why.
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(mounts...)
+	pod := corev1ac.PodSpec().
+		WithAutomountServiceAccountToken(false).
+		WithTerminationGracePeriodSeconds(flusherGraceSeconds).
+		WithSecurityContext(podSecurityContext(flusherUser)).
+		WithContainers(container).
+		WithVolumes(volumes...)
+	if err := placeFlushers(cache, pod); err != nil {
+		return nil, err
+	}
 
 	return appsv1ac.Deployment(FlusherName(cache), cache.Namespace).
 		WithLabels(Labels(cache, ComponentFlusher)).
@@ -89,13 +98,8 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image stri
 			WithSelector(metav1ac.LabelSelector().WithMatchLabels(SelectorLabels(cache, ComponentFlusher))).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(Labels(cache, ComponentFlusher)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: restartHash}).
-				WithSpec(corev1ac.PodSpec().
-					WithAutomountServiceAccountToken(false).
-					WithTerminationGracePeriodSeconds(flusherGraceSeconds).
-					WithSecurityContext(podSecurityContext(flusherUser)).
-					WithContainers(container).
-					WithVolumes(volumes...))))
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: restartHash, safeToEvict: "true"}).
+				WithSpec(pod))), nil
 }
 
 // flusherVolumes are whole directories, never subPath: the kubelet does not

@@ -91,7 +91,7 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(Labels(cache, ComponentRedis)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: Hash(RedisConf(cache))}).
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: Hash(RedisConf(cache)), safeToEvict: "false"}).
 				WithSpec(corev1ac.PodSpec().
 					WithAutomountServiceAccountToken(false).
 					WithTerminationGracePeriodSeconds(redisGraceSeconds).

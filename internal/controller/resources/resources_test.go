@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -74,21 +75,37 @@ func externalRedis(c *v1alpha1.WriteBehindCache) {
 	}}
 }
 
-func TestGolden(t *testing.T) {
-	managed, external := cache(nil), cache(externalRedis)
-	configMap := func(c *v1alpha1.WriteBehindCache) any {
-		object, err := resources.FlusherConfigMap(c, resources.FlusherConfig(c))
+// must is the object, or the end of the test.
+func must[T any](object T, err error) func(*testing.T) T {
+	return func(t *testing.T) T {
+		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return object
 	}
+}
+
+func deployment(t *testing.T, c *v1alpha1.WriteBehindCache) *appsv1ac.DeploymentApplyConfiguration {
+	t.Helper()
+	return must(resources.FlusherDeployment(c, "restart-hash", "operator:1"))(t)
+}
+
+func TestGolden(t *testing.T) {
+	managed, external := cache(nil), cache(externalRedis)
+	placed, narrow := cache(placement), cache(narrowNetwork)
 	for name, object := range map[string]any{
-		"flusher_configmap":           configMap(managed),
-		"flusher_configmap_external":  configMap(external),
+		"flusher_configmap":           must(resources.FlusherConfigMap(managed, resources.FlusherConfig(managed)))(t),
+		"flusher_configmap_external":  must(resources.FlusherConfigMap(external, resources.FlusherConfig(external)))(t),
 		"flusher_service":             resources.FlusherService(managed),
-		"flusher_deployment":          resources.FlusherDeployment(managed, "restart-hash", "operator:1"),
-		"flusher_deployment_external": resources.FlusherDeployment(external, "restart-hash", "operator:1"),
+		"flusher_deployment":          deployment(t, managed),
+		"flusher_deployment_external": deployment(t, external),
+		"flusher_deployment_placed":   deployment(t, placed),
+		"flusher_disruption_budget":   resources.FlusherDisruptionBudget(managed),
+		"flusher_network_policy":      must(resources.FlusherNetworkPolicy(managed))(t),
+		"flusher_network_policy_rule": must(resources.FlusherNetworkPolicy(narrow))(t),
+		"redis_network_policy":        must(resources.RedisNetworkPolicy(managed))(t),
+		"redis_network_policy_peer":   must(resources.RedisNetworkPolicy(narrow))(t),
 		"flusher_pod":                 resources.FlusherPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "p", UID: "u"}}, "settings-hash"),
 		"redis_configmap":             resources.RedisConfigMap(managed),
 		"redis_service":               resources.RedisService(managed),
@@ -238,7 +255,7 @@ func TestRedisStatefulSetKeepsTheSizeOfItsTemplate(t *testing.T) {
 func TestBuildersShareNothing(t *testing.T) {
 	c := cache(nil)
 	limits := func() corev1.ResourceList {
-		return *resources.FlusherDeployment(c, "h", "i").Spec.Template.Spec.Containers[0].Resources.Limits
+		return *deployment(t, c).Spec.Template.Spec.Containers[0].Resources.Limits
 	}
 	limits()[corev1.ResourceMemory] = resource.MustParse("1Ki")
 	if got := limits()[corev1.ResourceMemory]; got.String() != "512Mi" {

@@ -1,0 +1,82 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package v1alpha1
+
+import (
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Flusher describes the flusher pods. Every field but replicas rolls them when it
+// changes, and nothing else.
+type Flusher struct {
+	// replicas is the number of flushers, which share the partitions. More of
+	// them than partitions help nothing. 0 to 256, defaults to 1. The scale
+	// subresource writes this field. From 2 on, the drain of a node takes one at a
+	// time, and the others go on.
+	// +kubebuilder:default=1
+	// +kubebuilder:validation:Minimum=0
+	// +kubebuilder:validation:Maximum=256
+	// +optional
+	Replicas *int32 `json:"replicas,omitempty"`
+
+	// image is the flusher's container image. Without it the image that the
+	// operator was started with is used, so that both are of one version.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
+	// +optional
+	Image string `json:"image,omitempty"`
+
+	// resources of the flusher's container. Without any, 100m of CPU and 64Mi of
+	// memory are requested and 512Mi of memory are the limit.
+	// +optional
+	Resources Resources `json:"resources,omitzero"`
+
+	// nodeSelector has the labels of the nodes that may run flushers. At most 32
+	// of them.
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",message="a label's name is letters, digits, '-', '_' and '.', and begins and ends with a letter or digit; a DNS name and '/' may precede it"
+	// +mapType=atomic
+	// +optional
+	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`
+
+	// tolerations let flushers run on nodes with these taints. At most 32 of them.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator in ['', 'Equal', 'Exists', 'Gt', 'Lt'])",message="operator must be Equal or Exists, or Gt or Lt where the cluster knows them"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.effect) || t.effect in ['', 'NoSchedule', 'PreferNoSchedule', 'NoExecute'])",message="effect must be NoSchedule, PreferNoSchedule or NoExecute"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, has(t.key) && t.key != '' || has(t.operator) && t.operator == 'Exists')",message="a toleration without a key is for every taint: give it operator Exists, or a key"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.operator) || t.operator != 'Exists' || !has(t.value) || t.value == '')",message="a toleration with operator Exists takes no value"
+	// +kubebuilder:validation:XValidation:rule="self.all(t, !has(t.tolerationSeconds) || has(t.effect) && t.effect == 'NoExecute')",message="tolerationSeconds is for effect NoExecute only"
+	// +listType=atomic
+	// +optional
+	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
+
+	// affinity says which nodes and which other pods flushers are to be near to or
+	// far from, as in the spec of a pod.
+	// +optional
+	Affinity *corev1.Affinity `json:"affinity,omitempty"`
+
+	// topologySpreadConstraints spread the flushers. One without a labelSelector is
+	// about the flushers of this resource. Without any they are spread over nodes
+	// as well as the nodes that there are allow, so that the loss of one node takes
+	// no more flushers with it than it must: topologyKey kubernetes.io/hostname,
+	// maxSkew 1, whenUnsatisfiable ScheduleAnyway. At most 16 of them.
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.maxSkew >= 1)",message="maxSkew must be at least 1"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.whenUnsatisfiable in ['DoNotSchedule', 'ScheduleAnyway'])",message="whenUnsatisfiable must be DoNotSchedule or ScheduleAnyway"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.topologyKey != '')",message="topologyKey must name a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone"
+	// +listType=map
+	// +listMapKey=topologyKey
+	// +listMapKey=whenUnsatisfiable
+	// +optional
+	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
+
+	// priorityClassName is the flushers' PriorityClass. Without it they have the
+	// cluster's default priority.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="priorityClassName must be the name of a PriorityClass: lower case letters, digits, - and ., beginning and ending with a letter or digit"
+	// +optional
+	PriorityClassName string `json:"priorityClassName,omitempty"`
+}

@@ -1,0 +1,110 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package resources
+
+import (
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
+	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// dnsPorts are where the pods behind a cluster's DNS Service listen: a policy is
+// about the port of the pod, not of the Service. 53 nearly everywhere, 5353 on
+// OpenShift, 8053 on Gardener.
+var dnsPorts = []int32{53, 5353, 8053}
+
+// WantsNetworkPolicies says whether the pods are to have NetworkPolicies.
+func WantsNetworkPolicies(cache *v1alpha1.WriteBehindCache) bool {
+	enabled := cache.Spec.NetworkPolicy.Enabled
+	return enabled == nil || *enabled
+}
+
+// FlusherNetworkPolicy lets anybody reach the flushers' one port, and nobody any
+// other: the kubelet probes there, Prometheus scrapes, the operator reads the
+// status, and where those are is not known here. What the port shows has no row in
+// it, and nothing can be changed through it.
+//
+// Where flushers may go is limited as soon as the spec says where the database is.
+// Its address is in a Secret that the operator never reads, and a guess at its
+// port would cut off those who use another.
+func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
+	spec := networkPolicySpec(SelectorLabels(cache, ComponentFlusher)).
+		WithPolicyTypes(networkingv1.PolicyTypeIngress).
+		WithIngress(networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(corev1.ProtocolTCP, FlusherPort)))
+	if len(cache.Spec.NetworkPolicy.Egress) > 0 {
+		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).WithEgress(dnsEgress())
+		if cache.Spec.Redis.Managed != nil {
+			spec.WithEgress(networkingv1ac.NetworkPolicyEgressRule().
+				WithTo(podPeer(SelectorLabels(cache, ComponentRedis))).
+				WithPorts(policyPort(corev1.ProtocolTCP, RedisPort)))
+		}
+		for i := range cache.Spec.NetworkPolicy.Egress {
+			rule, err := configurationOf[networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration](&cache.Spec.NetworkPolicy.Egress[i])
+			if err != nil {
+				return nil, fmt.Errorf("spec.networkPolicy.egress[%d]: %w", i, err)
+			}
+			spec.WithEgress(rule)
+		}
+	}
+	return networkingv1ac.NetworkPolicy(FlusherName(cache), cache.Namespace).
+		WithLabels(Labels(cache, ComponentFlusher)).
+		WithSpec(spec), nil
+}
+
+// RedisNetworkPolicy lets the flushers and the clients reach a managed Redis, and
+// lets it reach nobody: who gets hold of a Redis makes it send its data elsewhere,
+// as a replica or key by key, and nothing that it is here for needs that.
+//
+// The flushers are named without the UID, so that a Redis that was retained lets
+// in those of the resource that takes it over under the same name.
+func RedisNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
+	flushers := Labels(cache, ComponentFlusher)
+	delete(flushers, v1alpha1.LabelOwnerUID)
+	rule := networkingv1ac.NetworkPolicyIngressRule().
+		WithPorts(policyPort(corev1.ProtocolTCP, RedisPort)).
+		WithFrom(podPeer(flushers))
+	for i := range cache.Spec.NetworkPolicy.Clients {
+		peer, err := configurationOf[networkingv1ac.NetworkPolicyPeerApplyConfiguration](&cache.Spec.NetworkPolicy.Clients[i])
+		if err != nil {
+			return nil, fmt.Errorf("spec.networkPolicy.clients[%d]: %w", i, err)
+		}
+		rule.WithFrom(peer)
+	}
+	if len(cache.Spec.NetworkPolicy.Clients) == 0 {
+		rule.WithFrom(podPeer(nil))
+	}
+	return networkingv1ac.NetworkPolicy(RedisName(cache), cache.Namespace).
+		WithLabels(Labels(cache, ComponentRedis)).
+		WithSpec(networkPolicySpec(SelectorLabels(cache, ComponentRedis)).
+			WithPolicyTypes(networkingv1.PolicyTypeIngress, networkingv1.PolicyTypeEgress).
+			WithIngress(rule)), nil
+}
+
+func networkPolicySpec(pods map[string]string) *networkingv1ac.NetworkPolicySpecApplyConfiguration {
+	return networkingv1ac.NetworkPolicySpec().WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(pods))
+}
+
+// podPeer are the pods of the namespace that have the labels; without labels, all.
+func podPeer(labels map[string]string) *networkingv1ac.NetworkPolicyPeerApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPeer().WithPodSelector(metav1ac.LabelSelector().WithMatchLabels(labels))
+}
+
+func policyPort(protocol corev1.Protocol, port int32) *networkingv1ac.NetworkPolicyPortApplyConfiguration {
+	return networkingv1ac.NetworkPolicyPort().WithProtocol(protocol).WithPort(intstr.FromInt32(port))
+}
+
+// dnsEgress goes anywhere: a resolver may be a pod, the node or outside.
+func dnsEgress() *networkingv1ac.NetworkPolicyEgressRuleApplyConfiguration {
+	rule := networkingv1ac.NetworkPolicyEgressRule()
+	for _, port := range dnsPorts {
+		rule.WithPorts(policyPort(corev1.ProtocolUDP, port), policyPort(corev1.ProtocolTCP, port))
+	}
+	return rule
+}
