@@ -267,6 +267,6 @@ func product(name string) load.Product {
 
 // objectsOf lists everything that still carries a cache's label.
 func objectsOf(ctx context.Context, cache *v1alpha1.WriteBehindCache) (string, error) {
-	return cluster.Kubectl(ctx, "get", "deployments,statefulsets,pods,services,configmaps,secrets,persistentvolumeclaims,poddisruptionbudgets",
+	return cluster.Kubectl(ctx, "get", "deployments,statefulsets,pods,services,configmaps,secrets,persistentvolumeclaims,poddisruptionbudgets,networkpolicies",
 		"-n", cache.Namespace, "-l", v1alpha1.LabelOwnerUID+"="+string(cache.UID), "-o", "name")
 }
