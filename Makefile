@@ -16,6 +16,9 @@ DEMO_FLAGS ?=
 MINUTES ?= 30
 SEED ?=
 REPORT ?=
+# How many resources `make scale` makes, and how long nothing changes then.
+RESOURCES ?= 1000
+QUIET ?= 3m
 
 LOCALBIN := $(CURDIR)/bin
 DIST ?= dist
@@ -118,6 +121,12 @@ test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests o
 chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file.
 	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run TestEveryAcknowledgedWriteIsAccountedFor $(TEST_FLAGS) -v ./test/chaos \
 		-args -chaos.minutes=$(MINUTES) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
+
+.PHONY: scale
+scale: test-requirements cluster-tool ## Measure the operator with RESOURCES resources (default 1000), at rest for QUIET (3m); REPORT names a JSON file.
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_TOOL) assets)" $(GO) test -count=1 -timeout 120m -run TestTheOperatorKeepsManyResources $(TEST_FLAGS) -v ./test/scale \
+		-args -scale.resources=$(RESOURCES) -scale.real=20 -scale.silent=10 -scale.quiet=$(QUIET) \
+		$(if $(SEED),-scale.seed=$(SEED)) $(if $(REPORT),-scale.report=$(abspath $(REPORT)))
 
 .PHONY: bench
 bench: test-requirements ## Run the benchmarks.

@@ -1,0 +1,125 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package scale
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+const (
+	// operatorUser is whom the audit log tells of.
+	operatorUser = "operator"
+	// operatorNamespace holds the operator's Lease.
+	operatorNamespace = "operator"
+)
+
+// cluster is a real API server with nobody in it who acts.
+type cluster struct {
+	scheme *runtime.Scheme
+	config *rest.Config
+	client client.Client
+	// kubeconfig is the operator's, which gives it the rights of its manifests.
+	kubeconfig []byte
+	audit      *audit
+}
+
+func newCluster(t *testing.T) *cluster {
+	t.Helper()
+	const assets = "KUBEBUILDER_ASSETS"
+	if os.Getenv(assets) == "" {
+		t.Fatalf("%s is not set: this test needs a real API server. Build one with `make envtest-assets`, "+
+			"and set %s to the folder that it prints", assets, assets)
+	}
+	c := &cluster{scheme: runtime.NewScheme(), audit: newAudit(t)}
+	must(t, clientgoscheme.AddToScheme(c.scheme))
+	must(t, v1alpha1.AddToScheme(c.scheme))
+
+	environment := &envtest.Environment{
+		CRDDirectoryPaths:     []string{root("config", "crd", "bases")},
+		ErrorIfCRDPathMissing: true,
+	}
+	c.audit.configure(environment.ControlPlane.GetAPIServer().Configure())
+	var err error
+	if c.config, err = environment.Start(); err != nil {
+		t.Fatalf("Start the API server: %v", err)
+	}
+	t.Cleanup(func() {
+		if err := environment.Stop(); err != nil {
+			t.Errorf("Stop the API server: %v", err)
+		}
+	})
+	// Whoever plays the cluster is as fast as it can be.
+	c.config.QPS = -1
+	c.client, err = client.New(c.config, client.Options{Scheme: c.scheme})
+	must(t, err)
+
+	user, err := environment.AddUser(envtest.User{Name: operatorUser, Groups: []string{"operators"}}, nil)
+	must(t, err)
+	c.kubeconfig, err = user.KubeConfig()
+	must(t, err)
+	c.grant(t)
+	return c
+}
+
+// grant gives the operator the rights that it is deployed with.
+func (c *cluster) grant(t *testing.T) {
+	t.Helper()
+	subjects := []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: operatorUser}}
+	clusterRole, role := &rbacv1.ClusterRole{}, &rbacv1.Role{}
+	read(t, clusterRole, "config", "rbac", "role.yaml")
+	read(t, role, "config", "rbac", "leader_election_role.yaml")
+	role.Namespace = operatorNamespace
+	for _, object := range []client.Object{
+		&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: operatorNamespace}},
+		clusterRole,
+		role,
+		&rbacv1.ClusterRoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Name: operatorUser},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: clusterRole.Name},
+			Subjects:   subjects,
+		},
+		&rbacv1.RoleBinding{
+			ObjectMeta: metav1.ObjectMeta{Namespace: operatorNamespace, Name: operatorUser},
+			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "Role", Name: role.Name},
+			Subjects:   subjects,
+		},
+	} {
+		must(t, c.client.Create(context.Background(), object))
+	}
+}
+
+// read decodes a manifest of the project.
+func read(t *testing.T, into any, path ...string) {
+	t.Helper()
+	text, err := os.ReadFile(root(path...))
+	must(t, err)
+	must(t, yaml.UnmarshalStrict(text, into))
+}
+
+// root is a path of the project.
+func root(elements ...string) string {
+	return filepath.Join(append([]string{"..", ".."}, elements...)...)
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
