@@ -6,6 +6,7 @@ package install
 import (
 	"bytes"
 	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"sync"
@@ -14,11 +15,16 @@ import (
 	"time"
 )
 
-// build builds one of the programs.
+// programs is the folder of those that are built, which TestMain makes and removes.
+var programs string
+
+// build builds one of the programs, once.
 func build(t *testing.T, name string) string {
 	t.Helper()
-	program := filepath.Join(t.TempDir(), name)
-	run(t, exec.CommandContext(t.Context(), "go", "build", "-o", program, root("cmd", name)))
+	program := filepath.Join(programs, name)
+	if _, err := os.Stat(program); err != nil {
+		run(t, exec.CommandContext(t.Context(), "go", "build", "-o", program, root("cmd", name)))
+	}
 	return program
 }
 
