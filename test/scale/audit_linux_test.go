@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -69,6 +70,12 @@ type requests struct {
 
 	// what names the writes, for whoever did not expect any.
 	what []string
+}
+
+// named are the first of the writes.
+func (r *requests) named() string {
+	const most = 20
+	return strings.Join(r.what[:min(most, len(r.what))], "\n")
 }
 
 // since reads what was recorded since the last time.

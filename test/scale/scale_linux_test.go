@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"strings"
 	"testing"
 	"time"
 
@@ -118,7 +117,7 @@ func (r *run) converge() {
 	r.figures.ConvergeSeconds = seconds(time.Since(began))
 	used := r.manager.usage(r.t)
 	r.figures.ConvergeCPUSeconds = seconds(used.cpu)
-	r.t.Logf("%d resources were ready after %.1f s", r.options.resources, r.figures.ConvergeSeconds)
+	r.t.Logf("%d resources were ready after %.1f s; the operator takes %.0f MiB", r.options.resources, r.figures.ConvergeSeconds, mebibytes(used.resident))
 }
 
 // settle waits until the operator has written all that there is to write.
@@ -287,10 +286,10 @@ func (r *run) judge() {
 	r.t.Helper()
 	f := &r.figures
 	if f.Quiet.Writes > 0 {
-		r.t.Errorf("with nothing changing the operator wrote %d times:\n%s", f.Quiet.Writes, strings.Join(f.Quiet.what, "\n"))
+		r.t.Errorf("with nothing changing the operator wrote %d times:\n%s", f.Quiet.Writes, f.Quiet.named())
 	}
 	if f.Restarting.Writes > 0 {
-		r.t.Errorf("another operator that takes over wrote %d times, though nothing was to be done:\n%s", f.Restarting.Writes, strings.Join(f.Restarting.what, "\n"))
+		r.t.Errorf("another operator that takes over wrote %d times, though nothing was to be done:\n%s", f.Restarting.Writes, f.Restarting.named())
 	}
 	if worst := max(f.ResidentMiB, f.PeakMiB, f.RestartPeakMiB) * (1 << 20); worst >= mostResident {
 		r.t.Errorf("the operator took %.0f MiB", worst/(1<<20))
