@@ -162,8 +162,11 @@ var _ = Describe("NetworkPolicies", func() {
 		Eventually(func() []string { return policies(ctx, w) }).Should(BeEmpty())
 		Eventually(w.poll(ctx)).Should(beReady())
 
-		By("taking the name while it is free")
-		theirs := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: w.cache.Namespace, Name: "shop-redis"}}
+		By("taking the name while it is free, as an earlier resource that retained its Redis has it")
+		theirs := &networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{
+			Namespace: w.cache.Namespace, Name: "shop-redis",
+			Labels: map[string]string{resources.LabelManagedBy: resources.ManagedBy, v1alpha1.LabelOwnerUID: "another"},
+		}}
 		Expect(k8s.Create(ctx, theirs)).To(Succeed())
 		w.touch(ctx)
 		Consistently(w.poll(ctx)).Should(beReady())
