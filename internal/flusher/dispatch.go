@@ -36,7 +36,9 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		return err
 	}
 	loads := seen.Of
-	q.observe(loads)
+	if q.observe(loads); q.isQuiet() {
+		q.resume()
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if seen.Left != q.left {
@@ -48,7 +50,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		p := q.partitions[number]
 		if step, ok := idle[number]; ok && p != nil && step != loads[i].Step {
 			q.log.Warn("Redis came back with an older journal", "partition", number)
-			p.epoch, p.wentBack = 0, true
+			p.epoch = 0
 		}
 	}
 	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
@@ -84,6 +86,13 @@ func (q *queue) resting(now time.Time) bool {
 	return false
 }
 
+// isQuiet tells whether nothing waited when last looked at.
+func (q *queue) isQuiet() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.quiet
+}
+
 // oldestFirst gives the order in which partitions compete for the slots, by
 // index. In any fixed order the last ones would starve while the first ones take
 // every slot.
@@ -98,12 +107,13 @@ func oldestFirst(ages []time.Duration) []int {
 
 // ages says how long each partition waits for a slot: as long as its oldest fresh
 // entry or, with nothing but entries to be tried again, since it was last looked
-// after. The mutex is held.
+// after. So do all while the mapping is paused, or the trials would always be of the
+// same. The mutex is held.
 func (q *queue) ages(held []int, loads []journal.Load, now time.Time) []time.Duration {
 	ages := make([]time.Duration, len(loads))
 	for i := range loads {
 		ages[i] = time.Duration(loads[i].HeadMilliseconds) * time.Millisecond
-		if p := q.partitions[held[i]]; loads[i].Fresh == 0 && p != nil {
+		if p := q.partitions[held[i]]; p != nil && (loads[i].Fresh == 0 || !q.paused.IsZero()) {
 			ages[i] = now.Sub(p.lastSweep)
 		}
 	}

@@ -52,9 +52,9 @@
 //	                                    goes to the dead letters
 //	deadlock                            the same batch at once, five times
 //	table locked by somebody else       this queue pauses for two seconds, others go on
-//	ten rows refused for one reason     the mapping pauses; a few rows are tried once an
-//	with none between that gets         interval (at least once a minute), and nothing
-//	through                             becomes a dead letter
+//	every row of a batch refused        the mapping pauses; a few rows are tried once an
+//	                                    interval (at least once a minute), and nothing
+//	                                    becomes a dead letter
 //	database fails again and again      the circuit opens: nothing is claimed until a
 //	                                    probe and then a small batch have succeeded
 //	table or column does not fit        the queue pauses until the probe finds a fit

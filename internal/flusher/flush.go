@@ -42,12 +42,11 @@ type flush struct {
 	passed   []int
 	trusting bool
 	prefix   string
-	// refused are the rows that the database refused alone, with the reason; began
-	// says that something is committed, taken how many rows are. A deletion says nothing
-	// of whether rows get through.
-	refused map[int]*postgres.Error
-	began   bool
-	taken   int
+	// refused are the rows that the database refused alone, with the reason; taken and
+	// deleted count those that are committed. A deletion says nothing of whether rows
+	// get through.
+	refused        map[int]*postgres.Error
+	taken, deleted int
 	// refusal is the last row error, in words for the status.
 	refusal string
 }
@@ -111,12 +110,16 @@ func (f *flush) write(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.taken > 0 {
+	if f.taken > 0 || f.deleted > 0 && f.q.pausedByDeletions() {
 		f.q.resume()
-	} else if cause := f.faultOfQueue(); cause != nil {
-		f.keep(cause)
-		return nil
 	}
+	f.settle(doubt)
+	return nil
+}
+
+// settle finds an outcome for what is not committed. doubt is what the mapping was
+// paused for when the flush began, or nil.
+func (f *flush) settle(doubt *postgres.Error) {
 	for i := range f.outcomes {
 		// What was skipped when all seemed in vain.
 		if f.outcomes[i] == 0 && f.refused[i] == nil {
@@ -131,7 +134,6 @@ func (f *flush) write(ctx context.Context) error {
 		}
 		f.refuse(i, failure)
 	}
-	return nil
 }
 
 // tell logs in one line what the claim's refused rows came to: there may be many,
@@ -152,51 +154,31 @@ func (f *flush) tell() {
 }
 
 // faultOfMapping returns what the database refuses every row for, if that is the
-// mapping's fault and not the rows': the batch is large enough to tell, or others
-// were refused for the same before. It is nil otherwise.
+// mapping's fault and not the rows': the batch is large enough to tell, or the mapping
+// is paused already, be it for another fault of its table. It is nil otherwise.
 func (f *flush) faultOfMapping() *postgres.Error {
 	cause := f.oneFault()
 	if cause == nil {
 		return nil
 	}
-	known := f.q.faultKnown()
-	if len(f.refused) < trialBatch && (known == nil || !sameFault(cause, known)) {
+	if len(f.refused) < trialBatch && f.q.faultKnown() == nil {
 		return nil
 	}
 	return cause
 }
 
-// oneFault returns what all rows were refused for, nil if one got through or there
-// are several reasons.
+// oneFault returns what all rows were refused for, nil if one of their kind got
+// through or there are several reasons.
 func (f *flush) oneFault() *postgres.Error {
-	if f.taken > 0 {
-		return nil
-	}
 	var cause *postgres.Error
-	for _, failure := range f.refused {
-		if cause != nil && !sameFault(failure, cause) {
+	for i, failure := range f.refused {
+		deletion := f.claim.Entries[i].Operation == journal.OperationDelete
+		if f.taken > 0 || deletion && f.deleted > 0 || cause != nil && !sameFault(failure, cause) {
 			return nil
 		}
 		cause = failure
 	}
 	return cause
-}
-
-// faultOfQueue does the same over several claims: a few rows in each of many
-// partitions, refused for one reason with none in between that got through, are as
-// good a sign as a batch of them.
-func (f *flush) faultOfQueue() *postgres.Error {
-	cause := f.oneFault()
-	fresh := 0
-	for i := range f.refused {
-		if f.claim.Entries[i].Attempts == 0 {
-			fresh++
-		}
-	}
-	if len(f.refused) > 0 && f.q.refusedInARow(cause, fresh) >= trialBatch {
-		return cause
-	}
-	return nil
 }
 
 func sameFault(a, b *postgres.Error) bool {
@@ -213,7 +195,11 @@ func (f *flush) keep(cause *postgres.Error) {
 		}
 	}
 	f.refusal = cause.Message()
-	f.q.pause(f.policy, cause)
+	deletions := true
+	for i := range f.refused {
+		deletions = deletions && f.claim.Entries[i].Operation == journal.OperationDelete
+	}
+	f.q.pause(f.policy, cause, deletions)
 }
 
 // commit writes the rows of the given entries in one transaction. When the
@@ -223,7 +209,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if fields := f.batch.UnknownFields(); len(fields) > 0 && !f.began && f.q.outdated(fields) {
+	if fields := f.batch.UnknownFields(); len(fields) > 0 && f.taken+f.deleted == 0 && f.q.outdated(fields) {
 		return errNewFields
 	}
 	err := f.send(ctx, version)
@@ -234,10 +220,11 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if err != nil {
 		return err
 	}
-	f.began = true
 	for _, i := range rows {
 		f.outcomes[i] = journal.Done
-		if f.claim.Entries[i].Operation == journal.OperationSet {
+		if f.claim.Entries[i].Operation == journal.OperationDelete {
+			f.deleted++
+		} else {
 			f.taken++
 		}
 	}

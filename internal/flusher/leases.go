@@ -108,21 +108,21 @@ func (q *queue) forgetLost() {
 func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) error {
 	q.mu.Lock()
 	q.enter(beat.Journal)
-	back := make(map[int]bool)
+	before := make(map[int]*journal.Lease)
 	for number, p := range q.partitions {
 		epoch, held := beat.Held[number]
 		// Somebody else had the lease in between when Redis tells another epoch
-		// than the one that this flusher has begun; or it is an older copy of Redis,
-		// in which the lease is of an earlier epoch.
+		// than the one that this flusher has begun; or Redis is an older copy, which
+		// the next epoch finds out from the lease before.
 		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
 			p.lost = true
-			back[number] = held && epoch > 0 && epoch < p.epoch
+			before[number] = p.lease
 		}
 	}
 	q.forgetLost()
 	for number := range beat.Held {
 		if q.partitions[number] == nil {
-			q.partitions[number] = &partition{number: number, lastSweep: now, wentBack: back[number]}
+			q.partitions[number] = &partition{number: number, lastSweep: now, lease: before[number]}
 		}
 	}
 	var surplus []int

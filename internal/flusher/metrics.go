@@ -56,7 +56,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		coalesced:     counter("coalesced_total", "Writes that reached the database in the row of a later write."),
 		ignored:       counter("ignored_fields_total", "Fields of flushed documents that the table has no column for."),
 		failures:      counter("flush_failures_total", "Batches that could not be flushed, by reason.", "reason"),
-		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", prometheus.ExponentialBuckets(0.001, 2, 16)),
+		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", durationBuckets),
 		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
 		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),
 		dataLoss:      counter("data_loss_events_total", "Times that Redis or PostgreSQL was found to have lost confirmed data."),
@@ -69,6 +69,10 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 	return m
 }
 
+// durationBuckets go from a millisecond to half a minute, and have a bound at the ten
+// seconds over which a flush counts as slow.
+var durationBuckets = append(prometheus.ExponentialBuckets(0.001, 2, 14), 10, 20, 30)
+
 // show makes a queue's counters visible as zeros before anything has happened, so
 // that a rate over them has a beginning.
 func (m *metrics) show(queue string) {
@@ -77,5 +81,6 @@ func (m *metrics) show(queue string) {
 	m.writes.WithLabelValues(outcomeSuperseded, queue)
 	m.coalesced.WithLabelValues(queue)
 	m.ignored.WithLabelValues(queue)
+	m.failures.WithLabelValues(reasonRowRefused, queue)
 	m.dataLoss.WithLabelValues(queue)
 }

@@ -52,11 +52,9 @@ type queue struct {
 	backoff backoff
 	// paused is when a mapping whose rows are all refused is tried again, pausedFor
 	// what the rows are refused for; zero while it flows.
-	paused    time.Time
-	pausedFor *postgres.Error
-	// refusedRows is how many rows were refused for refusedFor since one got through.
-	refusedFor  *postgres.Error
-	refusedRows int
+	paused          time.Time
+	pausedFor       *postgres.Error
+	pausedDeletions bool
 	// waiting is how many fresh entries waited in this flusher's partitions when
 	// last looked at, and age that of the oldest of them.
 	waiting int64
@@ -91,12 +89,10 @@ type partition struct {
 	// lastSwept says that the sweep before the end has been started.
 	lastSwept bool
 
-	// Owned by the worker while busy. epoch is 0 until it is begun; lease and flush
-	// belong to it.
+	// Owned by the worker while busy. epoch is 0 until it is begun; flush belongs to
+	// it, and so does lease, which is of the epoch before until then.
 	epoch, flush int64
 	lease        *journal.Lease
-	// wentBack says that the journal was found older than the lease.
-	wentBack bool
 	// retryNext says whose turn it is where a claim has one entry.
 	retryNext bool
 }

@@ -34,11 +34,10 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	lease := &journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
-	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.wentBack)
+	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	p.wentBack = false
 	q.judge(p, verdict)
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
@@ -186,7 +185,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.mu.Unlock()
 		return
 	case errors.Is(err, journal.ErrStep):
-		p.wentBack = true
+		// The new epoch counts it.
 		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
 	case errors.As(err, &database):
@@ -221,41 +220,38 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
-// once an interval, or once a minute where that is longer.
-func (q *queue) pause(policy policy, cause *postgres.Error) {
+// once an interval, or once a minute where that is longer. deletions says that all of
+// them were deletions.
+func (q *queue) pause(policy policy, cause *postgres.Error, deletions bool) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
-	q.paused, q.pausedFor = time.Now().Add(policy.retryAfter(0)), cause
+	q.paused, q.pausedFor, q.pausedDeletions = time.Now().Add(policy.retryAfter(0)), cause, deletions
 	q.mu.Unlock()
-	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; mend the table or its triggers, the rows wait", q.name, cause.Message())
+	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; the rows wait: mend the table or its triggers or, "+
+		"if the rows are at fault, write or delete their keys", q.name, cause.Message())
 	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
 	if first {
 		q.note(text)
 	}
 }
 
-// resume lets a paused mapping flow again after a row got through.
+// resume lets a paused mapping flow again, after a row got through or when none waits.
 func (q *queue) resume() {
 	q.mu.Lock()
 	paused := !q.paused.IsZero()
 	q.paused, q.pausedFor = time.Time{}, nil
-	q.refusedFor, q.refusedRows = nil, 0
 	q.mu.Unlock()
 	if paused {
 		q.setReady(config.Check{OK: true})
 	}
 }
 
-// refusedInARow counts rows that were refused for one reason since a row last got
-// through. Without a cause the count begins anew.
-func (q *queue) refusedInARow(cause *postgres.Error, rows int) int {
+// pausedByDeletions tells whether the mapping is paused since deletions are refused:
+// then one that gets through is a sign.
+func (q *queue) pausedByDeletions() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if cause == nil || q.refusedFor == nil || !sameFault(cause, q.refusedFor) {
-		q.refusedFor, q.refusedRows = cause, 0
-	}
-	q.refusedRows += rows
-	return q.refusedRows
+	return q.pausedFor != nil && q.pausedDeletions
 }
 
 // faultKnown is what every row of a paused mapping is refused for, or nil.

@@ -143,7 +143,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 				tries++
 				synctest.Wait()
 				// The database refuses every row of what was tried.
-				q.pause(q.policy, &postgres.Error{Kind: postgres.Row, SQLSTATE: "P0001"})
+				q.pause(q.policy, &postgres.Error{Kind: postgres.Row, SQLSTATE: "P0001"}, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)

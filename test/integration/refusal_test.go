@@ -283,20 +283,76 @@ func TestDeletionsDoNotSayThatRowsGetThrough(t *testing.T) {
 	s.drained()
 }
 
-// TestAFewRowsInManyPartitionsAreEnoughToTell: no claim has ten of them.
-func TestAFewRowsInManyPartitionsAreEnoughToTell(t *testing.T) {
+// TestDeletionsThatAreRefusedAmongOthersAreTheirOwnFault: what others refer to cannot
+// be deleted, and that says nothing of the table.
+func TestDeletionsThatAreRefusedAmongOthersAreTheirOwnFault(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	s.refuseAll("must")
+	s.config.Flush.MaxRetries = 1
+	s.config.Mappings[0].Partitions = 1
+	s.config.Flush.BatchSize = 60
+	s.config.Suspend = true
+	s.write()
+	s.db.Exec(t, `INSERT INTO products (id) SELECT generate_series(0, 59);
+		CREATE TABLE orders (id bigint PRIMARY KEY, product bigint REFERENCES products);
+		INSERT INTO orders SELECT i, i FROM generate_series(0, 11) i`)
+	s.startReady()
+	var referred []int64
+	for id := range int64(60) {
+		s.del(id)
+		if id < 12 {
+			referred = append(referred, id)
+		}
+	}
+	s.config.Suspend = false
+	s.config.Revision++
+	s.write()
+	s.eventuallyDead(referred...)
+	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "12" {
+		t.Errorf("%s rows, want 12", got)
+	}
+}
+
+// TestAPausedMappingTriesEveryPartitionInTurn has one worker, a partition full of bad
+// rows that are older, and a good row in another partition.
+func TestAPausedMappingTriesEveryPartitionInTurn(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.Concurrency = 1
+	s.config.Mappings[0].Partitions = 2
+	s.db.Exec(t, negativeIsRefused)
 	documents := make(map[int64]string)
-	for partition := range uint32(16) {
-		documents[keyIn(partition, 16, 1)] = `{"name":"x","price":1,"stock":1}`
+	for id := int64(0); len(documents) < 12; {
+		id = keyIn(0, 2, id+1)
+		documents[id] = `{"name":"x","price":-1,"stock":1}`
 	}
 	p := s.inOneBatch(documents)
-	s.eventuallyPaused(p, "must")
-	s.db.Exec(t, "ALTER TABLE products DROP COLUMN must")
-	s.drained()
-	if stats := s.stats(); stats.Dead != 0 || stats.Flushed != 16 {
-		t.Errorf("stats are %+v", stats)
+	s.eventuallyPaused(p, "P0001")
+	good := keyIn(1, 2, 1)
+	s.set(good, `{"name":"good","price":1,"stock":1}`)
+	s.eventuallyRow(good, "good|1.00|1")
+}
+
+// TestAPausedMappingThatIsEmptyIsPausedNoMore: the bad rows were deleted.
+func TestAPausedMappingThatIsEmptyIsPausedNoMore(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Mappings[0].Partitions = 1
+	s.db.Exec(t, negativeIsRefused)
+	documents := make(map[int64]string)
+	for id := range int64(12) {
+		documents[id] = `{"name":"x","price":-1,"stock":1}`
 	}
+	p := s.inOneBatch(documents)
+	s.eventuallyPaused(p, "P0001")
+	for id := range documents {
+		s.del(id)
+	}
+	s.drained()
+	s.eventually("the mapping is ready again", func() error {
+		if q := s.status(p).Queues[0]; !q.Ready.OK || q.DeadLetters != 0 {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
 }

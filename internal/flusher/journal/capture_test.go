@@ -92,7 +92,7 @@ func (f *fixture) lease(member string, partition int, epoch int64) *journal.Leas
 	f.t.Helper()
 	f.beat(member)
 	l := lease(partition, member, epoch)
-	_, err := f.j.Begin(f.t.Context(), l, 0, 0, false)
+	_, err := f.j.Begin(f.t.Context(), l, 0, 0, nil)
 	f.check(nil, err)
 	return l
 }
@@ -110,7 +110,7 @@ func (f *fixture) beat(member string) journal.Beat {
 
 func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) journal.Verdict {
 	f.t.Helper()
-	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed, false)
+	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed, nil)
 	f.check(nil, err)
 	return verdict
 }

@@ -112,7 +112,7 @@ func TestARefusedEntryWaitsAsideAndIsOvertaken(t *testing.T) {
 		f.set(fmt.Sprintf("product:%d", i), "{}")
 	}
 	l := f.lease("a", 0, 1)
-	f.settle(f.claim(l, 1), journal.Refused, time.Hour)
+	f.settle(f.claim(l, 1), journal.Refused, time.Minute)
 	claim := f.claim(l, 10)
 	if keysOf(claim) != "1 2" {
 		t.Fatalf("claimed %q: one that waits is in the way", keysOf(claim))
@@ -181,7 +181,7 @@ func TestARefusedEntryThatIsWrittenWhileItIsTriedAgainIsFresh(t *testing.T) {
 	f.acknowledge(f.claim(l, 1), journal.Refused)
 	claim := f.claim(l, 1)
 	f.set("product:1", `{"good":true}`)
-	f.settle(claim, journal.Refused, time.Hour)
+	f.settle(claim, journal.Refused, time.Minute)
 	claim = f.claim(l, 10)
 	if keysOf(claim) != "1" || claim.Entries[0].Attempts != 0 || claim.Entries[0].Value != `{"good":true}` {
 		t.Fatalf("claimed %+v", claim.Entries)
@@ -210,7 +210,7 @@ func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
 				f.set(fmt.Sprintf("product:%d", i), "{}")
 			}
 			l := f.lease("a", 0, 1)
-			f.settle(f.claim(l, 2), journal.Refused, time.Hour)
+			f.settle(f.claim(l, 2), journal.Refused, time.Minute)
 			f.check(nil, edit(t.Context(), f.rdb))
 			if load := f.load(); load.Fresh+load.Due == 0 {
 				t.Fatalf("nobody would claim: load is %+v", load)
@@ -229,6 +229,29 @@ func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
 				t.Errorf("stats are %+v", s)
 			}
 		})
+	}
+}
+
+// TestAnAnswerThatIsLostIsNoLoss: the journal is further than its owner knows.
+func TestAnAnswerThatIsLostIsNoLoss(t *testing.T) {
+	f := open(t, journaltest.New(t), onePartition)
+	f.set("product:1", "{}")
+	l := f.lease("a", 0, 1)
+	known := *l
+	claim := f.claim(l, 1)
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 2), 0, 0, &known); err != nil || verdict != journal.Agreed {
+		t.Errorf("after a claim's answer was lost: %v, %v", verdict, err)
+	}
+	version := claim.Entries[0].Version
+	l = f.lease("a", 0, 3)
+	claim = f.claim(l, 1)
+	known = *l
+	f.acknowledge(claim, journal.Done)
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 4), version, version, &known); err != nil || verdict != journal.Agreed {
+		t.Errorf("after an acknowledgement's answer was lost: %v, %v", verdict, err)
+	}
+	if s := f.stats(); s.DataLoss != 0 {
+		t.Errorf("stats are %+v", s)
 	}
 }
 
@@ -324,12 +347,12 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if _, err := f.j.Begin(ctx, before, 0, 0, false); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, before, 0, 0, nil); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor begins again: %v", err)
 	}
 	other := *after
 	other.Journal = "journal-0"
-	if _, err := f.j.Begin(ctx, &other, 0, 0, false); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, &other, 0, 0, nil); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
 	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
@@ -418,9 +441,15 @@ func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
 				t.Errorf("a claim answers %v", err)
 			}
 			// The ledger alone would not tell where a claim was out that explains it.
-			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, claim.Entries[0].Version, true)
+			version := claim.Entries[0].Version
+			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, version, l)
 			if err != nil || verdict != journal.RedisWentBack || f.stats().DataLoss != 1 {
 				t.Errorf("the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
+			}
+			// The answer is lost, and the owner knows of no later epoch.
+			verdict, err = f.j.Begin(ctx, lease(0, "a", 3), 0, version, l)
+			if err != nil || verdict != journal.Agreed || f.stats().DataLoss != 1 {
+				t.Errorf("told again: the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}
 		})
 	}

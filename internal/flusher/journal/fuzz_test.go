@@ -83,7 +83,7 @@ func (w *world) build(t testing.TB) {
 	leases := make([]*journal.Lease, 2)
 	for p := range leases {
 		leases[p] = lease(p, "a", 1)
-		must(w.j.Begin(ctx, leases[p], 0, 0, false))
+		must(w.j.Begin(ctx, leases[p], 0, 0, nil))
 	}
 	settle := func(outcome journal.Outcome) {
 		t.Helper()
@@ -118,7 +118,7 @@ func (w *world) build(t testing.TB) {
 func waits(c *journal.Claim) map[int]time.Duration {
 	all := make(map[int]time.Duration)
 	for i := range c.Entries {
-		all[i] = time.Hour
+		all[i] = time.Minute
 	}
 	return all
 }

@@ -303,8 +303,9 @@ func (m *model) begin(t *rapid.T) {
 	for _, r := range m.database {
 		position = max(position, r.version)
 	}
+	held := m.lease
 	m.lease = lease(0, m.member, m.epoch)
-	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, false)
+	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, held)
 	if err != nil || verdict != journal.Agreed {
 		t.Fatalf("begin: %v, %v", verdict, err)
 	}

@@ -107,12 +107,15 @@ const (
 
 // Begin enters the epoch that the ledger gave to a partition just leased. Claims
 // of the predecessor are void from here on, and no version below floor will be
-// given out. committed is the ledger's position of this very partition; wentBack says
-// that the journal was found at another step than its owner, so Redis is known to have
-// come back with older data. A verdict other than Agreed has been counted as a data-loss
-// event.
-func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64, wentBack bool) (Verdict, error) {
-	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, floor, committed, wentBack).Int()
+// given out. committed is the ledger's position of this very partition; held is the
+// lease that the caller had of it before, or nil: a journal that is not as far came back
+// with older data. A verdict other than Agreed has been counted as a data-loss event.
+func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64, held *Lease) (Verdict, error) {
+	if held == nil || held.Journal != l.Journal {
+		held = &Lease{}
+	}
+	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal,
+		floor, committed, held.Epoch, held.step).Int()
 	if err != nil {
 		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", l.Epoch, l.Partition, err)
 	}

@@ -39,12 +39,12 @@
 -- committed, when it is replayed, and when it is discarded.
 --
 -- The flusher replaces a library with a lower number and leaves a higher one
--- alone. It goes up with every change of this file that has been released.
-local LIBRARY = 3
+-- alone. It goes up with every change of this file; a test pins both.
+local LIBRARY = 4
 
--- Times in retry that lie further ahead were noted before the clock was put back: an
--- hour, in ms, is far more than any refused entry waits.
-local LONGEST_WAIT = 3600000
+-- Times in retry that lie further ahead were noted before the clock was put back: five
+-- minutes, in ms, are more than any refused entry waits.
+local LONGEST_WAIT = 300000
 
 -- A claim takes only a few refused entries to the head of q, so there are never many
 -- but after a change of the library or of the journal by hand.
@@ -528,13 +528,22 @@ local function lost(member, epoch)
   return fail('WBLEASE', 'flusher ' .. member .. ' does not hold this partition in epoch ' .. epoch)
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED BACK: enters the epoch that the
+-- went_back tells whether a partition's owner was further than the journal is. The
+-- epoch that begins now is noted in the lease, so it is told once.
+local function went_back(base, held, step)
+  local epoch = tonumber(redis.call('HGET', base .. 'lease', 'epoch') or 0)
+  if held == 0 or epoch == 0 then return false end
+  return epoch < held or epoch == held and tonumber(redis.call('HGET', base .. 'meta', 'step') or 0) < step
+end
+
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED HELD STEP: enters the epoch that the
 -- ledger gave to a partition just leased, forgets a claim of the predecessor, and
 -- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
 -- this partition in the database by its ledger. When it differs from what was
 -- acknowledged here, and no claim that was out explains it, one of the two has lost
--- data: that is counted. So it is when BACK is 1: the owner knows by the step that
--- Redis went back. Returns 0 if both agree, 1 if Redis went back, 2 if the database did.
+-- data: that is counted. So it is when the owner was further than the journal is: HELD
+-- is the last epoch that it knows to have begun, 0 for none, and STEP how far it got in
+-- that. Returns 0 if both agree, 1 if Redis went back, 2 if the database did.
 local function engine_begin(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
   local journal, floor, committed = args[5], args[6], args[7]
@@ -552,7 +561,7 @@ local function engine_begin(_, args)
   elseif higher(top, committed) then
     verdict = 2
   end
-  if verdict == 0 and args[8] == '1' then verdict = 1 end
+  if verdict == 0 and went_back(base, tonumber(args[8] or 0), tonumber(args[9] or 0)) then verdict = 1 end
   if m[1] and higher(m[1], floor) then floor = m[1] end
   if higher(top, floor) then floor = top end
   redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)

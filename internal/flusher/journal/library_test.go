@@ -1,0 +1,27 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"testing"
+)
+
+// pinned is the text of the function library that has the present number. A flusher
+// loads its library only over one with a lower number, so every change of the text
+// needs a new one, or flushers of two releases would work with one of the two.
+const (
+	pinnedVersion = 4
+	pinnedHash    = "d0d795610201043f074dbd2d0f6b66fcd6e3f28d249a2690de605d29a564d659"
+)
+
+func TestEveryChangeOfTheLibraryHasANewNumber(t *testing.T) {
+	t.Parallel()
+	sum := sha256.Sum256([]byte(library))
+	if got := hex.EncodeToString(sum[:]); got != pinnedHash || LibraryVersion != pinnedVersion {
+		t.Errorf("the library has number %d and hash %s, number %d is pinned to %s: raise LIBRARY in writebehind.lua, "+
+			"and pin the new number with the new hash here", LibraryVersion, got, pinnedVersion, pinnedHash)
+	}
+}
