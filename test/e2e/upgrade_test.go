@@ -54,6 +54,9 @@ func buildEarlier(ctx context.Context) *earlier {
 		GinkgoHelper()
 		return command(ctx, exec.CommandContext(ctx, "git", append([]string{"-C", cluster.Path()}, args...)...))
 	}
+	if e.commit == "" && strings.TrimSpace(string(git("rev-parse", "--is-shallow-repository"))) == "true" {
+		Skip("this clone is shallow and holds no earlier commit: git fetch --unshallow, or name a commit in " + upgradeVariable)
+	}
 	if e.commit == "" {
 		changed := strings.TrimSpace(string(git("log", "-1", "--format=%H", "--", "api", "config/crd", "cmd", "internal", "go.mod")))
 		e.commit = changed + "^"
