@@ -141,6 +141,19 @@ func (q *queue) observe(loads []journal.Load) {
 	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
 }
 
+// hideWhatIsOthers shows nothing any more once the leases have run out while Redis does
+// not answer: somebody else may show the same partitions by now.
+func (q *queue) hideWhatIsOthers(now time.Time) {
+	q.mu.Lock()
+	cutOff := !q.observed.IsZero() && now.Sub(q.observed) > q.f.options.LeaseTime
+	q.mu.Unlock()
+	if cutOff {
+		q.f.metrics.queueSize.WithLabelValues(q.name).Set(0)
+		q.f.metrics.deadLetters.WithLabelValues(q.name).Set(0)
+		q.f.metrics.oldest.WithLabelValues(q.name).Set(0)
+	}
+}
+
 // start sends a worker to a partition that is due, if there is a slot. The mutex
 // is held.
 func (q *queue) start(ctx context.Context, number int, load journal.Load, now time.Time) {

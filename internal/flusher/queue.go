@@ -209,6 +209,7 @@ func (q *queue) step(ctx context.Context) {
 	// not take would keep the others from it.
 	defer q.withdrawIfIdle()
 	now := time.Now()
+	q.hideWhatIsOthers(now)
 	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return
 	}

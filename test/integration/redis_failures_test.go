@@ -204,6 +204,28 @@ func TestFailuresOfRedisAreNamedAndHealWithoutLoss(t *testing.T) {
 	}
 }
 
+// TestWhatAFlusherCannotSeeItDoesNotShow: another one may hold its partitions by now.
+func TestWhatAFlusherCannotSeeItDoesNotShow(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.hold()
+	p := s.startReady()
+	s.setAll(1, 5, 1)
+	shows := func(size string) func() error {
+		return func() error {
+			if _, body := s.get(p, "/metrics"); !strings.Contains(body, `writebehind_queue_size{queue="products"} `+size) {
+				return errors.New("it shows something else")
+			}
+			return nil
+		}
+	}
+	s.eventually("five entries are shown", shows("5"))
+	s.redis.Pause()
+	s.eventually("none is shown", shows("0"))
+	s.redis.Resume()
+	s.eventually("five entries are shown again", shows("5"))
+}
+
 // passwordFile holds the server's first password, if it has one.
 func (s *stack) passwordFile() string {
 	s.t.Helper()
