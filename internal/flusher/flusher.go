@@ -121,7 +121,9 @@ func New(c *config.Config, options Options) *Flusher {
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb)
 	f.breaker.changed = func(from, to gobreaker.State) {
-		f.metrics.circuit.Set(float64(to))
+		for i := range c.Mappings {
+			f.metrics.circuit.WithLabelValues(c.Mappings[i].Name).Set(float64(to))
+		}
 		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
 	}
 	for i := range c.Mappings {

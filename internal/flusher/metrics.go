@@ -32,7 +32,7 @@ type metrics struct {
 	batchSize     *prometheus.HistogramVec
 	lag           *prometheus.HistogramVec
 	dataLoss      *prometheus.CounterVec
-	circuit       prometheus.Gauge
+	circuit       *prometheus.GaugeVec
 }
 
 func newMetrics(registry prometheus.Registerer) *metrics {
@@ -60,9 +60,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
 		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),
 		dataLoss:      counter("data_loss_events_total", "Times that Redis or PostgreSQL was found to have lost confirmed data."),
-		circuit: prometheus.NewGauge(prometheus.GaugeOpts{
-			Namespace: namespace, Name: "circuit_state", Help: "Circuit breaker of the database: 0 closed, 1 half-open, 2 open.",
-		}),
+		circuit:       gauge("circuit_state", "Circuit breaker of the database, which all queues share: 0 closed, 1 half-open, 2 open."),
 	}
 	registry.MustRegister(m.queueSize, m.oldest, m.deadLetters, m.writes, m.coalesced, m.ignored, m.failures,
 		m.flushDuration, m.batchSize, m.lag, m.dataLoss, m.circuit)
@@ -82,5 +80,6 @@ func (m *metrics) show(queue string) {
 	m.coalesced.WithLabelValues(queue)
 	m.ignored.WithLabelValues(queue)
 	m.failures.WithLabelValues(reasonRowRefused, queue)
+	m.circuit.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }

@@ -203,7 +203,7 @@ func TestTheCircuitOpensAndNoAttemptIsSpent(t *testing.T) {
 	s.eventually("the circuit is open", func() error {
 		status := s.status(p)
 		_, metrics := s.get(p, "/metrics")
-		if status.Circuit != "open" || status.Database.Reason != "CircuitOpen" || !strings.Contains(metrics, "writebehind_circuit_state 2") {
+		if status.Circuit != "open" || status.Database.Reason != "CircuitOpen" || !strings.Contains(metrics, `writebehind_circuit_state{queue="products"} 2`) {
 			return fmt.Errorf("status is %+v", status)
 		}
 		return nil

@@ -137,7 +137,7 @@ var contract = map[string][]string{
 	"writebehind_queue_size": {"queue"}, "writebehind_queue_oldest_seconds": {"queue"}, "writebehind_dead_letters": {"queue"},
 	"writebehind_writes_total": {"outcome", "queue"}, "writebehind_flush_failures_total": {"queue", "reason"},
 	"writebehind_flush_duration_seconds_count": {"queue"}, "writebehind_batch_size_count": {"queue"}, "writebehind_lag_seconds_count": {"queue"},
-	"writebehind_coalesced_total": {"queue"}, "writebehind_data_loss_events_total": {"queue"}, "writebehind_circuit_state": nil,
+	"writebehind_coalesced_total": {"queue"}, "writebehind_data_loss_events_total": {"queue"}, "writebehind_circuit_state": {"queue"},
 }
 
 var metricName = regexp.MustCompile(`writebehind_[a-z_]+`)
