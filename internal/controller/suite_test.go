@@ -106,7 +106,6 @@ var _ = BeforeSuite(func() {
 	// As the program has it: with client-go's own limit events would come by tens of
 	// seconds late.
 	operator.QPS = -1
-	operator.QPS = -1 // as the operator's program has it: with a limit, events come half a minute late
 	operator.Wrap(writes.record)
 	manager, err := ctrl.NewManager(operator, ctrl.Options{
 		Scheme:  scheme,
