@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
@@ -77,6 +78,9 @@ type queue struct {
 	// ending is set when the flusher stops: every partition gets one last sweep.
 	ending bool
 	work   sync.WaitGroup
+	// stepped is when the last step began, in ns since 1970; 0 while the loop does not
+	// run.
+	stepped atomic.Int64
 }
 
 // partition is one that this flusher holds. Its fields belong to the queue's
@@ -140,6 +144,7 @@ func (q *queue) wake() {
 func (q *queue) run(stop, work context.Context) {
 	ticker := time.NewTicker(q.f.options.PollInterval)
 	defer ticker.Stop()
+	defer q.stepped.Store(0)
 	for stop.Err() == nil {
 		q.step(work)
 		select {
@@ -209,6 +214,7 @@ func (q *queue) step(ctx context.Context) {
 	// not take would keep the others from it.
 	defer q.withdrawIfIdle()
 	now := time.Now()
+	q.stepped.Store(now.UnixNano())
 	q.hideWhatIsOthers(now)
 	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return

@@ -6,6 +6,7 @@ package flusher
 import (
 	"encoding/json"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -16,6 +17,10 @@ func Handler(f *Flusher, gatherer prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if queue := f.wedged(time.Now()); queue != "" {
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " is not looked after any more"})
+			return
+		}
 		answer(w, http.StatusOK, map[string]string{"status": "alive"})
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
@@ -30,6 +35,21 @@ func Handler(f *Flusher, gatherer prometheus.Gatherer) http.Handler {
 		answer(w, http.StatusOK, f.Status())
 	})
 	return mux
+}
+
+// wedgedAfter is far more than a step of a queue takes, whose every call has a
+// time-out of seconds: after that only a restart helps.
+const wedgedAfter = 2 * time.Minute
+
+// wedged names a queue whose loop stands still, empty if none does. A server that is
+// away makes no queue stand still: a restart would not help.
+func (f *Flusher) wedged(now time.Time) string {
+	for _, q := range f.queues {
+		if stepped := q.stepped.Load(); stepped != 0 && now.Sub(time.Unix(0, stepped)) > wedgedAfter {
+			return q.name
+		}
+	}
+	return ""
 }
 
 func answer(w http.ResponseWriter, code int, body any) {
