@@ -59,12 +59,16 @@ func (a *audit) configure(arguments *envtest.Arguments) {
 
 // requests are what the operator asked for in some time.
 type requests struct {
-	// Reads and Writes count what succeeded or was meant to; events are writes.
+	// Reads and Writes count what was asked for, whether it succeeded or not. An event
+	// that is made is a write.
 	Reads  int `json:"reads"`
 	Writes int `json:"writes"`
 	// Present counts attempts to create what is there already, which change nothing:
 	// the operator may not read a Secret, and makes sure of it in this way.
 	Present int `json:"createsOfWhatIsThere"`
+	// Recounts change an event that is there: the recorder writes down, long after the
+	// last of a series of events, how many there were.
+	Recounts int `json:"recountsOfEvents"`
 	// Renewals are those of the leader's Lease, with the event of who leads.
 	Renewals int `json:"leaseRenewals"`
 
@@ -115,6 +119,8 @@ func (r *requests) add(line []byte) error {
 		r.Renewals++
 	case event.Verb == "create" && event.Response.Code == http.StatusConflict:
 		r.Present++
+	case event.Verb == "patch" && object.Resource == "events":
+		r.Recounts++
 	default:
 		r.Writes++
 		r.what = append(r.what, fmt.Sprintf("%s %s %s/%s %s: %d", event.Verb, object.Resource, object.Namespace, object.Name, object.Subresource, event.Response.Code))

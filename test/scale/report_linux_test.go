@@ -73,12 +73,14 @@ func (r *requests) plus(more requests) {
 	r.Reads += more.Reads
 	r.Writes += more.Writes
 	r.Present += more.Present
+	r.Recounts += more.Recounts
 	r.Renewals += more.Renewals
 	r.what = append(r.what, more.what...)
 }
 
 func (r requests) String() string {
-	return fmt.Sprintf("%d writes, %d reads, %d creates of what is there, %d renewals of the Lease", r.Writes, r.Reads, r.Present, r.Renewals)
+	return fmt.Sprintf("%d writes, %d reads, %d creates of what is there, %d recounts of events, %d renewals of the Lease",
+		r.Writes, r.Reads, r.Present, r.Recounts, r.Renewals)
 }
 
 // about notes what is measured, and on what machine.
@@ -105,6 +107,7 @@ func (f *figures) print() {
 	fmt.Fprintf(&b, "nothing changes, for %.0f s\n", f.QuietSeconds)
 	line("API writes", "%.1f/min", perMinute(f.Quiet.Writes))
 	line("  creates of what is there", "%.1f/min", perMinute(f.Quiet.Present))
+	line("  recounts of past events", "%.1f/min", perMinute(f.Quiet.Recounts))
 	line("  renewals of the Lease", "%.1f/min", perMinute(f.Quiet.Renewals))
 	line("API reads", "%.1f/min", perMinute(f.Quiet.Reads))
 	line("reconciles", "%.1f/min", f.PassesPerMinute)
