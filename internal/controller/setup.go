@@ -36,9 +36,10 @@ const concurrentReconciles = 4
 
 // CacheOptions keep everything out of the manager's cache that is not the
 // operator's own: it would otherwise hold every Pod and ConfigMap of the cluster.
+// What is the operator's own is kept without what no pass reads.
 func CacheOptions() cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
-	return cache.Options{ByObject: map[client.Object]cache.ByObject{
+	return cache.Options{DefaultTransform: trim, ByObject: map[client.Object]cache.ByObject{
 		&appsv1.Deployment{}:            own,
 		&appsv1.StatefulSet{}:           own,
 		&corev1.ConfigMap{}:             own,
@@ -86,6 +87,9 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		options.LostAfter = defaultLostAfter
 	}
 	if err := indexByQueue(context.Background(), mgr.GetFieldIndexer()); err != nil {
+		return err
+	}
+	if err := indexByOwner(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	observer := observe.New(options.Observe)
@@ -147,19 +151,36 @@ func ownerOf(_ context.Context, object client.Object) []reconcile.Request {
 func podLister(reader client.Reader) observe.Lister {
 	return func(ctx context.Context, key types.NamespacedName, uid types.UID) ([]corev1.Pod, error) {
 		var pods corev1.PodList
-		err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingLabels{
-			resources.LabelComponent: resources.ComponentFlusher,
-			v1alpha1.LabelOwnerUID:   string(uid),
-		})
-		if err != nil {
+		if err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingFields{indexOwner: string(uid)}); err != nil {
 			return nil, fmt.Errorf("list Pods: %w", err)
 		}
 		var running []corev1.Pod
 		for _, pod := range pods.Items {
-			if pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && pod.DeletionTimestamp.IsZero() {
+			if pod.Labels[resources.LabelComponent] == resources.ComponentFlusher &&
+				pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && pod.DeletionTimestamp.IsZero() {
 				running = append(running, pod)
 			}
 		}
 		return running, nil
 	}
+}
+
+// indexOwner is the index of Pods by the UID of the resource that they were made for.
+// A look at labels goes over every Pod of a namespace, once a second for each of its
+// resources.
+const indexOwner = "ownerUID"
+
+// indexByOwner makes the cache find Pods by their resource.
+func indexByOwner(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &corev1.Pod{}, indexOwner, indexedOwner); err != nil {
+		return fmt.Errorf("index Pods by resource: %w", err)
+	}
+	return nil
+}
+
+func indexedOwner(object client.Object) []string {
+	if uid := object.GetLabels()[v1alpha1.LabelOwnerUID]; uid != "" {
+		return []string{uid}
+	}
+	return nil
 }

@@ -40,6 +40,9 @@ const (
 	defaultNumbers     = 5 * time.Second
 	defaultPatience    = 5 * time.Second
 	defaultConcurrency = 8
+
+	// transportBuffer holds a request and the head of an answer, in bytes.
+	transportBuffer = 1 << 10
 )
 
 // Lister lists the running flusher pods of one resource.
@@ -89,7 +92,12 @@ func New(options Options) *Observer {
 		options.Endpoint = podEndpoint
 	}
 	if options.Transport == nil {
-		options.Transport = &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second}
+		options.Transport = &http.Transport{
+			MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
+			// Each flusher has a connection that lives on: the default of 4 KiB for
+			// either buffer would be most of what a thousand flushers cost.
+			ReadBufferSize: transportBuffer, WriteBufferSize: transportBuffer,
+		}
 	}
 	options.Interval = orDefault(options.Interval, defaultInterval)
 	options.Timeout = orDefault(options.Timeout, defaultTimeout)
