@@ -161,6 +161,10 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
+	if q.ending && load.Fresh+load.Due == 0 {
+		p.lastSwept = true
+		return
+	}
 	if p.epoch == 0 {
 		if _, database := q.f.usable(); database {
 			q.launch(ctx, p, q.begin)
@@ -170,7 +174,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
 		target = load.Fresh + min(load.Due, retriesAtOnce)
-		if p.lastSwept || q.policy.suspend || target == 0 || now.Before(q.paused) {
+		if p.lastSwept || q.policy.suspend || now.Before(q.paused) {
 			p.lastSwept = true
 			return
 		}

@@ -188,7 +188,7 @@ func (q *queue) finished() bool {
 		if p.busy {
 			return false
 		}
-		if redis && database && q.table != nil && !q.policy.suspend && !p.lastSwept && p.epoch != 0 {
+		if redis && database && q.table != nil && !q.policy.suspend && !p.lastSwept && !p.lost {
 			return false
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // TestAQueueWhoseLoopStandsStillIsNotAlive, and nothing less is a reason to restart.
@@ -34,5 +36,22 @@ func TestAQueueWhoseLoopStandsStillIsNotAlive(t *testing.T) {
 		if response.Code != c.want {
 			t.Errorf("%s: healthz answers %d: %s", name, response.Code, response.Body)
 		}
+	}
+}
+
+// TestAQueueThatWasNotMadeYetIsNotReady: who waits for readiness means to write.
+func TestAQueueThatWasNotMadeYetIsNotReady(t *testing.T) {
+	t.Parallel()
+	f := New(secretless(), Options{})
+	defer f.database.Close()
+	defer f.rdb.Close()
+	q := f.queues[0]
+	q.setReady(config.Check{OK: true})
+	if status, _, _ := q.status(); status.Ready.OK {
+		t.Error("it is ready without a journal")
+	}
+	q.enter("journal")
+	if status, _, _ := q.status(); !status.Ready.OK {
+		t.Errorf("it is not ready: %+v", status.Ready)
 	}
 }

@@ -193,8 +193,12 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,
 		Durable: q.durability(),
 	}
-	if !q.shape.OK {
+	switch {
+	case !q.shape.OK:
 		status.Ready = q.shape
+	case status.Ready.OK && q.journalID == "":
+		// Whoever waits for readiness means to write, and would find no queue.
+		status.Ready = notChecked("queue " + q.name + " in Redis")
 	}
 	for number, p := range q.partitions {
 		if !p.lost {

@@ -70,6 +70,7 @@ func TestTheWatchdogBarksAfterThreeIntervals(t *testing.T) {
 				f := New(settings, Options{})
 				defer closed(f)
 				q := f.queues[0]
+				q.enter("journal")
 				q.setReady(config.Check{OK: true})
 				time.Sleep(time.Hour)
 				if stuck := q.passes(time.Minute); stuck != c.want {
@@ -97,6 +98,7 @@ func TestTheWatchdogIsQuietWhileNothingIsToMove(t *testing.T) {
 		f := New(&suspended, Options{})
 		defer closed(f)
 		q := f.queues[0]
+		q.enter("journal")
 		q.setReady(config.Check{OK: true})
 		if stuck := q.passes(time.Hour); stuck != 0 {
 			t.Errorf("a suspended queue is stuck after %v", stuck)
@@ -129,6 +131,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		f := New(settings, Options{})
 		defer closed(f)
 		q := f.queues[0]
+		q.enter("journal")
 		q.setReady(config.Check{OK: true})
 		p := &partition{number: 3, epoch: 1, lease: &journal.Lease{}}
 		q.partitions[3], q.table = p, &postgres.Table{}
