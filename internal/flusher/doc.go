@@ -47,9 +47,10 @@
 //	----------------------------------  ---------------------------------------------
 //	claim refused: lease lost           is forgotten; its next owner claims the same
 //	a value cannot be a row             a dead letter at once
-//	PostgreSQL refuses a batch's rows   halves are tried apart, down to the row: that one
-//	                                    waits aside, attempts + 1, and after maxRetries
-//	                                    goes to the dead letters
+//	PostgreSQL refuses a batch's rows   the row that its words point at, or else halves,
+//	                                    down to the row, are tried apart: that one waits
+//	                                    aside, attempts + 1, and after maxRetries goes to
+//	                                    the dead letters
 //	deadlock                            the same batch at once, five times
 //	table locked by somebody else       this queue pauses for two seconds, others go on
 //	every row of a batch refused        the mapping pauses; a few rows are tried once an
@@ -96,7 +97,14 @@
 // An older copy of the journal holds the same owner and the same epoch, so the owner
 // would not notice that it is older. Journal and owner therefore count the claims and
 // acknowledgements of the epoch, and compare the count at every claim and every look at
-// what waits.
+// what waits. With the next epoch the owner tells how far it was, and the journal counts
+// the loss in the step that begins the epoch, so that a lost answer counts nothing twice.
+//
+// Which row of a batch is bad PostgreSQL does not say, but it quotes the row, its key or
+// a value. Where that fits one row of the batch it is set aside as refused, to be tried
+// alone when its time has come, and the rows before it, which got through, are written
+// together at the end: one statement more for each bad row instead of two for each level
+// of a bisection. The guess decides nothing: an innocent row loses an interval.
 //
 // What was refused does not go back to the tail of the queue, where every sweep would
 // come across it: LLEN q and the number of those that wait, together, are HLEN ops. A
