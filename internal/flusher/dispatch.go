@@ -136,9 +136,7 @@ func (q *queue) observe(loads []journal.Load) {
 	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
 	q.quiet = entries == 0
 	q.mu.Unlock()
-	q.f.metrics.queueSize.WithLabelValues(q.name).Set(float64(entries))
-	q.f.metrics.deadLetters.WithLabelValues(q.name).Set(float64(dead))
-	q.f.metrics.oldest.WithLabelValues(q.name).Set(float64(oldest) / 1000)
+	q.f.metrics.waits(q.name, entries, dead, oldest)
 }
 
 // hideWhatIsOthers shows nothing any more once the leases have run out while Redis does
@@ -148,9 +146,7 @@ func (q *queue) hideWhatIsOthers(now time.Time) {
 	cutOff := !q.observed.IsZero() && now.Sub(q.observed) > q.f.options.LeaseTime
 	q.mu.Unlock()
 	if cutOff {
-		q.f.metrics.queueSize.WithLabelValues(q.name).Set(0)
-		q.f.metrics.deadLetters.WithLabelValues(q.name).Set(0)
-		q.f.metrics.oldest.WithLabelValues(q.name).Set(0)
+		q.f.metrics.waits(q.name, 0, 0, 0)
 	}
 }
 

@@ -116,7 +116,9 @@ func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) erro
 		// the next epoch finds out from the lease before.
 		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
 			p.lost = true
-			before[number] = p.lease
+			if held { // and idle: no worker is at its lease
+				before[number] = p.lease
+			}
 		}
 	}
 	q.forgetLost()

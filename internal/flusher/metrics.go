@@ -83,3 +83,10 @@ func (m *metrics) show(queue string) {
 	m.circuit.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }
+
+// waits shows what waits in a queue; the age of the oldest entry is in ms.
+func (m *metrics) waits(queue string, entries, deadLetters, oldest int64) {
+	m.queueSize.WithLabelValues(queue).Set(float64(entries))
+	m.deadLetters.WithLabelValues(queue).Set(float64(deadLetters))
+	m.oldest.WithLabelValues(queue).Set(float64(oldest) / 1000)
+}

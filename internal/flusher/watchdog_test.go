@@ -7,6 +7,7 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,12 +173,15 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 // countingHandler counts what a person would have to read.
 type countingHandler struct {
 	slog.Handler
+	mu    *sync.Mutex
 	lines *[]string
 }
 
 func (h countingHandler) Enabled(context.Context, slog.Level) bool { return true }
 
 func (h countingHandler) Handle(_ context.Context, r slog.Record) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if r.Level >= slog.LevelWarn {
 		*h.lines = append(*h.lines, r.Message)
 	}
@@ -189,7 +193,7 @@ func (h countingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		f := New(secretless(), Options{Log: slog.New(countingHandler{lines: &lines})})
+		f := New(secretless(), Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
 		q := f.queues[0]
 		seen := time.Now()
 		q.observed = seen
