@@ -32,9 +32,9 @@
 //   - The status is this package's alone. Numbers and lastObservedTime are
 //     written when package observe publishes a change of them, at most every few
 //     seconds; a condition at once; and nothing at all while nothing changes.
-//   - Secrets are never read. One is created, named after the UID, and deleted;
-//     whether it is still there is found out by creating it again, which
-//     changes nothing when it is.
+//   - Secrets are never read. One is created, named after the UID, and deleted. A
+//     flusher that misses it says so; where none answers, whether it is still there
+//     is found out by creating it again, which changes nothing when it is.
 //
 // Nothing known is not nothing there. Until the flushers were looked at once,
 // conditions that are there stay as they are; Ready, RedisReady and DatabaseReady

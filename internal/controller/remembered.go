@@ -68,16 +68,16 @@ func (m *remembered) older(object client.Object) bool {
 	return err != nil || order < 0
 }
 
-// passwordDue says how long the Secret counts as being there, zero when it has
-// to be made sure of: the Pods changed, or the interval is over.
-func (m *remembered) passwordDue(uid types.UID, pods string, now time.Time, interval time.Duration) time.Duration {
+// passwordKnown says when the Secret was last known to be there, zero when it has to
+// be made sure of: nobody did, or the Pods have changed.
+func (m *remembered) passwordKnown(uid types.UID, pods string) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.of(uid)
 	if known.passwordPods != pods {
-		return 0
+		return time.Time{}
 	}
-	return max(known.passwordTried.Add(interval).Sub(now), 0)
+	return known.passwordTried
 }
 
 // passwordThere notes that the Secret is there.

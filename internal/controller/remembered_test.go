@@ -175,28 +175,3 @@ func TestAPassOnACopyOlderThanItsOwnLastWriteReadsTheResourceItself(t *testing.T
 		t.Errorf("status.replicas is %d, want 1: the pass took an old copy for the resource", n)
 	}
 }
-
-func TestPasswordDue(t *testing.T) {
-	var m remembered
-	now := time.Now()
-	due := func(pods string, after time.Duration) bool {
-		return m.passwordDue("u", pods, now.Add(after), time.Minute) == 0
-	}
-	if !due("", 0) {
-		t.Error("not due before it was ever made sure of")
-	}
-	m.passwordThere("u", "a Running 0", now)
-	if due("a Running 0", time.Second) {
-		t.Error("due at once although nothing changed")
-	}
-	if !due("a Running 1", time.Second) || !due("", time.Second) {
-		t.Error("not due although a Pod began another life")
-	}
-	if !due("a Running 0", time.Minute) {
-		t.Error("not due when the interval is over")
-	}
-	m.forget("u")
-	if !due("a Running 0", time.Second) {
-		t.Error("not due of another resource")
-	}
-}

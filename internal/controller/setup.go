@@ -59,7 +59,7 @@ type Options struct {
 	// not to flow; default 45 s.
 	StuckAfter time.Duration
 	// PasswordInterval is how often the Secret of a managed Redis is made sure of
-	// although nothing hints that it is gone; default 5 min.
+	// while no flusher answers that would miss it; default 5 min.
 	PasswordInterval time.Duration
 	// LostAfter is how long after its grace period a Pod that is still there
 	// counts as one of a lost node; default 30 s.

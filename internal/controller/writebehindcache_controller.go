@@ -44,7 +44,7 @@ type Reconciler struct {
 	// is known to be wrong, before data is said not to flow.
 	StuckAfter time.Duration
 	// PasswordInterval is how often the Secret of a managed Redis is made sure of
-	// although nothing hints that it is gone.
+	// while no flusher answers that would miss it.
 	PasswordInterval time.Duration
 	// LostAfter is how long after its grace period a Pod that is still there
 	// counts as one of a lost node.

@@ -44,6 +44,9 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 	}
 	if check.OK {
 		f.redisBackoff.succeeded()
+		if err := journal.CheckSecrets(f.config.Redis.External); err != nil {
+			check = journal.Explain(err)
+		}
 	}
 	f.tell("Redis", &f.redisCheck, check)
 	f.watchRedisDurability(ctx, check)

@@ -7,8 +7,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -102,6 +104,30 @@ func (c *cluster) grant(t *testing.T) {
 	} {
 		must(t, c.client.Create(context.Background(), object))
 	}
+}
+
+// deployedEnvironment is the environment that the operator's manifest gives it; what
+// it takes from the Pod is left out.
+func deployedEnvironment(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(root("config", "manager", "manager.yaml"))
+	must(t, err)
+	var environment []string
+	for document := range strings.SplitSeq(string(text), "\n---\n") {
+		var deployment appsv1.Deployment
+		must(t, yaml.Unmarshal([]byte(document), &deployment))
+		for _, container := range deployment.Spec.Template.Spec.Containers {
+			for _, variable := range container.Env {
+				if variable.ValueFrom == nil {
+					environment = append(environment, variable.Name+"="+variable.Value)
+				}
+			}
+		}
+	}
+	if len(environment) == 0 {
+		t.Fatal("the manifest names no environment: it bounds the operator's memory there")
+	}
+	return environment
 }
 
 // read decodes a manifest of the project.

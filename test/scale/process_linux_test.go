@@ -106,10 +106,12 @@ func (w *world) startManager(t *testing.T) *manager {
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	must(t, os.WriteFile(kubeconfig, w.kubeconfig, 0o600))
 	m := &manager{metrics: freeAddress(t)}
-	m.process = start(t, exec.Command(w.programs.path("manager"),
+	command := exec.Command(w.programs.path("manager"),
 		"--kubeconfig="+kubeconfig, "--leader-elect", "--leader-election-namespace="+operatorNamespace,
 		"--metrics-bind-address="+m.metrics, "--metrics-secure=false", "--health-probe-bind-address=0",
-		"--flusher-image=operator.test/writebehind:1"))
+		"--flusher-image=operator.test/writebehind:1")
+	command.Env = append(os.Environ(), deployedEnvironment(t)...)
+	m.process = start(t, command)
 	return m
 }
 

@@ -101,18 +101,19 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 	external := cache.Spec.Redis.External
 	if external == nil {
 		return config.RedisExternal{
-			Addresses:         []string{RedisAddress(cache)},
-			Mode:              config.ModeStandalone,
-			PasswordFile:      redisDirectory + "/" + passwordFile,
-			CredentialsSecret: secretKey(RedisSecretName(cache), PasswordKey),
+			Addresses:      []string{RedisAddress(cache)},
+			Mode:           config.ModeStandalone,
+			PasswordFile:   redisDirectory + "/" + passwordFile,
+			PasswordSecret: secretKey(RedisSecretName(cache), PasswordKey),
 		}
 	}
 	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
 	if ref := external.CredentialsSecretRef; ref != nil {
-		out.CredentialsSecret = secretKey(ref.Name, ref.PasswordKey)
 		out.PasswordFile = redisDirectory + "/" + passwordFile
+		out.PasswordSecret = secretKey(ref.Name, ref.PasswordKey)
 		if ref.UsernameKey != "" {
 			out.UsernameFile = redisDirectory + "/" + usernameFile
+			out.UsernameSecret = secretKey(ref.Name, ref.UsernameKey)
 		}
 	}
 	if external.TLS != nil {

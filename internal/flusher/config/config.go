@@ -59,8 +59,10 @@ type RedisExternal struct {
 	UsernameFile string `json:"usernameFile,omitempty"`
 	// PasswordFile holds the password; without it none is sent.
 	PasswordFile string `json:"passwordFile,omitempty"`
-	// CredentialsSecret is what a message calls the Secret behind the two files.
-	CredentialsSecret string `json:"credentialsSecret,omitempty"`
+	// UsernameSecret and PasswordSecret are what a message calls the Secret and its
+	// key behind the two files.
+	UsernameSecret string `json:"usernameSecret,omitempty"`
+	PasswordSecret string `json:"passwordSecret,omitempty"`
 	// TLS, when present, turns TLS on.
 	TLS *TLS `json:"tls,omitempty"`
 }

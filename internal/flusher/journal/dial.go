@@ -77,14 +77,28 @@ func (silence) Printf(context.Context, string, ...any) {}
 
 func credentials(settings config.RedisExternal) (username, password string, err error) {
 	if settings.UsernameFile != "" {
-		if username, err = secretFile(settings.UsernameFile, settings.CredentialsSecret); err != nil {
+		if username, err = secretFile(settings.UsernameFile, settings.UsernameSecret); err != nil {
 			return "", "", err
 		}
 	}
 	if settings.PasswordFile != "" {
-		password, err = secretFile(settings.PasswordFile, settings.CredentialsSecret)
+		password, err = secretFile(settings.PasswordFile, settings.PasswordSecret)
 	}
 	return username, password, err
+}
+
+// CheckSecrets reads what the next connection will read, and returns a SecretError
+// when it could not be made. Connections that are open go on without: a Secret that
+// is gone would otherwise be noticed when the last of them has ended.
+func CheckSecrets(settings config.RedisExternal) error {
+	if _, _, err := credentials(settings); err != nil {
+		return err
+	}
+	if settings.TLS == nil {
+		return nil
+	}
+	_, err := tlsConfig(settings.TLS, settings.Addresses[0])
+	return err
 }
 
 // secretFile reads a one-line secret; the line's end is not part of it.
@@ -133,7 +147,7 @@ func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {
 	if settings.CertFile != "" {
 		pair, err := tls.LoadX509KeyPair(settings.CertFile, settings.KeyFile)
 		if err != nil {
-			return nil, &SecretError{Secret: settings.ClientCertSecret, File: settings.CertFile, Problem: "is missing or is no pair of certificate and key"}
+			return nil, &SecretError{Secret: settings.ClientCertSecret, File: settings.CertFile, Problem: "is missing, or certificate and key (tls.crt and tls.key of a Secret) are no pair"}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

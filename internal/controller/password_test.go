@@ -1,0 +1,102 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// managedCache is one whose Redis the operator runs.
+func managedCache() *v1alpha1.WriteBehindCache {
+	cache := shopCache()
+	cache.Spec.Redis = v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{}}
+	return cache
+}
+
+func TestADeletedPasswordIsMadeAnew(t *testing.T) {
+	answering := observe.Observation{Looked: true, Flushers: []observe.Flusher{{Pod: "a", Status: &config.Status{}}}}
+	missing := observe.Observation{Looked: true, Flushers: []observe.Flusher{{Pod: "a", Status: &config.Status{
+		Redis: config.Check{Reason: v1alpha1.ReasonSecretMissing},
+	}}}}
+	silent := observe.Observation{Looked: true, Flushers: []observe.Flusher{{Pod: "a", Problem: "does not answer"}}}
+	for name, test := range map[string]struct {
+		seen     observe.Observation
+		interval time.Duration
+		pod      string
+		made     bool
+		again    time.Duration
+	}{
+		"while a flusher finds its password":          {answering, time.Nanosecond, "", false, 0},
+		"when a flusher misses it":                    {missing, time.Hour, "", true, 0},
+		"when a Pod begins another life":              {answering, time.Hour, "b", true, 0},
+		"while no flusher answers":                    {silent, time.Hour, "", false, time.Hour},
+		"while no flusher answers, after an interval": {silent, time.Nanosecond, "", true, time.Nanosecond},
+		"without flushers, after an interval":         {observe.Observation{Looked: true}, time.Nanosecond, "", true, time.Nanosecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := managedCache()
+			r, _, _ := begin(t, cache)
+			r.PasswordInterval = time.Hour
+			s := r.newScope(cache)
+			ensure := func() {
+				t.Helper()
+				if err := r.ensurePassword(t.Context(), s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ensure()
+			secret := &corev1.Secret{}
+			key := client.ObjectKey{Namespace: cache.Namespace, Name: resources.RedisSecretName(cache)}
+			if err := r.Client.Get(t.Context(), key, secret); err != nil {
+				t.Fatal(err)
+			}
+			if err := r.Client.Delete(t.Context(), secret); err != nil {
+				t.Fatal(err)
+			}
+
+			s.seen, s.again, r.PasswordInterval = test.seen, 0, test.interval
+			if test.pod != "" {
+				s.flusherPods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: types.UID(test.pod)}}}
+			}
+			ensure()
+			if err := r.Client.Get(t.Context(), key, secret); (err == nil) != test.made {
+				t.Errorf("the Secret: %v; made anew is to be %t", err, test.made)
+			}
+			if s.again > test.again || s.again <= 0 != (test.again <= 0) {
+				t.Errorf("another pass after %v, want %v", s.again, test.again)
+			}
+		})
+	}
+}
+
+func TestPasswordKnown(t *testing.T) {
+	var m remembered
+	now := time.Now()
+	known := func(pods string) bool { return m.passwordKnown("u", pods).Equal(now) }
+	if !m.passwordKnown("u", "").IsZero() {
+		t.Error("known before it was ever made sure of")
+	}
+	m.passwordThere("u", "a Running 0", now)
+	if !known("a Running 0") {
+		t.Error("not known although nothing changed")
+	}
+	if known("a Running 1") || known("") {
+		t.Error("known although a Pod began another life")
+	}
+	m.forget("u")
+	if known("a Running 0") {
+		t.Error("known of another resource")
+	}
+}
