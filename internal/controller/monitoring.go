@@ -26,14 +26,12 @@ const defaultMonitoringInterval = 10 * time.Minute
 // are served, and removes those that are no longer wanted. What goes wrong here is
 // told by an event and tried again, and changes no condition: data flows without.
 func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
-	m := &s.cache.Spec.Monitoring
-	wanted := func(field *bool) bool { return field == nil || *field }
 	for _, o := range []struct {
 		wanted bool
 		intent *unstructured.Unstructured
 	}{
-		{wanted(m.ServiceMonitor), resources.ServiceMonitor(s.cache)},
-		{wanted(m.PrometheusRule), resources.PrometheusRule(s.cache)},
+		{resources.WantsServiceMonitor(s.cache), resources.ServiceMonitor(s.cache)},
+		{resources.WantsPrometheusRule(s.cache), resources.PrometheusRule(s.cache)},
 	} {
 		kind := o.intent.GetKind()
 		if !r.kinds.has(kind) {

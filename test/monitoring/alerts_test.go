@@ -97,6 +97,11 @@ type history struct {
 	firing map[string]string
 }
 
+// up is the series of a flusher that Prometheus scrapes or fails to.
+func (r *ruleset) up(flusher, values string) series {
+	return series{fmt.Sprintf("up{namespace=%q,job=%q,instance=%q}", r.namespace, r.job, flusher), values}
+}
+
 const (
 	depthWarning  = "WriteBehindQueueDepthWarning"
 	depthCritical = "WriteBehindQueueDepthCritical"
@@ -105,6 +110,7 @@ const (
 	deadLetters   = "WriteBehindDeadLetters"
 	dataLoss      = "WriteBehindDataLoss"
 	notFlushing   = "WriteBehindNotFlushing"
+	flushersDown  = "WriteBehindFlushersDown"
 )
 
 func (r *ruleset) histories() []history {
@@ -113,7 +119,7 @@ func (r *ruleset) histories() []history {
 	flows := r.flushed("a", "0+100x200")
 	fires := func(alert string, value any) map[string]string { return map[string]string{alert: fmt.Sprint(value)} }
 	all := []history{
-		{"no flusher at all has no series, and nothing fires", nil, 20, nil},
+		{"no flusher at all has no series of its own, and none of the contract's alerts fires", nil, 20, nil},
 
 		{"depth at the warning mark, in two flushers", []series{
 			r.of("queue_size", "a", steady(w-1)), r.of("queue_size", "b", steady(1)), flows,
@@ -213,7 +219,20 @@ func (r *ruleset) histories() []history {
 		}, 16, nil},
 		{"entries wait, and the flusher restarts and flushes on", []series{r.of("queue_size", "a", steady(5)), r.flushed("a", "900+9x9 0+9x30")}, 15, nil},
 	}
-	return all
+	if r.namespace == "" {
+		return all
+	}
+	// Only of a resource is it known that there should be flushers, and where.
+	for i := range all {
+		all[i].series = append(all[i].series, r.up("a", "1+0x300"))
+	}
+	return append(all,
+		history{"none of two flushers can be scraped", []series{r.up("a", "1 1 0+0x30"), r.up("b", "0+0x30")}, 8, fires(flushersDown, "")},
+		history{"no flusher is found", []series{r.up("a", "1 1 stale")}, 8, fires(flushersDown, "")},
+		history{"no flusher was ever found", []series{{`up{namespace="other",job="other"}`, "1+0x30"}}, 6, fires(flushersDown, "")},
+		history{"no flusher can be scraped, for a moment", []series{r.up("a", "1 1 0 0 0 0 1+0x30")}, 6, nil},
+		history{"one of two flushers can be scraped", []series{r.up("a", "0+0x30"), r.up("b", "1+0x30")}, 20, nil},
+	)
 }
 
 // promtool's file format.
@@ -244,7 +263,10 @@ var aboutValue = regexp.MustCompile(`\{\{ \$value[^}]*\}\}`)
 
 // expected is the alert as it fires for queue products, texts and all.
 func (r *ruleset) expected(rule *resources.Rule, value string) activeAlert {
-	labels := map[string]string{"queue": "products", "job": r.job}
+	labels := map[string]string{"job": r.job}
+	if rule.Alert != flushersDown { // which is about all queues
+		labels["queue"] = "products"
+	}
 	if r.namespace != "" {
 		labels["namespace"] = r.namespace
 	}
@@ -315,6 +337,10 @@ func TestTheAlertsOfTheContractAreThere(t *testing.T) {
 		deadLetters: "warning", dataLoss: "critical", notFlushing: "critical",
 	}
 	for name, r := range rulesets(t) {
+		want := maps.Clone(want)
+		if r.namespace != "" {
+			want[flushersDown] = "critical"
+		}
 		got := map[string]string{}
 		for _, rule := range r.rules.Groups[0].Rules {
 			got[rule.Alert] = rule.Labels["severity"]

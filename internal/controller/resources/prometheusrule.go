@@ -77,6 +77,15 @@ type alerts struct {
 	interval time.Duration
 	// suspended says that nothing is flushed because somebody wants it so.
 	suspended bool
+	// expected says that there are flushers that are scraped, unless something is
+	// wrong.
+	expected bool
+}
+
+// WantsPrometheusRule says whether the spec asks for one.
+func WantsPrometheusRule(cache *v1alpha1.WriteBehindCache) bool {
+	wanted := cache.Spec.Monitoring.PrometheusRule
+	return wanted == nil || *wanted
 }
 
 // PrometheusRule has the alerts with the numbers of one resource.
@@ -91,6 +100,7 @@ func PrometheusRule(cache *v1alpha1.WriteBehindCache) *unstructured.Unstructured
 		full:      int(b.MaxQueueDepth),
 		interval:  time.Duration(f.IntervalMilliseconds) * time.Millisecond,
 		suspended: cache.Spec.Suspend,
+		expected:  FlusherReplicas(cache) > 0 && WantsServiceMonitor(cache),
 	}
 	return monitoringObject(KindPrometheusRule, cache, a.file().content())
 }
@@ -109,15 +119,19 @@ func DefaultRules() RuleFile {
 	return a.file()
 }
 
-// file lists the alerts of the contract. None of them fires where there is no
-// flusher at all, since there is no series then: the operator says that by the
-// condition Ready, and elsewhere `up == 0` or absent() does.
+// file lists the alerts of the contract. None of those fires where there is no
+// flusher at all, since there is no series then; one more does, where it is known
+// that there should be.
 func (a *alerts) file() RuleFile {
-	return RuleFile{Groups: []RuleGroup{{Name: "writebehind", Rules: []Rule{
+	rules := []Rule{
 		a.depth("Warning", severityWarning, a.warning, 5*time.Minute),
 		a.depth("Critical", severityCritical, a.critical, 2*time.Minute),
 		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
-	}}}}
+	}
+	if a.expected {
+		rules = append(rules, a.flushersDown())
+	}
+	return RuleFile{Groups: []RuleGroup{{Name: "writebehind", Rules: rules}}}
 }
 
 // depth compares what the operator's condition BacklogHealthy compares. A
@@ -208,6 +222,20 @@ func (a *alerts) notFlushing() Rule {
 		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
 		fmt.Sprintf("{{ $value }} entries wait in queue {{ $labels.queue }} of %s, and nothing is flushed.", a.subject),
 		remedy)
+}
+
+// flushersDown takes five minutes, in which a node's Pods have come up elsewhere.
+func (a *alerts) flushersDown() Rule {
+	up := a.series("up")
+	severity := severityCritical
+	if a.suspended {
+		severity = severityWarning
+	}
+	return a.rule("WriteBehindFlushersDown", severity, 5*time.Minute,
+		fmt.Sprintf("absent(%s)\nor\nmax by (namespace, job) (%s) == 0", up, up),
+		fmt.Sprintf("No flusher of %s can be scraped.", a.subject),
+		"Nothing is flushed while none runs; writes are accepted until the queue is full. The condition Ready of the resource says whether "+
+			"they run. If they do, Prometheus does not reach them: look at its targets and at the NetworkPolicies.")
 }
 
 func (a *alerts) rule(name, severity string, atLeast time.Duration, expr, summary, description string) Rule {

@@ -24,8 +24,9 @@ const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
 
 # Alerts for flushers that run without Kubernetes, with the default marks: name this
 # file under rule_files in prometheus.yml. The operator makes the same ones for each
-# resource, with its marks. Where no flusher runs at all there is no series, and none of
-# these fires: have up == 0 or absent() tell that, with the name of your scrape job.
+# resource, with its marks, and one more for no flusher at all: there is no series then,
+# and none of these fires. Have absent() or up == 0 tell that, with the name of your
+# scrape job.
 # Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
 `
 
@@ -86,7 +87,7 @@ func TestAlertsSelectTheResourcesOwnSeries(t *testing.T) {
 	}
 	for _, r := range groups[0].(map[string]any)["rules"].([]any) {
 		expr := r.(map[string]any)["expr"].(string)
-		selectors := strings.Count(expr, "writebehind_") - strings.Count(expr, "|writebehind_")
+		selectors := strings.Count(expr, "writebehind_") - strings.Count(expr, "|writebehind_") + strings.Count(expr, "up{")
 		if own := strings.Count(expr, `namespace="shop-eu",job="shop-flusher"}`); own != selectors || own == 0 {
 			t.Errorf("%d of %d selectors are of the resource in:\n%s", own, selectors, expr)
 		}
@@ -109,5 +110,24 @@ func TestNotFlushingIsNoEmergencyWhileSuspended(t *testing.T) {
 	}
 	if severity(false) != "critical" || severity(true) != "warning" {
 		t.Errorf("severity is %v, and %v while suspended", severity(false), severity(true))
+	}
+}
+
+func TestMissingFlushersAreAnAlertOnlyWhereThereShouldBeSome(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit func(*v1alpha1.WriteBehindCache)
+		want bool
+	}{
+		"by default":               {nil, true},
+		"with none asked for":      {func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(0)) }, false},
+		"scraped by somebody else": {func(c *v1alpha1.WriteBehindCache) { c.Spec.Monitoring.ServiceMonitor = new(false) }, false},
+	} {
+		text, err := yaml.Marshal(resources.PrometheusRule(cache(c.edit)).Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), "alert: WriteBehindFlushersDown"); got != c.want {
+			t.Errorf("%s: there is such an alert: %t", name, got)
+		}
 	}
 }
