@@ -4,6 +4,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -44,6 +45,7 @@ helm.sh/resource-policy: keep
 {{- with .Values.image.pullPolicy }}
 imagePullPolicy: {{ . }}
 {{- end }}`,
+	"goMemoryLimit": `value: {{ .Values.goMemoryLimit }}`,
 	"resources": `{{- with .Values.resources }}
 resources:
   {{- toYaml . | nindent INDENT+2 }}
@@ -172,8 +174,9 @@ func fill(text string) (string, error) {
 // what the manifest says: they would be two truths otherwise.
 func markDeployment(object *unstructured.Unstructured, values []byte) error {
 	var defaults struct {
-		Replicas  int64          `json:"replicas"`
-		Resources map[string]any `json:"resources"`
+		Replicas      int64          `json:"replicas"`
+		Resources     map[string]any `json:"resources"`
+		GoMemoryLimit string         `json:"goMemoryLimit"`
 	}
 	if err := yaml.Unmarshal(values, &defaults); err != nil {
 		return fmt.Errorf("read values.yaml: %w", err)
@@ -196,6 +199,9 @@ func markDeployment(object *unstructured.Unstructured, values []byte) error {
 	}
 	if !reflect.DeepEqual(container["resources"], any(defaults.Resources)) {
 		return fmt.Errorf("resources are %v, in values.yaml %v", container["resources"], defaults.Resources)
+	}
+	if err := markMemoryLimit(container["env"], defaults.GoMemoryLimit); err != nil {
+		return err
 	}
 	args, err := markArguments(container["args"])
 	if err != nil {
@@ -226,6 +232,23 @@ func markDeployment(object *unstructured.Unstructured, values []byte) error {
 		return err
 	}
 	return unstructured.SetNestedMap(object.Object, spec, "spec")
+}
+
+// markMemoryLimit marks the value of GOMEMLIMIT; any other variable stays.
+func markMemoryLimit(given any, want string) error {
+	list, _ := given.([]any)
+	for _, variable := range list {
+		fields, _ := variable.(map[string]any)
+		if fields["name"] != "GOMEMLIMIT" {
+			continue
+		}
+		if fields["value"] != want {
+			return fmt.Errorf("GOMEMLIMIT is %v, in values.yaml goMemoryLimit is %s", fields["value"], want)
+		}
+		fields["value"] = "@@goMemoryLimit@@"
+		return nil
+	}
+	return errors.New("env lacks GOMEMLIMIT, which goMemoryLimit in values.yaml sets")
 }
 
 // markArguments marks the flags that a value turns off; any other stays.

@@ -21,10 +21,11 @@ spec:
       - name: manager
         image: controller
         args: [--metrics-bind-address=:8443, --leader-elect, --other]
+        env: [{name: GOMEMLIMIT, value: 1MiB}]
         resources: {limits: {memory: 1Gi}}
 `
 
-const values = "replicas: 1\nresources: {limits: {memory: 1Gi}}\n"
+const values = "replicas: 1\ngoMemoryLimit: 1MiB\nresources: {limits: {memory: 1Gi}}\n"
 
 // What the chart would say otherwise than config/ is refused, not passed over.
 func TestWhatValuesCannotTakeOverIsRefused(t *testing.T) {
@@ -32,6 +33,8 @@ func TestWhatValuesCannotTakeOverIsRefused(t *testing.T) {
 		"nothing":               {"", "", ""},
 		"other replicas":        {"replicas: 1", "replicas: 2", "replicas is 2, in values.yaml 1"},
 		"other resources":       {"memory: 1Gi", "memory: 2Gi", "in values.yaml"},
+		"another memory limit":  {"value: 1MiB", "value: 2MiB", "GOMEMLIMIT is 2MiB, in values.yaml goMemoryLimit is 1MiB"},
+		"no memory limit":       {"env: [{name: GOMEMLIMIT, value: 1MiB}]", "env: []", "env lacks GOMEMLIMIT"},
 		"a flag that is gone":   {"--leader-elect, ", "", "args lack"},
 		"a volume":              {"    spec:\n", "    spec:\n      volumes: [{name: a}]\n", "volumes is not empty"},
 		"a toleration":          {"    spec:\n", "    spec:\n      tolerations: [{key: a}]\n", "tolerations is given"},

@@ -51,6 +51,7 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 		t.Fatal(err)
 	}
 	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, indexQueues, indexedQueues).
+		WithIndex(&corev1.Pod{}, indexOwner, indexedOwner).
 		WithStatusSubresource(&v1alpha1.WriteBehindCache{}, &appsv1.Deployment{}).Build()
 	cached, recorder = &lagging{Client: api}, events.NewFakeRecorder(100)
 	none := func(context.Context, types.NamespacedName, types.UID) ([]corev1.Pod, error) { return nil, nil }

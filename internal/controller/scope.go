@@ -192,7 +192,7 @@ func fetch[T client.Object](ctx context.Context, r *Reconciler, s *scope, into T
 
 func (r *Reconciler) readPods(ctx context.Context, s *scope) error {
 	var pods corev1.PodList
-	if err := r.Client.List(ctx, &pods, client.InNamespace(s.cache.Namespace), client.MatchingLabels(resources.OwnerLabels(s.cache))); err != nil {
+	if err := r.Client.List(ctx, &pods, client.InNamespace(s.cache.Namespace), client.MatchingFields{indexOwner: string(s.cache.UID)}); err != nil {
 		return fmt.Errorf("list Pods: %w", err)
 	}
 	s.flusherPods, s.redisPods, s.terminating, s.started = nil, nil, nil, false

@@ -166,6 +166,7 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 		"resources.limits.memory":   {[]string{"resources.limits.memory=1Gi"}, "Deployment", `"memory":"1Gi"`, false},
 		"resources.requests.cpu":    {[]string{"resources.requests.cpu=33m"}, "Deployment", `"requests":{"cpu":"33m"`, false},
 		"resources.requests.memory": {[]string{"resources.requests.memory=99Mi"}, "Deployment", `"memory":"99Mi"`, false},
+		"goMemoryLimit":             {[]string{"goMemoryLimit=1GiB"}, "Deployment", `{"name":"GOMEMLIMIT","value":"1GiB"}`, false},
 		"nodeSelector":              {[]string{"nodeSelector.disk=ssd"}, "Deployment", `"nodeSelector":{"disk":"ssd"}`, false},
 		"tolerations":               {[]string{`tolerations=[{"operator":"Exists"}]`}, "Deployment", `"tolerations":[{"operator":"Exists"}]`, false},
 		"affinity":                  {[]string{`affinity={"podAffinity":{}}`}, "Deployment", `"affinity":{"podAffinity":{}}`, false},
