@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,6 +17,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 var (
@@ -36,28 +36,14 @@ var program string
 func TestMain(m *testing.M) {
 	flag.Parse()
 	journal.Quiet()
-	os.Exit(build(m))
-}
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "flusher")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "flusher")
-	arguments := []string{"build", "-o", program}
-	if !*plain {
-		arguments = append(arguments, "-race")
-	}
-	command := exec.Command("go", append(arguments, "../../cmd/flusher")...)
-	command.Stderr = os.Stderr
-	if err := command.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the flusher:", err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(programs.Main(m, func(folder string) error {
+		program = filepath.Join(folder, "flusher")
+		var options []string
+		if !*plain {
+			options = []string{"-race"}
+		}
+		return programs.Build(context.Background(), folder, options, "flusher")
+	}))
 }
 
 // drainTime bounds how long the queue takes to become empty once all is well.

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,6 +22,7 @@ import (
 	"github.com/Shopify/toxiproxy/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // flusher is a place for one flusher process: its config file, its ways to the
@@ -43,16 +43,15 @@ type flusher struct {
 
 // run is one process.
 type run struct {
-	command *exec.Cmd
-	log     *log
-	ended   chan struct{}
-	err     error
+	*programs.Process
+	log *log
+	// judged is closed when the process has ended and over has looked at how.
+	judged chan struct{}
 	// told says that the process was made to end.
 	told bool
 }
 
-// start runs a process until it is told to end. It cannot outlive the test: the
-// kernel ends it with the thread that started it, which is kept for that.
+// start runs a process until it is told to end.
 func (f *flusher) start() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -60,7 +59,7 @@ func (f *flusher) start() error {
 		return nil
 	}
 	f.started++
-	r := &run{log: &log{}, ended: make(chan struct{})}
+	r := &run{log: &log{}, judged: make(chan struct{})}
 	if f.logs != "" {
 		file, err := os.Create(filepath.Join(f.logs, fmt.Sprintf("flusher-%d-%d.log", f.number, f.started)))
 		if err != nil {
@@ -68,25 +67,17 @@ func (f *flusher) start() error {
 		}
 		r.log.file = file
 	}
-	r.command = exec.Command(program, "--config", f.file, "--debug")
-	r.command.Stderr, r.command.Stdout = r.log, r.log
-	r.command.SysProcAttr = attributes()
-	begun := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := r.command.Start()
-		begun <- err
-		if err != nil {
-			return
-		}
-		r.err = r.command.Wait()
-		f.over(r)
-		close(r.ended)
-	}()
-	if err := <-begun; err != nil {
+	command := exec.Command(program, "--config", f.file, "--debug")
+	command.Stderr, command.Stdout = r.log, r.log
+	var err error
+	if r.Process, err = programs.Start(command); err != nil {
 		return fmt.Errorf("start flusher %d: %w", f.number, err)
 	}
+	go func() {
+		<-r.Ended()
+		f.over(r)
+		close(r.judged)
+	}()
 	f.running = r
 	return nil
 }
@@ -99,7 +90,7 @@ func (f *flusher) over(r *run) {
 		f.running = nil
 	}
 	if !r.told {
-		f.findings.add(process, "flusher %d ended by itself: %v; its log ends:\n%s", f.number, r.err, r.log.end())
+		f.findings.add(process, "flusher %d ended by itself: %v; its log ends:\n%s", f.number, r.Err(), r.log.end())
 	}
 	if bad := r.log.bad(); bad != "" {
 		f.findings.add(process, "flusher %d says %s", f.number, bad)
@@ -117,15 +108,15 @@ func (f *flusher) tell(signal syscall.Signal) *run {
 	if r != nil {
 		r.told = true
 		// A stopped process would not see the signal.
-		_ = r.command.Process.Signal(syscall.SIGCONT)
-		_ = r.command.Process.Signal(signal)
+		r.Signal(syscall.SIGCONT)
+		r.Signal(signal)
 	}
 	return r
 }
 
 func (f *flusher) kill() {
 	if r := f.tell(syscall.SIGKILL); r != nil {
-		<-r.ended
+		<-r.judged
 	}
 }
 
@@ -145,7 +136,7 @@ func (f *flusher) begun() {
 	// One that never serves is told to end all the same, and judged by how it does.
 	_ = await(context.Background(), graceTime, func(context.Context) error {
 		select {
-		case <-r.ended:
+		case <-r.judged:
 			return nil
 		default:
 		}
@@ -166,9 +157,9 @@ func (f *flusher) leave() {
 	timer := time.NewTimer(graceTime)
 	defer timer.Stop()
 	select {
-	case <-r.ended:
-		if r.err != nil {
-			f.findings.add(process, "flusher %d was asked to end and said %v; its log ends:\n%s", f.number, r.err, r.log.end())
+	case <-r.judged:
+		if r.Err() != nil {
+			f.findings.add(process, "flusher %d was asked to end and said %v; its log ends:\n%s", f.number, r.Err(), r.log.end())
 		}
 	case <-timer.C:
 		f.findings.add(process, "flusher %d does not end after SIGTERM; its log ends:\n%s", f.number, r.log.end())
@@ -181,7 +172,7 @@ func (f *flusher) signal(signal syscall.Signal) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.running != nil {
-		_ = f.running.command.Process.Signal(signal)
+		f.running.Signal(signal)
 	}
 }
 
@@ -259,10 +250,7 @@ func (l *log) Write(data []byte) (int, error) {
 
 func (l *log) look(line []byte) {
 	if l.listens == "" {
-		var entry struct{ Msg, Address string }
-		if json.Unmarshal(line, &entry) == nil && strings.HasPrefix(entry.Msg, "Serving") {
-			l.listens = entry.Address
-		}
+		l.listens = programs.ServingAddress(line)
 	}
 	for _, word := range []string{"WARNING: DATA RACE", "panic:", "fatal error:"} {
 		if bytes.HasPrefix(line, []byte(word)) {

@@ -25,6 +25,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -211,10 +212,7 @@ func (w *world) writeConfig(f *flusher) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(f.file+".new", data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(f.file+".new", f.file)
+	return programs.PutFile(f.file, data)
 }
 
 // reconfigure gives all flushers new live settings.

@@ -5,7 +5,6 @@ package install
 
 import (
 	"bytes"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,28 +23,21 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/test/kube"
+	"github.com/writebehind/operator/test/programs"
 )
 
-// patience is how long a condition may take on a slow machine. No test is faster
-// or slower for it.
-const patience = 60 * time.Second
+// patience is how long a condition may take.
+var patience = programs.Patience{Limit: 60 * time.Second, Interval: 20 * time.Millisecond}
 
 // operatorImage is what the chart installs by default.
 const operatorImage = "writebehind/operator:v0.1.0"
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	os.Exit(runAll(m))
-}
-
-func runAll(m *testing.M) int {
-	var err error
-	if programs, err = os.MkdirTemp("", "programs"); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(programs)
-	return m.Run()
+	os.Exit(programs.Main(m, func(folder string) error {
+		built = folder
+		return nil
+	}))
 }
 
 // root is a path of the project.
@@ -165,22 +157,9 @@ func (c *cluster) apply(t *testing.T, objects []*unstructured.Unstructured) []*u
 	return applied
 }
 
-// eventually polls until check has nothing to complain about.
 func eventually(t *testing.T, what string, check func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-		<-ticker.C
-	}
+	patience.Eventually(t, what, check)
 }
 
 func must(t *testing.T, err error) {

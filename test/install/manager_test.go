@@ -31,6 +31,8 @@ import (
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // leaseDuration is how long a standby would wait for a leader that is gone without
@@ -77,7 +79,7 @@ func (o *operators) account(t *testing.T, name, role string) {
 
 // operator is a program that runs.
 type operator struct {
-	*process
+	*programs.Process
 	probes  string
 	metrics string
 }
@@ -92,20 +94,12 @@ func (o *operators) run(t *testing.T, account string, flags ...string) *operator
 		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: account}},
 		CurrentContext: "test",
 	}, kubeconfig))
-	p := &operator{probes: freeAddress(t), metrics: freeAddress(t)}
-	p.process = start(t, exec.Command(o.program, append([]string{
+	p := &operator{probes: programs.FreeAddress(t), metrics: programs.FreeAddress(t)}
+	p.Process = programs.Run(t, exec.Command(o.program, append([]string{
 		"--kubeconfig=" + kubeconfig, "--leader-elect", "--leader-election-namespace=" + releaseNamespace,
 		"--health-probe-bind-address=" + p.probes, "--metrics-bind-address=" + p.metrics, "--flusher-image=" + operatorImage,
 	}, flags...)...))
 	return p
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // probe asks as the kubelet does.
@@ -127,7 +121,7 @@ func (p *operator) probe(ctx context.Context, path string) error {
 
 func (p *operator) ready(t *testing.T) {
 	t.Helper()
-	eventually(t, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
+	p.Eventually(t, patience, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
 }
 
 // page is an answer to who wants to read the metrics.
@@ -188,12 +182,12 @@ func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	standby := o.run(t, "writebehind-controller-manager")
 	standby.ready(t)
 	eventually(t, "the standby watches", func() error {
-		if !strings.Contains(standby.log(), "Starting EventSource") {
+		if !strings.Contains(standby.Said(), "Starting EventSource") {
 			return errors.New("it has begun to watch nothing")
 		}
 		return nil
 	})
-	if strings.Contains(standby.log(), "Starting Controller") || o.holder(t) != first {
+	if strings.Contains(standby.Said(), "Starting Controller") || o.holder(t) != first {
 		t.Fatal("the standby acts beside the leader")
 	}
 
@@ -205,7 +199,7 @@ func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	eventually(t, "the leader makes the flushers", made)
 
 	began := time.Now()
-	leader.stop(t)
+	stop(t, leader.Process)
 	must(t, o.client.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: flushers.Namespace, Name: flushers.Name}}))
 	eventually(t, "the standby makes the flushers anew", made)
 	if took := time.Since(began); took > leaseDuration-3*time.Second {
@@ -225,8 +219,8 @@ func TestAnOperatorWithoutItsRightsIsNotReady(t *testing.T) {
 	o := installOperators(t)
 	o.account(t, "nobody", "")
 	p := o.run(t, "nobody", "--leader-elect=false")
-	eventually(t, "the operator is refused", func() error {
-		if !strings.Contains(p.log(), "is forbidden") {
+	p.Eventually(t, patience, "the operator is refused", func() error {
+		if !strings.Contains(p.Said(), "is forbidden") {
 			return errors.New("it does not say so")
 		}
 		return nil

@@ -7,7 +7,6 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,6 +20,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // token is one of a ServiceAccount, as its Pod would have it.
@@ -64,14 +65,11 @@ func (c *cluster) kubeconfig(t *testing.T, token string) string {
 func TestTheOperatorsMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	c := newCluster(t)
 	c.apply(t, manifests(t, "default"))
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	must(t, err)
-	address := listener.Addr().String()
-	must(t, listener.Close())
+	address := programs.FreeAddress(t)
 	command := exec.Command(build(t, "manager"), "--metrics-bind-address="+address, "--health-probe-bind-address=0",
 		"--flusher-image="+operatorImage)
 	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(t, c.token(t, "writebehind-system", "writebehind-controller-manager")))
-	operator := start(t, command)
+	operator := programs.Run(t, command)
 
 	// Its certificate is its own: whoever scrapes it is told by --metrics-cert-path.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a self-signed certificate, on the loopback
@@ -82,7 +80,7 @@ func TestTheOperatorsMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 		if token != "" {
 			request.Header.Set("Authorization", "Bearer "+token)
 		}
-		response, err := (&http.Client{Transport: transport, Timeout: patience}).Do(request)
+		response, err := (&http.Client{Transport: transport, Timeout: patience.Limit}).Do(request)
 		if err != nil {
 			return 0, "", err
 		}
@@ -91,7 +89,7 @@ func TestTheOperatorsMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 		return response.StatusCode, string(body), err
 	}
 	reader := c.account(t, "reader", "writebehind-metrics-reader")
-	eventually(t, "who may read the metrics reads them", func() error {
+	operator.Eventually(t, patience, "who may read the metrics reads them", func() error {
 		status, body, err := ask("https", reader)
 		if err != nil || status != http.StatusOK || !strings.Contains(body, `controller_runtime_max_concurrent_reconciles{controller="writebehindcache"}`) {
 			return fmt.Errorf("the answer is %d %.200s: %w", status, body, err)
@@ -121,5 +119,5 @@ func TestTheOperatorsMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	if status, body, err := ask("http", reader); err == nil && (status == http.StatusOK || strings.Contains(body, "controller_runtime")) {
 		t.Errorf("metrics go over the network in clear: %d %.200s", status, body)
 	}
-	operator.stop(t)
+	stop(t, operator)
 }

@@ -31,6 +31,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // mounted is where the flusher's container has its files.
@@ -218,7 +219,7 @@ func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache
 	if _, err := config.Read(filepath.Join(folder, "config", resources.ConfigFile)); err != nil {
 		t.Fatalf("The flusher would not take the config: %v\n%s", err, text)
 	}
-	start(t, exec.Command(program, "--config", filepath.Join(folder, "config", resources.ConfigFile)))
+	programs.Run(t, exec.Command(program, "--config", filepath.Join(folder, "config", resources.ConfigFile)))
 }
 
 // tryCommands gives the sample's commands one after the other and looks each time

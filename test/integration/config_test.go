@@ -47,12 +47,12 @@ func TestABusyListenAddressLeavesTheLastGoodConfigInForce(t *testing.T) {
 	s.config.ListenAddress = busy.Addr().String()
 	s.write()
 	s.eventually("the problem is in the log", func() error {
-		for line := range strings.Lines(p.log.String()) {
+		for line := range strings.Lines(p.Said()) {
 			if strings.Contains(line, "last good one stays in force") && strings.Contains(line, "address already in use") {
 				return nil
 			}
 		}
-		return fmt.Errorf("the log is %s", p.log)
+		return fmt.Errorf("the log is %s", p.Said())
 	})
 	if code, body := s.get(p, "/readyz"); code != http.StatusOK {
 		t.Errorf("readyz answers %d: %s", code, body)
@@ -60,7 +60,7 @@ func TestABusyListenAddressLeavesTheLastGoodConfigInForce(t *testing.T) {
 	s.set(1, `{"name":"on","price":1,"stock":1}`)
 	s.eventuallyRow(1, "on|1.00|1")
 	busy.Close()
-	p.address = s.config.ListenAddress
+	p.Address = s.config.ListenAddress
 	s.eventually("it moves when the address is free", func() error {
 		if code, body := s.get(p, "/readyz"); code != http.StatusOK {
 			return fmt.Errorf("readyz answers %d: %s", code, body)
@@ -83,7 +83,7 @@ func TestTheListenerOutlivesAFlusherThatStartsAnew(t *testing.T) {
 	s.write()
 	s.eventually("the new flusher shows itself at the same address", func() error {
 		_, body := s.get(p, "/readyz")
-		if !strings.Contains(p.log.String(), "starts anew") || !strings.Contains(body, `"ok": true`) {
+		if !strings.Contains(p.Said(), "starts anew") || !strings.Contains(body, `"ok": true`) {
 			return fmt.Errorf("readyz answers %s", body)
 		}
 		return nil
@@ -95,7 +95,7 @@ func TestTheListenerOutlivesAFlusherThatStartsAnew(t *testing.T) {
 		}
 		return nil
 	})
-	if n := strings.Count(p.log.String(), "Serving metrics"); n != 1 {
+	if n := strings.Count(p.Said(), "Serving metrics"); n != 1 {
 		t.Errorf("it has begun to serve %d times, want once", n)
 	}
 }
@@ -106,13 +106,13 @@ func TestAListenAddressMayOverlapTheOneBefore(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	p := s.startReady()
-	_, port, err := net.SplitHostPort(p.address)
+	_, port, err := net.SplitHostPort(p.Address)
 	s.must(err)
 	s.config.ListenAddress = ":" + port
 	s.write()
 	s.eventually("it listens on every address", func() error {
 		code, body := s.get(p, "/readyz")
-		if strings.Count(p.log.String(), "Serving metrics") != 2 || code != http.StatusOK {
+		if strings.Count(p.Said(), "Serving metrics") != 2 || code != http.StatusOK {
 			return fmt.Errorf("readyz answers %d: %s", code, body)
 		}
 		return nil

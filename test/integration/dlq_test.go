@@ -74,7 +74,7 @@ func TestDeadLettersAreListedMendedAndReplayed(t *testing.T) {
 	if stats := s.stats(); stats.Dead != 0 {
 		t.Errorf("stats are %+v", stats)
 	}
-	if strings.Contains(p.log.String(), "secret") {
+	if strings.Contains(p.Said(), "secret") {
 		t.Error("the flusher's log tells values")
 	}
 }

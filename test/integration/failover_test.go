@@ -75,7 +75,7 @@ func TestAFailOverToAnOlderReplicaIsADataLossEvent(t *testing.T) {
 			s.setAll(1, 20, 3)
 			s.drained()
 			s.count(3, 20)
-			if !strings.Contains(p.log.String(), "Redis came back with older data") {
+			if !strings.Contains(p.Said(), "Redis came back with older data") {
 				t.Error("the log does not tell of it")
 			}
 		})

@@ -18,6 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 func TestWritesAndDeletionsReachTheTable(t *testing.T) {
@@ -130,7 +131,7 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 		}
 	}
 	_, body := s.get(p, "/status")
-	if strings.Contains(body, "many") || strings.Contains(body, "trailing") || strings.Contains(p.log.String(), "many") {
+	if strings.Contains(body, "many") || strings.Contains(body, "trailing") || strings.Contains(p.Said(), "many") {
 		t.Errorf("the status or the log tells row values: %s", body)
 	}
 	for id := range bad {
@@ -256,7 +257,7 @@ func TestProblemsOfTheDatabaseAreNamedAndHeal(t *testing.T) {
 			ofDatabase, "SecretMissing", "Secret shop-db",
 		},
 		"a database that is not there": {
-			func(s *stack) { s.putURL("postgres://postgres:x@" + freeAddress(s.t) + "/shop") },
+			func(s *stack) { s.putURL("postgres://postgres:x@" + programs.FreeAddress(s.t) + "/shop") },
 			func(s *stack) { s.putURL(s.db.URL()) },
 			ofDatabase, "ConnectionFailed", "refused",
 		},
@@ -314,8 +315,7 @@ func ofQueue(s config.Status) config.Check {
 func (s *stack) putURL(url string) {
 	s.t.Helper()
 	path := s.config.Database.Postgres.URLFile
-	s.must(os.WriteFile(path+".new", []byte(url), 0o600))
-	s.must(os.Rename(path+".new", path))
+	s.must(programs.PutFile(path, []byte(url)))
 }
 
 func TestLiveSettingsNeedNoRestart(t *testing.T) {
@@ -354,7 +354,7 @@ func TestLiveSettingsNeedNoRestart(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "WBPAUSED ") {
 		t.Errorf("a write while draining answers %v", err)
 	}
-	if strings.Contains(p.log.String(), "starts anew") {
+	if strings.Contains(p.Said(), "starts anew") {
 		t.Error("live settings have made the flusher start anew")
 	}
 }
@@ -380,7 +380,7 @@ func TestAChangedMappingMakesTheFlusherStartAnew(t *testing.T) {
 		return nil
 	})
 	s.eventuallyRow(1, "one|1.00|1")
-	if p.command.ProcessState != nil {
+	if !p.Running() {
 		t.Error("the process has ended")
 	}
 }
@@ -417,7 +417,7 @@ func TestFlushersShareTheQueueAndTakeOver(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	first, second := s.startReady(), s.startReady()
-	held := func(p *process) int { return len(s.status(p).Queues[0].Partitions) }
+	held := func(p *programs.Flusher) int { return len(s.status(p).Queues[0].Partitions) }
 	s.eventually("both hold half", func() error {
 		if a, b := held(first), held(second); a != 8 || b != 8 {
 			return fmt.Errorf("%d and %d", a, b)
@@ -444,7 +444,7 @@ func TestFlushersShareTheQueueAndTakeOver(t *testing.T) {
 		}
 		return nil
 	})
-	third.kill()
+	third.Kill()
 	for i := range int64(200) {
 		s.set(i, `{"name":"y","price":1,"stock":1}`)
 	}

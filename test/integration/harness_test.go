@@ -4,20 +4,14 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -27,35 +21,21 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
-// patience is how long a condition may take on a slow machine. No test is faster
-// or slower for it.
-const patience = 60 * time.Second
+// patience is how long a condition may take.
+var patience = programs.Patience{Limit: 60 * time.Second, Interval: 20 * time.Millisecond}
 
 // program is the flusher's executable, built once.
 var program string
 
 func TestMain(m *testing.M) {
 	journal.Quiet()
-	os.Exit(build(m))
-}
-
-func build(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "flusher")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir)
-	program = filepath.Join(dir, "flusher")
-	command := exec.Command("go", "build", "-race", "-o", program, "../../cmd/flusher")
-	command.Stderr = os.Stderr
-	if err := command.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "build the flusher:", err)
-		return 1
-	}
-	return m.Run()
+	os.Exit(programs.Main(m, func(folder string) error {
+		program = filepath.Join(folder, "flusher")
+		return programs.Build(context.Background(), folder, []string{"-race"}, "flusher")
+	}))
 }
 
 const productsTable = `CREATE TABLE products (
@@ -95,8 +75,7 @@ func (s *stack) write() {
 	s.t.Helper()
 	data, err := s.config.Marshal()
 	s.must(err)
-	s.must(os.WriteFile(s.file+".new", data, 0o600))
-	s.must(os.Rename(s.file+".new", s.file))
+	s.must(programs.PutFile(s.file, data))
 }
 
 func (s *stack) must(err error) {
@@ -106,73 +85,23 @@ func (s *stack) must(err error) {
 	}
 }
 
-// process is a running flusher.
-type process struct {
-	command *exec.Cmd
-	log     *logBuffer
-	address string
-	ended   chan struct{}
-	err     error
-}
-
-type logBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *logBuffer) Write(data []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(data)
-}
-
-func (b *logBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.String()
-}
-
 // start runs a flusher until the test ends.
-func (s *stack) start() *process {
+func (s *stack) start() *programs.Flusher {
 	s.t.Helper()
 	return s.run(exec.Command(program, "--config", s.file, "--debug"))
 }
 
 // run runs a command that is a flusher until the test ends.
-func (s *stack) run(command *exec.Cmd) *process {
+func (s *stack) run(command *exec.Cmd) *programs.Flusher {
 	s.t.Helper()
-	p := &process{command: command, log: &logBuffer{}, ended: make(chan struct{})}
-	p.command.Stderr = p.log
-	p.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	s.must(p.command.Start())
-	go func() {
-		p.err = p.command.Wait()
-		close(p.ended)
-	}()
-	s.t.Cleanup(func() {
-		p.kill()
-		if s.t.Failed() {
-			s.t.Logf("the log of flusher %d:\n%s", p.command.Process.Pid, p.log)
-		}
-	})
-	s.eventually("the flusher listens", func() error {
-		for line := range strings.Lines(p.log.String()) {
-			var entry struct{ Msg, Address string }
-			if json.Unmarshal([]byte(line), &entry) == nil && strings.HasPrefix(entry.Msg, "Serving") {
-				p.address = entry.Address
-				return nil
-			}
-		}
-		return errors.New("no address in its log yet")
-	})
-	return p
+	return programs.RunFlusher(s.t, patience, command)
 }
 
 // startReady also waits until the flusher is ready.
-func (s *stack) startReady() *process {
+func (s *stack) startReady() *programs.Flusher {
 	s.t.Helper()
 	p := s.start()
-	s.eventually("the flusher is ready", func() error {
+	p.Eventually(s.t, patience, "the flusher is ready", func() error {
 		code, body := s.get(p, "/readyz")
 		if code != http.StatusOK {
 			return fmt.Errorf("readyz answers %d: %s", code, body)
@@ -182,29 +111,15 @@ func (s *stack) startReady() *process {
 	return p
 }
 
-func (p *process) signal(sig syscall.Signal) { _ = p.command.Process.Signal(sig) }
-
-// kill ends the process at once and waits for its end.
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	<-p.ended
-}
-
 // stop asks the process to end and returns its exit code.
-func (s *stack) stop(p *process) int {
+func (s *stack) stop(p *programs.Flusher) int {
 	s.t.Helper()
-	p.signal(syscall.SIGTERM)
-	select {
-	case <-p.ended:
-	case <-time.After(patience):
-		s.t.Fatal("the flusher does not end")
-	}
-	return p.command.ProcessState.ExitCode()
+	return p.Stop(s.t, patience.Limit)
 }
 
-func (s *stack) get(p *process, path string) (int, string) {
+func (s *stack) get(p *programs.Flusher, path string) (int, string) {
 	s.t.Helper()
-	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+p.address+path, nil)
+	request, err := http.NewRequestWithContext(s.t.Context(), http.MethodGet, "http://"+p.Address+path, nil)
 	s.must(err)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -216,7 +131,7 @@ func (s *stack) get(p *process, path string) (int, string) {
 	return response.StatusCode, string(body)
 }
 
-func (s *stack) status(p *process) config.Status {
+func (s *stack) status(p *programs.Flusher) config.Status {
 	s.t.Helper()
 	var status config.Status
 	code, body := s.get(p, "/status")
@@ -227,22 +142,9 @@ func (s *stack) status(p *process) config.Status {
 	return status
 }
 
-// eventually polls until check has nothing to complain about.
 func (s *stack) eventually(what string, check func() error) {
 	s.t.Helper()
-	deadline := time.Now().Add(patience)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			s.t.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-		<-ticker.C
-	}
+	patience.Eventually(s.t, what, check)
 }
 
 func (s *stack) eventuallyRow(id int64, want string) {
@@ -295,14 +197,4 @@ func (s *stack) set(id int64, document string) int64 {
 func (s *stack) del(id int64) {
 	s.t.Helper()
 	s.must(s.rdb.FCall(s.t.Context(), "wb_del", []string{fmt.Sprintf("product:%d", id)}, "products").Err())
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 var journalAlways = journaltest.AppendOnly("always")
@@ -137,12 +138,12 @@ func TestAFlusherKilledTenTimesLosesNothing(t *testing.T) {
 	s.config.Flush.IntervalMilliseconds = 50
 	s.config.Flush.BatchSize = 50
 	s.write()
-	flushers := []*process{s.startReady(), s.startReady()}
+	flushers := []*programs.Flusher{s.startReady(), s.startReady()}
 	w := s.startWriters(4, 500, seed)
 	for i := range 10 {
 		w.waitFor((i+1)*1500 + random.IntN(1000))
 		victim := random.IntN(len(flushers))
-		flushers[victim].kill()
+		flushers[victim].Kill()
 		flushers[victim] = s.startReady()
 	}
 	w.finish()
@@ -163,12 +164,12 @@ func TestAStoppedFlusherThatComesBackWritesNothingStale(t *testing.T) {
 	s.config.Flush.IntervalMilliseconds = 20
 	s.config.Flush.BatchSize = 20
 	s.write()
-	flushers := []*process{s.startReady(), s.startReady()}
+	flushers := []*programs.Flusher{s.startReady(), s.startReady()}
 	w := s.startWriters(4, 100, seed)
 	for i := range 3 {
 		stopped, other := flushers[i%2], flushers[(i+1)%2]
 		w.waitFor(w.count() + 500)
-		stopped.signal(syscall.SIGSTOP)
+		stopped.Signal(syscall.SIGSTOP)
 		s.eventually("the other holds every partition", func() error {
 			if n := len(s.status(other).Queues[0].Partitions); n != 16 {
 				return fmt.Errorf("%d of them", n)
@@ -176,7 +177,7 @@ func TestAStoppedFlusherThatComesBackWritesNothingStale(t *testing.T) {
 			return nil
 		})
 		w.waitFor(w.count() + 500)
-		stopped.signal(syscall.SIGCONT)
+		stopped.Signal(syscall.SIGCONT)
 		s.eventually("both share the partitions again", func() error {
 			if n := len(s.status(stopped).Queues[0].Partitions); n != 8 {
 				return fmt.Errorf("it holds %d", n)

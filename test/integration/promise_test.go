@@ -19,6 +19,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // TestDirtyEntriesAreNeverEvicted fills Redis until it evicts, under a policy that
@@ -304,8 +305,7 @@ func TestARotatedRedisPasswordTakesEffect(t *testing.T) {
 	options.Password = "second"
 	s.rdb = s.redis.ClientWith(t, options)
 	s.set(1, `{"name":"after","price":1,"stock":1}`)
-	s.must(os.WriteFile(file+".new", []byte("second\n"), 0o600))
-	s.must(os.Rename(file+".new", file))
+	s.must(programs.PutFile(file, []byte("second\n")))
 	s.eventuallyRow(1, "after|1.00|1")
 	s.drained()
 }

@@ -32,7 +32,7 @@ func TestALostLedgerIsBegunAnew(t *testing.T) {
 	}
 	s.eventuallyRow(3, "after|1.00|1")
 	s.drained()
-	if s.stats().DataLoss == 0 || !strings.Contains(p.log.String(), "PostgreSQL came back with older data") {
+	if s.stats().DataLoss == 0 || !strings.Contains(p.Said(), "PostgreSQL came back with older data") {
 		t.Errorf("nobody noticed that the ledger was lost: %+v", s.stats())
 	}
 }

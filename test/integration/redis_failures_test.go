@@ -16,6 +16,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // redisFailure is a way of Redis to fail that loses nothing.
@@ -95,8 +96,7 @@ var redisFailures = map[string]redisFailure{
 		},
 		mend: func(s *stack) {
 			path := s.config.Redis.External.PasswordFile
-			s.must(os.WriteFile(path+".new", []byte(rotated), 0o600))
-			s.must(os.Rename(path+".new", path))
+			s.must(programs.PutFile(path, []byte(rotated)))
 		},
 		reason: "AuthenticationFailed", message: "password",
 	},
@@ -121,7 +121,7 @@ func (s *stack) save(outcome string) {
 }
 
 // redisIs waits until status and readiness say of Redis what they should.
-func (s *stack) redisIs(p *process, reason, message string) {
+func (s *stack) redisIs(p *programs.Flusher, reason, message string) {
 	s.t.Helper()
 	s.eventually("the trouble with Redis is named", func() error {
 		if check := s.status(p).Redis; check.OK || check.Reason != reason || !strings.Contains(check.Message, message) {
@@ -137,7 +137,7 @@ func (s *stack) redisIs(p *process, reason, message string) {
 	}
 }
 
-func (s *stack) heals(p *process) {
+func (s *stack) heals(p *programs.Flusher) {
 	s.t.Helper()
 	s.eventually("it heals", func() error {
 		if code, body := s.get(p, "/readyz"); code != http.StatusOK {

@@ -12,11 +12,13 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // inOneBatch makes documents of one partition one batch: they are written while the
 // flusher is suspended.
-func (s *stack) inOneBatch(documents map[int64]string) *process {
+func (s *stack) inOneBatch(documents map[int64]string) *programs.Flusher {
 	s.t.Helper()
 	s.config.Flush.BatchSize = len(documents)
 	s.config.Suspend = true
@@ -217,7 +219,7 @@ func (s *stack) refuseAll(column string) {
 	s.db.Exec(s.t, "ALTER TABLE products ADD COLUMN "+column+" text NOT NULL")
 }
 
-func (s *stack) eventuallyPaused(p *process, cause string) {
+func (s *stack) eventuallyPaused(p *programs.Flusher, cause string) {
 	s.t.Helper()
 	s.eventually("the mapping is paused for "+cause, func() error {
 		q := s.status(p).Queues[0]

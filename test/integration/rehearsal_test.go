@@ -21,6 +21,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // hastyVariable makes the test's own program a flusher whose leases are short, so
@@ -55,7 +56,7 @@ type rehearsal struct {
 	// whole is the test of all cases, which the flushers live as long as.
 	whole   *testing.T
 	wire    *wire
-	flusher *process
+	flusher *programs.Flusher
 	// next is the first key of the next case.
 	next int64
 }
@@ -97,7 +98,7 @@ func (r *rehearsal) begin() {
 
 // die kills the flusher; what it had sent to nobody yet is gone with it.
 func (r *rehearsal) die() {
-	r.flusher.kill()
+	r.flusher.Kill()
 	r.wire.cutAll()
 }
 
@@ -106,8 +107,8 @@ func (r *rehearsal) at(p *point) {
 	r.t.Helper()
 	select {
 	case <-p.reached:
-	case <-time.After(patience):
-		r.t.Fatalf("the point is not reached within %v", patience)
+	case <-time.After(patience.Limit):
+		r.t.Fatalf("the point is not reached within %v", patience.Limit)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -35,7 +37,7 @@ const conflicts = "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM co
 // crowd is the flushers that share one queue.
 type crowd struct {
 	*stack
-	members []*process
+	members []*programs.Flusher
 }
 
 // shared returns nothing when every partition is held by exactly one member, in
@@ -47,7 +49,7 @@ func (c *crowd) shared() error {
 	for _, p := range c.members {
 		status := c.status(p)
 		if len(status.Queues) == 0 {
-			return fmt.Errorf("flusher %d tells nothing", p.command.Process.Pid)
+			return fmt.Errorf("flusher %d tells nothing", p.PID())
 		}
 		held := status.Queues[0].Partitions
 		if len(held) < least || len(held) > least+1 || partitions%len(c.members) == 0 && len(held) != least {
@@ -82,7 +84,7 @@ func (c *crowd) sharesWithin(bound time.Duration, change string, since time.Time
 
 func (c *crowd) join(n int) {
 	c.t.Helper()
-	var joined []*process
+	var joined []*programs.Flusher
 	for range n {
 		joined = append(joined, c.start())
 	}
@@ -92,7 +94,7 @@ func (c *crowd) join(n int) {
 }
 
 // remove takes a member out and returns it.
-func (c *crowd) remove(i int) *process {
+func (c *crowd) remove(i int) *programs.Flusher {
 	p := c.members[i]
 	c.members = slices.Delete(c.members, i, i+1)
 	return p
@@ -111,13 +113,13 @@ func TestTwoFiveAndTenFlushersShareAQueue(t *testing.T) {
 	c.config.Flush.IntervalMilliseconds = 50
 	c.config.Flush.BatchSize = 5
 	c.write()
-	c.members = []*process{c.startReady()}
+	c.members = []*programs.Flusher{c.startReady()}
 	w := c.startPacedWriters(4, 8, seed, rate.NewLimiter(800, 10))
 	c.join(1)
 	c.join(3)
 	c.join(5)
 
-	c.remove(0).kill()
+	c.remove(0).Kill()
 	c.sharesWithin(leaseTime+handOver, "one has died", time.Now())
 	since := time.Now()
 	if code := c.stop(c.remove(0)); code != 0 {
@@ -127,7 +129,7 @@ func TestTwoFiveAndTenFlushersShareAQueue(t *testing.T) {
 	// All but two at once, by halves cleanly and not.
 	since = time.Now()
 	for len(c.members) > 2 {
-		c.remove(0).kill()
+		c.remove(0).Kill()
 		c.stop(c.remove(0))
 	}
 	c.sharesWithin(leaseTime+handOver, "three have died and three have left", since)

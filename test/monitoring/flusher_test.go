@@ -4,11 +4,9 @@
 package monitoring
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
@@ -26,6 +24,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // shop is a real flusher with its Redis and its database.
@@ -40,9 +39,9 @@ type shop struct {
 func startShop(t *testing.T) *shop {
 	t.Helper()
 	journal.Quiet()
-	program := filepath.Join(t.TempDir(), "flusher")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../../cmd/flusher").CombinedOutput(); err != nil {
-		t.Fatalf("build the flusher: %v\n%s", err, out)
+	folder := t.TempDir()
+	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
+		t.Fatal(err)
 	}
 	server, db := journaltest.New(t), postgrestest.New(t)
 	db.Exec(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`)
@@ -54,19 +53,9 @@ func startShop(t *testing.T) *shop {
 	c.Mappings = []config.Mapping{m}
 	c.Flush.IntervalMilliseconds, c.Flush.MaxRetries = 100, 1
 	c.ListenAddress = "127.0.0.1:0"
-	s := &shop{t: t, rdb: server.Client(t), config: c, file: filepath.Join(t.TempDir(), "config.yaml")}
+	s := &shop{t: t, rdb: server.Client(t), config: c, file: filepath.Join(folder, "config.yaml")}
 	s.write()
-	log := run(t, program, "--config", s.file)
-	eventually(t, "the flusher listens", func() error {
-		for line := range strings.Lines(log.String()) {
-			var entry struct{ Msg, Address string }
-			if json.Unmarshal([]byte(line), &entry) == nil && strings.HasPrefix(entry.Msg, "Serving") {
-				s.address = entry.Address
-				return nil
-			}
-		}
-		return errors.New("no address in its log yet")
-	})
+	s.address = programs.RunFlusher(t, patience, exec.Command(filepath.Join(folder, "flusher"), "--config", s.file)).Address
 	return s
 }
 
@@ -75,10 +64,7 @@ func (s *shop) write() {
 	s.t.Helper()
 	data, err := s.config.Marshal()
 	if err == nil {
-		err = os.WriteFile(s.file+".new", data, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(s.file+".new", s.file)
+		err = programs.PutFile(s.file, data)
 	}
 	if err != nil {
 		s.t.Fatal(err)
@@ -139,7 +125,7 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 		id++
 		return s.set(id, `{"name":"bad","stock":-1}`)
 	}
-	eventually(t, "some rows are flushed, and some are refused for good", func() error {
+	patience.Eventually(t, "some rows are flushed, and some are refused for good", func() error {
 		if err := traffic(); err != nil {
 			return err
 		}
@@ -212,7 +198,7 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 	// ten seconds would take this test as long.
 	fires := func(names ...string) {
 		t.Helper()
-		eventually(t, fmt.Sprintf("%v fire", names), func() error {
+		patience.Eventually(t, fmt.Sprintf("%v fire", names), func() error {
 			active := p.active()
 			for _, name := range names {
 				texts, ok := active[name]
@@ -238,7 +224,7 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 
 	s.config.Suspend = true
 	s.write()
-	eventually(t, "the flusher is suspended, and entries wait", func() error {
+	patience.Eventually(t, "the flusher is suspended, and entries wait", func() error {
 		if err := s.set(1, `{"name":"waits"}`); err != nil {
 			return err
 		}
@@ -254,7 +240,7 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 		t.Fatal(err)
 	}
 	fires(dataLoss)
-	eventually(t, "the dead letters are gone with the rest", func() error {
+	patience.Eventually(t, "the dead letters are gone with the rest", func() error {
 		if active := p.active(); active[deadLetters] != nil {
 			return fmt.Errorf("active are %v", slices.Sorted(maps.Keys(active)))
 		}

@@ -4,104 +4,27 @@
 package monitoring
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/test/programs"
 )
 
-// patience is how long a condition may take on a slow machine. No test is faster or
-// slower for it.
-const patience = 90 * time.Second
-
-// eventually polls until check has nothing to complain about.
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	ticker := time.NewTicker(100 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		err := check()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within %v: %v", what, patience, err)
-		}
-		<-ticker.C
-	}
-}
-
-// output is what a process says.
-type output struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (o *output) Write(data []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(data)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// run runs a program until the test ends. One thread is kept for it, since the
-// kernel ends it with the thread that started it.
-func run(t *testing.T, program string, arguments ...string) *output {
-	t.Helper()
-	o := &output{}
-	command := exec.Command(program, arguments...)
-	command.Stdout, command.Stderr, command.SysProcAttr = o, o, attributes()
-	started, ended := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(ended)
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := command.Start()
-		started <- err
-		if err == nil {
-			_ = command.Wait()
-		}
-	}()
-	if err := <-started; err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = command.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-ended:
-		case <-time.After(patience):
-			_ = command.Process.Kill()
-			<-ended
-		}
-		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(program), o)
-		}
-	})
-	return o
-}
+// patience is how long a condition may take.
+var patience = programs.Patience{Limit: 90 * time.Second, Interval: 100 * time.Millisecond}
 
 // server is a Prometheus that scrapes one flusher every second, under the labels
 // that the Prometheus Operator would set.
@@ -138,15 +61,10 @@ func startPrometheus(t *testing.T, flusher string, rules resources.RuleFile) *se
 			t.Fatal(err)
 		}
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &server{t: t, address: listener.Addr().String()}
-	listener.Close()
-	run(t, program, "--config.file="+filepath.Join(folder, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(folder, "data"),
-		"--web.listen-address="+s.address, "--log.level=warn")
-	eventually(t, "Prometheus is ready", func() error {
+	s := &server{t: t, address: programs.FreeAddress(t)}
+	running := programs.Run(t, exec.Command(program, "--config.file="+filepath.Join(folder, "prometheus.yaml"), "--storage.tsdb.path="+filepath.Join(folder, "data"),
+		"--web.listen-address="+s.address, "--log.level=warn"))
+	running.Eventually(t, patience, "Prometheus is ready", func() error {
 		status, body, err := s.get("/-/ready", nil)
 		if err != nil || status != http.StatusOK {
 			return fmt.Errorf("it answers %d %s: %w", status, body, errors.Join(err))
@@ -212,7 +130,7 @@ func (s *server) query(expression string) ([]sample, error) {
 func (s *server) numbers(expression string) []sample {
 	s.t.Helper()
 	var found []sample
-	eventually(s.t, "series of "+expression, func() error {
+	patience.Eventually(s.t, "series of "+expression, func() error {
 		all, err := s.query(expression)
 		if err != nil {
 			return err

@@ -19,6 +19,7 @@ import (
 
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // addresses gives every Pod an address of its own. Every address in 127.0.0.0/8 is
@@ -153,5 +154,5 @@ func startReal(t *testing.T, program, ip, urlFile string, settings *config.Confi
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "config.yaml")
 	must(t, os.WriteFile(file, text, 0o600))
-	start(t, exec.Command(program, "--config", file))
+	programs.Run(t, exec.Command(program, "--config", file)).KeepLast(mostSaid)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -108,7 +109,7 @@ func (r *run) converge() {
 	for _, one := range r.resources[:r.options.real] {
 		select {
 		case settings := <-one.settings:
-			startReal(r.t, r.programs.path("flusher"), one.ip, r.urlFile, settings)
+			startReal(r.t, filepath.Join(r.programs, "flusher"), one.ip, r.urlFile, settings)
 		case <-time.After(r.patience()):
 			r.t.Fatalf("%s has no settings", one.key)
 		}
@@ -269,7 +270,7 @@ func (r *run) silenceIsTold() {
 // restart replaces the operator by another, which finds everything done.
 func (r *run) restart() {
 	r.t.Helper()
-	r.manager.stop(r.t)
+	r.manager.Stop(r.t, patience)
 	r.audit.since(r.t)
 	began := time.Now()
 	r.manager = r.startManager(r.t)
@@ -314,10 +315,8 @@ func (r *run) eventually(what string, check func() error) {
 		if err == nil {
 			return
 		}
-		select {
-		case <-r.manager.ended:
-			r.t.Fatalf("%s: the operator has ended: %v", what, err)
-		default:
+		if !r.manager.Running() {
+			r.t.Fatalf("%s: the operator has ended (%v): %v", what, r.manager.Err(), err)
 		}
 		if r.t.Failed() {
 			r.t.Fatalf("%s: given up: %v", what, err)

@@ -23,6 +23,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // warningDepth is the mark of every resource; a queue that holds as much turns a
@@ -36,7 +37,8 @@ type world struct {
 	resources []*resource
 	byKey     map[types.NamespacedName]*resource
 	addresses *addresses
-	programs  *programs
+	// programs is the folder of the two that are built here.
+	programs string
 
 	// What the real flushers work on.
 	rdb     *redis.Client
@@ -73,8 +75,10 @@ type awaited struct {
 
 func newWorld(t *testing.T, o options) *world {
 	t.Helper()
-	programs := buildPrograms(t)
-	w := &world{cluster: newCluster(t), t: t, byKey: map[types.NamespacedName]*resource{}, addresses: newAddresses(t), programs: programs}
+	// The servers start while the programs are built.
+	folder, built := t.TempDir(), make(chan error, 1)
+	go func() { built <- programs.Build(t.Context(), folder, nil, "manager", "flusher") }()
+	w := &world{cluster: newCluster(t), t: t, byKey: map[types.NamespacedName]*resource{}, addresses: newAddresses(t), programs: folder}
 	for i := range o.resources {
 		r := &resource{
 			key:      types.NamespacedName{Namespace: fmt.Sprintf("team-%02d", i%o.namespaces()), Name: fmt.Sprintf("shop-%04d", i)},
@@ -95,7 +99,7 @@ func newWorld(t *testing.T, o options) *world {
 		must(t, w.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("team-%02d", i)}}))
 	}
 	w.serveReal(o)
-	w.programs.wait(t)
+	must(t, <-built)
 	return w
 }
 

@@ -25,6 +25,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -86,7 +88,7 @@ type Server struct {
 
 	mu   sync.Mutex
 	port int
-	proc *process
+	proc *programs.Process
 }
 
 // Start starts a server and returns when it answers. It lives until Close, Stop
@@ -174,14 +176,15 @@ func (s *Server) start(ctx context.Context) error {
 	if s.options.Log != nil {
 		output = io.MultiWriter(&s.log, s.options.Log)
 	}
-	p, err := startProcess(s.binary, path, s.dir, output)
+	command := exec.Command(s.binary, path)
+	command.Dir, command.Stdout, command.Stderr = s.dir, output, output
+	p, err := programs.Start(command)
 	if err != nil {
 		return err
 	}
 	s.proc = p
 	if err := s.awaitReady(ctx, p); err != nil {
-		p.signal(syscall.SIGKILL)
-		<-p.exited
+		p.Kill()
 		return fmt.Errorf("%w; its log ends:\n%s", err, s.log.last(10))
 	}
 	return nil
@@ -221,7 +224,7 @@ func (s *Server) config() []byte {
 
 // awaitReady asks until the server answers, and makes sure that it is this
 // server: on a port that was lost to another process a stranger may answer.
-func (s *Server) awaitReady(ctx context.Context, p *process) error {
+func (s *Server) awaitReady(ctx context.Context, p *programs.Process) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	options := s.Options()
@@ -236,14 +239,14 @@ func (s *Server) awaitReady(ctx context.Context, p *process) error {
 		// somebody to answer.
 		err := s.listens(ctx)
 		if err == nil {
-			err = answers(ctx, client, p.pid)
+			err = answers(ctx, client, p.PID())
 		}
 		if err == nil {
 			return nil
 		}
 		select {
-		case <-p.exited:
-			return fmt.Errorf("it ended at once (%w)", p.err)
+		case <-p.Ended():
+			return fmt.Errorf("it ended at once (%w)", p.Err())
 		case <-ctx.Done():
 			return fmt.Errorf("it does not answer (%w)", err)
 		case <-ticker.C:
@@ -296,11 +299,14 @@ func (s *Server) Log() string { return s.log.last(100) }
 func (s *Server) PID() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.proc.running() {
+	if !s.running() {
 		return 0
 	}
-	return s.proc.pid
+	return s.proc.PID()
 }
+
+// running says whether there is a process. The caller holds s.mu.
+func (s *Server) running() bool { return s.proc != nil && s.proc.Running() }
 
 // Options are a client's options for the default user; the caller may change
 // them. Retries are as go-redis has them by default.
@@ -334,21 +340,20 @@ func (s *Server) Kill() error {
 }
 
 func (s *Server) end(signal syscall.Signal) error {
-	p := s.proc
-	if !p.running() {
+	if !s.running() {
 		return nil
 	}
+	p := s.proc
 	// A stopped process would never see SIGTERM.
-	p.signal(syscall.SIGCONT)
-	p.signal(signal)
+	p.Signal(syscall.SIGCONT)
+	p.Signal(signal)
 	timer := time.NewTimer(stopTimeout)
 	defer timer.Stop()
 	select {
-	case <-p.exited:
+	case <-p.Ended():
 		return nil
 	case <-timer.C:
-		p.signal(syscall.SIGKILL)
-		<-p.exited
+		p.Kill()
 		return fmt.Errorf("redis-server did not end within %s after %s and was killed", stopTimeout, signal)
 	}
 }
@@ -378,8 +383,8 @@ func (s *Server) Resume() { s.send(syscall.SIGCONT) }
 func (s *Server) send(signal syscall.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.proc.running() {
-		s.proc.signal(signal)
+	if s.running() {
+		s.proc.Signal(signal)
 	}
 }
 

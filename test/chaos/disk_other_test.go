@@ -5,14 +5,7 @@
 
 package chaos
 
-import (
-	"errors"
-	"syscall"
-)
-
-// attributes put a process into a group of its own, so that Ctrl-C reaches only the
-// test.
-func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }
+import "errors"
 
 func mountMemory(string, string) error { return errors.ErrUnsupported }
 

@@ -5,12 +5,6 @@ package chaos
 
 import "syscall"
 
-// attributes put a process into a group of its own, so that Ctrl-C reaches only the
-// test, and let the kernel end it with the thread that started it.
-func attributes() *syscall.SysProcAttr {
-	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-}
-
 // mountMemory puts a file system of so many megabytes, in memory, at a folder.
 func mountMemory(folder string, megabytes string) error {
 	return syscall.Mount("chaos", folder, "tmpfs", 0, "mode=0755,size="+megabytes+"m")

@@ -1,0 +1,64 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package programs
+
+import (
+	"net"
+	"testing"
+	"time"
+)
+
+// Patience is how long a test waits for what is to come, and how often it looks. The
+// limit is for slow machines: no test is faster or slower for it.
+type Patience struct {
+	Limit, Interval time.Duration
+}
+
+// Eventually polls until check has nothing to complain about, and fails the test when
+// the patience is at its end.
+func (p Patience) Eventually(t testing.TB, what string, check func() error) {
+	t.Helper()
+	p.await(t, nil, what, check)
+}
+
+// Eventually polls until check has nothing to complain about, and fails the test when
+// the patience is at its end, or at once when the process is.
+func (p *Process) Eventually(t testing.TB, patience Patience, what string, check func() error) {
+	t.Helper()
+	patience.await(t, p, what, check)
+}
+
+func (p Patience) await(t testing.TB, of *Process, what string, check func() error) {
+	t.Helper()
+	deadline := time.Now().Add(p.Limit)
+	ticker := time.NewTicker(p.Interval)
+	defer ticker.Stop()
+	for {
+		// Asked first, so that the check sees all that a process has said which ended.
+		ended := of != nil && !of.Running()
+		err := check()
+		if err == nil {
+			return
+		}
+		if ended {
+			t.Fatalf("%s: %s has ended (%v): %v", what, of.name(), of.Err(), err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within %v: %v", what, p.Limit, err)
+		}
+		<-ticker.C
+	}
+}
+
+// FreeAddress is an address of this machine at which nobody listens now, for a program
+// that has to be told one.
+func FreeAddress(t testing.TB) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().String()
+}
