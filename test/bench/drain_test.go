@@ -1,38 +1,22 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package bench measures the engine against real servers, beside the limit that
-// the same database sets in the same run: only the quotient of the two says
-// something about the engine.
 package bench
 
 import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher"
-	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/load"
-)
-
-const (
-	entries     = 100_000
-	batchSize   = 1000
-	concurrency = 4
-	queue       = "products"
-	prefix      = "product:"
 )
 
 // upsert is the statement that carries one batch, fed from memory: what a
@@ -130,90 +114,15 @@ func rawBatch(ctx context.Context, pool *pgxpool.Pool, first int) error {
 // it no longer is until it is empty. Every row is compared afterwards.
 func drain(b *testing.B, server *journaltest.Server, database *postgrestest.Database) time.Duration {
 	b.Helper()
-	c := writeConfig(b, server, database)
-	ctx, cancel := context.WithCancel(b.Context())
-	f := flusher.New(c, flusher.Options{})
-	var running sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
-
-	client := server.Client(b)
-	await(b, func() (bool, error) {
-		stats, err := load.ReadStats(ctx, client, queue)
-		return err == nil && stats.State == "open" && stats.Max == int64(c.Backpressure.MaxQueueDepth), nil
-	})
-	application := load.New(load.Options{
-		Redis: server.Options(), Queue: queue, KeyPrefix: prefix,
-		Keys: entries, Workers: concurrency, Pipeline: 200, Seed: 1,
-	})
-	defer application.Close()
-	if err := application.Fill(ctx); err != nil {
+	r := newRig(b, server, database, writeConfig(b, server, database), entries, 200)
+	defer r.stop()
+	if err := r.application.Fill(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	open := *c
-	open.Suspend = false
-	open.Revision++
 	started := time.Now()
-	f.Apply(&open)
-	await(b, empty(ctx, client))
+	r.begin()
+	until(b, r.journal, isEmpty)
 	took := time.Since(started)
-
-	db, err := pgx.Connect(ctx, database.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close(ctx)
-	if _, differences, err := load.Compare(ctx, db, application.Last()); err != nil || len(differences) > 0 {
-		b.Fatalf("rows differ: %v %v", err, differences[:min(3, len(differences))])
-	}
+	r.compare(r.application.Last())
 	return took
-}
-
-func empty(ctx context.Context, client *redis.Client) func() (bool, error) {
-	return func() (bool, error) {
-		stats, err := load.ReadStats(ctx, client, queue)
-		return err == nil && stats.Depth == 0, err
-	}
-}
-
-// await looks every few milliseconds until it is so.
-func await(b *testing.B, look func() (bool, error)) {
-	b.Helper()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	timeout := time.After(2 * time.Minute)
-	for {
-		if done, err := look(); err != nil {
-			b.Fatal(err)
-		} else if done {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-timeout:
-			b.Fatal("not within two minutes")
-		}
-	}
-}
-
-func writeConfig(b *testing.B, server *journaltest.Server, database *postgrestest.Database) *config.Config {
-	b.Helper()
-	path := filepath.Join(b.TempDir(), "config.yaml")
-	text := fmt.Sprintf(`suspend: true
-revision: %d
-redis: {external: {addresses: [%q]}}
-database: {postgres: {urlFile: %q, maxConnections: %d}}
-mappings: [{name: %s, keyPrefix: %q, table: products, keyColumn: id}]
-flush: {intervalMilliseconds: 1000, batchSize: %d, concurrency: %d}
-backpressure: {maxQueueDepth: %d}
-`, time.Now().UnixMilli(), server.Addr(), database.URLFile(b), concurrency, queue, prefix, batchSize, concurrency, 2*entries)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	c, err := config.Read(path)
-	if err != nil {
-		b.Fatal(err)
-	}
-	return c
 }

@@ -4,26 +4,23 @@
 package bench
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/load"
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -41,35 +38,20 @@ func BenchmarkOutage(b *testing.B) {
 		database.Exec(b, load.CreateTable)
 		c := writeConfig(b, server, database)
 		c.Suspend = false
-		ctx, cancel := context.WithCancel(b.Context())
-		var running sync.WaitGroup
-		running.Go(func() { flusher.New(c, flusher.Options{}).Run(ctx) })
-		client := server.Client(b)
-		j := journal.New(client)
-		await(b, func() (bool, error) {
-			_, err := j.Stats(ctx, queue)
-			return err == nil, nil
-		})
-		application := load.New(load.Options{
-			Redis: server.Options(), Queue: queue, KeyPrefix: prefix,
-			Keys: entries / 2, Workers: concurrency, Pipeline: 25, Seed: 1,
-		})
+		r := newRig(b, server, database, c, entries/2, 25)
 		writing := make(chan error, 1)
 		const around = 20 * time.Second
 		writes := outageRate * int((outage + 2*around).Seconds())
-		go func() { writing <- application.Run(ctx, load.Volume{Writes: writes, Rate: outageRate}) }()
+		go func() { writing <- r.application.Run(b.Context(), load.Volume{Writes: writes, Rate: outageRate}) }()
 
-		usual := deepest(b, j, around)
+		usual := r.deepest(around)
 		postgres.Kill(syscall.SIGQUIT)
-		depth := deepest(b, j, outage)
+		depth := r.deepest(outage)
 		if err := postgres.Restart(b.Context()); err != nil {
 			b.Fatal(err)
 		}
 		returned := time.Now()
-		await(b, func() (bool, error) {
-			stats, err := j.Stats(ctx, queue)
-			return err == nil && stats.Depth <= usual, err
-		})
+		until(b, r.journal, func(stats journal.Stats) bool { return stats.Depth <= usual })
 		b.ReportMetric(time.Since(returned).Seconds(), "recovery-s")
 		b.ReportMetric(float64(usual), "depth-before")
 		b.ReportMetric(float64(depth), "depth-after")
@@ -77,20 +59,18 @@ func BenchmarkOutage(b *testing.B) {
 		if err := <-writing; err != nil {
 			b.Fatal(err)
 		}
-		await(b, empty(ctx, client))
-		if stats, err := j.Stats(ctx, queue); err != nil || stats.Dead != 0 || stats.DataLoss != 0 || stats.Writes != int64(writes) {
-			b.Errorf("stats are %+v, %v", stats, err)
+		until(b, r.journal, isEmpty)
+		if stats := r.stats(); stats.Dead != 0 || stats.DataLoss != 0 || stats.Writes != int64(writes) {
+			b.Errorf("stats are %+v", stats)
 		}
-		same(ctx, b, database, application)
-		application.Close()
-		cancel()
-		running.Wait()
+		r.compare(r.application.Last())
+		r.stop()
 	}
 }
 
 // deepest watches the queue for a while.
-func deepest(b *testing.B, j *journal.Journal, d time.Duration) int64 {
-	b.Helper()
+func (r *rig) deepest(d time.Duration) int64 {
+	r.b.Helper()
 	var most int64
 	end := time.After(d)
 	ticker := time.NewTicker(100 * time.Millisecond)
@@ -100,34 +80,17 @@ func deepest(b *testing.B, j *journal.Journal, d time.Duration) int64 {
 		case <-end:
 			return most
 		case <-ticker.C:
-			stats, err := j.Stats(b.Context(), queue)
-			if err != nil {
-				b.Fatal(err)
-			}
-			most = max(most, stats.Depth)
+			most = max(most, r.stats().Depth)
 		}
-	}
-}
-
-// same compares every row with the last acknowledged write.
-func same(ctx context.Context, b *testing.B, database *postgrestest.Database, application *load.Load) {
-	b.Helper()
-	db, err := pgx.Connect(ctx, database.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close(ctx)
-	if _, differences, err := load.Compare(ctx, db, application.Last()); err != nil || len(differences) > 0 {
-		b.Fatalf("rows differ: %v %v", err, differences[:min(3, len(differences))])
 	}
 }
 
 // BenchmarkTakeOver has two flushers share a queue and ends one of them. A key of
 // every partition is written at that moment; the time ends when all are flushed.
 func BenchmarkTakeOver(b *testing.B) {
-	program := filepath.Join(b.TempDir(), "flusher")
-	if out, err := exec.Command("go", "build", "-o", program, "../../cmd/flusher").CombinedOutput(); err != nil {
-		b.Fatalf("build the flusher: %v: %s", err, out)
+	folder := b.TempDir()
+	if err := programs.Build(b.Context(), folder, nil, "flusher"); err != nil {
+		b.Fatal(err)
 	}
 	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "told to leave": syscall.SIGTERM} {
 		b.Run(name, func(b *testing.B) {
@@ -145,13 +108,17 @@ func BenchmarkTakeOver(b *testing.B) {
 				b.Fatal(err)
 			}
 			client := server.Client(b)
-			one, other := startProgram(b, program, file), startProgram(b, program, file)
+			start := func() *programs.Process {
+				return programs.Run(b, exec.Command(filepath.Join(folder, "flusher"), "--config", file))
+			}
+			one, other := start(), start()
 			var slowest, all time.Duration
 			for n := range b.N {
 				awaitShares(b, client, 2)
-				if err := one.Process.Signal(signal); err != nil {
-					b.Fatal(err)
+				if !one.Running() {
+					b.Fatalf("the flusher has ended by itself (%v)", one.Err())
 				}
+				one.Signal(signal)
 				ended := time.Now()
 				document, err := load.Product{Stock: int32(n)}.MarshalJSON()
 				if err != nil {
@@ -163,30 +130,17 @@ func BenchmarkTakeOver(b *testing.B) {
 						b.Fatal(err)
 					}
 				}
-				await(b, empty(b.Context(), client))
+				until(b, journal.New(client), isEmpty)
 				took := time.Since(ended)
 				slowest, all = max(slowest, took), all+took
-				_ = one.Wait()
-				one, other = other, startProgram(b, program, file)
+				<-one.Ended()
+				one, other = other, start()
 			}
 			b.ReportMetric(all.Seconds()/float64(b.N), "s/take-over")
 			b.ReportMetric(slowest.Seconds(), "s-slowest")
 			b.ReportMetric(0, "ns/op")
 		})
 	}
-}
-
-func startProgram(b *testing.B, program, file string) *exec.Cmd {
-	b.Helper()
-	command := exec.Command(program, "--config", file)
-	if err := command.Start(); err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		_ = command.Process.Kill()
-		_ = command.Wait()
-	})
-	return command
 }
 
 // awaitShares waits until so many flushers share the partitions evenly.

@@ -4,16 +4,12 @@
 package bench
 
 import (
-	"context"
 	"fmt"
-	"sync"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -61,42 +57,20 @@ func BenchmarkPoison(b *testing.B) {
 
 func drainPoison(b *testing.B, server *journaltest.Server, database *postgrestest.Database) time.Duration {
 	b.Helper()
-	c := writeConfig(b, server, database)
-	ctx, cancel := context.WithCancel(b.Context())
-	f := flusher.New(c, flusher.Options{})
-	var running sync.WaitGroup
-	running.Go(func() { f.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
-	client := server.Client(b)
-	await(b, func() (bool, error) {
-		stats, err := load.ReadStats(ctx, client, queue)
-		return err == nil && stats.State == "open" && stats.Max == int64(c.Backpressure.MaxQueueDepth), nil
-	})
-	application := load.New(load.Options{
-		Redis: server.Options(), Queue: queue, KeyPrefix: prefix,
-		Keys: entries, Workers: concurrency, Pipeline: 200, Seed: 1,
-	})
-	defer application.Close()
-	if err := application.Fill(ctx); err != nil {
+	r := newRig(b, server, database, writeConfig(b, server, database), entries, 200)
+	defer r.stop()
+	if err := r.application.Fill(b.Context()); err != nil {
 		b.Fatal(err)
 	}
-	want := poison(ctx, b, client)
-	open := *c
-	open.Suspend = false
-	open.Revision++
+	want := poison(b, r.client)
 	started := time.Now()
-	f.Apply(&open)
-	j := journal.New(client)
-	await(b, func() (bool, error) {
-		stats, err := j.Stats(ctx, queue)
-		return err == nil && stats.Depth == stats.Refused, err
-	})
+	r.begin()
+	until(b, r.journal, func(stats journal.Stats) bool { return stats.Depth == stats.Refused })
 	took := time.Since(started)
-	await(b, empty(ctx, client))
+	until(b, r.journal, isEmpty)
 	b.ReportMetric(time.Since(started).Seconds()*1000, "all-dead-ms")
 
-	for letter, err := range j.DeadLetters(ctx, queue) {
+	for letter, err := range r.journal.DeadLetters(b.Context(), queue) {
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -108,30 +82,23 @@ func drainPoison(b *testing.B, server *journaltest.Server, database *postgrestes
 	if len(want) > 0 {
 		b.Errorf("%d poison rows are no dead letters", len(want))
 	}
-	last := application.Last()
+	last := r.application.Last()
 	for id := int64(poisonEvery); id <= entries; id += poisonEvery {
 		delete(last, id)
 	}
-	db, err := pgx.Connect(ctx, database.URL())
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer db.Close(ctx)
-	if _, differences, err := load.Compare(ctx, db, last); err != nil || len(differences) > 0 {
-		b.Fatalf("rows differ: %v %v", err, differences[:min(3, len(differences))])
-	}
+	r.compare(last)
 	return took
 }
 
 // poison writes over every hundredth key what the database will refuse, and returns
 // the SQLSTATE that each of them must be refused with.
-func poison(ctx context.Context, b *testing.B, client *redis.Client) map[string]string {
+func poison(b *testing.B, client *redis.Client) map[string]string {
 	b.Helper()
 	want := make(map[string]string)
 	for id := poisonEvery; id <= entries; id += poisonEvery {
 		bad := poisons[id/poisonEvery%len(poisons)]
 		key := fmt.Sprintf("%s%d", prefix, id)
-		if err := client.FCall(ctx, "wb_set", []string{key}, queue, bad.document).Err(); err != nil {
+		if err := client.FCall(b.Context(), "wb_set", []string{key}, queue, bad.document).Err(); err != nil {
 			b.Fatal(err)
 		}
 		want[key] = bad.sqlstate

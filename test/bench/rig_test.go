@@ -1,0 +1,155 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/load"
+)
+
+const (
+	entries     = 100_000
+	batchSize   = 1000
+	concurrency = 4
+	queue       = "products"
+	prefix      = "product:"
+)
+
+// rig is a flusher in this process between two real servers, and an application that
+// writes.
+type rig struct {
+	b        *testing.B
+	database *postgrestest.Database
+	config   *config.Config
+	client   *redis.Client
+	journal  *journal.Journal
+	flusher  *flusher.Flusher
+	// application is told how much to write by each benchmark.
+	application *load.Load
+	stop        func()
+}
+
+// newRig starts a flusher with a config of writeConfig and waits until it takes writes
+// with these very settings. There are as many keys as said, and so many calls to Redis
+// in one round trip.
+func newRig(b *testing.B, server *journaltest.Server, database *postgrestest.Database, c *config.Config, keys, pipeline int) *rig {
+	b.Helper()
+	r := &rig{b: b, database: database, config: c, client: server.Client(b), flusher: flusher.New(c, flusher.Options{})}
+	r.journal = journal.New(r.client)
+	ctx, cancel := context.WithCancel(b.Context())
+	var running sync.WaitGroup
+	running.Go(func() { r.flusher.Run(ctx) })
+	await(b, func() (bool, error) {
+		stats, err := r.journal.Stats(ctx, queue)
+		return err == nil && stats.State == config.StateOpen && stats.Revision == c.Revision, nil
+	})
+	r.application = load.New(load.Options{
+		Redis: server.Options(), Queue: queue, KeyPrefix: prefix,
+		Keys: keys, Workers: concurrency, Pipeline: pipeline, Seed: 1,
+	})
+	r.stop = func() {
+		r.application.Close()
+		cancel()
+		running.Wait()
+	}
+	return r
+}
+
+// begin lets a flusher that was suspended flush.
+func (r *rig) begin() {
+	open := *r.config
+	open.Suspend = false
+	open.Revision++
+	r.flusher.Apply(&open)
+}
+
+func (r *rig) stats() journal.Stats {
+	r.b.Helper()
+	stats, err := r.journal.Stats(r.b.Context(), queue)
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	return stats
+}
+
+// compare compares every row with the last acknowledged write of its key.
+func (r *rig) compare(last map[int64]load.Write) {
+	r.b.Helper()
+	db, err := pgx.Connect(r.b.Context(), r.database.URL())
+	if err != nil {
+		r.b.Fatal(err)
+	}
+	defer db.Close(r.b.Context())
+	if _, differences, err := load.Compare(r.b.Context(), db, last); err != nil || len(differences) > 0 {
+		r.b.Fatalf("rows differ: %v %v", err, differences[:min(3, len(differences))])
+	}
+}
+
+// until waits until the queue's numbers are so.
+func until(b *testing.B, j *journal.Journal, so func(journal.Stats) bool) {
+	b.Helper()
+	await(b, func() (bool, error) {
+		stats, err := j.Stats(b.Context(), queue)
+		return err == nil && so(stats), err
+	})
+}
+
+func isEmpty(stats journal.Stats) bool { return stats.Depth == 0 }
+
+// await looks every few milliseconds until it is so.
+func await(b *testing.B, look func() (bool, error)) {
+	b.Helper()
+	ticker := time.NewTicker(2 * time.Millisecond)
+	defer ticker.Stop()
+	timeout := time.After(2 * time.Minute)
+	for {
+		if done, err := look(); err != nil {
+			b.Fatal(err)
+		} else if done {
+			return
+		}
+		select {
+		case <-ticker.C:
+		case <-timeout:
+			b.Fatal("not within two minutes")
+		}
+	}
+}
+
+// writeConfig reads a config of the servers back from a file; it is suspended.
+func writeConfig(b *testing.B, server *journaltest.Server, database *postgrestest.Database) *config.Config {
+	b.Helper()
+	path := filepath.Join(b.TempDir(), "config.yaml")
+	text := fmt.Sprintf(`suspend: true
+revision: %d
+redis: {external: {addresses: [%q]}}
+database: {postgres: {urlFile: %q, maxConnections: %d}}
+mappings: [{name: %s, keyPrefix: %q, table: products, keyColumn: id}]
+flush: {intervalMilliseconds: 1000, batchSize: %d, concurrency: %d}
+backpressure: {maxQueueDepth: %d}
+`, time.Now().UnixMilli(), server.Addr(), database.URLFile(b), concurrency, queue, prefix, batchSize, concurrency, 2*entries)
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	c, err := config.Read(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return c
+}
