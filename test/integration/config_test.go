@@ -4,13 +4,18 @@
 package integration
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // TestABackupOfTheConfigMovedInPlaceTakesEffect: what the flusher says is in force
@@ -117,4 +122,112 @@ func TestAListenAddressMayOverlapTheOneBefore(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+func TestLiveSettingsNeedNoRestart(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.IntervalMilliseconds = 3_600_000
+	s.config.Owner, s.config.Revision = "resource", 1
+	s.write()
+	p := s.startReady()
+	s.set(1, `{"name":"waits","price":1,"stock":1}`)
+	s.config.Flush.IntervalMilliseconds = 50
+	s.config.Backpressure.MaxQueueDepth = 7
+	s.config.Revision = 2
+	s.write()
+	s.eventuallyRow(1, "waits|1.00|1")
+	s.eventually("the settings are in force", func() error {
+		if status, stats := s.status(p), s.stats(); status.Revision != 2 || status.Owner != "resource" || stats.Max != 7 || stats.Revision != 2 {
+			return fmt.Errorf("status is %+v, stats are %+v", status, stats)
+		}
+		return nil
+	})
+	s.config.Suspend, s.config.Revision = true, 3
+	s.write()
+	s.eventually("flushing is suspended", func() error {
+		if !s.status(p).Suspended {
+			return fmt.Errorf("status is %+v", s.status(p))
+		}
+		return nil
+	})
+	s.set(2, `{"name":"suspended","price":1,"stock":1}`)
+	s.config.Suspend, s.config.Draining, s.config.Revision = false, true, 4
+	s.config.Flush.IntervalMilliseconds = 3_600_000
+	s.write()
+	s.eventuallyRow(2, "suspended|1.00|1")
+	err := s.rdb.FCall(t.Context(), "wb_set", []string{"product:3"}, "products", "{}").Err()
+	if err == nil || !strings.HasPrefix(err.Error(), "WBPAUSED ") {
+		t.Errorf("a write while draining answers %v", err)
+	}
+	if strings.Contains(p.Said(), "starts anew") {
+		t.Error("live settings have made the flusher start anew")
+	}
+}
+
+func TestAChangedMappingMakesTheFlusherStartAnew(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.db.Exec(t, "CREATE TABLE items (id text PRIMARY KEY, document jsonb)")
+	p := s.startReady()
+	s.set(1, `{"name":"one","price":1,"stock":1}`)
+	items := config.DefaultMapping()
+	items.Name, items.KeyPrefix, items.Table, items.KeyColumn = "items", "item:", "public.items", "id"
+	items.Columns = []config.Column{{Field: "$", Column: "document"}}
+	s.config.Mappings = append(s.config.Mappings, items)
+	s.write()
+	s.eventually("the new queue takes writes", func() error {
+		return s.rdb.FCall(t.Context(), "wb_set", []string{"item:a/b"}, "items", `{"any": ["thing"]}`).Err()
+	})
+	s.eventually("the document arrives", func() error {
+		if got := s.db.Value(t, `SELECT document->'any'->>0 FROM items WHERE id = 'a/b'`); got != "thing" {
+			return fmt.Errorf("it is %q", got)
+		}
+		return nil
+	})
+	s.eventuallyRow(1, "one|1.00|1")
+	if !p.Running() {
+		t.Error("the process has ended")
+	}
+}
+
+func TestAnUnusableConfigIsOneLineAndExitCode2(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	busy, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	for name, c := range map[string]struct {
+		args []string
+		text string
+		want string
+	}{
+		"no file":       {[]string{"--config", dir + "/none"}, "", "no such file"},
+		"no flag":       {nil, "", "--config"},
+		"unknown flag":  {[]string{"--fast"}, "", "--fast"},
+		"bad value":     {[]string{"--config", dir + "/bad"}, "flush: {batchSize: 0}", "flush.batchSize"},
+		"unknown field": {[]string{"--config", dir + "/bad"}, "flushes: {}", "flushes"},
+		"no such port":  {[]string{"--config", dir + "/bad"}, "listenAddress: 127.0.0.1:99999", "0 to 65535"},
+		"a busy port":   {[]string{"--config", dir + "/bad"}, "listenAddress: " + busy.Addr().String(), "address already in use"},
+		"bad log":       {[]string{"--config", dir + "/bad", "--log-format", "xml"}, "", "json or text"},
+		"argument":      {[]string{"now"}, "", "now"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			document := "redis: {external: {addresses: ['127.0.0.1:1']}}\ndatabase: {postgres: {urlFile: /x}}\n" +
+				"mappings: [{name: p, keyPrefix: 'p:', table: t, keyColumn: k}]\n" + c.text
+			if err := os.WriteFile(filepath.Join(dir, "bad"), []byte(document), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+			defer cancel()
+			command := exec.CommandContext(ctx, program, c.args...)
+			output, err := command.CombinedOutput()
+			text := strings.TrimSpace(string(output))
+			if command.ProcessState.ExitCode() != 2 || !strings.Contains(text, c.want) || strings.Count(text, "\n") != 0 {
+				t.Errorf("exit %d, %v, output:\n%s\nwant exit 2 and one line with %q", command.ProcessState.ExitCode(), err, text, c.want)
+			}
+		})
+	}
 }

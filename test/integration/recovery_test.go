@@ -198,3 +198,44 @@ func TestTheFunctionLibraryComesBack(t *testing.T) {
 		return nil
 	})
 }
+
+func TestRedisMayRestart(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	redis := s.redis
+	p := s.startReady()
+	s.set(1, `{"name":"before","price":1,"stock":1}`)
+	s.drained()
+	s.must(redis.Kill())
+	s.eventually("the loss of Redis is named", func() error {
+		if check := s.status(p).Redis; check.OK || check.Reason != "ConnectionFailed" {
+			return fmt.Errorf("check is %+v", check)
+		}
+		return nil
+	})
+	redis.MustRestart(t)
+	// Without persistence it comes back empty: the library and the queue are made
+	// anew.
+	s.eventually("writes are taken again", func() error {
+		return s.rdb.FCall(t.Context(), "wb_set", []string{"product:2"}, "products", `{"name":"after","price":1,"stock":1}`).Err()
+	})
+	s.eventuallyRow(2, "after|1.00|1")
+}
+
+func TestRedisWithAppendOnlyFileKeepsTheQueue(t *testing.T) {
+	t.Parallel()
+	s := newStack(t, journalAlways)
+	p := s.startReady()
+	s.stop(p)
+	for i := range int64(100) {
+		s.set(i, `{"name":"kept","price":1,"stock":1}`)
+	}
+	s.redis.MustKill(t)
+	s.redis.MustRestart(t)
+	s.eventually("Redis answers", func() error { return s.rdb.Ping(t.Context()).Err() })
+	s.startReady()
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'kept'"); got != "100" {
+		t.Errorf("%s rows, want 100", got)
+	}
+}

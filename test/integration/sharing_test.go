@@ -167,3 +167,44 @@ func (c *crowd) seesConflicts() {
 		c.t.Errorf("the detector has counted %s conflicts, want 1", n)
 	}
 }
+
+func TestFlushersShareTheQueueAndTakeOver(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	first, second := s.startReady(), s.startReady()
+	held := func(p *programs.Flusher) int { return len(s.status(p).Queues[0].Partitions) }
+	s.eventually("both hold half", func() error {
+		if a, b := held(first), held(second); a != 8 || b != 8 {
+			return fmt.Errorf("%d and %d", a, b)
+		}
+		return nil
+	})
+	for i := range int64(200) {
+		s.set(i, `{"name":"x","price":1,"stock":1}`)
+	}
+	s.drained()
+	if code := s.stop(first); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+	s.eventually("the other holds all", func() error {
+		if b := held(second); b != 16 {
+			return fmt.Errorf("%d", b)
+		}
+		return nil
+	})
+	third := s.startReady()
+	s.eventually("a newcomer gets its share", func() error {
+		if b, c := held(second), held(third); b != 8 || c != 8 {
+			return fmt.Errorf("%d and %d", b, c)
+		}
+		return nil
+	})
+	third.Kill()
+	for i := range int64(200) {
+		s.set(i, `{"name":"y","price":1,"stock":1}`)
+	}
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'y'"); got != "200" {
+		t.Errorf("%s rows, want 200", got)
+	}
+}

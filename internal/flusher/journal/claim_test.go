@@ -7,42 +7,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
-
-// TestMain makes sure that nothing which was started goes on after it was stopped.
-func TestMain(m *testing.M) {
-	journal.Quiet()
-	goleak.VerifyTestMain(m)
-}
-
-func write(t *testing.T, dir, name, text string) string {
-	t.Helper()
-	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
-func keysOf(c *journal.Claim) string {
-	var keys []string
-	for _, e := range c.Entries {
-		keys = append(keys, strings.TrimPrefix(e.Key, "product:"))
-	}
-	return strings.Join(keys, " ")
-}
 
 func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
@@ -70,21 +44,6 @@ func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 	}
 }
 
-func TestARefusedVersionThatWasWrittenOverIsStillMissing(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	first := f.set("product:1", `{"bad":true}`)
-	claim := f.claim(f.lease("a", 0, 1), 10)
-	f.set("product:1", `{"good":true}`)
-	f.acknowledge(claim, journal.Refused)
-	pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64()
-	if err != nil || pending != first {
-		t.Errorf("wb_pending is %d, %v; want %d, which never reached the database", pending, err, first)
-	}
-	if s := f.stats(); s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Refused != 0 {
-		t.Errorf("stats are %+v", s)
-	}
-}
-
 func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	for i := range 4 {
@@ -102,92 +61,6 @@ func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 		t.Errorf("left are %q, want 2 3", got)
 	}
 	if s := f.stats(); s.Depth != 2 || s.Flushed != 2 {
-		t.Errorf("stats are %+v", s)
-	}
-}
-
-func TestARefusedEntryWaitsAsideAndIsOvertaken(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	for i := range 3 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
-	l := f.lease("a", 0, 1)
-	f.settle(f.claim(l, 1), journal.Refused, time.Minute)
-	claim := f.claim(l, 10)
-	if keysOf(claim) != "1 2" {
-		t.Fatalf("claimed %q: one that waits is in the way", keysOf(claim))
-	}
-	if load := f.load(); load.Entries != 3 || load.Fresh != 2 || load.Due != 0 || load.HeadUndated {
-		t.Errorf("load is %+v", load)
-	}
-	f.acknowledge(claim, journal.Kept)
-	if claim = f.claim(l, 10); keysOf(claim) != "1 2" {
-		t.Fatalf("kept entries changed: %q %+v", keysOf(claim), claim.Entries)
-	}
-	f.set("product:0", `{"good":true}`)
-	f.acknowledge(claim, journal.Done)
-	claim = f.claim(l, 10)
-	if keysOf(claim) != "0" || claim.Entries[0].Attempts != 0 {
-		t.Errorf("a new version waits, or keeps the old one's attempts: %+v", claim.Entries)
-	}
-	if s := f.stats(); s.Refused != 0 || s.Depth != 1 {
-		t.Errorf("stats are %+v", s)
-	}
-}
-
-func TestWhatIsDueIsTriedBeforeTheRestAndAFewAtATime(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	for i := range 5 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
-	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, 4), journal.Refused)
-	if load := f.load(); load.Entries != 5 || load.Fresh != 1 || load.Due != 4 {
-		t.Errorf("load is %+v", load)
-	}
-	claimed := func(bounds journal.Bounds) string {
-		claim, err := f.j.Claim(t.Context(), l, "product:", bounds)
-		f.check(claim, err)
-		if claim.Rebuilt {
-			t.Error("the journal takes itself to be edited by hand")
-		}
-		keys := strings.Fields(keysOf(claim))
-		slices.Sort(keys)
-		return strings.Join(keys, " ")
-	}
-	if got := claimed(journal.Bounds{Entries: 10, Retries: 0, Bytes: 1 << 20}); got != "4" {
-		t.Errorf("claimed %q without retries, want 4", got)
-	}
-	first := claimed(journal.Bounds{Entries: 10, Retries: 2, Bytes: 1 << 20})
-	if len(strings.Fields(first)) != 3 || !strings.HasSuffix(first, "4") {
-		t.Errorf("claimed %q, want two that were refused and 4", first)
-	}
-	// A claim that was never acknowledged has left its retries at the head.
-	if again := claimed(journal.Bounds{Entries: 10, Retries: 2, Bytes: 1 << 20}); again != first {
-		t.Errorf("claimed %q after %q: retries pile up", again, first)
-	}
-	if load := f.load(); load.Entries != 5 || load.Fresh != 1 || load.Due != 4 {
-		t.Errorf("load is %+v", load)
-	}
-	if got := claimed(upTo(10)); got != "0 1 2 3 4" {
-		t.Errorf("claimed %q, want all", got)
-	}
-}
-
-func TestARefusedEntryThatIsWrittenWhileItIsTriedAgainIsFresh(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	f.set("product:1", `{"bad":true}`)
-	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, 1), journal.Refused)
-	claim := f.claim(l, 1)
-	f.set("product:1", `{"good":true}`)
-	f.settle(claim, journal.Refused, time.Minute)
-	claim = f.claim(l, 10)
-	if keysOf(claim) != "1" || claim.Entries[0].Attempts != 0 || claim.Entries[0].Value != `{"good":true}` {
-		t.Fatalf("claimed %+v", claim.Entries)
-	}
-	f.acknowledge(claim, journal.Done)
-	if s := f.stats(); s.Depth != 0 || s.Refused != 0 || s.Writes != s.Flushed+s.Coalesced {
 		t.Errorf("stats are %+v", s)
 	}
 }
@@ -252,69 +125,6 @@ func TestAnAnswerThatIsLostIsNoLoss(t *testing.T) {
 	}
 	if s := f.stats(); s.DataLoss != 0 {
 		t.Errorf("stats are %+v", s)
-	}
-}
-
-// TestRefusedEntriesOfAnEarlierLibrary lay in the queue: the first claim has them
-// wait aside, or every look at the queue would have to pass them.
-func TestRefusedEntriesOfAnEarlierLibrary(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 5000 })
-	ctx := t.Context()
-	const refused = 1500
-	for i := range refused {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
-	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, refused), journal.Refused)
-	f.set("product:fresh", "{}")
-	waiting := f.rdb.ZRange(ctx, "wb:{products:0}:retry", 0, -1).Val()
-	f.check(f.rdb.LPush(ctx, "wb:{products:0}:q", waiting).Result())
-	f.check(f.rdb.Del(ctx, "wb:{products:0}:retry").Result())
-
-	claim, err := f.j.Claim(ctx, l, "product:", journal.Bounds{Entries: 10, Retries: 5, Bytes: 1 << 20})
-	f.check(nil, err)
-	if len(claim.Entries) != 6 || !claim.Rebuilt {
-		t.Errorf("claimed %d entries, rebuilt %v; want 5 refused ones and the fresh one", len(claim.Entries), claim.Rebuilt)
-	}
-	if load := f.load(); load.Fresh != 1 || load.Due != refused || load.Entries != refused+1 {
-		t.Errorf("load is %+v", load)
-	}
-}
-
-// TestTimesOfTheNextTrySurviveNoClockThatWasPutBack lets a refusal have been noted
-// while Redis' clock was a year ahead.
-func TestTimesOfTheNextTrySurviveNoClockThatWasPutBack(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	f.set("product:1", "{}")
-	l := f.lease("a", 0, 1)
-	f.settle(f.claim(l, 1), journal.Refused, time.Minute)
-	if claim := f.claim(l, 1); len(claim.Entries) != 0 {
-		t.Fatalf("claimed %q before its time", keysOf(claim))
-	}
-	const year = 365 * 24 * 3600 * 1000
-	f.check(f.rdb.ZIncrBy(t.Context(), "wb:{products:0}:retry", year, "product:1").Result())
-	if load := f.load(); load.Due != 1 {
-		t.Errorf("load is %+v", load)
-	}
-	if claim := f.claim(l, 1); keysOf(claim) != "1" {
-		t.Errorf("claimed %q", keysOf(claim))
-	}
-}
-
-func TestTheOldestEntryCountsThoughItWasRefused(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition)
-	first := f.set("product:old", "{}")
-	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, 1), journal.Refused)
-	newer := f.set("product:new", "{}")
-	f.acknowledge(f.claim(l, 1), journal.Refused) // new is behind old now
-	s := f.stats()
-	if least := (newer - first) / 1000; s.OldestMilliseconds < least {
-		t.Errorf("the oldest is %d ms old, want at least %d", s.OldestMilliseconds, least)
-	}
-	f.acknowledge(f.claim(l, 10), journal.Done)
-	if s := f.stats(); s.OldestMilliseconds != 0 || s.Refused != 0 {
-		t.Errorf("stats of an empty queue are %+v", s)
 	}
 }
 
@@ -385,27 +195,6 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 	}
 	if s := f.stats(); s.Depth != 1 {
 		t.Errorf("stats are %+v", s)
-	}
-}
-
-// snapshot is what Redis holds, as DUMP gives it.
-func (f *fixture) snapshot() map[string]string {
-	f.t.Helper()
-	all := make(map[string]string)
-	for _, key := range f.rdb.Keys(f.t.Context(), "*").Val() {
-		value, err := f.rdb.Dump(f.t.Context(), key).Result()
-		f.check(nil, err)
-		all[key] = value
-	}
-	return all
-}
-
-// restore puts a snapshot back.
-func (f *fixture) restore(snapshot map[string]string) {
-	f.t.Helper()
-	f.check(f.rdb.FlushDB(f.t.Context()).Result())
-	for key, value := range snapshot {
-		f.check(f.rdb.Restore(f.t.Context(), key, 0, value).Result())
 	}
 }
 

@@ -74,6 +74,11 @@ func writeTLSFiles(dir, host string) (*TLSFiles, error) {
 	return f, nil
 }
 
+// config makes the client's side of the TLS configuration.
+func (f *TLSFiles) config() *tls.Config {
+	return &tls.Config{RootCAs: f.pool, Certificates: []tls.Certificate{f.client}, MinVersion: tls.VersionTLS12}
+}
+
 type issuer struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey

@@ -8,9 +8,7 @@
 package journaltest
 
 import (
-	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -41,40 +39,7 @@ const (
 	// portAttempts bounds how often another port is tried: a free port is only
 	// known to have been free, and another test may take it first.
 	portAttempts = 10
-	// logBytes is how much of the end of a server's log is kept for messages.
-	logBytes = 64 << 10
 )
-
-// BinaryVariable names the environment variable that says which server program
-// to start instead of the redis-server or valkey-server found in PATH.
-const BinaryVariable = "REDIS_SERVER"
-
-// Options say what kind of server to start. The zero value is a server without
-// password, persistence and TLS, on a free port of 127.0.0.1.
-type Options struct {
-	// Binary is the server program; see BinaryVariable for the default.
-	Binary string
-	// Dir holds everything the server writes. It is not removed. Without one a
-	// temporary directory is made, and removed by Stop and Close.
-	Dir string
-	// Host is the address to listen on; default 127.0.0.1.
-	Host string
-	// Config are further lines of redis.conf; they come last and so win.
-	Config []string
-	// Password is that of the default user.
-	Password string
-	// Users are ACL users as redis.conf writes them, without the word "user":
-	// "app on >secret ~product:* +@all".
-	Users []string
-	// TLS makes the port a TLS port with certificates of a throwaway authority;
-	// see Server.TLS.
-	TLS bool
-	// RequireClientCertificate refuses clients that show no certificate of that
-	// authority. It needs TLS.
-	RequireClientCertificate bool
-	// Log also receives everything that the server logs.
-	Log io.Writer
-}
 
 // Server is a running redis-server. Its methods may be called from several
 // goroutines.
@@ -137,23 +102,6 @@ func (s *Server) firstStart(ctx context.Context) error {
 	return err
 }
 
-func findBinary(named string) (string, error) {
-	if named == "" {
-		named = os.Getenv(BinaryVariable)
-	}
-	candidates := []string{named}
-	if named == "" {
-		candidates = []string{"redis-server", "valkey-server"}
-	}
-	for _, name := range candidates {
-		if path, err := exec.LookPath(name); err == nil {
-			return path, nil
-		}
-	}
-	return "", fmt.Errorf("%s not found: install Redis 7 or later (Debian: apt-get install redis-server), "+
-		"or name the program in %s", strings.Join(candidates, " or "), BinaryVariable)
-}
-
 func freePort(ctx context.Context, host string) (int, error) {
 	var config net.ListenConfig
 	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
@@ -188,38 +136,6 @@ func (s *Server) start(ctx context.Context) error {
 		return fmt.Errorf("%w; its log ends:\n%s", err, s.log.last(10))
 	}
 	return nil
-}
-
-func (s *Server) config() []byte {
-	var b bytes.Buffer
-	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
-	line("bind %s", s.options.Host)
-	line("dir %q", s.dir)
-	line("daemonize no")
-	line("protected-mode no")
-	line("enable-debug-command local")
-	line("appendonly no")
-	line(`save ""`)
-	if s.files == nil {
-		line("port %d", s.port)
-	} else {
-		line("port 0")
-		line("tls-port %d", s.port)
-		line("tls-ca-cert-file %q", s.files.CA)
-		line("tls-cert-file %q", s.files.serverCert)
-		line("tls-key-file %q", s.files.serverKey)
-		line("tls-auth-clients %s", map[bool]string{true: "yes", false: "no"}[s.options.RequireClientCertificate])
-	}
-	if s.options.Password != "" {
-		line("requirepass %q", s.options.Password)
-	}
-	for _, user := range s.options.Users {
-		line("user %s", user)
-	}
-	for _, text := range s.options.Config {
-		line("%s", text)
-	}
-	return b.Bytes()
 }
 
 // awaitReady asks until the server answers, and makes sure that it is this
@@ -397,45 +313,4 @@ func (s *Server) Close() {
 	if s.ownDir {
 		_ = os.RemoveAll(s.dir)
 	}
-}
-
-// tail keeps the end of a log.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-// Write implements io.Writer.
-func (t *tail) Write(data []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = append(t.buf, data...)
-	if over := len(t.buf) - logBytes; over > 0 {
-		t.buf = append(t.buf[:0], t.buf[over:]...)
-	}
-	return len(data), nil
-}
-
-func (t *tail) reset() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.buf = nil
-}
-
-func (t *tail) contains(text string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return bytes.Contains(t.buf, []byte(text))
-}
-
-func (t *tail) last(lines int) string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	all := strings.Split(strings.TrimRight(string(t.buf), "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// config makes the client's side of the TLS configuration.
-func (f *TLSFiles) config() *tls.Config {
-	return &tls.Config{RootCAs: f.pool, Certificates: []tls.Certificate{f.client}, MinVersion: tls.VersionTLS12}
 }
