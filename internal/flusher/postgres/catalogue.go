@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -17,11 +18,21 @@ import (
 
 // relation is what the catalogue says about a table.
 type relation struct {
-	oid                       uint32
-	kind                      string
-	role                      string
-	mayUse, mayDelete         bool
-	deferrable, suppresses    bool
+	oid                    uint32
+	kind                   string
+	role                   string
+	mayUse, mayDelete      bool
+	deferrable, suppresses bool
+	// primaryKey is the quoted name of the constraint, partitionedBy how a
+	// partitioned table is cut, and byColumn the number of the column when it is cut
+	// by that alone.
+	primaryKey, partitionedBy string
+	byColumn                  int16
+	// forbidden are the commands that row-level security lets through for no row,
+	// since no policy of the role permits them.
+	forbidden []string
+	// completes says that a trigger may fill in what an INSERT leaves out.
+	completes                 bool
 	schemaExists, tableExists bool
 	// unlogged are those of the tables that rows go to which a crash empties, by
 	// their quoted names, at most mostUnlogged of them; unloggedCount is of all.
@@ -51,9 +62,22 @@ type attribute struct {
 	always        bool
 	deterministic bool
 	unique        bool
-	maySelect     bool
-	mayInsert     bool
-	mayUpdate     bool
+	// deferrable are the quoted names of the unique constraints of this one column
+	// that an upsert stumbles over, whatever other index there is.
+	deferrable []string
+	// number is the column's own in its table.
+	number int16
+	// typeSchema is the schema of the type under any domain, and mayUseType
+	// says whether the role may name it there.
+	typeSchema string
+	mayUseType bool
+	// required says that an INSERT without the column fails, and sequences are the
+	// quoted names of those that its default may not draw from.
+	required  bool
+	sequences []string
+	maySelect bool
+	mayInsert bool
+	mayUpdate bool
 }
 
 const relationSQL = `
@@ -61,13 +85,26 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
   coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),
   coalesce(pg_catalog.has_table_privilege(c.oid, 'DELETE'), false),
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable),
-  EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgfoid = 'pg_catalog.suppress_redundant_updates_trigger'::pg_catalog.regproc
-    AND g.tgenabled <> 'D' AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))),
+  g.suppresses, g.completes,
+  coalesce((SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p'), ''),
+  coalesce(pg_catalog.pg_get_partkeydef(c.oid), ''),
+  coalesce((SELECT b.partattrs[0] FROM pg_catalog.pg_partitioned_table b WHERE b.partrelid = c.oid AND b.partnatts = 1), 0),
+  ARRAY(SELECT w.name FROM (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE')) w (place, command, name)
+    WHERE pg_catalog.row_security_active(c.oid) AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_policy y CROSS JOIN LATERAL pg_catalog.unnest(y.polroles) o (role)
+      WHERE y.polrelid = c.oid AND y.polpermissive AND y.polcmd::pg_catalog.text IN ('*', w.command)
+        AND CASE WHEN o.role = 0 THEN true ELSE pg_catalog.pg_has_role(o.role, 'USAGE') END)
+    ORDER BY w.place),
   u.names, u.count
 FROM (SELECT) one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text
   AND c.relkind NOT IN ('i', 'I', 'S', 't', 'c')
+CROSS JOIN LATERAL (
+  SELECT coalesce(pg_catalog.bool_or(g.tgfoid = 'pg_catalog.suppress_redundant_updates_trigger'::pg_catalog.regproc), false) AS suppresses,
+    coalesce(pg_catalog.bool_or(g.tgtype & 7 = 7 AND g.tgenabled <> 'R'), false) AS completes
+  FROM pg_catalog.pg_trigger g
+  WHERE g.tgenabled <> 'D' AND (g.tgrelid = c.oid OR g.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))) g
 CROSS JOIN LATERAL (
   SELECT coalesce((pg_catalog.array_agg(q.name ORDER BY q.name COLLATE "C"))[1:$3::pg_catalog.int4], '{}') AS names, count(*)
   FROM (
@@ -90,6 +127,19 @@ SELECT a.attname::pg_catalog.text,
     WHERE i.indrelid = a.attrelid AND i.indisunique AND i.indimmediate AND i.indisvalid AND i.indisready
       AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
       AND coalesce(il.collisdeterministic, true)),
+  ARRAY(SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k JOIN pg_catalog.pg_index i ON i.indexrelid = k.conindid
+    WHERE k.conrelid = a.attrelid AND i.indisunique AND NOT i.indimmediate AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum
+    ORDER BY k.conname),
+  a.attnum, bn.nspname::pg_catalog.text, pg_catalog.has_schema_privilege(bn.oid, 'USAGE'),
+  (a.attnotnull OR t.typnotnull) AND NOT a.atthasdef AND a.attidentity = '' AND t.typdefault IS NULL,
+  ARRAY(SELECT pg_catalog.quote_ident(qn.nspname) || '.' || pg_catalog.quote_ident(q.relname)
+    FROM pg_catalog.pg_attrdef f
+    JOIN pg_catalog.pg_depend y ON y.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND y.objid = f.oid
+      AND y.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass
+    JOIN pg_catalog.pg_class q ON q.oid = y.refobjid
+    JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace
+    WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum
+      AND CASE WHEN q.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(q.oid, 'USAGE, UPDATE') ELSE false END),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
@@ -139,7 +189,8 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	f := fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
-		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.unlogged, &r.unloggedCount)
+		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
+		&r.primaryKey, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount)
 	if err != nil {
 		return nil, err
 	}
@@ -153,7 +204,8 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	f.attributes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (attribute, error) {
 		var a attribute
 		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.array, &a.element, &a.generated, &a.always,
-			&a.deterministic, &a.unique, &a.maySelect, &a.mayInsert, &a.mayUpdate)
+			&a.deterministic, &a.unique, &a.deferrable, &a.number, &a.typeSchema, &a.mayUseType, &a.required, &a.sequences,
+			&a.maySelect, &a.mayInsert, &a.mayUpdate)
 		return a, err
 	})
 	if err != nil {
@@ -168,6 +220,9 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 		return nil, err
 	}
 	if err := f.privileges(key, columns); err != nil {
+		return nil, err
+	}
+	if err := f.leftOut(columns); err != nil {
 		return nil, err
 	}
 	return newTable(f, key, columns, d.ledger), nil
@@ -230,14 +285,45 @@ func (f *fit) key() (*attribute, error) {
 		return nil, f.mismatch("key column %s of table %s is generated: name a column that can be written", column, f.mapping.Table)
 	}
 	if !a.deterministic {
-		return nil, f.mismatch("key column %s of table %s has a nondeterministic collation, by which different keys are one row: give it a deterministic one, such as \"C\"",
-			column, f.mapping.Table)
+		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, by which different keys are one row", column, f.mapping.Table),
+			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
 	}
-	if !a.unique {
-		return nil, f.mismatch("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable): ALTER TABLE %s ADD PRIMARY KEY (%s)",
-			column, f.mapping.Table, f.name, pgx.Identifier{column}.Sanitize())
+	if !a.unique || len(a.deferrable) > 0 {
+		return nil, f.notUnique(a)
 	}
 	return a, nil
+}
+
+// alter is a mismatch that a change of the table ends.
+func (f *fit) alter(problem string, actions ...string) error {
+	return f.mismatch("%s: run as an administrator: ALTER TABLE %s %s;", problem, f.name, strings.Join(actions, ", "))
+}
+
+// notUnique says how the key column gets what an upsert needs. A deferrable
+// constraint has to go even beside an index that is not: PostgreSQL takes both for
+// the upsert, and then refuses every row because of the one.
+func (f *fit) notUnique(key *attribute) error {
+	if f.relation.kind == "p" && f.relation.byColumn != key.number {
+		return f.mismatch("table %s is partitioned by %s, so that its key column %s cannot be unique by itself: name a table that is partitioned by that column alone, or not at all",
+			f.mapping.Table, f.relation.partitionedBy, key.name)
+	}
+	var actions []string
+	primaryGoes := false
+	for _, constraint := range key.deferrable {
+		actions = append(actions, "DROP CONSTRAINT "+constraint)
+		primaryGoes = primaryGoes || constraint == f.relation.primaryKey
+	}
+	switch {
+	case f.relation.primaryKey == "" || primaryGoes:
+		actions = append(actions, "ADD PRIMARY KEY ("+quote(key.name)+")")
+	case !key.unique:
+		actions = append(actions, "ADD UNIQUE ("+quote(key.name)+")")
+	}
+	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table)
+	if len(key.deferrable) > 0 {
+		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
+	}
+	return f.alter(problem, actions...)
 }
 
 // fed is a column and the field that feeds it.
@@ -278,7 +364,13 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	role := pgx.Identifier{f.relation.role}.Sanitize()
 	var statements []string
 	if !f.relation.mayUse {
-		statements = append(statements, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", pgx.Identifier{f.schema}.Sanitize(), role))
+		statements = append(statements, fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(f.schema), role))
+	}
+	for _, c := range columns {
+		grant := fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(c.typeSchema), role)
+		if !c.mayUseType && !slices.Contains(statements, grant) {
+			statements = append(statements, grant)
+		}
 	}
 	reads, inserts, updates := key.maySelect, key.mayInsert, true
 	for _, c := range columns {
@@ -296,12 +388,55 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	if len(missing) > 0 {
 		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", strings.Join(missing, ", "), f.name, role))
 	}
+	var needed []string
+	for _, a := range f.unfed(columns) {
+		needed = append(needed, a.sequences...)
+	}
+	for _, sequence := range needed {
+		statements = append(statements, fmt.Sprintf("GRANT USAGE ON SEQUENCE %s TO %s", sequence, role))
+	}
+	if len(f.relation.forbidden) > 0 {
+		statements = append(statements, fmt.Sprintf("CREATE POLICY %s ON %s TO %s USING (true) WITH CHECK (true)",
+			quote("writebehind_"+f.relation.role), f.name, role))
+	}
 	if len(statements) == 0 {
 		return nil
 	}
-	return &MappingError{
-		Reason: v1alpha1.ReasonPrivilegeMissing,
-		Message: fmt.Sprintf("mapping %s: role %s lacks privileges on table %s: run as an administrator: %s;",
-			f.mapping.Name, role, f.mapping.Table, strings.Join(statements, "; ")),
+	problem := fmt.Sprintf("role %s lacks privileges on table %s", role, f.mapping.Table)
+	if len(missing) == 0 && len(f.relation.forbidden) > 0 {
+		problem = fmt.Sprintf("row-level security of table %s lets role %s %s no row", f.mapping.Table, role, strings.Join(f.relation.forbidden, ", "))
 	}
+	return &MappingError{
+		Reason:  v1alpha1.ReasonPrivilegeMissing,
+		Message: fmt.Sprintf("mapping %s: %s: run as an administrator: %s;", f.mapping.Name, problem, strings.Join(statements, "; ")),
+	}
+}
+
+// unfed are the columns of which no statement ever names one: their defaults are
+// taken for every new row.
+func (f *fit) unfed(columns []fed) []*attribute {
+	var others []*attribute
+	for i := range f.attributes {
+		a := &f.attributes[i]
+		named := a.name == f.mapping.KeyColumn || slices.ContainsFunc(columns, func(c fed) bool { return c.attribute == a })
+		if !named && !a.generated {
+			others = append(others, a)
+		}
+	}
+	return others
+}
+
+// leftOut checks that a new row can do without the columns that nothing feeds.
+func (f *fit) leftOut(columns []fed) error {
+	if f.relation.completes {
+		return nil
+	}
+	for _, a := range f.unfed(columns) {
+		if a.required {
+			return f.alter(fmt.Sprintf("column %s of table %s must not be null and has no default, and no field feeds it, so that every new row is refused: "+
+				"add it to the mapping's columns, give it a default, or let it be null", a.name, f.mapping.Table),
+				fmt.Sprintf("ALTER COLUMN %s DROP NOT NULL", quote(a.name)))
+		}
+	}
+	return nil
 }

@@ -45,7 +45,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	}
 	e := failure("", err, apart)
 	message := e.Message()
-	if e.reason == v1alpha1.ReasonAuthenticationFailed || e.SQLSTATE == "3D000" {
+	if e.inURL {
 		message += ": correct the URL in " + d.source.place()
 	}
 	return config.Check{Reason: e.reason, Message: message}
@@ -81,13 +81,13 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	case err != nil:
 		return err
 	case readOnly:
-		return pgconn.ErrReadOnlyConnection
-	case version < oldestVersion:
-		return &MappingError{
-			Reason: v1alpha1.ReasonVersionTooOld,
-			Message: fmt.Sprintf("the server is PostgreSQL %d: version %d or later is needed",
-				version/10000, oldestVersion/10000),
+		return &Error{
+			Kind: Transient, reason: v1alpha1.ReasonReadOnly, Err: pgconn.ErrReadOnlyConnection,
+			remedy: toWrite(conn.Config().User, conn.Config().Database),
 		}
+	}
+	if err := judgeVersion(version); err != nil {
+		return err
 	}
 	if !verified {
 		if err := d.ensureLedger(ctx, conn); err != nil {
@@ -98,6 +98,18 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 		return d.tryWriting(ctx, conn)
 	}
 	return nil
+}
+
+// judgeVersion takes server_version_num.
+func judgeVersion(version int) error {
+	if version >= oldestVersion {
+		return nil
+	}
+	return &MappingError{
+		Reason: v1alpha1.ReasonVersionTooOld,
+		Message: fmt.Sprintf("the server is PostgreSQL %d: version %d or later is needed",
+			version/10000, oldestVersion/10000),
+	}
 }
 
 // Durability says whether the ledger's table is logged. A ledger that a crash has
@@ -129,11 +141,15 @@ SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_cla
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND c.relkind = 'r'), '')`
 
-// unlogged is the verdict on something whose table, quoted for SQL, is unlogged.
-func unlogged(what, table string) config.Check {
+// unlogged is the verdict on something whose tables, quoted for SQL, are unlogged.
+func unlogged(what string, tables ...string) config.Check {
+	statements := ""
+	for _, table := range tables {
+		statements += " ALTER TABLE " + table + " SET LOGGED;"
+	}
 	return config.Check{
 		Reason:  v1alpha1.ReasonTableUnlogged,
-		Message: fmt.Sprintf("%s is UNLOGGED, so a crash of PostgreSQL empties it: ALTER TABLE %s SET LOGGED", what, table),
+		Message: what + " is UNLOGGED, so a crash of PostgreSQL empties it: run as an administrator:" + statements,
 	}
 }
 
@@ -233,8 +249,8 @@ func (d *Database) judgeLedger(s ledgerState) error {
 	case s.otherKind || !s.fits:
 		return &MappingError{
 			Reason: v1alpha1.ReasonSchemaMismatch,
-			Message: fmt.Sprintf("table %s is not a flusher's ledger: set another ledgerSchema, or rename that table",
-				d.ledger.table),
+			Message: fmt.Sprintf("%s is not a flusher's ledger: set another ledgerSchema or, if nothing else needs it, run as an administrator: ALTER TABLE %s RENAME TO ledger_before;",
+				d.ledger.table, d.ledger.table),
 		}
 	}
 	return nil

@@ -327,30 +327,6 @@ func TestCheckOfTheLedger(t *testing.T) {
 	}
 }
 
-// What Check says to run must be what helps.
-func TestTheRemedyOfAMissingPrivilegeWorks(t *testing.T) {
-	t.Parallel()
-	server := postgrestest.New(t)
-	server.Exec(t, itemSchema+"; REVOKE ALL ON SCHEMA public FROM public")
-	_, url := server.NewRole(t)
-	d := openURL(t, url)
-	remedy := func(message string) {
-		_, sql, ok := strings.Cut(message, "run as an administrator: ")
-		if !ok {
-			t.Fatalf("Message = %q; want SQL to run", message)
-		}
-		server.Exec(t, sql)
-	}
-	remedy(d.Check(t.Context()).Message)
-	ready(t, d)
-	_, err := d.Table(t.Context(), mapping("items"))
-	if err == nil {
-		t.Fatal("Table of a role without privileges gives no error")
-	}
-	remedy(err.Error())
-	own(t, d, readTable(t, d, mapping("items")), 0).write(t, "1", `{"a":"x"}`, "2", "")
-}
-
 func TestARotatedURLTakesEffect(t *testing.T) {
 	t.Parallel()
 	server, _ := open(t, itemSchema)

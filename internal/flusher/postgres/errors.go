@@ -67,6 +67,8 @@ type Error struct {
 	action string
 	reason string
 	remedy string
+	// inURL says that the URL has to be corrected.
+	inURL bool
 }
 
 // Error tells what failed and what helps.

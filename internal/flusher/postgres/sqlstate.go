@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -32,7 +33,7 @@ type verdict struct {
 var verdicts = map[string]verdict{
 	"08":    {Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
 	"25":    {Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
-	"25006": {Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary, and see that default_transaction_read_only is off"},
+	"25006": {Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary"},
 	"26":    {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
 	"28":    {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the connection to this user, host and database: see pg_hba.conf"},
 	"28P01": {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the user or the password"},
@@ -41,7 +42,7 @@ var verdicts = map[string]verdict{
 	"53":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of resources"},
 	"53100": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
 	"53200": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of memory"},
-	"53300": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower maxConnections"},
+	"53300": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower postgres.maxConnections"},
 	"55P03": {Locked, v1alpha1.ReasonStatementFailed, "another transaction holds a lock: see pg_locks"},
 	"55006": {Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
 	"57":    {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
@@ -59,7 +60,7 @@ var verdicts = map[string]verdict{
 	"0A000": {Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
 	"3F000": {Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
 	"42":    {Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
-	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing: grant USAGE on the schema and SELECT, INSERT, UPDATE, DELETE on the table"},
+	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, which is none on the table itself as a rule, but one on a function or a sequence that a default, a check or an index of it uses: PostgreSQL's log names the object to GRANT"},
 	"42703": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
 	"42804": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
 	"42P01": {Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},
@@ -71,6 +72,7 @@ var verdicts = map[string]verdict{
 	"22":    {Row, v1alpha1.ReasonStatementFailed, "a value does not fit its column"},
 	"22001": {Row, v1alpha1.ReasonStatementFailed, "a value is too long for its column"},
 	"22003": {Row, v1alpha1.ReasonStatementFailed, "a number is out of its column's range"},
+	"22P05": {Row, v1alpha1.ReasonStatementFailed, "a character does not exist in the encoding of the database: only UTF8 holds all"},
 	"22P02": {Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
 	"23":    {Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
 	"23502": {Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
@@ -142,6 +144,54 @@ func verdictOf(err *pgconn.PgError, at stage) verdict {
 	return v
 }
 
+// Where the server raises an error while a connection is made, by its own name of
+// the function: one SQLSTATE stands for several things there, and the words are in
+// the server's language.
+const (
+	ofRole     = "InitializeSessionUserId"
+	ofDatabase = "CheckMyDatabase"
+)
+
+// connecting judges an error of a connection that was never made. Whatever it is, it
+// lies with the server or the URL and never with a table or a row.
+func (e *Error) connecting(err *pgconn.PgError, user, database string) {
+	role, name := quote(user), quote(database)
+	e.Kind = Transient
+	sql := ""
+	switch {
+	case err.Code == "42501" && err.Routine == ofDatabase:
+		e.reason, e.remedy = v1alpha1.ReasonPrivilegeMissing, fmt.Sprintf("role %s may not connect to database %s", role, name)
+		sql = fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO %s", name, role)
+	case err.Code == "55000" && err.Routine == ofDatabase:
+		e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, fmt.Sprintf("database %s takes no connections", name)
+		sql = fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS true", name)
+	case err.Code == "28000" && err.Routine == ofRole:
+		e.remedy = fmt.Sprintf("role %s does not exist or may not log in; where it exists", role)
+		sql = fmt.Sprintf("ALTER ROLE %s LOGIN", role)
+	case err.Code == "53300" && err.Routine == ofRole:
+		e.remedy = fmt.Sprintf("role %s has no connection left of its CONNECTION LIMIT", role)
+		sql = fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT -1", role)
+	case err.Code == "53300" && err.Routine == ofDatabase:
+		e.remedy = fmt.Sprintf("database %s has no connection left of its CONNECTION LIMIT", name)
+		sql = fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT -1", name)
+	case ofConnection(err.Code):
+		e.inURL = true
+	case judge(err.Code).kind != Transient:
+		e.reason, e.remedy = v1alpha1.ReasonInvalidURL, "PostgreSQL refuses a parameter that the URL sets"
+		e.inURL = true
+	}
+	if sql != "" {
+		e.remedy += ": run as an administrator: " + sql + ";"
+	}
+}
+
+// toWrite says what makes a session of the role writable. A setting of the role in
+// the database is stronger than any other but the URL's.
+func toWrite(user, database string) string {
+	return fmt.Sprintf("the session is read-only: give the URL of the primary, without default_transaction_read_only in it; "+
+		"if it is that already: run as an administrator: ALTER ROLE %s IN DATABASE %s SET default_transaction_read_only = off;", quote(user), quote(database))
+}
+
 // failure turns any error of the driver into an Error. action says what was
 // being done.
 func failure(action string, err error, at stage) *Error {
@@ -160,6 +210,9 @@ func failure(action string, err error, at stage) *Error {
 		}
 		v := verdictOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
+		if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+			e.connecting(pgErr, connect.Config.User, connect.Config.Database)
+		}
 		e.SQLSTATE, e.Constraint, e.Column = pgErr.Code, pgErr.ConstraintName, pgErr.ColumnName
 		e.Table = pgErr.TableName
 		if pgErr.SchemaName != "" && pgErr.TableName != "" {
@@ -175,6 +228,9 @@ func failure(action string, err error, at stage) *Error {
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
 		v := verdicts["25006"]
 		e.reason, e.remedy = v.reason, v.remedy
+		if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
+			e.remedy = toWrite(connect.Config.User, connect.Config.Database)
+		}
 		return e
 	}
 	e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, network(err)

@@ -57,12 +57,9 @@ func (f *fit) durability() config.Check {
 	if f.relation.kind == "p" {
 		what = fmt.Sprintf("mapping %s: partition %s of table %s", f.mapping.Name, names[0], f.mapping.Table)
 	}
-	check := unlogged(what, names[0])
-	if count > 1 {
-		check.Message += "; so are " + strings.Join(names[1:], " and ")
-		if more := count - len(names); more > 0 {
-			check.Message += fmt.Sprintf(" and %d more partitions", more)
-		}
+	check := unlogged(what, names...)
+	if more := count - len(names); more > 0 {
+		check.Message += fmt.Sprintf(" so are %d more partitions", more)
 	}
 	return check
 }
