@@ -9,7 +9,7 @@ const (
 	// ConditionReady is True while data is reaching the database.
 	ConditionReady = "Ready"
 	// ConditionRedisReady is True while every flusher reaches a writable Redis
-	// of version 7 or later with the capture functions loaded.
+	// of version 7 or later, alone and no cluster, with the capture functions loaded.
 	ConditionRedisReady = "RedisReady"
 	// ConditionDatabaseReady is True while every flusher reaches a read-write
 	// database whose tables, keys, columns and privileges fit the mappings.
@@ -82,6 +82,12 @@ const (
 	// ReasonCommandFailed says that Redis answered with an error that has no
 	// reason of its own.
 	ReasonCommandFailed = "CommandFailed"
+	// ReasonClusterMode says that the address leads to a Redis Cluster or to a
+	// Sentinel: one server is needed.
+	ReasonClusterMode = "ClusterMode"
+	// ReasonLibraryMismatch says that the function library in Redis is of another
+	// release than the flusher, and that the two do not understand each other.
+	ReasonLibraryMismatch = "LibraryMismatch"
 	// ReasonJournalMismatch says that the queue in Redis was made with settings
 	// that cannot change while it holds entries.
 	ReasonJournalMismatch = "JournalMismatch"

@@ -7,6 +7,7 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,9 @@ type Flusher struct {
 	instance string
 	metrics  *metrics
 
-	rdb      *redis.Client
+	rdb *redis.Client
+	// secrets is what a person calls the credentials of Redis.
+	secrets  string
 	journal  *journal.Journal
 	database *postgres.Database
 
@@ -87,7 +90,9 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
-	durability    config.Durability
+	// redisRefused is when Redis last refused something that the probe does not try.
+	redisRefused time.Time
+	durability   config.Durability
 	// ledgerTime is when the ledger's table was last looked at. It belongs to the
 	// probe of the database.
 	ledgerTime time.Time
@@ -107,7 +112,8 @@ func New(c *config.Config, options Options) *Flusher {
 		instance: rand.Text(),
 		metrics:  newMetrics(options.Registry),
 		// Every queue polls and beats on its own while all workers claim.
-		rdb: journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
+		rdb:     journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
+		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
 		database: postgres.Open(postgres.Settings{
 			URLFile: p.URLFile, URLSecret: p.URLSecret,
 			MaxConnections:   p.MaxConnections,

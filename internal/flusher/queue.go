@@ -56,6 +56,9 @@ type queue struct {
 	paused          time.Time
 	pausedFor       *postgres.Error
 	pausedDeletions bool
+	// fault is what keeps every batch from being written although the catalogue shows
+	// nothing of it; empty if nothing does.
+	fault config.Check
 	// waiting is how many fresh entries waited in this flusher's partitions when
 	// last looked at, and age that of the oldest of them.
 	waiting int64
@@ -238,7 +241,7 @@ func (q *queue) redisFailed(err error) {
 		q.mu.Unlock()
 		return
 	}
-	check := journal.Explain(err)
+	check := q.f.journal.Explain(err)
 	if check.Reason == cachev1alpha1.ReasonJournalMismatch {
 		// Redis is well; this queue alone has to wait, and to forget what it held
 		// under the settings of before.

@@ -38,7 +38,7 @@ func (f *Flusher) probe(ctx context.Context, look func(context.Context)) {
 }
 
 func (f *Flusher) probeRedis(ctx context.Context) {
-	check := f.journal.Check(ctx)
+	check := f.nameSecret(f.journal.Check(ctx))
 	if ctx.Err() != nil {
 		return
 	}
@@ -48,7 +48,9 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 			check = journal.Explain(err)
 		}
 	}
-	f.tell("Redis", &f.redisCheck, check)
+	if !check.OK || !f.refusedLately(time.Now()) {
+		f.tell("Redis", &f.redisCheck, check)
+	}
 	f.watchRedisDurability(ctx, check)
 }
 
@@ -87,8 +89,44 @@ func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
 
 // redisFailed takes note of an error from Redis outside the probe.
 func (f *Flusher) redisFailed(err error) {
-	f.redisBackoff.failed(time.Now())
-	f.tell("Redis", &f.redisCheck, journal.Explain(err))
+	now := time.Now()
+	f.redisBackoff.failed(now)
+	check := f.nameSecret(f.journal.Explain(err))
+	if unseen(check) {
+		f.mu.Lock()
+		f.redisRefused = now
+		f.mu.Unlock()
+	}
+	f.tell("Redis", &f.redisCheck, check)
+}
+
+// refusalHolds is how long a refusal stays told after it came last: longer than the
+// longest pause between two attempts, so that a lasting one does not come and go with
+// every look of the probe.
+const refusalHolds = 2 * longestBackoff
+
+// refusedLately tells whether Redis has refused, not long ago, something that the
+// probe does not try.
+func (f *Flusher) refusedLately(now time.Time) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return unseen(f.redisCheck) && now.Sub(f.redisRefused) < refusalHolds
+}
+
+// unseen tells whether the probe may be content although the check is not: each
+// function works with keys and commands of its own.
+func unseen(check config.Check) bool {
+	return slices.Contains([]string{
+		cachev1alpha1.ReasonPrivilegeMissing, cachev1alpha1.ReasonLibraryMismatch, cachev1alpha1.ReasonCommandFailed,
+	}, check.Reason)
+}
+
+// nameSecret adds what the Secrets are called whose credentials Redis refuses.
+func (f *Flusher) nameSecret(check config.Check) config.Check {
+	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && f.secrets != "" {
+		check.Message += " (" + f.secrets + ")"
+	}
+	return check
 }
 
 // usable tells whether both servers were well when last looked at.
@@ -150,15 +188,15 @@ func (q *queue) probeTable(ctx context.Context) bool {
 	case err == nil:
 		q.mu.Lock()
 		q.table, q.tableTime = table, time.Now()
-		paused := !q.paused.IsZero()
+		doubtful := !q.paused.IsZero() || q.fault != config.Check{}
 		q.mu.Unlock()
-		if !paused {
+		if !doubtful {
 			q.setReady(config.Check{OK: true})
 		}
 		q.wake()
 	case errors.As(err, &mismatch):
 		q.mu.Lock()
-		q.table = nil
+		q.table, q.fault = nil, config.Check{}
 		q.mu.Unlock()
 		q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
 	case errors.As(err, &failure):

@@ -192,7 +192,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.databaseFailed(database, err)
 	default:
 		q.f.redisFailed(err)
-		check := journal.Explain(err)
+		check := q.f.journal.Explain(err)
 		q.f.metrics.failures.WithLabelValues(check.Reason, q.name).Inc()
 		q.note(check.Message)
 	}
@@ -204,10 +204,13 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 	q.note(err.Error())
 	switch failure.Kind {
 	case postgres.Mapping:
-		// The probe looks at the table and says in full what does not fit.
+		// The probe looks at the table and says in full what does not fit. What it
+		// does not find there stays told until a batch gets through.
+		check := config.Check{Reason: failure.Reason(), Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message())}
 		q.mu.Lock()
-		q.table = nil
+		q.table, q.fault = nil, check
 		q.mu.Unlock()
+		q.setReady(check)
 	case postgres.Locked:
 		// The database is well, and other queues need not wait for this table.
 		q.mu.Lock()
@@ -238,10 +241,10 @@ func (q *queue) pause(policy policy, cause *postgres.Error, deletions bool) {
 // resume lets a paused mapping flow again, after a row got through or when none waits.
 func (q *queue) resume() {
 	q.mu.Lock()
-	paused := !q.paused.IsZero()
-	q.paused, q.pausedFor = time.Time{}, nil
+	ends := !q.paused.IsZero() || q.fault != config.Check{} && q.table != nil
+	q.paused, q.pausedFor, q.fault = time.Time{}, nil, config.Check{}
 	q.mu.Unlock()
-	if paused {
+	if ends {
 		q.setReady(config.Check{OK: true})
 	}
 }

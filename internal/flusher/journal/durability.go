@@ -19,9 +19,9 @@ import (
 func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.Check) {
 	info, err := j.rdb.Info(ctx, "persistence", "memory").Result()
 	if err != nil {
-		check := Explain(err)
+		check := j.Explain(err)
 		if check.Reason == cachev1alpha1.ReasonPrivilegeMissing {
-			check.Message = "whether Redis persists and what it evicts is not known, since its user may not run INFO: ACL SETUSER name +info"
+			check.Message = "whether Redis persists and what it evicts is not known, since its user may not run INFO: ACL SETUSER " + j.user() + " +info"
 		}
 		return check, check
 	}
@@ -61,7 +61,8 @@ func judgeEviction(policy, limit string) config.Check {
 		return config.Check{
 			Reason: cachev1alpha1.ReasonEvictionUnsafe,
 			Message: fmt.Sprintf("maxmemory-policy of Redis is %s, which drops dirty entries and the journal itself %s: "+
-				"set it to volatile-lru or another volatile policy, which pass them over, or to noeviction", policy, when),
+				"set it to volatile-lru or another volatile policy, which pass them over, or to noeviction, "+
+				"in its configuration, and at once with CONFIG SET maxmemory-policy volatile-lru", policy, when),
 		}
 	}
 	return untold("maxmemory_policy", policy, "whether Redis may evict dirty entries")

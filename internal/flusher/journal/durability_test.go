@@ -74,7 +74,7 @@ func TestDurabilityIsUnknownWhereInfoIsForbidden(t *testing.T) {
 	server := journaltest.New(t, journaltest.AppendOnly("always"), journaltest.User("shut on >secret ~* +@all -info"),
 		journaltest.User("open on >secret ~* +@all -config"))
 	for _, check := range both(journal.New(server.ClientAs(t, "shut", "secret")).Durability(t.Context())) {
-		said(t, check, cachev1alpha1.ReasonPrivilegeMissing, "not known", "may not run INFO", "ACL SETUSER name +info")
+		said(t, check, cachev1alpha1.ReasonPrivilegeMissing, "not known", "may not run INFO", "ACL SETUSER shut +info")
 		if check.Endangers() {
 			t.Errorf("%+v is told as a danger", check)
 		}

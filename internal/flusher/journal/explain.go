@@ -5,73 +5,22 @@ package journal
 
 import (
 	"context"
+	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
-
-// oldestMajor is the first Redis with function libraries.
-const oldestMajor = 7
-
-// Check looks whether the journal can work on this Redis, loads the function
-// library where it is missing, and says in the resource's own words what is in
-// the way. Whether Redis takes writes it finds out by writing.
-func (j *Journal) Check(ctx context.Context) config.Check {
-	if err := j.checkVersion(ctx); err != nil {
-		return Explain(err)
-	}
-	if _, err := j.EnsureLibrary(ctx); err != nil {
-		return Explain(err)
-	}
-	if err := j.call(ctx, "wb_engine_probe").Err(); err != nil {
-		return Explain(err)
-	}
-	return config.Check{OK: true}
-}
-
-type versionError struct{ version string }
-
-func (e *versionError) Error() string {
-	return "the server has version " + e.version
-}
-
-type replicaError struct{}
-
-func (*replicaError) Error() string { return "the server is a replica" }
-
-func (j *Journal) checkVersion(ctx context.Context) error {
-	info, err := j.rdb.Info(ctx, "server", "replication").Result()
-	if err != nil {
-		return err
-	}
-	version := infoField(info, "redis_version")
-	major, _, _ := strings.Cut(version, ".")
-	if n, err := strconv.Atoi(major); err != nil || n < oldestMajor {
-		return &versionError{version: version}
-	}
-	if role := infoField(info, "role"); role == "slave" {
-		return &replicaError{}
-	}
-	return nil
-}
-
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
-		}
-	}
-	return ""
-}
 
 // answers maps the code of a server's error to what a person should know and do.
 // The code is the only part of the error that is shown: the rest may quote keys.
@@ -84,10 +33,6 @@ var answers = map[string]config.Check{
 		Reason:  cachev1alpha1.ReasonAuthenticationFailed,
 		Message: "Redis refuses the user name or the password: correct the credentials Secret",
 	},
-	"NOPERM": {
-		Reason:  cachev1alpha1.ReasonPrivilegeMissing,
-		Message: "the Redis user lacks a right: give it the commands and keys of the flusher, as in ACL SETUSER name +@all ~*",
-	},
 	"READONLY": {
 		Reason:  cachev1alpha1.ReasonReadOnlyReplica,
 		Message: "the address leads to a read-only replica: give the address of the primary",
@@ -97,8 +42,13 @@ var answers = map[string]config.Check{
 		Message: "Redis is at its memory limit and refuses writes: raise maxmemory or let the queue drain",
 	},
 	"MISCONF": {
-		Reason:  cachev1alpha1.ReasonPersistenceFailing,
-		Message: "Redis cannot persist and refuses writes: look at its log and its disk",
+		Reason: cachev1alpha1.ReasonPersistenceFailing,
+		Message: "Redis cannot persist, since its last RDB snapshot failed, and refuses writes: make room on its disk or correct its dir, and then run BGSAVE; " +
+			"its log says more",
+	},
+	"DENIED": {
+		Reason:  cachev1alpha1.ReasonConnectionFailed,
+		Message: "Redis is in protected mode and takes connections from its own host only: set a password in its configuration, or protected-mode no",
 	},
 	"NOREPLICAS": {
 		Reason:  cachev1alpha1.ReasonPersistenceFailing,
@@ -124,13 +74,16 @@ var answers = map[string]config.Check{
 
 // Explain says in the resource's words what an error from Redis means. Nothing of
 // a server's own text is repeated but its code.
-func Explain(err error) config.Check {
+func Explain(err error) config.Check { return explain(err, "name") }
+
+// Explain is the function of that name with the Redis user's own one in remedies.
+func (j *Journal) Explain(err error) config.Check { return explain(err, j.user()) }
+
+func explain(err error, user string) config.Check {
 	var secret *SecretError
 	var version *versionError
 	var replica *replicaError
-	var authority x509.UnknownAuthorityError
-	var host x509.HostnameError
-	var network net.Error
+	var mode *modeError
 	switch {
 	case errors.As(err, &secret):
 		return config.Check{Reason: cachev1alpha1.ReasonSecretMissing, Message: secret.Error()}
@@ -139,28 +92,34 @@ func Explain(err error) config.Check {
 			Reason:  cachev1alpha1.ReasonVersionTooOld,
 			Message: fmt.Sprintf("Redis has version %s: version %d or later is needed for function libraries", version.version, oldestMajor),
 		}
+	case errors.As(err, &mode) && mode.mode == "sentinel":
+		return config.Check{
+			Reason:  cachev1alpha1.ReasonClusterMode,
+			Message: "the address leads to a Sentinel, which holds no data: give the address of the primary that it watches",
+		}
+	case errors.As(err, &mode):
+		return config.Check{
+			Reason:  cachev1alpha1.ReasonClusterMode,
+			Message: "the address leads to a node of a Redis Cluster, which would cut a queue into pieces: give the address of a Redis with cluster-enabled no",
+		}
 	case errors.As(err, &replica):
-		return answers["READONLY"]
-	case errors.As(err, &authority):
+		check := answers["READONLY"]
+		check.Message += ", which is " + replica.primary
+		return check
+	case errors.Is(err, errOtherRelease), errors.Is(err, ErrNoLibrary), isMisread(err):
 		return config.Check{
-			Reason:  cachev1alpha1.ReasonConnectionFailed,
-			Message: "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one",
-		}
-	case errors.As(err, &host):
-		return config.Check{
-			Reason:  cachev1alpha1.ReasonConnectionFailed,
-			Message: "Redis shows a certificate for another host: use an address that the certificate names",
+			Reason: cachev1alpha1.ReasonLibraryMismatch,
+			Message: "the function library in Redis is of another release than this flusher, and they do not understand each other: " +
+				"bring every flusher that uses this Redis to one release, and if it is an older one, then run FUNCTION DELETE writebehind",
 		}
 	}
-	if strings.Contains(err.Error(), "already exists") {
-		return config.Check{
-			Reason:  cachev1alpha1.ReasonCommandFailed,
-			Message: "another function library in Redis has functions of the same names: remove it with FUNCTION DELETE (FUNCTION LIST shows it)",
-		}
-	}
-	if check, ok := answers[errorCode(err)]; ok {
+	if check, ok := explainTLS(err); ok {
 		return check
 	}
+	if check, ok := explainAnswer(err, user); ok {
+		return check
+	}
+	var network net.Error
 	if errors.As(err, &network) || errors.Is(err, context.DeadlineExceeded) || errors.Is(err, net.ErrClosed) || isClosed(err) {
 		return config.Check{
 			Reason:  cachev1alpha1.ReasonConnectionFailed,
@@ -169,7 +128,93 @@ func Explain(err error) config.Check {
 	}
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonCommandFailed,
-		Message: fmt.Sprintf("Redis answered with an error of code %q: look at its log", errorCode(err)),
+		Message: fmt.Sprintf("Redis cannot be used, for an error of the kind %T", innermost(err)),
+	}
+}
+
+// explainTLS explains what certificates can have wrong.
+func explainTLS(err error) (config.Check, bool) {
+	var (
+		authority   x509.UnknownAuthorityError
+		host        x509.HostnameError
+		certificate *tls.CertificateVerificationError
+		header      tls.RecordHeaderError
+		operation   *net.OpError
+		message     string
+	)
+	switch {
+	case errors.As(err, &authority):
+		message = "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one"
+	case errors.As(err, &host):
+		message = "Redis shows a certificate for another host: use an address that the certificate names"
+	case errors.As(err, &certificate):
+		message = "Redis shows a certificate that is not valid, as one that has expired: renew it"
+	case errors.As(err, &header):
+		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
+	case errors.As(err, &operation) && operation.Op == "remote error":
+		message = "Redis refuses the TLS handshake, as where it wants a client's certificate or does not take the one that it gets: " +
+			"set redis.external.tls.clientCertSecretRef to one of its authority"
+	default:
+		return config.Check{}, false
+	}
+	return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: message}, true
+}
+
+var unknownCommand = regexp.MustCompile(`^ERR unknown (?:sub)?command '([A-Za-z_|]+)'`)
+
+// explainAnswer explains an error that Redis itself has answered with.
+func explainAnswer(err error, user string) (config.Check, bool) {
+	var answer redis.Error
+	if !errors.As(err, &answer) {
+		return config.Check{}, false
+	}
+	text, code := answer.Error(), errorCode(answer)
+	check, known := answers[code]
+	unknown := unknownCommand.FindStringSubmatch(text)
+	switch {
+	case code == "NOPERM":
+		return lacksRight(text, user), true
+	case code == "MISCONF" && strings.Contains(text, "AOF"):
+		check.Message = "Redis cannot persist, since it cannot write its append-only file, and refuses writes: make room on its disk, then it goes on by itself; its log says more"
+	case known:
+	case strings.Contains(text, "already exists"):
+		check = config.Check{
+			Reason:  cachev1alpha1.ReasonCommandFailed,
+			Message: "another function library in Redis has functions of the same names: remove it with FUNCTION DELETE (FUNCTION LIST shows it)",
+		}
+	case unknown != nil:
+		check = config.Check{
+			Reason: cachev1alpha1.ReasonCommandFailed,
+			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: take the rename-command of it out of its configuration, "+
+				"or use a server that has function libraries", strings.ToUpper(unknown[1])),
+		}
+	case strings.Contains(text, "max number of clients"):
+		check = config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: atMaxClients}
+	default:
+		check = config.Check{
+			Reason:  cachev1alpha1.ReasonCommandFailed,
+			Message: fmt.Sprintf("Redis answered with an error of code %q: look at its log", code),
+		}
+	}
+	return check, true
+}
+
+const atMaxClients = "Redis has no connection left: raise maxclients in its configuration, and at once with CONFIG SET maxclients"
+
+// isMisread tells whether the client library found another type than the one that a
+// function of this release answers with.
+func isMisread(err error) bool {
+	var number *strconv.NumError
+	return errors.As(err, &number) || strings.Contains(err.Error(), "redis: unexpected type=")
+}
+
+func innermost(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
 	}
 }
 
@@ -204,12 +249,17 @@ func networkProblem(err error) string {
 		// A handshake that runs into its deadline says so without the operation, and
 		// who waits for a connection while all of them hang is told of the pool.
 		return "it did not answer in time"
+	case errors.As(err, &operation) && operation.Timeout():
+		return "it did not answer in time"
+	case errors.Is(err, syscall.EPIPE), errors.Is(err, syscall.ECONNRESET):
+		return closed
 	case errors.As(err, &operation):
-		if operation.Timeout() {
-			return "it did not answer in time"
-		}
 		return fmt.Sprintf("%s %s: %v", operation.Op, operation.Addr, operation.Err)
 	default:
-		return "the connection was closed"
+		return closed
 	}
 }
+
+// closed names what makes a server hang up that is there: it says why, but the
+// client may not get to read it.
+const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, or speaks TLS only"

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -49,7 +50,8 @@ func New(rdb redis.UniversalClient) *Journal {
 
 // EnsureLibrary loads the function library when Redis has none or an older one.
 // A newer one is left alone, so that flushers of two releases do not replace each
-// other's. It reports whether it loaded.
+// other's; it is an error when that lacks a function which this release calls. It
+// reports whether it loaded.
 func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
 	version, missing, err := j.library(ctx)
 	switch {
@@ -64,7 +66,9 @@ func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
 		if version, missing, err = j.library(ctx); err == nil && (missing || version < LibraryVersion) {
 			err = j.rdb.FunctionLoadReplace(ctx, library).Err()
 		}
-	case version >= LibraryVersion:
+	case version > LibraryVersion:
+		return false, j.mayUse(ctx, version)
+	case version == LibraryVersion:
 		return false, nil
 	default:
 		err = j.rdb.FunctionLoadReplace(ctx, library).Err()
@@ -74,6 +78,33 @@ func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
 	}
 	return true, nil
 }
+
+// functions are those that the library of this release has.
+var functions = functionNames(library)
+
+func functionNames(source string) []string {
+	var names []string
+	for _, match := range regexp.MustCompile(`(?m)^register\('(\w+)'`).FindAllStringSubmatch(source, -1) {
+		names = append(names, match[1])
+	}
+	return names
+}
+
+// mayUse says what a newer library lacks that this release calls. A server that does
+// not tell leaves it to the calls themselves.
+func (j *Journal) mayUse(ctx context.Context, version int64) error {
+	for _, l := range j.rdb.FunctionList(ctx, redis.FunctionListQuery{LibraryNamePattern: "writebehind"}).Val() {
+		for _, name := range functions {
+			if !slices.ContainsFunc(l.Functions, func(f redis.Function) bool { return f.Name == name }) {
+				return fmt.Errorf("%w: number %d lacks %s", errOtherRelease, version, name)
+			}
+		}
+	}
+	return nil
+}
+
+// errOtherRelease says that the library in Redis does not fit this release.
+var errOtherRelease = errors.New("function library is of another release")
 
 // library asks for the version of the library in Redis.
 func (j *Journal) library(ctx context.Context) (version int64, missing bool, err error) {
@@ -107,7 +138,7 @@ var ErrClaimVoid = errors.New("claim is void")
 func (j *Journal) call(ctx context.Context, function string, args ...any) *redis.Cmd {
 	cmd := j.rdb.FCall(ctx, function, nil, args...)
 	if err := cmd.Err(); err != nil {
-		cmd.SetErr(interpret(err))
+		cmd.SetErr(ofEngine(err))
 	}
 	return cmd
 }
@@ -115,9 +146,18 @@ func (j *Journal) call(ctx context.Context, function string, args ...any) *redis
 func (j *Journal) callRO(ctx context.Context, function string, args ...any) *redis.Cmd {
 	cmd := j.rdb.FCallRO(ctx, function, nil, args...)
 	if err := cmd.Err(); err != nil {
-		cmd.SetErr(interpret(err))
+		cmd.SetErr(ofEngine(err))
 	}
 	return cmd
+}
+
+// ofEngine interprets what a function says that gets all its arguments from this
+// package: when they are wrong, the function is of another release.
+func ofEngine(err error) error {
+	if strings.HasPrefix(err.Error(), "WBARGS ") {
+		return fmt.Errorf("%w: %w", errOtherRelease, err)
+	}
+	return interpret(err)
 }
 
 func interpret(err error) error {

@@ -69,7 +69,7 @@ func (r *reader) fail(format string, args ...any) {
 
 func (r *reader) done(action string) error {
 	if r.err != nil {
-		return fmt.Errorf("%s: unexpected answer: %w", action, r.err)
+		return fmt.Errorf("%s: %w: %w", action, errOtherRelease, r.err)
 	}
 	return nil
 }

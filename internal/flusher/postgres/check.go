@@ -143,13 +143,10 @@ SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_cla
 
 // unlogged is the verdict on something whose tables, quoted for SQL, are unlogged.
 func unlogged(what string, tables ...string) config.Check {
-	statements := ""
-	for _, table := range tables {
-		statements += " ALTER TABLE " + table + " SET LOGGED;"
-	}
+	statements := "ALTER TABLE " + strings.Join(tables, " SET LOGGED; ALTER TABLE ") + " SET LOGGED;"
 	return config.Check{
 		Reason:  v1alpha1.ReasonTableUnlogged,
-		Message: what + " is UNLOGGED, so a crash of PostgreSQL empties it: run as an administrator:" + statements,
+		Message: what + " is UNLOGGED, so a crash of PostgreSQL empties it: run as an administrator: " + statements,
 	}
 }
 

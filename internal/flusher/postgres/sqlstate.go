@@ -60,7 +60,7 @@ var verdicts = map[string]verdict{
 	"0A000": {Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
 	"3F000": {Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
 	"42":    {Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
-	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, which is none on the table itself as a rule, but one on a function or a sequence that a default, a check or an index of it uses: PostgreSQL's log names the object to GRANT"},
+	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, as a rule on a function or sequence of the table: PostgreSQL's log names it; GRANT it"},
 	"42703": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
 	"42804": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
 	"42P01": {Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},

@@ -1,0 +1,84 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package journal
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// oldestMajor is the first Redis with function libraries.
+const oldestMajor = 7
+
+// Check looks whether the journal can work on this Redis, loads the function
+// library where it is missing, and says in the resource's own words what is in
+// the way. Whether Redis takes writes it finds out by writing.
+func (j *Journal) Check(ctx context.Context) config.Check {
+	if err := j.checkServer(ctx); err != nil {
+		return j.Explain(err)
+	}
+	err := j.tryWriting(ctx)
+	if errors.Is(err, ErrNoLibrary) {
+		// Somebody has removed it at this very moment.
+		err = j.tryWriting(ctx)
+	}
+	if err != nil {
+		return j.Explain(err)
+	}
+	return config.Check{OK: true}
+}
+
+func (j *Journal) tryWriting(ctx context.Context) error {
+	if _, err := j.EnsureLibrary(ctx); err != nil {
+		return err
+	}
+	return j.call(ctx, "wb_engine_probe").Err()
+}
+
+type versionError struct{ version string }
+
+func (e *versionError) Error() string {
+	return "the server has version " + e.version
+}
+
+type replicaError struct{ primary string }
+
+func (*replicaError) Error() string { return "the server is a replica" }
+
+type modeError struct{ mode string }
+
+func (e *modeError) Error() string { return "the server runs in mode " + e.mode }
+
+func (j *Journal) checkServer(ctx context.Context) error {
+	info, err := j.rdb.Info(ctx, "server", "replication").Result()
+	if err != nil {
+		return err
+	}
+	version := infoField(info, "redis_version")
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err != nil || n < oldestMajor {
+		return &versionError{version: version}
+	}
+	if mode := infoField(info, "redis_mode"); mode == "cluster" || mode == "sentinel" {
+		return &modeError{mode: mode}
+	}
+	if role := infoField(info, "role"); role == "slave" {
+		return &replicaError{primary: net.JoinHostPort(infoField(info, "master_host"), infoField(info, "master_port"))}
+	}
+	return nil
+}
+
+func infoField(info, name string) string {
+	for line := range strings.Lines(info) {
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,115 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+)
+
+func redisOf(s config.Status) config.Check { return s.Redis }
+func mappingOf(s config.Status) config.Check {
+	return s.Queues[0].Ready
+}
+
+// stays looks for the time of many probes whether the check keeps its reason.
+func (r *running) stays(reason string, of func(config.Status) config.Check) {
+	r.t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for range 100 {
+		<-ticker.C
+		if check := of(r.Status()); check.Reason != reason {
+			r.t.Fatalf("the check became %+v, want reason %s to stay", check, reason)
+		}
+	}
+}
+
+func (r *running) set(key, value string) {
+	r.t.Helper()
+	if err := r.server.Client(r.t).FCall(r.t.Context(), "wb_set", []string{key}, "products", value).Err(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// The catalogue shows nothing of a rule, and the table is read anew with every probe.
+func TestWhatOnlyABatchFindsOutStaysTold(t *testing.T) {
+	t.Parallel()
+	r := run(t, products+"; CREATE RULE twice AS ON INSERT TO products DO ALSO NOTIFY written", func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })
+	r.becomes("an empty queue", "", mappingOf)
+	r.set("product:1", `{"name":"x"}`)
+	check := r.becomes("a table with a rule", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	if !strings.Contains(check.Message, "mapping products: no batch can be written") || !strings.Contains(check.Message, "0A000") {
+		t.Errorf("the message is %q", check.Message)
+	}
+	r.stays(cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	if letters := r.Status().Queues[0].DeadLetters; letters != 0 {
+		t.Errorf("%d rows pay for their table", letters)
+	}
+	r.db.Exec(t, "DROP RULE twice ON products")
+	r.becomes("a table without a rule", "", mappingOf)
+
+	r.db.Exec(t, "CREATE RULE twice AS ON INSERT TO products DO ALSO NOTIFY written")
+	r.set("product:1", `{"name":"y"}`)
+	r.becomes("a table with a rule again", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	r.db.Exec(t, "ALTER TABLE products RENAME TO others")
+	for !strings.Contains(mappingOf(r.Status()).Message, "does not exist") {
+		r.becomes("a table that is gone", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	}
+	r.db.Exec(t, products)
+	r.becomes("another table", "", mappingOf)
+}
+
+// The probe touches no key of an application, so it is content where a claim is not.
+func TestARightThatOnlyAClaimLacksStaysTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	r := run(t, products, func(c *config.Config) {
+		c.Flush.IntervalMilliseconds = 100
+		c.Redis.External.UsernameFile, c.Redis.External.PasswordFile = file("username", "flusher"), file("password", "secret")
+	}, journaltest.User("flusher on >secret ~wb:* +@all"))
+	r.becomes("an empty queue", "", mappingOf)
+	r.set("product:1", `{"name":"x"}`)
+	check := r.becomes("a user without a right", cachev1alpha1.ReasonPrivilegeMissing, redisOf)
+	if !strings.Contains(check.Message, "Redis user flusher lacks a right (a key") {
+		t.Errorf("the message is %q", check.Message)
+	}
+	r.stays(cachev1alpha1.ReasonPrivilegeMissing, redisOf)
+	if said := r.Status().Queues[0].LastError; said != check.Message {
+		t.Errorf("lastError is %q", said)
+	}
+	if err := r.server.Client(t).Do(t.Context(), "ACL", "SETUSER", "flusher", "~product:*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.becomes("a user with the right", "", redisOf)
+}
+
+func TestARefusedPasswordNamesItsSecret(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(path, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := run(t, products, func(c *config.Config) {
+		c.Redis.External.PasswordFile, c.Redis.External.PasswordSecret = path, "Secret shop-redis, key password"
+	}, journaltest.Password("right"))
+	check := r.becomes("a wrong password", cachev1alpha1.ReasonAuthenticationFailed, redisOf)
+	if !strings.Contains(check.Message, "Secret shop-redis, key password") || strings.Contains(check.Message, "wrong") {
+		t.Errorf("the message is %q", check.Message)
+	}
+}
