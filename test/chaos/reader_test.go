@@ -30,17 +30,10 @@ type reader struct {
 
 // run reads until the context ends. The database may be away.
 func (r *reader) run(ctx context.Context) {
-	ticker := time.NewTicker(readInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-			for n, err := r.read(ctx); err == nil && n == readAtOnce; n, err = r.read(ctx) {
-			}
+	every(ctx, readInterval, func() {
+		for n, err := r.read(ctx); err == nil && n == readAtOnce; n, err = r.read(ctx) {
 		}
-	}
+	})
 }
 
 type line struct {

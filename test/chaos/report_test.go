@@ -42,14 +42,7 @@ const progressInterval = 10 * time.Second
 
 // progress prints a line now and then until the context ends.
 func (w *world) progress(ctx context.Context, s *storm, started time.Time) {
-	ticker := time.NewTicker(progressInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, progressInterval, func() {
 		_, total, now := s.faults()
 		line := fmt.Sprintf("%4.0f s  acknowledged %d  unknown %d  refused %d", time.Since(started).Seconds(),
 			w.crowd.acknowledged.Load(), w.crowd.unknown.Load(), sum(w.crowd.refusals()))
@@ -61,7 +54,7 @@ func (w *world) progress(ctx context.Context, s *storm, started time.Time) {
 		}
 		cancel()
 		say("%s  faults %d %v", line, total, now)
-	}
+	})
 }
 
 // watchInterval is how often the depth of the queue is looked at.
@@ -70,14 +63,7 @@ const watchInterval = 500 * time.Millisecond
 // watch makes sure that the queue never holds more than its capacity, until the
 // context ends.
 func (w *world) watch(ctx context.Context) {
-	ticker := time.NewTicker(watchInterval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
+	every(ctx, watchInterval, func() {
 		asking, cancel := context.WithTimeout(ctx, serverTime)
 		stats, err := w.journal.Stats(asking, queue)
 		cancel()
@@ -85,7 +71,7 @@ func (w *world) watch(ctx context.Context) {
 			w.findings.add(counters, "the queue holds %d entries and %d dead letters, with a capacity of %d", stats.Depth, stats.Dead, capacity)
 		}
 		w.deepest = max(w.deepest, stats.Depth+stats.Dead)
-	}
+	})
 }
 
 func sum[K comparable](counts map[K]int64) int64 {

@@ -279,6 +279,20 @@ func await(ctx context.Context, within time.Duration, check func(context.Context
 	}
 }
 
+// every does something at an interval until the context ends.
+func every(ctx context.Context, interval time.Duration, do func()) {
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			do()
+		}
+	}
+}
+
 func (w *world) must(what string, within time.Duration, check func(context.Context) error) {
 	w.t.Helper()
 	if err := await(context.WithoutCancel(w.t.Context()), within, check); err != nil {

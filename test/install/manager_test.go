@@ -5,17 +5,12 @@ package install
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-	"k8s.io/client-go/util/cert"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/test/programs"
@@ -95,10 +89,12 @@ func (o *operators) run(t *testing.T, account string, flags ...string) *operator
 		CurrentContext: "test",
 	}, kubeconfig))
 	p := &operator{probes: programs.FreeAddress(t), metrics: programs.FreeAddress(t)}
-	p.Process = programs.Run(t, exec.Command(o.program, append([]string{
-		"--kubeconfig=" + kubeconfig, "--leader-elect", "--leader-election-namespace=" + releaseNamespace,
+	command := exec.Command(o.program, append([]string{
+		"--leader-elect", "--leader-election-namespace=" + releaseNamespace,
 		"--health-probe-bind-address=" + p.probes, "--metrics-bind-address=" + p.metrics, "--flusher-image=" + operatorImage,
-	}, flags...)...))
+	}, flags...)...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	p.Process = programs.Run(t, command)
 	return p
 }
 
@@ -122,33 +118,6 @@ func (p *operator) probe(ctx context.Context, path string) error {
 func (p *operator) ready(t *testing.T) {
 	t.Helper()
 	p.Eventually(t, patience, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
-}
-
-// page is an answer to who wants to read the metrics.
-type page struct {
-	code     int
-	protocol string
-	text     string
-}
-
-// scrape reads the metrics by HTTPS, with a token if one is given.
-func (p *operator) scrape(t *testing.T, token string, config *tls.Config) (page, error) {
-	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://"+p.metrics+"/metrics", nil)
-	must(t, err)
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	if err != nil {
-		return page{}, err
-	}
-	defer response.Body.Close()
-	body, err := io.ReadAll(response.Body)
-	must(t, err)
-	return page{response.StatusCode, response.Proto, string(body)}, nil
 }
 
 // holder is who leads.
@@ -231,74 +200,4 @@ func TestAnOperatorWithoutItsRightsIsNotReady(t *testing.T) {
 	if err := p.probe(t.Context(), "/healthz"); err != nil {
 		t.Errorf("it would be restarted, which mends nothing: %v", err)
 	}
-}
-
-// priorities is the length of the controller's queue, by priority.
-var priorities = regexp.MustCompile(`workqueue_depth\{[^}]*name="writebehindcache"[^}]*priority="-?[0-9]`)
-
-// The metrics are served by HTTPS, with the certificate that is given, and to those
-// only who may read them.
-func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
-	o := installOperators(t)
-	o.account(t, "prometheus", "writebehind-metrics-reader")
-	o.account(t, "somebody", "")
-	folder := t.TempDir()
-	certificate, key, err := cert.GenerateSelfSignedCertKey("metrics.test", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(folder, "tls.crt"), certificate, 0o600))
-	must(t, os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600))
-	trusted := x509.NewCertPool()
-	trusted.AppendCertsFromPEM(certificate)
-	config := &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
-
-	p := o.run(t, "writebehind-controller-manager", "--metrics-cert-path="+folder)
-	p.ready(t)
-	// A queue is counted once something was in it.
-	sample := samples(t)[0].object
-	sample.SetNamespace("default")
-	o.apply(t, []*unstructured.Unstructured{sample})
-	reader := o.token(t, "prometheus")
-	eventually(t, "the metrics tell of the controller", func() error {
-		got, err := p.scrape(t, reader, config)
-		switch {
-		case err != nil:
-			return err
-		case got.code != http.StatusOK:
-			return fmt.Errorf("%d: %s", got.code, got.text)
-		case got.protocol != "HTTP/1.1":
-			t.Errorf("they are served by %s although nobody asked for it", got.protocol)
-		}
-		if !priorities.MatchString(got.text) {
-			return errors.New("there is no queue with priorities among them")
-		}
-		return nil
-	})
-	for name, c := range map[string]struct {
-		token string
-		want  int
-	}{
-		"without a token":     {"", http.StatusUnauthorized},
-		"with a wrong token":  {"wrong", http.StatusInternalServerError}, // what the cluster's error becomes
-		"without the right":   {o.token(t, "somebody"), http.StatusForbidden},
-		"the operator itself": {o.token(t, "writebehind-controller-manager"), http.StatusForbidden},
-	} {
-		got, err := p.scrape(t, c.token, config)
-		must(t, err)
-		if got.code != c.want || strings.Contains(got.text, "workqueue") {
-			t.Errorf("%s: %d, want %d", name, got.code, c.want)
-		}
-	}
-	if _, err := p.scrape(t, reader, &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}); err == nil {
-		t.Error("the certificate is not the one that was given")
-	}
-
-	unsigned := o.run(t, "writebehind-controller-manager", "--leader-elect=false")
-	unsigned.ready(t)
-	eventually(t, "the metrics are served with a certificate of the operator's own", func() error {
-		got, err := unsigned.scrape(t, reader, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it signs its own certificate
-		if err == nil && got.code != http.StatusOK {
-			err = fmt.Errorf("%d: %s", got.code, got.text)
-		}
-		return err
-	})
 }

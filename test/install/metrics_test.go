@@ -5,119 +5,123 @@ package install
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
-	authenticationv1 "k8s.io/api/authentication/v1"
-	corev1 "k8s.io/api/core/v1"
-	rbacv1 "k8s.io/api/rbac/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/tools/clientcmd"
-	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
-
-	"github.com/writebehind/operator/test/programs"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/client-go/util/cert"
 )
 
-// token is one of a ServiceAccount, as its Pod would have it.
-func (c *cluster) token(t *testing.T, namespace, name string) string {
-	t.Helper()
-	request := &authenticationv1.TokenRequest{}
-	account := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
-	must(t, c.client.SubResource("token").Create(t.Context(), account, request))
-	return request.Status.Token
+// page is an answer to who wants to read the metrics.
+type page struct {
+	code     int
+	protocol string
+	text     string
 }
 
-// account makes a ServiceAccount, with a ClusterRole if one is named.
-func (c *cluster) account(t *testing.T, name, role string) string {
+// scrape reads the metrics, with a token if one is given.
+func (p *operator) scrape(t *testing.T, scheme, token string, config *tls.Config) (page, error) {
 	t.Helper()
-	must(t, c.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}))
-	if role != "" {
-		must(t, c.client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
-			ObjectMeta: metav1.ObjectMeta{Name: name},
-			RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
-			Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: "default", Name: name}},
-		}))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+p.metrics+"/metrics", nil)
+	must(t, err)
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	return c.token(t, "default", name)
-}
-
-// kubeconfig lets a program act as who has the token.
-func (c *cluster) kubeconfig(t *testing.T, token string) string {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, clientcmd.WriteToFile(clientcmdapi.Config{
-		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: c.config.Host, CertificateAuthorityData: c.config.CAData}},
-		AuthInfos:      map[string]*clientcmdapi.AuthInfo{"test": {Token: token}},
-		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: "test"}},
-		CurrentContext: "test",
-	}, file))
-	return file
-}
-
-// TestTheOperatorsMetricsAreForThoseWhoMayReadThem runs the operator's program under
-// the account and the rights of the manifest, and asks it as several others.
-func TestTheOperatorsMetricsAreForThoseWhoMayReadThem(t *testing.T) {
-	c := newCluster(t)
-	c.apply(t, manifests(t, "default"))
-	address := programs.FreeAddress(t)
-	command := exec.Command(build(t, "manager"), "--metrics-bind-address="+address, "--health-probe-bind-address=0",
-		"--flusher-image="+operatorImage)
-	command.Env = append(os.Environ(), "KUBECONFIG="+c.kubeconfig(t, c.token(t, "writebehind-system", "writebehind-controller-manager")))
-	operator := programs.Run(t, command)
-
-	// Its certificate is its own: whoever scrapes it is told by --metrics-cert-path.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // a self-signed certificate, on the loopback
-	t.Cleanup(transport.CloseIdleConnections)
-	ask := func(scheme, token string) (int, string, error) {
-		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+address+"/metrics", nil)
-		must(t, err)
-		if token != "" {
-			request.Header.Set("Authorization", "Bearer "+token)
-		}
-		response, err := (&http.Client{Transport: transport, Timeout: patience.Limit}).Do(request)
-		if err != nil {
-			return 0, "", err
-		}
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		return response.StatusCode, string(body), err
+	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
+	defer transport.CloseIdleConnections()
+	response, err := (&http.Client{Transport: transport, Timeout: patience.Limit}).Do(request)
+	if err != nil {
+		return page{}, err
 	}
-	reader := c.account(t, "reader", "writebehind-metrics-reader")
-	operator.Eventually(t, patience, "who may read the metrics reads them", func() error {
-		status, body, err := ask("https", reader)
-		if err != nil || status != http.StatusOK || !strings.Contains(body, `controller_runtime_max_concurrent_reconciles{controller="writebehindcache"}`) {
-			return fmt.Errorf("the answer is %d %.200s: %w", status, body, err)
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	return page{response.StatusCode, response.Proto, string(body)}, err
+}
+
+// priorities is the length of the controller's queue, by priority.
+var priorities = regexp.MustCompile(`workqueue_depth\{[^}]*name="writebehindcache"[^}]*priority="-?[0-9]`)
+
+// The metrics are served by HTTPS, with the certificate that is given, and to those
+// only who may read them.
+func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
+	o := installOperators(t)
+	o.account(t, "prometheus", "writebehind-metrics-reader")
+	o.account(t, "somebody", "")
+	o.account(t, "viewer", "writebehind-writebehindcache-viewer-role")
+	folder := t.TempDir()
+	certificate, key, err := cert.GenerateSelfSignedCertKey("metrics.test", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(folder, "tls.crt"), certificate, 0o600))
+	must(t, os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600))
+	trusted := x509.NewCertPool()
+	trusted.AppendCertsFromPEM(certificate)
+	config := &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
+
+	p := o.run(t, "writebehind-controller-manager", "--metrics-cert-path="+folder)
+	p.ready(t)
+	// A queue is counted once something was in it.
+	sample := samples(t)[0].object
+	sample.SetNamespace("default")
+	o.apply(t, []*unstructured.Unstructured{sample})
+	reader := o.token(t, "prometheus")
+	eventually(t, "the metrics tell of the controller", func() error {
+		got, err := p.scrape(t, "https", reader, config)
+		switch {
+		case err != nil:
+			return err
+		case got.code != http.StatusOK:
+			return fmt.Errorf("%d: %s", got.code, got.text)
+		case got.protocol != "HTTP/1.1":
+			t.Errorf("they are served by %s although nobody asked for it", got.protocol)
+		}
+		if !strings.Contains(got.text, `controller_runtime_max_concurrent_reconciles{controller="writebehindcache"}`) || !priorities.MatchString(got.text) {
+			return errors.New("there is no controller, or no queue with priorities, among them")
 		}
 		return nil
 	})
-	// controller-runtime takes a token that no one issued for a failure of its own.
-	const unknownToken = http.StatusInternalServerError
-	for name, who := range map[string]struct {
+	for name, c := range map[string]struct {
 		token string
 		want  int
 	}{
-		"nobody":                         {"", http.StatusUnauthorized},
-		"a token that is none":           {"nonsense", unknownToken},
-		"an account without the right":   {c.account(t, "stranger", ""), http.StatusForbidden},
-		"an account with other rights":   {c.account(t, "viewer", "writebehind-writebehindcache-viewer-role"), http.StatusForbidden},
-		"the reader, to end as it began": {reader, http.StatusOK},
+		"without a token":     {"", http.StatusUnauthorized},
+		"with a wrong token":  {"wrong", http.StatusInternalServerError}, // what the cluster's error becomes
+		"without the right":   {o.token(t, "somebody"), http.StatusForbidden},
+		"with other rights":   {o.token(t, "viewer"), http.StatusForbidden},
+		"the operator itself": {o.token(t, "writebehind-controller-manager"), http.StatusForbidden},
 	} {
-		status, body, err := ask("https", who.token)
-		if err != nil || status != who.want {
-			t.Errorf("the answer to %s is %d, want %d: %v", name, status, who.want, err)
-		}
-		if who.want != http.StatusOK && strings.Contains(body, "controller_runtime") {
-			t.Errorf("%s reads metrics: %.200s", name, body)
+		got, err := p.scrape(t, "https", c.token, config)
+		must(t, err)
+		if got.code != c.want || strings.Contains(got.text, "workqueue") || strings.Contains(got.text, "controller_runtime") {
+			t.Errorf("%s: %d, want %d", name, got.code, c.want)
 		}
 	}
-	if status, body, err := ask("http", reader); err == nil && (status == http.StatusOK || strings.Contains(body, "controller_runtime")) {
-		t.Errorf("metrics go over the network in clear: %d %.200s", status, body)
+	if got, err := p.scrape(t, "https", reader, config); err != nil || got.code != http.StatusOK {
+		t.Errorf("to who may read them they are refused after all: %d, %v", got.code, err)
 	}
-	stop(t, operator)
+	if got, err := p.scrape(t, "http", reader, config); err == nil && (got.code == http.StatusOK || strings.Contains(got.text, "controller_runtime")) {
+		t.Errorf("metrics go over the network in clear: %d %.200s", got.code, got.text)
+	}
+	if _, err := p.scrape(t, "https", reader, &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}); err == nil {
+		t.Error("the certificate is not the one that was given")
+	}
+
+	unsigned := o.run(t, "writebehind-controller-manager", "--leader-elect=false")
+	unsigned.ready(t)
+	eventually(t, "the metrics are served with a certificate of the operator's own", func() error {
+		got, err := unsigned.scrape(t, "https", reader, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it signs its own certificate
+		if err == nil && got.code != http.StatusOK {
+			err = fmt.Errorf("%d: %s", got.code, got.text)
+		}
+		return err
+	})
+	stop(t, p.Process)
 }

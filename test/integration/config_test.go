@@ -143,14 +143,7 @@ func TestLiveSettingsNeedNoRestart(t *testing.T) {
 		}
 		return nil
 	})
-	s.config.Suspend, s.config.Revision = true, 3
-	s.write()
-	s.eventually("flushing is suspended", func() error {
-		if !s.status(p).Suspended {
-			return fmt.Errorf("status is %+v", s.status(p))
-		}
-		return nil
-	})
+	s.suspend(p)
 	s.set(2, `{"name":"suspended","price":1,"stock":1}`)
 	s.config.Suspend, s.config.Draining, s.config.Revision = false, true, 4
 	s.config.Flush.IntervalMilliseconds = 3_600_000

@@ -19,10 +19,7 @@ import (
 func TestTheCircuitOpensAndNoAttemptIsSpent(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	server := postgrestest.NewServer(t, postgrestest.Options{})
-	s.db = server.NewDatabase(t)
-	s.db.Exec(t, productsTable)
-	s.putURL(s.db.URL())
+	s.ownDatabase()
 	s.config.Flush.CircuitBreaker = config.CircuitBreaker{FailureThreshold: 2, OpenMilliseconds: 500}
 	s.write()
 	p := s.startReady()
@@ -145,19 +142,25 @@ func ofQueue(s config.Status) config.Check {
 	return s.Queues[0].Ready
 }
 
+// ownDatabase takes a server of its own, which the test may stop.
+func (s *stack) ownDatabase() *postgrestest.Server {
+	s.t.Helper()
+	server := postgrestest.NewServer(s.t, postgrestest.Options{})
+	s.db = server.NewDatabase(s.t)
+	s.db.Exec(s.t, productsTable)
+	s.putURL(s.db.URL())
+	return server
+}
+
 func (s *stack) putURL(url string) {
 	s.t.Helper()
-	path := s.config.Database.Postgres.URLFile
-	s.must(programs.PutFile(path, []byte(url)))
+	s.must(programs.PutFile(s.config.Database.Postgres.URLFile, []byte(url)))
 }
 
 func TestTheDatabaseMayRestart(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
-	server := postgrestest.NewServer(t, postgrestest.Options{})
-	s.db = server.NewDatabase(t)
-	s.db.Exec(t, productsTable)
-	s.putURL(s.db.URL())
+	server := s.ownDatabase()
 	p := s.startReady()
 	s.set(1, `{"name":"before","price":1,"stock":1}`)
 	s.drained()

@@ -78,6 +78,26 @@ func (s *stack) write() {
 	s.must(programs.PutFile(s.file, data))
 }
 
+// suspend makes the flusher keep from flushing, and waits until it does.
+func (s *stack) suspend(p *programs.Flusher) {
+	s.t.Helper()
+	s.config.Suspend, s.config.Revision = true, s.config.Revision+1
+	s.write()
+	s.eventually("flushing is suspended", func() error {
+		if status := s.status(p); !status.Suspended {
+			return fmt.Errorf("status is %+v", status)
+		}
+		return nil
+	})
+}
+
+// resume lets flushers flush again.
+func (s *stack) resume() {
+	s.t.Helper()
+	s.config.Suspend, s.config.Revision = false, s.config.Revision+1
+	s.write()
+}
+
 func (s *stack) must(err error) {
 	s.t.Helper()
 	if err != nil {

@@ -35,12 +35,7 @@ func TestAMappingWhoseRowsAreAllRefusedIsPausedAndNothingIsDead(t *testing.T) {
 	})
 	s.db.Exec(t, "DROP TRIGGER refuse ON products")
 	s.drained()
-	s.eventually("the mapping is ready again", func() error {
-		if q := s.status(p).Queues[0]; !q.Ready.OK || q.DeadLetters != 0 {
-			return fmt.Errorf("status is %+v", q)
-		}
-		return nil
-	})
+	s.eventuallyPausedNoMore(p)
 	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != "50" {
 		t.Errorf("%s rows, want 50", got)
 	}
@@ -99,6 +94,16 @@ func (s *stack) eventuallyPaused(p *programs.Flusher, cause string) {
 	s.eventually("the mapping is paused for "+cause, func() error {
 		q := s.status(p).Queues[0]
 		if q.Ready.Reason != "MappingPaused" || !strings.Contains(q.Ready.Message, cause) {
+			return fmt.Errorf("status is %+v", q)
+		}
+		return nil
+	})
+}
+
+func (s *stack) eventuallyPausedNoMore(p *programs.Flusher) {
+	s.t.Helper()
+	s.eventually("the mapping is ready again", func() error {
+		if q := s.status(p).Queues[0]; !q.Ready.OK || q.DeadLetters != 0 {
 			return fmt.Errorf("status is %+v", q)
 		}
 		return nil
@@ -167,12 +172,7 @@ func TestAPausedMappingThatIsEmptyIsPausedNoMore(t *testing.T) {
 		s.del(id)
 	}
 	s.drained()
-	s.eventually("the mapping is ready again", func() error {
-		if q := s.status(p).Queues[0]; !q.Ready.OK || q.DeadLetters != 0 {
-			return fmt.Errorf("status is %+v", q)
-		}
-		return nil
-	})
+	s.eventuallyPausedNoMore(p)
 }
 
 // TestDeletionsDoNotSayThatRowsGetThrough: they succeed though every row is refused.

@@ -36,14 +36,7 @@ func TestDirtyEntriesAreNeverEvicted(t *testing.T) {
 		s.set(id, document)
 	}
 	s.drained()
-	s.config.Suspend, s.config.Revision = true, s.config.Revision+1
-	s.write()
-	s.eventually("flushing is suspended", func() error {
-		if !s.status(p).Suspended {
-			return fmt.Errorf("status is %+v", s.status(p))
-		}
-		return nil
-	})
+	s.suspend(p)
 	for id := range int64(dirty) {
 		s.set(clean+id, document)
 	}
@@ -59,8 +52,7 @@ func TestDirtyEntriesAreNeverEvicted(t *testing.T) {
 			t.Fatalf("dirty key %d holds %d bytes, want %d", clean+id, len(got), len(document))
 		}
 	}
-	s.config.Suspend, s.config.Revision = false, s.config.Revision+1
-	s.write()
+	s.resume()
 	s.drained()
 	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE length(name) = 5000"); got != fmt.Sprint(clean+dirty) {
 		t.Errorf("%s rows, want %d", got, clean+dirty)
@@ -125,14 +117,7 @@ func TestTheLastOfSetAndDeleteCounts(t *testing.T) {
 	p := s.startReady()
 	const row = `{"name":"last","price":1,"stock":1}`
 	for round := range 3 {
-		s.config.Suspend, s.config.Revision = true, s.config.Revision+1
-		s.write()
-		s.eventually("flushing is suspended", func() error {
-			if !s.status(p).Suspended {
-				return fmt.Errorf("status is %+v", s.status(p))
-			}
-			return nil
-		})
+		s.suspend(p)
 		for id := range int64(40) {
 			s.set(id, `{"name":"earlier","price":0,"stock":0}`)
 			s.del(id)
@@ -142,8 +127,7 @@ func TestTheLastOfSetAndDeleteCounts(t *testing.T) {
 				s.del(id)
 			}
 		}
-		s.config.Suspend, s.config.Revision = false, s.config.Revision+1
-		s.write()
+		s.resume()
 		s.drained()
 		got := s.db.Value(t, "SELECT count(*) || ' ' || count(*) FILTER (WHERE name = 'last' AND (id + $1) % 2 = 0) FROM products", round)
 		if stats := s.stats(); got != "20 20" || stats.Dead != 0 || stats.DataLoss != 0 {
@@ -339,21 +323,13 @@ func TestEveryWriteIsAccountedFor(t *testing.T) {
 	writes++
 	s.drained()
 	s.must(s.rdb.Del(t.Context(), "product:1").Err()) // By hand: no event of the queue.
-	s.config.Suspend, s.config.Revision = true, s.config.Revision+1
-	s.write()
-	s.eventually("flushing is suspended", func() error {
-		if !s.status(p).Suspended {
-			return fmt.Errorf("status is %+v", s.status(p))
-		}
-		return nil
-	})
+	s.suspend(p)
 	for id := range int64(3) {
 		s.set(100+id, `{"name":"lost","price":1,"stock":1}`)
 		writes++
 	}
 	s.must(s.rdb.Del(t.Context(), "product:100").Err()) // By hand: a dirty value is lost.
-	s.config.Suspend, s.config.Revision = false, s.config.Revision+1
-	s.write()
+	s.resume()
 	s.drained()
 	const superseded, dead, lost = 1, 6, 1
 	stats := s.stats()

@@ -150,8 +150,7 @@ func TestAtTheMemoryLimitTheQueueStillDrains(t *testing.T) {
 	for s.rdb.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", written)}, "products", document).Err() == nil {
 		written++
 	}
-	s.config.Suspend, s.config.Revision = false, s.config.Revision+1
-	s.write()
+	s.resume()
 	s.drained()
 	if got := s.db.Value(t, "SELECT count(*) FROM products"); got != fmt.Sprint(written) {
 		t.Errorf("%s rows, want the %d that were accepted", got, written)

@@ -46,9 +46,7 @@ func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 
 func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
-	for i := range 4 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
+	f.fill(4)
 	l := f.lease("a", 0, 1)
 	claim := f.claim(l, 2)
 	if !f.acknowledge(claim, journal.Done) {
@@ -79,9 +77,7 @@ func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, journaltest.New(t), onePartition)
-			for i := range 4 {
-				f.set(fmt.Sprintf("product:%d", i), "{}")
-			}
+			f.fill(4)
 			l := f.lease("a", 0, 1)
 			f.settle(f.claim(l, 2), journal.Refused, time.Minute)
 			f.check(nil, edit(t.Context(), f.rdb))
@@ -263,9 +259,7 @@ func TestNoVersionIsGivenOutBelowTheFloor(t *testing.T) {
 
 func TestAnEditedQueueIsRebuilt(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
-	for i := range 3 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
+	f.fill(3)
 	f.rdb.Del(t.Context(), "wb:{products:0}:q")
 	claim := f.claim(f.lease("a", 0, 1), 10)
 	if !claim.Rebuilt || keysOf(claim) != "0 1 2" {

@@ -79,6 +79,14 @@ func (f *fixture) set(key, value string) int64 {
 	return version
 }
 
+// fill writes the keys product:0 to product:n-1.
+func (f *fixture) fill(n int) {
+	f.t.Helper()
+	for i := range n {
+		f.set(fmt.Sprintf("product:%d", i), "{}")
+	}
+}
+
 func (f *fixture) del(key string) int64 {
 	f.t.Helper()
 	version, err := f.rdb.FCall(f.t.Context(), "wb_del", []string{key}, queue).Int64()

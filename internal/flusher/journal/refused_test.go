@@ -4,7 +4,6 @@
 package journal_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -31,9 +30,7 @@ func TestARefusedVersionThatWasWrittenOverIsStillMissing(t *testing.T) {
 
 func TestARefusedEntryWaitsAsideAndIsOvertaken(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
-	for i := range 3 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
+	f.fill(3)
 	l := f.lease("a", 0, 1)
 	f.settle(f.claim(l, 1), journal.Refused, time.Minute)
 	claim := f.claim(l, 10)
@@ -60,9 +57,7 @@ func TestARefusedEntryWaitsAsideAndIsOvertaken(t *testing.T) {
 
 func TestWhatIsDueIsTriedBeforeTheRestAndAFewAtATime(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
-	for i := range 5 {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
+	f.fill(5)
 	l := f.lease("a", 0, 1)
 	f.acknowledge(f.claim(l, 4), journal.Refused)
 	if load := f.load(); load.Entries != 5 || load.Fresh != 1 || load.Due != 4 {
@@ -121,9 +116,7 @@ func TestRefusedEntriesOfAnEarlierLibrary(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 5000 })
 	ctx := t.Context()
 	const refused = 1500
-	for i := range refused {
-		f.set(fmt.Sprintf("product:%d", i), "{}")
-	}
+	f.fill(refused)
 	l := f.lease("a", 0, 1)
 	f.acknowledge(f.claim(l, refused), journal.Refused)
 	f.set("product:fresh", "{}")
