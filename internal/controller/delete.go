@@ -100,7 +100,7 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		// Nobody can make a flusher here again, and waiting would keep the
 		// namespace for good.
 		ctrl.LoggerFrom(ctx).Info("Gave up what is queued: the namespace is being deleted", "left", obstacle)
-		r.warning(s.cache, reasonNamespaceTerminating, "Drain", "The namespace is being deleted and no flusher is left: given up: %s", cut(obstacle, maxMessage/2))
+		r.warning(s.cache, reasonNamespaceTerminating, "The namespace is being deleted and no flusher is left: given up: %s", cut(obstacle, maxMessage/2))
 		return drained("The namespace is being deleted and no flusher is left, which gives up what is queued: " + obstacle)
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)

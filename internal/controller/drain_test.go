@@ -207,5 +207,6 @@ func eventNotes(ctx SpecContext, w *world) []string {
 	for _, e := range list.Items {
 		notes = append(notes, e.Note)
 	}
+	Expect(notes).NotTo(ContainElement(ContainSubstring("%!")), "a note and its arguments do not fit together")
 	return notes
 }

@@ -55,7 +55,7 @@ func (r *Reconciler) ensurePassword(ctx context.Context, s *scope) error {
 	}
 	switch {
 	case err == nil && told:
-		r.warning(s.cache, "Created", "CreateSecret", "Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
+		r.warning(s.cache, "Created", "Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
 	case err == nil:
 		r.normal(s.cache, "Created", "CreateSecret", "Created Secret %s with a new password of Redis", name)
 	}
