@@ -39,8 +39,7 @@ type Postgres struct {
 	// +kubebuilder:default=writebehind
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
-	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="ledgerSchema must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="ledgerSchema must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
 	// +optional
 	LedgerSchema string `json:"ledgerSchema,omitempty"`
 }
@@ -59,7 +58,7 @@ type URLSecretRef struct {
 	// +kubebuilder:default=uri
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="key must be a key of a Secret: letters, digits, -, _ and ., not . alone and not beginning with .."
 	// +optional
 	Key string `json:"key,omitempty"`
 }

@@ -24,7 +24,7 @@ type Flusher struct {
 	// operator was started with is used, so that both are of one version.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:][:cntrl:]]')",message="image must not contain white space or control characters"
 	// +optional
 	Image string `json:"image,omitempty"`
 
@@ -36,7 +36,7 @@ type Flusher struct {
 	// nodeSelector has the labels of the nodes that may run flushers. At most 32
 	// of them.
 	// +kubebuilder:validation:MaxProperties=32
-	// +kubebuilder:validation:XValidation:rule="self.all(key, size(key) <= 317 && key.matches('^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$'))",message="a label's name is letters, digits, '-', '_' and '.', and begins and ends with a letter or digit; a DNS name and '/' may precede it"
+	// +kubebuilder:validation:XValidation:rule="self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && key.indexOf('/') <= 253)",message="a label's name is 1 to 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit; a DNS name and '/' may precede it"
 	// +mapType=atomic
 	// +optional
 	NodeSelector map[string]LabelValue `json:"nodeSelector,omitempty"`

@@ -32,7 +32,7 @@ type Mapping struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",message="name must be of a-z, 0-9 and -, beginning and ending with a letter or digit, such as order-items"
 	Name string `json:"name,omitempty"`
 
 	// keyPrefix begins every key of the queue; what follows it, which must not
@@ -50,8 +50,7 @@ type Mapping struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=127
-	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
-	// +kubebuilder:validation:XValidation:rule="self.contains('.') ? self.indexOf('.') > 0 && size(bytes(self.substring(0, self.indexOf('.')))) <= 63 && size(self) > self.indexOf('.') + 1 && size(bytes(self.substring(self.indexOf('.') + 1))) <= 63 : size(bytes(self)) <= 63",message="table must be table or schema.table, each a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:cntrl:]]') && (self.contains('.') ? self.indexOf('.') > 0 && size(bytes(self.substring(0, self.indexOf('.')))) <= 63 && size(self) > self.indexOf('.') + 1 && size(bytes(self.substring(self.indexOf('.') + 1))) <= 63 : size(bytes(self)) <= 63)",message="table must be table or schema.table, each a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
 	Table string `json:"table,omitempty"`
 
 	// keyColumn takes the rest of the key behind the prefix. It needs a primary
@@ -59,8 +58,7 @@ type Mapping struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
-	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="keyColumn must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="keyColumn must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
 	KeyColumn string `json:"keyColumn,omitempty"`
 
 	// mode says what one write means to the row. It cannot change. Defaults to
@@ -130,7 +128,6 @@ type Column struct {
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
-	// +kubebuilder:validation:Pattern=`^[^\x00]+$`
-	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63",message="column must be a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="column must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
 	Column string `json:"column,omitempty"`
 }

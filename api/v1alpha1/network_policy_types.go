@@ -4,6 +4,7 @@
 package v1alpha1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 )
 
@@ -40,9 +41,50 @@ type NetworkPolicy struct {
 	// the database, and an external Redis. DNS and a managed Redis need no rule.
 	// Without any rule the flushers may go everywhere, since the database's address
 	// is in a Secret, which the operator cannot read. Behind a Service it is the
-	// port of the pods that counts. At most 32 of them.
+	// number of the pods' port that counts. At most 32 of them.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
-	Egress []networkingv1.NetworkPolicyEgressRule `json:"egress,omitempty"`
+	Egress []EgressRule `json:"egress,omitempty"`
+}
+
+// EgressRule lets flushers go to somebody, as a rule in the egress of a
+// NetworkPolicy does. It is a type of its own because the schema of that one lets
+// a port be a number that no Go program can read: one resource with it, and the
+// operator could list none any more.
+type EgressRule struct {
+	// to whom; without anybody, to everybody. At most 32 of them.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	To []networkingv1.NetworkPolicyPeer `json:"to,omitempty"`
+
+	// ports that may be reached there; without any, all of them. At most 32 of
+	// them.
+	// +kubebuilder:validation:MaxItems=32
+	// +listType=atomic
+	// +optional
+	Ports []EgressPort `json:"ports,omitempty"`
+}
+
+// EgressPort is a port, or a range of them.
+// +kubebuilder:validation:XValidation:rule="!has(self.endPort) || has(self.port) && self.port <= self.endPort",message="endPort ends a range that begins with port: give both, and endPort not below port"
+type EgressPort struct {
+	// protocol of the port: TCP, UDP or SCTP. Defaults to TCP.
+	// +kubebuilder:validation:Enum=TCP;UDP;SCTP
+	// +optional
+	Protocol *corev1.Protocol `json:"protocol,omitempty"`
+
+	// port is its number, 1 to 65535. Without it every port of the protocol is
+	// meant.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	Port *int32 `json:"port,omitempty"`
+
+	// endPort makes port the first and this the last of a range. 1 to 65535.
+	// +kubebuilder:validation:Minimum=1
+	// +kubebuilder:validation:Maximum=65535
+	// +optional
+	EndPort *int32 `json:"endPort,omitempty"`
 }

@@ -34,14 +34,14 @@ const (
 )
 
 // ManagedRedis is the Redis that the operator runs.
-// +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || !quantity(string(self.resources.limits['memory'])).isLessThan(quantity(string(self.maxMemory)))",message="resources.limits.memory must not be below maxMemory: the kernel would end Redis before Redis could evict"
+// +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || string(self.resources.limits['memory']).matches('[eE]') || string(self.maxMemory).matches('[eE]') || !quantity(string(self.resources.limits['memory'])).isLessThan(quantity(string(self.maxMemory)))",message="resources.limits.memory must not be below maxMemory: the kernel would end Redis before Redis could evict"
 type ManagedRedis struct {
 	// image is the container image of Redis or Valkey, version 7.0 or later. It
 	// needs redis-server, redis-cli and /bin/sh. Defaults to redis:7.2.
 	// +kubebuilder:default="redis:7.2"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
-	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:]]')",message="image must not contain white space"
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:][:cntrl:]]')",message="image must not contain white space or control characters"
 	// +optional
 	Image string `json:"image,omitempty"`
 
@@ -62,8 +62,7 @@ type ManagedRedis struct {
 	// is left, writes are refused. 16Mi to 16Ti, defaults to 256Mi. A limit on
 	// memory in resources should be twice as much.
 	// +kubebuilder:default="256Mi"
-	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity('16Mi'))",message="maxMemory must be at least 16Mi"
-	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isGreaterThan(quantity('16Ti'))",message="maxMemory must be at most 16Ti"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && !quantity(string(self)).isLessThan(quantity('16Mi')) && !quantity(string(self)).isGreaterThan(quantity('16Ti'))",message="maxMemory must be an amount from 16Mi to 16Ti without an exponent, such as 256Mi"
 	// +optional
 	MaxMemory resource.Quantity `json:"maxMemory,omitempty,omitzero"`
 
@@ -87,9 +86,8 @@ type Storage struct {
 	// is. The append-only file needs about twice
 	// maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
 	// +kubebuilder:default="1Gi"
-	// +kubebuilder:validation:XValidation:rule="quantity(string(self)).isGreaterThan(quantity('0'))",message="size must be above 0"
-	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be at most 1Pi"
-	// +kubebuilder:validation:XValidation:rule="!quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be an amount above 0 and at most 1Pi without an exponent, such as 10Gi"
+	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE]') || !quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty,omitzero"`
 
@@ -103,19 +101,19 @@ type Storage struct {
 }
 
 // Resources of one container.
-// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || self.requests.all(n, !(n in self.limits) || !quantity(string(self.requests[n])).isGreaterThan(quantity(string(self.limits[n]))))",message="requests must not be above limits"
+// +kubebuilder:validation:XValidation:rule="!has(self.requests) || !has(self.limits) || ['cpu', 'memory'].all(n, !(n in self.requests) || !(n in self.limits) || string(self.requests[n]).matches('[eE]') || string(self.limits[n]).matches('[eE]') || !quantity(string(self.requests[n])).isGreaterThan(quantity(string(self.limits[n]))))",message="requests of cpu and memory must not be above limits"
 type Resources struct {
 	// limits are the most that the container may use, by resource name; at most
 	// 6 of them.
 	// +kubebuilder:validation:MaxProperties=6
-	// +kubebuilder:validation:XValidation:rule="self.all(n, !quantity(string(self[n])).isLessThan(quantity('0')))",message="limits must not be negative"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, !string(self[n]).matches('[eE][^i]') && !quantity(string(self[n])).isLessThan(quantity('0')))",message="limits must be amounts of 0 or more without an exponent, such as 500m or 1Gi"
 	// +optional
 	Limits corev1.ResourceList `json:"limits,omitempty"`
 
 	// requests are what the scheduler sets aside for the container, by resource
 	// name; at most 6 of them.
 	// +kubebuilder:validation:MaxProperties=6
-	// +kubebuilder:validation:XValidation:rule="self.all(n, !quantity(string(self[n])).isLessThan(quantity('0')))",message="requests must not be negative"
+	// +kubebuilder:validation:XValidation:rule="self.all(n, !string(self[n]).matches('[eE][^i]') && !quantity(string(self[n])).isLessThan(quantity('0')))",message="requests must be amounts of 0 or more without an exponent, such as 500m or 1Gi"
 	// +optional
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 }
@@ -137,8 +135,7 @@ type ExternalRedis struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1
 	// +kubebuilder:validation:items:MaxLength=261
-	// +kubebuilder:validation:items:Pattern=`^(\[[0-9A-Fa-f:.%]+\]|[^\[\]:\s]+):[0-9]{1,5}$`
-	// +kubebuilder:validation:XValidation:rule="self.all(a, !a.matches(':[0-9]{1,5}$') || int(a.substring(a.lastIndexOf(':') + 1)) >= 1 && int(a.substring(a.lastIndexOf(':') + 1)) <= 65535)",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
+	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([-A-Za-z0-9._]+|[[][0-9A-Fa-f:.]+(%[-A-Za-z0-9._]+)?[]]):[0-9]{1,5}$') && int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
 	Addresses []string `json:"addresses,omitempty"`
 
 	// mode says how the Redis is arranged. It cannot change. Defaults to
@@ -174,7 +171,7 @@ type CredentialsSecretRef struct {
 	// default user is meant.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="usernameKey must be a key of a Secret: letters, digits, -, _ and ., not . alone and not beginning with .."
 	// +optional
 	UsernameKey string `json:"usernameKey,omitempty"`
 
@@ -182,7 +179,7 @@ type CredentialsSecretRef struct {
 	// +kubebuilder:default=password
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="passwordKey must be a key of a Secret: letters, digits, -, _ and ., not . alone and not beginning with .."
 	// +optional
 	PasswordKey string `json:"passwordKey,omitempty"`
 }
@@ -213,7 +210,7 @@ type CASecretRef struct {
 	// +kubebuilder:default="ca.crt"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
-	// +kubebuilder:validation:Pattern=`^[-._a-zA-Z0-9]+$`
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="key must be a key of a Secret: letters, digits, -, _ and ., not . alone and not beginning with .."
 	// +optional
 	Key string `json:"key,omitempty"`
 }

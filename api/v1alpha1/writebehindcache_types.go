@@ -41,13 +41,15 @@ type WriteBehindCacheSpec struct {
 	// mappings carry keys to tables, one queue each. 1 to 32 of them. A mapping
 	// that is taken out is retired: its writers get WBPAUSED, its entries are
 	// flushed with the last settings, and its line in the status stays until it
-	// is empty.
+	// is empty. The names in all of their columns take at most 131072 bytes
+	// together, since an object of Kubernetes holds little more than a megabyte.
 	// +required
 	// +listType=map
 	// +listMapKey=name
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(a, self.all(b, a.name == b.name || !a.keyPrefix.startsWith(b.keyPrefix)))",message="no keyPrefix may be the same as another's or the beginning of it: a key would fall into two queues"
+	// +kubebuilder:validation:XValidation:rule="self.map(m, has(m.columns) ? m.columns.map(c, size(bytes(c.field)) + size(bytes(c.column))).sum() : 0).sum() <= 131072",message="the columns of all mappings together may name fields and columns of at most 131072 bytes: leave columns out where each field has the name of its column, or divide the mappings between two resources"
 	Mappings []Mapping `json:"mappings,omitempty"`
 
 	// flush tunes how the queue is carried to the database. Every field takes
@@ -119,13 +121,14 @@ type Monitoring struct {
 	// labels are put on both objects, for a Prometheus that selects them by label,
 	// e.g. release: kube-prometheus-stack. The operator's own labels stay.
 	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(key, key.matches('^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$') && key.indexOf('/') <= 253)",message="a label's name is 1 to 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit; a DNS name and '/' may precede it"
 	// +optional
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
 // LabelValue is the value of a label as Kubernetes takes it.
 // +kubebuilder:validation:MaxLength=63
-// +kubebuilder:validation:Pattern=`^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$`
+// +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="a label's value is empty, or letters, digits, -, _ and ., and begins and ends with a letter or digit"
 type LabelValue string
 
 // Flush tunes the flusher.
@@ -287,6 +290,7 @@ type WriteBehindCacheStatus struct {
 	FlushedTotal *int64 `json:"flushedTotal,omitempty"`
 
 	// lastFlushTime is when a flusher last committed a batch.
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 0",message="lastFlushTime must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
 	// +optional
 	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
 
@@ -305,6 +309,7 @@ type WriteBehindCacheStatus struct {
 
 	// lastObservedTime is when the numbers above were last read and had changed.
 	// An idle queue therefore leaves it alone.
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 0",message="lastObservedTime must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
 	// +optional
 	LastObservedTime metav1.Time `json:"lastObservedTime,omitzero"`
 
@@ -328,6 +333,7 @@ type WriteBehindCacheStatus struct {
 	// +listType=map
 	// +listMapKey=type
 	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime.getFullYear() > 0)",message="lastTransitionTime must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 }
 
@@ -433,6 +439,7 @@ type MappingStatus struct {
 	DataLossEvents *int64 `json:"dataLossEvents,omitempty"`
 
 	// lastFlushTime is when a flusher last committed a batch of this queue.
+	// +kubebuilder:validation:XValidation:rule="self.getFullYear() > 0",message="lastFlushTime must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
 	// +optional
 	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
 

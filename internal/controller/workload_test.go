@@ -135,7 +135,7 @@ var _ = Describe("NetworkPolicies", func() {
 		web := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.NetworkPolicy.Clients = []networkingv1.NetworkPolicyPeer{web}
-			c.Spec.NetworkPolicy.Egress = []networkingv1.NetworkPolicyEgressRule{{Ports: []networkingv1.NetworkPolicyPort{{Port: new(intstr.FromInt32(5432))}}}}
+			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{Ports: []v1alpha1.EgressPort{{Port: new(int32(5432))}}}}
 		})
 		narrow := HaveField("Ingress", ConsistOf(HaveField("From", ConsistOf(web, HaveField("PodSelector.MatchLabels",
 			HaveKeyWithValue(resources.LabelComponent, resources.ComponentFlusher))))))
@@ -184,7 +184,7 @@ var _ = Describe("NetworkPolicies", func() {
 	It("that cannot be are told with the field, and keep nothing from the flushers", func(ctx SpecContext) {
 		w, _ := readyWorld(ctx)
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.NetworkPolicy.Egress = []networkingv1.NetworkPolicyEgressRule{{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "db"}}}}}
+			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "db"}}}}}
 			c.Spec.Flusher.PriorityClassName = "high"
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "egress[2].to[0].ipBlock.cidr"))

@@ -169,7 +169,7 @@ func TestSchemaHasTheConfigsLengths(t *testing.T) {
 // NetworkPolicy.
 var kubernetesOwn = []string{
 	"spec.flusher.affinity", "spec.flusher.tolerations", "spec.flusher.topologySpreadConstraints",
-	"spec.networkPolicy.clients", "spec.networkPolicy.egress",
+	"spec.networkPolicy.clients", "spec.networkPolicy.egress[].to",
 }
 
 // TestEveryFieldIsDocumented keeps kubectl explain useful.

@@ -44,6 +44,10 @@ const mostRevision = 1<<53 - 1
 
 var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 
+// controlCharacter is what PostgreSQL takes in a name, but for NUL, and what would
+// mangle a terminal or a log in which the name is shown.
+var controlCharacter = regexp.MustCompile(`[[:cntrl:]]`)
+
 // Default is a config in which everything that has a default has it.
 func Default() *Config {
 	return &Config{
@@ -313,8 +317,8 @@ func inRange(field string, value, least, most int) error {
 }
 
 func identifier(field, name string) error {
-	if name == "" || len(name) > identifierBytes || strings.ContainsRune(name, 0) {
-		return invalid(field, name, "a name of 1 to 63 bytes, as it stands in PostgreSQL's catalogue (not quoted)")
+	if name == "" || len(name) > identifierBytes || controlCharacter.MatchString(name) {
+		return invalid(field, name, "a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)")
 	}
 	return nil
 }
