@@ -15,6 +15,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -157,17 +158,9 @@ func (s *scope) setAt(kind string, v verdict, generation int64) {
 		Type:               kind,
 		Status:             v.status,
 		Reason:             v.reason,
-		Message:            cut(v.message, maxMessage),
+		Message:            observe.Cut(v.message, maxMessage),
 		ObservedGeneration: generation,
 	})
-}
-
-// cut shortens text to at most limit bytes without splitting a character.
-func cut(text string, limit int) string {
-	if len(text) <= limit {
-		return text
-	}
-	return strings.ToValidUTF8(text[:limit], "")
 }
 
 // ready is the summary: data is reaching the database, or the first thing that

@@ -25,6 +25,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -100,7 +101,7 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		// Nobody can make a flusher here again, and waiting would keep the
 		// namespace for good.
 		ctrl.LoggerFrom(ctx).Info("Gave up what is queued: the namespace is being deleted", "left", obstacle)
-		r.warning(s.cache, reasonNamespaceTerminating, "The namespace is being deleted and no flusher is left: given up: %s", cut(obstacle, maxMessage/2))
+		r.warning(s.cache, reasonNamespaceTerminating, "The namespace is being deleted and no flusher is left: given up: %s", observe.Cut(obstacle, maxMessage/2))
 		return drained("The namespace is being deleted and no flusher is left, which gives up what is queued: " + obstacle)
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)
@@ -117,7 +118,7 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		s.draining.message = fmt.Sprintf("%s. drainTimeoutSeconds (%d) have passed; draining goes on. To give up what is queued, set the annotation %s: \"true\"",
 			obstacle, s.cache.Spec.DrainTimeoutSeconds, v1alpha1.AnnotationForceDelete)
 	}
-	if stalled := (*stalledError)(nil); errors.As(failure, &stalled) && stalled.retry == 0 {
+	if stalled := (*stalledError)(nil); errors.As(failure, &stalled) && (stalled.retry == 0 || 0 < left && left < stalled.retry) {
 		stalled.retry = left
 	}
 	if failure != nil {

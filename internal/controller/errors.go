@@ -9,8 +9,6 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	ctrl "sigs.k8s.io/controller-runtime"
-
-	"github.com/writebehind/operator/api/v1alpha1"
 )
 
 // conflictRetry is how often a name that somebody else's object holds is looked
@@ -44,15 +42,6 @@ type waitingError struct {
 }
 
 func (e *waitingError) Error() string { return "waiting for " + e.what }
-
-// refused turns an API server's verdict that an object cannot be valid into a
-// stalledError: the same request would be refused again until the spec changes.
-func refused(err error) error {
-	if err == nil || !apierrors.IsInvalid(err) {
-		return err
-	}
-	return &stalledError{reason: v1alpha1.ReasonInvalidSpec, message: err.Error()}
-}
 
 // outcome is the one place that maps the kind of an error to what the queue does:
 //

@@ -35,15 +35,35 @@ type inForce struct {
 	Mappings []config.Mapping `json:"mappings"`
 }
 
-// maxInForce bounds the text in bytes. An object's annotations hold 256 KiB
-// together, and a config file whose mappings pack to more fits no ConfigMap.
-const maxInForce = 200 << 10
+const (
+	// maxInForce bounds the text in bytes. An object's annotations hold 256 KiB
+	// together, and a config file whose mappings pack to more fits no ConfigMap.
+	maxInForce = 200 << 10
+	// maxUnpacked bounds what it unpacks to. Anybody who may edit the annotation may
+	// write one of a few bytes that unpacks to gigabytes.
+	maxUnpacked = 4 << 20
+	// maxConfigMap is what the API server takes as the data of a ConfigMap.
+	maxConfigMap = 1 << 20
+)
+
+// tooManyColumns says that the mappings, of which a resource may gather more than
+// its schema lets it have at a time, take more room than there is.
+func tooManyColumns(size, most int) error {
+	return &stalledError{
+		reason: v1alpha1.ReasonInvalidSpec,
+		message: fmt.Sprintf("spec.mappings: the settings of the mappings, with those that were taken out and are not empty yet, take %d bytes, "+
+			"and there is room for %d: name fewer columns, or wait until the queues of those that were taken out are empty", size, most),
+	}
+}
 
 // text packs it: JSON, compressed, behind its hash.
 func (m *inForce) text() (string, error) {
 	plain, err := json.Marshal(m)
 	if err != nil {
 		return "", fmt.Errorf("encode settings in force: %w", err)
+	}
+	if len(plain) > maxUnpacked {
+		return "", tooManyColumns(len(plain), maxUnpacked)
 	}
 	var packed bytes.Buffer
 	w := gzip.NewWriter(&packed)
@@ -56,15 +76,12 @@ func (m *inForce) text() (string, error) {
 	}
 	text := resources.Hash(string(plain)) + "." + base64.StdEncoding.EncodeToString(packed.Bytes())
 	if len(text) > maxInForce {
-		return "", &stalledError{
-			reason:  v1alpha1.ReasonInvalidSpec,
-			message: fmt.Sprintf("spec.mappings, with the retired ones, take %d bytes when packed, and at most %d can be remembered: name fewer columns", len(text), maxInForce),
-		}
+		return "", tooManyColumns(len(text), maxInForce)
 	}
 	return text, nil
 }
 
-// parseInForce is nil for a text that this operator did not write.
+// parseInForce is nil for a text that this operator cannot have written.
 func parseInForce(text string) *inForce {
 	hash, encoded, ok := strings.Cut(text, ".")
 	if !ok {
@@ -78,15 +95,33 @@ func parseInForce(text string) *inForce {
 	if err != nil {
 		return nil
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, 16<<20))
-	if err != nil || resources.Hash(string(plain)) != hash {
+	plain, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
+	if err != nil || len(plain) > maxUnpacked || resources.Hash(string(plain)) != hash {
 		return nil
 	}
+	// Counted before they are decoded: an empty one is three bytes here, and a
+	// hundred times as many in memory.
+	var counted struct {
+		Mappings []json.RawMessage `json:"mappings"`
+	}
 	m := &inForce{}
-	if json.Unmarshal(plain, m) != nil {
+	if json.Unmarshal(plain, &counted) != nil || len(counted.Mappings) > maxQueues || json.Unmarshal(plain, m) != nil || !m.usable() {
 		return nil
 	}
 	return m
+}
+
+// usable says whether flushers could run it. The hash is no secret, and a mapping
+// without a name, say, would be one in the status that the API server refuses.
+func (m *inForce) usable() bool {
+	c := config.Default()
+	c.Mappings = m.Mappings
+	c.Database.Postgres.URLFile = "any"
+	c.Redis.External.Addresses = []string{"any:1"}
+	if m.External != nil {
+		c.Redis.External.Addresses = m.External.Addresses
+	}
+	return c.Validate() == nil
 }
 
 // previousSettings are those in force; nil when none were written, or nothing

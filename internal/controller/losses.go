@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -192,7 +193,7 @@ func (s *scope) aboutAcknowledgement() string {
 		return ""
 	case !ok:
 		return fmt.Sprintf("the annotation %s is %q, which acknowledges nothing: a whole number from 0 to %d is allowed",
-			v1alpha1.AnnotationAcknowledgeDataLoss, cut(text, 40), *s.cache.Status.DataLossEvents)
+			v1alpha1.AnnotationAcknowledgeDataLoss, observe.Cut(text, 40), *s.cache.Status.DataLossEvents)
 	case number > s.acknowledged():
 		return fmt.Sprintf("the annotation %s is %q, but there were %d events when it was given, and 0 to %d was allowed: it acknowledges those and none that follows",
 			v1alpha1.AnnotationAcknowledgeDataLoss, text, s.acknowledged(), s.acknowledged())

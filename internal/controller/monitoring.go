@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
@@ -49,7 +50,7 @@ func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
 		if left == 0 {
 			if err := r.settleMonitoring(ctx, s, o.intent, o.wanted); err != nil {
 				ctrl.LoggerFrom(ctx).Error(err, "Failed to bring about an object of the Prometheus Operator", "kind", kind)
-				r.warning(s.cache, "MonitoringFailed", "%s %s could not be brought about: %s", kind, o.intent.GetName(), cut(err.Error(), maxMessage/2))
+				r.warning(s.cache, "MonitoringFailed", "%s %s could not be brought about: %s", kind, o.intent.GetName(), observe.Cut(err.Error(), maxMessage/2))
 				s.lookAgain(conflictRetry)
 				continue
 			}

@@ -104,25 +104,31 @@ var _ = Describe("Monitoring", Serial, func() {
 		Eventually(w.poll(ctx)).Should(beReady())
 	})
 
-	It("takes no label that Kubernetes would not", func(ctx SpecContext) {
-		cache := minimal(newNamespace(ctx))
-		cache.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"release": "my stack"}
-		Expect(k8s.Create(ctx, cache)).To(MatchError(ContainSubstring("spec.monitoring.labels.release")))
-	})
-
 	It("that the API server refuses is told, and data flows all the same", func(ctx SpecContext) {
-		installKind(ctx, "servicemonitor.yaml")
-		w, _ := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"not a key": "x"}
-		})
+		// Another version of the kind, which wants a field that is not known here.
+		definition := kindFile("servicemonitor.yaml")
+		versions, _, err := unstructured.NestedSlice(definition.Object, "spec", "versions")
+		Expect(err).NotTo(HaveOccurred())
+		Expect(unstructured.SetNestedStringSlice(versions[0].(map[string]any), []string{"selector", "endpoints", "jobLabel"},
+			"schema", "openAPIV3Schema", "properties", "spec", "required")).To(Succeed())
+		Expect(unstructured.SetNestedSlice(definition.Object, versions, "spec", "versions")).To(Succeed())
+		Expect(k8s.Create(ctx, definition)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { removeKind(ctx, "servicemonitor.yaml") })
+		w, _ := readyWorld(ctx)
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(And(
-			ContainSubstring("ServiceMonitor shop-flusher could not be brought about"), ContainSubstring("not a key"))))
+			ContainSubstring("ServiceMonitor shop-flusher could not be brought about"), ContainSubstring("spec.jobLabel"))))
 		Consistently(w.poll(ctx)).Should(beReady())
 
 		By("mending it")
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.Monitoring.Labels = map[string]v1alpha1.LabelValue{"a.key/x": "x"}
-		})
+		known := kindFile("servicemonitor.yaml")
+		Eventually(func() error {
+			if err := k8s.Get(ctx, client.ObjectKeyFromObject(definition), definition); err != nil {
+				return err
+			}
+			known.SetResourceVersion(definition.GetResourceVersion())
+			return k8s.Update(ctx, known)
+		}).Should(Succeed())
+		w.change(ctx, monitoringLabel("a.key/x", "x"))
 		Eventually(w.monitoring(ctx, resources.KindServiceMonitor)).Should(haveBeenMadeFor(w))
 	})
 })

@@ -41,6 +41,10 @@ func (r *Reconciler) nudge(ctx context.Context, s *scope) error {
 		if pod.Annotations[v1alpha1.AnnotationSettingsHash] == note {
 			continue
 		}
+		if wait := r.applied.wait(pod.UID, note, time.Now()); wait > 0 {
+			s.lookAgain(wait) // somebody else takes it away as often as it is put there
+			continue
+		}
 		err := r.Client.Apply(ctx, resources.FlusherPod(pod, note), SettingsOwner, client.ForceOwnership)
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
 			// It went meanwhile; the one that follows mounts what is there.
@@ -49,6 +53,7 @@ func (r *Reconciler) nudge(ctx context.Context, s *scope) error {
 		if err != nil {
 			return fmt.Errorf("annotate Pod: %w", err)
 		}
+		r.applied.note(pod.UID, note, "", time.Now())
 	}
 	return nil
 }

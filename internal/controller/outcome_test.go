@@ -11,9 +11,12 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/writebehind/operator/api/v1alpha1"
 )
 
 func TestOutcome(t *testing.T) {
+	s := &scope{cache: &v1alpha1.WriteBehindCache{}}
 	other := errors.New("the API server is away")
 	for name, c := range map[string]struct {
 		err     error
@@ -26,8 +29,8 @@ func TestOutcome(t *testing.T) {
 		"waiting for a watch":     {&waitingError{what: "x"}, 0, false},
 		"waiting for a time":      {&waitingError{what: "x", after: time.Minute}, time.Minute, false},
 		"anything else":           {other, 0, true},
-		"a refused object":        {refused(apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil)), 0, false},
-		"an old copy":             {refused(apierrors.NewConflict(schema.GroupResource{}, "x", other)), staleRetry, false},
+		"a refused object":        {s.refused(object{kind: "Deployment"}, apierrors.NewInvalid(schema.GroupKind{Kind: "Deployment"}, "x", nil)), refusedRetry, false},
+		"an old copy":             {s.refused(object{}, apierrors.NewConflict(schema.GroupResource{}, "x", other)), staleRetry, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			result, err := outcome(c.err)

@@ -6,6 +6,7 @@ package controller
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -81,6 +82,9 @@ func (s *scope) planObjects(image string) error {
 	if err != nil {
 		return err
 	}
+	if size := len(configMap.Data[resources.ConfigFile]); size > maxConfigMap {
+		return tooManyColumns(size, maxConfigMap)
+	}
 	s.settingsHash = resources.Hash(configMap.Data[resources.ConfigFile])
 	text, err := s.nowInForce().text()
 	if err != nil {
@@ -132,6 +136,10 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 	if err != nil {
 		return fmt.Errorf("compare %s: %w", o.kind, err)
 	}
+	key := refusalKey(s, o)
+	if err := r.refusals.stands(key, intent, time.Now()); err != nil {
+		return err
+	}
 	if o.live != nil {
 		differ, err := differs(o.intent, o.live, string(FieldOwner))
 		if err != nil {
@@ -146,8 +154,13 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 		}
 	}
 	if err := r.Client.Apply(ctx, o.intent, FieldOwner, client.ForceOwnership); err != nil {
-		return refused(fmt.Errorf("apply %s %s: %w", o.kind, o.name, err))
+		err := s.refused(o, fmt.Errorf("apply %s %s: %w", o.kind, o.name, err))
+		if stalled := (*stalledError)(nil); errors.As(err, &stalled) {
+			r.refusals.note(key, intent, stalled, time.Now())
+		}
+		return err
 	}
+	r.refusals.note(key, intent, nil, time.Now())
 	if uid, version := identity(o.intent); uid != "" {
 		r.applied.note(uid, intent, version, time.Now())
 	}

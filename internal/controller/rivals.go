@@ -111,11 +111,16 @@ func (r *Reconciler) rival(ctx context.Context, cache *v1alpha1.WriteBehindCache
 	return "", nil
 }
 
-// precedes says who of two has the queue: the one whose flushers were seen at it,
-// or else the one that was there first.
+// precedes says who of two has the queue: the one whose own Redis it is in, against
+// one of another namespace that names it from outside; or else the one whose
+// flushers were seen at it; or else the one that was there first. Without the first
+// anybody could stop a resource of another namespace by naming its Redis, which
+// takes neither its password nor a way to it.
 func precedes(a, b *v1alpha1.WriteBehindCache, key string) bool {
 	aHolds, bHolds := slices.Contains(queuesHeld(a), key), slices.Contains(queuesHeld(b), key)
 	switch {
+	case a.Namespace != b.Namespace && isManaged(a) != isManaged(b):
+		return isManaged(a)
 	case aHolds != bHolds:
 		return aHolds
 	case !a.CreationTimestamp.Equal(&b.CreationTimestamp):
@@ -124,6 +129,8 @@ func precedes(a, b *v1alpha1.WriteBehindCache, key string) bool {
 		return a.UID < b.UID
 	}
 }
+
+func isManaged(cache *v1alpha1.WriteBehindCache) bool { return cache.Spec.Redis.Managed != nil }
 
 // giveWay leaves the queues of rivals alone. A resource that has nothing yet makes
 // nothing, and one whose own queue turns out to be another's changes nothing; a

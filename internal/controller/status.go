@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -170,7 +171,7 @@ func (s *scope) fillFromEach(m *v1alpha1.MappingStatus, observed *metav1.Time) {
 				m.LastFlushTime = metav1.NewTime(flushed)
 			}
 			if m.LastError == "" {
-				m.LastError = cut(q.LastError, maxMessage)
+				m.LastError = observe.Cut(q.LastError, maxMessage)
 			}
 		}
 	}

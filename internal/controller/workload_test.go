@@ -187,7 +187,7 @@ var _ = Describe("NetworkPolicies", func() {
 			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "db"}}}}}
 			c.Spec.Flusher.PriorityClassName = "high"
 		})
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "egress[2].to[0].ipBlock.cidr"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "spec.networkPolicy.egress[0].to[0].ipBlock.cidr"))
 		Expect(w.deployment(ctx).Spec.Template.Spec.PriorityClassName).To(Equal("high"))
 	})
 })

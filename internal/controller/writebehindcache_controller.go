@@ -59,6 +59,8 @@ type Reconciler struct {
 	remembered remembered
 	// applied remembers what was written.
 	applied applied
+	// refusals remembers what could not be.
+	refusals refusals
 }
 
 // Keep the markers sorted. Secrets get create and delete, and nothing else ever:
@@ -96,7 +98,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	}
 	if cache.DeletionTimestamp.IsZero() {
 		if err := r.ensureFinalizer(ctx, cache); err != nil {
-			return outcome(err)
+			return r.notStored(cache, err)
 		}
 	}
 	r.Observer.Track(request.NamespacedName, cache.UID, marksOf(cache))
@@ -109,7 +111,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 	if !s.gone {
 		s.report(failure)
 		if err := r.patchStatus(ctx, s); client.IgnoreNotFound(err) != nil {
-			return outcome(err)
+			return r.notStored(cache, err)
 		}
 	}
 	result, err := outcome(failure)
@@ -117,6 +119,18 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		result.RequeueAfter = s.again
 	}
 	return result, err
+}
+
+// notStored is the outcome of a pass that could not write to the resource. One that
+// has no room left for its own status is told by an event, since nothing else can
+// be.
+func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctrl.Result, error) {
+	if !tooLarge(err) {
+		return outcome(err)
+	}
+	r.warning(cache, v1alpha1.ReasonInvalidSpec, "The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
+		"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
+	return ctrl.Result{RequeueAfter: refusedRetry}, nil
 }
 
 func (r *Reconciler) pass(ctx context.Context, s *scope) error {

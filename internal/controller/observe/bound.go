@@ -6,6 +6,7 @@ package observe
 import (
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -19,6 +20,10 @@ const (
 	mostCount = int64(1) << 50
 	// mostSeconds is a hundred years.
 	mostSeconds = 100 * 365 * 24 * 3600
+	// mostQueues is twice as many as a config has.
+	mostQueues = 64
+	// mostName is that of a mapping's name.
+	mostName = 63
 	// mostJournal and mostReason are those of the resource's schema.
 	mostJournal = 256
 	mostReason  = 1024
@@ -32,6 +37,7 @@ const (
 // bound brings every value of a document into its range.
 func bound(s *config.Status, now time.Time) {
 	s.Revision = max(s.Revision, 0)
+	s.Instance, s.Circuit = Cut(s.Instance, mostJournal), Cut(s.Circuit, mostName)
 	if s.ObservedTime.Sub(now) > mostAhead {
 		s.ObservedTime = now
 	}
@@ -42,7 +48,8 @@ func bound(s *config.Status, now time.Time) {
 	boundCheck(&s.Durability.Ledger)
 	for i := range s.Queues {
 		q := &s.Queues[i]
-		q.Journal = cut(q.Journal, mostJournal)
+		q.Name, q.State, q.Partitions = Cut(q.Name, mostName), Cut(q.State, mostName), nil // which nobody here reads
+		q.Journal = Cut(q.Journal, mostJournal)
 		for _, n := range []*int64{&q.Depth, &q.DeadLetters, &q.Writes, &q.Flushed, &q.Coalesced, &q.DataLossEvents, &q.Refused} {
 			*n = min(max(*n, 0), mostCount)
 		}
@@ -50,18 +57,26 @@ func bound(s *config.Status, now time.Time) {
 		if q.LastFlushTime.Sub(now) > mostAhead {
 			q.LastFlushTime = time.Time{}
 		}
-		q.LastError = cut(q.LastError, mostText)
+		q.LastError = Cut(q.LastError, mostText)
 		boundCheck(&q.Ready)
 		boundCheck(&q.Durable)
 	}
 }
 
 func boundCheck(c *config.Check) {
-	c.Reason, c.Message = cut(c.Reason, mostReason), cut(c.Message, mostText)
+	c.Reason, c.Message = Cut(c.Reason, mostReason), Cut(c.Message, mostText)
 }
 
-// cut shortens text to at most limit bytes without splitting a character.
-func cut(text string, limit int) string {
+// Cut makes text fit to be shown: at most limit bytes without splitting a
+// character, and nothing in it that a terminal would act on, such as an escape or
+// a change of the direction of writing.
+func Cut(text string, limit int) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, text)
 	if len(text) <= limit {
 		return text
 	}

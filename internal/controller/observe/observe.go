@@ -43,6 +43,8 @@ const (
 
 	// transportBuffer holds a request and the head of an answer, in bytes.
 	transportBuffer = 1 << 10
+	// headBytes bounds the head of an answer, which no flusher comes near to.
+	headBytes = 16 << 10
 )
 
 // Lister lists the running flusher pods of one resource.
@@ -97,6 +99,7 @@ func New(options Options) *Observer {
 			// Each flusher has a connection that lives on: the default of 4 KiB for
 			// either buffer would be most of what a thousand flushers cost.
 			ReadBufferSize: transportBuffer, WriteBufferSize: transportBuffer,
+			MaxResponseHeaderBytes: headBytes,
 		}
 	}
 	options.Interval = orDefault(options.Interval, defaultInterval)

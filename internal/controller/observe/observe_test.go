@@ -427,7 +427,9 @@ func TestBound(t *testing.T) {
 			Eviction:    config.Check{Message: strings.Repeat("m", 5000)},
 			Ledger:      config.Check{Reason: strings.Repeat("R", 3000)},
 		},
+		Instance: strings.Repeat("i", 300), Circuit: strings.Repeat("c", 300),
 		Queues: []config.QueueStatus{{
+			Name: strings.Repeat("n", 300), State: strings.Repeat("s", 300), Partitions: make([]int, 1000),
 			Journal: strings.Repeat("j", 300), Depth: -5, DeadLetters: math.MaxInt64, OldestPendingSeconds: 1e300, Flushed: -1, DataLossEvents: -2,
 			LastFlushTime: now.Add(24 * time.Hour), LastError: strings.Repeat("x", 1<<16),
 			Durable: config.Check{Message: strings.Repeat("m", 5000)},
@@ -442,8 +444,57 @@ func TestBound(t *testing.T) {
 		len(s.Durability.Ledger.Reason) != mostReason || len(q.Durable.Message) != mostText {
 		t.Errorf("not bounded: %+v", s)
 	}
+	if len(q.Name) != mostName || len(q.State) != mostName || q.Partitions != nil || len(s.Instance) != mostJournal || len(s.Circuit) != mostName {
+		t.Errorf("not bounded: %+v", s)
+	}
 	if q := s.Queues[1]; q.OldestPendingSeconds != 0 || q.Journal != "j" || q.Depth != 3 || !q.LastFlushTime.Equal(now.Add(time.Second)) {
 		t.Errorf("changed without need: %+v", q)
+	}
+}
+
+func TestOnlyWhatATerminalTakesIsKept(t *testing.T) {
+	for text, want := range map[string]string{
+		"plain é 𝕏": "plain é 𝕏", "a\x1b[31mb": "a [31mb", "a\nb\tc\x00d\x7fe\u0085f": "a b c d e f", "a\u202eb\u2066c": "a b c",
+	} {
+		if got := Cut(text, 100); got != want {
+			t.Errorf("%q is shown as %q, want %q", text, got, want)
+		}
+	}
+	if got := Cut("éé", 3); got != "é" {
+		t.Errorf("cut to %q", got)
+	}
+}
+
+// A Pod of a tenant may answer anything.
+func TestADocumentIsReadWithinBounds(t *testing.T) {
+	queues := func(n int) string { return `{"owner":"u","queues":[{}` + strings.Repeat(",{}", n-1) + `]}` }
+	if s, err := decode([]byte(queues(mostQueues))); err != nil || len(s.Queues) != mostQueues || s.Owner != "u" {
+		t.Errorf("as many queues as there may be: %+v, %v", s, err)
+	}
+	for name, text := range map[string]string{
+		"a queue too many": queues(mostQueues + 1), "a megabyte of queues": queues(maxStatusBytes/3 - 100),
+		"queues that are none": `{"queues":[1]}`, "a list": `[]`, "nothing": ``, "a queue's text": `{"queues":"x"}`,
+	} {
+		if _, err := decode([]byte(text)); err == nil {
+			t.Errorf("%s: read", name)
+		}
+	}
+	for _, text := range []string{`null`, `{}`, `{"queues":null}`, `{"queues":[null]}`, `{"redis":null,"queues":[{"partitions":null}]}`} {
+		s, err := decode([]byte(text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		bound(s, time.Now())
+	}
+	allocated := testing.Benchmark(func(b *testing.B) {
+		bomb := []byte(queues(maxStatusBytes/3 - 100))
+		for b.Loop() {
+			_, _ = decode(bomb)
+		}
+	}).AllocedBytesPerOp()
+	if allocated > 64<<20 {
+		t.Errorf("a megabyte of empty queues takes %d MiB", allocated>>20)
 	}
 }
 
