@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
@@ -120,10 +121,14 @@ func TestInForceIsNotUnpackedBeyondReason(t *testing.T) {
 	if err != nil || parseInForce(text) == nil {
 		t.Errorf("as many mappings as there may be are not believed: %v", err)
 	}
+	plain, err := json.Marshal(most)
+	if err != nil || parseInForce(pack(string(plain)+" ")) == nil {
+		t.Errorf("a space more is not believed: %v", err)
+	}
 	for name, plain := range map[string]string{
 		"a mapping too many":     mappings(maxQueues + 1),
 		"a million mappings":     mappings(1 << 20),
-		"text beyond the bound":  mappings(1) + strings.Repeat(" ", maxUnpacked),
+		"text beyond the bound":  string(plain) + strings.Repeat(" ", maxUnpacked),
 		"mappings of other kind": `{"mappings":[1]}`,
 		"nothing":                `null`,
 		"no mapping":             `{"mappings":null}`,

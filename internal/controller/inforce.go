@@ -95,8 +95,8 @@ func parseInForce(text string) *inForce {
 	if err != nil {
 		return nil
 	}
-	plain, err := io.ReadAll(io.LimitReader(r, maxUnpacked+1))
-	if err != nil || len(plain) > maxUnpacked || resources.Hash(string(plain)) != hash {
+	plain, err := io.ReadAll(io.LimitReader(r, maxUnpacked)) // what is cut off has another hash
+	if err != nil || resources.Hash(string(plain)) != hash {
 		return nil
 	}
 	// Counted before they are decoded: an empty one is three bytes here, and a

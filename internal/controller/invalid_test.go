@@ -6,7 +6,6 @@ package controller_test
 import (
 	"bytes"
 	"compress/gzip"
-	"context"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -204,8 +203,7 @@ var _ = Describe("A hostile tenant", func() {
 		victim := &world{cache: minimal(victims)}
 		Expect(k8s.Create(ctx, victim.cache)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { victim.discard(ctx) })
-		Eventually(func(ctx context.Context) map[string]client.Object { return victim.objects(ctx) }).WithContext(ctx).
-			Should(HaveKey("*v1.Deployment shop-flusher"))
+		Eventually(func() map[string]client.Object { return victim.objects(ctx) }).Should(HaveKey("*v1.Deployment shop-flusher"))
 		Eventually(victim.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
 		squatter.touch(ctx)
 		Eventually(squatter.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, victims+"/shop"))

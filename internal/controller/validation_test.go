@@ -50,8 +50,8 @@ type attempt struct {
 // rules are all of them, which the test of the schema makes sure of.
 var rules = slices.Concat(redisRules, databaseRules, mappingRules, flusherRules, networkRules, otherRules)
 
-// as it was before a change.
-func as(c *v1alpha1.WriteBehindCache) {}
+// as leaves the resource as it is, before a change of it.
+func as(*v1alpha1.WriteBehindCache) {}
 
 // minimal is the least that the API server takes, with a managed Redis. It is
 // suspended in no way, and no test of this file waits for the operator.
