@@ -180,3 +180,22 @@ const (
 	// asks for.
 	ReasonStorageCannotShrink = "StorageCannotShrink"
 )
+
+// Reasons of events that no condition has. An event about a condition has the reason
+// of the condition, or the condition's own name when it has become True.
+const (
+	// EventCreated says that the operator made an object.
+	EventCreated = "Created"
+	// EventUpdated says that the operator changed an object of its own.
+	EventUpdated = "Updated"
+	// EventDeleted says that the operator removed an object of its own.
+	EventDeleted = "Deleted"
+	// EventBacklog begins the reason of an event about BacklogHealthy, whose own
+	// reasons are short: BacklogWarning, BacklogCritical, BacklogFull.
+	EventBacklog = "Backlog"
+	// EventMonitoringFailed says that an object for Prometheus was refused.
+	EventMonitoringFailed = "MonitoringFailed"
+	// EventNamespaceTerminating says that the end of the namespace gave up what was
+	// queued.
+	EventNamespaceTerminating = "NamespaceTerminating"
+)

@@ -34,10 +34,6 @@ import (
 // whose grace period is over.
 const defaultLostAfter = 30 * time.Second
 
-// reasonNamespaceTerminating is of the event that tells what a deletion of the
-// namespace gives up.
-const reasonNamespaceTerminating = "NamespaceTerminating"
-
 // waitsFor parts the record of a deletion from what it waits for at the moment.
 const waitsFor = "; waiting for "
 
@@ -101,7 +97,7 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		// Nobody can make a flusher here again, and waiting would keep the
 		// namespace for good.
 		ctrl.LoggerFrom(ctx).Info("Gave up what is queued: the namespace is being deleted", "left", obstacle)
-		r.warning(s.cache, reasonNamespaceTerminating, "The namespace is being deleted and no flusher is left: given up: %s", observe.Cut(obstacle, maxMessage/2))
+		r.warning(s.cache, v1alpha1.EventNamespaceTerminating, "Drain", "The namespace is being deleted and no flusher is left: given up: %s", observe.Cut(obstacle, maxMessage/2))
 		return drained("The namespace is being deleted and no flusher is left, which gives up what is queued: " + obstacle)
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)

@@ -22,8 +22,8 @@ func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
 		if is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason {
 			continue
 		}
-		if kind == v1alpha1.ConditionReady && (is.Reason == v1alpha1.ReasonDraining || was == nil && is.Status != metav1.ConditionTrue) {
-			continue // Draining says more; and a resource is never born ready
+		if kind == v1alpha1.ConditionReady && (is.Reason == v1alpha1.ReasonDraining || was == nil && is.Status != metav1.ConditionTrue || stalledFor(after, is.Reason)) {
+			continue // Draining and Stalled say as much; and a resource is never born ready
 		}
 		warns := kind == v1alpha1.ConditionReady && is.Status != metav1.ConditionTrue && is.Reason != v1alpha1.ReasonSuspended ||
 			kind == v1alpha1.ConditionStalled || is.Reason == v1alpha1.ReasonDrainBlocked
@@ -32,11 +32,17 @@ func (r *Reconciler) tell(before, after *v1alpha1.WriteBehindCache) {
 			reason = v1alpha1.ConditionReady
 		}
 		if warns {
-			r.warning(after, reason, "%s", is.Message)
+			r.warning(after, reason, actionObserve, "%s", is.Message)
 		} else {
 			r.normal(after, reason, actionObserve, "%s", is.Message)
 		}
 	}
+}
+
+// stalledFor tells whether the resource is stalled for the reason.
+func stalledFor(cache *v1alpha1.WriteBehindCache, reason string) bool {
+	stalled := meta.FindStatusCondition(cache.Status.Conditions, v1alpha1.ConditionStalled)
+	return stalled != nil && stalled.Reason == reason
 }
 
 // tellBacklog tells when the deepest queue passes a mark, and when it is under
@@ -50,7 +56,7 @@ func (r *Reconciler) tellBacklog(before, after *v1alpha1.WriteBehindCache) {
 	}
 	switch {
 	case is.Status == metav1.ConditionFalse:
-		r.warning(after, "Backlog"+is.Reason, "%s", is.Message)
+		r.warning(after, v1alpha1.EventBacklog+is.Reason, actionObserve, "%s", is.Message)
 	case is.Status == metav1.ConditionTrue && was != nil && was.Status == metav1.ConditionFalse:
 		r.normal(after, kind, actionObserve, "%s", is.Message)
 	}
@@ -65,7 +71,7 @@ func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
 	switch {
 	case is == nil:
 	case has > had:
-		r.warning(after, v1alpha1.ReasonDeadLetters, "%s", is.Message)
+		r.warning(after, v1alpha1.ReasonDeadLetters, actionObserve, "%s", is.Message)
 	case has == 0 && had > 0:
 		r.normal(after, kind, actionObserve, "%s", is.Message)
 	}
@@ -76,7 +82,7 @@ func (r *Reconciler) tellHarm(before, after *v1alpha1.WriteBehindCache) {
 func (r *Reconciler) tellDurable(before, after *v1alpha1.WriteBehindCache) {
 	had, has := valueOf(before.Status.DataLossEvents), valueOf(after.Status.DataLossEvents)
 	if has > had {
-		r.warning(after, v1alpha1.ReasonDataLoss,
+		r.warning(after, v1alpha1.ReasonDataLoss, actionObserve,
 			"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)
 	}
 	const kind = v1alpha1.ConditionDurable
@@ -85,7 +91,7 @@ func (r *Reconciler) tellDurable(before, after *v1alpha1.WriteBehindCache) {
 	switch {
 	case is == nil || was != nil && was.Status == is.Status && was.Reason == is.Reason:
 	case is.Status == metav1.ConditionFalse && (is.Reason != v1alpha1.ReasonDataLoss || has <= had):
-		r.warning(after, is.Reason, "%s", is.Message)
+		r.warning(after, is.Reason, actionObserve, "%s", is.Message)
 	case is.Status == metav1.ConditionTrue && was != nil && was.Status == metav1.ConditionFalse:
 		r.normal(after, kind, actionObserve, "%s", is.Message)
 	}

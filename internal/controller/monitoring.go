@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
@@ -50,7 +51,7 @@ func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
 		if left == 0 {
 			if err := r.settleMonitoring(ctx, s, o.intent, o.wanted); err != nil {
 				ctrl.LoggerFrom(ctx).Error(err, "Failed to bring about an object of the Prometheus Operator", "kind", kind)
-				r.warning(s.cache, "MonitoringFailed", "%s %s could not be brought about: %s", kind, o.intent.GetName(), observe.Cut(err.Error(), maxMessage/2))
+				r.warning(s.cache, v1alpha1.EventMonitoringFailed, "Apply"+kind, "%s %s could not be brought about: %s", kind, o.intent.GetName(), observe.Cut(err.Error(), maxMessage/2))
 				s.lookAgain(conflictRetry)
 				continue
 			}
@@ -79,7 +80,7 @@ func (r *Reconciler) settleMonitoring(ctx context.Context, s *scope, intent *uns
 		return fmt.Errorf("get %s: %w", kind, err)
 	case !s.owns(found):
 		if wanted {
-			r.warning(s.cache, "ObjectConflict", "%s %s belongs to somebody else and is left alone", kind, name)
+			r.warning(s.cache, v1alpha1.ReasonObjectConflict, "Apply"+kind, "%s %s belongs to somebody else and is left alone", kind, name)
 		}
 		return nil
 	case wanted:
@@ -89,6 +90,6 @@ func (r *Reconciler) settleMonitoring(ctx context.Context, s *scope, intent *uns
 	if err := r.Client.Delete(ctx, found, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("delete %s: %w", kind, err)
 	}
-	r.normal(s.cache, "Deleted", "Delete"+kind, "Deleted %s %s", kind, name)
+	r.normal(s.cache, v1alpha1.EventDeleted, "Delete"+kind, "Deleted %s %s", kind, name)
 	return nil
 }

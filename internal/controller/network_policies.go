@@ -11,6 +11,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
@@ -75,7 +76,7 @@ func (r *Reconciler) prune(ctx context.Context, s *scope) error {
 		case err != nil:
 			return fmt.Errorf("delete NetworkPolicy: %w", err)
 		default:
-			r.normal(s.cache, "Deleted", "DeleteNetworkPolicy", "Deleted NetworkPolicy %s", policy.GetName())
+			r.normal(s.cache, v1alpha1.EventDeleted, "DeleteNetworkPolicy", "Deleted NetworkPolicy %s", policy.GetName())
 		}
 	}
 	return nil

@@ -55,9 +55,10 @@ func (r *Reconciler) ensurePassword(ctx context.Context, s *scope) error {
 	}
 	switch {
 	case err == nil && told:
-		r.warning(s.cache, "Created", "Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
+		r.warning(s.cache, v1alpha1.EventCreated, "CreateSecret",
+			"Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
 	case err == nil:
-		r.normal(s.cache, "Created", "CreateSecret", "Created Secret %s with a new password of Redis", name)
+		r.normal(s.cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password of Redis", name)
 	}
 	s.cache.Status.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(s.cache), SecretName: name}
 	return nil

@@ -166,9 +166,9 @@ func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error 
 	}
 	ctrl.LoggerFrom(ctx).Info("Applied object", "kind", o.kind, "object", klog.KRef(s.cache.Namespace, o.name), "new", o.live == nil)
 	if o.live == nil {
-		r.normal(s.cache, "Created", "Create"+o.kind, "Created %s %s", o.kind, o.name)
+		r.normal(s.cache, v1alpha1.EventCreated, "Create"+o.kind, "Created %s %s", o.kind, o.name)
 	} else {
-		r.normal(s.cache, "Updated", "Update"+o.kind, "Updated %s %s", o.kind, o.name)
+		r.normal(s.cache, v1alpha1.EventUpdated, "Update"+o.kind, "Updated %s %s", o.kind, o.name)
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ package controller_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -23,8 +24,10 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 	logf "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
@@ -80,7 +83,7 @@ func TestController(t *testing.T) {
 }
 
 var _ = BeforeSuite(func() {
-	logf.SetLogger(zap.New(zap.WriteTo(GinkgoWriter), zap.UseDevMode(true)))
+	logf.SetLogger(zap.New(zap.WriteTo(io.MultiWriter(GinkgoWriter, said)), zap.UseDevMode(true)))
 
 	scheme := runtime.NewScheme()
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
@@ -95,6 +98,7 @@ var _ = BeforeSuite(func() {
 	DeferCleanup(environment.Stop)
 	k8s, err = client.New(config, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
+	watchStatuses(config, scheme)
 
 	// The operator acts under the very role that it is deployed with, so that a
 	// right that is missing there fails here.
@@ -107,10 +111,22 @@ var _ = BeforeSuite(func() {
 	// seconds late.
 	operator.QPS = -1
 	operator.Wrap(writes.record)
-	manager, err := ctrl.NewManager(operator, ctrl.Options{
+	startOperator = func() (stop func()) { return runOperator(operator, scheme) }
+	DeferCleanup(startOperator())
+})
+
+// startOperator starts one more operator, as a restart does while the one before
+// has not ended.
+var startOperator func() (stop func())
+
+func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
+	GinkgoHelper()
+	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
 		Cache:   controller.CacheOptions(),
 		Metrics: metricsserver.Options{BindAddress: "0"},
+		// A second one has a controller of the same name.
+		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controller.SetupWithManager(manager, controller.Options{
@@ -131,11 +147,11 @@ var _ = BeforeSuite(func() {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Start(ctx) }()
-	DeferCleanup(func() {
+	return func() {
 		cancel()
 		Eventually(ended).Should(Receive(BeNil()))
-	})
-})
+	}
+}
 
 // clusterRole reads the role that controller-gen wrote.
 func clusterRole() *rbacv1.ClusterRole {

@@ -42,7 +42,7 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 	err := r.Client.Apply(ctx, resources.RedisVolume(s.cache, s.redisVolume, size), FieldOwner, client.ForceOwnership)
 	switch {
 	case err == nil:
-		r.normal(s.cache, "Updated", "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", size.String(), s.redisVolume.Name)
+		r.normal(s.cache, v1alpha1.EventUpdated, "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", size.String(), s.redisVolume.Name)
 		return nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
 		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects

@@ -128,8 +128,9 @@ func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctr
 	if !tooLarge(err) {
 		return outcome(err)
 	}
-	r.warning(cache, v1alpha1.ReasonInvalidSpec, "The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
-		"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
+	r.warning(cache, v1alpha1.ReasonInvalidSpec, actionObserve,
+		"The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
+			"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
 	return ctrl.Result{RequeueAfter: refusedRetry}, nil
 }
 
@@ -170,7 +171,7 @@ func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, no
 	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
 }
 
-// warning emits an event about something that was seen.
-func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, actionObserve, note, args...)
+// warning emits an event about something that a person should look at.
+func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
+	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, action, note, args...)
 }
