@@ -57,7 +57,8 @@ func (s *scope) judge(failure error) {
 
 	s.setSeen(v1alpha1.ConditionRedisReady, redis)
 	s.setSeen(v1alpha1.ConditionDatabaseReady, database)
-	if durable := s.durable(); durable.reason == v1alpha1.ReasonDataLoss {
+	durable, told := s.durable(), meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDurable)
+	if durable.reason == v1alpha1.ReasonDataLoss && (s.seen.Looked || told == nil || told.Reason != durable.reason) {
 		// This the operator remembers itself: it needs no flusher to know it.
 		s.set(v1alpha1.ConditionDurable, durable)
 	} else {

@@ -130,11 +130,11 @@ var _ = Describe("Events", func() {
 			HavePrefix("Warning DeadLetters: "), HavePrefix("Warning DataLoss: "),
 		))
 		w.settle()
-		before, status := all(), w.now(ctx).Status
+		before, versions := all(), w.versions(ctx)
 		stop := startOperator()
 		defer stop()
 		Consistently(all).Should(Equal(before))
-		Expect(w.now(ctx).Status).To(Equal(status))
+		Expect(w.versions(ctx)).To(Equal(versions))
 	})
 })
 
