@@ -81,12 +81,7 @@ var _ = Describe("Conditions", func() {
 	)
 
 	It("take the worst of several flushers", func(ctx SpecContext) {
-		w, _ := readyWorld(ctx)
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(2)) })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "1 of 2"))
-		w.rollOut(ctx)
-		b := w.startFlusher(ctx, "b")
-		Eventually(w.poll(ctx)).Should(beReady())
+		w, _, b := twoFlushers(ctx)
 		b.say(func(s *config.Status) {
 			s.Database = failing(v1alpha1.ReasonConnectionFailed, "no route from this node")
 		})

@@ -26,29 +26,10 @@ var _ = Describe("Deletion", func() {
 		GinkgoHelper()
 		Eventually(func() error { return k8s.Get(ctx, w.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
 	}
-	claimOf := func(ctx SpecContext, w *world) {
-		GinkgoHelper()
-		claim := &corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{
-				Namespace: w.cache.Namespace, Name: "data-shop-redis-0",
-				Labels: map[string]string{
-					"app.kubernetes.io/managed-by": "writebehind-operator", "app.kubernetes.io/component": "redis",
-					"app.kubernetes.io/instance": "shop", v1alpha1.LabelOwnerUID: string(w.cache.UID),
-				},
-			},
-			Spec: corev1.PersistentVolumeClaimSpec{
-				AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
-				Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
-					corev1.ResourceStorage: memory("1Gi")[corev1.ResourceMemory],
-				}},
-			},
-		}
-		Expect(k8s.Create(ctx, claim)).To(Succeed())
-	}
 
 	It("drains first, also in the foreground, and then leaves nothing", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
-		claimOf(ctx, w)
+		Expect(k8s.Create(ctx, redisClaim(w))).To(Succeed())
 		f.say(holding(35, 1))
 		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(35))))
 		objects := w.objects(ctx)
@@ -173,7 +154,7 @@ var _ = Describe("Deletion", func() {
 
 	It("with the policy Retain leaves Redis with what is queued", func(ctx SpecContext) {
 		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.DeletionPolicy = v1alpha1.DeletionPolicyRetain })
-		claimOf(ctx, w)
+		Expect(k8s.Create(ctx, redisClaim(w))).To(Succeed())
 		f.say(holding(9, 0))
 		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(9))))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())

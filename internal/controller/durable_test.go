@@ -94,12 +94,7 @@ var _ = Describe("Durable", func() {
 	)
 
 	It("takes the worst of several flushers", func(ctx SpecContext) {
-		w, a := readyWorld(ctx)
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(2)) })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "1 of 2"))
-		w.rollOut(ctx)
-		b := w.startFlusher(ctx, "b")
-		Eventually(w.poll(ctx)).Should(beReady())
+		w, a, b := twoFlushers(ctx)
 		b.say(func(s *config.Status) {
 			s.Durability.Eviction = failing(v1alpha1.ReasonEvictionUnsafe, "allkeys-lru")
 		})
@@ -274,12 +269,7 @@ var _ = Describe("Data loss", func() {
 	})
 
 	It("is not believed while two flushers name two journals", func(ctx SpecContext) {
-		w, a := readyWorld(ctx)
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(2)) })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "1 of 2"))
-		w.rollOut(ctx)
-		b := w.startFlusher(ctx, "b")
-		Eventually(w.poll(ctx)).Should(beReady())
+		w, a, b := twoFlushers(ctx)
 		for i, f := range []*flusher{a, b} {
 			f.say(func(s *config.Status) {
 				telling("another", 1)(s)

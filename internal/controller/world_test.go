@@ -307,6 +307,18 @@ func readyWorld(ctx context.Context, edits ...change) (*world, *flusher) {
 	return w, f
 }
 
+// twoFlushers is a ready world with a second flusher.
+func twoFlushers(ctx SpecContext) (w *world, a, b *flusher) {
+	GinkgoHelper()
+	w, a = readyWorld(ctx)
+	w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Replicas = new(int32(2)) })
+	Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionFalse, v1alpha1.ReasonRolling, "1 of 2"))
+	w.rollOut(ctx)
+	b = w.startFlusher(ctx, "b")
+	Eventually(w.poll(ctx)).Should(beReady())
+	return w, a, b
+}
+
 // objects are all that the operator made for the resource, by kind and name.
 func (w *world) objects(ctx context.Context) map[string]client.Object {
 	GinkgoHelper()

@@ -4,13 +4,10 @@
 package resources_test
 
 import (
-	"bytes"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -29,27 +26,6 @@ const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
 # scrape job.
 # Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
 `
-
-func golden(t *testing.T, file, header string, object any) {
-	t.Helper()
-	text, err := yaml.Marshal(object)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := append([]byte(header), text...)
-	if *rewrite {
-		if err := os.WriteFile(file, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v (go test ./internal/controller/resources -rewrite makes it)", err)
-	}
-	if !bytes.Equal(want, got) {
-		t.Errorf("%s differs (-want +got):\n%s", file, cmp.Diff(string(want), string(got)))
-	}
-}
 
 func TestRuleFiles(t *testing.T) {
 	tuned := cache(func(c *v1alpha1.WriteBehindCache) {

@@ -91,6 +91,28 @@ func deployment(t *testing.T, c *v1alpha1.WriteBehindCache) *appsv1ac.Deployment
 	return must(resources.FlusherDeployment(c, "restart-hash", "operator:1"))(t)
 }
 
+// golden holds what an object is made to against what it was.
+func golden(t *testing.T, file, header string, object any) {
+	t.Helper()
+	text, err := yaml.Marshal(object)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := append([]byte(header), text...)
+	if *rewrite {
+		if err := os.WriteFile(file, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (go test ./internal/controller/resources -rewrite makes it)", err)
+	}
+	if !bytes.Equal(want, got) {
+		t.Errorf("%s differs (-want +got):\n%s", file, cmp.Diff(string(want), string(got)))
+	}
+}
+
 func TestGolden(t *testing.T) {
 	managed, external := cache(nil), cache(externalRedis)
 	placed, narrow := cache(placement), cache(narrowNetwork)
@@ -113,23 +135,7 @@ func TestGolden(t *testing.T) {
 		"redis_statefulset":           resources.RedisStatefulSet(managed, nil),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := yaml.Marshal(object)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join("testdata", name+".yaml")
-			if *rewrite {
-				if err := os.WriteFile(file, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatalf("%v (go test ./internal/controller/resources -rewrite makes it)", err)
-			}
-			if !bytes.Equal(want, got) {
-				t.Errorf("%s differs (-want +got):\n%s", file, cmp.Diff(string(want), string(got)))
-			}
+			golden(t, filepath.Join("testdata", name+".yaml"), "", object)
 		})
 	}
 }
