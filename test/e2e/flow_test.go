@@ -83,23 +83,8 @@ var _ = Describe("A WriteBehindCache", Ordered, func() {
 		Eventually(ctx, s.cache(ctx)).WithTimeout(startTimeout).Should(HaveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue))
 	}, SpecTimeout(5*time.Minute))
 
-	It("takes a new flush interval into effect without a restart", func(ctx SpecContext) {
-		pods := s.flusherPods(ctx)
-		s.tune(ctx, `{"flush":{"intervalMilliseconds":3600000}}`)
-		_, err := s.load.Put(ctx, 1, product("slow"))
-		Expect(err).NotTo(HaveOccurred())
-		Consistently(ctx, s.name(ctx, 1)).WithTimeout(4 * time.Second).ShouldNot(Equal("slow"))
-
-		s.tune(ctx, `{"flush":{"intervalMilliseconds":100}}`)
-		Eventually(ctx, s.name(ctx, 1)).WithTimeout(2 * time.Second).Should(Equal("slow"))
-		_, err = s.load.Put(ctx, 1, product("fast"))
-		Expect(err).NotTo(HaveOccurred())
-		Eventually(ctx, s.name(ctx, 1)).WithTimeout(time.Second).WithPolling(10 * time.Millisecond).Should(Equal("fast"))
-		Expect(s.flusherPods(ctx)).To(Equal(pods), "the flusher pods have changed")
-	}, SpecTimeout(time.Minute))
-
 	It("holds writes back while it is suspended, and says so", func(ctx SpecContext) {
-		s.tune(ctx, `{"suspend":true}`)
+		s.tune(ctx, `{"suspend":true,"flush":{"intervalMilliseconds":100}}`)
 		Eventually(ctx, s.cache(ctx)).Should(HaveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSuspended))
 		_, err := s.load.Put(ctx, 2, product("suspended"))
 		Expect(err).NotTo(HaveOccurred())
@@ -140,7 +125,8 @@ var _ = Describe("A WriteBehindCache", Ordered, func() {
 	}, SpecTimeout(startTimeout+time.Minute))
 
 	It("says that the database refuses the password, and heals with a rotated Secret", func(ctx SpecContext) {
-		s.database.changePassword(ctx, "second")
+		s.database.changePassword(ctx)
+		s.database.endSessions(ctx)
 		Eventually(ctx, s.cache(ctx)).WithTimeout(reportTimeout).Should(SatisfyAll(
 			HaveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed, databaseSecret),
 			HaveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed),
@@ -148,6 +134,7 @@ var _ = Describe("A WriteBehindCache", Ordered, func() {
 		_, err := s.load.Put(ctx, 3, product("while the password was wrong"))
 		Expect(err).NotTo(HaveOccurred(), "writes go on without a database")
 		s.applySecret(ctx)
+		s.hurry(ctx)
 		Eventually(ctx, s.cache(ctx)).WithTimeout(secretTimeout).Should(HaveCondition(v1alpha1.ConditionReady, metav1.ConditionTrue))
 		Eventually(ctx, s.name(ctx, 3)).Should(Equal("while the password was wrong"))
 	}, SpecTimeout(secretTimeout+time.Minute))
@@ -206,6 +193,7 @@ var _ = Describe("A WriteBehindCache whose surroundings are not there yet", Orde
 
 	It("names the table that is missing, once the Secret is there", func(ctx SpecContext) {
 		s.applySecret(ctx)
+		s.hurry(ctx)
 		Eventually(ctx, s.cache(ctx)).WithTimeout(secretTimeout).Should(
 			HaveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonSchemaMismatch, "products"))
 	}, SpecTimeout(secretTimeout+time.Minute))

@@ -17,6 +17,7 @@ import (
 	. "github.com/onsi/gomega"
 	"github.com/onsi/gomega/gstruct"
 	"github.com/onsi/gomega/types"
+	"github.com/redis/go-redis/v9"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -28,6 +29,9 @@ import (
 	"github.com/writebehind/operator/test/load"
 )
 
+// namespacePrefix begins the namespaces of the specs.
+const namespacePrefix = "e2e-"
+
 // databaseSecret is the Secret that the sample names.
 const databaseSecret = "shop-db"
 
@@ -37,27 +41,29 @@ type shop struct {
 	key       client.ObjectKey
 	database  *database
 	load      *load.Load
+	// redis is another client of the Redis that load writes to.
+	redis *redis.Client
 }
 
 // newShop makes the namespace, in which only pods of the restricted profile are
 // let in, and a database without a table.
 func newShop(ctx context.Context, name string) *shop {
 	GinkgoHelper()
-	s := &shop{namespace: "e2e-" + name}
+	s := &shop{namespace: namespacePrefix + name}
 	Expect(cluster.EnsureNamespace(ctx, s.namespace)).To(Succeed())
 	s.database = newDatabase(ctx, name)
 	DeferCleanup(func(ctx SpecContext) {
 		if s.load != nil {
 			s.load.Close()
+			_ = s.redis.Close()
 		}
-		_, err := cluster.Kubectl(ctx, "delete", "wbc", "--all", "-n", s.namespace, "--timeout", drainTimeout.String())
-		if err != nil {
+		_, drained := cluster.Kubectl(ctx, "delete", "wbc", "--all", "-n", s.namespace, "--timeout", drainTimeout.String())
+		if drained != nil {
 			// The namespace must not stay for the next run.
 			_, _ = cluster.Kubectl(ctx, "annotate", "wbc", "--all", "-n", s.namespace, v1alpha1.AnnotationForceDelete+"=true", "--overwrite")
 		}
-		Expect(err).NotTo(HaveOccurred())
-		_, err = cluster.Kubectl(ctx, "delete", "namespace", s.namespace, "--timeout", drainTimeout.String())
-		Expect(err).NotTo(HaveOccurred())
+		_, gone := cluster.Kubectl(ctx, "delete", "namespace", s.namespace, "--timeout", drainTimeout.String())
+		Expect(errors.Join(drained, gone)).To(Succeed())
 	}, NodeTimeout(3*drainTimeout))
 	return s
 }
@@ -72,16 +78,28 @@ func (s *shop) apply(ctx context.Context) {
 // applySample applies the sample of the project in a folder.
 func (s *shop) applySample(ctx context.Context, project string) {
 	GinkgoHelper()
+	s.applyObject(ctx, sample(project))
+}
+
+// sample is the sample of the project in a folder, with an image of Redis that
+// the local cluster has.
+func sample(project string) *unstructured.Unstructured {
+	GinkgoHelper()
 	manifest, err := os.ReadFile(filepath.Join(project, "config", "samples", "cache_v1alpha1_writebehindcache.yaml"))
 	Expect(err).NotTo(HaveOccurred())
 	objects, err := kube.Objects(manifest)
 	Expect(err).NotTo(HaveOccurred())
 	index := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "WriteBehindCache" })
 	Expect(index).To(BeNumerically(">=", 0), "config/samples holds no WriteBehindCache")
-	object := objects[index]
+	Expect(unstructured.SetNestedField(objects[index].Object, kube.RedisImage, "spec", "redis", "managed", "image")).To(Succeed())
+	return objects[index]
+}
+
+// applyObject makes the object the shop's resource.
+func (s *shop) applyObject(ctx context.Context, object *unstructured.Unstructured) {
+	GinkgoHelper()
 	object.SetNamespace(s.namespace)
-	Expect(unstructured.SetNestedField(object.Object, kube.RedisImage, "spec", "redis", "managed", "image")).To(Succeed())
-	manifest, err = yaml.Marshal(object.Object)
+	manifest, err := yaml.Marshal(object.Object)
 	Expect(err).NotTo(HaveOccurred())
 	_, err = cluster.Apply(ctx, manifest)
 	Expect(err).NotTo(HaveOccurred())
@@ -91,6 +109,14 @@ func (s *shop) applySample(ctx context.Context, project string) {
 func (s *shop) applySecret(ctx context.Context) {
 	GinkgoHelper()
 	Expect(cluster.ApplySecret(ctx, s.namespace, databaseSecret, map[string]string{"uri": s.database.url()})).To(Succeed())
+}
+
+// hurry makes the kubelet look at the Secrets of the Pods, which it otherwise does
+// about once a minute. The spec of a rotation has the patience to wait for that.
+func (s *shop) hurry(ctx context.Context) {
+	GinkgoHelper()
+	_, err := cluster.Kubectl(ctx, "annotate", "pods", "--all", "-n", s.namespace, "look=now")
+	Expect(err).NotTo(HaveOccurred())
 }
 
 // cache reads the resource; it is made to be polled.
@@ -120,16 +146,23 @@ func (s *shop) tune(ctx context.Context, spec string) {
 	Eventually(ctx, s.cache(ctx)).WithTimeout(settingsTimeout).Should(HaveCondition(v1alpha1.ConditionSettingsApplied, metav1.ConditionTrue))
 }
 
-// connect makes the load's connections, as the application would. They stay
+// connect makes the connections of the application to a managed Redis. They stay
 // until the shop goes.
 func (s *shop) connect(ctx context.Context, options load.Options) *load.Load {
 	GinkgoHelper()
-	cache := s.now(ctx)
-	redis, err := cluster.Redis(ctx, cache)
+	address, err := cluster.Redis(ctx, s.now(ctx))
 	Expect(err).NotTo(HaveOccurred())
-	mapping := cache.Spec.Mappings[0]
-	options.Redis, options.Queue, options.KeyPrefix = redis, mapping.Name, mapping.KeyPrefix
+	return s.connectTo(ctx, address, options)
+}
+
+// connectTo makes them to the Redis at the address.
+func (s *shop) connectTo(ctx context.Context, address *redis.Options, options load.Options) *load.Load {
+	GinkgoHelper()
+	secrets = append(secrets, address.Password)
+	mapping := s.now(ctx).Spec.Mappings[0]
+	options.Redis, options.Queue, options.KeyPrefix = address, mapping.Name, mapping.KeyPrefix
 	options.Seed = uint64(GinkgoRandomSeed())
+	s.redis = redis.NewClient(address)
 	return load.New(options)
 }
 

@@ -57,6 +57,9 @@ func TestE2E(t *testing.T) {
 
 var _ = BeforeSuite(func(ctx SpecContext) {
 	SetDefaultEventuallyTimeout(reportTimeout)
+	// Without this an Eventually that is given the spec's context waits for as long
+	// as the spec may take, and a promise of seconds would be kept by minutes.
+	EnforceDefaultTimeoutsWhenUsingContexts()
 	SetDefaultEventuallyPollingInterval(250 * time.Millisecond)
 	var err error
 
@@ -97,7 +100,7 @@ type database struct {
 // newDatabase makes one. It goes away with the server.
 func newDatabase(ctx context.Context, name string) *database {
 	GinkgoHelper()
-	d := &database{name: name, password: "first"}
+	d := &database{name: name, password: newPassword()}
 	admin, err := pgx.Connect(ctx, postgres.SocketURL("postgres"))
 	Expect(err).NotTo(HaveOccurred())
 	defer admin.Close(ctx)
@@ -133,15 +136,22 @@ func (d *database) url() string {
 	return u.String()
 }
 
-// changePassword changes the user's password and ends the connections that were
-// made with the old one.
-func (d *database) changePassword(ctx context.Context, password string) {
+// changePassword gives the user another password, which PostgreSQL asks for when
+// a connection is made.
+func (d *database) changePassword(ctx context.Context) {
+	GinkgoHelper()
+	d.password = newPassword()
+	d.exec(ctx, "RESET ROLE")
+	d.exec(ctx, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", d.name, d.password))
+	d.exec(ctx, "SET ROLE "+d.name)
+}
+
+// endSessions ends the user's connections.
+func (d *database) endSessions(ctx context.Context) {
 	GinkgoHelper()
 	d.exec(ctx, "RESET ROLE")
-	d.exec(ctx, fmt.Sprintf("ALTER ROLE %s PASSWORD '%s'", d.name, password))
 	d.exec(ctx, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1 AND pid <> pg_backend_pid()", d.name)
 	d.exec(ctx, "SET ROLE "+d.name)
-	d.password = password
 }
 
 // dump prints what a person would look at, for a spec that has failed.
