@@ -19,7 +19,8 @@ import (
 // Config is one flusher's whole configuration. Secrets are named by file, never
 // given by value, so that the file itself may be read by anybody.
 type Config struct {
-	// ListenAddress is where /metrics, /healthz, /readyz and /status are served.
+	// ListenAddress is where /metrics, /healthz, /readyz and /status are served;
+	// default 127.0.0.1:8080.
 	ListenAddress string `json:"listenAddress,omitempty"`
 	// Owner names who decides the queue's settings: the resource's UID, or
 	// "file" for a config file that names none. A new owner's settings replace

@@ -21,6 +21,20 @@ database: {postgres: {urlFile: /uri}}
 mappings: [{name: products, keyPrefix: "product:", table: public.products, keyColumn: id}]
 `
 
+func TestTheSampleIsTakenAndSaysTheDefaultAddress(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "samples", "flusher.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Parse(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.ListenAddress != config.Default().ListenAddress || c.Mappings[0].Name != "products" {
+		t.Errorf("the sample says %+v", c)
+	}
+}
+
 func TestWhatIsLeftOutHasTheDefault(t *testing.T) {
 	c, err := config.Parse([]byte(minimal))
 	if err != nil {
