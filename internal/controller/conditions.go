@@ -72,9 +72,13 @@ func (s *scope) judge(failure error) {
 	} else {
 		s.setLooked(v1alpha1.ConditionSettingsApplied, applied)
 	}
-	if blocked || s.deleting() {
+	switch {
+	case blocked || s.deleting():
 		s.set(v1alpha1.ConditionReady, ready)
-	} else {
+	case ready.status == metav1.ConditionTrue && !s.inForce():
+		// A writer that waits for the present generation needs its capture functions.
+		s.setBefore(v1alpha1.ConditionReady, ready)
+	default:
 		s.setSeen(v1alpha1.ConditionReady, ready)
 	}
 	s.setOrDrop(v1alpha1.ConditionDraining, s.draining)
@@ -104,16 +108,21 @@ func (s *scope) setLooked(kind string, v verdict) {
 }
 
 // setSeen is setLooked for a condition that a flusher finds out by trying the
-// settings. While none that answers has tried the present ones, it still speaks
-// of the generation that it spoke of before, so that nobody who waits for the
-// present one is told of another; and when it never spoke of an earlier one,
-// nothing can be said.
+// settings.
 func (s *scope) setSeen(kind string, v verdict) {
-	said := meta.FindStatusCondition(s.cache.Status.Conditions, kind)
 	if len(s.seen.Answering()) == 0 || s.tried() {
 		s.setLooked(kind, v)
 		return
 	}
+	s.setBefore(kind, v)
+}
+
+// setBefore sets a condition of which nothing is known yet under the present
+// settings. It still speaks of the generation that it spoke of before, so that
+// nobody who waits for the present one is told of another; and when it never spoke
+// of an earlier one, nothing can be said.
+func (s *scope) setBefore(kind string, v verdict) {
+	said := meta.FindStatusCondition(s.cache.Status.Conditions, kind)
 	if said == nil || said.ObservedGeneration >= s.cache.Generation {
 		s.set(kind, verdict{
 			metav1.ConditionUnknown, v1alpha1.ReasonProgressing,
@@ -124,17 +133,29 @@ func (s *scope) setSeen(kind string, v verdict) {
 	s.setAt(kind, v, said.ObservedGeneration)
 }
 
-// tried says whether a flusher that answers runs the present settings.
+// tried says whether a flusher that answers has looked at the servers with the
+// present settings, whether or not it could reach them.
 func (s *scope) tried() bool {
+	return slices.ContainsFunc(s.flusherPods, func(pod corev1.Pod) bool { return s.ran(&pod, (*config.Status).Tried) })
+}
+
+// inForce says whether the present settings are in force at a flusher that answers.
+func (s *scope) inForce() bool {
 	return slices.ContainsFunc(s.flusherPods, func(pod corev1.Pod) bool { return s.runs(&pod) })
 }
 
-// runs says whether a flusher answers with the settings of the present
-// generation: the live ones by its own word, the others by the template that its
-// Pod was made from.
+// runs says whether the settings of the present generation are in force at a
+// flusher: it runs them, and the capture functions have them.
 func (s *scope) runs(pod *corev1.Pod) bool {
+	return s.ran(pod, func(d *config.Status) int64 { return d.Revision })
+}
+
+// ran says whether a flusher answers whose revision is of the present generation:
+// the live settings by its own word, the others by the template that its Pod was
+// made from.
+func (s *scope) ran(pod *corev1.Pod, revision func(*config.Status) int64) bool {
 	f, ok := s.seen.Of(pod.UID)
-	current := ok && f.Status != nil && s.ours(f.Status) && f.Status.Revision == s.cache.Generation
+	current := ok && f.Status != nil && s.ours(f.Status) && revision(f.Status) == s.cache.Generation
 	return current && pod.Annotations[v1alpha1.AnnotationConfigHash] == s.restartHash
 }
 
@@ -405,7 +426,11 @@ func (s *scope) settingsApplied(stalled *verdict) verdict {
 	}
 	all := max(len(s.flusherPods), int(resources.FlusherReplicas(s.cache)))
 	if applied < all {
-		return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d%s", applied, all, s.cache.Generation, behindText(s.whyBehind())))
+		why := s.whyBehind()
+		if why == "" {
+			why = s.whyNotInForce()
+		}
+		return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d%s", applied, all, s.cache.Generation, behindText(why)))
 	}
 	return good(fmt.Sprintf("Every flusher runs the settings of generation %d", s.cache.Generation))
 }

@@ -74,7 +74,7 @@ func (s *scope) note(pod *corev1.Pod, attempt int) string {
 // behind says whether a flusher answers with settings of an earlier generation.
 func (s *scope) behind(pod *corev1.Pod) bool {
 	f, ok := s.seen.Of(pod.UID)
-	return ok && f.Status != nil && f.Status.Revision < s.cache.Generation
+	return ok && f.Status != nil && f.Status.Tried() < s.cache.Generation
 }
 
 // nudgeAttempt is how often a flusher that is behind should have been nudged

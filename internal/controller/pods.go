@@ -10,6 +10,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -90,6 +91,21 @@ func (s *scope) whyBehind() string {
 		return ""
 	}
 	return whyNoPods(s.flushers)
+}
+
+// whyNotInForce says what keeps settings that a flusher runs from the capture
+// functions; empty when nothing is known to.
+func (s *scope) whyNotInForce() string {
+	for i := range s.flusherPods {
+		pod := &s.flusherPods[i]
+		if s.runs(pod) || !s.ran(pod, (*config.Status).Tried) {
+			continue
+		}
+		if f, _ := s.seen.Of(pod.UID); f.Status.Redis.Reason != "" {
+			return fmt.Sprintf("Pod %s cannot bring them to Redis: see condition %s", pod.Name, v1alpha1.ConditionRedisReady)
+		}
+	}
+	return ""
 }
 
 // behindText joins a cause to a sentence.

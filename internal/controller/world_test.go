@@ -160,8 +160,15 @@ func (w *world) startFlusher(ctx context.Context, name string, says ...func(*con
 		f.serve(request.Context(), w, response)
 	}))
 	DeferCleanup(server.Close)
+	f.pod = w.startFlusherAt(ctx, name, server.Listener.Addr().String())
+	return f
+}
 
+// startFlusherAt makes the Pod of a flusher that serves at an address.
+func (w *world) startFlusherAt(ctx context.Context, name, address string) *corev1.Pod {
+	GinkgoHelper()
 	template := w.deployment(ctx).Spec.Template
+	f := &flusher{}
 	f.pod = &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: w.cache.Namespace, Name: w.cache.Name + "-flusher-" + name,
@@ -169,10 +176,10 @@ func (w *world) startFlusher(ctx context.Context, name string, says ...func(*con
 		},
 		Spec: template.Spec,
 	}
-	metav1.SetMetaDataAnnotation(&f.pod.ObjectMeta, endpointAnnotation, server.Listener.Addr().String())
+	metav1.SetMetaDataAnnotation(&f.pod.ObjectMeta, endpointAnnotation, address)
 	Expect(k8s.Create(ctx, f.pod)).To(Succeed())
 	f.setStatus(ctx, corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.0.0.1", PodIPs: []corev1.PodIP{{IP: "127.0.0.1"}}})
-	return f
+	return f.pod
 }
 
 func (f *flusher) setStatus(ctx context.Context, status corev1.PodStatus) {
@@ -236,7 +243,7 @@ func (f *flusher) serve(ctx context.Context, w *world, response http.ResponseWri
 
 func answerOf(settings *config.Config) *config.Status {
 	document := &config.Status{
-		Instance: "test", Owner: settings.Owner, Revision: settings.Revision,
+		Instance: "test", Owner: settings.Owner, Revision: settings.Revision, RunningRevision: settings.Revision,
 		Suspended: settings.Suspend, Draining: settings.Draining,
 		ObservedTime: time.Now(),
 		Redis:        config.Check{OK: true}, Database: config.Check{OK: true},

@@ -106,10 +106,23 @@ func TestARefusedPasswordNamesItsSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := run(t, products, func(c *config.Config) {
+		c.Revision = 7
 		c.Redis.External.PasswordFile, c.Redis.External.PasswordSecret = path, "Secret shop-redis, key password"
 	}, journaltest.Password("right"))
 	check := r.becomes("a wrong password", cachev1alpha1.ReasonAuthenticationFailed, redisOf)
 	if !strings.Contains(check.Message, "Secret shop-redis, key password") || strings.Contains(check.Message, "wrong") {
 		t.Errorf("the message is %q", check.Message)
+	}
+	refused := r.Status()
+	if refused.Tried() != 7 || refused.Revision == 7 {
+		t.Errorf("the check speaks of revision %d, want 7; in force is %d, want none", refused.Tried(), refused.Revision)
+	}
+	if err := os.WriteFile(path, []byte("right"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.becomes("the right password", "", redisOf)
+	r.becomes("the queue", "", mappingOf)
+	if taken := r.Status(); taken.Revision != 7 {
+		t.Errorf("revision %d is in force, want 7", taken.Revision)
 	}
 }

@@ -148,7 +148,8 @@ func (f *Flusher) Status() config.Status {
 		Redis:     f.redisCheck,
 		Database:  f.databaseCheck,
 
-		Durability: f.durability,
+		RunningRevision: f.config.Revision,
+		Durability:      f.durability,
 	}
 	f.mu.Unlock()
 	state := f.breaker.state()

@@ -193,7 +193,9 @@ func (h countingHandler) WithAttrs([]slog.Attr) slog.Handler { return h }
 func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var lines []string
-		f := New(secretless(), Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
+		settings := secretless()
+		settings.Revision = 7
+		f := New(settings, Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
 		q := f.queues[0]
 		seen := time.Now()
 		q.observed = seen
@@ -207,6 +209,9 @@ func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 		status := f.Status()
 		if status.Redis.Reason != cachev1alpha1.ReasonSecretMissing || status.Database.Reason != cachev1alpha1.ReasonSecretMissing {
 			t.Errorf("status is %+v", status)
+		}
+		if status.Tried() != 7 || status.Revision == 7 {
+			t.Errorf("the checks speak of revision %d, want 7; in force is %d, want none", status.Tried(), status.Revision)
 		}
 		if !status.ObservedTime.Equal(seen) {
 			t.Errorf("numbers of an hour ago are told as of %v ago", time.Since(status.ObservedTime))

@@ -36,7 +36,7 @@ const (
 
 // bound brings every value of a document into its range.
 func bound(s *config.Status, now time.Time) {
-	s.Revision = max(s.Revision, 0)
+	s.Revision, s.RunningRevision = max(s.Revision, 0), max(s.RunningRevision, 0)
 	s.Instance, s.Circuit = Cut(s.Instance, mostJournal), Cut(s.Circuit, mostName)
 	if s.ObservedTime.Sub(now) > mostAhead {
 		s.ObservedTime = now

@@ -421,7 +421,7 @@ func TestTheFirstLookIsNewsAlsoWhenThereIsNoFlusher(t *testing.T) {
 func TestBound(t *testing.T) {
 	now := time.Now()
 	s := &config.Status{
-		Revision: -1, ObservedTime: now.Add(24 * time.Hour), Redis: config.Check{Reason: strings.Repeat("R", 3000), Message: strings.Repeat("é", 5000)},
+		Revision: -1, RunningRevision: -1, ObservedTime: now.Add(24 * time.Hour), Redis: config.Check{Reason: strings.Repeat("R", 3000), Message: strings.Repeat("é", 5000)},
 		Durability: config.Durability{
 			Persistence: config.Check{Reason: strings.Repeat("R", 3000)},
 			Eviction:    config.Check{Message: strings.Repeat("m", 5000)},
@@ -437,7 +437,7 @@ func TestBound(t *testing.T) {
 	}
 	bound(s, now)
 	q := s.Queues[0]
-	if s.Revision != 0 || !s.ObservedTime.Equal(now) || len(s.Redis.Reason) != mostReason || len(s.Redis.Message) > mostText ||
+	if s.Revision != 0 || s.RunningRevision != 0 || !s.ObservedTime.Equal(now) || len(s.Redis.Reason) != mostReason || len(s.Redis.Message) > mostText ||
 		len(q.Journal) != mostJournal || q.Depth != 0 || q.DeadLetters != mostCount || q.OldestPendingSeconds != mostSeconds ||
 		q.Flushed != 0 || q.DataLossEvents != 0 || !q.LastFlushTime.IsZero() || len(q.LastError) != mostText ||
 		len(s.Durability.Persistence.Reason) != mostReason || len(s.Durability.Eviction.Message) != mostText ||

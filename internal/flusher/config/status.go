@@ -15,9 +15,14 @@ import (
 type Status struct {
 	// Instance is the flusher's random owner id, new with every process.
 	Instance string `json:"instance"`
-	// Owner and Revision are those of the settings in force in this flusher.
+	// Owner and Revision are those of the settings in force: this flusher runs them
+	// and the capture functions have them.
 	Owner    string `json:"owner"`
 	Revision int64  `json:"revision"`
+	// RunningRevision is that of the settings which this flusher runs, and which its
+	// checks speak of. It is ahead of Revision until Redis was reached with them.
+	// Releases before it was there leave it out: see Tried.
+	RunningRevision int64 `json:"runningRevision,omitempty"`
 	// Suspended and Draining repeat the settings in force.
 	Suspended bool `json:"suspended,omitempty"`
 	Draining  bool `json:"draining,omitempty"`
@@ -34,6 +39,10 @@ type Status struct {
 	// Queues has one item a mapping, in the order of the config.
 	Queues []QueueStatus `json:"queues"`
 }
+
+// Tried is the revision of the settings that the checks speak of, also of a flusher
+// which is of a release that told only of those in force.
+func (s *Status) Tried() int64 { return max(s.Revision, s.RunningRevision) }
 
 // Check is the outcome of looking at something that must be right for data to
 // flow: OK, or a reason of the resource's conditions with a message that names
