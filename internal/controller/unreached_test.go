@@ -132,9 +132,13 @@ var _ = Describe("A Redis that was never reached", func() {
 			Eventually(w.poll(ctx)).Should(SatisfyAll(
 				haveCondition(v1alpha1.ConditionRedisReady, False, c.reason, c.text),
 				haveCondition(v1alpha1.ConditionReady, False, c.reason, c.text),
-				haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonSecretMissing),
+				haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonSecretMissing,
+					"Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://"),
 				haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "cannot bring them to Redis"),
 			))
+			Expect(os.WriteFile(settings.Database.Postgres.URLFile, []byte("jdbc:postgresql://db/shop"), 0o600)).To(Succeed())
+			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonInvalidURL,
+				"the connection URL in Secret shop-db, key uri cannot be parsed: give postgres://"))
 			w.discard(ctx) // the next one names the same queue
 		}
 	})

@@ -39,7 +39,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		Redis:         config.Redis{External: redisConfig(cache)},
 		Database: config.Database{Postgres: config.Postgres{
 			URLFile:                 databaseDirectory + "/" + uriFile,
-			URLSecret:               secretKey(spec.Database.Postgres.URLSecretRef.Name, spec.Database.Postgres.URLSecretRef.Key),
+			URLSecret:               config.SecretKey(spec.Database.Postgres.URLSecretRef.Name, spec.Database.Postgres.URLSecretRef.Key),
 			MaxConnections:          int(spec.Database.Postgres.MaxConnections),
 			StatementTimeoutSeconds: int(spec.Database.Postgres.StatementTimeoutSeconds),
 			LedgerSchema:            spec.Database.Postgres.LedgerSchema,
@@ -104,16 +104,16 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 			Addresses:      []string{RedisAddress(cache)},
 			Mode:           config.ModeStandalone,
 			PasswordFile:   redisDirectory + "/" + passwordFile,
-			PasswordSecret: secretKey(RedisSecretName(cache), PasswordKey),
+			PasswordSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
 		}
 	}
 	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
 	if ref := external.CredentialsSecretRef; ref != nil {
 		out.PasswordFile = redisDirectory + "/" + passwordFile
-		out.PasswordSecret = secretKey(ref.Name, ref.PasswordKey)
+		out.PasswordSecret = config.SecretKey(ref.Name, ref.PasswordKey)
 		if ref.UsernameKey != "" {
 			out.UsernameFile = redisDirectory + "/" + usernameFile
-			out.UsernameSecret = secretKey(ref.Name, ref.UsernameKey)
+			out.UsernameSecret = config.SecretKey(ref.Name, ref.UsernameKey)
 		}
 	}
 	if external.TLS != nil {
@@ -126,7 +126,7 @@ func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
 	out := &config.TLS{}
 	if ref := tls.CASecretRef; ref != nil {
 		out.CAFile = redisCADirectory + "/" + caFile
-		out.CASecret = secretKey(ref.Name, ref.Key)
+		out.CASecret = config.SecretKey(ref.Name, ref.Key)
 	}
 	if ref := tls.ClientCertSecretRef; ref != nil {
 		out.CertFile = redisClientDirectory + "/" + certFile
@@ -135,9 +135,6 @@ func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
 	}
 	return out
 }
-
-// secretKey is what the flusher's messages call a key of a Secret.
-func secretKey(name, key string) string { return "Secret " + name + ", key " + key }
 
 // RestartHash names those settings that a flusher reads only when it starts.
 // Settings that take effect live are left out, so that changing them leaves the

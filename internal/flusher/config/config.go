@@ -61,7 +61,7 @@ type RedisExternal struct {
 	// PasswordFile holds the password; without it none is sent.
 	PasswordFile string `json:"passwordFile,omitempty"`
 	// UsernameSecret and PasswordSecret are what a message calls the Secret and its
-	// key behind the two files.
+	// key behind the two files: see SecretKey.
 	UsernameSecret string `json:"usernameSecret,omitempty"`
 	PasswordSecret string `json:"passwordSecret,omitempty"`
 	// TLS, when present, turns TLS on.
@@ -74,8 +74,8 @@ type TLS struct {
 	CAFile   string `json:"caFile,omitempty"`
 	CertFile string `json:"certFile,omitempty"`
 	KeyFile  string `json:"keyFile,omitempty"`
-	// CASecret and ClientCertSecret are what a message calls the Secrets behind
-	// the files.
+	// CASecret, as SecretKey has it, and ClientCertSecret are what a message calls the
+	// Secrets behind the files.
 	CASecret         string `json:"caSecret,omitempty"`
 	ClientCertSecret string `json:"clientCertSecret,omitempty"`
 }
@@ -89,7 +89,8 @@ type Database struct {
 type Postgres struct {
 	// URLFile holds the connection URL, as libpq reads one.
 	URLFile string `json:"urlFile"`
-	// URLSecret is what a message calls the Secret behind URLFile.
+	// URLSecret is what a message calls the Secret and its key behind URLFile: see
+	// SecretKey.
 	URLSecret string `json:"urlSecret,omitempty"`
 	// MaxConnections bounds the connections of one flusher; default 4.
 	MaxConnections int `json:"maxConnections,omitempty"`

@@ -343,3 +343,15 @@ func TestAFileThatIsPutBackIsNewer(t *testing.T) {
 		}
 	}
 }
+
+func TestSecretsAreNamedInOneForm(t *testing.T) {
+	t.Parallel()
+	if name, key, ok := config.CutSecretKey(config.SecretKey("shop.db", "a.uri")); !ok || name != "shop.db" || key != "a.uri" {
+		t.Errorf("read back %q, %q, %v", name, key, ok)
+	}
+	for _, other := range []string{"", "the vault", "Secret redis-client", "vault x, key y"} {
+		if name, key, ok := config.CutSecretKey(other); ok {
+			t.Errorf("%q is taken for key %q of Secret %q", other, key, name)
+		}
+	}
+}

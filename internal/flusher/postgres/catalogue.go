@@ -38,6 +38,9 @@ type relation struct {
 	// their quoted names, at most mostUnlogged of them; unloggedCount is of all.
 	unlogged      []string
 	unloggedCount int
+	// otherCase is a table of the schema whose name differs in case alone, where there
+	// is none of the name itself.
+	otherCase string
 }
 
 // mostUnlogged is how many unlogged partitions one message can name.
@@ -95,7 +98,9 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
       WHERE y.polrelid = c.oid AND y.polpermissive AND y.polcmd::pg_catalog.text IN ('*', w.command)
         AND CASE WHEN o.role = 0 THEN true ELSE pg_catalog.pg_has_role(o.role, 'USAGE') END)
     ORDER BY w.place),
-  u.names, u.count
+  u.names, u.count,
+  CASE WHEN c.oid IS NULL THEN coalesce((SELECT min(o.relname::pg_catalog.text) FROM pg_catalog.pg_class o
+    WHERE o.relnamespace = n.oid AND o.relkind IN ('r', 'p') AND pg_catalog.lower(o.relname::pg_catalog.text) = pg_catalog.lower($2::pg_catalog.text)), '') ELSE '' END
 FROM (SELECT) one
 LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
 LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text
@@ -190,7 +195,7 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
-		&r.primaryKey, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount)
+		&r.primaryKey, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.otherCase)
 	if err != nil {
 		return nil, err
 	}
@@ -246,8 +251,13 @@ func (f *fit) mismatch(format string, args ...any) error {
 
 func (f *fit) checkRelation() error {
 	switch {
+	case !f.relation.schemaExists && strings.Count(f.mapping.Table, ".") > 1:
+		return f.mismatch("table %s does not exist, and neither does schema %s: table is schema.table, without the name of the database, "+
+			"which the connection URL names", f.mapping.Table, f.schema)
 	case !f.relation.schemaExists:
 		return f.mismatch("schema %s of table %s does not exist: create it or correct the mapping's table", f.schema, f.mapping.Table)
+	case f.relation.otherCase != "":
+		return f.mismatch("table %s does not exist, but %s.%s does: upper and lower case count in the mapping's table", f.mapping.Table, f.schema, f.relation.otherCase)
 	case !f.relation.tableExists:
 		return f.mismatch("table %s does not exist: create it or correct the mapping's table", f.mapping.Table)
 	}

@@ -26,7 +26,8 @@ func TestTablesThatDoNotFit(t *testing.T) {
 	}{
 		"a schema that does not exist": {"", "none.items", nil, "schema none of table none.items does not exist"},
 		"a table that does not exist":  {"", "public.absent", nil, "mapping products: table public.absent does not exist: create it"},
-		"a name of another case":       {`CREATE TABLE "Cased" (id bigint PRIMARY KEY)`, "cased", nil, "does not exist"},
+		"a name of another case":       {`CREATE TABLE "Cased" (id bigint PRIMARY KEY)`, "cased", nil, "table cased does not exist, but public.Cased does: upper and lower case count"},
+		"a database before the schema": {"", "shop.public.items", nil, "table is schema.table, without the name of the database"},
 		"a view":                       {"CREATE VIEW a_view AS SELECT 1 AS id", "a_view", nil, "is a view"},
 		"a materialized view":          {"CREATE MATERIALIZED VIEW a_mat AS SELECT 1 AS id", "a_mat", nil, "is a view"},
 		"an index":                     {"CREATE TABLE indexed (id bigint CONSTRAINT an_index PRIMARY KEY)", "an_index", nil, "does not exist"},

@@ -45,8 +45,11 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	}
 	e := failure("", err, apart)
 	message := e.Message()
-	if e.inURL {
+	switch {
+	case e.inURL:
 		message += ": correct the URL in " + d.source.place()
+	case e.reason == v1alpha1.ReasonConnectionFailed && !d.source.namesHost():
+		message += ": the URL in " + d.source.place() + " names no host, so this machine is tried: give " + exampleURL
 	}
 	return config.Check{Reason: e.reason, Message: message}
 }

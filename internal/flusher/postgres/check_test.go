@@ -105,23 +105,35 @@ func TestCheckOfTheURL(t *testing.T) {
 		says     string
 	}{
 		"a Secret's key that is missing": {
-			Settings{URLFile: filepath.Join(dir, "uri"), URLSecret: "shop-db"},
-			v1alpha1.ReasonSecretMissing, "Secret shop-db has no key uri: create it",
+			Settings{URLFile: filepath.Join(dir, "uri"), URLSecret: "Secret shop-db, key uri"},
+			v1alpha1.ReasonSecretMissing, "Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://user:password@host:5432/database'; it is seen within about a minute",
 		},
 		"a file that is missing": {
 			Settings{URLFile: filepath.Join(dir, "none")},
-			v1alpha1.ReasonSecretMissing, "none is missing or empty: create it",
+			v1alpha1.ReasonSecretMissing, "none is missing: create it",
 		},
 		"a file that is empty": {
 			Settings{URLFile: write("empty", " \n")},
-			v1alpha1.ReasonSecretMissing, "empty is missing or empty",
+			v1alpha1.ReasonSecretMissing, "empty is empty: put the connection URL in",
 		},
 		"a directory": {Settings{URLFile: dir}, v1alpha1.ReasonSecretMissing, "cannot be read"},
 		"a URL that is none": {
-			Settings{URLFile: write("bad", "postgres://u:s3cret@host:port/db"), URLSecret: "shop-db"},
-			v1alpha1.ReasonInvalidURL, "key bad of Secret shop-db cannot be parsed",
+			Settings{URLFile: write("bad", "postgres://u:s3cret@host:port/db"), URLSecret: "Secret shop-db, key uri"},
+			v1alpha1.ReasonInvalidURL, "connection URL in Secret shop-db, key uri cannot be parsed: give postgres://",
 		},
 		"words": {Settings{URLFile: write("words", "s3cret words")}, v1alpha1.ReasonInvalidURL, "cannot be parsed"},
+		"a source of another name": {
+			Settings{URLFile: filepath.Join(dir, "none"), URLSecret: "the vault"},
+			v1alpha1.ReasonSecretMissing, "the vault is missing: create it, with the connection URL in it",
+		},
+		"no host": {
+			Settings{URLFile: write("nohost", "postgres://u:s3cret@:1/db"), URLSecret: "Secret shop-db, key uri"},
+			v1alpha1.ReasonConnectionFailed, "the URL in Secret shop-db, key uri names no host, so this machine is tried",
+		},
+		"no host in words": {
+			Settings{URLFile: write("nohostword", "user=u password=s3cret port=1 dbname=hostess")},
+			v1alpha1.ReasonConnectionFailed, "names no host",
+		},
 		"a host that does not exist": {
 			Settings{URLFile: write("host", "postgres://u:s3cret@host.invalid/db")},
 			v1alpha1.ReasonConnectionFailed, "host.invalid",
@@ -172,7 +184,7 @@ func TestCheckOfTheConnection(t *testing.T) {
 		"a wrong password": {
 			with(func(u *url.URL) { u.User = url.UserPassword("postgres", "s3cret") }),
 			v1alpha1.ReasonAuthenticationFailed,
-			[]string{"28P01", "correct the URL in key uri of Secret shop-db"},
+			[]string{"28P01", "correct the URL in Secret shop-db, key uri"},
 		},
 		"no password": {with(func(u *url.URL) { u.User = url.User("postgres") }), v1alpha1.ReasonAuthenticationFailed, nil},
 		"a user that does not exist": {
@@ -204,7 +216,7 @@ func TestCheckOfTheConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := openURL(t, test.url, func(s *Settings) { s.URLSecret = "shop-db" })
+			d := openURL(t, test.url, func(s *Settings) { s.URLSecret = "Secret shop-db, key uri" })
 			failing(t, d.Check(t.Context()), test.reason, test.says...)
 			_, err := d.Table(t.Context(), mapping("items"))
 			if err == nil || strings.Contains(err.Error(), "s3cret") {

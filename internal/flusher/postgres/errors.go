@@ -92,7 +92,7 @@ func (e *Error) Message() string {
 			{"constraint", e.Constraint}, {"column", e.Column}, {"table", e.Table},
 		} {
 			if part.name != "" {
-				text.WriteString(", " + part.word + " " + part.name)
+				text.WriteString(", " + part.word + ` "` + part.name + `"`)
 			}
 		}
 		text.WriteString(")")

@@ -193,8 +193,8 @@ func TestAParameterOfTheURLThatIsRefused(t *testing.T) {
 	for name, parameter := range map[string]string{"unknown": "nonsense=1", "wrong": "work_mem=much", "forbidden": "session_replication_role=replica"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := openURL(t, url+"&"+parameter, func(s *Settings) { s.URLSecret = "shop-db" })
-			failing(t, d.Check(t.Context()), v1alpha1.ReasonInvalidURL, "refuses a parameter", "correct the URL in key uri of Secret shop-db")
+			d := openURL(t, url+"&"+parameter, func(s *Settings) { s.URLSecret = "Secret shop-db, key uri" })
+			failing(t, d.Check(t.Context()), v1alpha1.ReasonInvalidURL, "refuses a parameter", "correct the URL in Secret shop-db, key uri")
 			_, err := d.Acquire(t.Context(), "j", "q", 0)
 			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Transient {
 				t.Errorf("Acquire = %v; want a transient error, since no table is at fault", err)

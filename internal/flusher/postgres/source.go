@@ -8,8 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"os"
-	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -20,6 +21,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 const (
@@ -48,13 +50,16 @@ type source struct {
 	looked time.Time
 }
 
+// exampleURL is what a URL looks like, in messages.
+const exampleURL = "postgres://user:password@host:5432/database"
+
 // urlOf is where a connection keeps the URL that it was made from.
 const urlOf = "writebehind.url"
 
 // place is what a message calls the source.
 func (s *source) place() string {
 	if s.secret != "" {
-		return fmt.Sprintf("key %s of Secret %s", filepath.Base(s.file), s.secret)
+		return s.secret
 	}
 	return "file " + s.file
 }
@@ -91,7 +96,7 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 		// The error is not kept: it quotes the URL.
 		return nil, &Error{
 			Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
-			remedy: "the connection URL in " + s.place() + " cannot be parsed: give postgres://user:password@host:5432/database, with special characters percent-encoded",
+			remedy: "the connection URL in " + s.place() + " cannot be parsed: give " + exampleURL + ", with special characters percent-encoded",
 		}
 	}
 	c := prepare(pool.ConnConfig)
@@ -102,6 +107,24 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
+// namesHost says whether the URL in force says where the server is. Without that the
+// driver tries this machine, as libpq does.
+func (s *source) namesHost() bool {
+	s.mu.Lock()
+	text := s.text
+	s.mu.Unlock()
+	if os.Getenv("PGHOST") != "" || os.Getenv("PGSERVICE") != "" {
+		return true
+	}
+	if !strings.Contains(text, "://") {
+		return hostWord.MatchString(text)
+	}
+	u, err := url.Parse(text)
+	return err != nil || u.Hostname() != "" || u.Query().Has("host") || u.Query().Has("service")
+}
+
+var hostWord = regexp.MustCompile(`(^|\s)(host|service)\s*=`)
+
 // made says whether the connection was made from the URL in force.
 func (s *source) made(conn *pgx.Conn) bool {
 	s.mu.Lock()
@@ -111,13 +134,17 @@ func (s *source) made(conn *pgx.Conn) bool {
 
 func (s *source) missing(err error) error {
 	e := &Error{Kind: Transient, reason: v1alpha1.ReasonSecretMissing, Err: err}
+	name, key, named := config.CutSecretKey(s.secret)
 	switch {
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		e.remedy = "the connection URL in " + s.place() + " cannot be read: see the file's permissions"
-	case s.secret != "":
-		e.remedy = fmt.Sprintf("Secret %s has no key %s: create it, with the connection URL as its value", s.secret, filepath.Base(s.file))
+	case err == nil:
+		e.remedy = s.place() + " is empty: put the connection URL in; it is seen within about a minute"
+	case named:
+		e.remedy = fmt.Sprintf("Secret %s is missing or has no key %s: kubectl create secret generic %s --from-literal=%s='%s'; it is seen within about a minute",
+			name, key, name, key, exampleURL)
 	default:
-		e.remedy = fmt.Sprintf("%s is missing or empty: create it, with the connection URL in it", s.place())
+		e.remedy = s.place() + " is missing: create it, with the connection URL in it"
 	}
 	return e
 }

@@ -134,3 +134,10 @@ func TestOnlyAnAnswerSettlesABatch(t *testing.T) {
 		})
 	}
 }
+
+func TestWhatPostgreSQLNamesIsToldApartFromTheWords(t *testing.T) {
+	e := &Error{SQLSTATE: "23502", Constraint: "name", Column: "table", remedy: "a value is missing"}
+	if want := `a value is missing (SQLSTATE 23502, constraint "name", column "table")`; e.Message() != want {
+		t.Errorf("Message = %s; want %s", e.Message(), want)
+	}
+}
