@@ -75,7 +75,9 @@ type Flusher struct {
 	metrics  *metrics
 
 	rdb *redis.Client
-	// secrets is what a person calls the credentials of Redis.
+	// external is how Redis is reached, which no live setting changes, and secrets
+	// what a person calls its credentials.
+	external config.RedisExternal
 	secrets  string
 	journal  *journal.Journal
 	database *postgres.Database
@@ -90,6 +92,8 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
+	// redisAnswers says that Redis worked when last used, whatever else is told of it.
+	redisAnswers bool
 	// redisRefused is when Redis last refused something that the probe does not try.
 	redisRefused time.Time
 	durability   config.Durability
@@ -112,8 +116,9 @@ func New(c *config.Config, options Options) *Flusher {
 		instance: rand.Text(),
 		metrics:  newMetrics(options.Registry),
 		// Every queue polls and beats on its own while all workers claim.
-		rdb:     journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
-		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
+		rdb:      journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
+		external: c.Redis.External,
+		secrets:  strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
 		database: postgres.Open(postgres.Settings{
 			URLFile: p.URLFile, URLSecret: p.URLSecret,
 			MaxConnections:   p.MaxConnections,

@@ -126,3 +126,35 @@ func TestARefusedPasswordNamesItsSecret(t *testing.T) {
 		t.Errorf("revision %d is in force, want 7", taken.Revision)
 	}
 }
+
+// A document with a new field has the table read anew, perhaps just after somebody has
+// altered it: that is no fault of Redis.
+func TestATableThatFitsNoLongerIsToldOfTheMapping(t *testing.T) {
+	t.Parallel()
+	r := run(t, products, func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })
+	r.becomes("a table", "", mappingOf)
+	r.db.Exec(t, "ALTER TABLE products RENAME TO others")
+	r.set("product:1", `{"name":"x","extra":1}`)
+	r.becomes("a table that is gone", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	s := r.Status()
+	if !s.Redis.OK {
+		t.Errorf("Redis is said to be at fault: %+v", s.Redis)
+	}
+	if said := s.Queues[0].LastError; !strings.Contains(said, "does not exist") {
+		t.Errorf("lastError is %q", said)
+	}
+	r.db.Exec(t, products)
+	r.becomes("another table", "", mappingOf)
+}
+
+// The race detector looks on.
+func TestNewSettingsWhileTheProbesLook(t *testing.T) {
+	t.Parallel()
+	var settings config.Config
+	r := run(t, products, func(c *config.Config) { settings = *c })
+	for n := int64(1); n <= 3 || !redisOf(r.Status()).OK; n++ {
+		next := settings
+		next.Revision = n
+		r.Apply(&next)
+	}
+}

@@ -42,12 +42,16 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	if check.OK {
+	answers := check.OK
+	if answers {
 		f.redisBackoff.succeeded()
-		if err := journal.CheckSecrets(f.config.Redis.External); err != nil {
+		if err := journal.CheckSecrets(f.external); err != nil {
 			check = journal.Explain(err)
 		}
 	}
+	f.mu.Lock()
+	f.redisAnswers = answers
+	f.mu.Unlock()
 	if !check.OK || !f.refusedLately(time.Now()) {
 		f.tell("Redis", &f.redisCheck, check)
 	}
@@ -92,11 +96,12 @@ func (f *Flusher) redisFailed(err error) {
 	now := time.Now()
 	f.redisBackoff.failed(now)
 	check := f.nameSecret(f.journal.Explain(err))
+	f.mu.Lock()
+	f.redisAnswers = false
 	if unseen(check) {
-		f.mu.Lock()
 		f.redisRefused = now
-		f.mu.Unlock()
 	}
+	f.mu.Unlock()
 	f.tell("Redis", &f.redisCheck, check)
 }
 
@@ -129,11 +134,12 @@ func (f *Flusher) nameSecret(check config.Check) config.Check {
 	return check
 }
 
-// usable tells whether both servers were well when last looked at.
+// usable tells whether both servers worked when last looked at: of a Redis whose
+// Secret is gone the open connections still do.
 func (f *Flusher) usable() (redis, database bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.redisCheck.OK, f.databaseCheck.OK
+	return f.redisAnswers, f.databaseCheck.OK
 }
 
 // Status is what the flusher knows of itself, for /status.
@@ -196,15 +202,20 @@ func (q *queue) probeTable(ctx context.Context) bool {
 		}
 		q.wake()
 	case errors.As(err, &mismatch):
-		q.mu.Lock()
-		q.table, q.fault = nil, config.Check{}
-		q.mu.Unlock()
-		q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
+		q.misfit(mismatch)
 	case errors.As(err, &failure):
 		q.setReady(config.Check{Reason: failure.Reason(), Message: failure.Message()})
 		return false
 	}
 	return true
+}
+
+// misfit keeps batches from a table that does not fit the mapping.
+func (q *queue) misfit(mismatch *postgres.MappingError) {
+	q.mu.Lock()
+	q.table, q.fault = nil, config.Check{}
+	q.mu.Unlock()
+	q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
 }
 
 // setReady stores whether the mapping can work and logs it when it has changed.

@@ -174,6 +174,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	}
 	p.epoch = 0
 	var database *postgres.Error
+	var mismatch *postgres.MappingError
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return
@@ -188,6 +189,11 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		// The new epoch counts it.
 		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
+	case errors.As(err, &mismatch):
+		// The table was altered, and a document with a new field had it read anew.
+		q.f.metrics.failures.WithLabelValues(mismatch.Reason, q.name).Inc()
+		q.note(mismatch.Message)
+		q.misfit(mismatch)
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)
 	default:
