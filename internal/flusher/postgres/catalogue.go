@@ -75,7 +75,8 @@ type attribute struct {
 	typeSchema string
 	mayUseType bool
 	// required says that an INSERT without the column fails, and sequences are the
-	// quoted names of those that its default may not draw from.
+	// quoted names of those that its default may not draw from; of a default that
+	// calls functions of their own it is not known what they may do.
 	required  bool
 	sequences []string
 	maySelect bool
@@ -144,6 +145,8 @@ SELECT a.attname::pg_catalog.text,
     JOIN pg_catalog.pg_class q ON q.oid = y.refobjid
     JOIN pg_catalog.pg_namespace qn ON qn.oid = q.relnamespace
     WHERE f.adrelid = a.attrelid AND f.adnum = a.attnum
+      AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend z WHERE z.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass AND z.objid = f.oid
+        AND z.refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass)
       AND CASE WHEN q.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(q.oid, 'USAGE, UPDATE') ELSE false END),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
@@ -190,16 +193,26 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 }
 
 func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*Table, error) {
+	f, err := readFit(ctx, conn, m)
+	if err != nil {
+		return nil, err
+	}
+	key, columns, err := f.judge()
+	if err != nil {
+		return nil, err
+	}
+	return newTable(f, key, columns, d.ledger), nil
+}
+
+// readFit asks the catalogue for all that is looked at.
+func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error) {
 	schema, name := config.SplitTable(m.Table)
-	f := fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
+	f := &fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
 		&r.primaryKey, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.otherCase)
 	if err != nil {
-		return nil, err
-	}
-	if err := f.checkRelation(); err != nil {
 		return nil, err
 	}
 	rows, err := conn.Query(ctx, attributesSQL, r.oid)
@@ -213,24 +226,24 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 			&a.maySelect, &a.mayInsert, &a.mayUpdate)
 		return a, err
 	})
-	if err != nil {
-		return nil, err
+	return f, err
+}
+
+// judge says what does not fit, or which columns are the key and which are fed.
+func (f *fit) judge() (key *attribute, columns []fed, err error) {
+	if err = f.checkRelation(); err != nil {
+		return nil, nil, err
 	}
-	key, err := f.key()
-	if err != nil {
-		return nil, err
+	if key, err = f.key(); err != nil {
+		return nil, nil, err
 	}
-	columns, err := f.columns()
-	if err != nil {
-		return nil, err
+	if columns, err = f.columns(); err != nil {
+		return nil, nil, err
 	}
-	if err := f.privileges(key, columns); err != nil {
-		return nil, err
+	if err = f.privileges(key, columns); err != nil {
+		return nil, nil, err
 	}
-	if err := f.leftOut(columns); err != nil {
-		return nil, err
-	}
-	return newTable(f, key, columns, d.ledger), nil
+	return key, columns, f.leftOut(columns)
 }
 
 // fit holds a mapping against the catalogue.
@@ -378,7 +391,9 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 	for _, c := range columns {
 		grant := fmt.Sprintf("GRANT USAGE ON SCHEMA %s TO %s", quote(c.typeSchema), role)
-		if !c.mayUseType && !slices.Contains(statements, grant) {
+		// Of a mapping that lists no columns it is not known which ones documents
+		// name, and only those are cast to their type.
+		if !c.mayUseType && len(f.mapping.Columns) > 0 && !slices.Contains(statements, grant) {
 			statements = append(statements, grant)
 		}
 	}

@@ -99,7 +99,7 @@ func newColumn(a *attribute) column {
 	}
 }
 
-func newTable(f fit, keyColumn *attribute, columns []fed, ledger ledgerStatements) *Table {
+func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatements) *Table {
 	t := &Table{
 		name:       f.name,
 		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
