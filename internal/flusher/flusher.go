@@ -75,10 +75,10 @@ type Flusher struct {
 	metrics  *metrics
 
 	rdb *redis.Client
-	// external is how Redis is reached, which no live setting changes, and secrets
-	// what a person calls its credentials.
-	external config.RedisExternal
-	secrets  string
+	// secrets is what a person calls the credentials of Redis.
+	secrets string
+	// proof belongs to the probe of Redis.
+	proof    *journal.Proof
 	journal  *journal.Journal
 	database *postgres.Database
 
@@ -116,9 +116,9 @@ func New(c *config.Config, options Options) *Flusher {
 		instance: rand.Text(),
 		metrics:  newMetrics(options.Registry),
 		// Every queue polls and beats on its own while all workers claim.
-		rdb:      journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
-		external: c.Redis.External,
-		secrets:  strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
+		rdb:     journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
+		proof:   journal.NewProof(c.Redis.External),
+		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
 		database: postgres.Open(postgres.Settings{
 			URLFile: p.URLFile, URLSecret: p.URLSecret,
 			MaxConnections:   p.MaxConnections,

@@ -8,11 +8,74 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
+
+// A server keeps connections whose password it takes no longer.
+func TestAPasswordThatIsChangedIsProvedByANewConnection(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		t.Helper()
+		if err := programs.PutFile(path, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first")
+	r := run(t, products, func(c *config.Config) {
+		c.Flush.IntervalMilliseconds = 100
+		c.Redis.External.PasswordFile, c.Redis.External.PasswordSecret = path, config.SecretKey("shop-redis", "password")
+	}, journaltest.Password("first"))
+	admin := r.server.Client(t)
+	change := func(password string) {
+		t.Helper()
+		if err := admin.ConfigSet(t.Context(), "requirepass", password).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := admin.Ping(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.becomes("the first password", "", redisOf)
+	r.becomes("the queue", "", mappingOf)
+
+	write("second")
+	check := r.becomes("the file is ahead of the server", cachev1alpha1.ReasonAuthenticationFailed, redisOf)
+	if !strings.Contains(check.Message, "Secret shop-redis, key password") || strings.Contains(check.Message, "second") {
+		t.Errorf("the message is %q", check.Message)
+	}
+	if err := admin.FCall(t.Context(), "wb_set", []string{"product:1"}, "products", `{"name":"x"}`).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.flushes("1")
+	r.stays(cachev1alpha1.ReasonAuthenticationFailed, redisOf)
+	change("second")
+	r.becomes("the server follows", "", redisOf)
+
+	change("third")
+	r.stays("", redisOf)
+	write("third")
+	r.stays("", redisOf)
+	write("second")
+	r.becomes("the password of before", cachev1alpha1.ReasonAuthenticationFailed, redisOf)
+}
+
+// flushes waits until the table has so many rows.
+func (r *running) flushes(rows string) {
+	r.t.Helper()
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); r.db.Value(r.t, "SELECT count(*) FROM products") != rows; <-ticker.C {
+		if time.Now().After(deadline) {
+			r.t.Fatalf("not %s rows within %v: %+v", rows, patience, r.Status())
+		}
+	}
+}
 
 func TestAPasswordThatIsGoneIsToldWhileConnectionsLive(t *testing.T) {
 	t.Parallel()

@@ -14,7 +14,6 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -38,24 +37,27 @@ func (f *Flusher) probe(ctx context.Context, look func(context.Context)) {
 }
 
 func (f *Flusher) probeRedis(ctx context.Context) {
-	check := f.nameSecret(f.journal.Check(ctx))
+	reached := f.nameSecret(f.journal.Check(ctx))
 	if ctx.Err() != nil {
 		return
 	}
-	answers := check.OK
-	if answers {
+	f.mu.Lock()
+	f.redisAnswers = reached.OK
+	f.mu.Unlock()
+	check := reached
+	if reached.OK {
 		f.redisBackoff.succeeded()
-		if err := journal.CheckSecrets(f.external); err != nil {
-			check = journal.Explain(err)
+		if err := f.proof.Check(ctx); err != nil {
+			check = f.nameSecret(f.journal.Explain(err))
+		}
+		if ctx.Err() != nil {
+			return
 		}
 	}
-	f.mu.Lock()
-	f.redisAnswers = answers
-	f.mu.Unlock()
 	if !check.OK || !f.refusedLately(time.Now()) {
 		f.tell("Redis", &f.redisCheck, check)
 	}
-	f.watchRedisDurability(ctx, check)
+	f.watchRedisDurability(ctx, reached)
 }
 
 func (f *Flusher) probeDatabase(ctx context.Context) {
@@ -135,7 +137,7 @@ func (f *Flusher) nameSecret(check config.Check) config.Check {
 }
 
 // usable tells whether both servers worked when last looked at: of a Redis whose
-// Secret is gone the open connections still do.
+// Secret is gone or changed the open connections still do.
 func (f *Flusher) usable() (redis, database bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

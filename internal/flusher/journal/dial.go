@@ -5,6 +5,7 @@ package journal
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
@@ -87,18 +88,56 @@ func credentials(settings config.RedisExternal) (username, password string, err 
 	return username, password, err
 }
 
-// CheckSecrets reads what the next connection will read, and returns a SecretError
-// when it could not be made. Connections that are open go on without: a Secret that
-// is gone would otherwise be noticed when the last of them has ended.
-func CheckSecrets(settings config.RedisExternal) error {
-	if _, _, err := credentials(settings); err != nil {
+// Proof says whether a new connection could be made with what the files of the
+// Secrets hold. Connections that are open go on without, so that a Secret which is
+// gone, or holds another password than the server's, would otherwise be noticed when
+// the last of them has ended.
+type Proof struct {
+	settings config.RedisExternal
+	// proved is the hash of what the files held when a connection was last made with
+	// it: the text itself is not kept.
+	proved [sha256.Size]byte
+}
+
+// NewProof is of the credentials and certificates that Dial would use.
+func NewProof(settings config.RedisExternal) *Proof { return &Proof{settings: settings} }
+
+// Check returns a SecretError when the files cannot be used. When they hold something
+// else than what is proved, it makes one connection with that and returns what is in
+// the way; while nothing changes it makes none.
+func (p *Proof) Check(ctx context.Context) error {
+	held, err := p.hash()
+	if err != nil || held == p.proved {
 		return err
 	}
-	if settings.TLS == nil {
-		return nil
+	// A client that has lost as many connections as it may have goes on trying by
+	// itself for a while.
+	client := Dial(p.settings, 2)
+	defer func() { _ = client.Close() }()
+	if err := New(client).checkServer(ctx); err != nil {
+		return err
 	}
-	_, err := tlsConfig(settings.TLS, settings.Addresses[0])
-	return err
+	p.proved = held
+	return nil
+}
+
+func (p *Proof) hash() (held [sha256.Size]byte, err error) {
+	username, password, err := credentials(p.settings)
+	if err != nil {
+		return held, err
+	}
+	texts := []string{username, password}
+	if files := p.settings.TLS; files != nil {
+		if _, err := tlsConfig(files, p.settings.Addresses[0]); err != nil {
+			return held, err
+		}
+		for _, path := range []string{files.CAFile, files.CertFile, files.KeyFile} {
+			// One that is gone since is noticed by the next look.
+			text, _ := os.ReadFile(path)
+			texts = append(texts, string(text))
+		}
+	}
+	return sha256.Sum256(fmt.Appendf(nil, "%q", texts)), nil
 }
 
 // secretFile reads a one-line secret; the line's end is not part of it.
