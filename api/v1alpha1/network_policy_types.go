@@ -6,6 +6,7 @@ package v1alpha1
 import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
 // NetworkPolicy keeps from the pods what they do not need. Where the cluster's
@@ -77,14 +78,23 @@ type EgressPort struct {
 
 	// port is its number, 1 to 65535. Without it every port of the protocol is
 	// meant.
-	// +kubebuilder:validation:Minimum=1
-	// +kubebuilder:validation:Maximum=65535
 	// +optional
-	Port *int32 `json:"port,omitempty"`
+	Port *PortNumber `json:"port,omitempty"`
 
 	// endPort makes port the first and this the last of a range. 1 to 65535.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	EndPort *int32 `json:"endPort,omitempty"`
+}
+
+// PortNumber is a number in the schema, and may be a name in a resource that was
+// stored under an earlier one, which let it be either. It has to be readable still:
+// one resource that is not, and the operator could list none any more.
+// +kubebuilder:validation:Type=integer
+// +kubebuilder:validation:Format=int32
+// +kubebuilder:validation:Minimum=1
+// +kubebuilder:validation:Maximum=65535
+type PortNumber struct {
+	intstr.IntOrString `json:",inline"`
 }

@@ -76,14 +76,20 @@ var longText = map[string]func(length int) string{
 // quantityPattern is what controller-gen gives to every amount.
 const quantityPattern = `^(\+|-)?(([0-9]+`
 
-// crd reads the schema that controller-gen wrote.
+// crd is the schema of the CRD.
 func crd() apiextensionsv1.JSONSchemaProps {
+	GinkgoHelper()
+	return *definition().Spec.Versions[0].Schema.OpenAPIV3Schema
+}
+
+// definition reads the CRD that controller-gen wrote.
+func definition() *apiextensionsv1.CustomResourceDefinition {
 	GinkgoHelper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "config", "crd", "bases", "cache.writebehind.dev_writebehindcaches.yaml"))
 	Expect(err).NotTo(HaveOccurred())
-	var definition apiextensionsv1.CustomResourceDefinition
-	Expect(yaml.UnmarshalStrict(text, &definition)).To(Succeed())
-	return *definition.Spec.Versions[0].Schema.OpenAPIV3Schema
+	definition := &apiextensionsv1.CustomResourceDefinition{}
+	Expect(yaml.UnmarshalStrict(text, definition)).To(Succeed())
+	return definition
 }
 
 // walk visits a schema and all under it that ends says it may. A list's items are

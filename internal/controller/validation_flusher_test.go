@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 )
@@ -62,6 +63,10 @@ func spreads(constraints ...corev1.TopologySpreadConstraint) change {
 
 func clients(peers ...networkingv1.NetworkPolicyPeer) change {
 	return func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Clients = peers }
+}
+
+func port(number int32) *v1alpha1.PortNumber {
+	return &v1alpha1.PortNumber{IntOrString: intstr.FromInt32(number)}
 }
 
 func portsTo(port v1alpha1.EgressPort) change {
@@ -156,11 +161,11 @@ var networkRules = []rule{
 		field: "spec.networkPolicy.egress[].ports[]", says: "endPort ends a range that begins with port: give both, and endPort not below port",
 		refuses: []attempt{
 			{what: "a range without a beginning", edit: portsTo(v1alpha1.EgressPort{EndPort: new(int32(2))})},
-			{what: "a range that ends before it begins", edit: portsTo(v1alpha1.EgressPort{Port: new(int32(3)), EndPort: new(int32(2))})},
+			{what: "a range that ends before it begins", edit: portsTo(v1alpha1.EgressPort{Port: port(3), EndPort: new(int32(2))})},
 		},
 		takes: []attempt{
-			{what: "a range of one port", edit: portsTo(v1alpha1.EgressPort{Port: new(int32(2)), EndPort: new(int32(2))})},
-			{what: "one port", edit: portsTo(v1alpha1.EgressPort{Port: new(int32(5432))})},
+			{what: "a range of one port", edit: portsTo(v1alpha1.EgressPort{Port: port(2), EndPort: new(int32(2))})},
+			{what: "one port", edit: portsTo(v1alpha1.EgressPort{Port: port(5432)})},
 			{what: "every port", edit: portsTo(v1alpha1.EgressPort{Protocol: new(corev1.ProtocolTCP)})},
 		},
 	},

@@ -185,7 +185,7 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 					{PodSelector: &metav1.LabelSelector{}, NamespaceSelector: &metav1.LabelSelector{}},
 					{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}},
 				},
-				Egress: []v1alpha1.EgressRule{{}, {Ports: []v1alpha1.EgressPort{{Port: new(int32(5432))}}}},
+				Egress: []v1alpha1.EgressRule{{}, {Ports: []v1alpha1.EgressPort{{Port: port(5432)}}}},
 			}
 		}),
 		Entry("no NetworkPolicy", func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Enabled = new(false) }),

@@ -135,7 +135,7 @@ var _ = Describe("NetworkPolicies", func() {
 		web := networkingv1.NetworkPolicyPeer{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}}}
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.NetworkPolicy.Clients = []networkingv1.NetworkPolicyPeer{web}
-			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{Ports: []v1alpha1.EgressPort{{Port: new(int32(5432))}}}}
+			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{Ports: []v1alpha1.EgressPort{{Port: port(5432)}}}}
 		})
 		narrow := HaveField("Ingress", ConsistOf(HaveField("From", ConsistOf(web, HaveField("PodSelector.MatchLabels",
 			HaveKeyWithValue(resources.LabelComponent, resources.ComponentFlusher))))))

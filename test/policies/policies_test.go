@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -117,7 +118,7 @@ func TestTheOperatorsPoliciesLetThroughWhatIsNeededAndNothingElse(t *testing.T) 
 	closed := func(c *v1alpha1.WriteBehindCache) {
 		c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{
 			To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "172.16.0.5/32"}}},
-			Ports: []v1alpha1.EgressPort{{Port: new(int32(databasePort))}},
+			Ports: []v1alpha1.EgressPort{{Port: &v1alpha1.PortNumber{IntOrString: intstr.FromInt32(databasePort)}}},
 		}}
 	}
 	for name, c := range map[string]struct {

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
@@ -50,7 +51,7 @@ func narrowNetwork(c *v1alpha1.WriteBehindCache) {
 		}},
 		Egress: []v1alpha1.EgressRule{{
 			To:    []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "10.1.2.3/32"}}},
-			Ports: []v1alpha1.EgressPort{{Protocol: new(corev1.ProtocolTCP), Port: new(int32(5432))}},
+			Ports: []v1alpha1.EgressPort{{Protocol: new(corev1.ProtocolTCP), Port: &v1alpha1.PortNumber{IntOrString: intstr.FromInt32(5432)}}},
 		}},
 	}
 }

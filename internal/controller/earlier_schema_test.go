@@ -1,0 +1,69 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller_test
+
+import (
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	autoscalingv1 "k8s.io/api/autoscaling/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+var _ = Describe("A resource of an earlier schema", func() {
+	It("that let a port have a name is still read, and takes whatever leaves the port alone", func(ctx SpecContext) {
+		By("storing it in an API server that has the earlier schema")
+		scheme := runtime.NewScheme()
+		for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, apiextensionsv1.AddToScheme, autoscalingv1.AddToScheme} {
+			Expect(add(scheme)).To(Succeed())
+		}
+		present := definition()
+		earlier := present.DeepCopy()
+		walk("", earlier.Spec.Versions[0].Schema.OpenAPIV3Schema, nil, func(path string, s *apiextensionsv1.JSONSchemaProps) {
+			if path == ".spec.networkPolicy.egress[].ports[]" {
+				s.XValidations = nil
+				s.Properties["port"] = apiextensionsv1.JSONSchemaProps{XIntOrString: true}
+			}
+		})
+		environment := &envtest.Environment{CRDs: []*apiextensionsv1.CustomResourceDefinition{earlier}}
+		config, err := environment.Start()
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(environment.Stop)
+		server, err := client.New(config, client.Options{Scheme: scheme})
+		Expect(err).NotTo(HaveOccurred())
+		cache := minimal("default")
+		cache.Finalizers = []string{v1alpha1.FinalizerDrain}
+		portsTo(v1alpha1.EgressPort{Port: &v1alpha1.PortNumber{IntOrString: intstr.FromString("postgres")}})(cache)
+		another := cache.DeepCopy()
+		another.Name = "another"
+		Expect(server.Create(ctx, cache)).To(Succeed())
+
+		By("giving it the present one")
+		Expect(server.Get(ctx, client.ObjectKeyFromObject(present), earlier)).To(Succeed())
+		earlier.Spec.Versions = present.Spec.Versions
+		Expect(server.Update(ctx, earlier)).To(Succeed())
+		Eventually(func() error { return server.Create(ctx, another, client.DryRunAll) }).Should(MatchError(ContainSubstring("spec.networkPolicy.egress[0].ports[0].port")))
+
+		By("reading and changing it as the operator and a person do")
+		var list v1alpha1.WriteBehindCacheList
+		Expect(server.List(ctx, &list)).To(Succeed())
+		Expect(list.Items).To(HaveLen(1))
+		policy, err := resources.FlusherNetworkPolicy(&list.Items[0])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(policy.Spec.Egress).To(ContainElement(HaveField("Ports", ConsistOf(HaveField("Port", HaveValue(Equal(intstr.FromString("postgres"))))))))
+		patch := func(text string) client.Patch { return client.RawPatch(types.MergePatchType, []byte(text)) }
+		Expect(server.Status().Patch(ctx, cache, patch(`{"status":{"observedGeneration":1,"replicas":1}}`))).To(Succeed())
+		scale := &autoscalingv1.Scale{Spec: autoscalingv1.ScaleSpec{Replicas: 3}}
+		Expect(server.SubResource("scale").Update(ctx, cache, client.WithSubResourceBody(scale))).To(Succeed())
+		Expect(server.Patch(ctx, cache, patch(`{"spec":{"flush":{"batchSize":7}}}`))).To(Succeed())
+		Expect(server.Patch(ctx, cache, patch(`{"metadata":{"finalizers":null}}`))).To(Succeed())
+	})
+})
