@@ -47,31 +47,45 @@ func (s *scope) planSettings(previous *inForce) error {
 // are not known to be empty, behind the wanted ones. A wanted one that cannot
 // stand beside them waits.
 func (s *scope) retire(wanted *config.Config, previous *inForce) {
-	var retired []config.Mapping
+	var retired, emptied []config.Mapping
 	for _, old := range previous.Mappings {
-		if slices.ContainsFunc(wanted.Mappings, func(m config.Mapping) bool { return sameQueue(m, old) }) {
-			continue
+		switch {
+		case slices.ContainsFunc(wanted.Mappings, func(m config.Mapping) bool { return sameQueue(m, old) }):
+		case old.Retired && s.emptied(old.Name):
+			emptied = append(emptied, old)
+		default:
+			old.Retired = true
+			retired = append(retired, old)
 		}
-		if old.Retired && s.emptied(old.Name) {
-			continue
-		}
-		old.Retired = true
-		retired = append(retired, old)
+	}
+	if len(wanted.Mappings)+len(retired) == 0 {
+		wanted.Mappings = emptied // rivals have all the others, and flushers need a mapping
 	}
 	if len(retired) == 0 {
 		return
 	}
 
+	isNew := func(m config.Mapping) bool {
+		return !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })
+	}
+	room := maxQueues - len(retired)
+	for _, m := range wanted.Mappings {
+		if !isNew(m) {
+			room--
+		}
+	}
 	var kept []config.Mapping
 	for _, m := range wanted.Mappings {
 		if old := inTheWay(m, retired); old != nil {
 			s.hold("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty", m.Name, old.Name, old.KeyPrefix)
 			continue
 		}
-		isNew := !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })
-		if isNew && len(kept)+len(retired) >= maxQueues {
-			s.hold("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty", m.Name, maxQueues, len(retired))
-			continue
+		if isNew(m) {
+			if room <= 0 {
+				s.hold("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty", m.Name, maxQueues, len(retired))
+				continue
+			}
+			room--
 		}
 		kept = append(kept, m)
 	}
@@ -103,10 +117,7 @@ func (s *scope) holdRedis(previous *inForce) bool {
 		return false
 	}
 	for _, m := range previous.Mappings {
-		if !s.journalKnown(m.Name) {
-			continue
-		}
-		if q := s.queue(m.Name, s.settled); q != nil && q.Depth == 0 && q.DeadLetters == 0 {
+		if s.nothingLeft(m.Name, strings.Join(previous.External.Addresses, ",")) {
 			continue
 		}
 		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
@@ -168,13 +179,47 @@ func (s *scope) emptied(name string) bool {
 	return q != nil && q.State == config.StatePaused && q.Depth == 0 && q.DeadLetters == 0
 }
 
-// journalKnown says whether any flusher ever reported a life of the queue.
-func (s *scope) journalKnown(name string) bool {
+// nothingLeft says whether a queue at the Redis that is in force is known to be
+// empty, or not to be there. A flusher may be at an earlier Redis yet, so its word
+// counts for the life of the queue that it names and for no other; and that none
+// says anything is no sign that there is nothing.
+func (s *scope) nothingLeft(name, address string) bool {
+	earlier := ""
 	for _, m := range s.cache.Status.Mappings {
-		if m.Name == name && m.Journal != "" {
-			return true
+		if m.Name != name || m.Journal == "" {
+			continue
+		}
+		if m.RedisAddress != "" && m.RedisAddress != address {
+			earlier = m.Journal
+			continue
+		}
+		q := s.queue(name, func(d *config.Status) bool { return s.settled(d) && journalIn(d, name) == m.Journal })
+		return q != nil && q.Depth == 0 && q.DeadLetters == 0
+	}
+	if len(s.flusherPods) == 0 {
+		return !s.everStarted()
+	}
+	for i := range s.flusherPods {
+		f, ok := s.seen.Of(s.flusherPods[i].UID)
+		if !ok || f.Status == nil {
+			if podStarted(&s.flusherPods[i]) {
+				return false
+			}
+			continue
+		}
+		if journal := journalIn(f.Status, name); journal != "" && journal != earlier {
+			return false // the status is about to tell of it
 		}
 	}
-	q := s.queue(name, func(*config.Status) bool { return true })
-	return q != nil && q.Journal != ""
+	return true
+}
+
+// journalIn is the life of a queue that a document names, empty when it names none.
+func journalIn(d *config.Status, name string) string {
+	for i := range d.Queues {
+		if d.Queues[i].Name == name {
+			return d.Queues[i].Journal
+		}
+	}
+	return ""
 }

@@ -94,4 +94,19 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		Eventually(func() error { return k8s.Get(ctx, older.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
 		Expect(holder.versions(ctx)).To(Equal(before))
 	})
+
+	It("is waited for when the own queues are empty and it is all that the spec has", func(ctx SpecContext) {
+		holder, _ := readyWorld(ctx, address("fifth.rivals:6379"), first(func(m *v1alpha1.Mapping) { *m = mapping("pages", "page:") }))
+		Eventually(holder.poll(ctx)).Should(HaveField("Status.Mappings", ConsistOf(HaveField("Journal", Not(BeEmpty())))))
+		w, f := readyWorld(ctx, address("fifth.rivals:6379"))
+		w.change(ctx, first(func(m *v1alpha1.Mapping) { *m = mapping("pages", "page:") }))
+		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Mappings", ConsistOf(HaveField("Retired", true))))
+		By("looking at it when a flusher has said that the queue is closed and empty")
+		f.say(func(s *config.Status) { s.Queues[0].Flushed = 5 })
+		Eventually(w.poll(ctx)).Should(HaveField("Status.FlushedTotal", HaveValue(BeEquivalentTo(5))))
+		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace+"/shop", "mapping pages"))
+		holder.discard(ctx)
+		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Mappings", ConsistOf(SatisfyAll(
+			HaveField("Name", "pages"), HaveField("Retired", false)))))
+	})
 })
