@@ -10,6 +10,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
@@ -28,12 +29,11 @@ func (r *Reconciler) bringToDrain(ctx context.Context, s *scope) error {
 			return worst(append(failures, err))
 		}
 	}
-	isSettings := func(o object) bool { return o.kind == "ConfigMap" && o.name == resources.FlusherName(s.cache) }
 	taken := slices.Concat(s.foreign, s.going)
 	for _, first := range []bool{true, false} {
 		for _, o := range s.objects {
 			needless := o.kind == "Service" && o.name == resources.FlusherName(s.cache)
-			if isSettings(o) != first || needless || slices.Contains(taken, o.kind+" "+o.name) {
+			if s.isSettings(o) != first || needless || slices.Contains(taken, o.kind+" "+o.name) {
 				continue
 			}
 			failures = append(failures, r.applyObject(ctx, s, o))
@@ -42,6 +42,9 @@ func (r *Reconciler) bringToDrain(ctx context.Context, s *scope) error {
 			failures = append(failures, r.ensurePassword(ctx, s))
 		}
 	}
+	if len(s.objects) == 0 {
+		failures = append(failures, r.ending(ctx, s))
+	}
 	if len(s.foreign) > 0 {
 		failures = append(failures, s.conflict())
 	}
@@ -49,6 +52,16 @@ func (r *Reconciler) bringToDrain(ctx context.Context, s *scope) error {
 		failures = append(failures, s.goingAway())
 	}
 	return worst(append(failures, r.prune(ctx, s), r.nudge(ctx, s)))
+}
+
+// ending is the API server's word that the namespace is being deleted, if it is.
+// Where nothing is left to apply, nothing else would tell.
+func (r *Reconciler) ending(ctx context.Context, s *scope) error {
+	err := r.Client.Apply(ctx, resources.FlusherService(s.cache), FieldOwner, client.ForceOwnership, client.DryRunAll)
+	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {
+		return err
+	}
+	return nil
 }
 
 // drainAsBefore takes the settings that are in force, and changes nothing of

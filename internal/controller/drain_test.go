@@ -125,6 +125,26 @@ var _ = Describe("Draining", func() {
 		gone(ctx, w)
 	})
 
+	It("ends when the namespace goes, also when with it went the settings of a retired queue", func(ctx SpecContext) {
+		w, f := readyWorld(ctx, address("old:6379"), func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Mappings = append(c.Spec.Mappings, mapping("pages", "page:"))
+		})
+		f.say(func(s *config.Status) { s.Queues[len(s.Queues)-1].Depth = 1 })
+		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(1))))
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = c.Spec.Mappings[:1] })
+		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Mappings", ContainElement(HaveField("Retired", true))))
+		By("deleting as the controller of namespaces does, kind by kind")
+		Expect(k8s.Delete(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.cache.Namespace}})).To(Succeed())
+		for _, object := range []client.Object{&corev1.ConfigMap{}, &corev1.Service{}, &appsv1.Deployment{}} {
+			object.SetNamespace(w.cache.Namespace)
+			object.SetName(w.key("-flusher").Name)
+			Expect(k8s.Delete(ctx, object)).To(Succeed())
+		}
+		f.end(ctx)
+		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
+		gone(ctx, w)
+	})
+
 	It("names the Pods that it waits for, and waits for none of a lost node when forced", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
 		before := f.pod.DeepCopy()

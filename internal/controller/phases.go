@@ -121,14 +121,26 @@ func liveOrNil[T any, P interface {
 	return object
 }
 
-// apply writes the objects that differ from the plan.
+// apply writes the objects that differ from the plan. One that is refused keeps
+// nothing from the flushers that was written before it.
 func (r *Reconciler) apply(ctx context.Context, s *scope) error {
+	written := false
 	for _, o := range s.objects {
-		if err := r.applyObject(ctx, s, o); err != nil {
+		err := r.applyObject(ctx, s, o)
+		switch {
+		case err != nil && written:
+			return worst([]error{err, r.nudge(ctx, s)})
+		case err != nil:
 			return err
 		}
+		written = written || s.isSettings(o)
 	}
 	return nil
+}
+
+// isSettings says whether an object is the flushers' config file.
+func (s *scope) isSettings(o object) bool {
+	return o.kind == "ConfigMap" && o.name == resources.FlusherName(s.cache)
 }
 
 func (r *Reconciler) applyObject(ctx context.Context, s *scope, o object) error {

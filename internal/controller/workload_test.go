@@ -190,6 +190,19 @@ var _ = Describe("NetworkPolicies", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec, "spec.networkPolicy.egress[0].to[0].ipBlock.cidr"))
 		Expect(w.deployment(ctx).Spec.Template.Spec.PriorityClassName).To(Equal("high"))
 	})
+
+	It("that cannot be do not keep a note of new settings from the flushers", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.NetworkPolicy.Egress = []v1alpha1.EgressRule{{To: []networkingv1.NetworkPolicyPeer{{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/99"}}}}}
+		})
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonInvalidSpec))
+		Eventually(func(g Gomega) {
+			settings := &corev1.ConfigMap{}
+			g.Expect(k8s.Get(ctx, w.key("-flusher"), settings)).To(Succeed())
+			g.Expect(f.note(ctx)).To(HavePrefix(resources.Hash(settings.Data[resources.ConfigFile])))
+		}).Should(Succeed())
+	})
 })
 
 var _ = Describe("A HorizontalPodAutoscaler", func() {
