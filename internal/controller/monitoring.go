@@ -37,7 +37,7 @@ func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
 	} {
 		kind := o.intent.GetKind()
 		if !r.kinds.has(kind) {
-			r.remembered.monitored(s.cache.UID, kind, "", time.Time{})
+			r.remembered.monitored(s.cache.UID, kind, monitoringMemory{})
 			continue
 		}
 		intent := "none"
@@ -49,14 +49,21 @@ func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
 		}
 		left := r.remembered.monitoringDue(s.cache.UID, kind, intent, time.Now(), r.monitoringInterval)
 		if left == 0 {
-			if err := r.settleMonitoring(ctx, s, o.intent, o.wanted); err != nil {
-				ctrl.LoggerFrom(ctx).Error(err, "Failed to bring about an object of the Prometheus Operator", "kind", kind)
-				r.warning(s.cache, v1alpha1.EventMonitoringFailed, "Apply"+kind, "%s %s could not be brought about: %s", kind, o.intent.GetName(), observe.Cut(err.Error(), maxMessage/2))
-				s.lookAgain(conflictRetry)
-				continue
-			}
-			r.remembered.monitored(s.cache.UID, kind, intent, time.Now())
+			foreign, err := r.settleMonitoring(ctx, s, o.intent, o.wanted)
+			latest := monitoringMemory{intent: intent, at: time.Now()}
+			reason := v1alpha1.EventMonitoringFailed
 			left = r.monitoringInterval
+			switch {
+			case err != nil:
+				ctrl.LoggerFrom(ctx).Error(err, "Failed to bring about an object of the Prometheus Operator", "kind", kind)
+				latest.intent, latest.obstacle = "", "could not be brought about: "+observe.Cut(err.Error(), maxMessage/2)
+				left = conflictRetry
+			case foreign:
+				reason, latest.obstacle = v1alpha1.ReasonObjectConflict, "belongs to somebody else and is left alone"
+			}
+			if news := r.remembered.monitored(s.cache.UID, kind, latest); news && latest.obstacle != "" {
+				r.warning(s.cache, reason, "Apply"+kind, "%s %s %s", kind, o.intent.GetName(), latest.obstacle)
+			}
 		}
 		s.lookAgain(left)
 	}
@@ -64,32 +71,29 @@ func (r *Reconciler) monitor(ctx context.Context, s *scope) error {
 }
 
 // settleMonitoring makes one object be there or not. One of the same name that
-// somebody else made is left alone.
-func (r *Reconciler) settleMonitoring(ctx context.Context, s *scope, intent *unstructured.Unstructured, wanted bool) error {
+// somebody else made is left alone, and foreign where it is wanted.
+func (r *Reconciler) settleMonitoring(ctx context.Context, s *scope, intent *unstructured.Unstructured, wanted bool) (foreign bool, err error) {
 	kind, name := intent.GetKind(), intent.GetName()
 	found := &unstructured.Unstructured{}
 	found.SetGroupVersionKind(intent.GroupVersionKind())
-	err := r.APIReader.Get(ctx, client.ObjectKeyFromObject(intent), found)
+	err = r.APIReader.Get(ctx, client.ObjectKeyFromObject(intent), found)
 	switch {
 	case apierrors.IsNotFound(err):
 		if !wanted {
-			return nil
+			return false, nil
 		}
-		return r.applyObject(ctx, s, object{client.ApplyConfigurationFromUnstructured(intent), nil, kind, name})
+		return false, r.applyObject(ctx, s, object{client.ApplyConfigurationFromUnstructured(intent), nil, kind, name})
 	case err != nil:
-		return fmt.Errorf("get %s: %w", kind, err)
+		return false, fmt.Errorf("get %s: %w", kind, err)
 	case !s.owns(found):
-		if wanted {
-			r.warning(s.cache, v1alpha1.ReasonObjectConflict, "Apply"+kind, "%s %s belongs to somebody else and is left alone", kind, name)
-		}
-		return nil
+		return wanted, nil
 	case wanted:
-		return r.applyObject(ctx, s, object{client.ApplyConfigurationFromUnstructured(intent), found, kind, name})
+		return false, r.applyObject(ctx, s, object{client.ApplyConfigurationFromUnstructured(intent), found, kind, name})
 	}
 	uid := found.GetUID()
 	if err := r.Client.Delete(ctx, found, client.Preconditions{UID: &uid}); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("delete %s: %w", kind, err)
+		return false, fmt.Errorf("delete %s: %w", kind, err)
 	}
 	r.normal(s.cache, v1alpha1.EventDeleted, "Delete"+kind, "Deleted %s %s", kind, name)
-	return nil
+	return false, nil
 }

@@ -34,6 +34,8 @@ type memory struct {
 type monitoringMemory struct {
 	intent string
 	at     time.Time
+	// obstacle is what was told to be in the way.
+	obstacle string
 }
 
 // of needs m.mu.
@@ -101,15 +103,18 @@ func (m *remembered) monitoringDue(uid types.UID, kind, intent string, now time.
 	return max(known.at.Add(interval).Sub(now), 0)
 }
 
-// monitored notes what was made sure of; an empty intent forgets it.
-func (m *remembered) monitored(uid types.UID, kind, intent string, now time.Time) {
+// monitored notes what was made sure of, or what was in the way of it, and says
+// whether that is news; an empty intent forgets it.
+func (m *remembered) monitored(uid types.UID, kind string, latest monitoringMemory) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	known := m.of(uid)
 	if known.monitoring == nil {
 		known.monitoring = map[string]monitoringMemory{}
 	}
-	known.monitoring[kind] = monitoringMemory{intent, now}
+	news = known.monitoring[kind].obstacle != latest.obstacle
+	known.monitoring[kind] = latest
+	return news
 }
 
 func (m *remembered) forget(uid types.UID) {
