@@ -118,7 +118,7 @@ func New(c *config.Config, options Options) *Flusher {
 		// Every queue polls and beats on its own while all workers claim.
 		rdb:     journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
 		proof:   journal.NewProof(c.Redis.External),
-		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.PasswordSecret, "; "),
+		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.CredentialsSecret, "; "),
 		database: postgres.Open(postgres.Settings{
 			URLFile: p.URLFile, URLSecret: p.URLSecret,
 			MaxConnections:   p.MaxConnections,

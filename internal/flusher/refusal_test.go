@@ -107,7 +107,7 @@ func TestARefusedPasswordNamesItsSecret(t *testing.T) {
 	}
 	r := run(t, products, func(c *config.Config) {
 		c.Revision = 7
-		c.Redis.External.PasswordFile, c.Redis.External.PasswordSecret = path, "Secret shop-redis, key password"
+		c.Redis.External.PasswordFile, c.Redis.External.CredentialsSecret = path, "Secret shop-redis, key password"
 	}, journaltest.Password("right"))
 	check := r.becomes("a wrong password", cachev1alpha1.ReasonAuthenticationFailed, redisOf)
 	if !strings.Contains(check.Message, "Secret shop-redis, key password") || strings.Contains(check.Message, "wrong") {

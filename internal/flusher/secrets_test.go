@@ -29,7 +29,7 @@ func TestAPasswordThatIsChangedIsProvedByANewConnection(t *testing.T) {
 	write("first")
 	r := run(t, products, func(c *config.Config) {
 		c.Flush.IntervalMilliseconds = 100
-		c.Redis.External.PasswordFile, c.Redis.External.PasswordSecret = path, config.SecretKey("shop-redis", "password")
+		c.Redis.External.PasswordFile, c.Redis.External.CredentialsSecret = path, config.SecretKey("shop-redis", "password")
 	}, journaltest.Password("first"))
 	admin := r.server.Client(t)
 	change := func(password string) {
@@ -90,7 +90,7 @@ func TestAPasswordThatIsGoneIsToldWhileConnectionsLive(t *testing.T) {
 	write(password, "secret\n")
 	r := run(t, products, func(c *config.Config) {
 		c.Redis.External.UsernameFile, c.Redis.External.PasswordFile = user, password
-		c.Redis.External.PasswordSecret = "Secret shop-redis, key password"
+		c.Redis.External.CredentialsSecret = "Secret shop-redis, key password"
 	}, journaltest.Config("user flusher on >secret ~* &* +@all"))
 	redis := func(s config.Status) config.Check { return s.Redis }
 	r.becomes("the password is there", "", redis)

@@ -101,16 +101,16 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 	external := cache.Spec.Redis.External
 	if external == nil {
 		return config.RedisExternal{
-			Addresses:      []string{RedisAddress(cache)},
-			Mode:           config.ModeStandalone,
-			PasswordFile:   redisDirectory + "/" + passwordFile,
-			PasswordSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
+			Addresses:         []string{RedisAddress(cache)},
+			Mode:              config.ModeStandalone,
+			PasswordFile:      redisDirectory + "/" + passwordFile,
+			CredentialsSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
 		}
 	}
 	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
 	if ref := external.CredentialsSecretRef; ref != nil {
 		out.PasswordFile = redisDirectory + "/" + passwordFile
-		out.PasswordSecret = config.SecretKey(ref.Name, ref.PasswordKey)
+		out.CredentialsSecret = config.SecretKey(ref.Name, ref.PasswordKey)
 		if ref.UsernameKey != "" {
 			out.UsernameFile = redisDirectory + "/" + usernameFile
 			out.UsernameSecret = config.SecretKey(ref.Name, ref.UsernameKey)

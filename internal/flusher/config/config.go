@@ -60,10 +60,10 @@ type RedisExternal struct {
 	UsernameFile string `json:"usernameFile,omitempty"`
 	// PasswordFile holds the password; without it none is sent.
 	PasswordFile string `json:"passwordFile,omitempty"`
-	// UsernameSecret and PasswordSecret are what a message calls the Secret and its
-	// key behind the two files: see SecretKey.
-	UsernameSecret string `json:"usernameSecret,omitempty"`
-	PasswordSecret string `json:"passwordSecret,omitempty"`
+	// UsernameSecret and CredentialsSecret are what a message calls the Secret and its
+	// key behind the user name's file and the password's: see SecretKey.
+	UsernameSecret    string `json:"usernameSecret,omitempty"`
+	CredentialsSecret string `json:"credentialsSecret,omitempty"`
 	// TLS, when present, turns TLS on.
 	TLS *TLS `json:"tls,omitempty"`
 }

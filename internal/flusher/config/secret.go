@@ -11,7 +11,7 @@ const (
 )
 
 // SecretKey is what messages call a key of a Secret, and the operator's text in
-// urlSecret, usernameSecret, passwordSecret and caSecret. Whoever shows one of these
+// urlSecret, usernameSecret, credentialsSecret and caSecret. Whoever shows one of these
 // adds no word of its own to it: a file written by hand may call its source anything.
 func SecretKey(name, key string) string { return secretWord + name + keyWord + key }
 

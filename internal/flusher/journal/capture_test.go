@@ -394,7 +394,7 @@ func TestCheckSaysWhatIsInTheWay(t *testing.T) {
 		"no password":       {config.RedisExternal{Addresses: []string{secured.Addr()}}, "AuthenticationFailed", "credentialsSecretRef"},
 		"wrong password":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: file("wrong", "wrong")}, "AuthenticationFailed", "credentials"},
 		"missing user":      {config.RedisExternal{Addresses: []string{secured.Addr()}, UsernameFile: dir + "/none", UsernameSecret: "Secret redis, key user", PasswordFile: dir + "/none"}, "SecretMissing", "Secret redis, key user is missing"},
-		"missing secret":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: dir + "/none", PasswordSecret: "Secret redis, key password"}, "SecretMissing", "Secret redis, key password is missing"},
+		"missing secret":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: dir + "/none", CredentialsSecret: "Secret redis, key password"}, "SecretMissing", "Secret redis, key password is missing"},
 		"empty secret":      {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: file("empty", "\n")}, "SecretMissing", "is empty"},
 		"too few rights":    {config.RedisExternal{Addresses: []string{secured.Addr()}, UsernameFile: file("user", "weak"), PasswordFile: file("secret", "secret")}, "PrivilegeMissing", "ACL SETUSER"},
 		"a replica":         {config.RedisExternal{Addresses: []string{replica.Addr()}}, "ReadOnlyReplica", "primary"},

@@ -83,7 +83,7 @@ func credentials(settings config.RedisExternal) (username, password string, err 
 		}
 	}
 	if settings.PasswordFile != "" {
-		password, err = secretFile(settings.PasswordFile, settings.PasswordSecret)
+		password, err = secretFile(settings.PasswordFile, settings.CredentialsSecret)
 	}
 	return username, password, err
 }
