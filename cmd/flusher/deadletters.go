@@ -137,8 +137,9 @@ type desk struct {
 }
 
 func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
-	if path == "" {
-		return nil, errNoConfig
+	path, err := chosen(path)
+	if err != nil {
+		return nil, err
 	}
 	if output != outputTable && output != outputJSON {
 		return nil, fmt.Errorf("--output: %q is not allowed: give table or json", output)
@@ -231,7 +232,7 @@ func (d *desk) list(ctx context.Context) error {
 		}
 		return strings.Compare(a.Key, b.Key)
 	})
-	if shown := d.report.rows(rows); shown != nil {
+	if shown := d.report.rows(rows, d.filter.given()); shown != nil {
 		return shown
 	}
 	return err
@@ -258,20 +259,24 @@ func (d *desk) noLetter() error {
 
 // action is what is done to one letter after the other.
 type action struct {
-	name, done string
+	// name and done are its words, told is what became of a letter for a person.
+	name, done, told string
+	// after is what a person has to know when it was done.
+	after string
 	// do returns the new version, where there is one.
 	do func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error)
 }
 
 var replaying = action{
-	name: "replay", done: "replayed",
+	name: "replay", done: "replayed", told: "written anew",
+	after: "dlq list shows in a moment what is refused again",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
 		return j.Replay(ctx, queue, letter)
 	},
 }
 
 var discarding = action{
-	name: "discard", done: "discarded",
+	name: "discard", done: "discarded", told: "discarded",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
 		return 0, j.Discard(ctx, queue, letter)
 	},

@@ -16,7 +16,7 @@ import (
 
 func TestListIsAnAlignedTableWithoutValues(t *testing.T) {
 	p := newPlace(t)
-	if out, problems := p.dlq(0, "list"); out != "" || problems != "There are no such dead letters.\n" {
+	if out, problems := p.dlq(0, "list"); out != "" || problems != "There are no dead letters.\n" {
 		t.Errorf("of none it says %q, %q", out, problems)
 	}
 	p.fill()
@@ -66,6 +66,7 @@ func TestFilters(t *testing.T) {
 		{[]string{"--key", `product:\2`}, []string{"product:2"}},
 		{[]string{"--reason", "23514"}, []string{"product:1", "product:2"}},
 		{[]string{"--reason", "NotADocument"}, []string{"product:3"}},
+		{[]string{"--reason", "NotAKey"}, []string{}},
 		{[]string{"--reason", "Refused", "--key", "*[1b]"}, []string{"product:1", "item/a/b"}},
 	} {
 		out, _ := p.dlq(0, append([]string{"list", "-o", "json"}, c.args...)...)
@@ -134,8 +135,11 @@ func TestReplayAndDiscard(t *testing.T) {
 	if strings.Count(out, "would-replay  product:") != 3 || !strings.HasSuffix(out, "\n3 would be replayed\n") || p.letters("products") != 3 {
 		t.Errorf("a dry run prints\n%s and leaves %d letters", out, p.letters("products"))
 	}
+	if _, problems := p.dlq(0, "list", "--reason", "23505"); problems != "There are no such dead letters.\n" {
+		t.Errorf("a filter that finds nothing prints %q", problems)
+	}
 	out, problems := p.dlq(0, "replay", "--reason", "23514")
-	for _, want := range []string{"replayed      product:1\n", "superseded    product:2\n", "1 replayed, 1 superseded, 0 gone, 0 failed\n"} {
+	for _, want := range []string{"written anew  product:1\n", "superseded    product:2\n", "1 written anew, 1 superseded, 0 gone, 0 failed: dlq list shows in a moment what is refused again\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("replay prints\n%s%s\nwithout %q", out, problems, want)
 		}
@@ -156,7 +160,7 @@ func TestReplayAndDiscard(t *testing.T) {
 	if done.DryRun || done.Done != 3 || len(done.Items) != 3 || done.Failed != 0 || p.letters("products") != 0 || p.letters("items") != 0 {
 		t.Errorf("discard prints %s", out)
 	}
-	if out, _ = p.dlq(0, "replay", "--all"); out != "0 replayed, 0 superseded, 0 gone, 0 failed\n" {
+	if out, _ = p.dlq(0, "replay", "--all"); out != "0 written anew, 0 superseded, 0 gone, 0 failed\n" {
 		t.Errorf("replay of nothing prints %q", out)
 	}
 	out, problems = p.dlq(1, "discard", "--key", "product:1")
@@ -170,7 +174,7 @@ func TestWhatCannotBeReplayedIsToldAndTheRestIsReplayed(t *testing.T) {
 	p.letter("products", "product:1", `"cause":"ValueLost"`, "")
 	p.letter("products", "product:2", checked, "{}")
 	out, problems := p.dlq(1, "replay", "--all")
-	for _, want := range []string{"failed        product:1: ", "payload of this dead letter is lost", "replayed      product:2\n", "1 replayed, 0 superseded, 0 gone, 1 failed\n"} {
+	for _, want := range []string{"failed        product:1: ", "payload of this dead letter is lost", "written anew  product:2\n", "1 written anew, 0 superseded, 0 gone, 1 failed: dlq list shows"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("replay prints\n%s%s\nwithout %q", out, problems, want)
 		}
@@ -194,7 +198,7 @@ func TestALetterThatGoesMeanwhileIsGone(t *testing.T) {
 	}
 	var out strings.Builder
 	d := &desk{rdb: p.rdb, journal: journal.New(p.rdb), queues: []string{"items"}, report: report{out: &out}}
-	if err := d.act(t.Context(), &racing, false); err != nil || out.String() != "gone          item/a/b\n0 replayed, 0 superseded, 1 gone, 0 failed\n" {
+	if err := d.act(t.Context(), &racing, false); err != nil || out.String() != "gone          item/a/b\n0 written anew, 0 superseded, 1 gone, 0 failed\n" {
 		t.Errorf("%v, prints %q", err, out.String())
 	}
 }
@@ -247,7 +251,7 @@ func TestWhatIsInTheWayIsOneLine(t *testing.T) {
 		var out strings.Builder
 		d := &desk{rdb: p.rdb, journal: journal.New(p.rdb), queues: []string{"products"}, report: report{out: &out}}
 		err := d.act(t.Context(), &gone, false)
-		if err == nil || !strings.Contains(err.Error(), "Redis cannot be reached") || out.String() != "0 replayed, 0 superseded, 0 gone, 0 failed\n" {
+		if err == nil || !strings.Contains(err.Error(), "Redis cannot be reached") || out.String() != "0 written anew, 0 superseded, 0 gone, 0 failed\n" {
 			t.Errorf("%v, prints %q", err, out.String())
 		}
 	})

@@ -65,13 +65,31 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	return config.ExitUnusable
 }
 
+// version is set by the linker.
+var version = "dev"
+
+// mountedConfig is where a Pod of the operator has the config file.
+var mountedConfig = "/etc/writebehind/config/config.yaml"
+
+// chosen is the config file: the one that is given, or else the one that is mounted.
+func chosen(path string) (string, error) {
+	if path != "" {
+		return path, nil
+	}
+	if _, err := os.Stat(mountedConfig); err != nil {
+		return "", errNoConfig
+	}
+	return mountedConfig, nil
+}
+
 func rootCommand() *cobra.Command {
 	var path, format string
 	var grace time.Duration
 	var debug bool
 	root := &cobra.Command{
-		Use:   "flusher --config FILE",
-		Short: "Carries write-behind queues from Redis to PostgreSQL.",
+		Use:     "flusher --config FILE",
+		Version: version,
+		Short:   "Carries write-behind queues from Redis to PostgreSQL.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
 				return fmt.Errorf("%q is not allowed: give dlq, or only flags to run the flusher", args[0])
@@ -82,10 +100,11 @@ func rootCommand() *cobra.Command {
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			switch {
-			case path == "":
-				return errNoConfig
-			case grace < time.Second:
+			path, err := chosen(path)
+			if err != nil {
+				return err
+			}
+			if grace < time.Second {
 				return fmt.Errorf("--grace-period: %q is not allowed: give 1s or more", grace.String())
 			}
 			log, err := logger(cmd.ErrOrStderr(), format, debug)
@@ -95,7 +114,7 @@ func rootCommand() *cobra.Command {
 			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace})
 		},
 	}
-	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML), required")
+	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
 	root.Flags().DurationVar(&grace, "grace-period", 20*time.Second, "how long to go on flushing after SIGTERM")
 	root.Flags().StringVar(&format, "log-format", "json", "json or text")
 	root.Flags().BoolVar(&debug, "debug", false, "log every take-over of a partition too")

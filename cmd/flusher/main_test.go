@@ -166,3 +166,28 @@ func TestHelpIsNoError(t *testing.T) {
 		}
 	}
 }
+
+func TestTheConfigOfAPodIsFoundWithoutBeingNamed(t *testing.T) {
+	p := newPlace(t)
+	p.letter("products", "product:1", checked, "{}")
+	was := mountedConfig
+	t.Cleanup(func() { mountedConfig = was })
+	mountedConfig = p.file
+	if code, out, problems := ask(t, "dlq", "list"); code != 0 || !strings.Contains(out, "product:1") {
+		t.Errorf("exit code %d, output %q, problems %q", code, out, problems)
+	}
+	// The one that is given is the one that is meant.
+	if code, _, problems := ask(t, "dlq", "list", "--config", p.file+".none"); code != config.ExitUnusable || !strings.Contains(problems, "no such file") {
+		t.Errorf("exit code %d, problems %q", code, problems)
+	}
+	mountedConfig = writeConfig(t, "127.0.0.1:1", mappings+"flush: {batchSize: many}")
+	if code, _, problems := ask(t); code != config.ExitUnusable || !strings.Contains(problems, "flush.batchSize") {
+		t.Errorf("exit code %d, problems %q", code, problems)
+	}
+}
+
+func TestTheVersionIsTold(t *testing.T) {
+	if code, out, _ := ask(t, "--version"); code != 0 || out != "flusher version "+version+"\n" {
+		t.Errorf("exit code %d, output %q", code, out)
+	}
+}

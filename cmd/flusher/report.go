@@ -67,7 +67,8 @@ func rowOf(queue string, l *journal.DeadLetter) row {
 	}
 }
 
-func (r *report) rows(rows []row) error {
+// rows prints the letters that a filter, if one is given, has let through.
+func (r *report) rows(rows []row, filtered bool) error {
 	if r.json {
 		if rows == nil {
 			rows = []row{}
@@ -75,7 +76,11 @@ func (r *report) rows(rows []row) error {
 		return r.encode(rows)
 	}
 	if len(rows) == 0 {
-		fmt.Fprintln(r.problems, "There are no such dead letters.")
+		text := "There are no dead letters."
+		if filtered {
+			text = "There are no such dead letters."
+		}
+		fmt.Fprintln(r.problems, text)
 		return nil
 	}
 	table := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
@@ -207,7 +212,11 @@ func (s *outcomes) add(o outcome) error {
 		s.Items = append(s.Items, o)
 		return nil
 	}
-	line := fmt.Sprintf("%-14s%s", o.Result, quoted(o.Key))
+	said := o.Result
+	if said == s.action.done {
+		said = s.action.told
+	}
+	line := fmt.Sprintf("%-14s%s", said, quoted(o.Key))
 	if o.Error != "" {
 		line += ": " + o.Error
 	}
@@ -219,7 +228,10 @@ func (s *outcomes) close() error {
 	if s.report.json {
 		return s.report.encode(s)
 	}
-	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.done, s.Superseded, s.Gone, s.Failed)
+	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.told, s.Superseded, s.Gone, s.Failed)
+	if s.Done > 0 && s.action.after != "" {
+		line += ": " + s.action.after
+	}
 	if s.DryRun {
 		line = fmt.Sprintf("%d would be %s", s.count, s.action.done)
 	}

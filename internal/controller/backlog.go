@@ -11,7 +11,6 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
-	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 // mostNamed is how many mappings one message names: with names of 63 characters
@@ -87,8 +86,8 @@ func (s *scope) deadLetterQueueEmpty() verdict {
 	if more > 0 {
 		counts = append(counts, fmt.Sprintf("and more of %d other mappings", more))
 	}
-	return bad(v1alpha1.ReasonDeadLetters, fmt.Sprintf("Dead letters: %s; `flusher dlq list` in a Pod of Deployment %s shows them with their reasons",
-		strings.Join(counts, ", "), resources.FlusherName(s.cache)))
+	return bad(v1alpha1.ReasonDeadLetters, fmt.Sprintf("Dead letters: %s; shown with their reasons by: %s list",
+		strings.Join(counts, ", "), s.deadLetterCommand()))
 }
 
 // noNumbers is the verdict while no queue was ever looked at.

@@ -103,7 +103,7 @@ var _ = Describe("Backlog", func() {
 		f.say(func(s *config.Status) { s.Queues[0].DeadLetters, s.Queues[1].DeadLetters = 3, 1 })
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
 			haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, False, v1alpha1.ReasonDeadLetters,
-				"3 of mapping products, 1 of mapping pages", "`flusher dlq list`", "Deployment shop-flusher"),
+				"3 of mapping products, 1 of mapping pages", "kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq list"),
 			haveCondition(v1alpha1.ConditionBacklogHealthy, True, v1alpha1.ReasonAsExpected), ready,
 		))
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(HavePrefix("Warning DeadLetters: Dead letters: 3 of mapping products")))
@@ -128,7 +128,7 @@ var _ = Describe("Backlog", func() {
 			}
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, False, v1alpha1.ReasonDeadLetters,
-			"of 12 other mappings", "`flusher dlq list`"))
+			"of 12 other mappings", "/flusher dlq list"))
 	})
 
 	It("that was lost is told of once, also when a flusher does not know a queue for a while", func(ctx SpecContext) {

@@ -240,7 +240,7 @@ func (s *scope) left(name string) string {
 		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
 	}
 	if q.DeadLetters > 0 {
-		text += " (`flusher dlq replay` or `flusher dlq discard` takes the dead letters out)"
+		text += fmt.Sprintf(" (%s replay --all, or discard, takes the dead letters out)", s.deadLetterCommand())
 	}
 	if q.LastError != "" {
 		text += ": " + q.LastError

@@ -47,7 +47,7 @@ var _ = Describe("Deletion", func() {
 
 		By("emptying the queue but not the dead letters")
 		f.say(holding(0, 1))
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letters", "`flusher dlq replay` or `flusher dlq discard`"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letters", "(kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
 		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, metav1.ConditionFalse, v1alpha1.ReasonDeadLetters, "1 of mapping products"))
 
 		By("emptying both, as seen by a flusher that does not drain yet")
@@ -101,7 +101,7 @@ var _ = Describe("Deletion", func() {
 		Eventually(w.poll(ctx)).Should(HaveField("Status.DeadLetters", HaveValue(BeEquivalentTo(5))))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrainBlocked,
-			"2 entries and 5 dead letters", "`flusher dlq discard`", "Stuck: entries of queue products wait", v1alpha1.AnnotationForceDelete))
+			"2 entries and 5 dead letters", "/flusher dlq replay --all, or discard", "Stuck: entries of queue products wait", v1alpha1.AnnotationForceDelete))
 		f.say(holding(0, 0))
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrained))
 		f.end(ctx)

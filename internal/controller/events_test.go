@@ -91,7 +91,7 @@ var _ = Describe("Events", func() {
 			"Warning BacklogCritical: Queue products holds 22 entries and 0 dead letters; backpressure.criticalQueueDepth is 20: at 30 the queue is full",
 			"Warning BacklogFull: Queue products holds 32 entries and 0 dead letters; backpressure.maxQueueDepth is 30: writes of keys that are not dirty yet are refused with WBFULL",
 			"Normal BacklogHealthy: Every queue is under backpressure.warningQueueDepth (10)",
-			"Warning DeadLetters: Dead letters: 2 of mapping products; `flusher dlq list` in a Pod of Deployment shop-flusher shows them with their reasons",
+			"Warning DeadLetters: Dead letters: 2 of mapping products; shown with their reasons by: kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq list",
 			"Normal DeadLetterQueueEmpty: No queue has dead letters",
 			"Normal Suspended: spec.suspend is true: writes are accepted and wait in the queue",
 			"Normal Ready: Data is reaching the database",

@@ -108,6 +108,12 @@ func (s *scope) whyNotInForce() string {
 	return ""
 }
 
+// deadLetterCommand is what a person types to look after dead letters, but for the
+// subcommand.
+func (s *scope) deadLetterCommand() string {
+	return fmt.Sprintf("kubectl exec -n %s deploy/%s -- /flusher dlq", s.cache.Namespace, resources.FlusherName(s.cache))
+}
+
 // behindText joins a cause to a sentence.
 func behindText(why string) string {
 	if why == "" {

@@ -325,7 +325,12 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 			err = f.batch.Set(key, []byte(e.Value))
 		}
 		if err != nil {
-			f.dead(i, journal.CauseNotADocument, err.Error(), &journal.DeadLetter{Message: err.Error()})
+			cause := journal.CauseNotADocument
+			var row *postgres.RowError
+			if errors.As(err, &row) && row.OfKey {
+				cause = journal.CauseNotAKey
+			}
+			f.dead(i, cause, err.Error(), &journal.DeadLetter{Message: err.Error()})
 			continue
 		}
 		in = append(in, i)

@@ -112,12 +112,15 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 		"product:4": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22P02", Payload: `{"stock":"many"}`},
 		"product:5": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "23514", Constraint: "products_stock_check", Payload: `{"stock":-1}`},
 		"product:6": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22003", Payload: `{"price":1e30}`},
-		"product:x": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: `{"name":"no number"}`},
+		"product:x": {Cause: journal.CauseNotAKey, Attempts: 1, Payload: `{"name":"no number"}`},
 	} {
 		got := letters[key]
 		if got == nil || got.Cause != want.Cause || got.Attempts != want.Attempts || got.SQLState != want.SQLState ||
 			got.Constraint != want.Constraint || got.Payload != want.Payload || got.FirstFailure.After(got.LastFailure) {
 			t.Errorf("dead letter of %s is %+v, want %+v", key, got, want)
+		}
+		if got != nil && got.SQLState == "" && strings.Contains(got.Message, "SQLSTATE") {
+			t.Errorf("the flusher's own text %q names a SQLSTATE that nobody can look for", got.Message)
 		}
 	}
 	_, body := s.get(p, "/status")

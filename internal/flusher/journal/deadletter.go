@@ -15,7 +15,10 @@ import (
 
 // Causes of a dead letter.
 const (
-	// CauseNotADocument says that the payload or the key cannot be a row at all.
+	// CauseNotAKey says that the rest of the key behind the prefix cannot be the key of
+	// a row, whatever the payload.
+	CauseNotAKey = "NotAKey"
+	// CauseNotADocument says that the payload cannot be a row at all.
 	CauseNotADocument = "NotADocument"
 	// CauseRefused says that the database refused the row, and every retry of it.
 	CauseRefused = "Refused"

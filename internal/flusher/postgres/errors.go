@@ -136,13 +136,14 @@ type RowError struct {
 	SQLSTATE string
 	// Column is the column concerned, if it is one.
 	Column string
+	// OfKey says that it is the key which cannot be a row's, whatever the document.
+	OfKey bool
 	// Message says what is wrong.
 	Message string
 }
 
-func (e *RowError) Error() string {
-	return e.Message + " (SQLSTATE " + e.SQLSTATE + ")"
-}
+// Error leaves the SQLSTATE out: PostgreSQL was not asked, so nobody finds it there.
+func (e *RowError) Error() string { return e.Message }
 
 // MappingError says that a mapping does not fit its table. Only a person can
 // help, and the message says how.

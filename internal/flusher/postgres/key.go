@@ -87,7 +87,7 @@ func keyError(state, text, what string) error {
 	if len(shown) > longestShown {
 		shown = shown[:longestShown] + "…"
 	}
-	return &RowError{SQLSTATE: state, Message: fmt.Sprintf("key %q %s", shown, what)}
+	return &RowError{SQLSTATE: state, OfKey: true, Message: fmt.Sprintf("key %q %s", shown, what)}
 }
 
 func isInteger(text string) bool {
