@@ -169,7 +169,7 @@ const (
 	// stays with what is queued. It is never taken back.
 	ReasonRetained = "Retained"
 	// ReasonQueueConflict says that another resource has a queue of the same name
-	// on the same Redis.
+	// on the same Redis, or one whose keys are also keys of this one.
 	ReasonQueueConflict = "QueueConflict"
 	// ReasonQueueNotEmpty says that a change of the spec waits until the queue
 	// that it would leave behind is empty.

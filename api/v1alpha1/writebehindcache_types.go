@@ -410,6 +410,12 @@ type MappingStatus struct {
 	// +kubebuilder:validation:MaxLength=2048
 	RedisAddress string `json:"redisAddress,omitempty"`
 
+	// keyPrefix begins the keys of that life of the queue. The spec does not tell it
+	// any more once the mapping was taken out.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	KeyPrefix string `json:"keyPrefix,omitempty"`
+
 	// queueDepth is the number of dirty entries.
 	// +optional
 	// +kubebuilder:validation:Minimum=0

@@ -216,7 +216,7 @@ func (s *scope) notDrained() []string {
 		}
 	}
 	for _, m := range s.cache.Status.Mappings {
-		if m.Journal != "" && !carried[m.Name] && s.rivals[m.Name] == "" && !s.emptied(m.Name) {
+		if m.Journal != "" && !carried[m.Name] && s.rivals[m.Name] == nil && !s.emptied(m.Name) {
 			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
 		}
 	}

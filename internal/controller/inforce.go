@@ -147,9 +147,9 @@ func (m *inForce) carries(name string) bool {
 }
 
 // without leaves out the mappings whose queues others have.
-func (m *inForce) without(rivals map[string]string) *inForce {
+func (m *inForce) without(rivals map[string]*rival) *inForce {
 	left := *m
-	left.Mappings = slices.DeleteFunc(slices.Clone(m.Mappings), func(c config.Mapping) bool { return rivals[c.Name] != "" })
+	left.Mappings = slices.DeleteFunc(slices.Clone(m.Mappings), func(c config.Mapping) bool { return rivals[c.Name] != nil })
 	return &left
 }
 

@@ -40,7 +40,7 @@ func (s *scope) countLoss(m *v1alpha1.MappingStatus) {
 	if q != nil {
 		address := s.redisAddress()
 		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
-		m.Journal, m.RedisAddress = q.Journal, address
+		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, s.keyPrefix(m.Name)
 	} else {
 		// Where a flusher of other settings looks is not known, but a journal that
 		// is known already counts wherever it is read.
@@ -99,6 +99,18 @@ func (s *scope) life(name string) (*config.QueueStatus, *config.Status) {
 // redisAddress is where the flushers are sent to.
 func (s *scope) redisAddress() string {
 	return strings.Join(s.settings.Redis.External.Addresses, ",")
+}
+
+// keyPrefix is that of the mapping that the flushers have of the name. It goes with
+// the address: while a mapping that was taken out is not empty, one of its name with
+// another prefix waits.
+func (s *scope) keyPrefix(name string) string {
+	for _, m := range s.settings.Mappings {
+		if m.Name == name {
+			return m.KeyPrefix
+		}
+	}
+	return ""
 }
 
 // lossOf is how many events of one life of a queue were counted.

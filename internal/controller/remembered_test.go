@@ -50,7 +50,7 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, indexQueues, indexedQueues).
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, indexClaims, indexedClaims).
 		WithIndex(&corev1.Pod{}, indexOwner, indexedOwner).
 		WithStatusSubresource(&v1alpha1.WriteBehindCache{}, &appsv1.Deployment{}).Build()
 	cached, recorder = &lagging{Client: api}, events.NewFakeRecorder(100)

@@ -4,10 +4,13 @@
 package controller_test
 
 import (
+	"strings"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
@@ -64,7 +67,7 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 
 	It("is no conflict under another name, on another port, or behind a name of another namespace", func(ctx SpecContext) {
 		readyWorld(ctx, address("third.rivals:6379"))
-		readyWorld(ctx, address("third.rivals:6379"), first(func(m *v1alpha1.Mapping) { m.Name = "pages" }))
+		readyWorld(ctx, address("third.rivals:6379"), first(func(m *v1alpha1.Mapping) { m.Name, m.KeyPrefix = "pages", "page:" }))
 		readyWorld(ctx, address("third.rivals:6380"))
 		readyWorld(ctx, address("third:6379"))
 		readyWorld(ctx, address("third:6379"))
@@ -108,5 +111,107 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		holder.discard(ctx)
 		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Mappings", ConsistOf(SatisfyAll(
 			HaveField("Name", "pages"), HaveField("Retired", false)))))
+	})
+
+	named := func(name, prefix string) change {
+		return first(func(m *v1alpha1.Mapping) { m.Name, m.KeyPrefix = name, prefix })
+	}
+	// overlap is the conflict of a mapping items with a mapping products of the holder.
+	overlap := func(holder *world, mine, theirs string) OmegaMatcher {
+		return SatisfyAll(
+			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict,
+				`mapping items (keyPrefix "`+mine+`")`, `mapping products (keyPrefix "`+theirs+`") of WriteBehindCache `+holder.cache.Namespace+"/shop",
+				"another name and a keyPrefix", "out of the other resource"),
+			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonQueueConflict),
+		)
+	}
+	long := strings.Repeat("a-prefix-of-many-bytes:", 5)
+
+	DescribeTable("is a conflict under another name too, where keys of one are keys of the other",
+		func(ctx SpecContext, theirs, mine string) {
+			holder, _ := readyWorld(ctx, address("overlap.rivals:6379"), named("products", theirs))
+			w := late(ctx, address("overlap.rivals:6379"), named("items", mine))
+			Eventually(w.poll(ctx)).Should(overlap(holder, mine, theirs))
+			Expect(w.objects(ctx)).To(BeEmpty())
+			before := holder.versions(ctx)
+
+			By("starting the operator anew")
+			stop := startOperator()
+			Consistently(w.poll(ctx)).Should(overlap(holder, mine, theirs))
+			stop()
+			Expect(w.objects(ctx)).To(BeEmpty())
+
+			Expect(k8s.Delete(ctx, w.now(ctx))).To(Succeed())
+			Eventually(func() error { return k8s.Get(ctx, w.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
+			Expect(holder.versions(ctx)).To(Equal(before))
+			Expect(holder.now(ctx)).To(beReady())
+		},
+		Entry("the later one begins with the earlier", "product:", "product:1"),
+		Entry("the earlier one begins with the later", "product:1", "product:"),
+		Entry("they are the same", "product:", "product:"),
+		Entry("the later one is longer than the index tells apart", long[:40], long),
+		Entry("the earlier one is", long, long[:40]),
+	)
+
+	It("is no conflict while the prefixes only begin alike", func(ctx SpecContext) {
+		readyWorld(ctx, address("alike.rivals:6379"), named("products", long[:80]+"1"))
+		readyWorld(ctx, address("alike.rivals:6379"), named("items", long[:80]+"2"))
+		readyWorld(ctx, address("alike.rivals:6379"), named("products-too", "product:"))
+		readyWorld(ctx, address("alike.rivals:6380"), named("items", "product:1"))
+	})
+
+	It("counts while a mapping that was taken out is not empty", func(ctx SpecContext) {
+		holder, f := readyWorld(ctx, address("retired.rivals:6379"), func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Mappings = append(c.Spec.Mappings, mapping("pages", "page:"))
+		})
+		f.say(func(s *config.Status) { s.Queues[len(s.Queues)-1].Depth = 4 })
+		Eventually(holder.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(4))))
+		holder.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings = c.Spec.Mappings[1:] })
+		Eventually(func() (*config.Config, error) { return holder.settings(ctx) }).Should(HaveField("Mappings", ContainElement(HaveField("Retired", true))))
+		Eventually(holder.poll(ctx)).Should(HaveField("Status.Mappings", ContainElement(HaveField("KeyPrefix", "product:"))))
+
+		w := late(ctx, address("retired.rivals:6379"), named("items", "product:1"))
+		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Consistently(func() map[string]client.Object { return w.objects(ctx) }).Should(BeEmpty())
+		f.say(nil)
+		Eventually(func() error { return k8s.Get(ctx, w.key("-flusher"), &appsv1.Deployment{}) }).Should(Succeed())
+		Eventually(w.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
+	})
+
+	It("stays with whom it is flushed by, though an older resource names keys of it later", func(ctx SpecContext) {
+		older, _ := readyWorld(ctx, address("sixth.rivals:6379"), named("pages", "page:"))
+		holder, _ := readyWorld(ctx, address("sixth.rivals:6379"))
+		Eventually(holder.poll(ctx)).Should(HaveField("Status.Mappings", ConsistOf(HaveField("Journal", Not(BeEmpty())))))
+		before := holder.versions(ctx)
+		older.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Mappings = append(c.Spec.Mappings, mapping("items", "product:1"))
+		})
+		Eventually(older.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Expect(older.settings(ctx)).To(HaveField("Mappings", ConsistOf(HaveField("Name", "pages"))))
+		Expect(holder.versions(ctx)).To(Equal(before))
+		holder.discard(ctx)
+		Eventually(func() (*config.Config, error) { return older.settings(ctx) }).Should(HaveField("Mappings", ContainElement(HaveField("Name", "items"))))
+	})
+
+	It("is emptied by a later one that was at work on keys of it, when that is deleted", func(ctx SpecContext) {
+		theirs := newNamespace(ctx)
+		w, f := readyWorld(ctx, address("shop-redis."+theirs+":6379"), named("items", "product:1"))
+		f.say(func(s *config.Status) { s.Queues[0].Depth = 3 })
+		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(3))))
+		objects := w.objects(ctx)
+
+		holder := &world{cache: minimal(theirs)}
+		Expect(k8s.Create(ctx, holder.cache)).To(Succeed())
+		DeferCleanup(func(ctx SpecContext) { holder.discard(ctx) })
+		w.touch(ctx)
+		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Expect(missing(objects, w.objects(ctx))).To(BeEmpty())
+
+		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDraining, "queue items holds 3 entries"))
+		f.say(nil)
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDrained))
+		f.end(ctx)
+		Eventually(func() error { return k8s.Get(ctx, w.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
 	})
 })

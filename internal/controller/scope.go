@@ -83,8 +83,9 @@ type scope struct {
 	// and what to do, heldReason in a word; set by plan.
 	held       string
 	heldReason string
-	// rivals names by mapping the resource that has its queue; set by read.
-	rivals map[string]string
+	// rivals are by mapping the queue of another resource that it gives way to; set
+	// by read.
+	rivals map[string]*rival
 	// objects are what is to be there, in the order of applying; set by plan.
 	objects []object
 

@@ -86,7 +86,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	if options.LostAfter == 0 {
 		options.LostAfter = defaultLostAfter
 	}
-	if err := indexByQueue(context.Background(), mgr.GetFieldIndexer()); err != nil {
+	if err := indexByClaim(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	if err := indexByOwner(context.Background(), mgr.GetFieldIndexer()); err != nil {
@@ -123,7 +123,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
 		For(&v1alpha1.WriteBehindCache{}, builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.WriteBehindCache{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(queuesChanged)).
+		Watches(&v1alpha1.WriteBehindCache{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(claimsChanged)).
 		Watches(&appsv1.Deployment{}, owned).
 		Watches(&appsv1.StatefulSet{}, owned).
 		Watches(&corev1.ConfigMap{}, owned).
