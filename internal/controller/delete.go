@@ -107,13 +107,18 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 	}
 	deadline := s.cache.DeletionTimestamp.Add(time.Duration(s.cache.Spec.DrainTimeoutSeconds) * time.Second)
 	left := time.Until(deadline)
-	s.draining = &verdict{metav1.ConditionTrue, v1alpha1.ReasonDraining, obstacle}
-	if left <= 0 {
+	reason, wayOut := v1alpha1.ReasonDraining, ""
+	switch {
+	case left <= 0:
 		left = 0
-		s.draining.reason = v1alpha1.ReasonDrainBlocked
-		s.draining.message = fmt.Sprintf("%s. drainTimeoutSeconds (%d) have passed; draining goes on. To give up what is queued, set the annotation %s: \"true\"",
-			obstacle, s.cache.Spec.DrainTimeoutSeconds, v1alpha1.AnnotationForceDelete)
+		reason = v1alpha1.ReasonDrainBlocked
+		wayOut = fmt.Sprintf(". drainTimeoutSeconds (%d) have passed; draining goes on. To give up what is queued, set the annotation %s: \"true\"",
+			s.cache.Spec.DrainTimeoutSeconds, v1alpha1.AnnotationForceDelete)
+	case s.cutOff():
+		wayOut = fmt.Sprintf(". Should that stay so, the annotation %s: \"true\" gives up what is queued", v1alpha1.AnnotationForceDelete)
 	}
+	wayOut += s.aboutForce()
+	s.draining = &verdict{metav1.ConditionTrue, reason, observe.Cut(obstacle, maxMessage-len(wayOut)) + wayOut}
 	if stalled := (*stalledError)(nil); errors.As(failure, &stalled) && (stalled.retry == 0 || 0 < left && left < stalled.retry) {
 		stalled.retry = left
 	}
@@ -121,6 +126,23 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		return verdict{}, failure
 	}
 	return verdict{}, &waitingError{what: "the queues to be empty", after: left}
+}
+
+// cutOff says whether no flusher is at Redis, so that nothing can be drained until
+// something comes back that may be gone for good.
+func (s *scope) cutOff() bool {
+	return !slices.ContainsFunc(s.seen.Answering(), func(d *config.Status) bool { return d.Redis.OK || d.Redis.Reason == "" })
+}
+
+// aboutForce says what is wrong with the annotation that gives up what is queued, if
+// anything is.
+func (s *scope) aboutForce() string {
+	value, given := s.cache.Annotations[v1alpha1.AnnotationForceDelete]
+	if !given || s.forced() {
+		return ""
+	}
+	return fmt.Sprintf("; the annotation %s is %q, which does nothing: only \"true\" gives up what is queued",
+		v1alpha1.AnnotationForceDelete, observe.Cut(value, 40))
 }
 
 // retained says what stays behind, for the condition and its event.
@@ -235,15 +257,22 @@ func (s *scope) left(name string) string {
 	if q.Depth == 0 && q.DeadLetters == 0 {
 		return ""
 	}
-	text := fmt.Sprintf("queue %s holds %d entries and %d dead letters", name, q.Depth, q.DeadLetters)
+	text := fmt.Sprintf("queue %s holds %s", name, s.contents(q))
+	if q.LastError != "" {
+		text += ": " + q.LastError
+	}
+	return text
+}
+
+// contents says how much a queue holds, and how dead letters are taken out: nothing
+// else ever does.
+func (s *scope) contents(q *config.QueueStatus) string {
+	text := fmt.Sprintf("%d entries and %d dead letters", q.Depth, q.DeadLetters)
 	if q.Refused > 0 {
 		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
 	}
 	if q.DeadLetters > 0 {
 		text += fmt.Sprintf(" (%s replay --all, or discard, takes the dead letters out)", s.deadLetterCommand())
-	}
-	if q.LastError != "" {
-		text += ": " + q.LastError
 	}
 	return text
 }

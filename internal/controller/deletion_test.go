@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	eventsv1 "k8s.io/api/events/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -106,6 +107,37 @@ var _ = Describe("Deletion", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrained))
 		f.end(ctx)
 		gone(ctx, w)
+	})
+
+	DescribeTable("names the way out from the start when no flusher is at Redis",
+		func(ctx SpecContext, cut func(SpecContext, *flusher), why string) {
+			w, f := readyWorld(ctx)
+			f.say(holding(2, 0))
+			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(2))))
+			Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
+			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "2 entries"))
+			Expect(meta.FindStatusCondition(w.now(ctx).Status.Conditions, v1alpha1.ConditionDraining).Message).NotTo(ContainSubstring(v1alpha1.AnnotationForceDelete))
+			cut(ctx, f)
+			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining,
+				why, `Should that stay so, the annotation `+v1alpha1.AnnotationForceDelete+`: "true" gives up what is queued`))
+		},
+		Entry("a Redis that is gone", func(_ SpecContext, f *flusher) {
+			f.say(func(s *config.Status) { s.Redis = failing(v1alpha1.ReasonConnectionFailed, "nobody listens") })
+		}, "ConnectionFailed: nobody listens"),
+		Entry("flushers that do not answer", func(_ SpecContext, f *flusher) { f.silence(true) }, "HTTP 500"),
+		Entry("flushers that are gone", func(ctx SpecContext, f *flusher) { f.end(ctx) }, "No flusher answers"),
+	)
+
+	It("says of an annotation with another value than true that it does nothing", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		f.say(holding(2, 0))
+		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(2))))
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "yes")
+		})
+		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "2 entries",
+			`the annotation `+v1alpha1.AnnotationForceDelete+` is "yes", which does nothing: only "true" gives up what is queued`))
 	})
 
 	It("waits for a flusher when a queue was seen once", func(ctx SpecContext) {

@@ -186,7 +186,7 @@ func (s *scope) forgotten(previous *inForce) error {
 	return &stalledError{
 		reason: v1alpha1.ReasonQueueNotEmpty,
 		message: fmt.Sprintf("queue %s is not known to be empty, spec.mappings does not have it, and the settings to flush it with were removed from both ConfigMap %s "+
-			"and Service %s; nothing is changed until it is put back into spec.mappings as it was, or given up with the annotation %s: \"true\"",
-			strings.Join(names, ", "), resources.FlusherName(s.cache), resources.FlusherName(s.cache), v1alpha1.AnnotationForceDelete),
+			"and Service %s; nothing is changed until it is put back into spec.mappings as it was, or given up with the annotation %s: \"true\"%s",
+			strings.Join(names, ", "), resources.FlusherName(s.cache), resources.FlusherName(s.cache), v1alpha1.AnnotationForceDelete, s.aboutForce()),
 	}
 }

@@ -107,6 +107,12 @@ var _ = Describe("Settings in force", func() {
 		))
 		Consistently(w.poll(ctx)).Should(HaveField("Status.Mappings", ContainElement(HaveField("Name", "orders"))))
 
+		By("saying of an annotation that gives nothing up that it does not")
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "")
+		})
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueNotEmpty, `is "", which does nothing`))
+
 		By("not removing Redis either when the resource is deleted")
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDraining, "queue orders"))

@@ -77,12 +77,14 @@ func (s *scope) retire(wanted *config.Config, previous *inForce) {
 	var kept []config.Mapping
 	for _, m := range wanted.Mappings {
 		if old := inTheWay(m, retired); old != nil {
-			s.hold("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty", m.Name, old.Name, old.KeyPrefix)
+			s.hold("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty: %s",
+				m.Name, old.Name, old.KeyPrefix, s.stillHolds(old.Name))
 			continue
 		}
 		if isNew(m) {
 			if room <= 0 {
-				s.hold("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty", m.Name, maxQueues, len(retired))
+				s.hold("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty, such as %s: %s",
+					m.Name, maxQueues, len(retired), retired[0].Name, s.stillHolds(retired[0].Name))
 				continue
 			}
 			room--
@@ -121,12 +123,21 @@ func (s *scope) holdRedis(previous *inForce) bool {
 			continue
 		}
 		s.hold("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
-			"the flushers stay there. Stop the writers and wait, or put the address back, "+
-			"or give the queue up with the annotation %s: \"true\"",
-			m.Name, strings.Join(previous.External.Addresses, ","), v1alpha1.AnnotationForceDelete)
+			"the flushers stay there: %s. Stop the writers and wait, or put the address back, "+
+			"or give the queue up with the annotation %s: \"true\"%s",
+			m.Name, strings.Join(previous.External.Addresses, ","), s.stillHolds(m.Name), v1alpha1.AnnotationForceDelete, s.aboutForce())
 		return true
 	}
 	return false
+}
+
+// stillHolds says what is left in a queue that something waits for.
+func (s *scope) stillHolds(name string) string {
+	q := s.queue(name, s.settled)
+	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
+		return "no flusher has seen it empty yet"
+	}
+	return s.contents(q)
 }
 
 func (s *scope) hold(format string, args ...any) {

@@ -121,13 +121,18 @@ var _ = Describe("Settings", func() {
 			c.Spec.Mappings = append(c.Spec.Mappings, mapping("pages-again", "page:new:"))
 		})
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "pages-again", "mapping pages"),
+			haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "pages-again", "mapping pages", "is empty: 12 entries and 0 dead letters"),
 			haveCondition(v1alpha1.ConditionReady, False, v1alpha1.ReasonQueueNotEmpty),
 			haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonQueueNotEmpty),
 		))
 		settings, err := w.settings(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(settings.Mappings).To(HaveLen(2))
+
+		By("leaving a dead letter in it")
+		f.say(func(s *config.Status) { s.Queues[1].DeadLetters = 1 })
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty,
+			"is empty: 0 entries and 1 dead letters (kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
 
 		By("emptying it")
 		f.say(depth(0))
@@ -159,7 +164,11 @@ var _ = Describe("Settings", func() {
 		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(3))))
 		before := w.deployment(ctx).Spec.Template
 		w.change(ctx, address("new:6379"))
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "old:6379", "products"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "old:6379", "products", "the flushers stay there: 3 entries and 0 dead letters"))
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "True")
+		})
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, `is "True", which does nothing`))
 		settings, err := w.settings(ctx)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(settings.Redis.External.Addresses).To(Equal([]string{"old:6379"}))
