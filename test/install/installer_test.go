@@ -19,13 +19,18 @@ import (
 // installer is the manifest as make writes it.
 func installer(t *testing.T, image string) []*unstructured.Unstructured {
 	t.Helper()
-	folder := t.TempDir()
+	return decode(t, buildInstaller(t, t.TempDir(), image))
+}
+
+// buildInstaller makes install.yaml in the folder, and returns what is in it.
+func buildInstaller(t *testing.T, folder, image string) []byte {
+	t.Helper()
 	command := exec.CommandContext(t.Context(), "make", "--no-print-directory", "build-installer", "IMG="+image, "DIST="+folder)
 	command.Dir = root()
 	run(t, command)
 	text, err := os.ReadFile(filepath.Join(folder, "install.yaml"))
 	must(t, err)
-	return decode(t, text)
+	return text
 }
 
 // The API server takes every field of it; a second time it changes nothing; and it
