@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/test/load"
 )
 
@@ -35,41 +36,39 @@ func (d *demo) finish(ctx context.Context) error {
 	d.line("dead letters      %d; data-loss events %d", after.Dead, after.DataLoss)
 	d.line("whole demo        %s", brief(time.Since(d.started)))
 	fmt.Printf("\n%s\n", indent(printed))
-	return d.printCommands(ctx)
-}
-
-// printCommands prints commands to be copied: the system stays up.
-func (d *demo) printCommands(ctx context.Context) error {
 	cache, err := d.cluster.Cache(ctx, d.cache)
 	if err != nil {
 		return err
 	}
+	d.printCommands(cache.Status.Redis)
+	return nil
+}
+
+// printCommands prints commands to be copied: the system stays up. redis is where
+// the application finds a managed one.
+func (d *demo) printCommands(redis *v1alpha1.RedisStatus) {
 	fmt.Printf("\nThe system stays up.")
 	if d.cluster.Local {
 		fmt.Printf(" To talk to it:\n")
 		d.line("export KUBECONFIG=%s", d.cluster.Kubeconfig)
 		d.line("export PATH=%s:$PATH   # kubectl", filepath.Dir(d.cluster.KubectlPath()))
+		d.line("kubectl config set-context --current --namespace %s", d.namespace)
 	} else {
 		fmt.Println()
 	}
 	name, ns := d.cache.Name, d.namespace
-	target := ""
-	if cache.Status.Redis != nil {
-		service, _, _ := strings.Cut(cache.Status.Redis.Address, ".")
-		target = "svc/" + service
-	}
 	fmt.Printf("\nLook at it:\n")
 	d.line("kubectl get wbc -n %s -w", ns)
 	d.line("kubectl describe wbc %s -n %s", name, ns)
 	d.line("%s -c 'SELECT * FROM products LIMIT 5'", d.database.psql)
-	if cache.Status.Redis != nil {
+	if redis != nil {
+		service, _, _ := strings.Cut(redis.Address, ".")
 		fmt.Printf("\nWrite as the application does, with the application's Secret:\n")
-		d.line("kubectl port-forward -n %s %s 6379 &", ns, target)
+		d.line("kubectl port-forward -n %s svc/%s 6379 &", ns, service)
 		d.line("export REDISCLI_AUTH=$(kubectl get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
-			cache.Status.Redis.SecretName, ns)
-		d.line(`redis-cli FCALL wb_set 1 %s1 %s '{"name":"Chair","price":49.90,"stock":3,"updated_at":"2026-01-01T00:00:00Z"}'`,
-			d.mapping.KeyPrefix, d.mapping.Name)
-		d.line("redis-cli FCALL_RO wb_pending 1 %s1 %s", d.mapping.KeyPrefix, d.mapping.Name)
+			redis.SecretName, ns)
+		d.line(`redis-cli FCALL wb_set 1 %s123 %s '{"name":"lamp","price":19.90}'`, d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli FCALL_RO wb_pending 1 %s123 %s", d.mapping.KeyPrefix, d.mapping.Name)
 		d.line("redis-cli FCALL_RO wb_stats 0 %s", d.mapping.Name)
 	}
 	fmt.Printf("\nTune it, without a restart:\n")
@@ -82,5 +81,4 @@ func (d *demo) printCommands(ctx context.Context) error {
 		down += " CLUSTER=current"
 	}
 	d.line("%s", down)
-	return nil
 }

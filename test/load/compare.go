@@ -12,13 +12,15 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// CreateTable makes the table that the products go to.
+// CreateTable makes the table that the products go to. Its defaults are for what a
+// person writes, who need not name every field; that of updated_at is no moment that
+// the load writes, so that a row in which a field was lost still differs.
 const CreateTable = `CREATE TABLE products (
 	id bigint PRIMARY KEY,
 	name text NOT NULL,
 	price numeric(10,2) NOT NULL,
-	stock integer NOT NULL,
-	updated_at timestamptz NOT NULL
+	stock integer NOT NULL DEFAULT 0,
+	updated_at timestamptz NOT NULL DEFAULT now()
 )`
 
 // Difference is a row that is not what was last acknowledged.

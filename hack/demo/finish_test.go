@@ -1,0 +1,77 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"io"
+	"os"
+	"strings"
+	"testing"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/test/kube"
+)
+
+// printed is what do prints.
+func printed(t *testing.T, do func()) string {
+	t.Helper()
+	reader, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	standard := os.Stdout
+	os.Stdout = writer
+	defer func() { os.Stdout = standard }()
+	read := make(chan string, 1)
+	go func() {
+		text, _ := io.ReadAll(reader)
+		read <- string(text)
+	}()
+	do()
+	if err := writer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return <-read
+}
+
+// The README's commands name no namespace, and are what a person tries next.
+func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, write, found := strings.Cut(string(readme), "$ redis-cli -h shop-redis ")
+	write, _, _ = strings.Cut(write, "\n")
+	if !found || !strings.HasPrefix(write, "FCALL wb_set ") {
+		t.Fatalf("README.md begins with no write, but with %q", write)
+	}
+	d := &demo{
+		options: &options{namespace: "shop"}, screen: newScreen(),
+		cluster: &kube.Cluster{Local: true, Kubeconfig: "/the/kubeconfig"},
+		cache:   client.ObjectKey{Namespace: "shop", Name: "shop"},
+		mapping: v1alpha1.Mapping{Name: "products", KeyPrefix: "product:"},
+	}
+	redis := &v1alpha1.RedisStatus{Address: "shop-redis.shop.svc:6379", SecretName: "shop-redis-1"}
+	words := printed(t, func() { d.printCommands(redis) })
+	at := 0
+	for _, want := range []string{
+		"export KUBECONFIG=/the/kubeconfig\n",
+		"kubectl config set-context --current --namespace shop\n",
+		"kubectl port-forward -n shop svc/shop-redis 6379 &\n",
+		"redis-cli " + write + "\n",
+	} {
+		next := strings.Index(words[at:], want)
+		if next < 0 {
+			t.Fatalf("%q is not said, or not in its place:\n%s", want, words)
+		}
+		at += next
+	}
+
+	d.cluster.Local = false
+	if words := printed(t, func() { d.printCommands(redis) }); strings.Contains(words, "set-context") {
+		t.Errorf("the user's own context would be changed:\n%s", words)
+	}
+}
