@@ -51,6 +51,13 @@
 // may be installed and removed at any time, and looked at now and then instead.
 // What goes wrong with them changes no condition.
 //
+// Of two resources that name one queue on one Redis, or whose keyPrefixes overlap
+// there, one has it and the other is Stalled: the one whose own Redis it is, against
+// another namespace's that names it from outside (anybody could stop a resource by
+// naming its Redis first); or else the one whose flushers were seen at it; or else the
+// older. One that already held a queue of its own, under another name, drains that
+// when it is deleted, since what was written there was acknowledged.
+//
 // Data-loss events are counted here and not only in the journals, which are lost
 // with their counts: losses.go says what counts as one, and that none counts twice.
 //

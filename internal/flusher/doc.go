@@ -110,6 +110,11 @@
 // come across it: LLEN q and the number of those that wait, together, are HLEN ops. A
 // second set has them by first version, so that the oldest entry is known exactly.
 //
+// What is said of the servers is of the settings that the process runs
+// (runningRevision), what is in force is of the capture functions too (revision): a Redis
+// that was never reached would otherwise never be named. Changed credentials are proved
+// by one new connection, since those that are open go on with the old ones.
+//
 // While a mapping is paused, no row spends an attempt for what the mapping is paused
 // for, not even the only one of its partition.
 //
