@@ -56,6 +56,20 @@ func run(t *testing.T, schema string, edit func(*config.Config), options ...jour
 	return r
 }
 
+// secretFiles writes what a Secret would bring, each key into a file of that name.
+func secretFiles(t *testing.T) func(name, text string) (path string) {
+	t.Helper()
+	dir := t.TempDir()
+	return func(name, text string) string {
+		t.Helper()
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+}
+
 // becomes waits until a check of the status has the reason, empty for OK.
 func (r *running) becomes(what, reason string, of func(config.Status) config.Check) config.Check {
 	r.t.Helper()
@@ -142,14 +156,7 @@ func TestTheStatusFollowsUnloggedTables(t *testing.T) {
 
 func TestAUserWithoutInfoLeavesDurabilityUnknown(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	file := secretFiles(t)
 	r := run(t, products, func(c *config.Config) {
 		c.Redis.External.UsernameFile, c.Redis.External.PasswordFile = file("user", "flusher"), file("password", "secret")
 	}, journaltest.AppendOnly("always"), journaltest.User("flusher on >secret ~* +@all -info"))

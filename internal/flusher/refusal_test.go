@@ -71,14 +71,7 @@ func TestWhatOnlyABatchFindsOutStaysTold(t *testing.T) {
 // The probe touches no key of an application, so it is content where a claim is not.
 func TestARightThatOnlyAClaimLacksStaysTold(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
+	file := secretFiles(t)
 	r := run(t, products, func(c *config.Config) {
 		c.Flush.IntervalMilliseconds = 100
 		c.Redis.External.UsernameFile, c.Redis.External.PasswordFile = file("username", "flusher"), file("password", "secret")
