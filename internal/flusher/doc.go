@@ -85,6 +85,17 @@
 // taken number that counts as proof loses a write as soon as a lost answer is not
 // followed by a new epoch.
 //
+// An epoch is the time in µs at which it began, or the one before it plus one: a
+// counter would begin anew with a ledger that was dropped, emptied by a crash or put
+// back from a backup, and give out once more what a flusher which was stopped since then
+// still holds. A random token in its place would need another column, and would not
+// tell who is ahead.
+//
+// The statements of a batch lock its table when they are parsed, before their rows have
+// arrived, and no time-out of PostgreSQL ends a wait for the rest of a message. So a
+// session carries its partition and epoch in its application_name while it writes, and
+// whoever takes the next epoch ends the sessions of those before.
+//
 // An acknowledgement applies while owner and epoch are still in the lease, even if
 // the lease has run out but nobody took it: what is committed needs no second
 // flush.

@@ -25,7 +25,7 @@ import (
 // may only ever hold what was acknowledged, or may have been.
 //
 // The database may then hold something else than what was seen to commit: rows tells
-// what, and the order of its epochs begins anew. Without rows it holds what it held,
+// what, and the order of its epochs begins anew where its clock did. Without rows it holds what it held,
 // but Redis may flush writes again that are older.
 func (h *history) wentBack(boundary int64, rows map[int64]int64) {
 	h.settleAll()

@@ -96,7 +96,8 @@ func TestAStoppedPredecessorHoldsNoLock(t *testing.T) {
 		ready(t, zombie)
 		ctx, cancel := context.WithCancel(t.Context())
 		held := p.allow(sent)
-		done := predecessor.writeAside(ctx, predecessor.next(1), b)
+		at := predecessor.next(1)
+		done := predecessor.writeAside(ctx, at, b)
 		<-held
 		// No lock time-out is hit: were there anything to wait for, this would
 		// fail after it.
@@ -106,7 +107,7 @@ func TestAStoppedPredecessorHoldsNoLock(t *testing.T) {
 		<-done
 		p.allow(-1)
 		predecessor.at = successor.at
-		if outcome, err := zombie.Write(t.Context(), table, Position{Journal: "j1", Queue: "products", Epoch: 1, Flush: 1}, b); outcome != Fenced {
+		if outcome, err := zombie.Write(t.Context(), table, at, b); outcome != Fenced {
 			t.Errorf("After %d bytes: the zombie's Write = %v, %v; want Fenced", sent, outcome, err)
 		}
 		equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|successor", "2|successor")

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -34,8 +35,8 @@ func (p Position) String() string {
 
 // Ledger is what the database knows about a partition.
 type Ledger struct {
-	// Epoch is the number of acquisitions so far; 0 means that the ledger has no
-	// such row.
+	// Epoch grows with every acquisition and is never given out twice; 0 means that
+	// the ledger has no such row.
 	Epoch int64
 	// Flush is the number of the last batch that committed.
 	Flush int64
@@ -73,18 +74,24 @@ func (o Outcome) String() string {
 // ledgerTable is the ledger's table within its schema.
 const ledgerTable = "ledger"
 
+// epochOfNow is the least that an epoch may be, the µs since 1970: a ledger that was
+// dropped, emptied or put back from a backup cannot give out a number once more that a
+// flusher which was stopped since then still holds.
+const epochOfNow = "(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8"
+
 // ledgerStatements are the statements on the ledger with its name filled in.
 type ledgerStatements struct {
 	schema, table             string
 	create                    string
 	known, raise, fence, read string
 	move, mine, try           string
+	evict                     string
 }
 
 func newLedgerStatements(schema string) ledgerStatements {
 	quotedSchema := pgx.Identifier{schema}.Sanitize()
 	table := pgx.Identifier{schema, ledgerTable}.Sanitize()
-	fill := strings.NewReplacer("{ledger}", table).Replace
+	fill := strings.NewReplacer("{ledger}", table, "{now}", epochOfNow).Replace
 	return ledgerStatements{
 		schema: quotedSchema,
 		table:  table,
@@ -102,10 +109,10 @@ func newLedgerStatements(schema string) ledgerStatements {
 ) WITH (fillfactor = 10)`),
 		known: fill(`SELECT EXISTS (SELECT FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text)`),
 		raise: fill(`INSERT INTO {ledger} AS l (journal, queue, partition, epoch, flush, position, updated_at)
-VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.int4, 1, 0, 0, pg_catalog.now())
-ON CONFLICT (journal, queue, partition) DO UPDATE SET epoch = l.epoch + 1, updated_at = pg_catalog.now()
+VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.int4, {now}, 0, 0, pg_catalog.now())
+ON CONFLICT (journal, queue, partition) DO UPDATE SET epoch = greatest(l.epoch + 1, {now}), updated_at = pg_catalog.now()
 RETURNING epoch, flush, position`),
-		fence: fill(`UPDATE {ledger} l SET epoch = l.epoch + 1, updated_at = pg_catalog.now()
+		fence: fill(`UPDATE {ledger} l SET epoch = greatest(l.epoch + 1, {now}), updated_at = pg_catalog.now()
 FROM (SELECT journal, queue, partition FROM {ledger} WHERE queue = $2::pg_catalog.text AND journal <> $1::pg_catalog.text
   ORDER BY journal, partition FOR UPDATE) o
 WHERE l.journal = o.journal AND l.queue = o.queue AND l.partition = o.partition`),
@@ -122,7 +129,34 @@ VALUES ('', '', pg_catalog.pg_backend_pid(), 0, 0, 0, pg_catalog.now()); ROLLBAC
 		// transaction that moved the ledger row to this very batch.
 		mine: fill(`(SELECT true FROM {ledger} l WHERE l.journal = $1 AND l.queue = $2 AND l.partition = $3
   AND l.epoch = $4 AND l.flush = $5 AND l.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid)`),
+		// Who was stopped in the middle of sending has begun a transaction, and its
+		// statements hold the table's lock until the rest arrives.
+		evict: `SELECT pg_catalog.pg_terminate_backend(a.pid)
+FROM pg_catalog.pg_stat_activity a, pg_catalog.regexp_match(a.application_name, $1::pg_catalog.text) m
+WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datname = pg_catalog.current_database()
+  AND a.usename = session_user AND pg_catalog.pg_has_role(a.usesysid, 'USAGE')
+  AND (m[1] = $2::pg_catalog.text AND m[2]::pg_catalog.int4 = $3::pg_catalog.int4 AND m[3]::pg_catalog.int8 < $4::pg_catalog.int8
+    OR m[1] <> $2::pg_catalog.text AND $5::pg_catalog.bool)`,
 	}
+}
+
+// sessionName is what a session is called while it writes a batch, before the name
+// that it has otherwise: the next owner of the partition finds it by that, and ends
+// it. It fits into the 63 bytes of an application_name.
+func (p Position) sessionName() string {
+	return fmt.Sprintf("%s%s %d %d", sessionsOf(p.Queue), shortHash(p.Journal), p.Partition, p.Epoch)
+}
+
+// sessionsOf begins the names of all sessions that write batches of a queue.
+func sessionsOf(queue string) string {
+	return "writebehind " + shortHash(queue) + " "
+}
+
+// shortHash stands for a name of any length and any letters.
+func shortHash(name string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(name))
+	return fmt.Sprintf("%08x", h.Sum32())
 }
 
 // settingsSQL bounds the transaction in time, so that a stopped client cannot
@@ -142,15 +176,22 @@ func settingsSQL(statement time.Duration) string {
 		", CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', true) END"
 }
 
+// batchSettingsSQL are the settings of a transaction that carries a batch, and gives
+// its session a name.
+func batchSettingsSQL(statement time.Duration) string {
+	return settingsSQL(statement) + ", pg_catalog.set_config('application_name'," +
+		" pg_catalog.concat_ws(' ', $1::pg_catalog.text, pg_catalog.current_setting('application_name')), true)"
+}
+
 // Acquire makes the caller the only one who can write the partition: it raises
 // the epoch, and whatever was sent at a lower one, even if it is still under
 // way, takes no effect. The first acquisition of a journal also shuts out the
 // owners of the queue's other journals. It may be repeated after any error.
 func (d *Database) Acquire(ctx context.Context, journal, queue string, partition int) (Ledger, error) {
 	var l Ledger
+	var known bool
 	action := fmt.Sprintf("acquire partition %d of %s", partition, queue)
 	err := d.inTransaction(ctx, action, func(ctx context.Context, tx pgx.Tx) error {
-		var known bool
 		if err := tx.QueryRow(ctx, d.ledger.known, journal, queue).Scan(&known); err != nil {
 			return err
 		}
@@ -169,8 +210,30 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 	if err != nil {
 		return Ledger{}, d.ledgerFailure(err)
 	}
+	d.evict(ctx, Position{Journal: journal, Queue: queue, Partition: partition, Epoch: l.Epoch}, !known)
 	return l, nil
 }
+
+// evict ends the sessions that write for an epoch before this one, or for another
+// journal if this is the first epoch of its own. Whatever they send takes no effect,
+// but one that was stopped in the middle of sending holds the lock of the table, which
+// an ALTER TABLE would wait for, and every reader behind that. Nothing depends on it:
+// behind some poolers, or with a role of many, nobody is found.
+func (d *Database) evict(ctx context.Context, p Position, first bool) {
+	ctx, cancel := context.WithTimeout(ctx, evictTimeout)
+	defer cancel()
+	conn, err := d.pool.Acquire(ctx)
+	if err != nil {
+		return
+	}
+	defer conn.Release()
+	names := "^" + sessionsOf(p.Queue) + "([0-9a-f]{8}) ([0-9]{1,9}) ([0-9]{1,18})( |$)"
+	_, _ = conn.Exec(ctx, d.ledger.evict, names, shortHash(p.Journal), p.Partition, p.Epoch, first)
+}
+
+// evictTimeout bounds the look for sessions of the epoch before, on which nothing
+// depends.
+const evictTimeout = 2 * time.Second
 
 // querier is a connection or a transaction on it.
 type querier interface {

@@ -39,15 +39,14 @@ type pipeline struct {
 // default_transaction_read_only on means it.
 const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
 
-// newPrologue is what every pipeline begins with.
+// newPrologue is what every pipeline begins with. The name of the session, which is
+// the partition's, follows.
 func newPrologue(statementTimeout time.Duration) []byte {
 	var p pipeline
 	p.parse(stepBegin, beginSQL, nil)
 	p.bind("", nil, func() {})
 	p.bulk = appendExecute(p.bulk, "")
-	p.parse(stepSettings, settingsSQL(statementTimeout), nil)
-	p.bind("", nil, func() {})
-	p.bulk = appendExecute(p.bulk, "")
+	p.parse(stepSettings, batchSettingsSQL(statementTimeout), []uint32{oidText})
 	return p.bulk
 }
 
@@ -146,6 +145,8 @@ func (p *pipeline) cell(b *Batch, c cell) {
 func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	b.arrange()
 	p := &pipeline{bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}}
+	p.bind("", []uint32{oidText}, func() { p.text(at.sessionName()) })
+	p.bulk = appendExecute(p.bulk, "")
 	moveTypes := append(slices.Clip(ledgerTypes), oidInt8)
 	p.parse(stepLedger, d.ledger.move, moveTypes)
 	p.bind("l", moveTypes, func() {
