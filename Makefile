@@ -12,6 +12,10 @@ GO ?= go
 # Arguments for `go test` and for the demo, e.g. TEST_FLAGS='-run TestClaim -v'.
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
+# Which servers `make test-servers` runs its tests on, one set after the other, and
+# which tests.
+SERVERS ?= redis8+postgres13 valkey8+postgres18
+SERVER_TESTS ?= ./internal/flusher/... ./test/integration
 # How long `make chaos` goes on, and what it replays.
 MINUTES ?= 30
 SEED ?=
@@ -112,6 +116,16 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 .PHONY: test-unit
 test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.
 	$(GO) test $(TEST_FLAGS) $$($(GO) list ./... | grep -v -e /internal/controller$$ -e /test/install$$)
+
+.PHONY: test-servers
+test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.
+	@[ -x "$$(command -v npm)" ] || hack/require.sh npm
+	@failed=0; for servers in $(SERVERS); do \
+		echo "== on $$servers"; \
+		environment="$$(hack/servers.sh $${servers//+/ })"; \
+		env $$environment $(GOTESTSUM) --format standard-quiet --post-run-command hack/tally.sh -- \
+			-timeout 20m $(TEST_FLAGS) $(SERVER_TESTS) || failed=1; \
+	done; exit $$failed
 
 .PHONY: test-e2e
 test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.

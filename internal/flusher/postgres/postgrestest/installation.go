@@ -6,6 +6,7 @@ package postgrestest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"os/user"
@@ -16,8 +17,18 @@ import (
 	"syscall"
 )
 
+// BinariesVariable names the environment variable that says which folder holds the
+// server's programs, instead of the installation that is found.
+const BinariesVariable = "POSTGRES_BIN"
+
 // binaries finds the directory of the server's programs.
 func binaries(ctx context.Context) (string, error) {
+	if dir := os.Getenv(BinariesVariable); dir != "" {
+		if !holdsServer(dir) {
+			return "", fmt.Errorf("%s is %s, and there is no initdb and postgres in it", BinariesVariable, dir)
+		}
+		return dir, nil
+	}
 	var candidates []string
 	if out, err := exec.CommandContext(ctx, "pg_config", "--bindir").Output(); err == nil {
 		candidates = append(candidates, strings.TrimSpace(string(out)))
@@ -31,12 +42,12 @@ func binaries(ctx context.Context) (string, error) {
 		candidates = append(candidates, filepath.Dir(path))
 	}
 	for _, dir := range candidates {
-		if isProgram(filepath.Join(dir, "initdb")) && isProgram(filepath.Join(dir, "postgres")) {
+		if holdsServer(dir) {
 			return dir, nil
 		}
 	}
 	return "", errors.New("no PostgreSQL server found by pg_config, in /usr/lib/postgresql/*/bin or on the PATH: " +
-		"install one, such as Debian's package postgresql or Fedora's postgresql-server")
+		"install one, such as Debian's package postgresql or Fedora's postgresql-server, or name its folder in " + BinariesVariable)
 }
 
 // version is the number in a path such as /usr/lib/postgresql/15/bin.
@@ -44,6 +55,10 @@ func version(path string) int {
 	digits := strings.TrimFunc(filepath.Dir(path), func(r rune) bool { return r < '0' || r > '9' })
 	n, _ := strconv.Atoi(digits)
 	return n
+}
+
+func holdsServer(dir string) bool {
+	return isProgram(filepath.Join(dir, "initdb")) && isProgram(filepath.Join(dir, "postgres"))
 }
 
 func isProgram(path string) bool {
