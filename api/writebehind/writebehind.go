@@ -8,7 +8,14 @@
 //	products := writebehind.NewQueue(rdb, "products")
 //	version, err := products.Set(ctx, "product:123", `{"name":"lamp"}`)
 //
-// Reading is plain Redis: rdb.Get(ctx, "product:123").
+// Reading is plain Redis: rdb.Get(ctx, "product:123"). Whoever fills the cache with what
+// the database has takes Get and Fill:
+//
+//	value, token, err := products.Get(ctx, "product:123")
+//	if err == nil && token != "" { // a miss
+//		value = ... // from the database
+//		_, err = products.Fill(ctx, "product:123", value, token)
+//	}
 package writebehind
 
 import (
@@ -71,10 +78,47 @@ func (q *Queue) Del(ctx context.Context, key string) (version int64, err error) 
 	return q.number(q.rdb.FCall(ctx, "wb_del", []string{key}, q.name))
 }
 
-// Fill caches value, read from the database, unless the key is present or dirty.
-// It reports whether it did.
-func (q *Queue) Fill(ctx context.Context, key, value string) (bool, error) {
-	filled, err := q.number(q.rdb.FCall(ctx, "wb_fill", []string{key}, q.name, value))
+// Token stands for the moment of a read that missed. Fill takes it to find out whether
+// the key was written or deleted since; it is good for that alone, and for half a minute
+// at least.
+type Token string
+
+// Get reads key for a reader that goes to the database on a miss and caches what it
+// finds there with Fill. A miss is not an error: the token tells it, which is empty
+// when the value was there. The call may leave a note in Redis, so it goes to the
+// primary; a read without Fill is rdb.Get.
+func (q *Queue) Get(ctx context.Context, key string) (value string, token Token, err error) {
+	cmd := q.rdb.FCall(ctx, "wb_get", []string{key}, q.name)
+	switch reply := cmd.Val().(type) {
+	case string:
+		return reply, "", nil
+	case []any:
+		if len(reply) == 2 {
+			if text, ok := reply[1].(string); ok && text != "" {
+				return "", Token(text), nil
+			}
+		}
+	}
+	if err := cmd.Err(); err != nil {
+		return "", "", known(cmd.Name(), err)
+	}
+	return "", "", fmt.Errorf("%s: the answer is of another release than this client", cmd.Name())
+}
+
+// Fill caches value, read from the database, unless the key is present or dirty. With
+// the token of the Get that missed it caches nothing either if the key was written or
+// deleted since that Get. It reports whether it cached the value; that it did not is no
+// error.
+//
+// Without a token, a value that was read before a deletion or a newer write is cached
+// all the same if that has been flushed by now: it is served until its time to live has
+// passed.
+func (q *Queue) Fill(ctx context.Context, key, value string, token ...Token) (bool, error) {
+	args := []any{q.name, value}
+	for _, t := range token {
+		args = append(args, string(t))
+	}
+	filled, err := q.number(q.rdb.FCall(ctx, "wb_fill", []string{key}, args...))
 	return filled == 1, err
 }
 
@@ -93,9 +137,14 @@ func (q *Queue) number(cmd *redis.Cmd) (int64, error) {
 	if err == nil || errors.Is(err, redis.Nil) {
 		return number, err
 	}
+	return 0, known(cmd.Name(), err)
+}
+
+// known gives an error of the capture functions its name.
+func known(function string, err error) error {
 	code, _, _ := strings.Cut(err.Error(), " ")
-	if known, ok := errorsByCode[code]; ok {
-		err = fmt.Errorf("%w: %w", known, err)
+	if named, ok := errorsByCode[code]; ok {
+		err = fmt.Errorf("%w: %w", named, err)
 	}
-	return 0, fmt.Errorf("%s: %w", cmd.Name(), err)
+	return fmt.Errorf("%s: %w", function, err)
 }

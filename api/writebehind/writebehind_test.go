@@ -7,6 +7,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/writebehind/operator/api/writebehind"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -53,6 +55,23 @@ func TestClient(t *testing.T) {
 		}
 	}
 
+	if value, token, err := q.Get(ctx, "product:2"); err != nil || token != "" || value != `{}` {
+		t.Errorf("Get of a cached key: %q, %q, %v", value, token, err)
+	}
+	_, token, err := q.Get(ctx, "product:7")
+	if err != nil || token == "" {
+		t.Fatalf("Get of a miss: %q, %v", token, err)
+	}
+	for _, want := range []bool{true, false} {
+		if filled, err := q.Fill(ctx, "product:7", `{}`, token); err != nil || filled != want {
+			t.Errorf("Fill with the token: %v, %v; want %v", filled, err, want)
+		}
+	}
+	_, stale, err := q.Get(ctx, "product:1") // deleted, and not flushed yet
+	if filled, fillErr := q.Fill(ctx, "product:1", `{}`, stale); err != nil || fillErr != nil || filled || stale == "" {
+		t.Errorf("Fill of a dirty key: %v, %v, %v", filled, err, fillErr)
+	}
+
 	fails := func(name string, err, want error) {
 		t.Helper()
 		if !errors.Is(err, want) {
@@ -63,6 +82,18 @@ func TestClient(t *testing.T) {
 	fails("no queue", err, writebehind.ErrNoQueue)
 	_, err = q.Set(ctx, "order:1", `{}`)
 	fails("another prefix", err, writebehind.ErrArguments)
+	_, _, err = q.Get(ctx, "order:1")
+	fails("read another prefix", err, writebehind.ErrArguments)
+	_, _, err = writebehind.NewQueue(rdb, "none").Get(ctx, "product:1")
+	fails("read no queue", err, writebehind.ErrNoQueue)
+	_, err = q.Fill(ctx, "product:8", `{}`, "")
+	fails("an empty token", err, writebehind.ErrArguments)
+	if err := rdb.LPush(ctx, "product:list", "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := q.Get(ctx, "product:list"); err == nil || errors.Is(err, redis.Nil) {
+		t.Errorf("Get of a list: %v", err)
+	}
 	open(config.StateOpen, 1)
 	_, err = q.Set(ctx, "product:3", `{}`)
 	fails("full", err, writebehind.ErrFull)

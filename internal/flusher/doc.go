@@ -126,6 +126,12 @@
 // that was never reached would otherwise never be named. Changed credentials are proved
 // by one new connection, since those that are open go on with the old ones.
 //
+// A reader's token (wb_get) is noted with the key, and taken away by the acknowledgement
+// that ends the key's entry, not by the write that begins it: while the key is dirty
+// nothing is cached anyway. So a write pays nothing for readers, and an acknowledgement
+// one look at whether there are any. One number a partition would be cheaper still, and
+// make every flush of the partition void the tokens of all of its keys.
+//
 // While a mapping is paused, no row spends an attempt for what the mapping is paused
 // for, not even the only one of its partition.
 //

@@ -36,6 +36,9 @@ func TestAnyInterleavingKeepsEveryWrite(t *testing.T) {
 			"write":       m.write,
 			"delete":      m.delete,
 			"fill":        m.fill,
+			"read":        m.read,
+			"cache":       m.cache,
+			"evict":       m.evict,
 			"claim":       m.claim,
 			"commit":      m.commit,
 			"acknowledge": m.acknowledge,
@@ -64,6 +67,9 @@ type model struct {
 	dead     map[string]row
 	givenUp  map[string]bool  // the last write was discarded as a dead letter
 	highest  map[string]int64 // version that any write of a key ever got
+	evicted  map[string]bool  // its value is gone since it was flushed
+	reads    []reading
+	used     []reading // whose token was given to wb_fill
 	writes   int64
 	flushed  int64
 
@@ -80,8 +86,16 @@ type model struct {
 	stale     *journal.Claim // of an owner that was fenced
 }
 
+// reading is a reader that missed and has its row, but has not cached it yet.
+type reading struct {
+	key, token string
+	row        row
+	// highest is the version that the last write of the key had when it was read.
+	highest int64
+}
+
 func newModel(t *rapid.T, rdb *redis.Client) *model {
-	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}, dead: map[string]row{}, givenUp: map[string]bool{}, highest: map[string]int64{}}
+	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}, dead: map[string]row{}, givenUp: map[string]bool{}, evicted: map[string]bool{}, highest: map[string]int64{}}
 	ctx := context.Background()
 	if _, err := m.j.EnsureLibrary(ctx); err != nil {
 		t.Fatal(err)
@@ -117,6 +131,7 @@ func (m *model) wrote(t *rapid.T, key string, r row, err error) {
 	}
 	m.written[key], m.highest[key] = r, r.version
 	delete(m.givenUp, key)
+	delete(m.evicted, key)
 	m.writes++
 }
 
@@ -131,6 +146,78 @@ func (m *model) fill(t *rapid.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// pendingOf tells whether the key is dirty.
+func (m *model) pendingOf(t *rapid.T, key string) bool {
+	err := m.rdb.FCallRO(context.Background(), "wb_pending", []string{key}, queue).Err()
+	if err != nil && !errors.Is(err, redis.Nil) && !strings.HasPrefix(err.Error(), "WBDEAD ") {
+		t.Fatal(err)
+	}
+	return err == nil
+}
+
+// evict takes the value of a clean key away, as Redis does when it needs room or the
+// time to live has passed.
+func (m *model) evict(t *rapid.T) {
+	key := keys.Draw(t, "key")
+	if m.pendingOf(t, key) || m.dead[key].version > 0 {
+		return
+	}
+	if err := m.rdb.Del(context.Background(), key).Err(); err != nil {
+		t.Fatal(err)
+	}
+	m.evicted[key] = true
+}
+
+// read is the first half of a cache-aside reader: a miss, and then the row.
+func (m *model) read(t *rapid.T) {
+	key := keys.Draw(t, "key")
+	reply, err := m.rdb.FCall(context.Background(), "wb_get", []string{key}, queue).Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	missed, ok := reply.([]any)
+	if !ok {
+		if cached := m.rdb.Get(context.Background(), key).Val(); cached != reply {
+			t.Fatalf("wb_get of %s answers %v, and GET %s", key, reply, cached)
+		}
+		return
+	}
+	token, _ := missed[1].(string)
+	highest := m.highest[key]
+	if m.pendingOf(t, key) {
+		highest = -1
+	}
+	m.reads = append(m.reads, reading{key: key, token: token, row: m.database[key], highest: highest})
+}
+
+// cache is the second half, however late: it must cache a row that is still the one in
+// the database, and no other.
+func (m *model) cache(t *rapid.T) {
+	if len(m.reads) == 0 {
+		return
+	}
+	i := rapid.IntRange(0, len(m.reads)-1).Draw(t, "reading")
+	r := m.reads[i]
+	m.reads = slices.Delete(m.reads, i, i+1)
+	absent := m.rdb.Exists(context.Background(), r.key).Val() == 0
+	if r.row.version == 0 || r.row.deleted {
+		return // there is no row to cache
+	}
+	filled, err := m.rdb.FCall(context.Background(), "wb_fill", []string{r.key}, queue, r.row.value, r.token).Int64()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if filled == 1 && m.database[r.key] != r.row {
+		t.Fatalf("%s is cached as %+v, and the database has %+v", r.key, r.row, m.database[r.key])
+	}
+	// A token is used up by the first of those that share it.
+	used := slices.ContainsFunc(m.used, func(u reading) bool { return u.key == r.key && u.token == r.token })
+	if want := absent && !used && m.highest[r.key] == r.highest; want != (filled == 1) {
+		t.Fatalf("%s is cached: %d, want %v (absent %v, used %v, version %d, read at %d)", r.key, filled, want, absent, used, m.highest[r.key], r.highest)
+	}
+	m.used = append(m.used, r)
 }
 
 func (m *model) claim(t *rapid.T) {
@@ -341,7 +428,8 @@ func (m *model) check(t *rapid.T) {
 			continue
 		}
 		value, err := m.rdb.Get(ctx, key).Result()
-		if !last.deleted && (err != nil || value != last.value) {
+		gone := errors.Is(err, redis.Nil) && m.evicted[key]
+		if !last.deleted && !gone && (err != nil || value != last.value) {
 			t.Fatalf("%s reads %q, %v; want %q", key, value, err, last.value)
 		}
 		// A dead deletion has no value to keep; what is read from the database
