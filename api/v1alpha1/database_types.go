@@ -34,12 +34,14 @@ type Postgres struct {
 	StatementTimeoutSeconds int32 `json:"statementTimeoutSeconds,omitempty"`
 
 	// ledgerSchema is the schema of the ledger table, which makes every batch
-	// count once. It is made when it is missing. 1 to 63 bytes, defaults to
-	// writebehind.
+	// count once. It is made when it is missing, and cannot change: a flusher that is
+	// still at the ledger before would not be kept from writing. 1 to 63 bytes,
+	// defaults to writebehind.
 	// +kubebuilder:default=writebehind
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="ledgerSchema must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="ledgerSchema cannot change: only the ledger that is there keeps two flushers from writing over each other: give the name from before, which is writebehind where none was given"
 	// +optional
 	LedgerSchema string `json:"ledgerSchema,omitempty"`
 }

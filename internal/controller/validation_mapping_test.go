@@ -55,7 +55,29 @@ func listing(mappings, perMapping, n int) change {
 	}
 }
 
+// ledgerIn gives the ledger a schema.
+func ledgerIn(schema string) change {
+	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.LedgerSchema = schema }
+}
+
 var databaseRules = []rule{
+	{
+		field: "spec.database.postgres.ledgerSchema",
+		says: "ledgerSchema cannot change: only the ledger that is there keeps two flushers from writing over each other: " +
+			"give the name from before, which is writebehind where none was given",
+		refuses: []attempt{
+			{what: "another schema for the ledger", before: ledgerIn("ledgers"), edit: ledgerIn("other")},
+			{what: "a schema where none was given before", before: as, edit: ledgerIn("other")},
+			{what: "no schema where one was given before", before: ledgerIn("ledgers"), edit: ledgerIn("")},
+			{what: "the ledger's schema in capitals", before: as, edit: ledgerIn("WriteBehind")},
+		},
+		takes: []attempt{
+			{what: "the ledger's default schema, written down", before: as, edit: ledgerIn("writebehind")},
+			{what: "another database, with the same schema", before: ledgerIn("ledgers"), edit: func(c *v1alpha1.WriteBehindCache) {
+				c.Spec.Database.Postgres.URLSecretRef.Name = "another"
+			}},
+		},
+	},
 	identifierRule("spec.database.postgres.ledgerSchema", "ledgerSchema", func(name string) change {
 		return func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.LedgerSchema = name }
 	}),
