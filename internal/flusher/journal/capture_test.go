@@ -223,42 +223,6 @@ func TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains(t *testing.T) {
 	}
 }
 
-// TestTheRightsOfAnApplication holds the ACL rule that the README gives to what
-// the capture functions need.
-func TestTheRightsOfAnApplication(t *testing.T) {
-	readme, err := os.ReadFile("../../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rule, ok := strings.Cut(string(readme), "ACL SETUSER app on >password ")
-	rule, _, _ = strings.Cut(rule, "\n")
-	if !ok || !strings.Contains(rule, "+fcall") {
-		t.Fatalf("the README has no rule for an application: %q", rule)
-	}
-	server := journaltest.New(t, journaltest.User("app on >password "+rule))
-	f := open(t, server)
-	app := server.ClientAs(t, "app", "password")
-	ctx := t.Context()
-	f.set("product:refused", "{}")
-	partition := int(partitionOf(f, "product:refused"))
-	f.acknowledge(f.claim(f.lease("a", partition, 1), 10), journal.Refused)
-	for _, key := range []string{"product:1", "product:1", "product:refused"} {
-		f.check(app.FCall(ctx, "wb_set", []string{key}, queue, "{}").Result())
-	}
-	f.check(app.FCall(ctx, "wb_del", []string{"product:1"}, queue).Result())
-	f.check(app.FCall(ctx, "wb_fill", []string{"product:2"}, queue, "{}").Result())
-	f.check(app.FCallRO(ctx, "wb_pending", []string{"product:1"}, queue).Result())
-	f.check(app.FCallRO(ctx, "wb_stats", nil, queue).Result())
-	f.check(app.Get(ctx, "product:2").Result())
-	// Even where a step is refused, the steps before it can be undone.
-	f.check(nil, f.rdb.Do(ctx, "ACL", "SETUSER", "app", "-hincrby").Err())
-	before := dump(t, f.rdb)
-	mustFail(t, app.FCall(ctx, "wb_set", []string{"product:3"}, queue, "{}"), scriptDenied)
-	if after := dump(t, f.rdb); !maps.Equal(before, after) {
-		t.Error("Redis has changed")
-	}
-}
-
 func TestAFullQueueRefusesNewKeysOnly(t *testing.T) {
 	full := func(s *journal.Settings) { s.MaxDepth = 2; s.Mapping.Partitions = 1 }
 	f := open(t, journaltest.New(t), full)
