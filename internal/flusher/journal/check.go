@@ -65,19 +65,24 @@ func (j *Journal) checkServer(ctx context.Context) error {
 	if n, err := strconv.Atoi(major); err != nil || n < oldestMajor {
 		return &versionError{version: version}
 	}
-	if mode := infoField(info, "redis_mode"); mode == "cluster" || mode == "sentinel" {
+	// Valkey tells the version of Redis that it is compatible with, but its mode in a
+	// field of its own name.
+	if mode := infoField(info, "redis_mode", "server_mode"); mode == "cluster" || mode == "sentinel" {
 		return &modeError{mode: mode}
 	}
-	if role := infoField(info, "role"); role == "slave" {
-		return &replicaError{primary: net.JoinHostPort(infoField(info, "master_host"), infoField(info, "master_port"))}
+	if role := infoField(info, "role"); role == "slave" || role == "replica" {
+		return &replicaError{primary: net.JoinHostPort(infoField(info, "master_host", "primary_host"), infoField(info, "master_port", "primary_port"))}
 	}
 	return nil
 }
 
-func infoField(info, name string) string {
-	for line := range strings.Lines(info) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
-			return strings.TrimSpace(value)
+// infoField is the value of the first of the fields that INFO tells.
+func infoField(info string, names ...string) string {
+	for _, name := range names {
+		for line := range strings.Lines(info) {
+			if value, ok := strings.CutPrefix(line, name+":"); ok {
+				return strings.TrimSpace(value)
+			}
 		}
 	}
 	return ""

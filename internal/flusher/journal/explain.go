@@ -160,7 +160,11 @@ func explainTLS(err error) (config.Check, bool) {
 	return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: message}, true
 }
 
-var unknownCommand = regexp.MustCompile(`^ERR unknown (?:sub)?command '([A-Za-z_|]+)'`)
+var (
+	unknownCommand = regexp.MustCompile(`^ERR unknown (?:sub)?command '([A-Za-z_|]+)'`)
+	// A function's is not named, and Valkey leaves the word Redis out.
+	unknownInside = regexp.MustCompile(`^ERR Unknown (?:Redis )?command called from script`)
+)
 
 // explainAnswer explains an error that Redis itself has answered with.
 func explainAnswer(err error, user string) (config.Check, bool) {
@@ -187,6 +191,17 @@ func explainAnswer(err error, user string) (config.Check, bool) {
 			Reason: cachev1alpha1.ReasonCommandFailed,
 			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: take the rename-command of it out of its configuration, "+
 				"or use a server that has function libraries", strings.ToUpper(unknown[1])),
+		}
+	case unknownInside.MatchString(text):
+		check = config.Check{
+			Reason: cachev1alpha1.ReasonCommandFailed,
+			Message: "Redis does not know a command that a function of the library runs, one of " + libraryCommands +
+				": take the rename-command of it out of its configuration",
+		}
+	case strings.HasPrefix(text, "ERR Engine '"):
+		check = config.Check{
+			Reason:  cachev1alpha1.ReasonCommandFailed,
+			Message: "Redis has no engine for functions in Lua: load its Lua module",
 		}
 	case strings.Contains(text, "max number of clients"):
 		check = config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: atMaxClients}
@@ -224,8 +239,7 @@ func errorCode(err error) string {
 	if !errors.As(err, &answer) {
 		return ""
 	}
-	// Redis 7.0 gives no code of its own to what a function may not do.
-	if strings.Contains(answer.Error(), "The user executing the script can't") {
+	if refusedInside.MatchString(answer.Error()) {
 		return "NOPERM"
 	}
 	code, _, _ := strings.Cut(answer.Error(), " ")

@@ -256,7 +256,8 @@ func checkCode(t *testing.T, call []any, err error, allowed bool) {
 		}
 		return
 	}
-	if !allowed && (code == "NOPERM" || strings.Contains(text, "The user executing the script can't")) {
+	if !allowed && (code == "NOPERM" || strings.HasPrefix(text, "ERR The user executing the script can't") ||
+		strings.HasPrefix(text, "ERR ACL failure in script: ")) {
 		return
 	}
 	if !slices.ContainsFunc(ofTheCall, func(start string) bool { return strings.HasPrefix(text, start) }) {

@@ -63,7 +63,7 @@ func TestTheRightsInAMessageAreEnough(t *testing.T) {
 		"nothing":            {"", "Redis user flusher lacks a right (command info)"},
 		"no function":        {"~* +info +fcall_ro", "lacks a right (command function|load)"},
 		"no call":            {"~* +@all -fcall", "lacks a right (command fcall)"},
-		"no command":         {"~* +@all -set", "lacks a right (a command that function wb_engine_probe runs)"},
+		"no command":         {"~* +@all -set", "that function wb_engine_probe runs)"},
 		"no key":             {"+@all", "lacks a right (a key that function wb_engine_probe works with)"},
 		"the prefix's alone": {"~product:* +@all", "lacks a right (a key that function wb_engine_probe works with)"},
 	} {
@@ -225,11 +225,19 @@ func TestAClusterIsNotTaken(t *testing.T) {
 	said(t, journal.New(server.Client(t)).Check(t.Context()), cachev1alpha1.ReasonClusterMode, "Redis Cluster", "cluster-enabled no")
 }
 
+func TestASentinelIsNotTaken(t *testing.T) {
+	server := journaltest.New(t, journaltest.Sentinel())
+	said(t, journal.New(server.Client(t)).Check(t.Context()), cachev1alpha1.ReasonClusterMode, "leads to a Sentinel")
+}
+
 func TestACommandThatIsRenamedIsNamed(t *testing.T) {
 	for _, name := range []string{"FCALL", "FCALL_RO", "FUNCTION"} {
 		server := journaltest.New(t, journaltest.Config("rename-command "+name+` ""`))
 		said(t, journal.New(server.Client(t)).Check(t.Context()), cachev1alpha1.ReasonCommandFailed, "does not know the command "+name, "rename-command")
 	}
+	// Of one that only a function runs Redis does not tell the name.
+	server := journaltest.New(t, journaltest.Config(`rename-command SET ""`))
+	said(t, journal.New(server.Client(t)).Check(t.Context()), cachev1alpha1.ReasonCommandFailed, "one of ", " SET,", "rename-command")
 }
 
 func TestAClientThatRedisHangsUpOnIsToldWhy(t *testing.T) {
@@ -315,9 +323,15 @@ func serveInfo(conn net.Conn, info string) {
 
 func TestAServerThatIsNoneForQueues(t *testing.T) {
 	for name, c := range map[string]struct{ info, reason, says string }{
-		"an old version":  {"redis_version:6.2.14\r\nredis_mode:standalone\r\nrole:master", cachev1alpha1.ReasonVersionTooOld, "Redis has version 6.2.14: version 7 or later is needed"},
-		"no version":      {"role:master", cachev1alpha1.ReasonVersionTooOld, "version 7 or later"},
-		"a Sentinel":      {"redis_version:7.2.4\r\nredis_mode:sentinel", cachev1alpha1.ReasonClusterMode, "leads to a Sentinel"},
+		"an old version": {"redis_version:6.2.14\r\nredis_mode:standalone\r\nrole:master", cachev1alpha1.ReasonVersionTooOld, "Redis has version 6.2.14: version 7 or later is needed"},
+		"no version":     {"role:master", cachev1alpha1.ReasonVersionTooOld, "version 7 or later"},
+		"a Sentinel":     {"redis_version:7.2.4\r\nredis_mode:sentinel", cachev1alpha1.ReasonClusterMode, "leads to a Sentinel"},
+		"Valkey's":       {"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:9.0.1\r\nserver_mode:sentinel", cachev1alpha1.ReasonClusterMode, "leads to a Sentinel"},
+		"Valkey Cluster": {"redis_version:7.2.4\r\nserver_name:valkey\r\nvalkey_version:8.1.1\r\nserver_mode:cluster", cachev1alpha1.ReasonClusterMode, "Redis Cluster"},
+		"Valkey replica": {
+			"redis_version:7.2.4\r\nserver_mode:standalone\r\nrole:slave\r\nmaster_host:10.0.0.1\r\nmaster_port:6379",
+			cachev1alpha1.ReasonReadOnlyReplica, "which is 10.0.0.1:6379",
+		},
 		"another product": {"redis_version:7.4.0\r\nredis_mode:standalone\r\nrole:master", cachev1alpha1.ReasonCommandFailed, "Redis does not know the command FCALL"},
 	} {
 		t.Run(name, func(t *testing.T) {

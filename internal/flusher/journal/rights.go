@@ -16,9 +16,13 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// What Redis says of a right that is missing, of a command and inside of a function.
+// What Redis says of a right that is missing: of a command, and inside of a function,
+// where it gives no code of its own. 7.0 has other words there than all later ones and
+// Valkey, and does not name the command.
 var (
+	refusedInside   = regexp.MustCompile(`^ERR (?:The user executing the script can't |ACL failure in script: )`)
 	refusedCommand  = regexp.MustCompile(`run the '([a-z|]+)' command`)
+	refusedKey      = regexp.MustCompile(`access (?:a|one of the|at least one of the) keys?\b`)
 	refusedFunction = regexp.MustCompile(`script: (wb_[a-z_]+)`)
 )
 
@@ -28,15 +32,17 @@ func lacksRight(text, user string) config.Check {
 	what := ""
 	function := refusedFunction.FindStringSubmatch(text)
 	command := refusedCommand.FindStringSubmatch(text)
-	keys := strings.Contains(text, "keys")
+	key := refusedKey.MatchString(text)
 	switch {
-	case function != nil && keys:
+	case function != nil && key:
 		what = " (a key that function " + function[1] + " works with)"
+	case function != nil && command != nil:
+		what = " (command " + command[1] + ", that function " + function[1] + " runs)"
 	case function != nil:
 		what = " (a command that function " + function[1] + " runs)"
 	case command != nil:
 		what = " (command " + command[1] + ")"
-	case keys:
+	case key:
 		what = " (a key)"
 	}
 	return config.Check{
@@ -50,12 +56,23 @@ var rights = rightsFor(library)
 
 func rightsFor(source string) string {
 	given := []string{"+info", "+function|load", "+function|list", "+fcall", "+fcall_ro"}
-	for _, match := range regexp.MustCompile(`(?:redis\.p?call|in_chunks)\('([A-Z]+)'`).FindAllStringSubmatch(source, -1) {
-		if right := "+" + strings.ToLower(match[1]); !slices.Contains(given, right) {
-			given = append(given, right)
-		}
+	for _, command := range commandsOf(source) {
+		given = append(given, "+"+strings.ToLower(command))
 	}
 	return strings.Join(given, " ")
+}
+
+// libraryCommands are the commands that functions run.
+var libraryCommands = strings.Join(commandsOf(library), ", ")
+
+func commandsOf(source string) []string {
+	var commands []string
+	for _, match := range regexp.MustCompile(`(?:redis\.p?call|in_chunks)\('([A-Z]+)'`).FindAllStringSubmatch(source, -1) {
+		if !slices.Contains(commands, match[1]) {
+			commands = append(commands, match[1])
+		}
+	}
+	return commands
 }
 
 var plainUser = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)

@@ -39,6 +39,8 @@ type Options struct {
 	// RequireClientCertificate refuses clients that show no certificate of that
 	// authority. It needs TLS.
 	RequireClientCertificate bool
+	// Sentinel makes a Sentinel of it, which watches nothing yet.
+	Sentinel bool
 	// Log also receives everything that the server logs.
 	Log io.Writer
 }

@@ -124,7 +124,11 @@ func (s *Server) start(ctx context.Context) error {
 	if s.options.Log != nil {
 		output = io.MultiWriter(&s.log, s.options.Log)
 	}
-	command := exec.Command(s.binary, path)
+	args := []string{path}
+	if s.options.Sentinel {
+		args = append(args, "--sentinel")
+	}
+	command := exec.Command(s.binary, args...)
 	command.Dir, command.Stdout, command.Stderr = s.dir, output, output
 	p, err := programs.Start(command)
 	if err != nil {

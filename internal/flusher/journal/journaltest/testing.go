@@ -52,6 +52,11 @@ func RequireClientCertificate() Option {
 	return func(o *Options) { o.TLS, o.RequireClientCertificate = true, true }
 }
 
+// Sentinel starts a Sentinel, which holds no data.
+func Sentinel() Option {
+	return func(o *Options) { o.Sentinel = true }
+}
+
 // Log also writes the server's log to w.
 func Log(w io.Writer) Option {
 	return func(o *Options) { o.Log = w }
