@@ -27,7 +27,9 @@ type relation struct {
 	// partitioned table is cut, and byColumn the number of the column when it is cut
 	// by that alone.
 	primaryKey, partitionedBy string
-	byColumn                  int16
+	// keyOfSeveral are the columns of a primary key of several.
+	keyOfSeveral []string
+	byColumn     int16
 	// forbidden are the commands that row-level security lets through for no row,
 	// since no policy of the role permits them.
 	forbidden []string
@@ -38,6 +40,9 @@ type relation struct {
 	// their quoted names, at most mostUnlogged of them; unloggedCount is of all.
 	unlogged      []string
 	unloggedCount int
+	// rules are the quoted names of those with which PostgreSQL takes no upsert: any for
+	// UPDATE, even one that is disabled, and one for INSERT that does something.
+	rules []string
 	// otherCase is a table of the schema whose name differs in case alone, where there
 	// is none of the name itself.
 	otherCase string
@@ -57,9 +62,10 @@ type attribute struct {
 	shown string
 	// base is the type under any domain, by its name in pg_catalog, and empty
 	// when it is not one of PostgreSQL's own.
-	base          string
-	length        int32
-	array         bool
+	base   string
+	length int32
+	array  bool
+	// element is the type of an array's elements under any domain, as base has it.
 	element       string
 	generated     bool
 	always        bool
@@ -91,6 +97,9 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
   EXISTS (SELECT FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.condeferrable),
   g.suppresses, g.completes,
   coalesce((SELECT pg_catalog.quote_ident(k.conname) FROM pg_catalog.pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'p'), ''),
+  ARRAY(SELECT ka.attname::pg_catalog.text FROM pg_catalog.pg_constraint k CROSS JOIN LATERAL pg_catalog.unnest(k.conkey) WITH ORDINALITY o (number, place)
+    JOIN pg_catalog.pg_attribute ka ON ka.attrelid = c.oid AND ka.attnum = o.number
+    WHERE k.conrelid = c.oid AND k.contype = 'p' AND pg_catalog.cardinality(k.conkey) > 1 ORDER BY o.place),
   coalesce(pg_catalog.pg_get_partkeydef(c.oid), ''),
   coalesce((SELECT b.partattrs[0] FROM pg_catalog.pg_partitioned_table b WHERE b.partrelid = c.oid AND b.partnatts = 1), 0),
   ARRAY(SELECT w.name FROM (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE')) w (place, command, name)
@@ -100,6 +109,9 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
         AND CASE WHEN o.role = 0 THEN true ELSE pg_catalog.pg_has_role(o.role, 'USAGE') END)
     ORDER BY w.place),
   u.names, u.count,
+  ARRAY(SELECT pg_catalog.quote_ident(w.rulename) FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND (w.ev_type = '2'
+    OR w.ev_type = '3' AND w.ev_enabled IN ('O', 'A') AND (w.is_instead OR pg_catalog.pg_get_ruledef(w.oid) !~ ' DO NOTHING;$'))
+    ORDER BY w.rulename),
   CASE WHEN c.oid IS NULL THEN coalesce((SELECT min(o.relname::pg_catalog.text) FROM pg_catalog.pg_class o
     WHERE o.relnamespace = n.oid AND o.relkind IN ('r', 'p') AND pg_catalog.lower(o.relname::pg_catalog.text) = pg_catalog.lower($2::pg_catalog.text)), '') ELSE '' END
 FROM (SELECT) one
@@ -126,7 +138,7 @@ SELECT a.attname::pg_catalog.text,
   CASE WHEN b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN b.typname::pg_catalog.text ELSE '' END,
   CASE WHEN b.typname = 'varchar' AND coalesce(m.typmod, -1) >= 4 THEN m.typmod - 4 ELSE 0 END,
   b.typcategory = 'A' AND b.typelem <> 0,
-  coalesce(e.typname::pg_catalog.text, ''),
+  coalesce(e.name, ''),
   a.attgenerated <> '', a.attidentity = 'a',
   coalesce(l.collisdeterministic, true),
   EXISTS (SELECT FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_collation il ON il.oid = i.indcollation[0]
@@ -162,7 +174,13 @@ CROSS JOIN LATERAL (
   SELECT under.oid, under.typmod FROM under WHERE under.kind <> 'd') m
 JOIN pg_catalog.pg_type b ON b.oid = m.oid
 JOIN pg_catalog.pg_namespace bn ON bn.oid = b.typnamespace
-LEFT JOIN pg_catalog.pg_type e ON e.oid = b.typelem AND b.typcategory = 'A'
+LEFT JOIN LATERAL (
+  WITH RECURSIVE under (name, space, base, kind) AS (
+    SELECT p.typname, p.typnamespace, p.typbasetype, p.typtype FROM pg_catalog.pg_type p WHERE p.oid = b.typelem AND b.typcategory = 'A'
+    UNION ALL
+    SELECT p.typname, p.typnamespace, p.typbasetype, p.typtype FROM under JOIN pg_catalog.pg_type p ON p.oid = under.base WHERE under.kind = 'd')
+  SELECT under.name::pg_catalog.text FROM under
+  WHERE under.kind <> 'd' AND under.space = 'pg_catalog'::pg_catalog.regnamespace) e (name) ON true
 LEFT JOIN pg_catalog.pg_collation l ON l.oid = a.attcollation
 WHERE a.attrelid = $1 AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum`
@@ -211,7 +229,7 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
-		&r.primaryKey, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.otherCase)
+		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.rules, &r.otherCase)
 	if err != nil {
 		return nil, err
 	}
@@ -276,13 +294,27 @@ func (f *fit) checkRelation() error {
 	}
 	switch f.relation.kind {
 	case "r", "p":
-		return nil
+		return f.checkRules()
 	case "v", "m":
 		return f.mismatch("%s is a view: name the table itself", f.mapping.Table)
 	case "f":
 		return f.mismatch("%s is a foreign table: name a table of this database", f.mapping.Table)
 	}
 	return f.mismatch("%s is not a table: name an ordinary or a partitioned table", f.mapping.Table)
+}
+
+// checkRules refuses a table whose INSERT or UPDATE is rewritten to something else.
+func (f *fit) checkRules() error {
+	rules := f.relation.rules
+	if len(rules) == 0 {
+		return nil
+	}
+	var statements []string
+	for _, rule := range rules {
+		statements = append(statements, fmt.Sprintf("DROP RULE %s ON %s", rule, f.name))
+	}
+	return f.mismatch("table %s has a rule for INSERT or UPDATE (%s), and PostgreSQL takes no upsert (INSERT ... ON CONFLICT) for such a table: "+
+		"do by a trigger what the rule does, and run as an administrator: %s;", f.mapping.Table, strings.Join(rules, ", "), strings.Join(statements, "; "))
 }
 
 func (f *fit) find(name string) *attribute {
@@ -298,6 +330,9 @@ func (f *fit) key() (*attribute, error) {
 	column := f.mapping.KeyColumn
 	a := f.find(column)
 	if a == nil {
+		if strings.ContainsAny(column, ", ()") {
+			return nil, f.mismatch("table %s has no column %q: keyColumn names one column; %s", f.mapping.Table, column, oneColumn)
+		}
 		return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's keyColumn", f.mapping.Table, column)
 	}
 	if keyKinds[a.base] == 0 {
@@ -317,6 +352,20 @@ func (f *fit) key() (*attribute, error) {
 	return a, nil
 }
 
+// oneColumn says what there is for rows that are told apart by several columns.
+const oneColumn = "a key of several columns is not supported: name a column that is unique by itself, such as a number or a uuid of the row, " +
+	"or a text column that holds all the parts as the rest of the Redis key does"
+
+// severalColumns says what is to be done where the primary key is of several columns,
+// of which the key column may not be unique by itself.
+func (f *fit) severalColumns() string {
+	if len(f.relation.keyOfSeveral) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; its primary key is of several columns (%s), and %s; only if no two rows share a value of the column",
+		strings.Join(f.relation.keyOfSeveral, ", "), oneColumn)
+}
+
 // alter is a mismatch that a change of the table ends.
 func (f *fit) alter(problem string, actions ...string) error {
 	return f.mismatch("%s: run as an administrator: ALTER TABLE %s %s;", problem, f.name, strings.Join(actions, ", "))
@@ -327,7 +376,8 @@ func (f *fit) alter(problem string, actions ...string) error {
 // the upsert, and then refuses every row because of the one.
 func (f *fit) notUnique(key *attribute) error {
 	if f.relation.kind == "p" && f.relation.byColumn != key.number {
-		return f.mismatch("table %s is partitioned by %s, so that its key column %s cannot be unique by itself: name a table that is partitioned by that column alone, or not at all",
+		return f.mismatch("table %s is partitioned by %s, so that its key column %s cannot be unique by itself, and a key of several columns is not supported: "+
+			"name a table that is partitioned by that column alone, or not at all",
 			f.mapping.Table, f.relation.partitionedBy, key.name)
 	}
 	var actions []string
@@ -342,7 +392,7 @@ func (f *fit) notUnique(key *attribute) error {
 	case !key.unique:
 		actions = append(actions, "ADD UNIQUE ("+quote(key.name)+")")
 	}
-	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table)
+	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table) + f.severalColumns()
 	if len(key.deferrable) > 0 {
 		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
 	}

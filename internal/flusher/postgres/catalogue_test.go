@@ -37,6 +37,18 @@ func TestTablesThatDoNotFit(t *testing.T) {
 			"CREATE TABLE pair_key (id bigint, a text, PRIMARY KEY (id, a))", "pair_key", nil,
 			"has no unique index of its own",
 		},
+		"a primary key of several columns": {
+			"CREATE TABLE shared (tenant bigint, id bigint, PRIMARY KEY (tenant, id))", "shared", nil,
+			"its primary key is of several columns (tenant, id), and a key of several columns is not supported: name a column that is unique by itself",
+		},
+		"a rule for UPDATE": {
+			"CREATE TABLE ruled (id bigint PRIMARY KEY); CREATE RULE \"Kept\" AS ON UPDATE TO ruled DO ALSO NOTHING; ALTER TABLE ruled DISABLE RULE \"Kept\"", "ruled", nil,
+			`run as an administrator: DROP RULE "Kept" ON "public"."ruled";`,
+		},
+		"a rule for INSERT": {
+			"CREATE TABLE instead (id bigint PRIMARY KEY); CREATE RULE r AS ON INSERT TO instead WHERE new.id < 0 DO INSTEAD NOTHING", "instead", nil,
+			`table instead has a rule for INSERT or UPDATE (r)`,
+		},
 		"a key that is unique in part":         {"CREATE TABLE partly (id bigint); CREATE UNIQUE INDEX ON partly (id) WHERE id > 0", "partly", nil, "has no unique index"},
 		"a key whose expression is unique":     {"CREATE TABLE expressed (id bigint); CREATE UNIQUE INDEX ON expressed (abs(id))", "expressed", nil, "has no unique index"},
 		"a key whose constraint is deferrable": {"CREATE TABLE deferred (id bigint UNIQUE DEFERRABLE)", "deferred", nil, "has a deferrable constraint"},
@@ -86,7 +98,10 @@ func TestTablesThatFit(t *testing.T) {
 			[]string{"doc", "a", "b"},
 		},
 		"a name that needs quotation marks": {`CREATE SCHEMA "S s"; CREATE TABLE "S s"."T.t" (id bigint PRIMARY KEY, "C c" text)`, "S s.T.t", nil, []string{"C c"}},
-		"a key with an explicit collation":  {`CREATE TABLE five (id varchar(9) COLLATE "C" PRIMARY KEY)`, "five", nil, nil},
+		"rules that do nothing": {
+			"CREATE TABLE six (id bigint PRIMARY KEY); CREATE RULE a AS ON INSERT TO six DO ALSO NOTHING; CREATE RULE b AS ON INSERT TO six DO INSTEAD NOTHING; ALTER TABLE six DISABLE RULE b", "six", nil, nil,
+		},
+		"a key with an explicit collation": {`CREATE TABLE five (id varchar(9) COLLATE "C" PRIMARY KEY)`, "five", nil, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			server.Exec(t, test.schema)

@@ -28,6 +28,19 @@
 // suppress_redundant_updates_trigger leaves alone. Deletions are not counted,
 // since the row may well be gone.
 //
+// # Values
+//
+// A JSON value becomes the text that PostgreSQL reads for the column's type, as it
+// stands, but for three: a number for a column of whole numbers may be written in any
+// way (100.0, 1e3); a string for a bytea is base64, standard or for URLs, or begins with
+// \x as PostgreSQL's own form, since bytes that were taken for a text would be other
+// bytes in silence; and the whole document in a bytea is its own bytes. What is a text
+// to begin with is PostgreSQL's business, in the DateStyle, IntervalStyle, TimeZone and
+// lc_monetary of the role: an application that writes ISO dates depends on none of them.
+//
+// A batch whose documents have fields of which none feeds a column is the mapping's
+// fault until one document of the mapping has fed one.
+//
 // # After an error
 //
 // Writing the same batch again at the same position is always safe. Another

@@ -18,6 +18,9 @@ const (
 	maxDocument = 128 << 20
 )
 
+// byteOrderMark is what some editors and encoders put before a text.
+const byteOrderMark = "\ufeff"
+
 // SQLSTATEs that PostgreSQL itself gives for the same faults.
 const (
 	stateInvalidText    = "22P02"
@@ -53,6 +56,12 @@ func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 	}
 	s := scanner{data: document}
 	if s.next() != '{' {
+		if bytes.HasPrefix(document, []byte(byteOrderMark)) {
+			return 0, &RowError{
+				SQLSTATE: stateInvalidText,
+				Message:  "the document begins with a byte order mark (the bytes EF BB BF), which is no part of JSON: write it without",
+			}
+		}
 		if _, err := s.value(0); err == nil && s.next() == 0 && s.pos == len(document) {
 			return 0, &RowError{SQLSTATE: stateInvalidText, Message: "the document is valid JSON but not an object"}
 		}
@@ -69,7 +78,7 @@ func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 	}
 	for _, i := range t.whole {
 		whole := jsonValue{text: document[start:end], kind: jsonObject, odd: odd}
-		if err := b.store(cells, i, whole, &named); err != nil {
+		if err := b.store(cells, i, whole, true, &named); err != nil {
 			return 0, err
 		}
 	}
@@ -99,7 +108,7 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 		if f >= 0 {
 			previous = f + 1
 			for _, i := range b.table.fields[f].columns {
-				if err := b.store(cells, i, v, named); err != nil {
+				if err := b.store(cells, i, v, false, named); err != nil {
 					return 0, err
 				}
 			}
@@ -144,8 +153,9 @@ func invalidJSON(err error) error {
 }
 
 // store puts a value into a column's cell, in the text form that PostgreSQL
-// reads for the column's type. A later value replaces an earlier one.
-func (b *Batch) store(cells []cell, i int, v jsonValue, named *int) error {
+// reads for the column's type. A later value replaces an earlier one. whole says
+// that it is the document itself.
+func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) error {
 	c := &b.table.columns[i]
 	if cells[i].length == isAbsent {
 		*named++
@@ -165,17 +175,21 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, named *int) error {
 		b.arena = append(b.arena, '"')
 		b.arena = append(b.arena, v.text...)
 		b.arena = append(b.arena, '"')
+	case c.binary:
+		if err := b.binary(c, v, whole); err != nil {
+			b.arena = b.arena[:start]
+			return err
+		}
 	case v.kind == jsonString && v.odd&hasEscape != 0:
 		b.arena = unescape(b.arena, v.text)
 	case v.kind == jsonArray && c.array:
-		var ok bool
-		if b.arena, ok = appendArray(b.arena, v.text, c.jsonElements, maxDimensions); !ok {
+		var err error
+		if b.arena, err = c.appendArray(b.arena, v.text, maxDimensions); err != nil {
 			b.arena = b.arena[:start]
-			return &RowError{
-				SQLSTATE: stateLimit, Column: c.name,
-				Message: fmt.Sprintf("column %s: an array has more than %d dimensions", c.name, maxDimensions),
-			}
+			return err
 		}
+	case v.odd&hasPoint != 0 && c.whole && v.kind == jsonNumber:
+		b.arena = appendWhole(b.arena, v.text)
 	default:
 		b.arena = append(b.arena, v.text...)
 	}
@@ -211,43 +225,48 @@ const maxDimensions = 6
 
 // appendArray writes a JSON array as the text of a PostgreSQL array. Within
 // arrays of json the elements stay JSON; otherwise nested arrays are further
-// dimensions, of which as many as are left are written. It reports false for an
-// array that has more: its innermost brackets would be taken for text.
-func appendArray(dst, text []byte, jsonElements bool, left int) ([]byte, bool) {
+// dimensions, of which as many as are left are written. An array that has more is an
+// error: its innermost brackets would be taken for text.
+func (c *column) appendArray(dst, text []byte, left int) ([]byte, error) {
 	s := scanner{data: text, pos: 1}
 	dst = append(dst, '{')
 	if s.next() == ']' {
-		return append(dst, '}'), true
+		return append(dst, '}'), nil
 	}
 	for {
 		v, _ := s.value(0)
+		var err error
 		switch {
 		case v.kind == jsonNull:
 			dst = append(dst, "NULL"...)
-		case jsonElements && v.kind == jsonString:
+		case c.jsonElements && v.kind == jsonString:
 			raw := text[s.pos-len(v.text)-2 : s.pos]
 			dst = appendQuoted(dst, raw)
-		case jsonElements, v.kind == jsonObject:
+		case c.jsonElements:
 			dst = appendQuoted(dst, v.text)
+		case v.kind == jsonArray && left == 1:
+			return dst, &RowError{
+				SQLSTATE: stateLimit, Column: c.name,
+				Message: fmt.Sprintf("column %s: an array has more than %d dimensions", c.name, maxDimensions),
+			}
 		case v.kind == jsonArray:
-			if left == 1 {
-				return dst, false
-			}
-			var ok bool
-			if dst, ok = appendArray(dst, v.text, false, left-1); !ok {
-				return dst, false
-			}
+			dst, err = c.appendArray(dst, v.text, left-1)
+		case c.binaryElements:
+			dst, err = c.appendBinaryElement(dst, v)
+		case v.kind == jsonObject:
+			dst = appendQuoted(dst, v.text)
 		case v.kind == jsonString:
-			value := v.text
-			if v.odd&hasEscape != 0 {
-				value = unescape(nil, v.text)
-			}
-			dst = appendQuoted(dst, value)
+			dst = appendQuoted(dst, v.value())
+		case v.odd&hasPoint != 0 && c.wholeElements:
+			dst = appendWhole(dst, v.text)
 		default:
 			dst = append(dst, v.text...)
 		}
+		if err != nil {
+			return dst, err
+		}
 		if s.next() == ']' {
-			return append(dst, '}'), true
+			return append(dst, '}'), nil
 		}
 		s.pos++
 		dst = append(dst, ',')

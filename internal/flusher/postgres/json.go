@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"bytes"
 	"fmt"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -25,8 +26,8 @@ const (
 	jsonObject
 )
 
-// Oddities of the strings in a value. They are legal in JSON, and decide where
-// the value can be stored.
+// Oddities of the strings and numbers in a value. They are legal in JSON, and decide
+// where and how the value can be stored.
 type oddity uint8
 
 const (
@@ -37,6 +38,9 @@ const (
 	// hasSurrogate means that a string holds half a surrogate pair, which is no
 	// character.
 	hasSurrogate
+	// hasPoint means that a number has a point or an exponent, which a whole number
+	// of PostgreSQL's must not have.
+	hasPoint
 )
 
 // jsonValue is one value: its text in the document, for a string without the
@@ -45,6 +49,14 @@ type jsonValue struct {
 	text []byte
 	kind jsonKind
 	odd  oddity
+}
+
+// value is what a string's text stands for.
+func (v *jsonValue) value() []byte {
+	if v.odd&hasEscape != 0 {
+		return unescape(nil, v.text)
+	}
+	return v.text
 }
 
 // scanner walks over a document whose UTF-8 was checked before.
@@ -125,7 +137,31 @@ func (s *scanner) value(depth int) (jsonValue, error) {
 	case c == 'n':
 		return s.literal("null", jsonNull)
 	}
+	if word := s.stranger(); word != "" {
+		return jsonValue{}, s.fail(word)
+	}
 	return jsonValue{}, s.fail("a value is missing")
+}
+
+// strangers are what other notations have for values, and what JSON has instead.
+var strangers = []struct{ word, instead string }{
+	{"NaN", notANumber}, {"nan", notANumber}, {"Infinity", notANumber}, {"-Infinity", notANumber}, {"inf", notANumber}, {"-inf", notANumber},
+	{"undefined", "undefined stands for a value: write null, or leave the field out"},
+	{"None", "None stands for null"}, {"True", "True stands for true"}, {"False", "False stands for false"},
+	{"'", "a string is in single quotation marks, where JSON has double ones"},
+}
+
+const notANumber = `NaN or Infinity stands for a number, which JSON does not have: write null or, for a column that takes it, the string "NaN", "Infinity" or "-Infinity"`
+
+// stranger names what stands here for a value and is none in JSON.
+func (s *scanner) stranger() string {
+	rest := s.data[s.pos:]
+	for _, stranger := range strangers {
+		if bytes.HasPrefix(rest, []byte(stranger.word)) {
+			return stranger.instead
+		}
+	}
+	return ""
 }
 
 func (s *scanner) literal(word string, kind jsonKind) (jsonValue, error) {
@@ -154,15 +190,24 @@ func (s *scanner) number() (jsonValue, error) {
 	if s.pos < len(s.data) && s.data[s.pos] == '0' {
 		s.pos++
 	} else if !s.digits() {
+		behind := s.pos
+		s.pos = start
+		if word := s.stranger(); word != "" {
+			return jsonValue{}, s.fail(word)
+		}
+		s.pos = behind
 		return jsonValue{}, s.fail("a number lacks a digit")
 	}
+	var odd oddity
 	if s.pos < len(s.data) && s.data[s.pos] == '.' {
+		odd = hasPoint
 		s.pos++
 		if !s.digits() {
 			return jsonValue{}, s.fail("a number lacks a digit")
 		}
 	}
 	if s.pos < len(s.data) && s.data[s.pos]|0x20 == 'e' {
+		odd = hasPoint
 		s.pos++
 		if s.pos < len(s.data) && (s.data[s.pos] == '+' || s.data[s.pos] == '-') {
 			s.pos++
@@ -171,7 +216,7 @@ func (s *scanner) number() (jsonValue, error) {
 			return jsonValue{}, s.fail("a number lacks a digit")
 		}
 	}
-	return jsonValue{text: s.data[start:s.pos], kind: jsonNumber}, nil
+	return jsonValue{text: s.data[start:s.pos], kind: jsonNumber, odd: odd}, nil
 }
 
 // plain tells the bytes that stand for themselves within a string.

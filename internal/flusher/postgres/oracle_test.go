@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/big"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -49,13 +51,14 @@ CREATE TYPE mood AS ENUM ('good', 'bad', 'it''s "so" \ so'); CREATE TYPE pair AS
 CREATE TYPE floatrange AS RANGE (subtype = float8);
 CREATE DOMAIN positive AS integer CHECK (value > 0); CREATE DOMAIN needed AS text NOT NULL;
 CREATE DOMAIN short AS varchar(3); CREATE DOMAIN shorter AS short; CREATE DOMAIN wide AS char(3); CREATE DOMAIN bits AS bit(3);
+CREATE DOMAIN bytes AS bytea; CREATE DOMAIN count AS bigint;
 CREATE DOMAIN cents AS numeric(4,2); CREATE DOMAIN seconds AS time(0);
 CREATE DOMAIN doc AS jsonb CHECK (value <> '1'); CREATE DOMAIN tags AS text[]; CREATE DOMAIN inverse AS integer CHECK (1 / value >= 0)`
 
 var ownTypeNames = []string{
 	"hstore", "citext", "citext[]", "ltree", "mood", "mood[]", "pair", "pair[]", "floatrange", "floatmultirange", "positive", "positive[]", "needed",
 	"doc", "tags", "inverse", "varchar(3)", "char(3)", "varchar(3)[]", "bit(4)", "varbit(4)", "numeric(6,2)", "numeric(3,-2)", "numeric(4,1)[]",
-	"short", "short[]", "shorter", "wide", "bits", "cents", "seconds", "timestamptz(0)", "time(2)", "bpchar", "jsonb[]", "json[]",
+	"bytes", "bytes[]", "count", "count[]", "doc[]", "short", "short[]", "shorter", "wide", "bits", "cents", "seconds", "timestamptz(0)", "time(2)", "bpchar", "jsonb[]", "json[]",
 }
 
 // columnTypes makes a table for every type, or for the named ones, each with a
@@ -105,9 +108,25 @@ func (c *columnType) column(t testing.TB) *column {
 //   - any other object or array is the string of its text, as json_populate_record
 //     has it, except that a string never had the power to be a composite.
 //
+// A column of whole numbers takes a number that is whole however it is written, and a
+// column of bytes takes a string in base64 or in PostgreSQL's hexadecimal form, and the
+// elements of an array of either likewise.
+//
 // JSON null is null everywhere. An error means that PostgreSQL refuses the value.
 func (c *columnType) oracle(ctx context.Context, db *postgrestest.Database, col *column, raw string) (string, error) {
 	const populate = `SELECT (pg_catalog.json_populate_record(null::%s, $1::pg_catalog.json)).` + `"w""e i.rd"`
+	if col.whole || col.wholeElements && raw[0] == '[' {
+		raw = numbers.ReplaceAllStringFunc(raw, wholeNumber)
+	}
+	if col.binary && raw[0] == '[' {
+		return "", errors.New("an array is no bytes")
+	}
+	if col.binary || col.binaryElements && raw[0] == '[' {
+		var err error
+		if raw, err = inHexadecimal(ctx, db, raw); err != nil {
+			return "", err
+		}
+	}
 	whole := func(value string) string { return "{" + oddField + ":" + value + "}" }
 	switch {
 	case col.json && raw == "null":
@@ -127,6 +146,75 @@ func (c *columnType) oracle(ctx context.Context, db *postgrestest.Database, col 
 		return values(ctx, db, fmt.Sprintf(populate, c.name), whole(string(text)))
 	}
 	return values(ctx, db, fmt.Sprintf(populate, c.name), whole(raw))
+}
+
+// numbers are the strings and numbers of a JSON text.
+var numbers = regexp.MustCompile(`"(\\.|[^"\\])*"|-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?`)
+
+// wholeNumber writes a number that is whole as digits, as far as that is sensible.
+func wholeNumber(text string) string {
+	digits, exponent, _ := strings.Cut(strings.ToLower(text), "e")
+	switch {
+	case text[0] != '"' && strings.Trim(digits, "-0.") == "":
+		return "0"
+	case text[0] == '"' || !strings.ContainsAny(text, ".eE") || len(exponent) > 4:
+		return text
+	}
+	n, ok := new(big.Rat).SetString(text)
+	if !ok || !n.IsInt() {
+		return text
+	}
+	return n.Num().String()
+}
+
+// decodeSQL reads a JSON string as bytes, by PostgreSQL's own decoder, which knows one
+// alphabet, wants the padding, and overlooks bits that belong to no byte.
+const decodeSQL = `WITH j AS (SELECT $1::json AS j, $1::json #>> '{}' AS t),
+s AS (SELECT *, pg_catalog.translate(t, E'-_\r\n', '+/') AS s FROM j),
+d AS (SELECT *, pg_catalog.rtrim(s, '=') AS d FROM s),
+p AS (SELECT *, pg_catalog.rpad(d, (length(d) + 3) / 4 * 4, '=') AS p FROM d)
+SELECT CASE WHEN pg_catalog.json_typeof(j) <> 'string' THEN ('no string' || t)::int::text::bytea
+WHEN pg_catalog.left(t, 2) = E'\\x' THEN t::bytea
+WHEN t ~ '[-_]' AND t ~ '[+/]' OR s ~ '[ \t\f\v]' THEN ('odd' || t)::int::text::bytea
+WHEN length(s) <> length(d) AND (length(s) > length(d) + 2 OR length(s) % 4 <> 0) THEN ('padding' || t)::int::text::bytea
+WHEN pg_catalog.rtrim(pg_catalog.translate(pg_catalog.encode(pg_catalog.decode(p, 'base64'), 'base64'), E'\n', ''), '=') <> d THEN ('bits' || t)::int::text::bytea
+ELSE pg_catalog.decode(p, 'base64') END FROM p`
+
+// inHexadecimal writes every string of a JSON text as PostgreSQL's hexadecimal form of
+// the bytes that it stands for. Anything but strings, nulls and arrays of them is an
+// error.
+func inHexadecimal(ctx context.Context, db *postgrestest.Database, raw string) (string, error) {
+	var decode func(v any) (any, error)
+	decode = func(v any) (any, error) {
+		if list, ok := v.([]any); ok {
+			for i := range list {
+				var err error
+				if list[i], err = decode(list[i]); err != nil {
+					return nil, err
+				}
+			}
+			return list, nil
+		}
+		if v == nil {
+			return nil, nil
+		}
+		text, err := json.Marshal(v)
+		if err != nil {
+			return nil, err
+		}
+		shown, err := values(ctx, db, decodeSQL, string(text))
+		return strings.TrimSuffix(strings.TrimPrefix(shown, "="), "\n"), err
+	}
+	var v any
+	if err := json.Unmarshal([]byte(raw), &v); err != nil {
+		return "", err
+	}
+	v, err := decode(v)
+	if err != nil {
+		return "", err
+	}
+	text, err := json.Marshal(v)
+	return string(text), err
 }
 
 // values gives the values of a query's rows in PostgreSQL's text form, one after the

@@ -79,7 +79,11 @@ func TestTheRemedyInAMessageHelps(t *testing.T) {
 		"a view in the ledger's place": {items + "CREATE VIEW writebehind.ledger AS SELECT 1 AS x; GRANT ALL ON writebehind.ledger TO ROLE", nil, v1alpha1.ReasonSchemaMismatch, "is not a flusher's ledger"},
 		"an unlogged ledger":           {items + ledger + "ALTER TABLE writebehind.ledger SET UNLOGGED; GRANT ALL ON writebehind.ledger TO ROLE", nil, v1alpha1.ReasonTableUnlogged, "the ledger"},
 
-		"no right to connect":              {items + "REVOKE CONNECT ON DATABASE DATABASE FROM PUBLIC", nil, v1alpha1.ReasonPrivilegeMissing, "may not connect to database"},
+		"no right to connect": {items + "REVOKE CONNECT ON DATABASE DATABASE FROM PUBLIC", nil, v1alpha1.ReasonPrivilegeMissing, "may not connect to database"},
+		"rules": {
+			items + "CREATE RULE kept AS ON UPDATE TO shop.items DO ALSO NOTHING; CREATE RULE \"In stead\" AS ON INSERT TO shop.items WHERE new.id < 0 DO INSTEAD NOTHING", nil,
+			v1alpha1.ReasonSchemaMismatch, `has a rule for INSERT or UPDATE ("In stead", kept)`,
+		},
 		"a role that may not log in":       {items + "ALTER ROLE ROLE NOLOGIN", nil, v1alpha1.ReasonAuthenticationFailed, "may not log in"},
 		"a role without connections":       {items + "ALTER ROLE ROLE CONNECTION LIMIT 0", nil, v1alpha1.ReasonConnectionFailed, "no connection left"},
 		"a database without connections":   {items + "ALTER DATABASE DATABASE CONNECTION LIMIT 0", nil, v1alpha1.ReasonConnectionFailed, "no connection left"},

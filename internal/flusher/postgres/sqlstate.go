@@ -128,6 +128,22 @@ func lacksPrivilege(err *pgconn.PgError) bool {
 	return err.Code == "42501" && err.Where == "" && err.Routine != rowSecurity
 }
 
+// ofValue says whether a statement that was running failed for the text of a value.
+// Most types refuse a text with class 22; those with a parser of their own (jsonpath,
+// tsquery, hstore, ltree) call it a syntax error or a bad name, or give no SQLSTATE,
+// and those that name an object say that it does not exist. Of a function that was
+// called for a row PostgreSQL tells the context.
+func ofValue(err *pgconn.PgError) bool {
+	if err.Where != "" {
+		return false
+	}
+	switch err.Code {
+	case "42601", "42602", "42704", "42883", "42P01", "3F000", "XX000":
+		return true
+	}
+	return false
+}
+
 // verdictOf judges an error of the server by its SQLSTATE and by how far the
 // statement had come.
 func verdictOf(err *pgconn.PgError, at stage) verdict {
@@ -138,6 +154,8 @@ func verdictOf(err *pgconn.PgError, at stage) verdict {
 	switch {
 	case at == preparing && v.kind == Row:
 		v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
+	case at == executing && ofValue(err):
+		v = verdicts["22P02"]
 	case at == executing && !lacksPrivilege(err) && (v.kind == Mapping || ofConnection(err.Code)):
 		v = verdicts["P0"]
 	}

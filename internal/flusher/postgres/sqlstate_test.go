@@ -71,6 +71,27 @@ func TestTheStageCorrectsTheKind(t *testing.T) {
 	}
 }
 
+// A type with a parser of its own refuses a text with an SQLSTATE that it shares with
+// the statement.
+func TestAValueThatItsTypeCannotReadIsSaidToBeOne(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, "CREATE EXTENSION hstore; CREATE EXTENSION ltree")
+	ready(t, d)
+	for i, test := range []struct{ column, value string }{
+		{"hstore", "a=>"}, {"jsonpath", "$["}, {"ltree", "a..b"}, {"lquery", "a{"}, {"tsquery", "a &"}, {"regclass", "nowhere"}, {"regtype", "nothing"}, {"regprocedure", "now("},
+		{"boolean", "2"}, {"integer", "1.5"}, {"numeric", "Nothing"}, {"xml", "<a>"}, {"uuid", "x"},
+	} {
+		t.Run(test.column, func(t *testing.T) {
+			name := fmt.Sprintf("items%d", i)
+			server.Exec(t, "CREATE TABLE "+name+" (id bigint PRIMARY KEY, v "+test.column+")")
+			e := own(t, d, readTable(t, d, mapping(name)), i).refuse(t, "1", fmt.Sprintf(`{"v":%q}`, test.value))
+			if e.Kind != Row || !strings.HasPrefix(e.Message(), "a value ") || e.SQLSTATE == "" {
+				t.Errorf("Write = %v %v: %s; want a row's fault, in words of a value", e.Kind, e, e.Detail())
+			}
+		})
+	}
+}
+
 func TestErrorsOfTheConnection(t *testing.T) {
 	t.Parallel()
 	address := &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 5432}

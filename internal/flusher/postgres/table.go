@@ -16,8 +16,10 @@ import (
 // the statements to write them. It never changes and is safe for concurrent
 // use.
 type Table struct {
-	// name is the quoted name.
-	name    string
+	// name is the quoted name, shown the one that the mapping has.
+	name, shown string
+	// mapping names the table and the fields that feed it.
+	mapping string
 	key     key
 	columns []column
 	// keyPosition is the place of the key among all columns of the table.
@@ -73,8 +75,10 @@ type column struct {
 	shown string
 	// json says that its values are JSON texts; binaryJSON that they are jsonb.
 	json, binaryJSON bool
-	// array says that it takes arrays; jsonElements that those are of json.
-	array, jsonElements bool
+	// whole says that its values are whole numbers, binary that they are bytes.
+	whole, binary bool
+	// array says that it takes arrays; the others say of what.
+	array, jsonElements, wholeElements, binaryElements bool
 }
 
 // field is a field of the documents and the columns that it feeds.
@@ -95,13 +99,17 @@ func newColumn(a *attribute) column {
 	return column{
 		name: a.name, cast: a.cast, shown: a.shown,
 		json: a.base == "json" || a.base == "jsonb", binaryJSON: a.base == "jsonb",
+		whole: wholeTypes[a.base], binary: a.base == binaryType,
 		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
+		wholeElements: a.array && wholeTypes[a.element], binaryElements: a.array && a.element == binaryType,
 	}
 }
 
 func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatements) *Table {
 	t := &Table{
 		name:       f.name,
+		shown:      f.mapping.Table,
+		mapping:    fmt.Sprintf("%s %s %q", f.mapping.Name, f.name, f.mapping.Columns),
 		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,

@@ -12,7 +12,7 @@ import (
 func TestTypesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, `CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (a integer, b text);
-CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]`)
+CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]; CREATE DOMAIN digest AS bytea; CREATE DOMAIN number AS integer`)
 	ready(t, d)
 	partition := 0
 	for name, test := range map[string]struct {
@@ -54,7 +54,23 @@ CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS j
 		"numeric(4,1)[]":                 {"numeric(4,1)[]", "[1.25, 2]", "{1.3,2.0}"},
 		"jsonb[]":                        {"jsonb[]", `[{"a":1}, "x", [1], null]`, `{"{\"a\": 1}","\"x\"",[1],NULL}`},
 		"bytea in hexadecimal":           {"bytea", `"\\x00ff10"`, `\x00ff10`},
-		"bytea in escapes":               {"bytea", `"a\\000b"`, `\x610062`},
+		"bytea in base64":                {"bytea", `"AP8Q/g=="`, `\x00ff10fe`},
+		"bytea in base64 for URLs":       {"bytea", `"AP8Q_g"`, `\x00ff10fe`},
+		"bytea in base64 on two lines":   {"bytea", `"AP8Q\r\n/g=="`, `\x00ff10fe`},
+		"no bytes":                       {"bytea", `""`, `\x`},
+		"bytea[]":                        {"bytea[]", `["\\x00ff10","AP8Q/g==",null]`, `{"\\x00ff10","\\x00ff10fe",NULL}`},
+		"a domain over bytea":            {"digest", `"AP8Q/g=="`, `\x00ff10fe`},
+		"smallint with a point":          {"smallint", "100.0", "100"},
+		"integer with an exponent":       {"integer", "1E2", "100"},
+		"bigint as Lua writes it":        {"bigint", "1e+15", "1000000000000000"},
+		"the largest bigint with both":   {"bigint", "9.223372036854775807e18", "9223372036854775807"},
+		"a negative zero":                {"bigint", "-0.0", "0"},
+		"a domain over an integer":       {"number", "1e3", "1000"},
+		"an array of whole numbers":      {"integer[]", "[[100.0], [1e3]]", "{{100},{1000}}"},
+		"an array of a domain":           {"number[]", "[100.0, 1e3, null]", "{100,1000,NULL}"},
+		"oid with an exponent":           {"oid", "1e3", "1000"},
+		"text keeps a number's form":     {"text", "1E+2", "1E+2"},
+		"numeric keeps its scale":        {"numeric", "100.0", "100.0"},
 		"double precision":               {"double precision", "0.1", "0.1"},
 		"double precision at its edge":   {"double precision", "1.7976931348623157e308", "1.7976931348623157e+308"},
 		"double precision, no number":    {"double precision", `"NaN"`, "NaN"},
