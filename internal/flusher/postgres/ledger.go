@@ -164,6 +164,13 @@ func shortHash(name string) string {
 // database's settings would not: Redis forgets a batch once it has committed. A
 // machine that is lost in the middle of sending leaves the server waiting for the
 // rest, which no time-out of PostgreSQL ends: keepalives find out within 20 s.
+//
+// It also fixes what a role or a database may have set otherwise and the engine goes
+// by: NULL in an array's text is null; a policy filters instead of failing the
+// statement; a warning of the commit comes through; an error does not end the session.
+// DateStyle, IntervalStyle, TimeZone, lc_monetary and xmloption are left alone: they say
+// what a text of the application's means (dates in ISO form are read alike by all of
+// them), and a money column is scaled by lc_monetary.
 func settingsSQL(statement time.Duration) string {
 	set := func(name string, d time.Duration) string {
 		return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
@@ -173,6 +180,8 @@ func settingsSQL(statement time.Duration) string {
 		", " + set("idle_in_transaction_session_timeout", statement) +
 		", pg_catalog.set_config('tcp_keepalives_idle', '10', true), pg_catalog.set_config('tcp_keepalives_interval', '5', true)" +
 		", pg_catalog.set_config('tcp_keepalives_count', '2', true)" +
+		", pg_catalog.set_config('array_nulls', 'on', true), pg_catalog.set_config('row_security', 'on', true)" +
+		", pg_catalog.set_config('client_min_messages', 'warning', true), pg_catalog.set_config('exit_on_error', 'off', true)" +
 		", CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', true) END"
 }
 
