@@ -43,6 +43,9 @@ type Batch struct {
 	// unknown counts the fields that no column takes, and names are some of them.
 	unknown int
 	names   []string
+	// fed counts the documents of which a field feeds a column, strange those whose
+	// fields feed none.
+	fed, strange int
 	// removed, order and wire are of use while the batch is written.
 	removed []int32
 	order   []int32
@@ -103,6 +106,12 @@ func (b *Batch) Set(rowKey string, document []byte) error {
 		b.arena, b.cells, b.unknown = b.arena[:arena], b.cells[:cells], unknown
 		b.names = b.names[:names]
 		return err
+	}
+	switch {
+	case named > 0:
+		b.fed++
+	case b.unknown > unknown:
+		b.strange++
 	}
 	r := row{number: number, cells: cells}
 	if named < len(b.table.columns) {
@@ -176,6 +185,9 @@ func (b *Batch) Ignored() int {
 // the catalogue was read, sorted: a column may have been added since. There are
 // none if the mapping lists its columns, since it ignores the others by intent.
 func (b *Batch) UnknownFields() []string {
+	if b.table.listed {
+		return nil
+	}
 	names := slices.Clone(b.names)
 	slices.Sort(names)
 	return names
@@ -184,7 +196,8 @@ func (b *Batch) UnknownFields() []string {
 // ignore counts a field that no column takes.
 func (b *Batch) ignore(name []byte) {
 	b.unknown++
-	if b.table.listed || len(b.names) == mostNames || len(name) > longestName {
+	// Of a mapping that lists its columns the names matter only while none feeds any.
+	if b.table.listed && b.fed > 0 || len(b.names) == mostNames || len(name) > longestName {
 		return
 	}
 	if !slices.ContainsFunc(b.names, func(known string) bool { return known == string(name) }) {
@@ -201,7 +214,7 @@ func (b *Batch) Reset() {
 		b.groups = b.initialGroups()
 	}
 	b.arena, b.cells, b.rows, b.unknown = b.arena[:0], b.cells[:0], b.rows[:0], 0
-	b.names = b.names[:0]
+	b.names, b.fed, b.strange = b.names[:0], 0, 0
 }
 
 func (b *Batch) text(c cell) []byte {

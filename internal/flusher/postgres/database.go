@@ -71,6 +71,8 @@ type Database struct {
 	verified atomic.Bool
 	// committed is when a batch last committed, in Unix nanoseconds.
 	committed atomic.Int64
+	// fed holds the mappings of which a document has fed a column.
+	fed sync.Map
 	// cancels are cancel requests on their way.
 	cancels sync.WaitGroup
 }

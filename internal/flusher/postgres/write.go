@@ -34,6 +34,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	if b.Size() > heaviest {
 		return 0, &Error{Kind: TooHeavy, action: action, remedy: fmt.Sprintf("the batch holds more than %d bytes", heaviest)}
 	}
+	if err := d.unfed(t, b); err != nil {
+		return 0, failure(action, err, apart)
+	}
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	conn, err := d.acquire(ctx, action)
@@ -55,6 +58,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 		return 0, e
 	}
 	if r.moved {
+		d.feeds(t, b)
 		if d.source.made(conn.Conn()) {
 			d.committed.Store(time.Now().UnixNano())
 		}
