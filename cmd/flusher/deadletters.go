@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 	"strings"
 
@@ -181,7 +182,7 @@ func (d *desk) each(ctx context.Context, with func(queue string, letter *journal
 }
 
 func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *journal.DeadLetter) error) error {
-	for letter, err := range d.journal.DeadLetters(ctx, queue) {
+	for letter, err := range d.letters(ctx, queue) {
 		if errors.Is(err, redis.Nil) || errors.Is(err, journal.ErrNoQueue) {
 			return err
 		}
@@ -196,6 +197,20 @@ func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *jour
 		}
 	}
 	return nil
+}
+
+// letters are those of a queue that the filter may let through. Where one key is meant
+// its letter is fetched whole; all others come without their payloads, which may be large.
+func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*journal.DeadLetter, error] {
+	if !d.filter.exact() {
+		return d.journal.DeadLetters(ctx, queue)
+	}
+	return func(yield func(*journal.DeadLetter, error) bool) {
+		letter, err := d.journal.DeadLetter(ctx, queue, d.filter.key)
+		if !errors.Is(err, journal.ErrNoLetter) {
+			yield(letter, err)
+		}
+	}
 }
 
 // explain says what an error of the journal means to a person.

@@ -82,7 +82,11 @@ func (w *world) outcomes() func(id int64) outcome {
 		number, _ := strconv.ParseInt(row[1], 10, 64)
 		all[id] = outcome{row: number}
 	}
-	for dead, err := range w.journal.DeadLetters(w.t.Context(), queue) {
+	for known, err := range w.journal.DeadLetters(w.t.Context(), queue) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		dead, err := w.journal.DeadLetter(w.t.Context(), queue, known.Key)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -196,11 +196,14 @@ func (s *stack) stats() journal.Stats {
 	return stats
 }
 
-// deadLetters are those of the queue, by key.
+// deadLetters are those of the queue, whole, by key.
 func (s *stack) deadLetters() map[string]*journal.DeadLetter {
 	s.t.Helper()
 	all := make(map[string]*journal.DeadLetter)
-	for letter, err := range journal.New(s.rdb).DeadLetters(s.t.Context(), "products") {
+	j := journal.New(s.rdb)
+	for known, err := range j.DeadLetters(s.t.Context(), "products") {
+		s.must(err)
+		letter, err := j.DeadLetter(s.t.Context(), "products", known.Key)
 		s.must(err)
 		all[letter.Key] = letter
 	}

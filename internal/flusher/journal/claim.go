@@ -20,11 +20,12 @@ type Lease struct {
 	// Journal is the id of the queue's life that the epoch belongs to.
 	Journal string
 
-	// step counts the claims and acknowledgements of the epoch, as the journal does.
+	// step counts the pages of claims and the parts of acknowledgements of the epoch, as
+	// the journal does.
 	step int64
 }
 
-// Step is how many claims and acknowledgements were made in the epoch. A journal
+// Step is how many pages and parts of the claims were made in the epoch. A journal
 // that is at another step is not the one that they were made in: Redis came back
 // with older data.
 func (l *Lease) Step() int64 { return l.step }
@@ -80,47 +81,157 @@ type Bounds struct {
 	Entries, Retries int
 	// Bytes is the most of values, but for a single entry.
 	Bytes int
+	// Room is asked for the memory of each page before it is fetched; nil means that
+	// there is enough.
+	Room Room
 }
 
+// Room bounds the memory that claims take together.
+type Room interface {
+	// Take waits until there is room for so many bytes of values.
+	Take(ctx context.Context, bytes int) error
+	// TryTake takes the room only if it is there at once.
+	TryTake(bytes int) bool
+	// Settle says how much of what was taken last is used; the rest is free again.
+	Settle(used int)
+}
+
+type unlimited struct{}
+
+func (unlimited) Take(context.Context, int) error { return nil }
+func (unlimited) TryTake(int) bool                { return true }
+func (unlimited) Settle(int)                      {}
+
+// pieces are how much is done in one call, so that none holds Redis for long: that is for
+// a few milliseconds.
+type pieces struct {
+	// pageEntries and pageBytes bound what a claim fetches, but for a single larger
+	// value. The library takes no more entries whatever it is asked for.
+	pageEntries, pageBytes int
+	// partEntries and partBytes bound what is acknowledged. The bytes are those of dead
+	// letters' payloads, which Redis copies.
+	partEntries, partBytes int
+	// letters and letterBytes bound the dead letters that are looked at.
+	letters, letterBytes int
+}
+
+var usualPieces = pieces{
+	pageEntries: 500, pageBytes: 1 << 20,
+	partEntries: 500, partBytes: 1 << 20,
+	letters: 100, letterBytes: 1 << 20,
+}
+
+// entryBytes is about what an entry takes beside its value: its key, its version and
+// its place in the batch.
+const entryBytes = 512
+
 // Claim takes the first entries of the partition within the bounds; the ones to be
-// tried again come first. prefix is what the caller takes the keys to begin with; a
-// queue with another one counts as lost. It answers an empty claim when nothing
+// tried again come first. It fetches them page by page, so that no call holds Redis for
+// long: each page is as new as the moment of its call. prefix is what the caller takes the keys
+// to begin with; a queue with another one counts as lost. It answers an empty claim when nothing
 // waits. A new claim makes the one before it void. After an error it is not known
 // whether the claim was made: a new epoch has to begin.
 func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most Bounds) (*Claim, error) {
-	action := "claim partition " + strconv.Itoa(lease.Partition)
-	reply, err := j.call(ctx, "wb_engine_claim", lease.Queue, lease.Partition, lease.Member, lease.Epoch,
-		lease.Journal, lease.step, prefix, most.Entries, most.Bytes, min(most.Retries, most.Entries)).Slice()
+	claim := &Claim{Lease: lease}
+	room := most.Room
+	if room == nil {
+		room = unlimited{}
+	}
+	pageBytes := min(j.pieces.pageBytes, most.Bytes)
+	left, wanted := most.Bytes, pageBytes
+	for {
+		entries := min(j.pieces.pageEntries, most.Entries-len(claim.Entries))
+		if len(claim.Entries) == 0 {
+			if err := room.Take(ctx, wanted+entries*entryBytes); err != nil {
+				return nil, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+			}
+		} else if !room.TryTake(wanted + entries*entryBytes) {
+			return claim, nil
+		}
+		p, err := j.page(ctx, claim, prefix, Bounds{Entries: entries, Retries: most.Retries, Bytes: wanted})
+		room.Settle(p.bytes + p.entries*entryBytes)
+		if err != nil {
+			return nil, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+		}
+		left -= p.bytes
+		switch {
+		case p.mending:
+			// The order is being made anew, a part in each call.
+			wanted = pageBytes
+		case len(claim.Entries) >= most.Entries:
+			return claim, nil
+		case p.leftOut > 0 && len(claim.Entries) == 0:
+			wanted = p.leftOut
+		case p.leftOut > 0 && p.leftOut <= left:
+			wanted = max(p.leftOut, min(pageBytes, left))
+		case p.more && left > 0:
+			wanted = min(pageBytes, left)
+		default:
+			return claim, nil
+		}
+	}
+}
+
+// page is what one call has added to a claim.
+type page struct {
+	entries, bytes int
+	// leftOut is the length of the next value where it alone had no room.
+	leftOut int
+	// more says that other entries may follow, mending that the order is being made anew
+	// and the call is to be made again.
+	more, mending bool
+}
+
+// page fetches the next entries of the claim.
+func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bounds) (page, error) {
+	lease, offset := claim.Lease, len(claim.Entries)
+	function := "wb_engine_claim"
+	args := []any{lease.Queue, lease.Partition, lease.Member, lease.Epoch, lease.Journal, lease.step, prefix, most.Entries, most.Bytes}
+	if offset == 0 {
+		args = append(args, min(most.Retries, most.Entries), "PAGED")
+	} else {
+		function = "wb_engine_more"
+		args = append(args, claim.Number, offset)
+	}
+	reply, err := j.call(ctx, function, args...).Slice()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", action, err)
+		return page{}, err
 	}
 	r := reader{values: reply}
-	claim := &Claim{Lease: lease, Number: r.number()}
-	count := int(r.number())
-	claim.Rebuilt = r.number() == 1
+	number, count, rebuilt := r.number(), int(r.number()), r.number()
 	keys, packed, groups := r.list(), r.list(), r.list()
-	if err := r.done(action); err != nil {
-		return nil, err
+	p := page{leftOut: int(r.number()), more: r.number() == 1, mending: rebuilt == mendingNow}
+	if r.err != nil {
+		return page{}, fmt.Errorf("%w: %w", errOtherRelease, r.err)
 	}
+	claim.Rebuilt = claim.Rebuilt || rebuilt > 0
+	if count == 0 {
+		return p, nil
+	}
+	lease.step++
+	claim.Number = number
 	values := make([]any, 0, len(keys))
 	for _, group := range groups {
 		list, _ := group.([]any)
 		values = append(values, list...)
 	}
-	if count > 0 {
-		lease.step++
-	}
 	if len(keys) < count || len(packed) < count || len(values) < count {
-		return nil, fmt.Errorf("%s: the answer has fewer than %d entries", action, count)
+		return page{}, fmt.Errorf("the answer has fewer than %d entries", count)
 	}
-	claim.Entries = make([]Entry, count)
-	for i := range claim.Entries {
-		if err := claim.Entries[i].read(keys[i], packed[i], values[i]); err != nil {
-			return nil, fmt.Errorf("%s: %w", action, err)
+	p.entries = count
+	for i := range count {
+		var e Entry
+		if err := e.read(keys[i], packed[i], values[i]); err != nil {
+			return page{}, err
 		}
+		p.bytes += len(e.Value)
+		claim.Entries = append(claim.Entries, e)
 	}
-	return claim, nil
+	return p, nil
 }
+
+// mendingNow is what a claim answers while the order is being made anew.
+const mendingNow = 2
 
 func (e *Entry) read(key, packed, value any) error {
 	e.Key, _ = key.(string)
@@ -204,46 +315,73 @@ type Receipt struct {
 }
 
 // Acknowledge tells the outcome of every entry of the claim, in its order. An entry
-// that was written again meanwhile stays dirty whatever its outcome.
+// that was written again meanwhile stays dirty whatever its outcome. It does so in parts,
+// each of which is whole: after an error some may have been applied, and the rest belongs
+// to the next epoch.
 func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome, beyond Beyond) (Receipt, error) {
 	action := "acknowledge partition " + strconv.Itoa(claim.Lease.Partition)
 	if len(outcomes) != len(claim.Entries) {
 		return Receipt{}, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
 	}
-	var floor, top, coalesced int64
-	const fixed = 9
-	args := make([]any, fixed, fixed+len(outcomes))
-	for i, outcome := range outcomes {
+	var parts []part
+	for at := 0; at < len(outcomes); {
+		p, err := j.nextPart(claim, outcomes, beyond, at)
+		if err != nil {
+			return Receipt{}, fmt.Errorf("%s: %w", action, err)
+		}
+		parts = append(parts, p)
+		at += len(p.outcomes)
+	}
+	var receipt Receipt
+	l, left := claim.Lease, len(outcomes)
+	for _, p := range parts {
+		left -= len(p.outcomes)
+		args := append([]any{l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, claim.Number, p.floor, p.top, p.coalesced, left}, p.outcomes...)
+		reply, err := j.call(ctx, "wb_engine_settle", args...).Int64()
+		if err != nil {
+			return Receipt{}, fmt.Errorf("%s: %w", action, err)
+		}
+		if reply > 0 {
+			l.step++
+			receipt.Applied = true
+			receipt.Superseded += reply - 1
+		}
+	}
+	return receipt, nil
+}
+
+// part is a piece of an acknowledgement.
+type part struct {
+	outcomes              []any
+	floor, top, coalesced int64
+}
+
+// nextPart collects the outcomes from the entry at on.
+func (j *Journal) nextPart(claim *Claim, outcomes []Outcome, beyond Beyond, at int) (part, error) {
+	var p part
+	for i, bytes := at, 0; i < len(outcomes) && i-at < j.pieces.partEntries && bytes < j.pieces.partBytes; i++ {
 		e := &claim.Entries[i]
-		arg := string(outcome) + e.packed
-		switch outcome {
+		arg := string(outcomes[i]) + e.packed
+		switch outcomes[i] {
 		default:
-			return Receipt{}, fmt.Errorf("%s: entry %s has no outcome", action, e.Key)
+			return p, fmt.Errorf("entry %s has no outcome", e.Key)
 		case Done:
-			floor, top = max(floor, e.Version), max(top, e.Version)
-			coalesced += e.Writes - 1
+			p.floor, p.top = max(p.floor, e.Version), max(p.top, e.Version)
+			p.coalesced += e.Writes - 1
 		case Dead, Lost:
-			floor = max(floor, e.Version)
+			p.floor = max(p.floor, e.Version)
 			known, err := beyond.Letters[i].marshal(e)
 			if err != nil {
-				return Receipt{}, fmt.Errorf("%s: dead letter of %s: %w", action, e.Key, err)
+				return p, fmt.Errorf("dead letter of %s: %w", e.Key, err)
 			}
 			arg += "\n" + known
+			bytes += len(e.Value)
 		case Refused, Kept:
 			if wait := beyond.Waits[i]; wait > 0 {
 				arg += "\n" + strconv.FormatInt(wait.Milliseconds(), 10)
 			}
 		}
-		args = append(args, arg)
+		p.outcomes = append(p.outcomes, arg)
 	}
-	l := claim.Lease
-	copy(args, []any{l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, claim.Number, floor, top, coalesced})
-	reply, err := j.call(ctx, "wb_engine_ack", args...).Int64()
-	if err != nil {
-		return Receipt{}, fmt.Errorf("%s: %w", action, err)
-	}
-	if reply > 0 {
-		l.step++
-	}
-	return Receipt{Applied: reply > 0, Superseded: max(0, reply-1)}, nil
+	return p, nil
 }

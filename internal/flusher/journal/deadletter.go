@@ -11,6 +11,8 @@ import (
 	"iter"
 	"strings"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Causes of a dead letter.
@@ -48,10 +50,11 @@ type DeadLetter struct {
 	LastFailure  time.Time `json:"lastFailure"`
 
 	// Payload is the document as it was written; empty for a deletion and for a
-	// value that is lost.
+	// value that is lost. It may be large: DeadLetters leaves it out.
 	Payload string `json:"-"`
 
-	raw string
+	// known is the line that the journal has of the letter: it names it.
+	known string
 }
 
 // marshal completes the letter from the entry and writes what is known in one
@@ -72,9 +75,6 @@ func (l *DeadLetter) marshal(e *Entry) (string, error) {
 	return string(line), err
 }
 
-// lettersAtOnce is how many dead letters are asked for in one call; a hint.
-const lettersAtOnce = 100
-
 // ErrNoLetter says that the key has no such dead letter any more: it was replayed,
 // discarded or superseded.
 var ErrNoLetter = errors.New("there is no such dead letter any more")
@@ -83,8 +83,8 @@ var ErrNoLetter = errors.New("there is no such dead letter any more")
 // not come back over the newer write.
 var ErrSuperseded = errors.New("a newer write stands")
 
-// DeadLetters goes through the dead letters of a queue, in no order. The walk ends
-// after the first error.
+// DeadLetters goes through the dead letters of a queue, in no order and without their
+// payloads. The walk ends after the first error.
 func (j *Journal) DeadLetters(ctx context.Context, queue string) iter.Seq2[*DeadLetter, error] {
 	return func(yield func(*DeadLetter, error) bool) {
 		partitions, err := j.rdb.HGet(ctx, "wb:{"+queue+"}:queue", "partitions").Int()
@@ -105,7 +105,7 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 	seen := make(map[string]bool)
 	for cursor := "0"; ; {
 		action := fmt.Sprintf("read dead letters of partition %d", partition)
-		reply, err := j.callRO(ctx, "wb_engine_letters", queue, partition, cursor, lettersAtOnce).Slice()
+		reply, err := j.callRO(ctx, "wb_engine_known", queue, partition, cursor, j.pieces.letters, j.pieces.letterBytes).Slice()
 		if err != nil {
 			yield(nil, fmt.Errorf("%s: %w", action, err))
 			return false
@@ -118,12 +118,13 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 			return false
 		}
 		for list.more() {
-			key, raw := list.text(), list.text()
+			key, known := list.text(), list.text()
+			list.number()
 			if seen[key] {
 				continue
 			}
 			seen[key] = true
-			letter, err := parseLetter(key, raw)
+			letter, err := parseLetter(key, known)
 			if !yield(letter, err) || err != nil {
 				return false
 			}
@@ -134,10 +135,27 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 	}
 }
 
-func parseLetter(key, raw string) (*DeadLetter, error) {
-	line, payload, ok := strings.Cut(raw, "\n")
-	letter := &DeadLetter{raw: raw, Payload: payload}
-	if err := json.Unmarshal([]byte(line), letter); !ok || err != nil {
+// DeadLetter returns the key's dead letter whole, or ErrNoLetter.
+func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*DeadLetter, error) {
+	raw, err := j.rdb.FCallRO(ctx, "wb_engine_letter", []string{key}, queue).Text()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return nil, fmt.Errorf("read dead letter of %s: %w", key, ErrNoLetter)
+	case err != nil:
+		return nil, fmt.Errorf("read dead letter of %s: %w", key, interpret(err))
+	}
+	known, payload, _ := strings.Cut(raw, "\n")
+	letter, err := parseLetter(key, known)
+	if err != nil {
+		return nil, err
+	}
+	letter.Payload = payload
+	return letter, nil
+}
+
+func parseLetter(key, known string) (*DeadLetter, error) {
+	letter := &DeadLetter{known: known}
+	if err := json.Unmarshal([]byte(known), letter); err != nil {
 		return nil, fmt.Errorf("dead letter of key %q is not in the journal's format", key)
 	}
 	// JSON holds text only; a key may be any bytes.
@@ -148,7 +166,7 @@ func parseLetter(key, raw string) (*DeadLetter, error) {
 // Replay writes the letter's payload anew, with a new version, if nothing newer was
 // written to its key. It returns the version.
 func (j *Journal) Replay(ctx context.Context, queue string, letter *DeadLetter) (int64, error) {
-	version, err := j.rdb.FCall(ctx, "wb_engine_replay", []string{letter.Key}, queue, letter.raw).Int64()
+	version, err := j.rdb.FCall(ctx, "wb_engine_replay", []string{letter.Key}, queue, letter.known).Int64()
 	if err != nil {
 		return 0, fmt.Errorf("replay %s: %w", letter.Key, interpret(err))
 	}
@@ -157,7 +175,7 @@ func (j *Journal) Replay(ctx context.Context, queue string, letter *DeadLetter) 
 
 // Discard gives the letter up.
 func (j *Journal) Discard(ctx context.Context, queue string, letter *DeadLetter) error {
-	if err := j.rdb.FCall(ctx, "wb_engine_discard", []string{letter.Key}, queue, letter.raw).Err(); err != nil {
+	if err := j.rdb.FCall(ctx, "wb_engine_discard", []string{letter.Key}, queue, letter.known).Err(); err != nil {
 		return fmt.Errorf("discard %s: %w", letter.Key, interpret(err))
 	}
 	return nil

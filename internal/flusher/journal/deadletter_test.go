@@ -13,10 +13,13 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
+// deadLetters are those of the queue, whole, by key.
 func (f *fixture) deadLetters() map[string]*journal.DeadLetter {
 	f.t.Helper()
 	all := make(map[string]*journal.DeadLetter)
-	for letter, err := range f.j.DeadLetters(f.t.Context(), queue) {
+	for known, err := range f.j.DeadLetters(f.t.Context(), queue) {
+		f.check(nil, err)
+		letter, err := f.j.DeadLetter(f.t.Context(), queue, known.Key)
 		f.check(nil, err)
 		all[letter.Key] = letter
 	}

@@ -40,12 +40,13 @@ func libraryVersion(source string) int64 {
 // Journal calls the functions of the library. It holds no state: any number may
 // work on one Redis.
 type Journal struct {
-	rdb redis.UniversalClient
+	rdb    redis.UniversalClient
+	pieces pieces
 }
 
 // New returns a Journal on an open client.
 func New(rdb redis.UniversalClient) *Journal {
-	return &Journal{rdb: rdb}
+	return &Journal{rdb: rdb, pieces: usualPieces}
 }
 
 // EnsureLibrary loads the function library when Redis has none or an older one.

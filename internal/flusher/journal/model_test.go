@@ -25,12 +25,15 @@ import (
 // counted exactly once.
 func TestAnyInterleavingKeepsEveryWrite(t *testing.T) {
 	server := journaltest.New(t)
-	rdb := server.Client(t)
+	rdb, engine := server.Client(t), server.Client(t)
+	between := &interruption{}
+	engine.AddHook(between)
 	rapid.Check(t, func(t *rapid.T) {
 		if err := rdb.FlushAll(context.Background()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		m := newModel(t, rdb)
+		m := newModel(t, rdb, engine)
+		between.model = m
 		t.Repeat(map[string]func(*rapid.T){
 			"":            m.check,
 			"write":       m.write,
@@ -44,6 +47,7 @@ func TestAnyInterleavingKeepsEveryWrite(t *testing.T) {
 			"acknowledge": m.acknowledge,
 			"resend":      m.resend,
 			"take over":   m.takeOver,
+			"edit":        m.edit,
 			"replay":      m.replay,
 			"discard":     m.discard,
 		})
@@ -84,6 +88,18 @@ type model struct {
 	acked     *journal.Claim
 	ackedWith []journal.Outcome
 	stale     *journal.Claim // of an owner that was fenced
+
+	// plan is what happens before each of the next calls of claim and acknowledge, and
+	// to its answer.
+	plan []interrupt
+	// settling says that the pending claim is being acknowledged, and settled how many
+	// of its entries are.
+	settling bool
+	settled  int
+	buried   int64
+	// edited says that somebody has thrown the order of the queue away, disturbed that
+	// keys were written since.
+	edited, disturbed bool
 }
 
 // reading is a reader that missed and has its row, but has not cached it yet.
@@ -94,10 +110,89 @@ type reading struct {
 	highest int64
 }
 
-func newModel(t *rapid.T, rdb *redis.Client) *model {
-	m := &model{rdb: rdb, j: journal.New(rdb), written: map[string]row{}, database: map[string]row{}, dead: map[string]row{}, givenUp: map[string]bool{}, evicted: map[string]bool{}, highest: map[string]int64{}}
+// atOnce is how many entries one call deals with, so that a few make several pages.
+const atOnce = 2
+
+// interrupt is what happens between two calls of the engine.
+type interrupt struct {
+	t           *rapid.T
+	key         string
+	write, lose bool
+}
+
+var errLostAnswer = errors.New("the answer is lost")
+
+// interruption lets a writer come between the calls of the engine, and loses answers.
+type interruption struct{ model *model }
+
+func (*interruption) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (*interruption) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+func (i *interruption) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		m := i.model
+		if m == nil || len(cmd.Args()) < 2 || len(m.plan) == 0 {
+			return next(ctx, cmd)
+		}
+		switch cmd.Args()[1] {
+		case "wb_engine_claim", "wb_engine_more", "wb_engine_settle":
+		default:
+			return next(ctx, cmd)
+		}
+		step := m.plan[0]
+		m.plan = m.plan[1:]
+		if step.write {
+			m.writeTo(step.t, step.key)
+		}
+		if err := next(ctx, cmd); err != nil {
+			return err
+		}
+		if m.settling {
+			m.settlePart()
+		}
+		if step.lose {
+			cmd.SetErr(errLostAnswer)
+			return errLostAnswer
+		}
+		return nil
+	}
+}
+
+// interrupted draws what comes between the calls that follow.
+func (m *model) interrupted(t *rapid.T) {
+	m.plan = m.plan[:0]
+	for range 30 {
+		m.plan = append(m.plan, interrupt{t: t})
+	}
+	for range rapid.IntRange(0, 4).Draw(t, "interrupts") {
+		at := rapid.IntRange(0, 8).Draw(t, "at")
+		m.plan[at].key, m.plan[at].write = keys.Draw(t, "key"), true
+	}
+	if rapid.IntRange(0, 3).Draw(t, "lossy") == 0 {
+		m.plan[rapid.IntRange(0, 8).Draw(t, "lost")].lose = true
+	}
+}
+
+// edit throws the order of the queue away, as a person with redis-cli may.
+func (m *model) edit(t *rapid.T) {
+	if m.pending != nil {
+		m.begin(t)
+		m.pending, m.committed = nil, false
+	}
+	n, err := m.rdb.Del(context.Background(), "wb:{products:0}:q").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.edited, m.disturbed = m.edited || n > 0, false
+}
+
+func newModel(t *rapid.T, rdb, engine *redis.Client) *model {
+	m := &model{rdb: rdb, j: journal.New(engine), written: map[string]row{}, database: map[string]row{}, dead: map[string]row{}, givenUp: map[string]bool{}, evicted: map[string]bool{}, highest: map[string]int64{}}
 	ctx := context.Background()
-	if _, err := m.j.EnsureLibrary(ctx); err != nil {
+	if err := m.j.Piecemeal(ctx, atOnce); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := m.j.Open(ctx, settings(onePartition), "journal-1", false); err != nil {
@@ -107,10 +202,14 @@ func newModel(t *rapid.T, rdb *redis.Client) *model {
 	return m
 }
 
-var keys = rapid.SampledFrom([]string{"product:1", "product:2", "product:3", "product:4", "product:5"})
+var keys = rapid.SampledFrom([]string{"product:1", "product:2", "product:3", "product:4", "product:5", "product:6", "product:7"})
 
 func (m *model) write(t *rapid.T) {
-	key := keys.Draw(t, "key")
+	m.writeTo(t, keys.Draw(t, "key"))
+}
+
+func (m *model) writeTo(t *rapid.T, key string) {
+	m.disturbed = true
 	value := fmt.Sprintf(`{"n":%d}`, m.writes)
 	version, err := m.rdb.FCall(context.Background(), "wb_set", []string{key}, queue, value).Int64()
 	m.wrote(t, key, row{version: version, value: value}, err)
@@ -226,14 +325,18 @@ func (m *model) claim(t *rapid.T) {
 		// claims again.
 		m.begin(t)
 	}
-	claim, err := m.j.Claim(context.Background(), m.lease, "product:", upTo(rapid.IntRange(1, 6).Draw(t, "most")))
+	m.interrupted(t)
+	m.pending, m.committed = nil, false
+	claim, err := m.j.Claim(context.Background(), m.lease, "product:", upTo(rapid.IntRange(1, 7).Draw(t, "most")))
+	m.plan = m.plan[:0]
+	if errors.Is(err, errLostAnswer) {
+		m.begin(t)
+		return
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	if claim.Rebuilt {
-		t.Fatal("the journal takes itself to be edited by hand")
-	}
-	m.pending, m.committed = nil, false
+	m.mended(t, claim)
 	if len(claim.Entries) == 0 {
 		return
 	}
@@ -241,6 +344,31 @@ func (m *model) claim(t *rapid.T) {
 	m.outcomes = m.outcomes[:0]
 	for range claim.Entries {
 		m.outcomes = append(m.outcomes, rapid.SampledFrom([]journal.Outcome{journal.Done, journal.Done, journal.Refused, journal.Kept, journal.Dead}).Draw(t, "outcome"))
+	}
+}
+
+// mended checks the order of a queue that was made anew: by first version.
+func (m *model) mended(t *rapid.T, claim *journal.Claim) {
+	if !claim.Rebuilt {
+		return
+	}
+	if !m.edited {
+		t.Fatal("the journal takes itself to be edited by hand")
+	}
+	m.edited = false
+	if m.disturbed {
+		// What was refused and is written again keeps its first version.
+		return
+	}
+	var last int64
+	for _, e := range claim.Entries {
+		if e.Attempts > 0 {
+			continue
+		}
+		if e.First < last {
+			t.Fatalf("%s of version %d comes after version %d", e.Key, e.First, last)
+		}
+		last = e.First
 	}
 }
 
@@ -272,34 +400,50 @@ func (m *model) acknowledge(t *rapid.T) {
 	for i := range m.outcomes {
 		beyond.Waits[i] = time.Duration(rapid.IntRange(0, 5).Draw(t, "wait")) * time.Millisecond
 	}
+	before := int64(len(m.dead))
+	m.interrupted(t)
+	m.settling, m.settled, m.buried = true, 0, 0
 	receipt, err := m.j.Acknowledge(context.Background(), m.pending, m.outcomes, beyond)
-	if err != nil || !receipt.Applied {
-		t.Fatalf("acknowledged %+v, %v", receipt, err)
+	m.settling, m.plan = false, m.plan[:0]
+	if errors.Is(err, errLostAnswer) {
+		// Some parts are acknowledged. The owner does not know which.
+		m.begin(t)
+		m.pending, m.committed = nil, false
+		return
 	}
-	before := len(m.dead)
-	buried := int64(0)
-	for i, outcome := range m.outcomes {
-		e := m.pending.Entries[i]
-		switch {
-		case outcome == journal.Done:
-			m.flushed++
-			delete(m.dead, e.Key)
-		case outcome == journal.Dead && m.written[e.Key].version == e.Version:
-			buried++
-			m.dead[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
-		}
+	if err != nil || !receipt.Applied || m.settled != len(m.outcomes) {
+		t.Fatalf("acknowledged %+v, %d of %d, %v", receipt, m.settled, len(m.outcomes), err)
 	}
-	if gone := int64(before) + buried - int64(len(m.dead)); receipt.Superseded != gone {
+	if gone := before + m.buried - int64(len(m.dead)); receipt.Superseded != gone {
 		t.Fatalf("%d dead letters were superseded, want %d", receipt.Superseded, gone)
 	}
 	m.acked, m.ackedWith = m.pending, append([]journal.Outcome(nil), m.outcomes...)
 	m.pending, m.committed = nil, false
 }
 
+// settlePart follows one part of an acknowledgement.
+func (m *model) settlePart() {
+	for end := min(m.settled+atOnce, len(m.outcomes)); m.settled < end; m.settled++ {
+		e := m.pending.Entries[m.settled]
+		switch outcome := m.outcomes[m.settled]; {
+		case outcome == journal.Done:
+			m.flushed++
+			delete(m.dead, e.Key)
+		case outcome == journal.Dead && m.written[e.Key].version == e.Version:
+			m.buried++
+			m.dead[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
+		}
+	}
+}
+
 // letter draws one of the dead letters.
 func (m *model) letter(t *rapid.T) *journal.DeadLetter {
 	var all []*journal.DeadLetter
-	for letter, err := range m.j.DeadLetters(context.Background(), queue) {
+	for known, err := range m.j.DeadLetters(context.Background(), queue) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		letter, err := m.j.DeadLetter(context.Background(), queue, known.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -463,6 +607,7 @@ func (m *model) drain(t *rapid.T) {
 			}
 			break
 		}
+		m.mended(t, claim)
 		m.pending, m.committed, m.outcomes = claim, false, all(claim, journal.Done)
 		m.commit(t)
 		m.acknowledge(t)

@@ -15,13 +15,15 @@
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
 --   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
+--   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
 --   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
 --   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
---                          claimed_top, acked, step (claims and acknowledgements of
---                          this epoch), flushed, coalesced, superseded, discarded,
---                          data_loss
+--                          claimed_top, acked, step (pages of claims and parts of
+--                          acknowledgements of this epoch), flushed, coalesced,
+--                          superseded, discarded, data_loss, mending (while q is made
+--                          anew: the cursor, or moving)
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
 --
@@ -50,6 +52,10 @@ local LONGEST_WAIT = 300000
 -- A claim takes only a few refused entries to the head of q, so there are never many
 -- but after a change of the library or of the journal by hand.
 local MOST_RETRIED = 1000
+
+-- A claim takes so many entries in one call: a few ms of Redis' time. Larger claims are
+-- made of several pages.
+local PAGE = 500
 
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
@@ -185,20 +191,31 @@ local function refused(reply)
   return type(reply) == 'table' and reply.err
 end
 
+-- line_up puts the key at the tail of q or, while q is made anew, among those that will
+-- stand in it, by its first version. It returns the reply.
+local function line_up(at, first)
+  if at.mending then return redis.pcall('ZADD', at.base .. 'mend', first, at.key) end
+  return redis.pcall('RPUSH', at.base .. 'q', at.key)
+end
+
+local function step_out(at)
+  if at.mending then redis.call('ZREM', at.base .. 'mend', at.key) else redis.call('RPOP', at.base .. 'q') end
+end
+
 -- enter_first puts a key that was clean at the tail of the queue, all or nothing.
 -- It returns an error's reply, or nil.
-local function enter_first(at, entry)
-  local ops, q = at.base .. 'ops', at.base .. 'q'
+local function enter_first(at, entry, first)
+  local ops = at.base .. 'ops'
   local reply = redis.pcall('HSET', ops, at.key, entry)
   if refused(reply) then return reply end
-  reply = redis.pcall('RPUSH', q, at.key)
+  reply = line_up(at, first)
   if refused(reply) then
     redis.call('HDEL', ops, at.key)
     return reply
   end
   reply = redis.pcall('HINCRBY', at.settings, 'depth', 1)
   if refused(reply) then
-    redis.call('RPOP', q)
+    step_out(at)
     redis.call('HDEL', ops, at.key)
     return reply
   end
@@ -207,7 +224,7 @@ end
 -- leave_first takes enter_first back.
 local function leave_first(at)
   redis.call('HINCRBY', at.settings, 'depth', -1)
-  redis.call('RPOP', at.base .. 'q')
+  step_out(at)
   redis.call('HDEL', at.base .. 'ops', at.key)
 end
 
@@ -215,7 +232,7 @@ end
 local function leave_again(at, first, attempts)
   redis.call('HSET', at.base .. 'ops', at.key, at.entry)
   if attempts == '0' then return end
-  if at.queued then redis.call('RPOP', at.base .. 'q') end
+  if at.queued then step_out(at) end
   if at.due then redis.call('ZADD', at.base .. 'retry', at.due, at.key) end
   redis.call('ZADD', at.base .. 'late', first, at.key)
 end
@@ -231,7 +248,7 @@ local function enter_again(at, entry, first, attempts)
   if due and not refused(reply) then
     at.due = due
     redis.call('ZREM', at.base .. 'retry', at.key)
-    reply = redis.pcall('RPUSH', at.base .. 'q', at.key)
+    reply = line_up(at, first)
     at.queued = not refused(reply)
   end
   if refused(reply) then
@@ -244,7 +261,9 @@ end
 -- key itself. A function does not roll back by itself, so whatever is refused on
 -- the way, every step before it is undone. It returns the version.
 local function journal_then(at, op, command, value)
-  local version = math.max(now_us(), tonumber(redis.call('HGET', at.base .. 'meta', 'floor') or 0) + 1)
+  local meta = redis.call('HMGET', at.base .. 'meta', 'floor', 'mending')
+  local version = math.max(now_us(), tonumber(meta[1] or 0) + 1)
+  at.mending = meta[2]
   local attempts, first, reply
   if at.entry then
     local _, tries, pending, from, writes = unpack_entry(at.entry)
@@ -253,7 +272,7 @@ local function journal_then(at, op, command, value)
     reply = enter_again(at, pack(op, 0, digits(version), from, digits(tonumber(writes) + 1)), from, tries)
   else
     local text = digits(version)
-    reply = enter_first(at, pack(op, 0, text, text, 1))
+    reply = enter_first(at, pack(op, 0, text, text, 1), text)
   end
   if reply then return reply end
 
@@ -423,6 +442,10 @@ local function oldest_of(base)
       local _, _, _, first = unpack_entry(entry)
       oldest = math.min(oldest or math.huge, tonumber(first))
     end
+  end
+  if not oldest then
+    local mend = redis.call('ZRANGE', base .. 'mend', 0, 0, 'WITHSCORES')
+    if mend[2] then oldest = tonumber(mend[2]) end
   end
   local late = redis.call('ZRANGE', base .. 'late', 0, 0, 'WITHSCORES')
   if late[2] then oldest = math.min(oldest or math.huge, tonumber(late[2])) end
@@ -717,39 +740,53 @@ local function engine_poll(_, args)
   return reply
 end
 
--- rebuild makes q anew from ops, in the order of the first versions, and has what was
--- refused wait for another try, which is due: somebody edited the journal by hand, and
--- ops is what an entry stands on.
-local function rebuild(base)
-  local all, order, late, retry = redis.call('HGETALL', base .. 'ops'), {}, {}, {}
-  for i = 1, #all, 2 do
-    local _, attempts, _, first = unpack_entry(all[i + 1])
-    if attempts and attempts ~= '0' then
-      late[#late + 1] = first
-      late[#late + 1] = all[i]
-      retry[#retry + 1] = 0
-      retry[#retry + 1] = all[i]
-    else
-      order[#order + 1] = { all[i], tonumber(first or 0) }
-    end
-  end
-  table.sort(order, function(a, b)
-    if a[2] ~= b[2] then return a[2] < b[2] end
-    return a[1] < b[1]
-  end)
-  local names = {}
-  for i, item in ipairs(order) do names[i] = item[1] end
-  redis.call('DEL', base .. 'q', base .. 'late', base .. 'retry')
-  call_in_chunks('RPUSH', base .. 'q', names)
-  call_in_chunks('ZADD', base .. 'late', late)
-  call_in_chunks('ZADD', base .. 'retry', retry)
-end
-
 -- consistent tells whether q, retry and late can be what the functions made of ops.
 local function consistent(base)
   local queued, retried = redis.call('LLEN', base .. 'q'), retried_of(base)
   return queued + redis.call('ZCARD', base .. 'retry') == redis.call('HLEN', base .. 'ops')
     and retried <= queued and retried <= MOST_RETRIED
+end
+
+-- mend makes q anew from ops, in the order of the first versions, and has what was
+-- refused wait for another try, which is due: somebody edited the journal by hand, and
+-- ops is what an entry stands on. A call does a part of it that takes a few ms. First the
+-- entries are read with a cursor into a set by first version, where those that come in
+-- meanwhile go too, so that none is lost and none stands there twice; then the set is
+-- moved to q. No claim is out until it is done, so no entry goes meanwhile. A cursor
+-- that a restart of Redis made worthless leaves entries out: then all begins anew.
+-- Returns whether it is done.
+local function mend(base, mending)
+  local meta = base .. 'meta'
+  if not mending then
+    redis.call('UNLINK', base .. 'q', base .. 'late', base .. 'retry', base .. 'mend')
+    redis.call('HSET', meta, 'claimed', 0, 'mending', '0')
+    mending = '0'
+  end
+  if mending ~= 'moving' then
+    local scan = redis.call('HSCAN', base .. 'ops', mending, 'COUNT', PAGE)
+    local all, fresh, late, retry = scan[2], {}, {}, {}
+    for i = 1, #all, 2 do
+      local _, attempts, _, first = unpack_entry(all[i + 1])
+      local into = (attempts or '0') == '0' and fresh or late
+      into[#into + 1] = first or 0
+      into[#into + 1] = all[i]
+      if into == late then
+        retry[#retry + 1] = 0
+        retry[#retry + 1] = all[i]
+      end
+    end
+    call_in_chunks('ZADD', base .. 'mend', fresh)
+    call_in_chunks('ZADD', base .. 'late', late)
+    call_in_chunks('ZADD', base .. 'retry', retry)
+    redis.call('HSET', meta, 'mending', scan[1] == '0' and 'moving' or scan[1])
+    return false
+  end
+  local popped, names = redis.call('ZPOPMIN', base .. 'mend', PAGE), {}
+  for i = 1, #popped, 2 do names[#names + 1] = popped[i] end
+  call_in_chunks('RPUSH', base .. 'q', names)
+  if redis.call('ZCARD', base .. 'mend') > 0 then return false end
+  redis.call('HDEL', meta, 'mending')
+  return consistent(base)
 end
 
 -- take_due puts refused entries whose time has come at the head of q, so that they
@@ -767,26 +804,28 @@ local function take_due(base, most)
   call_in_chunks('LPUSH', base .. 'q', due)
 end
 
--- values_of fetches the values of the first keys, at least one and otherwise no more
--- than limit bytes: it asks for the lengths before it touches a value. Returns the
--- values in groups and how many there are. What is no string has no value.
-local function values_of(keys, limit)
-  local groups, count, bytes = {}, 0, 0
+-- values_of fetches the values of the first keys, no more than limit bytes: it asks for
+-- the lengths before it touches a value. Where a single value may exceed the limit the
+-- first one does. Returns the values in groups, how many there are, and the length of
+-- the value that had no room, or 0. What is no string has no value.
+local function values_of(keys, limit, exceeding)
+  local groups, count, bytes, left_out = {}, 0, 0, 0
   for _, key in ipairs(keys) do
     local length = redis.pcall('STRLEN', key)
-    if type(length) == 'number' then bytes = bytes + length end
-    if bytes > limit and count > 0 then break end
+    if type(length) ~= 'number' then length = 0 end
+    if bytes + length > limit and not (exceeding and count == 0) then
+      left_out = length
+      break
+    end
+    bytes = bytes + length
     count = count + 1
   end
-  for from = 1, count, CHUNK do
-    groups[#groups + 1] = redis.call('MGET', unpack(keys, from, math.min(from + CHUNK - 1, count)))
-  end
-  return groups, count
+  if count > 0 then groups[1] = redis.call('MGET', unpack(keys, 1, count)) end
+  return groups, count, left_out
 end
 
--- top_of returns the highest version of the first count entries.
-local function top_of(entries, count)
-  local top = '0'
+-- top_of returns the highest version of the first count entries, at least so high.
+local function top_of(entries, count, top)
   for i = 1, count do
     if entries[i] then
       local version = string.match(entries[i], '^%a%d+:(%d+)')
@@ -796,17 +835,8 @@ local function top_of(entries, count)
   return top
 end
 
--- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL STEP PREFIX MOST BYTES RETRIES: claims the
--- first entries of the queue, at most MOST and, but for a single one, BYTES of values;
--- at most RETRIES that were refused and are due come before them. One claim of a
--- partition is out at a time: a new one makes the one before it void, so whoever
--- may have committed that one has to begin a new epoch first. Returns the
--- claim's number, how many entries it has, whether q had to be rebuilt, the keys,
--- the entries, and the values in groups; keys and entries may run on behind the
--- claim. STEP is how many claims and acknowledgements the owner has made in this epoch:
--- a journal that is at another step is not the one that it worked with, Redis came back
--- with older data.
-local function engine_claim(_, args)
+-- may_claim tells in an error why the caller may not claim, or returns nil.
+local function may_claim(args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
   local held, expiry = holds(base, member, epoch, args[5])
   if not held or tonumber(expiry) <= now_ms() then return lost(member, epoch) end
@@ -815,20 +845,69 @@ local function engine_claim(_, args)
   if step ~= args[6] then
     return fail('WBSTEP', 'the journal of partition ' .. args[2] .. ' is at step ' .. step .. ', its owner at ' .. args[6])
   end
-  local rebuilt = 0
-  if not consistent(base) then
-    rebuild(base)
+end
+
+-- page takes the entries that follow the first offset ones into the claim. Entry and
+-- value are read in the same step, so a page is as new as the moment of its call.
+local function page(base, claim, offset, args, exceeding)
+  local most = math.min(tonumber(args[8]), PAGE)
+  local keys = redis.call('LRANGE', base .. 'q', offset, offset + most - 1)
+  local groups, count, left_out = values_of(keys, tonumber(args[9]), exceeding)
+  if count == 0 then return { claim, 0, 0, {}, {}, {}, left_out, 0 } end
+  for i = count + 1, #keys do keys[i] = nil end
+  local entries = redis.call('HMGET', base .. 'ops', unpack(keys))
+  local top = '0'
+  if offset == 0 then
+    claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
+  else
+    top = redis.call('HGET', base .. 'meta', 'claimed_top')
+  end
+  redis.call('HSET', base .. 'meta', 'claimed', offset + count, 'claimed_top', top_of(entries, count, top),
+    'step', digits(tonumber(args[6]) + 1))
+  local more = left_out == 0 and count == most
+  return { claim, count, 0, keys, entries, groups, left_out, more and 1 or 0 }
+end
+
+-- wb_engine_claim 0 QUEUE P MEMBER EPOCH JOURNAL STEP PREFIX MOST BYTES RETRIES [PAGED]: claims
+-- the first entries of the queue, at most MOST, a page at most, and BYTES of values;
+-- at most RETRIES that were refused and are due come before them. One claim of a
+-- partition is out at a time: a new one makes the one before it void, so whoever
+-- may have committed that one has to begin a new epoch first. Returns the
+-- claim's number, how many entries it has, what became of an order that had to be made
+-- anew (1 made, 2 under way: call again), the keys, the entries, the values in groups, the
+-- length of the next value if that alone had no room, and 1 if more may follow:
+-- wb_engine_more gets that. Without PAGED, as the release before this one calls, a first
+-- value that exceeds BYTES is in the claim all the same.
+-- STEP is how many pages and parts of acknowledgements the owner has had in this epoch:
+-- a journal that is at another step is not the one that it worked with, Redis came back
+-- with older data.
+local function engine_claim(_, args)
+  local err = may_claim(args)
+  if err then return err end
+  local base, rebuilt = partition_prefix(args[1], args[2]), 0
+  local mending = redis.call('HGET', base .. 'meta', 'mending')
+  if mending or not consistent(base) then
+    if not mend(base, mending) then return { 0, 0, 2, {}, {}, {}, 0, 0 } end
     rebuilt = 1
   end
   take_due(base, tonumber(args[10]))
-  local keys = redis.call('LRANGE', base .. 'q', 0, tonumber(args[8]) - 1)
-  if #keys == 0 then return { 0, 0, rebuilt, {}, {}, {} } end
-  local entries = hmget(base .. 'ops', keys)
-  local groups, count = values_of(keys, tonumber(args[9]))
-  local top = top_of(entries, count)
-  local claim = redis.call('HINCRBY', base .. 'meta', 'claim', 1)
-  redis.call('HSET', base .. 'meta', 'claimed', count, 'claimed_top', top, 'step', digits(tonumber(step) + 1))
-  return { claim, count, rebuilt, keys, entries, groups }
+  local reply = page(base, 0, 0, args, args[11] == nil)
+  reply[3] = rebuilt
+  return reply
+end
+
+-- wb_engine_more 0 QUEUE P MEMBER EPOCH JOURNAL STEP PREFIX MOST BYTES CLAIM OFFSET: the
+-- next page of a claim that has OFFSET entries by now, so that a large one does not hold
+-- Redis for long. Returns what wb_engine_claim does.
+local function engine_more(_, args)
+  local err = may_claim(args)
+  if err then return err end
+  local base = partition_prefix(args[1], args[2])
+  local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed')
+  if meta[1] ~= args[10] or meta[2] ~= args[11] or meta[2] == '0' then
+    return fail('WBCLAIM', 'claim ' .. args[10] .. ' with ' .. args[11] .. ' entries is not the one that is out')
+  end
+  return page(base, tonumber(args[10]), tonumber(args[11]), args, false)
 end
 
 -- settle decides what becomes of one claimed entry, given its outcome, the entry
@@ -886,27 +965,20 @@ local function settle(result, key, outcome, claimed, current, beyond)
   if not fresh then result.healed[#result.healed + 1] = key end
 end
 
--- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED OUTCOME...: cuts
--- the claimed prefix off the queue. An OUTCOME is d (done), r (refused, to be tried
--- again), k (kept, not tried), x (dead) or l (dead, since its value is lost), followed
--- by the entry as it was claimed and, after a line feed, where it is dead by what is
--- known of it, and where it waits for another try by the ms to wait; the order is the
--- claim's. FLOOR is the highest version that is now committed or dead, TOP the highest
--- that is committed, COALESCED the writes that done entries stood for beyond the
--- first. Applies once: a repeat returns 0, the first call 1 and how many dead letters
--- have gone for a newer one or a newer write on top of that. The lease may have run
--- out as long as nobody took it: what has been committed needs no second flush.
-local function engine_ack(_, args)
+-- acknowledge cuts the first entries off the claimed prefix, those whose outcomes begin
+-- with the argument of number first, and left remain claimed. See engine_settle.
+local function acknowledge(args, first, left)
   local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[6]
   if not holds(base, member, epoch, args[5]) then return lost(member, epoch) end
   local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor', 'top')
+  local claimed, count = tonumber(meta[2] or 0), #args - first + 1
   if meta[3] == claim then return 0 end
-  local count = tonumber(meta[2] or 0)
-  if meta[1] ~= claim or count == 0 then
+  if meta[1] ~= claim or claimed == 0 then
     return fail('WBCLAIM', 'claim ' .. claim .. ' is not the one that is out')
   end
-  if #args - 9 ~= count then
-    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(count) .. ' entries, not ' .. digits(#args - 9))
+  if claimed <= left then return 0 end
+  if claimed - left ~= count then
+    return fail('WBARGS', 'claim ' .. claim .. ' has ' .. digits(claimed - left) .. ' entries, not ' .. digits(count))
   end
 
   local keys = redis.call('LRANGE', base .. 'q', 0, count - 1)
@@ -917,7 +989,7 @@ local function engine_ack(_, args)
   }
   for i, key in ipairs(keys) do
     if current[i] then
-      local outcome, claimed, beyond = string.sub(args[9 + i], 1, 1), string.sub(args[9 + i], 2), nil
+      local outcome, claimed, beyond = string.sub(args[first + i - 1], 1, 1), string.sub(args[first + i - 1], 2), nil
       if outcome ~= 'd' then
         claimed, beyond = string.match(claimed, '^([^\n]*)\n?(.*)$')
         if beyond == '' then beyond = nil end
@@ -961,8 +1033,31 @@ local function engine_ack(_, args)
   local floor, top = args[7], args[8]
   if meta[4] and higher(meta[4], floor) then floor = meta[4] end
   if meta[5] and higher(meta[5], top) then top = meta[5] end
-  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'acked', claim, 'claimed', 0)
+  redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', left)
+  if left == 0 then redis.call('HSET', base .. 'meta', 'acked', claim) end
   return 1 + superseded
+end
+
+-- wb_engine_settle 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED LEFT OUTCOME...:
+-- acknowledges the first entries of the claim, so that LEFT remain, and cuts them off the
+-- queue: a large claim is acknowledged in parts, each of them whole. An OUTCOME is d
+-- (done), r (refused, to be tried
+-- again), k (kept, not tried), x (dead) or l (dead, since its value is lost), followed
+-- by the entry as it was claimed and, after a line feed, where it is dead by what is
+-- known of it, and where it waits for another try by the ms to wait; the order is the
+-- claim's. FLOOR is the highest version of the part that is now committed or dead, TOP the
+-- highest that is committed, COALESCED the writes that done entries stood for beyond the
+-- first. A part applies once: a repeat returns 0, the first call 1 and how many dead letters
+-- have gone for a newer one or a newer write on top of that. The lease may have run
+-- out as long as nobody took it: what has been committed needs no second flush.
+local function engine_settle(_, args)
+  return acknowledge(args, 11, tonumber(args[10]))
+end
+
+-- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED OUTCOME...: the
+-- whole claim at once, as the release before this one calls.
+local function engine_ack(_, args)
+  return acknowledge(args, 10, 0)
 end
 
 -- wb_engine_letters 0 QUEUE P CURSOR COUNT: some dead letters of a partition.
@@ -971,12 +1066,48 @@ local function engine_letters(_, args)
   return redis.call('HSCAN', partition_prefix(args[1], args[2]) .. 'dlq', args[3], 'COUNT', args[4])
 end
 
--- find_letter returns a key's place in the journal and its dead letter.
+-- wb_engine_known 0 QUEUE P CURSOR COUNT BYTES: what is known of some dead letters of a
+-- partition, without the payloads: about COUNT of them, fewer where the letters are large,
+-- since Redis has to touch BYTES of them. Returns the next cursor, 0 at the end, and key,
+-- what is known, and the length of the payload in turn.
+local function engine_known(_, args)
+  local dlq, cursor = partition_prefix(args[1], args[2]) .. 'dlq', args[3]
+  local most, bytes, found = tonumber(args[4]), tonumber(args[5]), {}
+  -- HSCAN reads the letters whole: one bucket at a time tells in time that they are large.
+  local stride = '1'
+  repeat
+    local scan = redis.call('HSCAN', dlq, cursor, 'COUNT', stride)
+    cursor = scan[1]
+    local read = 0
+    for i = 1, #scan[2], 2 do
+      local letter = scan[2][i + 1]
+      local known = string.match(letter, '^[^\n]*')
+      found[#found + 1] = scan[2][i]
+      found[#found + 1] = known
+      found[#found + 1] = math.max(0, #letter - #known - 1)
+      read = read + #letter
+    end
+    bytes = bytes - read
+    if read < 4096 then stride = '10' else stride = '1' end
+  until cursor == '0' or #found >= 3 * most or bytes <= 0
+  return { cursor, found }
+end
+
+-- wb_engine_letter 1 KEY QUEUE: the key's dead letter whole, or nil.
+local function engine_letter(keys, args)
+  local at, err = look_up(keys, args, 1, 'wb_engine_letter 1 KEY QUEUE')
+  if not at then return err end
+  return redis.call('HGET', at.base .. 'dlq', at.key)
+end
+
+-- find_letter returns a key's place in the journal and its dead letter. Who names it
+-- gives what is known of it or, as the release before this one does, all of it.
 local function find_letter(keys, args, usage)
   local at, err = look_up(keys, args, 2, usage)
   if not at then return nil, nil, err end
   local letter = redis.call('HGET', at.base .. 'dlq', at.key)
-  if not letter or letter ~= args[2] then
+  local name = args[2]
+  if not letter or letter ~= name and string.sub(letter, 1, #name + 1) ~= name .. '\n' then
     return nil, nil, fail('WBNOLETTER', 'KEY has no such dead letter any more')
   end
   return at, letter
@@ -1049,7 +1180,11 @@ register('wb_engine_begin', engine_begin, 'allow-oom')
 register('wb_engine_leave', engine_leave, 'allow-oom')
 register('wb_engine_poll', engine_poll, 'no-writes')
 register('wb_engine_claim', engine_claim, 'allow-oom')
+register('wb_engine_more', engine_more, 'allow-oom')
+register('wb_engine_settle', engine_settle, 'allow-oom')
 register('wb_engine_ack', engine_ack, 'allow-oom')
 register('wb_engine_letters', engine_letters, 'no-writes')
+register('wb_engine_known', engine_known, 'no-writes')
+register('wb_engine_letter', engine_letter, 'no-writes')
 register('wb_engine_replay', engine_replay)
 register('wb_engine_discard', engine_discard, 'allow-oom')
