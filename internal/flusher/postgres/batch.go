@@ -64,12 +64,24 @@ type row struct {
 // deleted stands for the group of a row that is to be deleted.
 const deleted = -1
 
-// group is a set of columns and the statement that writes them.
+// group is a set of columns and the statements that write them: the plain one and
+// the comparing one.
 type group struct {
 	mask    []byte
 	columns []int
-	sql     string
+	sql     [2]string
 	members []int32
+}
+
+func (g *group) statement(t *Table, comparing bool) string {
+	sql := &g.sql[0]
+	if comparing {
+		sql = &g.sql[1]
+	}
+	if *sql == "" {
+		*sql = t.write(g.columns, comparing)
+	}
+	return *sql
 }
 
 // NewBatch begins an empty batch for the table.
@@ -87,7 +99,7 @@ func (b *Batch) initialGroups() []group {
 	for i := range all {
 		all[i] = i
 	}
-	return []group{{columns: all, sql: b.table.insert(all)}}
+	return []group{{columns: all}}
 }
 
 // Set adds the row of a document. An error is a *RowError, and then nothing was
@@ -160,7 +172,6 @@ func (b *Batch) group(cells []cell) int32 {
 			g.columns = append(g.columns, i)
 		}
 	}
-	g.sql = b.table.insert(g.columns)
 	b.groups = append(b.groups, g)
 	return int32(len(b.groups) - 1)
 }

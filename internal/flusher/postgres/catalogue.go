@@ -43,10 +43,15 @@ type relation struct {
 	// rules are the quoted names of those with which PostgreSQL takes no upsert: any for
 	// UPDATE, even one that is disabled, and one for INSERT that does something.
 	rules []string
+	// child is a table that inherits from an ordinary one.
+	child string
 	// otherCase is a table of the schema whose name differs in case alone, where there
 	// is none of the name itself.
 	otherCase string
 }
+
+// partitioned is the kind of a table that has partitions.
+const partitioned = "p"
 
 // mostUnlogged is how many unlogged partitions one message can name.
 const mostUnlogged = 3
@@ -64,7 +69,10 @@ type attribute struct {
 	// when it is not one of PostgreSQL's own.
 	base   string
 	length int32
-	array  bool
+	// equality says that values can be compared by what PostgreSQL itself calls equal,
+	// the other types only by their binary form.
+	equality bool
+	array    bool
 	// element is the type of an array's elements under any domain, as base has it.
 	element       string
 	generated     bool
@@ -112,6 +120,7 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
   ARRAY(SELECT pg_catalog.quote_ident(w.rulename) FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND (w.ev_type = '2'
     OR w.ev_type = '3' AND w.ev_enabled IN ('O', 'A') AND (w.is_instead OR pg_catalog.pg_get_ruledef(w.oid) !~ ' DO NOTHING;$'))
     ORDER BY w.rulename),
+  CASE c.relkind WHEN 'r' THEN coalesce((SELECT min(h.inhrelid::pg_catalog.regclass::pg_catalog.text) FROM pg_catalog.pg_inherits h WHERE h.inhparent = c.oid), '') ELSE '' END,
   CASE WHEN c.oid IS NULL THEN coalesce((SELECT min(o.relname::pg_catalog.text) FROM pg_catalog.pg_class o
     WHERE o.relnamespace = n.oid AND o.relkind IN ('r', 'p') AND pg_catalog.lower(o.relname::pg_catalog.text) = pg_catalog.lower($2::pg_catalog.text)), '') ELSE '' END
 FROM (SELECT) one
@@ -137,6 +146,8 @@ SELECT a.attname::pg_catalog.text,
   pg_catalog.format_type(a.atttypid, a.atttypmod),
   CASE WHEN b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace THEN b.typname::pg_catalog.text ELSE '' END,
   CASE WHEN b.typname = 'varchar' AND coalesce(m.typmod, -1) >= 4 THEN m.typmod - 4 ELSE 0 END,
+  b.typtype = 'e' OR b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND EXISTS (SELECT FROM pg_catalog.pg_opclass o
+    WHERE o.opcmethod = 403 AND o.opcdefault AND (o.opcintype = b.oid OR b.typname = 'varchar' AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype)),
   b.typcategory = 'A' AND b.typelem <> 0,
   coalesce(e.name, ''),
   a.attgenerated <> '', a.attidentity = 'a',
@@ -229,7 +240,7 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	r := &f.relation
 	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
-		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.rules, &r.otherCase)
+		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.rules, &r.child, &r.otherCase)
 	if err != nil {
 		return nil, err
 	}
@@ -239,7 +250,7 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	}
 	f.attributes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (attribute, error) {
 		var a attribute
-		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.array, &a.element, &a.generated, &a.always,
+		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.equality, &a.array, &a.element, &a.generated, &a.always,
 			&a.deterministic, &a.unique, &a.deferrable, &a.number, &a.typeSchema, &a.mayUseType, &a.required, &a.sequences,
 			&a.maySelect, &a.mayInsert, &a.mayUpdate)
 		return a, err
@@ -293,7 +304,10 @@ func (f *fit) checkRelation() error {
 		return f.mismatch("table %s does not exist: create it or correct the mapping's table", f.mapping.Table)
 	}
 	switch f.relation.kind {
-	case "r", "p":
+	case "r", partitioned:
+		if err := f.checkHeirs(); err != nil {
+			return err
+		}
 		return f.checkRules()
 	case "v", "m":
 		return f.mismatch("%s is a view: name the table itself", f.mapping.Table)
@@ -315,6 +329,17 @@ func (f *fit) checkRules() error {
 	}
 	return f.mismatch("table %s has a rule for INSERT or UPDATE (%s), and PostgreSQL takes no upsert (INSERT ... ON CONFLICT) for such a table: "+
 		"do by a trigger what the rule does, and run as an administrator: %s;", f.mapping.Table, strings.Join(rules, ", "), strings.Join(statements, "; "))
+}
+
+// checkHeirs refuses a table that others inherit from: a key may be in any of them,
+// since no unique index spans them, so that one key could have several rows.
+func (f *fit) checkHeirs() error {
+	if f.relation.child == "" {
+		return nil
+	}
+	return f.mismatch("table %s has children that inherit from it, as %s does, and its unique index does not reach their rows: "+
+		"name a table without children, or a partitioned one, or, if the child can stand by itself: run as an administrator: ALTER TABLE %s NO INHERIT %s;",
+		f.mapping.Table, f.relation.child, f.relation.child, f.name)
 }
 
 func (f *fit) find(name string) *attribute {
@@ -375,7 +400,7 @@ func (f *fit) alter(problem string, actions ...string) error {
 // constraint has to go even beside an index that is not: PostgreSQL takes both for
 // the upsert, and then refuses every row because of the one.
 func (f *fit) notUnique(key *attribute) error {
-	if f.relation.kind == "p" && f.relation.byColumn != key.number {
+	if f.relation.kind == partitioned && f.relation.byColumn != key.number {
 		return f.mismatch("table %s is partitioned by %s, so that its key column %s cannot be unique by itself, and a key of several columns is not supported: "+
 			"name a table that is partitioned by that column alone, or not at all",
 			f.mapping.Table, f.relation.partitionedBy, key.name)

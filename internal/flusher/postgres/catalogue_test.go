@@ -31,6 +31,7 @@ func TestTablesThatDoNotFit(t *testing.T) {
 		"a view":                       {"CREATE VIEW a_view AS SELECT 1 AS id", "a_view", nil, "is a view"},
 		"a materialized view":          {"CREATE MATERIALIZED VIEW a_mat AS SELECT 1 AS id", "a_mat", nil, "is a view"},
 		"an index":                     {"CREATE TABLE indexed (id bigint CONSTRAINT an_index PRIMARY KEY)", "an_index", nil, "does not exist"},
+		"a table with children":        {"CREATE TABLE parent (id bigint PRIMARY KEY); CREATE TABLE child () INHERITS (parent)", "parent", nil, `children that inherit from it, as child does`},
 		"no key column":                {"CREATE TABLE no_key (a text)", "no_key", nil, "has no column id"},
 		"a key that is not unique":     {"CREATE TABLE plain (id bigint)", "plain", nil, `ALTER TABLE "public"."plain" ADD PRIMARY KEY ("id")`},
 		"a key unique only with others": {

@@ -21,12 +21,33 @@
 // the partition has another owner, this batch's own number means that it
 // committed earlier.
 //
-// A statement that writes fewer rows than it was given, because a trigger
-// returned NULL for one, fails the transaction: a row that was kept out must not
-// be taken for written. Two cases are no fault: a row that is there already and
-// of which the document names no column, and one that PostgreSQL's own
-// suppress_redundant_updates_trigger leaves alone. Deletions are not counted,
-// since the row may well be gone.
+// What PostgreSQL did not do is not taken for done. A statement that writes fewer rows
+// than it was given, because a trigger returned NULL for one or a policy hides it,
+// fails the transaction. So does a deletion after which the row is still there, which a
+// statement at the end looks for, in a snapshot of its own. What the role may not see
+// cannot be looked for: a row that a policy for SELECT hides counts as gone when it is
+// deleted.
+//
+// A trigger may also leave a row alone because it would not change, as PostgreSQL's
+// suppress_redundant_updates_trigger does. Counting cannot tell that from a row that
+// was kept out, so that a batch which wrote too few rows is written once more by
+// statements that hold the rows they did not write against what is there, and name the
+// first that differs. They are slower to plan, so that a table gets them only once a
+// row was kept, or from the beginning where it has that trigger. The second look also
+// settles what somebody else wrote or deleted at the same moment.
+//
+// # Documents that do not name every column
+//
+// PostgreSQL looks for what must not be null, and for what a check says, before it looks
+// for a conflict: an upsert of half a row is refused although the row is there. Documents
+// that do not name every column that is fed therefore update the rows that are there
+// and insert the others, in one statement. Triggers BEFORE INSERT run for the rows that are
+// inserted. Documents that name every column have the plain upsert, which is faster.
+//
+// # Tables that inherit
+//
+// A unique index does not reach the rows of tables that inherit, so a table with children
+// is refused. Since a child may come at any moment the statements name ONLY the table.
 //
 // # Values
 //

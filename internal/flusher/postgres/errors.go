@@ -69,6 +69,9 @@ type Error struct {
 	remedy string
 	// inURL says that the URL has to be corrected.
 	inURL bool
+	// entry is the entry of the batch that is at fault, if known says so.
+	entry int
+	known bool
 }
 
 // Error tells what failed and what helps.

@@ -105,7 +105,7 @@ func drawDefinition(t *rapid.T, schema string) definition {
 	table := fmt.Sprintf("CREATE TABLE SCHEMA.items (id %s %s, a %s, b %s)", key, unique, a, b)
 	sql := []string{"CREATE SCHEMA SCHEMA", "CREATE SEQUENCE SCHEMA.s"}
 	leaf := "SCHEMA.items"
-	switch kind := seldom(t, focus, "kind", "plain", "hash", "range", "inherits", "parent"); kind {
+	switch kind := seldom(t, focus, "kind", "plain", "hash", "range", "inherits"); kind {
 	case "plain":
 		sql = append(sql, table)
 	case "hash":
@@ -116,8 +116,6 @@ func drawDefinition(t *rapid.T, schema string) definition {
 		leaf = "SCHEMA.leaf"
 	case "inherits":
 		sql = append(sql, "CREATE TABLE SCHEMA.parent (c text)", table+" INHERITS (SCHEMA.parent)")
-	case "parent":
-		sql = append(sql, table, "CREATE TABLE SCHEMA.child () INHERITS (SCHEMA.items)")
 	}
 	on := draw(t, "trigger on", "SCHEMA.items", leaf)
 	function := "types.nothing()"

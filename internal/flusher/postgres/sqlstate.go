@@ -116,10 +116,6 @@ func ofConnection(sqlstate string) bool {
 	return sqlstate == "3D000" || strings.HasPrefix(sqlstate, "28")
 }
 
-// errKeptOut stands for the error that counted provokes.
-var errKeptOut = errors.New("a BEFORE trigger of the table keeps the row out without an error, by returning NULL: " +
-	"let it raise an exception to refuse the row, or return OLD from an UPDATE to leave the row as it is")
-
 // lacksPrivilege says whether a statement that was running lacks a privilege of
 // its own, which PostgreSQL looks at only then. It tells no context with that; a
 // function that was called for a row is told as the context, whether it raised
@@ -221,11 +217,6 @@ func failure(action string, err error, at stage) *Error {
 	}
 	e := &Error{action: action, Err: err}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		if strings.Contains(pgErr.Message, keptOut) {
-			e.Kind, e.reason, e.Err = Row, v1alpha1.ReasonStatementFailed, errKeptOut
-			e.remedy = errKeptOut.Error()
-			return e
-		}
 		v := verdictOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
 		if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {

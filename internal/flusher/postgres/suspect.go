@@ -26,11 +26,7 @@ type Suspicion struct {
 // the whole of it, a value, or a key: that is searched for among the entries. A wrong
 // guess is possible, so it may save time and must decide nothing.
 func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
-	var pgErr *pgconn.PgError
-	if !errors.As(failure.Err, &pgErr) {
-		return Suspicion{}, false
-	}
-	matches := b.matcher(pgErr)
+	matches := b.matcher(failure)
 	if matches == nil {
 		return Suspicion{}, false
 	}
@@ -44,7 +40,7 @@ func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
 	seen := make([]bool, len(b.rows))
 	for _, at := range executed {
 		seen[at] = true
-		match := matches(&b.rows[at])
+		match := matches(at)
 		switch {
 		case match && s.Entry >= 0:
 			// What fits several rows points at none.
@@ -68,7 +64,14 @@ func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
 // matcher tells by what an error says whether a row may be the one it speaks of. It
 // reads no words, which come in the server's language, only what stands between
 // them.
-func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
+func (b *Batch) matcher(failure *Error) func(int32) bool {
+	if failure.known {
+		return func(at int32) bool { return int(at) == failure.entry }
+	}
+	var pgErr *pgconn.PgError
+	if !errors.As(failure.Err, &pgErr) {
+		return nil
+	}
 	switch {
 	case pgErr.Code == "23502" || pgErr.Code == "23514":
 		// Failing row contains (17, lamp, -1).
@@ -78,7 +81,7 @@ func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
 			return nil
 		}
 		key := strings.TrimSuffix(values[b.table.keyPosition], ").")
-		return func(r *row) bool { return string(b.text(r.key)) == key }
+		return func(at int32) bool { return string(b.text(b.rows[at].key)) == key }
 	case pgErr.Code == "23503" || pgErr.Code == "23505":
 		// Key (parent_id)=(17) is not present in table "parents".
 		names, rest, _ := strings.Cut(pgErr.Detail, ")=(")
@@ -89,7 +92,7 @@ func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
 		}
 		if name == b.table.key.name {
 			// The row of a deletion that others refer to.
-			return func(r *row) bool { return string(b.text(r.key)) == rest[:end] }
+			return func(at int32) bool { return string(b.text(b.rows[at].key)) == rest[:end] }
 		}
 		column := slices.IndexFunc(b.table.columns, func(c column) bool { return c.name == name })
 		if column < 0 {
@@ -113,8 +116,9 @@ func (b *Batch) matcher(pgErr *pgconn.PgError) func(*row) bool {
 }
 
 // holds tells whether one of a row's columns has this text.
-func (b *Batch) holds(value string, columns ...int) func(*row) bool {
-	return func(r *row) bool {
+func (b *Batch) holds(value string, columns ...int) func(int32) bool {
+	return func(at int32) bool {
+		r := &b.rows[at]
 		return r.group != deleted && slices.ContainsFunc(columns, func(i int) bool {
 			c := b.cells[r.cells+i]
 			return c.length >= 0 && string(b.text(c)) == value

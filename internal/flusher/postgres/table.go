@@ -5,7 +5,7 @@ package postgres
 
 import (
 	"fmt"
-	"strings"
+	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
@@ -13,13 +13,14 @@ import (
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
-// the statements to write them. It never changes and is safe for concurrent
-// use.
+// the statements to write them. It is safe for concurrent use.
 type Table struct {
 	// name is the quoted name, shown the one that the mapping has.
 	name, shown string
 	// mapping names the table and the fields that feed it.
 	mapping string
+	// only stands for the table's own rows where other tables may inherit from it.
+	only    string
 	key     key
 	columns []column
 	// keyPosition is the place of the key among all columns of the table.
@@ -35,10 +36,13 @@ type Table struct {
 	whole []int
 	// deferrable says that a constraint may be left for the commit to check.
 	deferrable bool
-	// suppresses says that a row may be left alone because it would not change.
-	suppresses bool
+	// comparing says that what a statement did not write is to be held against what
+	// is there: a trigger leaves rows alone because they would not change, or keeps
+	// rows out. It is set for good once that was seen.
+	comparing  atomic.Bool
 	mine       string
-	remove     string
+	deletes    string
+	looks      string
 	overriding string
 	durable    config.Check
 }
@@ -56,7 +60,7 @@ func (f *fit) durability() config.Check {
 		return config.Check{OK: true}
 	}
 	what := fmt.Sprintf("mapping %s: table %s", f.mapping.Name, f.mapping.Table)
-	if f.relation.kind == "p" {
+	if f.relation.kind == partitioned {
 		what = fmt.Sprintf("mapping %s: partition %s of table %s", f.mapping.Name, names[0], f.mapping.Table)
 	}
 	check := unlogged(what, names...)
@@ -79,6 +83,8 @@ type column struct {
 	whole, binary bool
 	// array says that it takes arrays; the others say of what.
 	array, jsonElements, wholeElements, binaryElements bool
+	// equality says that values of the type can be compared.
+	equality bool
 }
 
 // field is a field of the documents and the columns that it feeds.
@@ -102,6 +108,7 @@ func newColumn(a *attribute) column {
 		whole: wholeTypes[a.base], binary: a.base == binaryType,
 		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
 		wholeElements: a.array && wholeTypes[a.element], binaryElements: a.array && a.element == binaryType,
+		equality: a.equality,
 	}
 }
 
@@ -110,13 +117,17 @@ func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatemen
 		name:       f.name,
 		shown:      f.mapping.Table,
 		mapping:    fmt.Sprintf("%s %s %q", f.mapping.Name, f.name, f.mapping.Columns),
+		only:       f.name,
 		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,
-		suppresses: f.relation.suppresses,
 		listed:     len(f.mapping.Columns) > 0,
 		mine:       ledger.mine,
 		durable:    f.durability(),
+	}
+	t.comparing.Store(f.relation.suppresses)
+	if f.relation.kind != partitioned {
+		t.only = "ONLY " + f.name
 	}
 	for i := range f.attributes {
 		if &f.attributes[i] == keyColumn {
@@ -150,8 +161,7 @@ func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatemen
 			}
 		}
 	}
-	t.remove = fmt.Sprintf("DELETE FROM %s t USING ROWS FROM (%s) AS u (k) WHERE t.%s = u.k::%s AND %s",
-		t.name, unnest(firstArray), quote(t.key.name), t.key.cast, t.mine)
+	t.deletes, t.looks = t.remove(), t.gone(ledger.table)
 	return t
 }
 
@@ -164,57 +174,3 @@ func (t *Table) addField(name string) int {
 func quote(name string) string {
 	return pgx.Identifier{name}.Sanitize()
 }
-
-// firstArray is the number of the first parameter behind those that name the
-// ledger row.
-const firstArray = 6
-
-// unnest turns an array of texts into rows. Typed arrays were measured to be no
-// faster.
-func unnest(parameter int) string {
-	return fmt.Sprintf("pg_catalog.unnest($%d::pg_catalog.text[])", parameter)
-}
-
-// insert is the statement that writes rows which name the given columns. The
-// columns that are not named keep what they have, or get their default.
-func (t *Table) insert(named []int) string {
-	names := []string{quote(t.key.name)}
-	values := []string{"u.k::" + t.key.cast}
-	arrays := []string{unnest(firstArray)}
-	aliases := []string{"k"}
-	var sets []string
-	for n, i := range named {
-		c := &t.columns[i]
-		quoted := quote(c.name)
-		names = append(names, quoted)
-		values = append(values, fmt.Sprintf("u.c%d::%s", n, c.cast))
-		arrays = append(arrays, unnest(firstArray+1+n))
-		aliases = append(aliases, fmt.Sprintf("c%d", n))
-		sets = append(sets, quoted+" = excluded."+quoted)
-	}
-	action := "DO NOTHING"
-	if len(sets) > 0 {
-		action = "DO UPDATE SET " + strings.Join(sets, ", ")
-	}
-	list := func(items []string) string { return strings.Join(items, ", ") }
-	sql := fmt.Sprintf("INSERT INTO %s AS t (%s)%s SELECT %s FROM ROWS FROM (%s) AS u (%s) WHERE %s ON CONFLICT (%s) %s",
-		t.name, list(names), t.overriding, list(values), list(arrays), list(aliases), t.mine, quote(t.key.name), action)
-	if len(sets) > 0 && !t.suppresses {
-		sql = t.counted(sql)
-	}
-	return sql
-}
-
-// counted makes a statement that writes every row, or leaves every row alone
-// because this is not its batch, fail when it does neither: the transaction must
-// not commit then. PostgreSQL raises no error of a chosen kind from an
-// expression, so a text that is no number, and that failure knows, stands for it.
-func (t *Table) counted(insert string) string {
-	return fmt.Sprintf(`WITH w AS (%s RETURNING true)
-SELECT CASE WHEN pg_catalog.count(*) OPERATOR(pg_catalog.=) pg_catalog.cardinality($%d) OR %s IS NOT TRUE THEN 0
-  ELSE pg_catalog.concat('%s', pg_catalog.count(*))::pg_catalog.int4 END FROM w`, insert, firstArray, t.mine, keptOut)
-}
-
-// keptOut is what the server says when a statement wrote fewer rows than it was
-// given.
-const keptOut = "writebehind: rows that were written: "

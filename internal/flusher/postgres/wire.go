@@ -21,6 +21,7 @@ const (
 	stepLedger
 	stepRows
 	stepConstraints
+	stepGone
 	stepCommit
 )
 
@@ -33,6 +34,8 @@ type pipeline struct {
 	tail []byte
 	// steps are the statements in the order in which they are bound and run.
 	steps []step
+	// members are the entries that each statement writes, in the order of its rows.
+	members [][]int32
 }
 
 // beginSQL leaves the access mode alone: an administrator who switches
@@ -43,16 +46,17 @@ const beginSQL = "BEGIN ISOLATION LEVEL READ COMMITTED"
 // the partition's, follows.
 func newPrologue(statementTimeout time.Duration) []byte {
 	var p pipeline
-	p.parse(stepBegin, beginSQL, nil)
+	p.parse(stepBegin, beginSQL, nil, nil)
 	p.bind("", nil, func() {})
 	p.bulk = appendExecute(p.bulk, "")
-	p.parse(stepSettings, batchSettingsSQL(statementTimeout), []uint32{oidText})
+	p.parse(stepSettings, batchSettingsSQL(statementTimeout), []uint32{oidText}, nil)
 	return p.bulk
 }
 
-func (p *pipeline) parse(s step, sql string, types []uint32) {
+func (p *pipeline) parse(s step, sql string, types []uint32, members []int32) {
 	p.bulk = must((&pgproto3.Parse{Query: sql, ParameterOIDs: types}).Encode(p.bulk))
 	p.steps = append(p.steps, s)
+	p.members = append(p.members, members)
 }
 
 // bind binds the statement that was parsed last to a portal, which the tail
@@ -141,51 +145,58 @@ func (p *pipeline) cell(b *Batch, c cell) {
 }
 
 // pipeline puts the batch into protocol. Rows are deleted before others are
-// written, so that a unique value that moves from one to the other is free.
+// written, so that a unique value that moves from one to the other is free. Whether
+// they are gone is looked at when all that may write them anew has run.
 func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	b.arrange()
-	p := &pipeline{bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}}
+	p := &pipeline{
+		bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}, members: make([][]int32, prologueSteps),
+	}
 	p.bind("", []uint32{oidText}, func() { p.text(at.sessionName()) })
 	p.bulk = appendExecute(p.bulk, "")
 	moveTypes := append(slices.Clip(ledgerTypes), oidInt8)
-	p.parse(stepLedger, d.ledger.move, moveTypes)
+	p.parse(stepLedger, d.ledger.move, moveTypes, nil)
 	p.bind("l", moveTypes, func() {
 		p.ledger(at)
 		p.int8(at.Version)
 	})
-	types := append(slices.Clip(ledgerTypes), oidTextArray)
+	comparing := t.comparing.Load()
 	if len(b.removed) > 0 {
-		p.parse(stepRows, t.remove, types)
-		p.bind("d", types, func() {
-			p.ledger(at)
-			p.keys(b, b.removed)
-		})
+		p.rows(stepRows, "d", t.deletes, at, b, b.removed, nil)
 	}
 	for n := range b.groups {
 		g := &b.groups[n]
-		if len(g.members) == 0 {
-			continue
+		if len(g.members) > 0 {
+			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, g.columns)
 		}
-		all := slices.Clip(types)
-		for range g.columns {
-			all = append(all, oidTextArray)
-		}
-		p.parse(stepRows, g.sql, all)
-		p.bind("u"+strconv.Itoa(n), all, func() {
-			p.ledger(at)
-			p.keys(b, g.members)
-			for _, i := range g.columns {
-				p.column(b, g.members, i)
-			}
-		})
 	}
 	if t.deferrable {
-		p.parse(stepConstraints, "SET CONSTRAINTS ALL IMMEDIATE", nil)
+		p.parse(stepConstraints, "SET CONSTRAINTS ALL IMMEDIATE", nil, nil)
 		p.bind("s", nil, func() {})
 	}
-	p.parse(stepCommit, "COMMIT", nil)
+	if len(b.removed) > 0 {
+		p.rows(stepGone, "g", t.looks, at, b, b.removed, nil)
+	}
+	p.parse(stepCommit, "COMMIT", nil, nil)
 	p.bind("c", nil, func() {})
 	p.tail = must((&pgproto3.Sync{}).Encode(p.tail))
 	b.wire = p.bulk
 	return p
+}
+
+// rows adds a statement on rows: the ledger's parameters, the keys, and one array for
+// each column.
+func (p *pipeline) rows(s step, portal, sql string, at Position, b *Batch, members []int32, columns []int) {
+	types := append(slices.Clip(ledgerTypes), oidTextArray)
+	for range columns {
+		types = append(types, oidTextArray)
+	}
+	p.parse(s, sql, types, members)
+	p.bind(portal, types, func() {
+		p.ledger(at)
+		p.keys(b, members)
+		for _, i := range columns {
+			p.column(b, members, i)
+		}
+	})
 }

@@ -46,25 +46,38 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	defer conn.Release()
 
 	r, err := d.exchange(ctx, conn, d.pipeline(t, at, b))
-	if err != nil {
-		e := failure(action, err, r.stage())
-		e.Unsettled = r.unsettled(err)
-		if e.Kind == Transient {
-			d.verified.Store(false)
-		}
-		if r.step() <= stepLedger {
-			_ = d.ledgerFailure(e)
-		}
-		return 0, e
+	if keptRow(err) && !conn.Conn().IsClosed() {
+		// What is in the way may leave rows alone that need no change, or a row may have
+		// come or gone at this very moment: the row is refused on a second look.
+		t.comparing.Store(true)
+		r, err = d.exchange(ctx, conn, d.pipeline(t, at, b))
 	}
-	if r.moved {
-		d.feeds(t, b)
-		if d.source.made(conn.Conn()) {
-			d.committed.Store(time.Now().UnixNano())
-		}
-		return Committed, nil
+	switch {
+	case keptRow(err):
+		return 0, d.keptError(ctx, conn.Conn(), t, action, &r, err)
+	case err != nil:
+		return 0, d.writeFailure(action, &r, err)
+	case !r.moved:
+		return d.explain(ctx, conn, at)
 	}
-	return d.explain(ctx, conn, at)
+	d.feeds(t, b)
+	if d.source.made(conn.Conn()) {
+		d.committed.Store(time.Now().UnixNano())
+	}
+	return Committed, nil
+}
+
+// writeFailure is the error of a batch by what was answered before it.
+func (d *Database) writeFailure(action string, r *reply, err error) error {
+	e := failure(action, err, r.stage())
+	e.Unsettled = r.unsettled(err)
+	if e.Kind == Transient {
+		d.verified.Store(false)
+	}
+	if r.step() <= stepLedger {
+		_ = d.ledgerFailure(e)
+	}
+	return e
 }
 
 // explain tells why a batch did not move the ledger.
@@ -82,7 +95,8 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position)
 
 // reply is what the server has answered so far.
 type reply struct {
-	steps []step
+	steps   []step
+	members [][]int32
 	// sent says that the tail, and with it the commit, is on its way.
 	sent bool
 	// parsed, bound and done count the statements that came so far.
@@ -136,7 +150,7 @@ func (r *reply) unsettled(err error) bool {
 // error of a statement ends it, the connection is closed.
 func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline) (reply, error) {
 	pg := conn.Conn().PgConn()
-	r := reply{steps: p.steps}
+	r := reply{steps: p.steps, members: p.members}
 	network := pg.Conn()
 	stop := context.AfterFunc(ctx, func() { _ = network.SetDeadline(time.Unix(1, 0)) })
 	err := send(ctx, pg, p, &r)
