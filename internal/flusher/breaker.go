@@ -44,10 +44,11 @@ func (b *breaker) apply(settings config.CircuitBreaker) {
 	})
 }
 
-// databaseFails tells whether an error says that the database is away or unwell.
+// databaseFails tells whether an error says that the database is away or unwell. What a
+// function says that was called for a row does not, whatever its SQLSTATE.
 func databaseFails(err error) bool {
 	var failure *postgres.Error
-	return errors.As(err, &failure) && failure.Kind == postgres.Transient
+	return errors.As(err, &failure) && failure.Kind == postgres.Transient && !failure.Raised
 }
 
 func (b *breaker) current() *gobreaker.CircuitBreaker[struct{}] {

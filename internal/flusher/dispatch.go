@@ -161,6 +161,10 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		p.lastSwept = true
 		return
 	}
+	if now.Before(p.doubt.until) {
+		p.lastSwept = p.lastSwept || q.ending
+		return
+	}
 	if p.epoch == 0 {
 		if _, database := q.f.usable(); database {
 			q.launch(ctx, p, q.begin)

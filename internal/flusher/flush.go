@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -49,6 +48,20 @@ type flush struct {
 	taken, deleted int
 	// refusal is the last row error, in words for the status.
 	refusal string
+	// searching says that a row is looked for at any error of the rows; doubted are those
+	// that failed alone with one that may be the server's own.
+	searching bool
+	doubted   map[int]*postgres.Error
+	// whole says that a batch that is refused is not to be tried in parts.
+	whole bool
+	// unproved is what a row is refused for of which nothing shows that others get
+	// through, and unprovedDeletion that it is to be deleted.
+	unproved         *postgres.Error
+	unprovedDeletion bool
+	// start is what the queue had taken when the flush began.
+	start mark
+	// ended is the failure that ended the session of a row that was tried again.
+	ended error
 }
 
 func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Claim, policy policy, prefix string) *flush {
@@ -57,13 +70,26 @@ func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Clai
 		outcomes: make([]journal.Outcome, len(claim.Entries)),
 		beyond:   journal.Beyond{Letters: make(map[int]*journal.DeadLetter), Waits: make(map[int]time.Duration)},
 		refused:  make(map[int]*postgres.Error),
+		doubted:  make(map[int]*postgres.Error),
 		policy:   policy, prefix: prefix, trusting: true,
+		searching: p.doubt.searching() || q.faultKnown() != nil,
+		start:     q.evidence.now(),
 	}
 }
 
 // write commits what the database takes of the claim and finds an outcome for
 // every entry. An error means that nothing may be acknowledged.
 func (f *flush) write(ctx context.Context) error {
+	defer f.tell()
+	err := f.writeAll(ctx)
+	if errors.Is(err, errUnproved) {
+		f.keep(f.unproved)
+		return nil
+	}
+	return err
+}
+
+func (f *flush) writeAll(ctx context.Context) error {
 	now := time.Now()
 	doubt := f.q.faultKnown()
 	fresh := make([]int, 0, len(f.claim.Entries))
@@ -74,33 +100,26 @@ func (f *flush) write(ctx context.Context) error {
 		case e.Lost:
 			f.outcomes[i] = journal.Lost
 			f.beyond.Letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
+		case f.sentence(ctx, i):
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
 		default:
 			again = append(again, i)
 		}
 	}
-	defer f.tell()
-	if err := f.commit(ctx, fresh); err != nil {
-		return err
-	}
-	if err := f.commitPassed(ctx); err != nil {
-		return err
+	for _, step := range []func(context.Context) error{
+		func(ctx context.Context) error { return f.commit(ctx, fresh) }, f.commitPassed, f.weigh, f.commitStuck,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
 	}
 	if cause := f.faultOfMapping(); cause != nil {
 		f.keep(cause)
 		return nil
 	}
-	// What was refused before is written alone, so that it spoils no batch. After the
-	// journal was edited by hand there may be more than a claim should have.
-	for n, i := range again {
-		if n >= retriesAtOnce {
-			f.outcomes[i] = journal.Kept
-			continue
-		}
-		if err := f.commit(ctx, []int{i}); err != nil {
-			return err
-		}
+	if err := f.commitAgain(ctx, again); err != nil {
+		return err
 	}
 	// Rows that were refused before, among others that were not, say nothing of the
 	// mapping unless it is known to be at fault.
@@ -113,27 +132,33 @@ func (f *flush) write(ctx context.Context) error {
 	if f.taken > 0 || f.deleted > 0 && f.q.pausedByDeletions() {
 		f.q.resume()
 	}
-	f.settle(doubt)
+	f.settle(ctx, doubt)
 	return nil
 }
 
-// settle finds an outcome for what is not committed. doubt is what the mapping was
-// paused for when the flush began, or nil.
-func (f *flush) settle(doubt *postgres.Error) {
-	for i := range f.outcomes {
-		// What was skipped when all seemed in vain.
-		if f.outcomes[i] == 0 && f.refused[i] == nil {
+// commitAgain writes what was refused before, each row alone, so that it spoils no
+// batch. After the journal was edited by hand there may be more than a claim should
+// have. A row that ends its session ends the round: the next claim needs a new epoch.
+func (f *flush) commitAgain(ctx context.Context, again []int) error {
+	f.searching = true
+	for n, i := range again {
+		if n >= retriesAtOnce {
 			f.outcomes[i] = journal.Kept
-		}
-	}
-	for i, failure := range f.refused {
-		if doubt != nil && sameFault(failure, doubt) {
-			// The mapping was mended while its rows were tried one by one.
-			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.retryAfter(0)
 			continue
 		}
-		f.refuse(i, failure)
+		err := f.commit(ctx, []int{i})
+		if lost(err) != nil {
+			f.ended, f.beyond.Waits[i] = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
 	}
+	if err := f.weigh(ctx); err != nil {
+		return err
+	}
+	return f.commitStuck(ctx)
 }
 
 // tell logs in one line what the claim's refused rows came to: there may be many,
@@ -153,55 +178,6 @@ func (f *flush) tell() {
 	}
 }
 
-// faultOfMapping returns what the database refuses every row for, if that is the
-// mapping's fault and not the rows': the batch is large enough to tell, or the mapping
-// is paused already, be it for another fault of its table. It is nil otherwise.
-func (f *flush) faultOfMapping() *postgres.Error {
-	cause := f.oneFault()
-	if cause == nil {
-		return nil
-	}
-	if len(f.refused) < trialBatch && f.q.faultKnown() == nil {
-		return nil
-	}
-	return cause
-}
-
-// oneFault returns what all rows were refused for, nil if one of their kind got
-// through or there are several reasons.
-func (f *flush) oneFault() *postgres.Error {
-	var cause *postgres.Error
-	for i, failure := range f.refused {
-		deletion := f.claim.Entries[i].Operation == journal.OperationDelete
-		if f.taken > 0 || deletion && f.deleted > 0 || cause != nil && !sameFault(failure, cause) {
-			return nil
-		}
-		cause = failure
-	}
-	return cause
-}
-
-func sameFault(a, b *postgres.Error) bool {
-	return a.SQLSTATE == b.SQLSTATE && a.Constraint == b.Constraint && a.Column == b.Column
-}
-
-// keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
-// next trial sees others.
-func (f *flush) keep(cause *postgres.Error) {
-	for i := range f.outcomes {
-		if f.outcomes[i] == 0 {
-			f.outcomes[i] = journal.Kept
-			f.beyond.Waits[i] = f.policy.retryAfter(0)
-		}
-	}
-	f.refusal = cause.Message()
-	deletions := true
-	for i := range f.refused {
-		deletions = deletions && f.claim.Entries[i].Operation == journal.OperationDelete
-	}
-	f.q.pause(f.policy, cause, deletions)
-}
-
 // commit writes the rows of the given entries in one transaction. When the
 // database refuses a row, the others are written without it.
 func (f *flush) commit(ctx context.Context, rows []int) error {
@@ -214,99 +190,33 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	}
 	err := f.send(ctx, version)
 	var failure *postgres.Error
-	if errors.As(err, &failure) && ofRows(failure) {
+	switch {
+	case err == nil:
+	case !errors.As(err, &failure) || !f.ofRows(failure):
+		if cause := lost(err); cause != nil && len(rows) == 1 {
+			f.q.lostAlone(&f.claim.Entries[rows[0]], cause, f.partition.doubt.losses+1)
+		}
+		return err
+	case f.whole:
+		return nil
+	default:
 		return f.narrow(ctx, rows, failure)
 	}
-	if err != nil {
-		return err
-	}
+	deleted := 0
 	for _, i := range rows {
 		f.outcomes[i] = journal.Done
-		if f.claim.Entries[i].Operation == journal.OperationDelete {
-			f.deleted++
-		} else {
-			f.taken++
+		if f.deletion(i) {
+			deleted++
 		}
 	}
+	f.deleted += deleted
+	f.taken += len(rows) - deleted
+	f.q.evidence.took(len(rows)-deleted, deleted)
+	f.q.evidence.through(f.claim.Entries, rows)
+	f.q.survived(f.claim.Entries, rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
 	return nil
-}
-
-// narrow writes apart what was refused together. Where the server's words point at
-// one row, that one is set aside, those before it wait for the end, since they got
-// through, and those after it are tried in parts, since where one row is bad others
-// may be. Without such words the halves are tried.
-func (f *flush) narrow(ctx context.Context, rows []int, failure *postgres.Error) error {
-	if len(rows) == 1 {
-		f.refused[rows[0]] = failure
-		return nil
-	}
-	if f.hopeless() {
-		return nil
-	}
-	suspicion, ok := f.batch.Suspect(failure)
-	if !ok || !f.trusting {
-		half := len(rows) / 2
-		return f.commitEach(ctx, rows[:half], rows[half:])
-	}
-	f.passed = append(f.passed, pick(rows, suspicion.Before)...)
-	part := max(1, len(f.claim.Entries)/restParts)
-	rest := slices.Collect(slices.Chunk(pick(rows, suspicion.After), part))
-	suspect := rows[suspicion.Entry]
-	if f.claim.Entries[suspect].Attempts < f.policy.maxRetries {
-		// It will be tried alone: an innocent one loses nothing but time.
-		f.refused[suspect] = failure
-	} else {
-		rest = append(rest, []int{suspect})
-	}
-	return f.commitEach(ctx, rest...)
-}
-
-// restParts is into how many parts a batch is cut once a bad row was found in it.
-const restParts = 4
-
-func (f *flush) commitEach(ctx context.Context, parts ...[]int) error {
-	for _, part := range parts {
-		if err := f.commit(ctx, part); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// commitPassed writes the rows that stood before a bad one. Should one of them be
-// refused after all, the server's words were misleading: then halves are tried.
-func (f *flush) commitPassed(ctx context.Context) error {
-	passed := f.passed
-	f.passed, f.trusting = nil, false
-	return f.commit(ctx, passed)
-}
-
-// hopeless tells whether so many rows were refused for one reason, and none got
-// through, that it is no use to try the others: the mapping is at fault.
-func (f *flush) hopeless() bool {
-	return len(f.passed) == 0 && len(f.refused) >= 10*trialBatch && f.faultOfMapping() != nil
-}
-
-func pick(rows, at []int) []int {
-	picked := make([]int, len(at))
-	for i, n := range at {
-		picked[i] = rows[n]
-	}
-	return picked
-}
-
-// ofRows tells whether fewer rows may get through where these did not. Only then,
-// and only after an error whose transaction is known to be over, may other rows
-// take the same flush number.
-func ofRows(failure *postgres.Error) bool {
-	switch failure.Kind {
-	case postgres.Row, postgres.Order, postgres.TooHeavy:
-		return !failure.Unsettled
-	default:
-		return false
-	}
 }
 
 // fill puts the entries into the batch. One that cannot be a row becomes a dead
@@ -377,26 +287,6 @@ func pause(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// refuse settles a row that the database refused alone: it is tried again until its
-// retries are used up.
-func (f *flush) refuse(i int, failure *postgres.Error) {
-	e := &f.claim.Entries[i]
-	if e.Attempts >= f.policy.maxRetries {
-		message := failure.Detail()
-		if message == "" {
-			message = failure.Message()
-		}
-		f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
-			SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: message,
-		})
-		return
-	}
-	f.outcomes[i] = journal.Refused
-	f.beyond.Waits[i] = f.policy.retryAfter(e.Attempts)
-	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(e.Key), failure.Message())
-	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
-}
-
 // shownKey is how much of a key stands in logs and status.
 const shownKey = 100
 
@@ -412,7 +302,11 @@ func shown(key string) string {
 // letter's own message only in the letter.
 func (f *flush) dead(i int, cause, public string, letter *journal.DeadLetter) {
 	e := &f.claim.Entries[i]
-	letter.Cause, letter.Attempts, letter.LastFailure = cause, e.Attempts+1, time.Now().UTC()
+	letter.Cause, letter.LastFailure = cause, time.Now().UTC()
+	if letter.Attempts == 0 {
+		letter.Attempts = e.Attempts + 1
+	}
+	f.q.evidence.buried(e.Key)
 	f.outcomes[i], f.beyond.Letters[i] = journal.Dead, letter
 	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()

@@ -56,6 +56,11 @@ type queue struct {
 	paused          time.Time
 	pausedFor       *postgres.Error
 	pausedDeletions bool
+	pausedForFew    bool
+	// evidence is what shows whether the mapping takes rows, enders are rows that were
+	// alone when their connection was lost.
+	evidence evidence
+	enders   map[string]*ender
 	// fault is what keeps every batch from being written although the catalogue shows
 	// nothing of it; empty if nothing does.
 	fault config.Check
@@ -100,6 +105,8 @@ type partition struct {
 	// it, and so does lease, which is of the epoch before until then.
 	epoch, flush int64
 	lease        *journal.Lease
+	// doubt is what the failures of the last batches make of the next ones.
+	doubt doubt
 	// retryNext says whose turn it is where a claim has one entry.
 	retryNext bool
 }

@@ -87,6 +87,12 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		}
 		p.retryNext = !p.retryNext
 		most := policy.bounds(target, fresh, doubtful, p.retryNext)
+		if few := p.doubt.most(); few > 0 {
+			most.Entries = min(most.Entries, few)
+			if fresh {
+				most.Retries = 0
+			}
+		}
 		started := time.Now()
 		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
 		if err != nil {
@@ -105,13 +111,19 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return q.reread(ctx, f.batch.UnknownFields())
 		}
 		if err != nil {
+			p.stumbled(err, len(claim.Entries))
 			return err
 		}
+		p.doubt.passed(len(claim.Entries))
 		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.beyond)
 		if err != nil {
 			return err
 		}
 		q.flushed(f, receipt, started)
+		if f.ended != nil {
+			// What was sent on the session that has ended may yet commit.
+			return f.ended
+		}
 		target -= int64(len(claim.Entries))
 		if doubtful {
 			return nil
@@ -223,7 +235,10 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 		q.locked = time.Now().Add(lockedPause)
 		q.mu.Unlock()
 	default:
-		q.f.databaseBackoff.failed(time.Now())
+		// After a lost connection the new epoch shows whether the server is there.
+		if !failure.Lost {
+			q.f.databaseBackoff.failed(time.Now())
+		}
 	}
 }
 
@@ -232,12 +247,22 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 // once an interval, or once a minute where that is longer. deletions says that all of
 // them were deletions.
 func (q *queue) pause(policy policy, cause *postgres.Error, deletions bool) {
+	q.pauseFor(policy, cause, deletions, false)
+}
+
+// pauseFor is pause, also for rows that are too few to know that the mapping is at fault.
+func (q *queue) pauseFor(policy policy, cause *postgres.Error, deletions, few bool) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
-	q.paused, q.pausedFor, q.pausedDeletions = time.Now().Add(policy.retryAfter(0)), cause, deletions
+	few = few && (q.pausedFor == nil || q.pausedForFew)
+	q.paused, q.pausedFor, q.pausedDeletions, q.pausedForFew = time.Now().Add(policy.retryAfter(0)), cause, deletions, few
 	q.mu.Unlock()
-	text := fmt.Sprintf("mapping %s is paused: the database refuses every row, %s; the rows wait: mend the table or its triggers or, "+
-		"if the rows are at fault, write or delete their keys", q.name, cause.Message())
+	what := "the database refuses every row"
+	if few {
+		what = "the database refuses what is written, and nothing shows that it takes any other row"
+	}
+	text := fmt.Sprintf("mapping %s is paused: %s, %s; the rows wait: mend the table or its triggers or, "+
+		"if the rows are at fault, write or delete their keys", q.name, what, cause.Message())
 	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
 	if first {
 		q.note(text)
@@ -251,6 +276,7 @@ func (q *queue) resume() {
 	q.paused, q.pausedFor, q.fault = time.Time{}, nil, config.Check{}
 	q.mu.Unlock()
 	if ends {
+		q.evidence.restart()
 		q.setReady(config.Check{OK: true})
 	}
 }
@@ -267,6 +293,9 @@ func (q *queue) pausedByDeletions() bool {
 func (q *queue) faultKnown() *postgres.Error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.pausedForFew {
+		return nil
+	}
 	return q.pausedFor
 }
 

@@ -61,6 +61,15 @@ type Error struct {
 	Constraint, Column, Table string
 	// Unsettled says that the transaction may have committed, or may yet do so.
 	Unsettled bool
+	// AtRows says that PostgreSQL was at work on the rows: it had begun the transaction
+	// and moved the ledger before. Raised says that a function which it called for a row
+	// said so, a trigger's as a rule, whatever the SQLSTATE.
+	AtRows, Raised bool
+	// Held says that another transaction was in the way, in PostgreSQL's own words.
+	Held bool
+	// Lost says that the session ended after the batch was sent. How far PostgreSQL had
+	// come is known only if AtRows says so.
+	Lost bool
 	// Err is the cause. Its text may quote row values and must not be shown.
 	Err error
 

@@ -273,6 +273,10 @@ func (d *Database) ledgerFailure(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
+	if e.Kind == TooHeavy {
+		// A smaller batch would not help.
+		e.Kind = Transient
+	}
 	if e.Kind == Mapping || e.Kind == Row {
 		e.Kind = Transient
 		if e.SQLSTATE != "" {

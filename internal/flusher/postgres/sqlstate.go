@@ -76,7 +76,8 @@ var verdicts = map[string]verdict{
 	"22P02": {Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
 	"23":    {Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
 	"23502": {Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
-	"23505": {Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value"},
+	"23505": {Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value; rows that exchange unique values cannot be written one after the other: " +
+		"they get through in one batch if the constraint is DEFERRABLE INITIALLY DEFERRED"},
 	"23514": {Row, v1alpha1.ReasonStatementFailed, "the row violates a check constraint or has no partition"},
 	"P0":    {Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
 }
@@ -138,6 +139,27 @@ func ofValue(err *pgconn.PgError) bool {
 		return true
 	}
 	return false
+}
+
+// held are the functions of PostgreSQL that give up on another transaction, by its own
+// names of them: one that waits for a lock runs into lock_timeout, or into a deadlock.
+var held = map[string]bool{"ProcessInterrupts": true, "DeadLockReport": true}
+
+// heavy are resources that a statement may need less of with fewer rows.
+var heavy = map[string]bool{"53200": true, "53400": true}
+
+// atRows corrects what an error means that came while PostgreSQL was at work on the
+// rows. What a trigger or a function raised there tells nothing of the server, although
+// its SQLSTATE may say so.
+func (e *Error) atRows(err *pgconn.PgError) {
+	e.Held = (e.Kind == Locked || e.Kind == Contention) && held[err.Routine]
+	if heavy[err.Code] {
+		e.Kind = TooHeavy
+	}
+	e.Raised = err.Where != "" && !e.Held
+	if e.Raised && (e.Kind == Transient || e.Kind == Locked || e.Kind == Contention) {
+		e.reason, e.remedy = v1alpha1.ReasonStatementFailed, "a trigger or a function that the table calls for a row fails"
+	}
 }
 
 // verdictOf judges an error of the server by its SQLSTATE and by how far the

@@ -71,6 +71,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 func (d *Database) writeFailure(action string, r *reply, err error) error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
+	r.place(e, err)
 	if e.Kind == Transient {
 		d.verified.Store(false)
 	}
@@ -144,6 +145,17 @@ func (r *reply) unsettled(err error) bool {
 		return true
 	}
 	return r.step() == stepCommit && pgErr.SeverityUnlocalized != "ERROR"
+}
+
+// place says where a batch failed. An answer in which the server ends the session is
+// none of a statement's.
+func (r *reply) place(e *Error, err error) {
+	pgErr, ok := errors.AsType[*pgconn.PgError](err)
+	e.Lost = r.sent && !r.committed && (!ok || pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC")
+	e.AtRows = ok && r.moved && r.step() >= stepRows && r.stage() == executing
+	if e.AtRows && !e.Lost {
+		e.atRows(pgErr)
+	}
 }
 
 // exchange sends the pipeline and reads the answers. When anything but a plain

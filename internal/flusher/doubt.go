@@ -1,0 +1,151 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"errors"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+const (
+	// searchParts is into how many parts entries are cut in which a row is searched
+	// that ends its session: each loss may restart the server, a part that gets through
+	// costs next to nothing, so one of a thousand is found with four losses more.
+	searchParts = 8
+	// firstLossPause is how long a partition rests after the second loss of its
+	// connection in a row; it doubles up to longestRetry, since each may be a crash.
+	firstLossPause = time.Second
+	// lossesOfOne is how many losses in a row make a row that was alone suspect. A
+	// server that is stopped may well take one connection, or two, with it.
+	lossesOfOne = 3
+	// mostEnders bounds the rows of which it is remembered that they lost a connection.
+	mostEnders = 1000
+)
+
+// doubt is what the failures of a partition's last batches make of its next ones.
+// The worker at the partition owns it.
+type doubt struct {
+	// atRows counts the batches in a row that failed while PostgreSQL was at work on
+	// the rows, and answered before that; losses those that ended their session.
+	atRows, losses int
+	// suspects is within how many of the next entries a row is that ends its session.
+	suspects int
+	// until is when the partition may be tried again.
+	until time.Time
+}
+
+// searching tells whether the next batch is to be cut at any error of its rows: the
+// one before failed at its rows too, although the server answered in between.
+func (d *doubt) searching() bool { return d.atRows > 0 }
+
+// most is how many entries the next claim may take at most; 0 means any number.
+func (d *doubt) most() int {
+	if d.losses < 2 || d.suspects == 0 {
+		return 0
+	}
+	return max(1, d.suspects/searchParts)
+}
+
+// failed notes that a batch of that many entries failed at its rows.
+func (d *doubt) failed(failure *postgres.Error, entries int, now time.Time) {
+	switch {
+	case failure.Lost:
+		d.losses++
+		d.suspects = entries
+		if d.losses >= 2 {
+			d.until = now.Add(min(firstLossPause<<min(d.losses-2, 10), longestRetry))
+		}
+	case failure.AtRows:
+		d.atRows++
+	}
+}
+
+// passed notes that that many entries got an outcome.
+func (d *doubt) passed(entries int) {
+	d.atRows = 0
+	if d.suspects -= entries; d.suspects <= 0 {
+		d.suspects, d.losses = 0, 0
+	}
+}
+
+// ender is a row that was alone when its connection was lost.
+type ender struct {
+	version  int64
+	attempts int
+	losses   int
+	// convicted says that it has spent an attempt for that: one more loss is enough then.
+	convicted bool
+	// at is what had been taken when the connection was lost.
+	at      mark
+	failure *postgres.Error
+}
+
+// lostAlone notes that a row was alone when its connection was lost, which was the
+// partition's loss of that number.
+func (q *queue) lostAlone(entry *journal.Entry, failure *postgres.Error, losses int) {
+	at := q.evidence.now()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.enders[entry.Key]
+	if e == nil || e.version != entry.Version {
+		if q.enders == nil || len(q.enders) >= mostEnders {
+			q.enders = make(map[string]*ender)
+		}
+		e = &ender{version: entry.Version}
+		q.enders[entry.Key] = e
+	}
+	e.losses = max(e.losses+1, losses)
+	e.attempts, e.at, e.failure = entry.Attempts, at, failure
+}
+
+// suspected returns what is known of a row that lost its connection when it was last
+// tried, often enough to be the row's own fault; nil otherwise.
+func (q *queue) suspected(entry *journal.Entry) *ender {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.enders[entry.Key]
+	if e == nil || e.version != entry.Version || e.attempts != entry.Attempts || e.losses < lossesOfOne && !e.convicted {
+		return nil
+	}
+	return e
+}
+
+// convict notes that the row has spent an attempt for its loss.
+func (q *queue) convict(e *ender) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.convicted = true
+}
+
+// survived forgets rows that got through.
+func (q *queue) survived(entries []journal.Entry, rows []int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.enders) == 0 {
+		return
+	}
+	for _, i := range rows {
+		delete(q.enders, entries[i].Key)
+	}
+}
+
+// stumbled notes what a failed batch says of the partition's next one.
+func (p *partition) stumbled(err error, entries int) {
+	var failure *postgres.Error
+	if errors.As(err, &failure) {
+		p.doubt.failed(failure, entries, time.Now())
+	}
+}
+
+// lost returns the failure that ended the session in which rows were written, or nil.
+func lost(err error) *postgres.Error {
+	var failure *postgres.Error
+	if errors.As(err, &failure) && failure.Lost {
+		return failure
+	}
+	return nil
+}

@@ -1,0 +1,220 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"sync"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+const (
+	// mostRemembered bounds the keys of which a queue remembers since when they are
+	// refused: a few megabytes. Of those that it forgets the next refusal is like the first.
+	mostRemembered = 10_000
+	// freeTries is how often a row that waits for others to move on is tried again at
+	// no cost: more than any chain that one batch of the default size can make.
+	freeTries = 100
+)
+
+// fault is what tells one reason of a refusal from another.
+type fault struct{ state, constraint, column string }
+
+func faultOf(e *postgres.Error) fault { return fault{e.SQLSTATE, e.Constraint, e.Column} }
+
+// evidence is what a queue knows of whether its mapping takes rows, over all of its
+// partitions and over time: a refusal is the row's own only if others get through.
+// The zero value is ready.
+type evidence struct {
+	mu sync.Mutex
+	// sets and deletions count what was taken.
+	sets, deletions int64
+	// moved counts the rows that got through after they were stuck.
+	moved int64
+	// last are the distinct keys that were refused for the first time since a row was
+	// last taken, with the reason.
+	last map[string]suspectRow
+	// known are the refused rows that wait to be tried again.
+	known map[string]*history
+}
+
+type suspectRow struct {
+	fault    fault
+	deletion bool
+}
+
+// history is what is remembered of one refused row.
+type history struct {
+	version int64
+	since   time.Time
+	// sets and deletions are what had been taken when it was refused first.
+	sets, deletions int64
+	// stuck says that it waits for another row. Of its refusals free cost it nothing;
+	// last is how many rows had moved on at the last one, before at the one before that.
+	stuck        bool
+	last, before int64
+	free         int
+}
+
+// mark is a moment in what was taken.
+type mark struct{ sets, deletions int64 }
+
+func (e *evidence) now() mark {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return mark{e.sets, e.deletions}
+}
+
+// took notes rows that were committed. A deletion says nothing of whether rows get
+// through, a row says it of deletions too.
+func (e *evidence) took(sets, deletions int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.sets += int64(sets)
+	e.deletions += int64(deletions)
+	if sets > 0 {
+		clear(e.last)
+		return
+	}
+	if deletions > 0 {
+		for key, row := range e.last {
+			if row.deletion {
+				delete(e.last, key)
+			}
+		}
+	}
+}
+
+// since tells whether a row was taken after the mark, or a deletion where that is
+// what is asked.
+func (e *evidence) since(m mark, deletion bool) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.sets > m.sets || deletion && e.deletions > m.deletions
+}
+
+// fresh notes a key that is refused for the first time while nothing is taken, and
+// tells how many distinct ones were refused for this reason since a row was last taken.
+func (e *evidence) fresh(key string, deletion bool, why fault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.last == nil {
+		e.last = make(map[string]suspectRow)
+	}
+	if len(e.last) < mostRemembered {
+		e.last[key] = suspectRow{why, deletion}
+	}
+}
+
+// refusedFor is how many distinct keys were refused for one reason since a row was last
+// taken.
+func (e *evidence) refusedFor(why fault) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, row := range e.last {
+		if row.fault == why {
+			n++
+		}
+	}
+	return n
+}
+
+// remember returns what is known of a refused row. One that was not known, or was
+// written anew, is refused for the first time; start is what had been taken when its
+// batch began. The mutex is held.
+func (e *evidence) remember(key string, version int64, start mark) *history {
+	h := e.known[key]
+	if h != nil && h.version == version {
+		return h
+	}
+	if e.known == nil {
+		e.known = make(map[string]*history)
+	}
+	if h == nil && len(e.known) >= mostRemembered {
+		for other := range e.known {
+			delete(e.known, other)
+			break
+		}
+	}
+	h = &history{version: version, since: time.Now(), sets: start.sets, deletions: start.deletions, last: -1, before: -1}
+	e.known[key] = h
+	return h
+}
+
+// refused notes that a row was refused. It tells since when, and whether others were
+// taken after that.
+func (e *evidence) refused(key string, version int64, deletion bool, start mark) (since time.Duration, others bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.remember(key, version, start)
+	return time.Since(h.since), e.sets > h.sets || deletion && e.deletions > h.deletions
+}
+
+// waitsForOthers notes that a row is stuck because another one has what it needs, and
+// tells whether the refusal costs it nothing: the first two do not, nor does any while
+// rows that were stuck have moved on since the last but one. Which of two partitions is
+// tried first is chance, hence two.
+func (e *evidence) waitsForOthers(key string, version int64, start mark) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.remember(key, version, start)
+	free := h.free < freeTries && e.moved > h.before
+	h.stuck, h.before, h.last = true, h.last, e.moved
+	if free {
+		h.free++
+	}
+	return free
+}
+
+// moveOn counts rows that got through after they were stuck.
+func (e *evidence) moveOn(rows int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.moved += int64(rows)
+}
+
+// freeOf is how many of a row's refusals cost it nothing.
+func (e *evidence) freeOf(key string, version int64) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if h := e.known[key]; h != nil && h.version == version {
+		return h.free
+	}
+	return 0
+}
+
+// through forgets rows that got through; stuck ones have moved on.
+func (e *evidence) through(entries []journal.Entry, rows []int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.known) == 0 {
+		return
+	}
+	for _, i := range rows {
+		key := entries[i].Key
+		if h := e.known[key]; h != nil {
+			if h.stuck {
+				e.moved++
+			}
+			delete(e.known, key)
+		}
+	}
+}
+
+// buried forgets a row that has become a dead letter.
+func (e *evidence) buried(key string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.known, key)
+}
+
+// restart forgets which keys were refused since a row was last taken: none waits now.
+func (e *evidence) restart() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.last)
+}

@@ -1,0 +1,242 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// probation is how long a row is refused at least before a control that is weak makes
+// it a dead letter: at one row a second ten others show in that time whether the
+// mapping is at fault.
+const probation = 12 * time.Second
+
+// endsItsSession is what a dead letter says of a row that loses every connection.
+const endsItsSession = "its statement ends the session, or crashes the server: see PostgreSQL's log"
+
+func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Operation == journal.OperationDelete }
+
+// othersPass tells whether rows get through at this very time where this one failed: in
+// this flush, in others since it began, or in a trial with a row of the table.
+func (f *flush) othersPass(ctx context.Context, i int, failure *postgres.Error) bool {
+	deletion := f.deletion(i)
+	switch {
+	case f.taken > 0, deletion && f.deleted > 0, f.q.evidence.since(f.start, deletion):
+		return true
+	case failure.Kind != postgres.TooHeavy && !failure.Raised:
+		// A full disk, a lost link or a lock may well spare a single row.
+		return false
+	}
+	return f.control(ctx, i) != postgres.NoneTaken
+}
+
+// control tries whether the table takes others than this row, in a transaction that is
+// rolled back.
+func (f *flush) control(ctx context.Context, i int) postgres.Trial {
+	if in, _ := f.fill([]int{i}); len(in) == 0 {
+		return postgres.NoneTaken
+	}
+	return f.q.f.database.Control(ctx, f.table, f.batch)
+}
+
+// doubt takes note of a row that failed alone with an error that may be the server's.
+// Several of them, and none that gets through, end the search.
+func (f *flush) doubt(ctx context.Context, i int, failure *postgres.Error) error {
+	f.doubted[i] = failure
+	if len(f.doubted) < witnesses {
+		return nil
+	}
+	return f.weigh(ctx)
+}
+
+// weigh decides of the rows in doubt: where others get through, it is the row that
+// fails. Where nothing shows that, it is the server, and the error is told as it is, or
+// the table's functions, and the mapping pauses.
+func (f *flush) weigh(ctx context.Context) error {
+	for i, failure := range f.doubted {
+		if !f.othersPass(ctx, i, failure) {
+			if failure.Raised {
+				f.unproved = failure
+				return errUnproved
+			}
+			return fmt.Errorf("write partition %d: %w", f.partition.number, failure)
+		}
+		f.refused[i] = failure
+		delete(f.doubted, i)
+	}
+	return nil
+}
+
+// sentence settles, without sending it, a row that has lost its connections alone,
+// while others get through. It is set aside, to be tried rarely.
+func (f *flush) sentence(ctx context.Context, i int) bool {
+	e := &f.claim.Entries[i]
+	known := f.q.suspected(e)
+	if known == nil {
+		return false
+	}
+	if !f.q.evidence.since(known.at, f.deletion(i)) && !f.controlOfRows(ctx, i) {
+		return false
+	}
+	f.q.convict(known)
+	if e.Attempts >= f.policy.maxRetries {
+		f.dead(i, journal.CauseRefused, endsItsSession, &journal.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
+		return true
+	}
+	f.outcomes[i] = journal.Refused
+	f.beyond.Waits[i] = f.policy.retryAfter(e.Attempts + searchedRetries)
+	f.refusal = fmt.Sprintf("key %s is set aside: %s", shown(e.Key), endsItsSession)
+	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
+	return true
+}
+
+// searchedRetries makes a row that ends its session wait eight times as long as others.
+const searchedRetries = 3
+
+// controlOfRows is a control with rows of the table alone: a row that crashes the server
+// must not be tried in parts.
+func (f *flush) controlOfRows(ctx context.Context, i int) bool {
+	if in, _ := f.fill([]int{i}); len(in) == 0 {
+		return false
+	}
+	return f.q.f.database.ControlOfRows(ctx, f.table, f.batch) != postgres.NoneTaken
+}
+
+// settle finds an outcome for what is not committed. doubt is what the mapping was
+// paused for when the flush began, or nil.
+func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
+	for i := range f.outcomes {
+		// What was skipped when all seemed in vain.
+		if f.outcomes[i] == 0 && f.refused[i] == nil {
+			f.outcomes[i] = journal.Kept
+		}
+	}
+	for i, failure := range f.refused {
+		if doubt != nil && sameFault(failure, doubt) {
+			// The mapping was mended while its rows were tried one by one.
+			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.retryAfter(0)
+			continue
+		}
+		f.refuse(ctx, i, failure)
+	}
+	if f.unproved != nil {
+		f.q.pauseFor(f.policy, f.unproved, f.unprovedDeletion, true)
+	}
+}
+
+// refuse settles a row that the database refused alone: it is tried again until its
+// retries are used up, and then as long as nothing shows that others get through.
+func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
+	e := &f.claim.Entries[i]
+	deletion := f.deletion(i)
+	since, others := f.q.evidence.refused(e.Key, e.Version, deletion, f.start)
+	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Key, e.Version, f.start)
+	// Before this refusal.
+	attempts := e.Attempts - f.q.evidence.freeOf(e.Key, e.Version)
+	if free {
+		attempts++
+	}
+	wait := f.policy.retryAfter(max(0, attempts))
+	switch {
+	case failure.Held && e.Attempts > 0:
+		// Whoever holds the lock will let it go, and no attempt is spent until then.
+		f.aside(i, journal.Kept, min(max(since, wait), longestRetry), failure)
+		return
+	case failure.Held, free, attempts < f.policy.maxRetries:
+		f.aside(i, journal.Refused, wait, failure)
+		return
+	}
+	others = others || f.taken > 0 || deletion && f.deleted > 0
+	if !others {
+		left := probation - since
+		switch trial := f.control(ctx, i); {
+		case trial == postgres.NoneTaken:
+			f.unproved, f.unprovedDeletion = failure, deletion
+			f.aside(i, journal.Kept, wait, failure)
+			return
+		case (trial == postgres.PartTaken || !plain(failure)) && left > 0:
+			outcome := journal.Kept
+			if e.Attempts == 0 {
+				outcome = journal.Refused
+			}
+			f.aside(i, outcome, min(wait, left), failure)
+			return
+		}
+	}
+	message := failure.Detail()
+	if message == "" {
+		message = failure.Message()
+	} else if movesOn(failure) {
+		message += "\n" + failure.Message()
+	}
+	f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
+		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: message, Attempts: max(0, attempts) + 1,
+	})
+}
+
+// plain tells whether a row that is in the table, written to itself, meets all that can
+// refuse a row for this: a value's type, NOT NULL and CHECK. A trigger may know whether
+// a row is new, and the rest depends on other rows.
+func plain(failure *postgres.Error) bool {
+	return !failure.Raised && (failure.SQLSTATE == "23502" || failure.SQLSTATE == "23514" || len(failure.SQLSTATE) == 5 && failure.SQLSTATE[:2] == "22")
+}
+
+// aside keeps a refused row for another try.
+func (f *flush) aside(i int, outcome journal.Outcome, wait time.Duration, failure *postgres.Error) {
+	f.outcomes[i], f.beyond.Waits[i] = outcome, wait
+	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message())
+	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
+}
+
+// faultOfMapping returns what the database refuses every row for, if that is the
+// mapping's fault and not the rows': ten different ones were refused for it since a row
+// was last taken, in whatever partition and however slowly, or the mapping is paused
+// already, be it for another fault of its table. It is nil otherwise.
+func (f *flush) faultOfMapping() *postgres.Error {
+	if f.taken > 0 {
+		return nil
+	}
+	for i := range f.refused {
+		if f.deletion(i) && f.deleted > 0 {
+			return nil
+		}
+	}
+	for i, failure := range f.refused {
+		// Those that were refused before, among others that were not, say nothing.
+		if e := &f.claim.Entries[i]; e.Attempts == 0 {
+			f.q.evidence.fresh(e.Key, f.deletion(i), faultOf(failure))
+		}
+	}
+	known := f.q.faultKnown() != nil
+	for _, failure := range f.refused {
+		if known || f.q.evidence.refusedFor(faultOf(failure)) >= trialBatch {
+			return failure
+		}
+	}
+	return nil
+}
+
+func sameFault(a, b *postgres.Error) bool { return faultOf(a) == faultOf(b) }
+
+// keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
+// next trial sees others.
+func (f *flush) keep(cause *postgres.Error) {
+	for i := range f.outcomes {
+		if f.outcomes[i] == 0 {
+			f.outcomes[i] = journal.Kept
+			f.beyond.Waits[i] = f.policy.retryAfter(0)
+		}
+	}
+	f.refusal = cause.Message()
+	deletions := true
+	for i := range f.refused {
+		deletions = deletions && f.deletion(i)
+	}
+	f.q.pauseFor(f.policy, cause, deletions, f.unproved != nil)
+}
