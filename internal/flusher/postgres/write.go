@@ -142,7 +142,9 @@ func (r *reply) unsettled(err error) bool {
 		return true
 	}
 	if pgErr.Code == "40003" || strings.HasPrefix(pgErr.Code, "08") {
-		return true
+		// A proxy says so of the server that it has lost. A function of the table that says
+		// so is named as the context, and the session goes on.
+		return pgErr.Where == "" || pgErr.SeverityUnlocalized != "ERROR"
 	}
 	return r.step() == stepCommit && pgErr.SeverityUnlocalized != "ERROR"
 }
