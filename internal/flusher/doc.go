@@ -135,8 +135,8 @@
 // While a mapping is paused, no row spends an attempt for what the mapping is paused
 // for, not even the only one of its partition.
 //
-// The probes look at much, and not at everything: a rule of a table, a function that
-// its index may not call, a key that a claim may not read shows only when a batch is
+// The probes look at much, and not at everything: a function that makes a default, one
+// that its index may not call, a key that a claim may not read shows only when a batch is
 // tried. Such a refusal stays in the status until a batch gets through or, of Redis,
 // until it has not come for a while; otherwise it would come and go with every probe.
 package flusher

@@ -40,13 +40,17 @@ func (r *running) set(key, value string) {
 	}
 }
 
-// The catalogue shows nothing of a rule, and the table is read anew with every probe.
+// The catalogue shows nothing of what a function does that makes a default, and the
+// table is read anew with every probe. An immutable function is called when the
+// statement is planned, before any row.
 func TestWhatOnlyABatchFindsOutStaysTold(t *testing.T) {
 	t.Parallel()
-	r := run(t, products+"; CREATE RULE twice AS ON INSERT TO products DO ALSO NOTIFY written", func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })
+	const refusing = "ALTER TABLE products ALTER COLUMN note SET DEFAULT refuse()"
+	r := run(t, products+`; ALTER TABLE products ADD COLUMN note text; CREATE FUNCTION refuse() RETURNS text IMMUTABLE LANGUAGE plpgsql AS
+'BEGIN RAISE feature_not_supported; END'; `+refusing, func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })
 	r.becomes("an empty queue", "", mappingOf)
 	r.set("product:1", `{"name":"x"}`)
-	check := r.becomes("a table with a rule", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	check := r.becomes("a table with a default that fails", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
 	if !strings.Contains(check.Message, "mapping products: no batch can be written") || !strings.Contains(check.Message, "0A000") {
 		t.Errorf("the message is %q", check.Message)
 	}
@@ -54,12 +58,12 @@ func TestWhatOnlyABatchFindsOutStaysTold(t *testing.T) {
 	if letters := r.Status().Queues[0].DeadLetters; letters != 0 {
 		t.Errorf("%d rows pay for their table", letters)
 	}
-	r.db.Exec(t, "DROP RULE twice ON products")
-	r.becomes("a table without a rule", "", mappingOf)
+	r.db.Exec(t, "ALTER TABLE products ALTER COLUMN note DROP DEFAULT")
+	r.becomes("a table without it", "", mappingOf)
 
-	r.db.Exec(t, "CREATE RULE twice AS ON INSERT TO products DO ALSO NOTIFY written")
-	r.set("product:1", `{"name":"y"}`)
-	r.becomes("a table with a rule again", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
+	r.db.Exec(t, refusing)
+	r.set("product:2", `{"name":"y"}`)
+	r.becomes("a table with it again", cachev1alpha1.ReasonSchemaMismatch, mappingOf)
 	r.db.Exec(t, "ALTER TABLE products RENAME TO others")
 	for !strings.Contains(mappingOf(r.Status()).Message, "does not exist") {
 		r.becomes("a table that is gone", cachev1alpha1.ReasonSchemaMismatch, mappingOf)

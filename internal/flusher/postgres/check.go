@@ -77,12 +77,14 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	// Trouble that comes up meanwhile must not be forgotten at the end.
 	verified := d.verified.Swap(true)
 	var version int
-	var readOnly bool
+	var readOnly, standby bool
 	err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-  pg_catalog.current_setting('transaction_read_only') = 'on' OR pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly)
+  pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
 	switch {
 	case err != nil:
 		return err
+	case standby:
+		return &Error{Kind: Transient, reason: v1alpha1.ReasonReadOnly, Err: errStandby, remedy: standbyRemedy}
 	case readOnly:
 		return &Error{
 			Kind: Transient, reason: v1alpha1.ReasonReadOnly, Err: pgconn.ErrReadOnlyConnection,
@@ -155,9 +157,14 @@ func unlogged(what string, tables ...string) config.Check {
 
 // tryWriting commits a transaction that has written to the ledger and taken it
 // back: it goes the way of a batch, through the disk and to a synchronous
-// standby, and leaves nothing behind. The row is one that nobody else writes.
+// standby, and leaves nothing behind. The row is one that nobody else writes. It begins
+// apart, as taking a partition over does: a pooler that gives every statement a
+// connection of its own would let it pass as one.
 func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
-	return conn.PgConn().Exec(ctx, beginSQL+"; "+settingsSQL(d.probeTimeout)+"; "+d.ledger.try+"; COMMIT").Close()
+	if err := conn.PgConn().Exec(ctx, beginSQL).Close(); err != nil {
+		return err
+	}
+	return conn.PgConn().Exec(ctx, settingsSQL(d.probeTimeout)+"; "+d.ledger.try+"; COMMIT").Close()
 }
 
 // ledgerState is what the catalogue says about the ledger.

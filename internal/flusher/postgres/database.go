@@ -13,6 +13,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // Settings says which database, and within which bounds.
@@ -24,6 +26,9 @@ type Settings struct {
 	// URLSecret is what messages call the Secret behind URLFile; without it they
 	// name the file.
 	URLSecret string
+	// TLS, when present, has the server's certificate verified, and shows one of the
+	// flusher's own; its files are read again as the URL's is.
+	TLS *config.TLS
 	// MaxConnections bounds the connections that write; below 1 means 1. One more
 	// looks at the server for Check and Table, so that they need not wait for it.
 	MaxConnections int
@@ -89,7 +94,7 @@ func Open(s Settings) *Database {
 	}
 	d := &Database{
 		settings:     s,
-		source:       &source{file: s.URLFile, secret: s.URLSecret},
+		source:       &source{file: s.URLFile, secret: s.URLSecret, tls: s.TLS},
 		ledger:       newLedgerStatements(s.LedgerSchema),
 		urlAge:       longestURLAge,
 		probeTimeout: longestProbe,
@@ -176,7 +181,7 @@ func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, e
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.verified.Store(false)
-		return nil, failure(action, err, apart)
+		return nil, failure(action, d.source.connecting(err), apart)
 	}
 	return conn, nil
 }

@@ -75,7 +75,7 @@ func (p *prober) connect(ctx context.Context) error {
 	c.ConnectTimeout = min(c.ConnectTimeout, within/time.Duration(1+len(c.Fallbacks)))
 	p.conn, err = pgx.ConnectConfig(ctx, c)
 	p.made = time.Now()
-	return err
+	return p.source.connecting(err)
 }
 
 // drop closes the connection without waiting for anybody.

@@ -44,10 +44,18 @@ var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 10 * time.Second, Interv
 type source struct {
 	file   string
 	secret string
+	// tls are the certificates' files, if the settings have any.
+	tls *config.TLS
 
-	mu     sync.Mutex
-	text   string
-	looked time.Time
+	mu   sync.Mutex
+	text string
+	// held is what the URL and the files of the certificates hold together.
+	held         string
+	certificates *certificates
+	looked       time.Time
+	// certain says that what looks like a host in the URL is one, so that it may be
+	// shown.
+	certain bool
 }
 
 // exampleURL is what a URL looks like, in messages.
@@ -64,7 +72,7 @@ func (s *source) place() string {
 	return "file " + s.file
 }
 
-// look reads the URL file, unless that was done less than age ago, and says
+// look reads the URL file and those of the certificates, unless that was done less than age ago, and says
 // whether the URL is another than before. From then on it is the one in force.
 // Its errors tell where the URL should be, never what it is.
 func (s *source) look(age time.Duration) (changed bool, err error) {
@@ -79,29 +87,45 @@ func (s *source) look(age time.Duration) (changed bool, err error) {
 	if err != nil || text == "" {
 		return false, s.missing(err)
 	}
-	changed = s.text != "" && s.text != text
-	s.text = text
+	files, certificates, err := readCertificates(s.tls)
+	if err != nil {
+		return false, err
+	}
+	held := text + "\x00" + files
+	changed = s.held != "" && s.held != held
+	s.text, s.held, s.certificates = text, held, certificates
 	return changed, nil
 }
 
 // config turns the URL in force into the configuration of a connection.
 func (s *source) config() (*pgx.ConnConfig, error) {
 	s.mu.Lock()
-	text := s.text
+	text, held, certificates := s.text, s.held, s.certificates
 	s.mu.Unlock()
+	if err := s.form(text); err != nil {
+		return nil, err
+	}
 	// The pool's parser knows the parameters of a pool, which would otherwise be
 	// sent to the server.
 	pool, err := pgxpool.ParseConfig(text)
 	if err != nil {
 		// The error is not kept: it quotes the URL.
-		return nil, &Error{
-			Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
-			remedy: "the connection URL in " + s.place() + " cannot be parsed: give " + exampleURL + ", with special characters percent-encoded",
-		}
+		return nil, s.unparsable(err)
 	}
+	possible, certain := hosts(text, pool.ConnConfig)
+	if !possible {
+		return nil, s.shapeless("")
+	}
+	s.mu.Lock()
+	s.certain = certain
+	s.mu.Unlock()
+	if err := s.parameters(pool.ConnConfig); err != nil {
+		return nil, err
+	}
+	certificates.apply(pool.ConnConfig)
 	c := prepare(pool.ConnConfig)
 	c.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[urlOf] = text
+		conn.CustomData()[urlOf] = held
 		return nil
 	}
 	return c, nil
@@ -129,7 +153,7 @@ var hostWord = regexp.MustCompile(`(^|\s)(host|service)\s*=`)
 func (s *source) made(conn *pgx.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return conn.PgConn().CustomData()[urlOf] == s.text
+	return conn.PgConn().CustomData()[urlOf] == s.held
 }
 
 func (s *source) missing(err error) error {
@@ -156,7 +180,7 @@ func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
 	c.DefaultQueryExecMode = pgx.QueryExecModeExec
 	c.StatementCacheCapacity = 0
 	c.DescriptionCacheCapacity = 0
-	c.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsReadWrite
+	c.ValidateConnect = takesWrites
 	if c.RuntimeParams == nil {
 		c.RuntimeParams = map[string]string{}
 	}

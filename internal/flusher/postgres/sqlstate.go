@@ -4,16 +4,8 @@
 package postgres
 
 import (
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"fmt"
-	"io"
-	"net"
-	"os"
 	"strings"
-	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -180,54 +172,6 @@ func verdictOf(err *pgconn.PgError, at stage) verdict {
 	return v
 }
 
-// Where the server raises an error while a connection is made, by its own name of
-// the function: one SQLSTATE stands for several things there, and the words are in
-// the server's language.
-const (
-	ofRole     = "InitializeSessionUserId"
-	ofDatabase = "CheckMyDatabase"
-)
-
-// connecting judges an error of a connection that was never made. Whatever it is, it
-// lies with the server or the URL and never with a table or a row.
-func (e *Error) connecting(err *pgconn.PgError, user, database string) {
-	role, name := quote(user), quote(database)
-	e.Kind = Transient
-	sql := ""
-	switch {
-	case err.Code == "42501" && err.Routine == ofDatabase:
-		e.reason, e.remedy = v1alpha1.ReasonPrivilegeMissing, fmt.Sprintf("role %s may not connect to database %s", role, name)
-		sql = fmt.Sprintf("GRANT CONNECT ON DATABASE %s TO %s", name, role)
-	case err.Code == "55000" && err.Routine == ofDatabase:
-		e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, fmt.Sprintf("database %s takes no connections", name)
-		sql = fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS true", name)
-	case err.Code == "28000" && err.Routine == ofRole:
-		e.remedy = fmt.Sprintf("role %s does not exist or may not log in; where it exists", role)
-		sql = fmt.Sprintf("ALTER ROLE %s LOGIN", role)
-	case err.Code == "53300" && err.Routine == ofRole:
-		e.remedy = fmt.Sprintf("role %s has no connection left of its CONNECTION LIMIT", role)
-		sql = fmt.Sprintf("ALTER ROLE %s CONNECTION LIMIT -1", role)
-	case err.Code == "53300" && err.Routine == ofDatabase:
-		e.remedy = fmt.Sprintf("database %s has no connection left of its CONNECTION LIMIT", name)
-		sql = fmt.Sprintf("ALTER DATABASE %s CONNECTION LIMIT -1", name)
-	case ofConnection(err.Code):
-		e.inURL = true
-	case judge(err.Code).kind != Transient:
-		e.reason, e.remedy = v1alpha1.ReasonInvalidURL, "PostgreSQL refuses a parameter that the URL sets"
-		e.inURL = true
-	}
-	if sql != "" {
-		e.remedy += ": run as an administrator: " + sql + ";"
-	}
-}
-
-// toWrite says what makes a session of the role writable. A setting of the role in
-// the database is stronger than any other but the URL's.
-func toWrite(user, database string) string {
-	return fmt.Sprintf("the session is read-only: give the URL of the primary, without default_transaction_read_only in it; "+
-		"if it is that already: run as an administrator: ALTER ROLE %s IN DATABASE %s SET default_transaction_read_only = off;", quote(user), quote(database))
-}
-
 // failure turns any error of the driver into an Error. action says what was
 // being done.
 func failure(action string, err error, at stage) *Error {
@@ -241,9 +185,8 @@ func failure(action string, err error, at stage) *Error {
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		v := verdictOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
-		if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			e.connecting(pgErr, connect.Config.User, connect.Config.Database)
-		}
+		e.connecting(pgErr, err)
+		e.pooled(pgErr)
 		e.SQLSTATE, e.Constraint, e.Column = pgErr.Code, pgErr.ConstraintName, pgErr.ColumnName
 		e.Table = pgErr.TableName
 		if pgErr.SchemaName != "" && pgErr.TableName != "" {
@@ -257,52 +200,9 @@ func failure(action string, err error, at stage) *Error {
 		return e
 	}
 	if errors.Is(err, pgconn.ErrReadOnlyConnection) {
-		v := verdicts["25006"]
-		e.reason, e.remedy = v.reason, v.remedy
-		if connect, ok := errors.AsType[*pgconn.ConnectError](err); ok {
-			e.remedy = toWrite(connect.Config.User, connect.Config.Database)
-		}
+		e.reason, e.remedy = v1alpha1.ReasonReadOnly, notWritable(err)
 		return e
 	}
 	e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, network(err)
 	return e
-}
-
-// network describes an error of the connection by what is known to hold neither
-// a secret nor a value: an address, a name that was looked up, a system error.
-func network(err error) string {
-	var (
-		dns         *net.DNSError
-		op          *net.OpError
-		errno       syscall.Errno
-		timeout     net.Error
-		authority   x509.UnknownAuthorityError
-		hostname    x509.HostnameError
-		certificate *tls.CertificateVerificationError
-		invalid     x509.CertificateInvalidError
-	)
-	what := "the connection to PostgreSQL failed"
-	if errors.As(err, &op) && op.Addr != nil {
-		what = "the connection to PostgreSQL at " + op.Addr.String() + " failed"
-	}
-	switch {
-	case errors.As(err, &dns):
-		return "the host " + dns.Name + " of PostgreSQL cannot be resolved"
-	case errors.As(err, &authority):
-		return what + ": the server's certificate is signed by an unknown authority"
-	case errors.As(err, &hostname):
-		return what + ": the server's certificate is for another host"
-	case errors.As(err, &invalid), errors.As(err, &certificate):
-		return what + ": the server's certificate is not valid"
-	case errors.Is(err, context.Canceled):
-		return what + ": cancelled"
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
-		errors.As(err, &timeout) && timeout.Timeout():
-		return what + ": no answer in time"
-	case errors.As(err, &errno):
-		return what + ": " + errno.Error()
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return what + ": the server closed it"
-	}
-	return what
 }
