@@ -1,0 +1,173 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+func TestDistinctKeysAreCountedUntilARowIsTaken(t *testing.T) {
+	t.Parallel()
+	var e evidence
+	why, other := fault{state: "P0001"}, fault{state: "23502", column: "must"}
+	for n := range 5 {
+		e.fresh(fmt.Sprint(n), false, why)
+		e.fresh(fmt.Sprint(n), false, why)
+		e.fresh(fmt.Sprint("deletion", n), true, why)
+		e.fresh(fmt.Sprint("other", n), false, other)
+	}
+	if got := e.refusedFor(why); got != 10 {
+		t.Errorf("%d keys are refused, want 10", got)
+	}
+	e.took(0, 1)
+	if got := e.refusedFor(why); got != 5 {
+		t.Errorf("%d keys are refused after a deletion, want the 5 of rows", got)
+	}
+	e.took(1, 0)
+	if got := e.refusedFor(why) + e.refusedFor(other); got != 0 {
+		t.Errorf("%d keys are refused after a row was taken", got)
+	}
+}
+
+func TestOnlyWhatIsTakenAfterTheFirstRefusalIsEvidence(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e evidence
+		refused := func(key string, version int64, deletion, want bool, since time.Duration) {
+			t.Helper()
+			if for_, others := e.refused(key, version, deletion, e.now()); others != want || for_ != since {
+				t.Errorf("%s is refused for %v with others taken %v, want %v and %v", key, for_, others, since, want)
+			}
+		}
+		e.took(1, 1)
+		refused("a", 1, false, false, 0)
+		time.Sleep(time.Second)
+		refused("a", 1, false, false, time.Second)
+		refused("deletion", 1, true, false, 0)
+		e.took(0, 1)
+		refused("a", 1, false, false, time.Second)
+		refused("deletion", 1, true, true, 0)
+		e.took(1, 0)
+		refused("a", 1, false, true, time.Second)
+		// A new version has a history of its own.
+		refused("a", 2, false, false, 0)
+	})
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	t.Parallel()
+	var e evidence
+	for n := range mostRemembered + 100 {
+		e.refused(fmt.Sprint(n), 1, false, mark{})
+		e.fresh(fmt.Sprint(n), false, fault{})
+	}
+	if len(e.known) != mostRemembered || len(e.last) != mostRemembered {
+		t.Errorf("%d and %d keys are remembered, want %d", len(e.known), len(e.last), mostRemembered)
+	}
+	e.buried(fmt.Sprint(mostRemembered + 99))
+	if len(e.known) != mostRemembered-1 {
+		t.Error("a dead letter is remembered")
+	}
+}
+
+func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
+	t.Parallel()
+	var e evidence
+	tries := func(want ...bool) {
+		t.Helper()
+		for n, w := range want {
+			if got := e.waitsForOthers("a", 1, mark{}); got != w {
+				t.Errorf("try %d is free: %v, want %v", n+1, got, w)
+			}
+		}
+	}
+	tries(true, true, false)
+	e.waitsForOthers("b", 1, mark{})
+	e.through([]journal.Entry{{Key: "b"}, {Key: "c"}}, []int{0, 1})
+	tries(true, true, false)
+	if got := e.freeOf("a", 1); got != 4 {
+		t.Errorf("%d tries were free, want 4", got)
+	}
+	for range 2 * freeTries {
+		e.moveOn(1)
+		e.waitsForOthers("a", 1, mark{})
+	}
+	if got := e.freeOf("a", 1); got != freeTries {
+		t.Errorf("%d tries were free, want at most %d", got, freeTries)
+	}
+}
+
+// TestTheSearchForARowThatEndsItsSession plays it: how many sessions it costs to find
+// one of a thousand, and how long it takes.
+func TestTheSearchForARowThatEndsItsSession(t *testing.T) {
+	t.Parallel()
+	lost := &postgres.Error{Kind: postgres.Transient, Lost: true}
+	for _, bad := range []int{0, 1, 499, 500, 998, 999} {
+		var d doubt
+		now, start := time.Unix(0, 0), time.Unix(0, 0)
+		left, losses := 1000-bad, 0
+		for at := 0; ; {
+			claim := 1000 - at
+			if most := d.most(); most > 0 {
+				claim = min(claim, most)
+			}
+			if at+claim > bad {
+				losses++
+				if claim == 1 && d.losses+1 >= lossesOfOne {
+					break
+				}
+				d.failed(lost, claim, now)
+				now = later(now, d.until)
+				continue
+			}
+			at += claim
+			d.passed(claim)
+		}
+		if losses > 7 || now.Sub(start) > time.Minute {
+			t.Errorf("row %d of 1000 cost %d sessions and %v; %d entries were behind it", bad, losses, now.Sub(start), left)
+		}
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
+}
+
+func TestADoubtEndsWhenTheRowsGetThrough(t *testing.T) {
+	t.Parallel()
+	var d doubt
+	d.failed(&postgres.Error{Kind: postgres.Transient}, 100, time.Now())
+	if d.searching() || d.most() != 0 {
+		t.Error("a server that is away makes its rows suspect")
+	}
+	d.failed(&postgres.Error{Kind: postgres.Transient, AtRows: true}, 100, time.Now())
+	if !d.searching() {
+		t.Error("an error at the rows does not make them suspect")
+	}
+	d.failed(&postgres.Error{Lost: true}, 100, time.Now())
+	if d.most() != 0 {
+		t.Error("one lost connection makes the rows suspect")
+	}
+	d.failed(&postgres.Error{Lost: true}, 100, time.Now())
+	if d.most() != 100/searchParts || d.until.IsZero() {
+		t.Errorf("after two losses: %+v", d)
+	}
+	d.passed(60)
+	if d.most() != 40/searchParts {
+		t.Errorf("after 60 of 100 got through: %+v", d)
+	}
+	d.passed(40)
+	if d.most() != 0 || d.searching() || d.losses != 0 {
+		t.Errorf("after all got through: %+v", d)
+	}
+}
