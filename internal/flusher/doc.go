@@ -50,10 +50,18 @@
 //	PostgreSQL refuses a batch's rows   the row that its words point at, or else halves,
 //	                                    down to the row, are tried apart: that one waits
 //	                                    aside, attempts + 1, and after maxRetries goes to
-//	                                    the dead letters
+//	                                    the dead letters, if others get through
+//	another error while at the rows,    the batch once more; then as above. A row that
+//	twice in a row, whatever SQLSTATE   fails alone spends an attempt if others get through
+//	                                    at that time; else it is the server's fault, or the
+//	                                    mapping pauses if a function of the table said so
+//	connection lost twice in a row,     growing pauses and claims an eighth as large, down
+//	when rows were sent                 to the row; that one is set aside, tried rarely
+//	a unique value or a referred row    tried again while others move on, at no attempt
+//	that another row is to free, or make
 //	deadlock                            the same batch at once, five times
 //	table locked by somebody else       this queue pauses for two seconds, others go on
-//	every row of a batch refused        the mapping pauses; a few rows are tried once an
+//	ten rows refused, none taken since  the mapping pauses; a few rows are tried once an
 //	                                    interval (at least once a minute), and nothing
 //	                                    becomes a dead letter
 //	database fails again and again      the circuit opens: nothing is claimed until a
@@ -131,6 +139,36 @@
 // nothing is cached anyway. So a write pays nothing for readers, and an acknowledgement
 // one look at whether there are any. One number a partition would be cheaper still, and
 // make every flush of the partition void the tokens of all of its keys.
+//
+// A refusal is the row's own only on evidence that its mapping takes other rows, which
+// the queue keeps over all of its partitions and over time (evidence). A row whose
+// attempts are used up becomes a dead letter if a row was taken since it was refused
+// first. In a queue where nothing else flows a control decides: a row of the table is
+// written to itself by a statement of the same columns and rolled back, or else the
+// refused row without one of its values. Neither is perfect, a trigger may know whether
+// a row is new: where the control cannot meet the same fault, the row has to have been
+// refused for twelve seconds, in which ten others at one a second show that the mapping
+// is at fault. Ten of which none is taken pause it whatever a control says: a table
+// whose rows of yesterday pass and of whose rows of today none does needs a person. With
+// no evidence at all the row stays, and the mapping says that it is paused. What is
+// remembered is this process' own: after a restart each refusal is like the first.
+//
+// An SQLSTATE does not tell whose fault it is, since a trigger may raise any, and a
+// trigger that calls a dead host does raise 08001. It tells when it came: an error that
+// PostgreSQL sends while it works on the rows, after it has begun the transaction and
+// moved the ledger, may be one row's. The first time it is treated as it reads. A lock
+// that another transaction holds, in PostgreSQL's own words, keeps its row waiting aside
+// and never makes it a dead letter.
+//
+// A row that ends its session may crash the server. A search by halves would cost ten
+// crashes in a thousand rows, and one by eighths costs four, since a part that gets
+// through costs nothing. The verdict falls before the row is sent again: it lost its
+// connection alone, three losses in a row, and others got through since. A server that
+// is stopped, or crashes by itself, thus costs no row an attempt.
+//
+// A chain of rows, each with the unique value that the next gives up, has an order in
+// which it fits, but an exchange has none: there is no statement that writes two rows
+// and checks at its end, unless the constraint is deferrable. The letter says so.
 //
 // While a mapping is paused, no row spends an attempt for what the mapping is paused
 // for, not even the only one of its partition.

@@ -21,6 +21,17 @@ var traps = []rule{
 	{Section: "traps", Text: "a table that changed makes no dead letters: the mapping pauses", Tests: []string{
 		"integration.TestATableThatChangesUnderWayKillsNoRow", "integration.TestAMappingWhoseRowsAreAllRefusedIsPausedAndNothingIsDead", "postgres.TestWriteTellsAFaultOfTheMappingFromOneOfARow",
 	}},
+	{Section: "traps", Text: "a refusal is the row's only on evidence that the mapping takes other rows, over the queue and over time", Tests: []string{
+		"integration.TestEveryRowRefusedOverAllPartitionsKillsNone", "integration.TestRowsThatAreRefusedOneByOneAreKept", "integration.TestABadRowInAQuietQueueIsADeadLetter",
+		"integration.TestABadRowOfWhichNothingShowsThatOthersPassStays", "integration.TestAServerThatIsSlowForEverybodyKillsNoRow",
+	}},
+	{Section: "traps", Text: "any SQLSTATE, and a lost connection, can be one row's", Tests: []string{
+		"integration.TestAnySQLSTATEMayBeOneRows", "integration.TestADeadHostOfOneRow", "integration.TestARowThatEndsItsSession", "integration.TestARowThatCrashesTheServer",
+		"integration.TestARowThatTakesTooLong", "integration.TestARowThatSomebodyHasLockedWaits",
+	}},
+	{Section: "traps", Text: "unique values that move on from row to row find their order, and an exchange is told", Tests: []string{
+		"integration.TestUniqueValuesThatMoveOnFromRowToRow", "integration.TestRowsThatReferToOneAnotherFindTheirOrder", "integration.TestRowsThatExchangeAUniqueValueSaySo",
+	}},
 	{Section: "traps", Text: "an outage spends no attempts", Tests: []string{"integration.TestTheCircuitOpensAndNoAttemptIsSpent", "integration.TestTheDatabaseMayRestart"}},
 	{Section: "traps", Text: "a replayed dead letter is a new write, and never goes over a newer one", Tests: []string{
 		"journal.TestReplayIsANewWrite", "journal.TestANewerWriteSupersedesADeadLetterWhenItIsCommitted", "journal.TestAnyInterleavingKeepsEveryWrite",
