@@ -36,6 +36,8 @@ type Options struct {
 	PollInterval time.Duration
 	// ProbeInterval is how often servers and tables are checked: 1 s.
 	ProbeInterval time.Duration
+	// InFlight is how many bytes of entries all workers hold in memory together: 64 MiB.
+	InFlight int64
 	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
 	// well within the 30 s that Kubernetes grants by default.
 	Grace time.Duration
@@ -62,6 +64,9 @@ func (o Options) withDefaults() Options {
 			*d.field = d.value
 		}
 	}
+	if o.InFlight == 0 {
+		o.InFlight = maxInFlight
+	}
 	return o
 }
 
@@ -83,6 +88,7 @@ type Flusher struct {
 	database *postgres.Database
 
 	slots           slots
+	memory          *memory
 	breaker         breaker
 	redisBackoff    backoff
 	databaseBackoff backoff
@@ -129,6 +135,7 @@ func New(c *config.Config, options Options) *Flusher {
 		databaseCheck: notChecked("PostgreSQL"),
 		durability:    notLookedAt,
 	}
+	f.memory = newMemory(options.InFlight)
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb)
 	f.breaker.changed = func(from, to gobreaker.State) {

@@ -85,10 +85,6 @@ func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep tim
 	return due
 }
 
-// maxClaimBytes bounds the values of one claim, so that a batch of large
-// documents does not fill the memory of either side: 16 MiB.
-const maxClaimBytes = 16 << 20
-
 // trialBatch is how many rows are tried where it is doubtful that they get
 // through: enough to tell a row's fault from the mapping's.
 const trialBatch = 10

@@ -107,6 +107,8 @@ type partition struct {
 	lease        *journal.Lease
 	// doubt is what the failures of the last batches make of the next ones.
 	doubt doubt
+	// appetite is how much a claim takes.
+	appetite appetite
 	// retryNext says whose turn it is where a claim has one entry.
 	retryNext bool
 }

@@ -77,6 +77,8 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return &postgres.Error{Kind: postgres.Transient, Err: errors.New(check.Message)}
 		}
 	}
+	room := q.f.memory.share()
+	defer room.giveBack()
 	for batch := 0; batch < sweepBatches && target > 0 && ctx.Err() == nil; batch++ {
 		q.mu.Lock()
 		policy, prefix, table := q.policy, q.settings.Mapping.KeyPrefix, q.table
@@ -93,9 +95,11 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 				most.Retries = 0
 			}
 		}
+		most.Bytes, most.Room = p.appetite.bound(), room
 		started := time.Now()
 		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
 		if err != nil {
+			p.appetite.failed(err, journal.PageBytes)
 			return err
 		}
 		if claim.Rebuilt {
@@ -112,13 +116,16 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		}
 		if err != nil {
 			p.stumbled(err, len(claim.Entries))
+			p.appetite.failed(err, claim.Bytes())
 			return err
 		}
 		p.doubt.passed(len(claim.Entries))
 		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.beyond)
 		if err != nil {
+			p.appetite.failed(err, claim.Bytes())
 			return err
 		}
+		p.appetite.passed()
 		q.flushed(f, receipt, started)
 		if f.ended != nil {
 			// What was sent on the session that has ended may yet commit.

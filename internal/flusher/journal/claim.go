@@ -74,6 +74,15 @@ type Claim struct {
 	Rebuilt bool
 }
 
+// Bytes is the length of all values.
+func (c *Claim) Bytes() int {
+	bytes := 0
+	for i := range c.Entries {
+		bytes += len(c.Entries[i].Value)
+	}
+	return bytes
+}
+
 // Bounds say how much one claim may take.
 type Bounds struct {
 	// Entries is the most of them; Retries how many of these may be entries that
@@ -115,15 +124,18 @@ type pieces struct {
 	letters, letterBytes int
 }
 
+// PageBytes is the most that one call fetches of values, but for a single larger one.
+const PageBytes = 1 << 20
+
 var usualPieces = pieces{
-	pageEntries: 500, pageBytes: 1 << 20,
+	pageEntries: 500, pageBytes: PageBytes,
 	partEntries: 500, partBytes: 1 << 20,
 	letters: 100, letterBytes: 1 << 20,
 }
 
 // entryBytes is about what an entry takes beside its value: its key, its version and
 // its place in the batch.
-const entryBytes = 512
+const entryBytes = 256
 
 // Claim takes the first entries of the partition within the bounds; the ones to be
 // tried again come first. It fetches them page by page, so that no call holds Redis for

@@ -23,8 +23,8 @@ import (
 const (
 	// dialTimeout bounds the making of a connection, TLS and AUTH included.
 	dialTimeout = 3 * time.Second
-	// readTimeout bounds one answer. The longest are claims of large values; a
-	// server that takes longer counts as gone.
+	// readTimeout bounds the silence before an answer and in it; a server that is
+	// silent for longer counts as gone.
 	readTimeout = 5 * time.Second
 )
 
@@ -155,16 +155,24 @@ func secretFile(path, secret string) (string, error) {
 
 func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {
 	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	if settings == nil {
-		return base.DialContext
-	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		client, err := tlsConfig(settings, address)
+		conn, err := dial(ctx, base, settings, address, network, addr)
 		if err != nil {
 			return nil, err
 		}
-		return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, addr)
+		return makePatient(conn), nil
 	}
+}
+
+func dial(ctx context.Context, base *net.Dialer, settings *config.TLS, address, network, addr string) (net.Conn, error) {
+	if settings == nil {
+		return base.DialContext(ctx, network, addr)
+	}
+	client, err := tlsConfig(settings, address)
+	if err != nil {
+		return nil, err
+	}
+	return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, addr)
 }
 
 func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {

@@ -160,6 +160,17 @@ func (d *Database) bound(ctx context.Context) (context.Context, context.CancelFu
 	return context.WithTimeout(ctx, d.patience())
 }
 
+// watched is bound for an exchange whose request may be long on its way: every progress
+// gives the whole time again, so that a slow link is no server that does not answer.
+func (d *Database) watched(ctx context.Context) (watched context.Context, progress, end func()) {
+	watched, cancel := context.WithCancelCause(ctx)
+	idle := time.AfterFunc(d.patience(), func() { cancel(context.DeadlineExceeded) })
+	return watched, func() { idle.Reset(d.patience()) }, func() {
+		idle.Stop()
+		cancel(nil)
+	}
+}
+
 // follow looks at the URL, unless that was done less than age ago, and leaves
 // the connections of an earlier one behind. Another URL may mean another
 // database: from here on nothing is written to the one before.

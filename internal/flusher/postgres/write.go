@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,6 +38,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	if err := d.unfed(t, b); err != nil {
 		return 0, failure(action, err, apart)
 	}
+	caller := ctx
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	conn, err := d.acquire(ctx, action)
@@ -45,13 +47,16 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	}
 	defer conn.Release()
 
-	r, err := d.exchange(ctx, conn, d.pipeline(t, at, b))
+	r, err := d.exchange(caller, conn, d.pipeline(t, at, b))
 	if keptRow(err) && !conn.Conn().IsClosed() {
 		// What is in the way may leave rows alone that need no change, or a row may have
 		// come or gone at this very moment: the row is refused on a second look.
 		t.comparing.Store(true)
-		r, err = d.exchange(ctx, conn, d.pipeline(t, at, b))
+		r, err = d.exchange(caller, conn, d.pipeline(t, at, b))
 	}
+	// The exchange may have been long on its way.
+	ctx, cancelRest := d.bound(caller)
+	defer cancelRest()
 	switch {
 	case keptRow(err):
 		return 0, d.keptError(ctx, conn.Conn(), t, action, &r, err)
@@ -166,15 +171,17 @@ func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline
 	pg := conn.Conn().PgConn()
 	r := reply{steps: p.steps, members: p.members}
 	network := pg.Conn()
+	ctx, progress, end := d.watched(ctx)
+	defer end()
 	stop := context.AfterFunc(ctx, func() { _ = network.SetDeadline(time.Unix(1, 0)) })
-	err := send(ctx, pg, p, &r)
+	err := send(ctx, pg, p, &r, progress)
 	if err == nil {
 		err = receive(pg, &r)
 	}
 	interrupted := !stop()
 	if interrupted && err != nil && ctx.Err() != nil {
 		if _, ok := errors.AsType[*pgconn.PgError](err); !ok {
-			err = fmt.Errorf("%w: %w", ctx.Err(), err)
+			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
 	if err == nil && !r.committed {
@@ -198,12 +205,19 @@ func answered(err error) bool {
 	return errors.As(err, &pgErr)
 }
 
-func send(ctx context.Context, pg *pgconn.PgConn, p *pipeline, r *reply) error {
+// sentAtOnce is how much of a batch has to be on its way for that to be progress.
+const sentAtOnce = 256 << 10
+
+// send sends the pipeline and calls progress for every piece that has gone.
+func send(ctx context.Context, pg *pgconn.PgConn, p *pipeline, r *reply, progress func()) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if _, err := pg.Conn().Write(p.bulk); err != nil {
-		return err
+	for piece := range slices.Chunk(p.bulk, sentAtOnce) {
+		if _, err := pg.Conn().Write(piece); err != nil {
+			return err
+		}
+		progress()
 	}
 	r.sent = true
 	_, err := pg.Conn().Write(p.tail)
