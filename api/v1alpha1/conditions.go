@@ -169,7 +169,8 @@ const (
 	// stays with what is queued. It is never taken back.
 	ReasonRetained = "Retained"
 	// ReasonQueueConflict says that another resource has a queue of the same name
-	// on the same Redis, or one whose keys are also keys of this one.
+	// on the same Redis, or one whose keys are also keys of this one; in RedisReady,
+	// that flushers of another config do.
 	ReasonQueueConflict = "QueueConflict"
 	// ReasonQueueNotEmpty says that a change of the spec waits until the queue
 	// that it would leave behind is empty.

@@ -134,6 +134,26 @@
 // that was never reached would otherwise never be named. Changed credentials are proved
 // by one new connection, since those that are open go on with the old ones.
 //
+// Redis has a list of its queues, wb:queues, in the order of their prefixes, of which none
+// begins another: the two neighbours of a prefix are all that it can meet. A queue is put
+// on it when it is opened or, of the release before, at the next beat, and goes off it
+// when it is empty and nobody was seen at it for ten seconds. The one that is there stays;
+// the later is refused and nothing of it is written. One that is to be drained goes on all
+// the same, since what was written into it is owed to the database, and gives its keys no
+// time to live: they may be dirty in the other. The list has no hash tag: a Redis Cluster
+// would have to keep it elsewhere.
+//
+// A queue has one target, its table with the ledger's schema. While flushers live at it,
+// only a higher revision of the same owner changes that, and takes the leases from them:
+// what they have in hand is written anew into the new table. Two config files without an
+// owner are taken for two configs, whichever is younger; who moves a table with several
+// flushers on one config gives it an owner, or stops them all. What does not live holds
+// nobody up, so a rollout can neither share keys between two tables nor stand for ever.
+// Two databases with a table of the same name are not told apart: the names by which a
+// database is reached differ where it is one, and its own identity is not known while it
+// is away, when the queue has to open all the same. Flushers of the release before tell no
+// target and are let through.
+//
 // A reader's token (wb_get) is noted with the key, and taken away by the acknowledgement
 // that ends the key's entry, not by the write that begins it: while the key is dirty
 // nothing is cached anyway. So a write pays nothing for readers, and an acknowledgement

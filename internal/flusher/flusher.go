@@ -137,7 +137,7 @@ func New(c *config.Config, options Options) *Flusher {
 	}
 	f.memory = newMemory(options.InFlight)
 	f.log = options.Log.With("flusher", f.instance)
-	f.journal = journal.New(f.rdb)
+	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema)
 	f.breaker.changed = func(from, to gobreaker.State) {
 		for i := range c.Mappings {
 			f.metrics.circuit.WithLabelValues(c.Mappings[i].Name).Set(float64(to))

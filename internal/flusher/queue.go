@@ -251,11 +251,14 @@ func (q *queue) redisFailed(err error) {
 		return
 	}
 	check := q.f.journal.Explain(err)
-	if check.Reason == cachev1alpha1.ReasonJournalMismatch {
+	if check.Reason == cachev1alpha1.ReasonJournalMismatch || check.Reason == cachev1alpha1.ReasonQueueConflict {
 		// Redis is well; this queue alone has to wait, and to forget what it held
 		// under the settings of before.
 		q.backoff.failed(time.Now())
 		q.mu.Lock()
+		if q.shape != check {
+			q.log.Warn("Queue is not flushed", "reason", check.Reason, "message", check.Message)
+		}
 		q.shape, q.opened = check, -1
 		for _, p := range q.partitions {
 			p.lost = true

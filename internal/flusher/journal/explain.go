@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/redis/go-redis/v9"
 
@@ -65,6 +66,9 @@ var answers = map[string]config.Check{
 	"MASTERDOWN": {
 		Reason:  cachev1alpha1.ReasonReadOnlyReplica,
 		Message: "the address leads to a replica without a primary: give the address of the primary",
+	},
+	"WBCONFLICT": {
+		Reason: cachev1alpha1.ReasonQueueConflict, // and the library's own text
 	},
 	"WBJOURNAL": {
 		Reason:  cachev1alpha1.ReasonJournalMismatch,
@@ -180,6 +184,9 @@ func explainAnswer(err error, user string) (config.Check, bool) {
 		return lacksRight(text, user), true
 	case code == "MISCONF" && strings.Contains(text, "AOF"):
 		check.Message = "Redis cannot persist, since it cannot write its append-only file, and refuses writes: make room on its disk, then it goes on by itself; its log says more"
+	case code == "WBCONFLICT":
+		// Names, prefixes and tables of configs, as the function found them.
+		check.Message = plainText(strings.TrimPrefix(text, code+" "))
 	case known:
 	case strings.Contains(text, "already exists"):
 		check = config.Check{
@@ -212,6 +219,24 @@ func explainAnswer(err error, user string) (config.Check, bool) {
 		}
 	}
 	return check, true
+}
+
+// mostText is how much of a text from Redis is shown: a condition's message may have 1024
+// bytes.
+const mostText = 900
+
+// plainText is a text from Redis in one line, without what could mislead a terminal.
+func plainText(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, text)
+	if len(text) > mostText {
+		text = strings.ToValidUTF8(text[:mostText], "") + "..."
+	}
+	return text
 }
 
 const atMaxClients = "Redis has no connection left: raise maxclients in its configuration, and at once with CONFIG SET maxclients"

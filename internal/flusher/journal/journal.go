@@ -18,6 +18,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 //go:embed writebehind.lua
@@ -42,11 +44,31 @@ func libraryVersion(source string) int64 {
 type Journal struct {
 	rdb    redis.UniversalClient
 	pieces pieces
+	// ledger is the schema of the ledger that belongs to the queues' tables.
+	ledger string
 }
 
 // New returns a Journal on an open client.
 func New(rdb redis.UniversalClient) *Journal {
 	return &Journal{rdb: rdb, pieces: usualPieces}
+}
+
+// WithLedger returns a Journal that tells Redis where the ledger is: with that and its
+// table every queue has one target, and flushers that name another are refused.
+func (j *Journal) WithLedger(schema string) *Journal {
+	with := *j
+	with.ledger = schema
+	return &with
+}
+
+// target is where the mapping's rows go, in the words of a message; empty for a mapping
+// without a table.
+func (j *Journal) target(m *config.Mapping) string {
+	if m.Table == "" {
+		return ""
+	}
+	schema, relation := config.SplitTable(m.Table)
+	return fmt.Sprintf("table %s.%s (ledger in schema %s)", schema, relation, j.ledger)
 }
 
 // EnsureLibrary loads the function library when Redis has none or an older one.

@@ -41,12 +41,14 @@ type Opened struct {
 // Open makes the queue if Redis has none of its name, under the offered journal
 // id, and writes the settings unless newer ones of the same owner are there. lost
 // says that the caller knew an earlier life of the queue: then a queue that is made
-// begins with a data-loss event.
+// begins with a data-loss event. Where another queue has keys of the prefix, or flushers
+// of another config live at the queue with another prefix or table, the error is of
+// reason QueueConflict and nothing is written.
 func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost bool) (Opened, error) {
 	m := s.Mapping
 	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
 		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State, lost).Slice()
+		s.MaxDepth, s.WhenFull, s.State, lost, j.target(&m)).Slice()
 	if err != nil {
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
@@ -71,10 +73,10 @@ type Beat struct {
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
-// encoding than the mapping's.
+// encoding than the mapping's, or another table.
 func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttlMilliseconds int64) (Beat, error) {
 	queue := m.Name
-	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding).Slice()
+	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&m)).Slice()
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}

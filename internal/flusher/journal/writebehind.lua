@@ -8,6 +8,7 @@
 -- wb_stats), flushers call the engine functions (wb_engine_*). Keys of a queue Q
 -- with P partitions, p in 0..P-1:
 --
+--   wb:queues        zset  all queues of this Redis: prefix, NUL, name, each with score 0
 --   wb:{Q}:queue     hash  settings, journal id, and the counters depth, writes and
 --                          left (partitions given back)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
@@ -509,6 +510,12 @@ local function engine_probe()
   return 1
 end
 
+-- runs tells whether a time-out that was set ttl ms ahead still runs. One that lies
+-- further ahead was set before the clock was put back.
+local function runs(expiry, now, ttl)
+  return expiry > now and expiry <= now + ttl
+end
+
 local function total_depth(queue, partitions)
   local depth = 0
   for p = 0, tonumber(partitions) - 1 do
@@ -523,33 +530,153 @@ local function reshaped_error(queue, prefix, mode, encoding)
     ' and encoding ' .. encoding .. ': flush it with those settings first')
 end
 
+-- The list of all queues of this Redis. It is in the order of the prefixes, and none of
+-- them begins another, so the neighbours of a prefix are all that it can meet.
+local QUEUES = 'wb:queues'
+
+-- An empty queue keeps its prefix for so long after its last flusher was seen, in ms: a
+-- flusher that starts anew must not find that another queue has taken it.
+local KEPT_FREE = 10000
+
+-- OWNER_FILE is the owner of every config file that names none: two of them may be two
+-- configs as well as two versions of one.
+local OWNER_FILE = 'file'
+
+-- has_prefix tells whether a queue on the list still goes on with the prefix: somebody
+-- flushes it, or did a moment ago, or it holds something.
+local function has_prefix(queue, prefix, now)
+  local s = redis.call('HMGET', queue_key(queue), 'prefix', 'partitions', 'seen')
+  if s[1] ~= prefix then return false end
+  return runs(tonumber(s[3] or 0) + KEPT_FREE, now, KEPT_FREE) or total_depth(queue, s[2]) > 0
+end
+
+-- met returns name and prefix of the first among elements of the list that is not the
+-- present one, if keys of its prefix are keys of the other.
+local function met(elements, present, prefix)
+  for _, element in ipairs(elements) do
+    if element ~= present then
+      local theirs, name = string.match(element, '^(.*)%z(.*)$')
+      local short = math.min(#theirs, #prefix)
+      if string.sub(theirs, 1, short) == string.sub(prefix, 1, short) then return name, theirs end
+      return nil
+    end
+  end
+end
+
+-- rival_of returns name and prefix of another queue that has keys of this prefix, or nil.
+-- What is on the list and gone is taken off on the way. O(log n) in the queues.
+local function rival_of(queue, prefix, now)
+  local at = prefix .. '\1'
+  -- Of two neighbours one may be the queue itself, with the prefix that it has until now.
+  local present = (redis.call('HGET', queue_key(queue), 'prefix') or '') .. '\0' .. queue
+  while true do
+    local name, theirs = met(redis.call('ZREVRANGEBYLEX', QUEUES, '(' .. at, '-', 'LIMIT', 0, 2), present, prefix)
+    if not name then
+      name, theirs = met(redis.call('ZRANGEBYLEX', QUEUES, '[' .. at, '+', 'LIMIT', 0, 2), present, prefix)
+    end
+    if not name or name ~= queue and has_prefix(name, theirs, now) then return name, theirs end
+    redis.call('ZREM', QUEUES, theirs .. '\0' .. name)
+  end
+end
+
+-- enlist puts the queue on the list, if it is not there yet, or tells in an error which
+-- queue has keys of its prefix: the acknowledgement of one would give a time to live to a
+-- key that is dirty in the other.
+local function enlist(queue, prefix, now)
+  local element = prefix .. '\0' .. queue
+  if redis.call('ZSCORE', QUEUES, element) then return nil end
+  local name, theirs = rival_of(queue, prefix, now)
+  if name then
+    local text = 'queue ' .. queue .. ' (keyPrefix ' .. prefix .. ') shares keys with queue ' .. name ..
+      ' (keyPrefix ' .. theirs .. '), which this Redis has already: give it another keyPrefix, or let queue ' .. name ..
+      ' be flushed and stop its flushers'
+    -- A NUL would end the text.
+    return fail('WBCONFLICT', (string.gsub(text, '[%z%c]', '?')))
+  end
+  redis.call('ZADD', QUEUES, 0, element)
+end
+
+-- lives tells whether any flusher is at the queue.
+local function lives(queue, now)
+  for _, expiry in ipairs(redis.call('HVALS', 'wb:{' .. queue .. '}:members')) do
+    if runs(tonumber(expiry), now, 600000) then return true end
+  end
+  return false
+end
+
+-- contradicts tells in an error that a config names other keys or another table for the
+-- queue than the one in force, s.
+local function contradicts(queue, s, owner)
+  local text = 'queue ' .. queue .. ' (keyPrefix ' .. s.prefix .. ') is flushed'
+  if s.target then text = text .. ' into ' .. s.target end
+  if s.owner == owner and owner ~= OWNER_FILE then
+    return fail('WBCONFLICT', text .. ' by revision ' .. s.target_revision .. ' of this config, and this one is another: ' ..
+      'bring every flusher to one revision')
+  end
+  return fail('WBCONFLICT', text .. ' by another config (owner ' .. s.owner .. '), and this one names something else: ' ..
+    'give its mapping another name and keyPrefix, or stop the flushers of the other one')
+end
+
+-- start_over takes everything from the flushers that are at the queue, whose settings
+-- have been replaced by others that name another table: what they have in hand is claimed
+-- again.
+local function start_over(queue, partitions)
+  redis.call('DEL', 'wb:{' .. queue .. '}:members')
+  for p = 0, tonumber(partitions) - 1 do redis.call('DEL', partition_prefix(queue, p) .. 'lease') end
+end
+
 -- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
--- TTL MAX FULL STATE: makes the queue if it is not there, with the journal id
+-- TTL MAX FULL STATE LOST [TARGET]: makes the queue if it is not there, with the journal id
 -- that is offered, and writes the settings: another owner's are replaced, within
 -- one owner the highest revision wins. The number of partitions is fixed for the
 -- life of the journal; prefix, mode and encoding are while it holds entries, and for
 -- whoever comes with an older revision. LOST is 1 when the caller knew an earlier
 -- life of the queue: then the new one begins with a data-loss event. Returns
 -- journal, partitions, 1 if the queue was made, and the revision in force.
+--
+-- Nothing is written where keys of PREFIX are another queue's; a queue that is only
+-- drained may go on, and leaves the keys without a time to live. TARGET is the table and
+-- its ledger. While flushers live that work with another prefix or target, only a higher
+-- revision of the same owner replaces these, and takes the partitions from them. A
+-- flusher of the release before this one tells no target.
 local function engine_open(_, args)
+  if #args < 12 then return fail('WBARGS', 'wrong number of arguments for wb_engine_open') end
   local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
   local prefix, partitions, mode, encoding = args[5], args[6], args[7], args[8]
+  local ttl, target, now = args[9], args[14] or '', now_ms()
   local key = queue_key(queue)
-  local s = redis.call('HMGET', key, 'partitions', 'journal', 'owner', 'revision', 'prefix', 'mode', 'encoding')
+  local s = redis.call('HMGET', key, 'partitions', 'journal', 'owner', 'revision', 'prefix', 'mode', 'encoding',
+    'target', 'target_revision')
   local made = not s[1]
   local older = not made and s[3] == owner and higher(s[4], revision)
   local reshaped = not made and (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding)
+  local moved = not made and target ~= '' and s[8] and s[8] ~= target
+  if moved or (reshaped and s[5] ~= prefix) then
+    local replaces = s[3] == owner and owner ~= OWNER_FILE and higher(revision, s[9] or s[4])
+    if not replaces and lives(queue, now) then
+      return contradicts(queue, { prefix = s[5], owner = s[3], target = s[8], target_revision = s[9] or s[4] }, owner)
+    end
+  end
+  if reshaped and (older or total_depth(queue, s[1]) > 0) then return reshaped_error(queue, s[5], s[6], s[7]) end
+  local err = enlist(queue, prefix, now)
+  if err then
+    if made or args[12] ~= 'paused' then return err end
+    ttl = '0'
+  end
+  if reshaped and s[5] ~= prefix then redis.call('ZREM', QUEUES, s[5] .. '\0' .. queue) end
   if made then
     s = { partitions, journal, owner, revision, prefix, mode, encoding }
     redis.call('HSET', key, 'partitions', partitions, 'journal', journal, 'depth', 0, 'writes', 0)
     if args[13] == '1' then redis.call('HINCRBY', partition_prefix(queue, 0) .. 'meta', 'data_loss', 1) end
-  elseif reshaped and (older or total_depth(queue, s[1]) > 0) then
-    return reshaped_error(queue, s[5], s[6], s[7])
-  elseif older then
-    return { s[2], tonumber(s[1]), 0, s[4] }
   end
+  if moved then start_over(queue, s[1]) end
+  if target ~= '' and (made or moved or not s[8] or not older) then
+    redis.call('HSET', key, 'target', target, 'target_revision', revision)
+  end
+  redis.call('HSET', key, 'seen', digits(now))
+  if older then return { s[2], tonumber(s[1]), 0, s[4] } end
   redis.call('HSET', key, 'owner', owner, 'revision', revision, 'prefix', prefix, 'mode', mode,
-    'encoding', encoding, 'ttl', args[9], 'max', args[10], 'full', args[11], 'state', args[12])
+    'encoding', encoding, 'ttl', ttl, 'max', args[10], 'full', args[11], 'state', args[12])
   return { s[2], tonumber(s[1]), made and 1 or 0, revision }
 end
 
@@ -562,12 +689,6 @@ local function share_of(members, member, partitions)
     if name == member and i <= partitions % #members then share = share + 1 end
   end
   return share
-end
-
--- runs tells whether a time-out that was set ttl ms ahead still runs. One that lies
--- further ahead was set before the clock was put back.
-local function runs(expiry, now, ttl)
-  return expiry > now and expiry <= now + ttl
 end
 
 local function living_members(queue, member, now, ttl)
@@ -584,7 +705,7 @@ local function living_members(queue, member, now, ttl)
   return living
 end
 
--- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING: keeps the member alive for
+-- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING [TARGET]: keeps the member alive for
 -- TTL ms if its settings are of the queue's shape, renews the leases it holds and takes free ones up to its share. A member above its
 -- share gives partitions back by itself, between two batches. Also sets the depth
 -- counter to what the partitions hold, in case somebody edited the journal.
@@ -592,12 +713,22 @@ end
 -- every lease held; epoch 0 means that wb_engine_begin has to follow.
 local function engine_beat(_, args)
   local queue, member, ttl = args[1], args[2], tonumber(args[3])
-  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal', 'prefix', 'mode', 'encoding')
+  local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal', 'prefix', 'mode', 'encoding',
+    'target', 'owner', 'target_revision', 'state')
   if not s[1] then return fail('WBNOQUEUE', 'there is no queue ' .. queue) end
   if s[3] ~= args[4] or s[4] ~= args[5] or s[5] ~= args[6] then
     return reshaped_error(queue, s[3], s[4], s[5])
   end
+  if (args[7] or '') ~= '' and s[6] and s[6] ~= args[7] then
+    return contradicts(queue, { prefix = s[3], owner = s[7], target = s[6], target_revision = s[8] }, s[7])
+  end
   local partitions, now = tonumber(s[1]), now_ms()
+  -- A queue of a release that kept no list is put on it now.
+  local err = enlist(queue, s[3], now)
+  if err then
+    if s[9] ~= 'paused' then return err end
+    redis.call('HSET', queue_key(queue), 'ttl', 0)
+  end
   local share = share_of(living_members(queue, member, now, ttl), member, partitions)
   local expiry = digits(now + ttl)
   local held, free = {}, {}
@@ -615,7 +746,7 @@ local function engine_beat(_, args)
     redis.call('HSET', partition_prefix(queue, free[i]) .. 'lease', 'owner', member, 'epoch', 0, 'expiry', expiry)
     held[#held + 1] = { free[i], 0 }
   end
-  redis.call('HSET', queue_key(queue), 'depth', total_depth(queue, partitions))
+  redis.call('HSET', queue_key(queue), 'depth', total_depth(queue, partitions), 'seen', digits(now))
   local reply = { LIBRARY, s[2], partitions, share }
   for _, lease in ipairs(held) do
     reply[#reply + 1] = lease[1]
