@@ -44,6 +44,26 @@ type Postgres struct {
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="ledgerSchema cannot change: only the ledger that is there keeps two flushers from writing over each other: give the name from before, which is writebehind where none was given"
 	// +optional
 	LedgerSchema string `json:"ledgerSchema,omitempty"`
+
+	// tls, when present, turns TLS on, whatever the URL's sslmode, and has the server's
+	// certificate verified: its host name too, unless the URL says sslmode=verify-ca. An
+	// empty one trusts the certificate authorities of the flusher's image. Without it
+	// the URL decides.
+	// +optional
+	TLS *PostgresTLS `json:"tls,omitempty"`
+}
+
+// PostgresTLS says whom to trust and how to show oneself.
+type PostgresTLS struct {
+	// caSecretRef names the certificate authorities that sign the server's
+	// certificate. Without it those of the flusher's image are trusted.
+	// +optional
+	CASecretRef *CASecretRef `json:"caSecretRef,omitempty"`
+
+	// clientCertSecretRef names a Secret of type kubernetes.io/tls with the
+	// client's certificate and key. Without it none is shown.
+	// +optional
+	ClientCertSecretRef *SecretRef `json:"clientCertSecretRef,omitempty"`
 }
 
 // URLSecretRef names the key of a Secret that holds a connection URL.

@@ -27,7 +27,8 @@ import (
 // beside which each field can take either of its limits. Redis is one of two.
 const everything = `
 redis: {}
-database: {postgres: {urlSecretRef: {name: a, key: a}, maxConnections: 1, statementTimeoutSeconds: 1, ledgerSchema: a}}
+database: {postgres: {urlSecretRef: {name: a, key: a}, maxConnections: 1, statementTimeoutSeconds: 1, ledgerSchema: a,
+  tls: {caSecretRef: {name: a, key: a}, clientCertSecretRef: {name: a}}}}
 mappings:
 - {name: a, keyPrefix: "a:", table: a, keyColumn: id, mode: Latest, encoding: JSON, partitions: 1, timeToLiveSeconds: 1, onDelete: Delete,
    columns: [{field: a, column: b}]}

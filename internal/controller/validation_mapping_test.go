@@ -60,6 +60,13 @@ func ledgerIn(schema string) change {
 	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.LedgerSchema = schema }
 }
 
+func databaseTLS(edit func(*v1alpha1.PostgresTLS)) change {
+	return func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Database.Postgres.TLS = &v1alpha1.PostgresTLS{}
+		edit(c.Spec.Database.Postgres.TLS)
+	}
+}
+
 var databaseRules = []rule{
 	{
 		field: "spec.database.postgres.ledgerSchema",
@@ -86,6 +93,15 @@ var databaseRules = []rule{
 	}),
 	keysRule("spec.database.postgres.urlSecretRef.key", "key", func(key string) change {
 		return func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.URLSecretRef.Key = key }
+	}),
+	namesRule("spec.database.postgres.tls.caSecretRef.name", "name"+secretNames, func(name string) change {
+		return databaseTLS(func(tls *v1alpha1.PostgresTLS) { tls.CASecretRef = &v1alpha1.CASecretRef{Name: name} })
+	}),
+	keysRule("spec.database.postgres.tls.caSecretRef.key", "key", func(key string) change {
+		return databaseTLS(func(tls *v1alpha1.PostgresTLS) { tls.CASecretRef = &v1alpha1.CASecretRef{Name: "ca", Key: key} })
+	}),
+	namesRule("spec.database.postgres.tls.clientCertSecretRef.name", "name"+secretNames, func(name string) change {
+		return databaseTLS(func(tls *v1alpha1.PostgresTLS) { tls.ClientCertSecretRef = &v1alpha1.SecretRef{Name: name} })
 	}),
 }
 

@@ -126,7 +126,7 @@ func New(c *config.Config, options Options) *Flusher {
 		proof:   journal.NewProof(c.Redis.External),
 		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.CredentialsSecret, "; "),
 		database: postgres.Open(postgres.Settings{
-			URLFile: p.URLFile, URLSecret: p.URLSecret,
+			URLFile: p.URLFile, URLSecret: p.URLSecret, TLS: p.TLS,
 			MaxConnections:   p.MaxConnections,
 			StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
 			LedgerSchema:     p.LedgerSchema,

@@ -20,6 +20,9 @@ const (
 	redisDirectory       = "/etc/writebehind/redis"
 	redisCADirectory     = "/etc/writebehind/redis-ca"
 	redisClientDirectory = "/etc/writebehind/redis-client"
+
+	databaseCADirectory     = "/etc/writebehind/database-ca"
+	databaseClientDirectory = "/etc/writebehind/database-client"
 )
 
 // ConfigFile is the key of the flusher's ConfigMap, and the file's name.
@@ -37,13 +40,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		Suspend:       spec.Suspend,
 		Draining:      !cache.DeletionTimestamp.IsZero() && spec.DeletionPolicy != v1alpha1.DeletionPolicyRetain,
 		Redis:         config.Redis{External: redisConfig(cache)},
-		Database: config.Database{Postgres: config.Postgres{
-			URLFile:                 databaseDirectory + "/" + uriFile,
-			URLSecret:               config.SecretKey(spec.Database.Postgres.URLSecretRef.Name, spec.Database.Postgres.URLSecretRef.Key),
-			MaxConnections:          int(spec.Database.Postgres.MaxConnections),
-			StatementTimeoutSeconds: int(spec.Database.Postgres.StatementTimeoutSeconds),
-			LedgerSchema:            spec.Database.Postgres.LedgerSchema,
-		}},
+		Database:      config.Database{Postgres: postgresConfig(&spec.Database.Postgres)},
 		Flush: config.Flush{
 			IntervalMilliseconds: int(spec.Flush.IntervalMilliseconds),
 			BatchSize:            int(spec.Flush.BatchSize),
@@ -116,22 +113,37 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 			out.UsernameSecret = config.SecretKey(ref.Name, ref.UsernameKey)
 		}
 	}
-	if external.TLS != nil {
-		out.TLS = tlsConfig(external.TLS)
+	if tls := external.TLS; tls != nil {
+		out.TLS = tlsConfig(tls.CASecretRef, redisCADirectory, tls.ClientCertSecretRef, redisClientDirectory)
 	}
 	return out
 }
 
-func tlsConfig(tls *v1alpha1.RedisTLS) *config.TLS {
-	out := &config.TLS{}
-	if ref := tls.CASecretRef; ref != nil {
-		out.CAFile = redisCADirectory + "/" + caFile
-		out.CASecret = config.SecretKey(ref.Name, ref.Key)
+func postgresConfig(p *v1alpha1.Postgres) config.Postgres {
+	out := config.Postgres{
+		URLFile:                 databaseDirectory + "/" + uriFile,
+		URLSecret:               config.SecretKey(p.URLSecretRef.Name, p.URLSecretRef.Key),
+		MaxConnections:          int(p.MaxConnections),
+		StatementTimeoutSeconds: int(p.StatementTimeoutSeconds),
+		LedgerSchema:            p.LedgerSchema,
 	}
-	if ref := tls.ClientCertSecretRef; ref != nil {
-		out.CertFile = redisClientDirectory + "/" + certFile
-		out.KeyFile = redisClientDirectory + "/" + keyFile
-		out.ClientCertSecret = "Secret " + ref.Name
+	if tls := p.TLS; tls != nil {
+		out.TLS = tlsConfig(tls.CASecretRef, databaseCADirectory, tls.ClientCertSecretRef, databaseClientDirectory)
+	}
+	return out
+}
+
+// tlsConfig names the files of a TLS client, each Secret in a directory of its own.
+func tlsConfig(ca *v1alpha1.CASecretRef, caDirectory string, client *v1alpha1.SecretRef, clientDirectory string) *config.TLS {
+	out := &config.TLS{}
+	if ca != nil {
+		out.CAFile = caDirectory + "/" + caFile
+		out.CASecret = config.SecretKey(ca.Name, ca.Key)
+	}
+	if client != nil {
+		out.CertFile = clientDirectory + "/" + certFile
+		out.KeyFile = clientDirectory + "/" + keyFile
+		out.ClientCertSecret = "Secret " + client.Name
 	}
 	return out
 }

@@ -22,6 +22,9 @@ const (
 	redisCAVolume     = "redis-ca"
 	redisClientVolume = "redis-client"
 
+	databaseCAVolume     = "database-ca"
+	databaseClientVolume = "database-client"
+
 	uriFile      = "uri"
 	usernameFile = "username"
 	passwordFile = "password"
@@ -114,6 +117,17 @@ func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.Volum
 
 	url := cache.Spec.Database.Postgres.URLSecretRef
 	add(secretVolume(databaseVolume, url.Name, true, secretFile{url.Key, uriFile}), databaseDirectory)
+	addTLS := func(ca *v1alpha1.CASecretRef, caVolume, caDirectory string, client *v1alpha1.SecretRef, clientVolume, clientDirectory string) {
+		if ca != nil {
+			add(secretVolume(caVolume, ca.Name, true, secretFile{ca.Key, caFile}), caDirectory)
+		}
+		if client != nil {
+			add(secretVolume(clientVolume, client.Name, true, secretFile{certFile, certFile}, secretFile{keyFile, keyFile}), clientDirectory)
+		}
+	}
+	if tls := cache.Spec.Database.Postgres.TLS; tls != nil {
+		addTLS(tls.CASecretRef, databaseCAVolume, databaseCADirectory, tls.ClientCertSecretRef, databaseClientVolume, databaseClientDirectory)
+	}
 
 	external := cache.Spec.Redis.External
 	if external == nil {
@@ -127,14 +141,8 @@ func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.Volum
 		}
 		add(secretVolume(credentialsVolume, ref.Name, true, files...), redisDirectory)
 	}
-	if external.TLS == nil {
-		return volumes, mounts
-	}
-	if ref := external.TLS.CASecretRef; ref != nil {
-		add(secretVolume(redisCAVolume, ref.Name, true, secretFile{ref.Key, caFile}), redisCADirectory)
-	}
-	if ref := external.TLS.ClientCertSecretRef; ref != nil {
-		add(secretVolume(redisClientVolume, ref.Name, true, secretFile{certFile, certFile}, secretFile{keyFile, keyFile}), redisClientDirectory)
+	if tls := external.TLS; tls != nil {
+		addTLS(tls.CASecretRef, redisCAVolume, redisCADirectory, tls.ClientCertSecretRef, redisClientVolume, redisClientDirectory)
 	}
 	return volumes, mounts
 }

@@ -75,6 +75,13 @@ func externalRedis(c *v1alpha1.WriteBehindCache) {
 	}}
 }
 
+func securedDatabase(c *v1alpha1.WriteBehindCache) {
+	c.Spec.Database.Postgres.TLS = &v1alpha1.PostgresTLS{
+		CASecretRef:         &v1alpha1.CASecretRef{Name: "shop-db-ca", Key: "ca.pem"},
+		ClientCertSecretRef: &v1alpha1.SecretRef{Name: "shop-db-client"},
+	}
+}
+
 // must is the object, or the end of the test.
 func must[T any](object T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
@@ -115,7 +122,7 @@ func golden(t *testing.T, file, header string, object any) {
 
 func TestGolden(t *testing.T) {
 	managed, external := cache(nil), cache(externalRedis)
-	placed, narrow := cache(placement), cache(narrowNetwork)
+	placed, narrow, secured := cache(placement), cache(narrowNetwork), cache(securedDatabase)
 	for name, object := range map[string]any{
 		"flusher_configmap":           must(resources.FlusherConfigMap(managed, resources.FlusherConfig(managed)))(t),
 		"flusher_configmap_external":  must(resources.FlusherConfigMap(external, resources.FlusherConfig(external)))(t),
@@ -123,6 +130,8 @@ func TestGolden(t *testing.T) {
 		"flusher_deployment":          deployment(t, managed),
 		"flusher_deployment_external": deployment(t, external),
 		"flusher_deployment_placed":   deployment(t, placed),
+		"flusher_configmap_secured":   must(resources.FlusherConfigMap(secured, resources.FlusherConfig(secured)))(t),
+		"flusher_deployment_secured":  deployment(t, secured),
 		"flusher_disruption_budget":   resources.FlusherDisruptionBudget(managed),
 		"flusher_network_policy":      must(resources.FlusherNetworkPolicy(managed))(t),
 		"flusher_network_policy_rule": must(resources.FlusherNetworkPolicy(narrow))(t),
@@ -141,7 +150,7 @@ func TestGolden(t *testing.T) {
 }
 
 func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
-	for name, c := range map[string]*v1alpha1.WriteBehindCache{"managed": cache(nil), "external": cache(externalRedis)} {
+	for name, c := range map[string]*v1alpha1.WriteBehindCache{"managed": cache(nil), "external": cache(externalRedis), "secured": cache(securedDatabase)} {
 		t.Run(name, func(t *testing.T) {
 			want := resources.FlusherConfig(c)
 			text, err := want.Marshal()
@@ -230,6 +239,7 @@ func TestRestartHash(t *testing.T) {
 	}
 	for name, edit := range map[string]func(*v1alpha1.WriteBehindCache){
 		"redis":     externalRedis,
+		"database":  securedDatabase,
 		"ledger":    func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.LedgerSchema = "other" },
 		"time-out":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.StatementTimeoutSeconds = 1 },
 		"table":     func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Table = "other" },

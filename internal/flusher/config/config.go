@@ -99,6 +99,9 @@ type Postgres struct {
 	// LedgerSchema is the schema of the ledger table; default writebehind. It
 	// is made when it is missing.
 	LedgerSchema string `json:"ledgerSchema,omitempty"`
+	// TLS, when present, turns TLS on, whatever the URL's sslmode, and has the server's
+	// certificate verified: its host name too, unless the URL says sslmode=verify-ca.
+	TLS *TLS `json:"tls,omitempty"`
 }
 
 // Mapping carries the keys under one prefix to one table. Its name is the

@@ -116,6 +116,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		"unknown mode of redis":    {`addresses:`, `mode: Cluster, addresses:`, []string{"redis.external.mode", `"Cluster"`, "Standalone"}},
 		"user without password":    {`addresses:`, `usernameFile: /u, addresses:`, []string{"passwordFile"}},
 		"half a certificate":       {`addresses:`, `tls: {certFile: /c}, addresses:`, []string{"redis.external.tls", "together"}},
+		"half a client":            {`urlFile:`, `tls: {keyFile: /k}, urlFile:`, []string{"database.postgres.tls", "together"}},
 		"no url":                   {"urlFile: /uri", "", []string{"database.postgres.urlFile"}},
 		"no connections":           {"urlFile: /uri", "urlFile: /uri, maxConnections: 0", []string{"maxConnections", `"0"`, "1 to 100"}},
 		"statement timeout":        {"urlFile: /uri", "urlFile: /uri, statementTimeoutSeconds: 9999", []string{"statementTimeoutSeconds", `"9999"`, "1 to 3600"}},

@@ -150,8 +150,12 @@ func (c *Config) validateRedis() error {
 	if r.UsernameFile != "" && r.PasswordFile == "" {
 		return invalid("redis.external.passwordFile", "", "a file, since usernameFile is given")
 	}
-	if t := r.TLS; t != nil && (t.CertFile == "") != (t.KeyFile == "") {
-		return invalid("redis.external.tls", t.CertFile+t.KeyFile, "certFile and keyFile together, or neither")
+	return r.TLS.validate("redis.external.tls")
+}
+
+func (t *TLS) validate(field string) error {
+	if t != nil && (t.CertFile == "") != (t.KeyFile == "") {
+		return invalid(field, t.CertFile+t.KeyFile, "certFile and keyFile together, or neither")
 	}
 	return nil
 }
@@ -178,6 +182,7 @@ func (c *Config) validatePostgres() error {
 		func() error { return inRange(field+"maxConnections", p.MaxConnections, 1, 100) },
 		func() error { return inRange(field+"statementTimeoutSeconds", p.StatementTimeoutSeconds, 1, 3600) },
 		func() error { return identifier(field+"ledgerSchema", p.LedgerSchema) },
+		func() error { return p.TLS.validate(field + "tls") },
 	)
 }
 
