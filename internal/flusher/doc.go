@@ -104,6 +104,24 @@
 // session carries its partition and epoch in its application_name while it writes, and
 // whoever takes the next epoch ends the sessions of those before.
 //
+// A claim is one, and is fetched by pages of five hundred entries or a mebibyte, each of
+// which reads entries and values in one step and raises the highest version that the claim
+// explains; it is acknowledged in parts, each of which cuts its own prefix off the queue.
+// So no call holds Redis for long, however large the batch: at most 10 ms at the defaults,
+// 25 ms at the schema's limits (BenchmarkHold). An order that somebody destroyed is made
+// anew with a cursor while writers go on: what they make dirty meanwhile goes into the same
+// set by first version. A single large value is one page, since it has to be read whole.
+//
+// Time-outs look at progress, on the way to either server: a slow link takes longer for a
+// batch than a server may be silent. What times out all the same makes the next claims of
+// its partition half as large.
+//
+// All workers together hold at most 64 MiB of entries, each counted three times: as it came
+// from Redis, as columns, as PostgreSQL's protocol. A claim waits for room before its first
+// page and ends where there is none for the next, so nobody waits who holds something. A
+// document larger than that goes alone. The process of 600 documents of 1 MB peaks at about
+// 200 MB, since Go's collector lets as much stand again.
+//
 // An acknowledgement applies while owner and epoch are still in the lease, even if
 // the lease has run out but nobody took it: what is committed needs no second
 // flush.

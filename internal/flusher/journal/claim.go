@@ -129,7 +129,7 @@ const PageBytes = 1 << 20
 
 var usualPieces = pieces{
 	pageEntries: 500, pageBytes: PageBytes,
-	partEntries: 500, partBytes: 1 << 20,
+	partEntries: 250, partBytes: 1 << 20,
 	letters: 100, letterBytes: 1 << 20,
 }
 
