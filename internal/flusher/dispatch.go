@@ -135,6 +135,7 @@ func (q *queue) observe(loads []journal.Load) {
 	q.mu.Lock()
 	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
 	q.quiet = entries == 0
+	q.eager.Store(fresh > 0 && q.flows(time.Now()))
 	q.mu.Unlock()
 	q.f.metrics.waits(q.name, entries, dead, oldest)
 }
@@ -166,9 +167,24 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		return
 	}
 	if p.epoch == 0 {
-		if _, database := q.f.usable(); database {
-			q.launch(ctx, p, q.begin)
+		if _, database := q.f.usable(); !database {
+			return
 		}
+		begin := q.begin
+		if q.f.breaker.state() == gobreaker.StateHalfOpen && q.f.waits() {
+			// A new epoch proves too little: one that succeeds where every batch fails
+			// would close the circuit again and again.
+			if load.Fresh == 0 || !q.flows(now) {
+				return
+			}
+			begin = func(ctx context.Context, p *partition) error {
+				if err := q.begin(ctx, p); err != nil {
+					return err
+				}
+				return q.sweep(ctx, p, load.Fresh, true)
+			}
+		}
+		q.launch(ctx, p, begin)
 		return
 	}
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
@@ -179,12 +195,17 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 			return
 		}
 	}
-	if target == 0 || q.table == nil || now.Before(q.paused) {
+	if target == 0 || !q.flows(now) {
 		return
 	}
 	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target, load.Fresh > 0) }) {
 		p.lastSwept = q.ending
 	}
+}
+
+// flows tells whether batches of the queue may be tried. The mutex is held.
+func (q *queue) flows(now time.Time) bool {
+	return q.table != nil && !now.Before(q.paused) && !q.policy.suspend
 }
 
 // launch runs job on the partition in a goroutine if a slot is free. The mutex is

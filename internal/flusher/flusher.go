@@ -93,6 +93,8 @@ type Flusher struct {
 	redisBackoff    backoff
 	databaseBackoff backoff
 	queues          []*queue
+	// lookAtRedis and lookAtDatabase make the probes look at once.
+	lookAtRedis, lookAtDatabase chan struct{}
 
 	mu            sync.Mutex
 	config        *config.Config
@@ -100,8 +102,7 @@ type Flusher struct {
 	databaseCheck config.Check
 	// redisAnswers says that Redis worked when last used, whatever else is told of it.
 	redisAnswers bool
-	// redisRefused is when Redis last refused something that the probe does not try.
-	redisRefused time.Time
+	refusal      refusal
 	durability   config.Durability
 	// ledgerTime is when the ledger's table was last looked at. It belongs to the
 	// probe of the database.
@@ -134,6 +135,8 @@ func New(c *config.Config, options Options) *Flusher {
 		redisCheck:    notChecked("Redis"),
 		databaseCheck: notChecked("PostgreSQL"),
 		durability:    notLookedAt,
+
+		lookAtRedis: make(chan struct{}, 1), lookAtDatabase: make(chan struct{}, 1),
 	}
 	f.memory = newMemory(options.InFlight)
 	f.log = options.Log.With("flusher", f.instance)
@@ -188,8 +191,8 @@ func (f *Flusher) Run(ctx context.Context) {
 	probing, stopProbing := context.WithCancel(work)
 	defer stopProbing()
 	// Apart from each other: one server that hangs must not hide the other.
-	probes.Go(func() { f.probe(probing, f.probeRedis) })
-	probes.Go(func() { f.probe(probing, f.probeDatabase) })
+	probes.Go(func() { f.probe(probing, f.probeRedis, f.lookAtRedis) })
+	probes.Go(func() { f.probe(probing, f.probeDatabase, f.lookAtDatabase) })
 	for _, q := range f.queues {
 		queues.Go(func() { q.run(ctx, work) })
 	}

@@ -68,6 +68,8 @@ type queue struct {
 	// last looked at, and age that of the oldest of them.
 	waiting int64
 	age     time.Duration
+	// eager says that fresh entries wait and may be flushed, for the other queues.
+	eager atomic.Bool
 	// since is when the settings in force were given: before that nothing counts
 	// as stuck.
 	since time.Time

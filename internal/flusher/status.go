@@ -22,8 +22,9 @@ import (
 const tableInterval = 5 * time.Second
 
 // probe looks at a server again and again, apart from the flow of entries, so that
-// a problem is told even when nothing waits to be flushed.
-func (f *Flusher) probe(ctx context.Context, look func(context.Context)) {
+// a problem is told even when nothing waits to be flushed. Where the flow fails it is
+// nudged to look at once.
+func (f *Flusher) probe(ctx context.Context, look func(context.Context), nudged <-chan struct{}) {
 	ticker := time.NewTicker(f.options.ProbeInterval)
 	defer ticker.Stop()
 	for {
@@ -32,11 +33,13 @@ func (f *Flusher) probe(ctx context.Context, look func(context.Context)) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+		case <-nudged:
 		}
 	}
 }
 
 func (f *Flusher) probeRedis(ctx context.Context) {
+	began := time.Now()
 	reached := f.nameSecret(f.journal.Check(ctx))
 	if ctx.Err() != nil {
 		return
@@ -54,9 +57,7 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 			return
 		}
 	}
-	if !check.OK || !f.refusedLately(time.Now()) {
-		f.tell("Redis", &f.redisCheck, check)
-	}
+	f.tell("Redis", &f.redisCheck, f.weigh(check, began))
 	f.watchRedisDurability(ctx, reached)
 }
 
@@ -93,41 +94,6 @@ func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
 	}
 }
 
-// redisFailed takes note of an error from Redis outside the probe.
-func (f *Flusher) redisFailed(err error) {
-	now := time.Now()
-	f.redisBackoff.failed(now)
-	check := f.nameSecret(f.journal.Explain(err))
-	f.mu.Lock()
-	f.redisAnswers = false
-	if unseen(check) {
-		f.redisRefused = now
-	}
-	f.mu.Unlock()
-	f.tell("Redis", &f.redisCheck, check)
-}
-
-// refusalHolds is how long a refusal stays told after it came last: longer than the
-// longest pause between two attempts, so that a lasting one does not come and go with
-// every look of the probe.
-const refusalHolds = 2 * longestBackoff
-
-// refusedLately tells whether Redis has refused, not long ago, something that the
-// probe does not try.
-func (f *Flusher) refusedLately(now time.Time) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return unseen(f.redisCheck) && now.Sub(f.redisRefused) < refusalHolds
-}
-
-// unseen tells whether the probe may be content although the check is not: each
-// function works with keys and commands of its own.
-func unseen(check config.Check) bool {
-	return slices.Contains([]string{
-		cachev1alpha1.ReasonPrivilegeMissing, cachev1alpha1.ReasonLibraryMismatch, cachev1alpha1.ReasonCommandFailed,
-	}, check.Reason)
-}
-
 // nameSecret adds what the Secrets are called whose credentials Redis refuses.
 func (f *Flusher) nameSecret(check config.Check) config.Check {
 	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && f.secrets != "" {
@@ -162,7 +128,9 @@ func (f *Flusher) Status() config.Status {
 	f.mu.Unlock()
 	state := f.breaker.state()
 	status.Circuit = state.String()
-	if state == gobreaker.StateOpen && status.Database.OK {
+	// The one batch that is tried now and then decides, not that it is tried.
+	broken := state == gobreaker.StateOpen || state == gobreaker.StateHalfOpen && f.waits()
+	if broken && status.Database.OK {
 		status.Database = config.Check{
 			Reason:  cachev1alpha1.ReasonCircuitOpen,
 			Message: "the database answers but fails at every batch, so nothing is tried for a while: see lastError of the mappings",
@@ -178,6 +146,11 @@ func (f *Flusher) Status() config.Status {
 		status.Revision = min(status.Revision, revision)
 	}
 	return status
+}
+
+// waits tells whether entries wait that may be flushed.
+func (f *Flusher) waits() bool {
+	return slices.ContainsFunc(f.queues, func(q *queue) bool { return q.eager.Load() })
 }
 
 // probeTable reads the table anew when that is due. While it does not fit, the
@@ -197,9 +170,13 @@ func (q *queue) probeTable(ctx context.Context) bool {
 	case err == nil:
 		q.mu.Lock()
 		q.table, q.tableTime = table, time.Now()
-		doubtful := !q.paused.IsZero() || q.fault != config.Check{}
+		paused, fault := !q.paused.IsZero(), q.fault
 		q.mu.Unlock()
-		if !doubtful {
+		switch {
+		case paused:
+		case fault != config.Check{}:
+			q.setReady(fault)
+		default:
 			q.setReady(config.Check{OK: true})
 		}
 		q.wake()

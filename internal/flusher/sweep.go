@@ -216,10 +216,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)
 	default:
-		q.f.redisFailed(err)
-		check := q.f.journal.Explain(err)
-		q.f.metrics.failures.WithLabelValues(check.Reason, q.name).Inc()
-		q.note(check.Message)
+		q.f.metrics.failures.WithLabelValues(q.f.journal.Explain(err).Reason, q.name).Inc()
+		q.note(q.f.redisFailed(err).Message)
 	}
 	q.log.Warn("Could not flush", "partition", p.number, "error", err)
 }
@@ -229,13 +227,13 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 	q.note(err.Error())
 	switch failure.Kind {
 	case postgres.Mapping:
-		// The probe looks at the table and says in full what does not fit. What it
-		// does not find there stays told until a batch gets through.
+		// The probe looks at the table at once and says in full what does not fit. Where
+		// it finds nothing, this is told, until a batch gets through.
 		check := config.Check{Reason: failure.Reason(), Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message())}
 		q.mu.Lock()
 		q.table, q.fault = nil, check
 		q.mu.Unlock()
-		q.setReady(check)
+		nudge(q.f.lookAtDatabase)
 	case postgres.Locked:
 		// The database is well, and other queues need not wait for this table.
 		q.mu.Lock()

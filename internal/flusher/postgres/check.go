@@ -99,10 +99,18 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 			return err
 		}
 	}
-	if !verified || d.pool.Stat().AcquiredConns() > 0 {
-		return d.tryWriting(ctx, conn)
+	if verified && d.pool.Stat().AcquiredConns() == 0 {
+		return nil
 	}
-	return nil
+	err = d.tryWriting(ctx, conn)
+	if err != nil {
+		// The ledger may have been altered since it was found fit: then this look says
+		// so in the words of the next ones.
+		if mismatch, ok := errors.AsType[*MappingError](d.ensureLedger(ctx, conn)); ok {
+			return mismatch
+		}
+	}
+	return err
 }
 
 // judgeVersion takes server_version_num.
