@@ -211,7 +211,7 @@ func TestAFaultOfPostgreSQLThatLastsHasOneWord(t *testing.T) {
 		"a table with a rule":   {breaks: sql("CREATE RULE twice AS ON INSERT TO products DO ALSO NOTIFY written"), of: mappingOf, reason: cachev1alpha1.ReasonSchemaMismatch},
 		"a key that is none":    {breaks: sql("ALTER TABLE products DROP CONSTRAINT products_pkey"), of: mappingOf, reason: cachev1alpha1.ReasonSchemaMismatch},
 		"a ledger that is gone": {breaks: sql("DROP SCHEMA writebehind CASCADE; CREATE SCHEMA writebehind; CREATE TABLE writebehind.ledger (a int)"), of: databaseOf, reason: cachev1alpha1.ReasonSchemaMismatch},
-		"every batch fails":     {breaks: sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''53200''; END'; CREATE TRIGGER no BEFORE INSERT OR UPDATE ON products FOR EACH STATEMENT EXECUTE FUNCTION no()"), of: databaseOf, reason: cachev1alpha1.ReasonCircuitOpen},
+		"every batch fails":     {breaks: sql("CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''no'' USING ERRCODE = ''53200''; END'; CREATE TRIGGER no BEFORE UPDATE ON writebehind.ledger FOR EACH ROW WHEN (NEW.epoch = OLD.epoch AND NEW.flush > OLD.flush) EXECUTE FUNCTION no()"), of: databaseOf, reason: cachev1alpha1.ReasonCircuitOpen},
 		"no such database":      {edit: with(func(u *url.URL) { u.Path = "/nowhere" }), of: databaseOf, reason: cachev1alpha1.ReasonInvalidURL},
 		"a wrong password":      {edit: with(func(u *url.URL) { u.User = url.UserPassword("postgres", "wrong") }), of: databaseOf, reason: cachev1alpha1.ReasonAuthenticationFailed},
 		"no Secret":             {edit: func(c *config.Config) { c.Database.Postgres.URLFile = "/nowhere/uri" }, of: databaseOf, reason: cachev1alpha1.ReasonSecretMissing},
