@@ -60,6 +60,7 @@
 //	a unique value or a referred row    tried again while others move on, at no attempt
 //	that another row is to free, or make
 //	deadlock                            the same batch at once, five times
+//	table altered since it was read     is read anew, and the same claim written at once
 //	table locked by somebody else       this queue pauses for two seconds, others go on
 //	ten rows refused, none taken since  the mapping pauses; a few rows are tried once an
 //	                                    interval (at least once a minute), and nothing

@@ -36,6 +36,9 @@ type flush struct {
 	outcomes  []journal.Outcome
 	beyond    journal.Beyond
 	policy    policy
+	// isCurrent says that the table was still what it was read as when the claim was
+	// already there, which holds the values.
+	isCurrent bool
 	// passed are rows that got through in a batch which another row spoiled. trusting
 	// says that the server's words may be taken for a hint of which row that was.
 	passed   []int
@@ -181,14 +184,17 @@ func (f *flush) tell() {
 // commit writes the rows of the given entries in one transaction. When the
 // database refuses a row, the others are written without it.
 func (f *flush) commit(ctx context.Context, rows []int) error {
-	rows, version := f.fill(rows)
+	rows, version, err := f.fill(ctx, rows)
+	if err != nil {
+		return err
+	}
 	if len(rows) == 0 {
 		return nil
 	}
 	if fields := f.batch.UnknownFields(); len(fields) > 0 && f.taken+f.deleted == 0 && f.q.outdated(fields) {
 		return errNewFields
 	}
-	err := f.send(ctx, version)
+	err = f.send(ctx, version)
 	var failure *postgres.Error
 	switch {
 	case err == nil:
@@ -220,9 +226,9 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 }
 
 // fill puts the entries into the batch. One that cannot be a row becomes a dead
-// letter at once, since no retry can change it. It returns the ones that are in and
-// the highest version of them.
-func (f *flush) fill(rows []int) (in []int, version int64) {
+// letter at once, since no retry can change it, unless the table was altered and has to
+// be read anew. It returns the ones that are in and the highest version of them.
+func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, err error) {
 	f.batch.Reset()
 	in = make([]int, 0, len(rows))
 	for _, i := range rows {
@@ -235,6 +241,9 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 			err = f.batch.Set(key, []byte(e.Value))
 		}
 		if err != nil {
+			if err := f.current(ctx); err != nil {
+				return nil, 0, err
+			}
 			cause := journal.CauseNotADocument
 			var row *postgres.RowError
 			if errors.As(err, &row) && row.OfKey {
@@ -246,7 +255,7 @@ func (f *flush) fill(rows []int) (in []int, version int64) {
 		in = append(in, i)
 		version = max(version, e.Version)
 	}
-	return in, version
+	return in, version, nil
 }
 
 // send writes the batch under the next flush number. Contention is retried at
@@ -268,6 +277,9 @@ func (f *flush) send(ctx context.Context, version int64) error {
 		}
 		if err != nil {
 			return fmt.Errorf("write partition %d: %w", p.number, err)
+		}
+		if outcome == postgres.Altered {
+			return errAltered
 		}
 		if outcome != postgres.Committed {
 			return fmt.Errorf("write partition %d: %w", p.number, errFenced)

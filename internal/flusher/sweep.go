@@ -108,11 +108,13 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		if len(claim.Entries) == 0 {
 			return nil
 		}
-		f := newFlush(q, p, table, claim, policy, prefix)
-		err = f.write(ctx)
+		f, err := q.carry(ctx, p, table, claim, policy, prefix)
 		if errors.Is(err, errNewFields) {
 			// Nothing was written: the next sweep claims the same again.
 			return q.reread(ctx, f.batch.UnknownFields())
+		}
+		if errors.Is(err, errAltered) {
+			return nil
 		}
 		if err != nil {
 			p.stumbled(err, len(claim.Entries))

@@ -39,7 +39,7 @@ func (f *flush) othersPass(ctx context.Context, i int, failure *postgres.Error) 
 // control tries whether the table takes others than this row, in a transaction that is
 // rolled back.
 func (f *flush) control(ctx context.Context, i int) postgres.Trial {
-	if in, _ := f.fill([]int{i}); len(in) == 0 {
+	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
 		return postgres.NoneTaken
 	}
 	return f.q.f.database.Control(ctx, f.table, f.batch)
@@ -102,7 +102,7 @@ const searchedRetries = 3
 // controlOfRows is a control with rows of the table alone: a row that crashes the server
 // must not be tried in parts.
 func (f *flush) controlOfRows(ctx context.Context, i int) bool {
-	if in, _ := f.fill([]int{i}); len(in) == 0 {
+	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
 		return false
 	}
 	return f.q.f.database.ControlOfRows(ctx, f.table, f.batch) != postgres.NoneTaken

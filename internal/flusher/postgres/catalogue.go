@@ -236,9 +236,14 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 // readFit asks the catalogue for all that is looked at.
 func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error) {
 	schema, name := config.SplitTable(m.Table)
-	f := &fit{mapping: m, schema: schema, name: pgx.Identifier{schema, name}.Sanitize()}
+	f := &fit{mapping: m, schema: schema, table: name, name: pgx.Identifier{schema, name}.Sanitize()}
 	r := &f.relation
-	err := conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
+	// The form comes first: if the table is altered while it is read, it is another one.
+	var err error
+	if f.form, err = readForm(ctx, conn, schema, name); err != nil {
+		return nil, err
+	}
+	err = conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
 		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.rules, &r.child, &r.otherCase)
 	if err != nil {
@@ -277,11 +282,12 @@ func (f *fit) judge() (key *attribute, columns []fed, err error) {
 
 // fit holds a mapping against the catalogue.
 type fit struct {
-	mapping    config.Mapping
-	schema     string
-	name       string
-	relation   relation
-	attributes []attribute
+	mapping config.Mapping
+	// name is the quoted name of the table in the schema.
+	schema, table, name string
+	form                string
+	relation            relation
+	attributes          []attribute
 }
 
 func (f *fit) mismatch(format string, args ...any) error {

@@ -19,7 +19,7 @@
 // ledger row (its epoch, its flush number and its xmin). If it did not, the
 // transaction does nothing, and the ledger tells why: another epoch means that
 // the partition has another owner, this batch's own number means that it
-// committed earlier.
+// committed earlier, and the ledger just before the batch that the table was altered.
 //
 // What PostgreSQL did not do is not taken for done. A statement that writes fewer rows
 // than it was given, because a trigger returned NULL for one or a policy hides it,
@@ -35,6 +35,20 @@
 // first that differs. They are slower to plan, so that a table gets them only once a
 // row was kept, or from the beginning where it has that trigger. The second look also
 // settles what somebody else wrote or deleted at the same moment.
+//
+// # A table that is altered
+//
+// The statements are those of the table as it was when it was read, and the transaction
+// that runs them makes sure that it still is: the ledger's compare-and-set also compares
+// which table the name stands for and the catalogue's version of each of its columns.
+// It runs after the other statements were parsed, which keeps everybody from altering
+// the table until the commit. If it is another one, or a statement is not accepted for
+// that reason, the batch is Altered: nothing is written, and the same batch may be at
+// once with the table as it is. What cannot become a row is only final for a table that
+// is Current. That replaces a look at the catalogue every few seconds, within which
+// values were cast to the type that a column had. The version is the xmin of the
+// column's row in the catalogue, since to spell out what decides would cost more and
+// forget something.
 //
 // # Documents that do not name every column
 //

@@ -99,6 +99,7 @@ func TestAStoppedPredecessorHoldsUpNoAlterTable(t *testing.T) {
 			cancel()
 			<-done
 			if test.ended && test.journal == "j1" {
+				other.table = readTable(t, direct, mapping("items"))
 				other.write(t, "3", `{"a":"x"}`)
 			}
 		})

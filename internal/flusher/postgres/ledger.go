@@ -58,13 +58,17 @@ const (
 	// AlreadyCommitted means that the same batch committed earlier; nothing was
 	// written now.
 	AlreadyCommitted
+	// Altered means that the table is not what it was when it was read; nothing was
+	// written. The table is to be read anew, and the same entries may be written at
+	// the same position.
+	Altered
 	// Fenced means that the partition has another owner; nothing was written,
 	// and nothing ever will be at this epoch.
 	Fenced
 )
 
 var outcomeNames = map[Outcome]string{
-	Committed: "Committed", AlreadyCommitted: "AlreadyCommitted", Fenced: "Fenced",
+	Committed: "Committed", AlreadyCommitted: "AlreadyCommitted", Altered: "Altered", Fenced: "Fenced",
 }
 
 func (o Outcome) String() string {
@@ -122,7 +126,8 @@ FROM {ledger} l LEFT JOIN {ledger} o
   ON o.journal = l.journal AND o.queue = l.queue AND o.partition = l.partition AND o.journal = $1::pg_catalog.text AND o.partition = $3::pg_catalog.int4
 WHERE l.queue = $2::pg_catalog.text`),
 		move: fill(`UPDATE {ledger} SET flush = $5, position = greatest(position, $6), updated_at = pg_catalog.now()
-WHERE journal = $1 AND queue = $2 AND partition = $3 AND epoch = $4 AND flush = $5 - 1`),
+WHERE journal = $1 AND queue = $2 AND partition = $3 AND epoch = $4 AND flush = $5 - 1
+  AND pg_catalog.concat(pg_catalog.to_regclass($7)::pg_catalog.oid, ` + formOf("pg_catalog.to_regclass($7)::pg_catalog.oid") + `) = $8`),
 		try: fill(`SAVEPOINT tried; INSERT INTO {ledger} (journal, queue, partition, epoch, flush, position, updated_at)
 VALUES ('', '', pg_catalog.pg_backend_pid(), 0, 0, 0, pg_catalog.now()); ROLLBACK TO SAVEPOINT tried`),
 		// A statement that carries this condition takes effect only in the
@@ -262,6 +267,9 @@ func (p Position) against(l Ledger) (Outcome, error) {
 		return Fenced, nil
 	case l.Flush == p.Flush:
 		return AlreadyCommitted, nil
+	case l.Flush == p.Flush-1:
+		// The ledger was ready for the batch, so that it was the table that was not.
+		return Altered, nil
 	}
 	return 0, fmt.Errorf("%w: it stands at batch %d", ErrLedgerOutOfStep, l.Flush)
 }

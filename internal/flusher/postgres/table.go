@@ -20,7 +20,11 @@ type Table struct {
 	// mapping names the table and the fields that feed it.
 	mapping string
 	// only stands for the table's own rows where other tables may inherit from it.
-	only    string
+	only string
+	// schema and relation are the parts of the name, and form is what the table was when
+	// it was read.
+	schema, relation, form string
+
 	key     key
 	columns []column
 	// keyPosition is the place of the key among all columns of the table.
@@ -118,6 +122,9 @@ func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatemen
 		shown:      f.mapping.Table,
 		mapping:    fmt.Sprintf("%s %s %q", f.mapping.Name, f.name, f.mapping.Columns),
 		only:       f.name,
+		schema:     f.schema,
+		relation:   f.table,
+		form:       f.form,
 		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,

@@ -154,11 +154,13 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	}
 	p.bind("", []uint32{oidText}, func() { p.text(at.sessionName()) })
 	p.bulk = appendExecute(p.bulk, "")
-	moveTypes := append(slices.Clip(ledgerTypes), oidInt8)
+	moveTypes := append(slices.Clip(ledgerTypes), oidInt8, oidText, oidText)
 	p.parse(stepLedger, d.ledger.move, moveTypes, nil)
 	p.bind("l", moveTypes, func() {
 		p.ledger(at)
 		p.int8(at.Version)
+		p.text(t.name)
+		p.text(t.form)
 	})
 	comparing := t.comparing.Load()
 	if len(b.removed) > 0 {

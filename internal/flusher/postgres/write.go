@@ -36,6 +36,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 		return 0, &Error{Kind: TooHeavy, action: action, remedy: fmt.Sprintf("the batch holds more than %d bytes", heaviest)}
 	}
 	if err := d.unfed(t, b); err != nil {
+		if current, err := d.Current(ctx, t); err == nil && !current {
+			return Altered, nil
+		}
 		return 0, failure(action, err, apart)
 	}
 	caller := ctx
@@ -60,6 +63,8 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	switch {
 	case keptRow(err):
 		return 0, d.keptError(ctx, conn.Conn(), t, action, &r, err)
+	case err != nil && d.outdated(ctx, conn.Conn(), t, &r, err):
+		return Altered, nil
 	case err != nil:
 		return 0, d.writeFailure(action, &r, err)
 	case !r.moved:

@@ -309,33 +309,19 @@ func TestWriteTellsAFaultOfTheMappingFromOneOfARow(t *testing.T) {
 		kind   Kind
 		reason string
 	}{
-		"the table is gone":        {"DROP TABLE items", "42P01", Mapping, v1alpha1.ReasonSchemaMismatch},
-		"a column is gone":         {"ALTER TABLE items DROP COLUMN b", "42703", Mapping, v1alpha1.ReasonSchemaMismatch},
-		"a column changed type":    {"ALTER TABLE items ALTER b DROP DEFAULT, ALTER b TYPE date USING now()", "42804", Mapping, v1alpha1.ReasonSchemaMismatch},
 		"the unique index is gone": {"ALTER TABLE items DROP CONSTRAINT items_pkey", "42P10", Mapping, v1alpha1.ReasonSchemaMismatch},
 		"UPDATE is revoked":        {"REVOKE UPDATE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"INSERT is revoked":        {"REVOKE INSERT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"SELECT is revoked":        {"REVOKE SELECT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"DELETE is revoked":        {"REVOKE DELETE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"every privilege is gone":  {"REVOKE ALL ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"a column's is revoked":    {"REVOKE UPDATE ON items FROM public; GRANT UPDATE (a) ON items TO public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"the schema's is revoked":  {"CREATE SCHEMA s; ALTER TABLE items SET SCHEMA s", "42P01", Mapping, v1alpha1.ReasonSchemaMismatch},
-		"a default's is revoked":   {"CREATE SEQUENCE q; ALTER TABLE items ADD d bigint DEFAULT nextval('q')", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"a default's is revoked":   {"REVOKE ALL ON SEQUENCE q FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
 		"a policy refuses the row": {"ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (true) WITH CHECK (b > 5)", "42501", Row, v1alpha1.ReasonStatementFailed},
-		"the table has no partition for the row": {
-			"DROP TABLE items; CREATE TABLE items (id bigint PRIMARY KEY, a text, b integer, c jsonb) PARTITION BY RANGE (id); GRANT ALL ON items TO public",
-			"23514", Row, v1alpha1.ReasonStatementFailed,
-		},
-		"the ledger is gone": {"DROP TABLE writebehind.ledger", "42P01", Transient, v1alpha1.ReasonSchemaMismatch},
+		"the ledger is gone":       {"DROP TABLE writebehind.ledger", "42P01", Transient, v1alpha1.ReasonSchemaMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := postgrestest.New(t)
-			server.Exec(t, itemSchema+"; GRANT ALL ON items TO public")
-			ready(t, openURL(t, server.URL()))
-			server.Exec(t, "GRANT USAGE ON SCHEMA writebehind TO public; GRANT ALL ON writebehind.ledger TO public")
-			_, url := server.NewRole(t)
-			d := openURL(t, url)
+			server, d := asPlainRole(t, itemSchema+"; CREATE SEQUENCE q; GRANT ALL ON SEQUENCE q TO public; ALTER TABLE items ADD d bigint DEFAULT nextval('q')")
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			server.Exec(t, test.change)
 			pairs := []string{"1", `{"a":"x","b":1,"c":1}`}

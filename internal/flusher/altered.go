@@ -1,0 +1,75 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// errAltered says that the table was altered since it was read. Nothing of the batch was
+// written.
+var errAltered = errors.New("the table was altered since it was read")
+
+// mostAlterations bounds how often one claim begins again. A table that is altered all
+// the time gets its rows with the next sweep.
+const mostAlterations = 10
+
+// carry writes a claim, and begins again with the table as it is now when it was altered
+// meanwhile: no row is at fault, and none waits. What had got through is written once
+// more, with the same values.
+func (q *queue) carry(ctx context.Context, p *partition, table *postgres.Table, claim *journal.Claim, policy policy, prefix string) (*flush, error) {
+	for again := 0; ; again++ {
+		f := newFlush(q, p, table, claim, policy, prefix)
+		err := f.write(ctx)
+		if !errors.Is(err, errAltered) || again == mostAlterations {
+			return f, err
+		}
+		if table, err = q.renewed(ctx, table); err != nil {
+			return f, err
+		}
+	}
+}
+
+// renewed is the table as it is now. Another partition may have read it already.
+func (q *queue) renewed(ctx context.Context, before *postgres.Table) (*postgres.Table, error) {
+	q.mu.Lock()
+	mapping, table := q.settings.Mapping, q.table
+	q.mu.Unlock()
+	if table != nil && table != before {
+		return table, nil
+	}
+	table, err := q.f.database.Table(ctx, mapping)
+	if err != nil {
+		return nil, err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.table == before {
+		q.table, q.tableTime = table, time.Now()
+	}
+	return table, nil
+}
+
+// current is errAltered where the table is not what it was read as: what cannot become a
+// row of that may be one of what it is now. It asks once for a claim, since that holds
+// the values already.
+func (f *flush) current(ctx context.Context) error {
+	if f.isCurrent {
+		return nil
+	}
+	current, err := f.q.f.database.Current(ctx, f.table)
+	switch {
+	case err != nil:
+		return err
+	case !current:
+		return errAltered
+	}
+	f.isCurrent = true
+	return nil
+}

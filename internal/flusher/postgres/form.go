@@ -1,0 +1,70 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// The form of a table is what a batch relies on: which table the name stands for, and
+// the version of each of its columns in the catalogue. PostgreSQL gives a column's row
+// there another xmin whenever its name, type, length, default or anything else of it
+// changes, so that the form costs no look at what these are. A difference that means
+// nothing, as after a GRANT on a column, has the table read once more.
+
+// formOf is the expression for the columns' part of the form of the table with an oid.
+func formOf(oid string) string {
+	return "ARRAY(SELECT a.xmin FROM pg_catalog.pg_attribute a WHERE a.attrelid = " + oid + " AND a.attnum > 0 ORDER BY a.attnum)"
+}
+
+// formSQL gives the form of a table by its name, without an error when the role may not
+// see it.
+var formSQL = `SELECT pg_catalog.concat(c.oid, ` + formOf("c.oid") + `) FROM pg_catalog.pg_class c
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text`
+
+// readForm is empty for a table that is not there.
+func readForm(ctx context.Context, q querier, schema, name string) (string, error) {
+	var form string
+	err := q.QueryRow(ctx, formSQL, schema, name).Scan(&form)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = nil
+	}
+	return form, err
+}
+
+// Current tells whether the table still is what it was when it was read. What cannot
+// become a row of it may be one of what it is by now.
+func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
+	const action = "look whether the table was altered"
+	ctx, cancel := d.bound(ctx)
+	defer cancel()
+	conn, err := d.acquire(ctx, action)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Release()
+	form, err := readForm(ctx, conn, t.schema, t.relation)
+	if err != nil {
+		return false, failure(action, err, apart)
+	}
+	return form == t.form, nil
+}
+
+// outdated tells whether the statements of a batch were not accepted, or not planned,
+// because the table was altered before they could lock it.
+func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *reply, err error) bool {
+	var pgErr *pgconn.PgError
+	if r.moved || conn.IsClosed() || !errors.As(err, &pgErr) {
+		return false
+	}
+	if kind := verdictOf(pgErr, r.stage()).kind; kind != Mapping && kind != Row {
+		return false
+	}
+	form, err := readForm(ctx, conn, t.schema, t.relation)
+	return err == nil && form != t.form
+}
