@@ -135,16 +135,14 @@ func (q *queue) survived(entries []journal.Entry, rows []int) {
 
 // stumbled notes what a failed batch says of the partition's next one.
 func (p *partition) stumbled(err error, entries int) {
-	var failure *postgres.Error
-	if errors.As(err, &failure) {
+	if failure, ok := errors.AsType[*postgres.Error](err); ok {
 		p.doubt.failed(failure, entries, time.Now())
 	}
 }
 
 // lost returns the failure that ended the session in which rows were written, or nil.
 func lost(err error) *postgres.Error {
-	var failure *postgres.Error
-	if errors.As(err, &failure) && failure.Lost {
+	if failure, ok := errors.AsType[*postgres.Error](err); ok && failure.Lost {
 		return failure
 	}
 	return nil

@@ -149,12 +149,11 @@ func (f *flush) commitAgain(ctx context.Context, again []int) error {
 			f.outcomes[i] = journal.Kept
 			continue
 		}
-		err := f.commit(ctx, []int{i})
-		if lost(err) != nil {
+		switch err := f.commit(ctx, []int{i}); {
+		case lost(err) != nil:
 			f.ended, f.beyond.Waits[i] = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
 			return nil
-		}
-		if err != nil {
+		case err != nil:
 			return err
 		}
 	}
