@@ -26,6 +26,9 @@ const (
 // reasonRowRefused is the label of a failure that is one row's own.
 const reasonRowRefused = "RowRefused"
 
+// reasonForged is the label of entries that no capture function has written.
+const reasonForged = "EntryForged"
+
 // flush is the way of one claim through the database.
 type flush struct {
 	q         *queue
@@ -100,6 +103,8 @@ func (f *flush) writeAll(ctx context.Context) error {
 	for i := range f.claim.Entries {
 		e := &f.claim.Entries[i]
 		switch {
+		case e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix):
+			f.forged(i)
 		case e.Lost:
 			f.outcomes[i] = journal.Lost
 			f.beyond.Letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
@@ -296,6 +301,18 @@ func pause(ctx context.Context, d time.Duration) bool {
 	case <-time.After(d):
 		return true
 	}
+}
+
+// forged drops an entry that no function of the library has written: its key is outside
+// of the mapping's prefix, or it is no entry. As a dead letter it would show the value
+// of a key that may be another queue's.
+func (f *flush) forged(i int) {
+	e := &f.claim.Entries[i]
+	f.outcomes[i] = journal.Forged
+	f.refusal = fmt.Sprintf("key %s is not flushed: its entry was written into the journal by hand, where the mapping's keys begin with %s; "+
+		"see whose rights reach the journal of this queue", shown(e.Key), shown(f.prefix))
+	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key))
+	f.q.f.metrics.failures.WithLabelValues(reasonForged, f.q.name).Inc()
 }
 
 // shownKey is how much of a key stands in logs and status.

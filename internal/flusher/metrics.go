@@ -80,6 +80,7 @@ func (m *metrics) show(queue string) {
 	m.coalesced.WithLabelValues(queue)
 	m.ignored.WithLabelValues(queue)
 	m.failures.WithLabelValues(reasonRowRefused, queue)
+	m.failures.WithLabelValues(reasonForged, queue)
 	m.circuit.WithLabelValues(queue)
 	m.dataLoss.WithLabelValues(queue)
 }

@@ -60,6 +60,10 @@ type Entry struct {
 	// expired or deleted behind the journal's back.
 	Lost bool
 
+	// Garbled says that the entry is not in the journal's format: no function of the
+	// library has written it.
+	Garbled bool
+
 	// packed is the entry as it was claimed; the acknowledgement compares it.
 	packed string
 }
@@ -233,9 +237,7 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 	p.entries = count
 	for i := range count {
 		var e Entry
-		if err := e.read(keys[i], packed[i], values[i]); err != nil {
-			return page{}, err
-		}
+		e.read(keys[i], packed[i], values[i])
 		p.bytes += len(e.Value)
 		claim.Entries = append(claim.Entries, e)
 	}
@@ -245,26 +247,33 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 // mendingNow is what a claim answers while the order is being made anew.
 const mendingNow = 2
 
-func (e *Entry) read(key, packed, value any) error {
+func (e *Entry) read(key, packed, value any) {
 	e.Key, _ = key.(string)
 	text, ok := packed.(string)
-	if !ok || len(text) < 2 {
+	if !ok {
 		// The key stands twice in the queue, or without an entry: there is
 		// nothing to write, and the acknowledgement drops it.
 		e.Lost = true
-		return nil
+		return
 	}
-	if err := e.unpack(text); err != nil {
-		return err
+	e.Garbled = !e.unpack(text)
+	if e.Garbled {
+		return
 	}
 	e.Value, ok = value.(string)
 	e.Lost = !ok && e.Operation == OperationSet
-	return nil
 }
 
-// unpack reads OA:V:F:W or OA:V:F:W:T, the journal's format of an entry.
-func (e *Entry) unpack(text string) error {
+// mostNumber is the highest that Lua counts exactly.
+const mostNumber = 1 << 53
+
+// unpack reads OA:V:F:W or OA:V:F:W:T, the journal's format of an entry, and reports
+// whether the text is in that.
+func (e *Entry) unpack(text string) bool {
 	e.packed = text
+	if text == "" || text[0] != byte(OperationSet) && text[0] != byte(OperationDelete) {
+		return false
+	}
 	e.Operation = Operation(text[0])
 	rest := text[1:]
 	numbers := [5]int64{}
@@ -274,14 +283,14 @@ func (e *Entry) unpack(text string) error {
 			break
 		}
 		n, err := strconv.ParseInt(part, 10, 64)
-		if err != nil {
-			return fmt.Errorf("entry %q of key %q is not in the journal's format", text, e.Key)
+		if err != nil || n < 0 || n > mostNumber {
+			return false
 		}
 		numbers[i], rest = n, after
 	}
 	e.Attempts, e.Version, e.First, e.Writes = int(numbers[0]), numbers[1], numbers[2], numbers[3]
 	e.FirstRefused = numbers[4]
-	return nil
+	return true
 }
 
 // Outcome is what became of a claimed entry; its letters are those of the
@@ -303,6 +312,9 @@ const (
 	// Lost says that the value is gone: a data-loss event, and a dead letter that
 	// says so.
 	Lost Outcome = 'l'
+	// Forged says that no function of the library can have written the entry: it is
+	// dropped, and its key left alone.
+	Forged Outcome = 'f'
 )
 
 // Beyond is what an acknowledgement says beyond the outcomes, by the entry's index.
@@ -388,6 +400,7 @@ func (j *Journal) nextPart(claim *Claim, outcomes []Outcome, beyond Beyond, at i
 			}
 			arg += "\n" + known
 			bytes += len(e.Value)
+		case Forged:
 		case Refused, Kept:
 			if wait := beyond.Waits[i]; wait > 0 {
 				arg += "\n" + strconv.FormatInt(wait.Milliseconds(), 10)

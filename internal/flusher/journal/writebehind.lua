@@ -97,8 +97,11 @@ local function pack(op, attempts, version, first, writes)
   return op .. attempts .. ':' .. version .. ':' .. first .. ':' .. writes
 end
 
+-- Of what is no entry every number is 0: it is claimed at once, and dropped.
 local function unpack_entry(entry)
-  return string.match(entry, '^(%a)(%d+):(%d+):(%d+):(%d+)')
+  local op, attempts, version, first, writes = string.match(entry, '^(%a)(%d+):(%d+):(%d+):(%d+)')
+  if not op then return 's', '0', '0', '0', '0' end
+  return op, attempts, version, first, writes
 end
 
 -- Versions are strings of digits without leading zeros: the longer one is the
@@ -960,7 +963,7 @@ local function top_of(entries, count, top)
   for i = 1, count do
     if entries[i] then
       local version = string.match(entries[i], '^%a%d+:(%d+)')
-      if higher(version, top) then top = version end
+      if version and higher(version, top) then top = version end
     end
   end
   return top
@@ -1049,7 +1052,18 @@ end
 local function settle(result, key, outcome, claimed, current, beyond)
   -- A key that stood in q without an entry is dropped; if it has one by now,
   -- that one has its own place in q.
-  if claimed == '' then return end
+  if claimed == '' and outcome ~= 'f' then return end
+  -- What no function has written is dropped, and its key, which may be another queue's,
+  -- is left alone.
+  if outcome == 'f' then
+    if current == claimed then
+      result.gone[#result.gone + 1] = key
+      result.healed[#result.healed + 1] = key
+    else
+      result.back[#result.back + 1] = key
+    end
+    return
+  end
   local done = outcome == 'd'
   if done then
     result.done = result.done + 1
@@ -1121,7 +1135,7 @@ local function acknowledge(args, first, left)
   for i, key in ipairs(keys) do
     if current[i] then
       local outcome, claimed, beyond = string.sub(args[first + i - 1], 1, 1), string.sub(args[first + i - 1], 2), nil
-      if outcome ~= 'd' then
+      if outcome ~= 'd' and outcome ~= 'f' then
         claimed, beyond = string.match(claimed, '^([^\n]*)\n?(.*)$')
         if beyond == '' then beyond = nil end
       end
@@ -1173,7 +1187,7 @@ end
 -- acknowledges the first entries of the claim, so that LEFT remain, and cuts them off the
 -- queue: a large claim is acknowledged in parts, each of them whole. An OUTCOME is d
 -- (done), r (refused, to be tried
--- again), k (kept, not tried), x (dead) or l (dead, since its value is lost), followed
+-- again), k (kept, not tried), f (forged: dropped), x (dead) or l (dead, since its value is lost), followed
 -- by the entry as it was claimed and, after a line feed, where it is dead by what is
 -- known of it, and where it waits for another try by the ms to wait; the order is the
 -- claim's. FLOOR is the highest version of the part that is now committed or dead, TOP the
@@ -1260,7 +1274,11 @@ local function engine_replay(keys, args)
     return fail('WBSUPERSEDED', 'KEY was written again: the newer write stands')
   end
   local known, payload = string.match(letter, '^([^\n]*)\n(.*)$')
-  local operation = cjson.decode(known).operation
+  local read, letter_says = pcall(cjson.decode, known or '')
+  local operation = read and type(letter_says) == 'table' and letter_says.operation
+  if operation ~= 'set' and operation ~= 'delete' then
+    return fail('WBARGS', 'this dead letter is not in the format of the journal: it can only be discarded')
+  end
   if operation == 'set' and payload == '' then
     return fail('WBARGS', 'the payload of this dead letter is lost: there is nothing to replay')
   end
