@@ -154,6 +154,7 @@ envtest-assets: cluster-tool ## Build etcd and kube-apiserver if missing, and pr
 test-requirements:
 	@[ -x "$$(command -v redis-server)" ] || hack/require.sh redis-server
 	@[ -x "$$(command -v initdb)" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || hack/require.sh postgresql
+	@[ -x "$$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || hack/require.sh pgbouncer
 	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
 	@[ -x "$$(command -v promtool)" ] || hack/require.sh prometheus
 
