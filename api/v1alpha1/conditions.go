@@ -74,6 +74,10 @@ const (
 	ReasonVersionTooOld = "VersionTooOld"
 	// ReasonOutOfMemory says that Redis refuses writes at its memory limit.
 	ReasonOutOfMemory = "OutOfMemory"
+	// ReasonSplitBrain says that this Redis holds an older copy of a queue, while a
+	// flusher at another Redis with the same journal is at work: nothing is flushed
+	// from here.
+	ReasonSplitBrain = "SplitBrain"
 	// ReasonPersistenceFailing says that Redis refuses writes because it cannot
 	// persist them.
 	ReasonPersistenceFailing = "PersistenceFailing"

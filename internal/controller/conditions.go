@@ -303,7 +303,7 @@ func (s *scope) flushedWithin(name string, limit time.Duration, at time.Time) bo
 var redisReasons = []string{
 	v1alpha1.ReasonReadOnlyReplica, v1alpha1.ReasonVersionTooOld, v1alpha1.ReasonOutOfMemory,
 	v1alpha1.ReasonPersistenceFailing, v1alpha1.ReasonCommandFailed, v1alpha1.ReasonJournalMismatch,
-	v1alpha1.ReasonClusterMode, v1alpha1.ReasonLibraryMismatch, v1alpha1.ReasonQueueConflict,
+	v1alpha1.ReasonClusterMode, v1alpha1.ReasonLibraryMismatch, v1alpha1.ReasonQueueConflict, v1alpha1.ReasonSplitBrain,
 }
 
 // redisReady asks every flusher that answers.

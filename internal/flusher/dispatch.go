@@ -36,6 +36,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		return err
 	}
 	loads := seen.Of
+	q.saw(seen)
 	if q.observe(loads); q.isQuiet() {
 		q.resume()
 	}
@@ -56,6 +57,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
 		return nil
 	}
+	q.trust.look(q.partitions, now, q.f.options.DoubtTime)
 	if q.policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
@@ -166,6 +168,10 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		p.lastSwept = p.lastSwept || q.ending
 		return
 	}
+	if q.trust.split != "" {
+		p.lastSwept = q.ending
+		return
+	}
 	if p.epoch == 0 {
 		if _, database := q.f.usable(); !database {
 			return
@@ -181,10 +187,19 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 				if err := q.begin(ctx, p); err != nil {
 					return err
 				}
+				if !q.trusts() {
+					return nil
+				}
 				return q.sweep(ctx, p, load.Fresh, true)
 			}
 		}
-		q.launch(ctx, p, begin)
+		if q.launch(ctx, p, begin) {
+			q.trust.begins(now)
+		}
+		return
+	}
+	if !q.trust.complete() {
+		p.lastSwept = q.ending
 		return
 	}
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))

@@ -41,6 +41,10 @@ type Options struct {
 	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
 	// well within the 30 s that Kubernetes grants by default.
 	Grace time.Duration
+	// DoubtTime is how long a flusher waits that finds its Redis behind the ledger: 5 s,
+	// so that one at another Redis with the same journal, who looks at the ledger once in
+	// ProbeInterval, has noticed by then and taken its epochs back.
+	DoubtTime time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -59,6 +63,7 @@ func (o Options) withDefaults() Options {
 		{&o.PollInterval, 50 * time.Millisecond},
 		{&o.ProbeInterval, time.Second},
 		{&o.Grace, 20 * time.Second},
+		{&o.DoubtTime, 5 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.value

@@ -28,10 +28,11 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if !beatDue {
 		return nil
 	}
-	beat, err := q.f.journal.Beat(ctx, settings.Mapping, q.f.instance, q.f.options.LeaseTime.Milliseconds())
+	beat, err := q.f.journal.Beat(ctx, settings.Mapping, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
 	if err != nil {
 		return err
 	}
+	q.compare(beat)
 	if beat.Library < journal.LibraryVersion {
 		if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
 			return err
@@ -88,6 +89,7 @@ func (q *queue) enter(id string) {
 		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
 	}
 	q.journalID = id
+	q.trust = trust{}
 	for _, p := range q.partitions {
 		p.lost = true
 	}

@@ -49,6 +49,11 @@ type queue struct {
 	lastBeat     time.Time
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
+	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
+	seen  journal.Seen
+	trust trust
+	// ended is the journal of which the ledger knows that it was drained to its end.
+	ended string
 	// backoff keeps this queue alone from Redis.
 	backoff backoff
 	// paused is when a mapping whose rows are all refused is tried again, pausedFor
@@ -111,6 +116,8 @@ type partition struct {
 	doubt doubt
 	// appetite is how much a claim takes.
 	appetite appetite
+	// behind says that the ledger was ahead of the journal when the epoch began.
+	behind bool
 	// retryNext says whose turn it is where a claim has one entry.
 	retryNext bool
 }
@@ -138,6 +145,7 @@ func (q *queue) apply(c *config.Config, m *config.Mapping) {
 	q.settings = journal.Settings{
 		Owner: c.Owner, Revision: c.Revision, Mapping: *m,
 		MaxDepth: c.Backpressure.MaxQueueDepth, WhenFull: c.Backpressure.WhenFull, State: state,
+		Alone: !watched(c.Owner),
 	}
 	q.policy = newPolicy(c, m)
 	q.marks = c.Backpressure
@@ -180,6 +188,7 @@ func (q *queue) run(stop, work context.Context) {
 	}
 	q.f.slots.withdraw(q)
 	q.work.Wait()
+	q.noteEnd(work)
 	q.leave(work)
 }
 

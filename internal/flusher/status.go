@@ -76,6 +76,8 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 		if !q.probeTable(ctx) {
 			return
 		}
+		q.verify(ctx)
+		q.noteEnd(ctx)
 	}
 }
 
@@ -139,6 +141,9 @@ func (f *Flusher) Status() config.Status {
 	for i, q := range f.queues {
 		s, observed, revision := q.status()
 		status.Queues = append(status.Queues, s)
+		if check, ok := q.splitBrain(); ok && status.Redis.OK {
+			status.Redis = check
+		}
 		if i == 0 || observed.Before(status.ObservedTime) {
 			status.ObservedTime = observed
 		}

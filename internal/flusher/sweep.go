@@ -34,11 +34,12 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	lease := &journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
-	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease)
+	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	q.judge(p, verdict)
+	p.behind = verdict == journal.RedisWentBack || verdict == journal.RedisWentBackAsTold
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
@@ -51,10 +52,18 @@ func (q *queue) judge(p *partition, verdict journal.Verdict) {
 	switch verdict {
 	case journal.RedisWentBack:
 		text = "Redis came back with older data than it had confirmed: writes since then are lost"
+	case journal.RedisWentBackAsTold:
+		q.distrust()
+		return
+	case journal.EarlierLifeLost:
+		text = "Redis lost the queue while no flusher ran: the ledger knows of rows that were flushed in an earlier life of it, what was queued after those is lost"
 	case journal.DatabaseWentBack:
 		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
 	default:
 		return
+	}
+	if verdict == journal.RedisWentBack {
+		q.distrust()
 	}
 	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
 	q.log.Error("Data was lost", "partition", p.number, "cause", text)

@@ -108,7 +108,7 @@ func TestAnAnswerThatIsLostIsNoLoss(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	known := *l
 	claim := f.claim(l, 1)
-	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 2), 0, 0, &known); err != nil || verdict != journal.Agreed {
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 2), 0, 0, &known, false); err != nil || verdict != journal.Agreed {
 		t.Errorf("after a claim's answer was lost: %v, %v", verdict, err)
 	}
 	version := claim.Entries[0].Version
@@ -116,7 +116,7 @@ func TestAnAnswerThatIsLostIsNoLoss(t *testing.T) {
 	claim = f.claim(l, 1)
 	known = *l
 	f.acknowledge(claim, journal.Done)
-	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 4), version, version, &known); err != nil || verdict != journal.Agreed {
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 4), version, version, &known, false); err != nil || verdict != journal.Agreed {
 		t.Errorf("after an acknowledgement's answer was lost: %v, %v", verdict, err)
 	}
 	if s := f.stats(); s.DataLoss != 0 {
@@ -153,12 +153,12 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if _, err := f.j.Begin(ctx, before, 0, 0, nil); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, before, 0, 0, nil, false); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("the predecessor begins again: %v", err)
 	}
 	other := *after
 	other.Journal = "journal-0"
-	if _, err := f.j.Begin(ctx, &other, 0, 0, nil); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, &other, 0, 0, nil, false); !errors.Is(err, journal.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
 	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
@@ -227,12 +227,12 @@ func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
 			}
 			// The ledger alone would not tell where a claim was out that explains it.
 			version := claim.Entries[0].Version
-			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, version, l)
+			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, version, l, false)
 			if err != nil || verdict != journal.RedisWentBack || f.stats().DataLoss != 1 {
 				t.Errorf("the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}
 			// The answer is lost, and the owner knows of no later epoch.
-			verdict, err = f.j.Begin(ctx, lease(0, "a", 3), 0, version, l)
+			verdict, err = f.j.Begin(ctx, lease(0, "a", 3), 0, version, l, false)
 			if err != nil || verdict != journal.Agreed || f.stats().DataLoss != 1 {
 				t.Errorf("told again: the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}

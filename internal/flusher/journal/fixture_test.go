@@ -106,7 +106,7 @@ func (f *fixture) lease(member string, partition int, epoch int64) *journal.Leas
 	f.t.Helper()
 	f.beat(member)
 	l := lease(partition, member, epoch)
-	_, err := f.j.Begin(f.t.Context(), l, 0, 0, nil)
+	_, err := f.j.Begin(f.t.Context(), l, 0, 0, nil, false)
 	f.check(nil, err)
 	return l
 }
@@ -117,14 +117,14 @@ func lease(partition int, member string, epoch int64) *journal.Lease {
 
 func (f *fixture) beat(member string) journal.Beat {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), settings().Mapping, member, leaseTime)
+	beat, err := f.j.Beat(f.t.Context(), settings().Mapping, member, leaseTime, journal.Seen{})
 	f.check(beat, err)
 	return beat
 }
 
 func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) journal.Verdict {
 	f.t.Helper()
-	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed, nil)
+	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed, nil, false)
 	f.check(nil, err)
 	return verdict
 }

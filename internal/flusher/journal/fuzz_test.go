@@ -79,11 +79,11 @@ func (w *world) build(t testing.TB) {
 	}
 	set("full", "full:1")
 	set(oddQueue, oddPrefix+"1")
-	must(w.j.Beat(ctx, settings().Mapping, "a", leaseTime))
+	must(w.j.Beat(ctx, settings().Mapping, "a", leaseTime, journal.Seen{}))
 	leases := make([]*journal.Lease, 2)
 	for p := range leases {
 		leases[p] = lease(p, "a", 1)
-		must(w.j.Begin(ctx, leases[p], 0, 0, nil))
+		must(w.j.Begin(ctx, leases[p], 0, 0, nil, false))
 	}
 	settle := func(outcome journal.Outcome) {
 		t.Helper()

@@ -522,7 +522,7 @@ func (m *model) takeOver(t *rapid.T) {
 		m.stale, m.pending, m.committed = m.pending, nil, false
 	}
 	m.member = fmt.Sprintf("member-%d", m.epoch+1)
-	if _, err := m.j.Beat(ctx, settings().Mapping, m.member, leaseTime); err != nil {
+	if _, err := m.j.Beat(ctx, settings().Mapping, m.member, leaseTime, journal.Seen{}); err != nil {
 		t.Fatal(err)
 	}
 	m.begin(t)
@@ -536,7 +536,7 @@ func (m *model) begin(t *rapid.T) {
 	}
 	held := m.lease
 	m.lease = lease(0, m.member, m.epoch)
-	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, held)
+	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, held, false)
 	if err != nil || verdict != journal.Agreed {
 		t.Fatalf("begin: %v, %v", verdict, err)
 	}

@@ -6,6 +6,7 @@ package journal
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -22,6 +23,19 @@ type Settings struct {
 	WhenFull string
 	// State is config.StateOpen or config.StatePaused.
 	State string
+	// Alone says that nobody watches the flushers, who would notice that a queue was
+	// lost while none of them ran.
+	Alone bool
+}
+
+// Seen is what a flusher has seen last of a life of the queue.
+type Seen struct {
+	Journal string
+	// Since names the time over which Redis has kept what it confirmed: another
+	// one begins with a restart, a fail-over, or an older copy. 0 before the first look.
+	Since int64
+	// Writes are those that the queue had counted, Losses its data-loss events.
+	Writes, Losses int64
 }
 
 // Opened is a queue as it stands in Redis.
@@ -41,14 +55,22 @@ type Opened struct {
 // Open makes the queue if Redis has none of its name, under the offered journal
 // id, and writes the settings unless newer ones of the same owner are there. lost
 // says that the caller knew an earlier life of the queue: then a queue that is made
-// begins with a data-loss event. Where another queue has keys of the prefix, or flushers
-// of another config live at the queue with another prefix or table, the error is of
-// reason QueueConflict and nothing is written.
+// begins with a data-loss event. Where nobody but the ledger remembers earlier lives,
+// Begin tells. Where another queue has keys of the prefix, or flushers of another config
+// live at the queue with another prefix or table, the error is of reason QueueConflict
+// and nothing is written.
 func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost bool) (Opened, error) {
+	before := 0
+	switch {
+	case lost:
+		before = 1
+	case s.Alone:
+		before = 2
+	}
 	m := s.Mapping
 	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
 		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State, lost, j.target(&m)).Slice()
+		s.MaxDepth, s.WhenFull, s.State, before, j.target(&m)).Slice()
 	if err != nil {
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
@@ -69,14 +91,22 @@ type Beat struct {
 	// Held maps the partitions whose lease this member holds to their epoch; 0
 	// is a lease just taken, which Begin has to follow.
 	Held map[int]int64
+	// Seen is the queue as it is now.
+	Seen Seen
+	// LostWrites is how many writes that the member had seen are gone; the journal has
+	// counted that as a data-loss event.
+	LostWrites int64
 }
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
-// encoding than the mapping's, or another table.
-func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttlMilliseconds int64) (Beat, error) {
+// encoding than the mapping's, or another table. seen is what the beat before told:
+// writes that are gone since then are counted as a data-loss event, by the first member
+// that notices.
+func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttlMilliseconds int64, seen Seen) (Beat, error) {
 	queue := m.Name
-	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&m)).Slice()
+	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&m),
+		seen.Journal, seen.Since, seen.Writes, seen.Losses).Slice()
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}
@@ -85,12 +115,19 @@ func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttl
 		Library: r.number(), Journal: r.text(), Partitions: int(r.number()), Share: int(r.number()),
 		Held: make(map[int]int64),
 	}
+	if beat.Library >= libraryOfSeen {
+		beat.Seen = Seen{Journal: beat.Journal, Since: r.number(), Writes: r.number()}
+		beat.LostWrites = r.number()
+	}
 	for r.more() {
 		p := int(r.number())
 		beat.Held[p] = r.number()
 	}
 	return beat, r.done("renew leases of queue " + queue)
 }
+
+// libraryOfSeen is the first library that tells what it has seen.
+const libraryOfSeen = 5
 
 // Verdict says whether the journal and the ledger agree on what was flushed last.
 type Verdict int
@@ -105,24 +142,41 @@ const (
 	// DatabaseWentBack says that the journal knows of a flush that the ledger does
 	// not: PostgreSQL came back with older data.
 	DatabaseWentBack
+	// RedisWentBackAsTold is RedisWentBack, of which the queue's members know already:
+	// it has not been counted once more.
+	RedisWentBackAsTold
+	// EarlierLifeLost says that the queue was made anew although the ledger knows of
+	// flushes in an earlier life of it: Redis was wiped while nobody looked.
+	EarlierLifeLost
 )
 
 // Begin enters the epoch that the ledger gave to a partition just leased. Claims
 // of the predecessor are void from here on, and no version below floor will be
 // given out. committed is the ledger's position of this very partition; held is the
 // lease that the caller had of it before, or nil: a journal that is not as far came back
-// with older data. A verdict other than Agreed has been counted as a data-loss event.
-func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64, held *Lease) (Verdict, error) {
+// with older data. earlier says that the ledger knows an earlier life of the queue. A
+// verdict other than Agreed has been counted as a data-loss event.
+func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64, held *Lease, earlier bool) (Verdict, error) {
 	if held == nil || held.Journal != l.Journal {
 		held = &Lease{}
 	}
 	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal,
-		floor, committed, held.Epoch, held.step).Int()
+		floor, committed, held.Epoch, held.step, earlier).Int()
 	if err != nil {
 		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", l.Epoch, l.Partition, err)
 	}
 	l.step = 0
 	return Verdict(verdict), nil
+}
+
+// Holds tells whether the lease is in force in Redis as the caller has it.
+func (j *Journal) Holds(ctx context.Context, l *Lease) (bool, error) {
+	key := fmt.Sprintf("wb:{%s:%d}:lease", l.Queue, l.Partition)
+	values, err := j.rdb.HMGet(ctx, key, "owner", "epoch", "journal").Result()
+	if err != nil {
+		return false, fmt.Errorf("look at the lease of partition %d: %w", l.Partition, err)
+	}
+	return values[0] == l.Member && values[1] == strconv.FormatInt(l.Epoch, 10) && values[2] == l.Journal, nil
 }
 
 // Release gives partitions back, so that another member can take them at once.
@@ -169,6 +223,8 @@ type Loads struct {
 	// Left is how many partitions were ever given back: when it has grown, there may
 	// be free ones.
 	Left int64
+	// Since and Writes are as in Seen.
+	Since, Writes int64
 	// Of is what waits in each of the partitions asked for, in their order.
 	Of []Load
 }
@@ -185,14 +241,21 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (Loa
 		return Loads{}, fmt.Errorf("poll queue %s: %w", queue, err)
 	}
 	r := reader{values: reply}
-	const known = 8
+	const known, withSeen = 8, 10
 	loads := Loads{Left: r.number(), Of: make([]Load, len(partitions))}
-	more := r.number() - known
+	told := r.number()
+	more := told - known
+	if told >= withSeen {
+		more = told - withSeen
+	}
 	for i := range loads.Of {
 		loads.Of[i] = Load{
 			Entries: r.number(), Fresh: r.number(), Due: r.number(),
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
 			OldestMilliseconds: r.number(), DeadLetters: r.number(), Step: r.number(),
+		}
+		if told >= withSeen {
+			loads.Since, loads.Writes = max(loads.Since, r.number()), max(loads.Writes, r.number())
 		}
 		// A newer library may tell more than this release knows of.
 		for range more {

@@ -350,11 +350,11 @@ func TestALibraryOfAnotherReleaseIsNamed(t *testing.T) {
 			return err
 		},
 		"beat": func(ctx context.Context, j *journal.Journal) error {
-			_, err := j.Beat(ctx, settings().Mapping, "m", leaseTime)
+			_, err := j.Beat(ctx, settings().Mapping, "m", leaseTime, journal.Seen{})
 			return err
 		},
 		"begin": func(ctx context.Context, j *journal.Journal) error {
-			_, err := j.Begin(ctx, lease(0, "m", 1), 0, 0, nil)
+			_, err := j.Begin(ctx, lease(0, "m", 1), 0, 0, nil, false)
 			return err
 		},
 		"poll": func(ctx context.Context, j *journal.Journal) error {

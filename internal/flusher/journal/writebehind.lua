@@ -9,8 +9,10 @@
 -- with P partitions, p in 0..P-1:
 --
 --   wb:queues        zset  all queues of this Redis: prefix, NUL, name, each with score 0
---   wb:{Q}:queue     hash  settings, journal id, and the counters depth, writes and
---                          left (partitions given back)
+--   wb:{Q}:queue     hash  settings, journal id, the counters depth, writes and left
+--                          (partitions given back); since (when this process of Redis
+--                          began to work with it), since_writes, since_lost (the loss
+--                          is counted), fresh (nobody knows of a life before this one)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
 --   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
@@ -24,7 +26,8 @@
 --                          claimed_top, acked, step (pages of claims and parts of
 --                          acknowledgements of this epoch), flushed, coalesced,
 --                          superseded, discarded, data_loss, mending (while q is made
---                          anew: the cursor, or moving)
+--                          anew: the cursor, or moving), told (the queue's
+--                          loss is counted already)
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
 --
@@ -57,6 +60,11 @@ local MOST_RETRIED = 1000
 -- A claim takes so many entries in one call: a few ms of Redis' time. Larger claims are
 -- made of several pages.
 local PAGE = 500
+
+-- begun tells when this process first worked with a queue, in µs since 1970. Redis does
+-- not persist or replicate what a library holds in a local: after a restart, a fail-over,
+-- or when an older copy was put back, the since that is stored with the queue is another.
+local begun = {}
 
 -- Lua's stack holds fewer than 8000 values; an unpack must stay well below.
 local CHUNK = 1000
@@ -151,7 +159,7 @@ local function look_up(keys, args, arguments, usage)
   local key, queue = keys[1], args[1]
   local settings = queue_key(queue)
   local s = redis.call('HMGET', settings,
-    'prefix', 'partitions', 'state', 'mode', 'encoding', 'max', 'full', 'depth')
+    'prefix', 'partitions', 'state', 'mode', 'encoding', 'max', 'full', 'depth', 'since')
   if not s[2] then
     return nil, fail('WBNOQUEUE', 'there is no queue ' .. queue .. ' in this Redis: is its flusher running?')
   end
@@ -162,7 +170,7 @@ local function look_up(keys, args, arguments, usage)
   local base = partition_prefix(queue, partition_of(key, s[2]))
   return {
     key = key, queue = queue, settings = settings, state = s[3], mode = s[4], encoding = s[5],
-    max = tonumber(s[6]), full = s[7], depth = tonumber(s[8]),
+    max = tonumber(s[6]), full = s[7], depth = tonumber(s[8]), since = s[9],
     base = base, entry = redis.call('HGET', base .. 'ops', key),
   }
 end
@@ -261,10 +269,21 @@ local function enter_again(at, entry, first, attempts)
   end
 end
 
+-- begin_life notes how many writes a queue has as this process begins to work with it,
+-- before it takes another one. What a flusher has seen beyond that is lost. Returns since.
+local function begin_life(queue)
+  local since, key = digits(now_us()), queue_key(queue)
+  redis.call('HSET', key, 'since', since, 'since_writes', redis.call('HGET', key, 'writes') or 0)
+  redis.call('HDEL', key, 'since_lost')
+  begun[queue] = since
+  return since
+end
+
 -- journal_then moves the entry to a new version and then runs the command on the
 -- key itself. A function does not roll back by itself, so whatever is refused on
 -- the way, every step before it is undone. It returns the version.
 local function journal_then(at, op, command, value)
+  if begun[at.queue] ~= at.since then begin_life(at.queue) end
   local meta = redis.call('HMGET', at.base .. 'meta', 'floor', 'mending')
   local version = math.max(now_us(), tonumber(meta[1] or 0) + 1)
   at.mending = meta[2]
@@ -634,7 +653,8 @@ end
 -- one owner the highest revision wins. The number of partitions is fixed for the
 -- life of the journal; prefix, mode and encoding are while it holds entries, and for
 -- whoever comes with an older revision. LOST is 1 when the caller knew an earlier
--- life of the queue: then the new one begins with a data-loss event. Returns
+-- life of the queue: then the new one begins with a data-loss event. It is 2 when only the
+-- ledger can tell whether there was one: then wb_engine_begin asks. Returns
 -- journal, partitions, 1 if the queue was made, and the revision in force.
 --
 -- Nothing is written where keys of PREFIX are another queue's; a queue that is only
@@ -670,7 +690,9 @@ local function engine_open(_, args)
   if made then
     s = { partitions, journal, owner, revision, prefix, mode, encoding }
     redis.call('HSET', key, 'partitions', partitions, 'journal', journal, 'depth', 0, 'writes', 0)
+    begin_life(queue)
     if args[13] == '1' then redis.call('HINCRBY', partition_prefix(queue, 0) .. 'meta', 'data_loss', 1) end
+    if args[13] == '2' then redis.call('HSET', key, 'fresh', 1) end
   end
   if moved then start_over(queue, s[1]) end
   if target ~= '' and (made or moved or not s[8] or not older) then
@@ -708,16 +730,47 @@ local function living_members(queue, member, now, ttl)
   return living
 end
 
+-- lost_writes returns how many writes that a member has seen are gone, and counts the
+-- event, if nobody has: what was seen in an earlier life of the process must be there
+-- when this one begins, and within one the number of writes never falls, unless keys
+-- were put back by hand. The number of losses never falls, or one would hide another.
+local function lost_writes(queue, partitions, since, args)
+  if args[9] == '0' then return 0 end
+  local settings, seen = queue_key(queue), tonumber(args[10])
+  local s = redis.call('HMGET', settings, 'since_writes', 'since_lost', 'writes')
+  if s[2] then return 0 end
+  local lost = seen - tonumber(s[1])
+  if args[9] == since then
+    lost = seen - tonumber(s[3])
+    if lost > 0 then begin_life(queue) end
+  end
+  if lost <= 0 then return 0 end
+  redis.call('HSET', settings, 'since_lost', 1)
+  local counted = 0
+  for p = 0, partitions - 1 do
+    local meta = partition_prefix(queue, p) .. 'meta'
+    counted = counted + tonumber(redis.call('HGET', meta, 'data_loss') or 0)
+    redis.call('HSET', meta, 'told', 1)
+  end
+  redis.call('HINCRBY', partition_prefix(queue, 0) .. 'meta', 'data_loss',
+    math.max(counted, tonumber(args[11])) - counted + 1)
+  return lost
+end
+
 -- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING [TARGET]: keeps the member alive for
 -- TTL ms if its settings are of the queue's shape, renews the leases it holds and takes free ones up to its share. A member above its
 -- share gives partitions back by itself, between two batches. Also sets the depth
 -- counter to what the partitions hold, in case somebody edited the journal.
--- Returns library, journal, partitions, share, and then partition, epoch for
--- every lease held; epoch 0 means that wb_engine_begin has to follow.
+-- JOURNAL SINCE WRITES LOSSES may follow, what the member has seen last of a life of the
+-- queue: where Redis has gone back since then, the writes that it has lost are counted as
+-- one data-loss event, whoever notices first.
+-- Returns library, journal, partitions, share, with JOURNAL also since, writes and how
+-- many writes are found lost by this call, and then partition, epoch for every lease
+-- held; epoch 0 means that wb_engine_begin has to follow.
 local function engine_beat(_, args)
   local queue, member, ttl = args[1], args[2], tonumber(args[3])
   local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal', 'prefix', 'mode', 'encoding',
-    'target', 'owner', 'target_revision', 'state')
+    'target', 'owner', 'target_revision', 'state', 'since')
   if not s[1] then return fail('WBNOQUEUE', 'there is no queue ' .. queue) end
   if s[3] ~= args[4] or s[4] ~= args[5] or s[5] ~= args[6] then
     return reshaped_error(queue, s[3], s[4], s[5])
@@ -750,7 +803,13 @@ local function engine_beat(_, args)
     held[#held + 1] = { free[i], 0 }
   end
   redis.call('HSET', queue_key(queue), 'depth', total_depth(queue, partitions), 'seen', digits(now))
+  local since = s[10]
+  if begun[queue] ~= since then since = begin_life(queue) end
   local reply = { LIBRARY, s[2], partitions, share }
+  if args[8] then
+    local lost = args[8] == s[2] and lost_writes(queue, partitions, since, args) or 0
+    reply = { LIBRARY, s[2], partitions, share, tonumber(begun[queue]), tonumber(redis.call('HGET', queue_key(queue), 'writes')), lost }
+  end
   for _, lease in ipairs(held) do
     reply[#reply + 1] = lease[1]
     reply[#reply + 1] = lease[2]
@@ -777,14 +836,18 @@ local function went_back(base, held, step)
   return epoch < held or epoch == held and tonumber(redis.call('HGET', base .. 'meta', 'step') or 0) < step
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED HELD STEP: enters the epoch that the
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED HELD STEP EARLIER: enters the epoch that the
 -- ledger gave to a partition just leased, forgets a claim of the predecessor, and
 -- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
 -- this partition in the database by its ledger. When it differs from what was
 -- acknowledged here, and no claim that was out explains it, one of the two has lost
 -- data: that is counted. So it is when the owner was further than the journal is: HELD
 -- is the last epoch that it knows to have begun, 0 for none, and STEP how far it got in
--- that. Returns 0 if both agree, 1 if Redis went back, 2 if the database did.
+-- that. EARLIER is 1 when the ledger knows of flushes in another life of the queue,
+-- that was not drained to its end: a queue that was made without anybody knowing whether
+-- it was lost then was. Returns 0 if both agree, 1 if Redis went back, 2 if the database
+-- did, 3 if Redis went back and the queue's members have noticed already, 4 if an earlier
+-- life of the queue is lost.
 local function engine_begin(_, args)
   local base, member, epoch = partition_prefix(args[1], args[2]), args[3], args[4]
   local journal, floor, committed = args[5], args[6], args[7]
@@ -807,6 +870,10 @@ local function engine_begin(_, args)
   if higher(top, floor) then floor = top end
   redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0, 'step', 0)
+  local settings = queue_key(args[1])
+  if args[10] and redis.call('HDEL', settings, 'fresh') == 1 and verdict == 0 and args[10] == '1' then verdict = 4 end
+  if redis.call('HDEL', base .. 'meta', 'told') == 1 and verdict == 1 then return 3 end
+  if verdict == 1 then redis.call('HSET', settings, 'since_lost', 1) end
   if verdict > 0 then redis.call('HINCRBY', base .. 'meta', 'data_loss', 1) end
   return verdict
 end
@@ -837,10 +904,12 @@ end
 -- many numbers it tells of each partition, and these: the entries, how many of them are fresh (never refused),
 -- how many were refused and are due for another try, the age in ms of the first
 -- fresh one, 1 if that age says nothing since its version lies ahead of the clock, the
--- age of the oldest entry, the dead letters, and the step. Read only.
+-- age of the oldest entry, the dead letters, the step, and of the first partition the
+-- queue's since and writes. Read only.
 local function engine_poll(_, args)
   local queue, now = args[1], now_us()
-  local reply = { tonumber(redis.call('HGET', queue_key(queue), 'left') or 0), 8 }
+  local s = redis.call('HMGET', queue_key(queue), 'left', 'since', 'writes')
+  local reply = { tonumber(s[1] or 0), 10 }
   local now_in_ms = digits(math.floor(now / 1000))
   local too_far = '(' .. digits(math.floor(now / 1000) + LONGEST_WAIT)
   local function age_of(first)
@@ -870,6 +939,8 @@ local function engine_poll(_, args)
     reply[#reply + 1] = age_of(oldest_of(base) or now)
     reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
     reply[#reply + 1] = tonumber(redis.call('HGET', base .. 'meta', 'step') or 0)
+    reply[#reply + 1] = i == 2 and tonumber(s[2] or 0) or 0
+    reply[#reply + 1] = i == 2 and tonumber(s[3] or 0) or 0
   end
   return reply
 end

@@ -46,6 +46,9 @@ type Ledger struct {
 	// Committed is the highest version that committed in this very partition of
 	// this journal.
 	Committed int64
+	// Earlier says that batches were committed in the life of the queue before this
+	// one, of which nothing says that it was drained to its end.
+	Earlier bool
 }
 
 // Outcome is what became of a batch.
@@ -89,7 +92,8 @@ type ledgerStatements struct {
 	create                    string
 	known, raise, fence, read string
 	move, mine, try           string
-	evict                     string
+	evict, earlier, end       string
+	epochs                    string
 }
 
 func newLedgerStatements(schema string) ledgerStatements {
@@ -134,6 +138,16 @@ VALUES ('', '', pg_catalog.pg_backend_pid(), 0, 0, 0, pg_catalog.now()); ROLLBAC
 		// transaction that moved the ledger row to this very batch.
 		mine: fill(`(SELECT true FROM {ledger} l WHERE l.journal = $1 AND l.queue = $2 AND l.partition = $3
   AND l.epoch = $4 AND l.flush = $5 AND l.xmin = pg_catalog.pg_current_xact_id()::pg_catalog.xid)`),
+		// The last life of before is the one with the highest position: fencing it
+		// has touched the times.
+		earlier: fill(`SELECT coalesce((SELECT pg_catalog.sum(flush) FILTER (WHERE partition >= 0) > coalesce(pg_catalog.max(flush) FILTER (WHERE partition < 0), 0)
+FROM {ledger} WHERE queue = $2::pg_catalog.text AND journal <> $1::pg_catalog.text
+GROUP BY journal ORDER BY pg_catalog.max(position) DESC LIMIT 1), false)`),
+		end: fill(`INSERT INTO {ledger} AS l (journal, queue, partition, epoch, flush, position, updated_at)
+SELECT $1::pg_catalog.text, $2::pg_catalog.text, -1, 0, coalesce(pg_catalog.sum(flush), 0), 0, pg_catalog.now()
+FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND partition >= 0
+ON CONFLICT (journal, queue, partition) DO UPDATE SET flush = excluded.flush, updated_at = pg_catalog.now()`),
+		epochs: fill(`SELECT partition, epoch FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text`),
 		// Who was stopped in the middle of sending has begun a transaction, and its
 		// statements hold the table's lock until the rest arrives.
 		evict: `SELECT pg_catalog.pg_terminate_backend(a.pid)
@@ -219,7 +233,10 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 		}
 		all, err := d.readLedger(ctx, tx, journal, queue, partition)
 		l.Position = all.Position
-		return err
+		if err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, d.ledger.earlier, journal, queue).Scan(&l.Earlier)
 	})
 	if err != nil {
 		return Ledger{}, d.ledgerFailure(err)
@@ -248,6 +265,43 @@ func (d *Database) evict(ctx context.Context, p Position, first bool) {
 // evictTimeout bounds the look for sessions of the epoch before, on which nothing
 // depends.
 const evictTimeout = 2 * time.Second
+
+// End notes that the queue was drained to its end: nothing of it is lost when this
+// journal goes. The row of partition -1 holds how many batches were committed by then,
+// so that the note is void once there are more.
+func (d *Database) End(ctx context.Context, journal, queue string) error {
+	err := d.inTransaction(ctx, "note the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, d.ledger.end, journal, queue)
+		return err
+	})
+	if err != nil {
+		return d.ledgerFailure(err)
+	}
+	return nil
+}
+
+// Epochs are those that the ledger has given out last, by partition. It looks apart from
+// the connections that write.
+func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
+	epochs := make(map[int]int64)
+	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
+		if err != nil {
+			return err
+		}
+		var partition int
+		var epoch int64
+		_, err = pgx.ForEachRow(rows, []any{&partition, &epoch}, func() error {
+			epochs[partition] = epoch
+			return nil
+		})
+		return err
+	})
+	if err != nil {
+		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, apart))
+	}
+	return epochs, nil
+}
 
 // querier is a connection or a transaction on it.
 type querier interface {

@@ -36,7 +36,7 @@ func TestAcquireSeedsThePositionFromAllJournalsOfTheQueue(t *testing.T) {
 	o.write(t, "1", `{"a":"x"}`)
 	o.at.Journal, o.at.Flush = "j2", 0
 	other, err := d.Acquire(t.Context(), "j2", "products", 5)
-	if want := (Ledger{Epoch: other.Epoch, Position: 42}); err != nil || other != want {
+	if want := (Ledger{Epoch: other.Epoch, Position: 42, Earlier: true}); err != nil || other != want {
 		t.Errorf("Acquire in another journal = %+v, %v; want %+v", other, err, want)
 	}
 	stranger, err := d.Acquire(t.Context(), "j1", "orders", 0)

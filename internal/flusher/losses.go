@@ -1,0 +1,92 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// uid is what Kubernetes calls a resource.
+var uid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+// watched tells whether the operator decides the settings. It remembers the journal,
+// and so notices by itself that a queue was lost while no flusher ran.
+func watched(owner string) bool {
+	return uid.MatchString(owner)
+}
+
+// lastSeen is what this flusher knows of the queue, for the next beat.
+func (q *queue) lastSeen() journal.Seen {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	seen := q.seen
+	if q.stats.Journal == seen.Journal {
+		seen.Losses = q.stats.DataLoss
+	}
+	return seen
+}
+
+// saw keeps the highest number of writes. That of another life of Redis waits for the
+// beat, which compares first.
+func (q *queue) saw(loads journal.Loads) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.seen.Journal == q.journalID && loads.Since != 0 && loads.Since == q.seen.Since {
+		q.seen.Writes = max(q.seen.Writes, loads.Writes)
+	}
+}
+
+// compare takes what a beat tells of the queue, and tells of writes that are gone. The
+// journal has counted them.
+func (q *queue) compare(beat journal.Beat) {
+	q.mu.Lock()
+	q.seen = beat.Seen
+	q.mu.Unlock()
+	if beat.LostWrites == 0 {
+		return
+	}
+	text := fmt.Sprintf("Redis came back with older data than it had confirmed: at least %d writes are lost", beat.LostWrites)
+	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
+	q.log.Error("Data was lost", "cause", text)
+	q.note(text)
+}
+
+// noteEnd lets the ledger know that a queue which takes no writes any more has been
+// drained: when its journal goes, nothing is lost.
+func (q *queue) noteEnd(ctx context.Context) {
+	_, database := q.f.usable()
+	q.mu.Lock()
+	id, paused := q.journalID, q.settings.State == config.StatePaused
+	if !paused {
+		q.ended = ""
+	}
+	due := paused && id != "" && q.ended != id
+	q.mu.Unlock()
+	if !due || !database || ctx.Err() != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, endTimeout)
+	defer cancel()
+	stats, err := q.f.journal.Stats(ctx, q.name)
+	if err != nil || stats.Journal != id || stats.State != config.StatePaused || stats.Depth+stats.Dead > 0 {
+		return
+	}
+	if err := q.f.database.End(ctx, id, q.name); err != nil {
+		q.log.Debug("Could not note that the queue is drained", "error", err)
+		return
+	}
+	q.mu.Lock()
+	q.ended = id
+	q.mu.Unlock()
+}
+
+// endTimeout bounds a note on which little depends: without it a drained queue whose
+// Redis is wiped counts as lost.
+const endTimeout = 2 * time.Second

@@ -1,0 +1,168 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+)
+
+// trust says whether what stands in this Redis may be written over what stands in the
+// database. It belongs to the queue's mutex.
+//
+// An older copy of Redis that was started beside the original has the same journal, and
+// its flusher gets epochs as everybody does. What tells it is the ledger, which is ahead
+// of it. So may be a Redis that came back with older data, beside which there is no other:
+// that one has to go on. They are told apart by what happens next: whoever is at the
+// original sees that its epochs are gone though nobody has taken its leases, and begins
+// new ones. So a side that is behind waits, and if its epochs are taken though it holds
+// its leases, there is another side, and this one stops.
+type trust struct {
+	// firstBegin is when the first partition of the journal was begun, whole is set once
+	// all of them have told whether they are behind.
+	firstBegin time.Time
+	whole      bool
+	// doubted is until when nothing is flushed, zero if there is no doubt.
+	doubted time.Time
+	// split says that, and why, nothing is flushed from here any more.
+	split string
+}
+
+// begins notes that a partition is about to begin an epoch.
+func (t *trust) begins(now time.Time) {
+	if t.firstBegin.IsZero() {
+		t.firstBegin = now
+	}
+}
+
+// look finds out whether every partition has begun: one that is not behind must not be
+// flushed before another one tells that this Redis is an older copy. Partitions that
+// cannot begin do not hold the others up for longer than a doubt lasts.
+func (t *trust) look(partitions map[int]*partition, now time.Time, longest time.Duration) {
+	if t.whole || len(partitions) == 0 {
+		return
+	}
+	if !t.firstBegin.IsZero() && now.Sub(t.firstBegin) > longest {
+		t.whole = true
+		return
+	}
+	for _, p := range partitions {
+		if p.busy || p.epoch == 0 {
+			return
+		}
+	}
+	t.whole = true
+}
+
+// complete tells whether rows may be written.
+func (t *trust) complete() bool {
+	return t.whole && t.doubted.IsZero() && t.split == ""
+}
+
+// trusts tells whether rows may be written.
+func (q *queue) trusts() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.trust.complete()
+}
+
+// distrust keeps the queue from being flushed until nobody else can be at work.
+func (q *queue) distrust() {
+	until := time.Now().Add(q.f.options.DoubtTime)
+	q.mu.Lock()
+	q.trust.doubted = until
+	q.mu.Unlock()
+	q.log.Warn("The ledger is ahead of this Redis, so nothing is flushed until it is known that no flusher works at another one",
+		"wait", q.f.options.DoubtTime)
+}
+
+// verify looks whether the ledger still has the epochs of this flusher. Another flusher
+// at this Redis takes the lease before the epoch; so one that has the epoch although the
+// lease holds is at another Redis.
+func (q *queue) verify(ctx context.Context) {
+	now := time.Now()
+	q.mu.Lock()
+	id, stopped := q.journalID, q.trust.split != ""
+	held := make(map[int]*journal.Lease)
+	for number, p := range q.partitions {
+		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Journal == id {
+			held[number] = p.lease
+		}
+	}
+	q.mu.Unlock()
+	if stopped || len(held) == 0 {
+		return
+	}
+	epochs, err := q.f.database.Epochs(ctx, id, q.name)
+	if err != nil {
+		q.log.Debug("Could not look at the epochs", "error", err)
+		return
+	}
+	for number, lease := range held {
+		if epochs[number] == lease.Epoch {
+			continue
+		}
+		holds, err := q.f.journal.Holds(ctx, lease)
+		if err != nil {
+			return
+		}
+		if holds {
+			q.outrun(number, lease, epochs[number] > lease.Epoch)
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !q.trust.doubted.IsZero() && now.After(q.trust.doubted) && q.trust.split == "" {
+		q.trust.doubted = time.Time{}
+		for _, p := range q.partitions {
+			if !p.busy {
+				p.behind = false
+			}
+		}
+		q.log.Info("No flusher works at another Redis, so this one is flushed")
+	}
+}
+
+// outrun deals with an epoch that is gone from the ledger although the lease holds. A
+// side that is not behind begins a new one, which tells the other; so it does where the
+// ledger itself has lost the epoch.
+func (q *queue) outrun(number int, lease *journal.Lease, raised bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	p := q.partitions[number]
+	if p == nil || p.busy || p.lost || p.epoch != lease.Epoch || q.trust.split != "" {
+		return
+	}
+	switch {
+	case raised && p.behind:
+		q.trust.split = fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
+			"another Redis with the same journal %s is at work; nothing is flushed from here, so that no row goes back to an older value: "+
+			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher",
+			q.name, q.journalID)
+		q.lastError = q.trust.split
+		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", q.journalID)
+		return
+	case raised:
+		text := fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
+			"two Redis hold one queue, stop the one that is not wanted", q.journalID, number, q.name)
+		q.lastError = text
+		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", q.journalID)
+	default:
+		q.log.Warn("The ledger has lost the epoch of a partition", "partition", number)
+	}
+	p.epoch = 0
+	q.wake()
+}
+
+// splitBrain is what the status says of Redis once the queue has stopped.
+func (q *queue) splitBrain() (config.Check, bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: q.trust.split}, q.trust.split != ""
+}
