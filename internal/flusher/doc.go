@@ -75,6 +75,9 @@
 //	Redis lost the queue                a new journal id, new leases, new epochs: counted
 //	Redis came back with older data     the partition's step is not the owner's: a new
 //	                                    epoch, which compares journal and ledger
+//	the ledger is ahead of the journal  nothing is flushed for 5 s; if another flusher
+//	                                    takes the epochs meanwhile though the leases
+//	                                    hold, it is at another Redis: this one stops
 //	journal and ledger disagree         a data-loss event; flushing goes on from the
 //	                                    higher position
 //
@@ -122,6 +125,28 @@
 // page and ends where there is none for the next, so nobody waits who holds something. A
 // document larger than that goes alone. The process of 600 documents of 1 MB peaks at about
 // 200 MB, since Go's collector lets as much stand again.
+//
+// Two Redis with one journal, an older copy and the original, look to the ledger like
+// two flushers that take a partition over from each other. Which one is behind the
+// ledger tells at the epoch's begin; whether the other one is alive it tells within
+// seconds, since every flusher looks at its epochs once a second. A fail-over to a stale
+// replica has no other side, and goes on after the wait. Two sides that were both written
+// and flushed are each behind in some partition: then both may stop, which is what is
+// left to do. A side whose flusher cannot reach PostgreSQL for the time of the wait counts
+// as dead.
+//
+// What Redis lost while nothing was claimed neither ledger nor step tells. So the queue
+// keeps when this process of Redis began to work with it, and with how many writes; that
+// a process began, the function library knows from a local, which Redis neither persists
+// nor replicates. A flusher tells at each beat what it saw last. What was written after
+// its last look, a twentieth of a second before the crash, or while no flusher ran, nobody
+// has seen.
+//
+// A queue that is made anew asks the ledger for its life before. A queue that was drained
+// (draining, or a retired mapping) leaves a row for partition -1 with the number of its
+// batches. What cannot be told from a loss: Redis was replaced on purpose and the queue
+// was empty, but nobody had drained it; two environments use one ledger and one name. The
+// operator remembers the journal by itself, so under it the ledger is not asked.
 //
 // An acknowledgement applies while owner and epoch are still in the lease, even if
 // the lease has run out but nobody took it: what is committed needs no second

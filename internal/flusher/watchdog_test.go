@@ -135,7 +135,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		q.enter("journal")
 		q.setReady(config.Check{OK: true})
 		p := &partition{number: 3, epoch: 1, lease: &journal.Lease{}}
-		q.partitions[3], q.table = p, &postgres.Table{}
+		q.partitions[3], q.table, q.trust = p, &postgres.Table{}, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {

@@ -140,7 +140,7 @@ func TestAnApplicationStaysInItsQueue(t *testing.T) {
 	f.check(f.j.Open(ctx, settings(onePartition, another), "journal-1", false))
 	f.check(f.j.Beat(ctx, settings(another).Mapping, "b", leaseTime, journal.Seen{}))
 	theirs := &journal.Lease{Queue: "orders", Partition: 0, Member: "b", Epoch: 1, Journal: "journal-1"}
-	_, err := f.j.Begin(ctx, theirs, 0, 0, nil)
+	_, err := f.j.Begin(ctx, theirs, 0, 0, nil, false)
 	f.check(nil, err)
 	f.check(f.rdb.FCall(ctx, "wb_set", []string{"order:dead"}, "orders", `{"secret":1}`).Result())
 	claim, err := f.j.Claim(ctx, theirs, "order:", upTo(10))

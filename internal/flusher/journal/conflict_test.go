@@ -40,7 +40,7 @@ func (f *fixture) opens(change ...func(*journal.Settings)) config.Check {
 // beats tries to renew the member's leases and returns why that cannot be.
 func (f *fixture) beats(member string, change ...func(*journal.Settings)) config.Check {
 	f.t.Helper()
-	if _, err := f.j.Beat(f.t.Context(), settings(change...).Mapping, member, leaseTime); err != nil {
+	if _, err := f.j.Beat(f.t.Context(), settings(change...).Mapping, member, leaseTime, journal.Seen{}); err != nil {
 		return journal.Explain(err)
 	}
 	return config.Check{OK: true}
@@ -128,7 +128,7 @@ func TestQueuesOfBeforeAreListedAsTheyAreSeen(t *testing.T) {
 	said(t, f.opens(late, func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "")
 	said(t, f.beats("b", late), "")
 	l := &journal.Lease{Queue: "late", Partition: 0, Member: "b", Epoch: 1, Journal: "journal-2"}
-	_, err := f.j.Begin(t.Context(), l, 0, 0, nil)
+	_, err := f.j.Begin(t.Context(), l, 0, 0, nil, false)
 	f.check(nil, err)
 	claim, err := f.j.Claim(t.Context(), l, "product:1", upTo(10))
 	f.check(nil, err)
@@ -223,7 +223,7 @@ func TestOneQueueHasOneTable(t *testing.T) {
 			t.Error("a flusher of the table of before acknowledges")
 		}
 		f.conflicts(f.beats("a", first...), "revision 2 of this config")
-		beat, err := f.j.Beat(t.Context(), settings(of(newer)...).Mapping, "b", leaseTime)
+		beat, err := f.j.Beat(t.Context(), settings(of(newer)...).Mapping, "b", leaseTime, journal.Seen{})
 		if err != nil || len(beat.Held) != 1 || beat.Share != 1 {
 			t.Errorf("the newer one holds %+v, %v", beat, err)
 		}
