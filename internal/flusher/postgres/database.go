@@ -216,7 +216,7 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 		err = f(ctx, tx)
 	}
 	if err == nil {
-		err = tx.Commit(ctx)
+		err = replicated(conn.Conn().PgConn(), tx.Commit(ctx))
 	}
 	if err == nil {
 		return nil

@@ -84,6 +84,10 @@
 // one either the same batch is written again or the partition is acquired
 // anew, which shuts out whatever is still under way.
 //
+// A commit whose wait for a synchronous standby was ended is unsettled too, though it is
+// answered with COMMIT: PostgreSQL tells by a warning, which is known by the function
+// that raises it, since its words and its SQLSTATE are not its own.
+//
 // # Another URL
 //
 // Every connection knows the URL that it was made from, and is lent only while

@@ -185,6 +185,7 @@ func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
 		c.RuntimeParams = map[string]string{}
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
+	c.OnNotice = noteUnreplicated
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = applicationName
 	}

@@ -195,6 +195,10 @@ func failure(action string, err error, at stage) *Error {
 		return e
 	}
 	e.Kind = Transient
+	if errors.Is(err, errUnreplicated) {
+		e.reason, e.remedy, e.Unsettled = v1alpha1.ReasonStatementFailed, err.Error(), true
+		return e
+	}
 	if errors.Is(err, ErrLedgerOutOfStep) {
 		e.reason, e.remedy = v1alpha1.ReasonStatementFailed, err.Error()
 		return e

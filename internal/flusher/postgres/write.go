@@ -189,6 +189,9 @@ func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline
 			err = fmt.Errorf("%w: %w", context.Cause(ctx), err)
 		}
 	}
+	if err = replicated(pg, err); errors.Is(err, errUnreplicated) {
+		r.committed = false
+	}
 	if err == nil && !r.committed {
 		err = errors.New("the server rolled the transaction back without an error")
 	}
