@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"errors"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,16 @@ import (
 // testTimeout bounds every statement and wait of the tests. Nothing is timed by
 // it; it only ends what would hang.
 const testTimeout = 30 * time.Second
+
+// major is the server's release, for tests of what an older one lacks.
+func major(t testing.TB, server *postgrestest.Database) int {
+	t.Helper()
+	n, err := strconv.Atoi(server.Value(t, "SHOW server_version_num"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n / 10000
+}
 
 // open gives a fresh database and the flusher's view of it.
 func open(t testing.TB, schema string, settings ...func(*Settings)) (*postgrestest.Database, *Database) {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -69,9 +70,14 @@ func columnTypes(t testing.TB, server *postgrestest.Database, d *Database, names
 	if len(names) == 0 {
 		names = append(server.Column(t, builtinTypes), ownTypeNames...)
 	}
+	// Multiranges came with 14, and from 17 on json is a word that is quoted.
+	if major(t, server) < 14 {
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "floatmultirange" })
+	}
 	var script strings.Builder
 	var types []*columnType
 	for _, shown := range names {
+		shown = strings.ReplaceAll(shown, `"json"`, "json")
 		c := &columnType{shown: shown, name: fmt.Sprintf("t%d", len(types))}
 		fmt.Fprintf(&script, `CREATE TABLE %s (id bigint PRIMARY KEY, %s %s, n bigint, g bigint GENERATED ALWAYS AS (n + 1) STORED, i bigint GENERATED ALWAYS AS IDENTITY);`,
 			c.name, quote(oddColumn), shown)

@@ -169,6 +169,9 @@ CREATE FUNCTION shop.drawn(regclass) RETURNS bigint LANGUAGE plpgsql SECURITY DE
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := postgrestest.New(t)
+			if major(t, server) < 15 {
+				schema = strings.ReplaceAll(schema, " NULLS NOT DISTINCT", "")
+			}
 			role, url := server.NewRole(t)
 			server.Exec(t, strings.ReplaceAll("CREATE SCHEMA shop; GRANT USAGE ON SCHEMA shop TO ROLE; CREATE SCHEMA writebehind; GRANT ALL ON SCHEMA writebehind TO ROLE; "+
 				"ALTER DEFAULT PRIVILEGES IN SCHEMA shop GRANT ALL ON TABLES TO ROLE; "+schema, "ROLE", role))
