@@ -291,3 +291,35 @@ CREATE TRIGGER forward BEFORE UPDATE ON products FOR EACH ROW EXECUTE FUNCTION f
 		})
 	}
 }
+
+// TestAnotherLedgerSchemaIsRefused changes the config of a flusher on its own. Another
+// ledger would fence nobody, and would look like one that was lost.
+func TestAnotherLedgerSchemaIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	p := s.startReady()
+	s.setAll(1, 10, 1)
+	s.drained()
+	s.stop(p)
+	before := s.config.Database.Postgres.LedgerSchema
+	s.config.Database.Postgres.LedgerSchema = "elsewhere"
+	s.write()
+	p = s.start()
+	s.eventually("the schema is refused", func() error {
+		queues := s.status(p).Queues
+		if len(queues) == 0 || queues[0].Ready.Reason != "QueueConflict" || !strings.Contains(queues[0].Ready.Message, "set ledgerSchema to "+before) {
+			return fmt.Errorf("status is %+v", queues)
+		}
+		return nil
+	})
+	s.setAll(1, 10, 2)
+	s.stop(p)
+	s.config.Database.Postgres.LedgerSchema = before
+	s.write()
+	s.startReady()
+	s.drained()
+	s.count(2, 10)
+	if n := s.stats().DataLoss; n != 0 {
+		t.Errorf("%d data-loss events, want none", n)
+	}
+}

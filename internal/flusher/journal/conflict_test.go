@@ -256,6 +256,14 @@ func TestOneQueueHasOneTable(t *testing.T) {
 		f := start(t)
 		f.j = f.j.WithLedger("elsewhere")
 		f.conflicts(f.opens(first...), "ledger in schema writebehind")
+		// Nor does it change when no flusher lives, whoever asks: the ledger is the fence.
+		f.forget(queue)
+		before := dump(t, f.rdb)
+		f.conflicts(f.opens(first...), "ledgerSchema is elsewhere", "set ledgerSchema to writebehind")
+		f.conflicts(f.opens(of(other)...), "ledgerSchema is elsewhere")
+		if after := dump(t, f.rdb); !maps.Equal(before, after) {
+			t.Error("a ledger that is refused has changed Redis")
+		}
 	})
 	t.Run("another prefix is another queue", func(t *testing.T) {
 		f := start(t)

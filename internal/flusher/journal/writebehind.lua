@@ -647,6 +647,11 @@ local function start_over(queue, partitions)
   for p = 0, tonumber(partitions) - 1 do redis.call('DEL', partition_prefix(queue, p) .. 'lease') end
 end
 
+-- ledger_of returns the schema of the ledger that a target names, or nil.
+local function ledger_of(target)
+  return string.match(target, '%(ledger in schema (.+)%)$')
+end
+
 -- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
 -- TTL MAX FULL STATE LOST [TARGET]: makes the queue if it is not there, with the journal id
 -- that is offered, and writes the settings: another owner's are replaced, within
@@ -661,7 +666,7 @@ end
 -- drained may go on, and leaves the keys without a time to live. TARGET is the table and
 -- its ledger. While flushers live that work with another prefix or target, only a higher
 -- revision of the same owner replaces these, and takes the partitions from them. A
--- flusher of the release before this one tells no target.
+-- flusher of the release before this one tells no target. The ledger's schema never changes.
 local function engine_open(_, args)
   if #args < 12 then return fail('WBARGS', 'wrong number of arguments for wb_engine_open') end
   local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
@@ -674,6 +679,10 @@ local function engine_open(_, args)
   local older = not made and s[3] == owner and higher(s[4], revision)
   local reshaped = not made and (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding)
   local moved = not made and target ~= '' and s[8] and s[8] ~= target
+  if moved and ledger_of(s[8]) and ledger_of(target) and ledger_of(s[8]) ~= ledger_of(target) then
+    return fail('WBCONFLICT', 'queue ' .. queue .. ' has its ledger in schema ' .. ledger_of(s[8]) .. ', and ledgerSchema is ' ..
+      ledger_of(target) .. ': it cannot change, since another ledger fences nobody of the one before: set ledgerSchema to ' .. ledger_of(s[8]))
+  end
   if moved or (reshaped and s[5] ~= prefix) then
     local replaces = s[3] == owner and owner ~= OWNER_FILE and higher(revision, s[9] or s[4])
     if not replaces and lives(queue, now) then
