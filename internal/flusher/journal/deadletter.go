@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"strings"
 	"time"
 
@@ -26,6 +27,8 @@ const (
 	CauseRefused = "Refused"
 	// CauseValueLost says that the value was gone from Redis.
 	CauseValueLost = "ValueLost"
+	// CauseForged says that no function of the library has written the letter.
+	CauseForged = "Forged"
 )
 
 // DeadLetter is an entry that could not be flushed, set aside with all that is
@@ -55,6 +58,16 @@ type DeadLetter struct {
 
 	// known is the line that the journal has of the letter: it names it.
 	known string
+	// partition is where the letter was found, if a walk has found it.
+	partition string
+}
+
+// place are the arguments that name the letter for its discard.
+func (l *DeadLetter) place(queue string) []any {
+	if l.partition == "" {
+		return []any{queue, l.known}
+	}
+	return []any{queue, l.known, l.partition}
 }
 
 // marshal completes the letter from the entry and writes what is known in one
@@ -125,6 +138,9 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 			}
 			seen[key] = true
 			letter, err := parseLetter(key, known)
+			if err == nil {
+				letter.partition = strconv.Itoa(partition)
+			}
 			if !yield(letter, err) || err != nil {
 				return false
 			}
@@ -155,8 +171,8 @@ func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*DeadLette
 
 func parseLetter(key, known string) (*DeadLetter, error) {
 	letter := &DeadLetter{known: known}
-	if err := json.Unmarshal([]byte(known), letter); err != nil {
-		return nil, fmt.Errorf("dead letter of key %q is not in the journal's format", key)
+	if err := json.Unmarshal([]byte(known), letter); err != nil || letter.Operation != "set" && letter.Operation != "delete" {
+		letter = &DeadLetter{known: known, Cause: CauseForged, Message: "this is no dead letter of the journal: it can only be discarded"}
 	}
 	// JSON holds text only; a key may be any bytes.
 	letter.Key = key
@@ -175,7 +191,7 @@ func (j *Journal) Replay(ctx context.Context, queue string, letter *DeadLetter) 
 
 // Discard gives the letter up.
 func (j *Journal) Discard(ctx context.Context, queue string, letter *DeadLetter) error {
-	if err := j.rdb.FCall(ctx, "wb_engine_discard", []string{letter.Key}, queue, letter.known).Err(); err != nil {
+	if err := j.rdb.FCall(ctx, "wb_engine_discard", []string{letter.Key}, letter.place(queue)...).Err(); err != nil {
 		return fmt.Errorf("discard %s: %w", letter.Key, interpret(err))
 	}
 	return nil

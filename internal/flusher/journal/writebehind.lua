@@ -1376,8 +1376,22 @@ end
 
 -- wb_engine_discard 1 KEY QUEUE LETTER: gives a dead letter up, if LETTER is still
 -- the key's. A value that nobody will flush gets its TTL, so that the cache comes to
--- agree with the database. Returns 1.
+-- agree with the database. Returns 1. With the partition P behind them a letter goes too
+-- that stands where no function has put it, as under a key outside of the prefix; that key
+-- is left alone.
 local function engine_discard(keys, args)
+  local p = table.remove(args, 3)
+  local s = redis.call('HMGET', queue_key(args[1] or ''), 'prefix', 'partitions')
+  if p and s[2] and #keys == 1 and #args == 2 then
+    local key, dlq = keys[1], partition_prefix(args[1], p) .. 'dlq'
+    local placed = string.sub(key, 1, #s[1]) == s[1] and #key > #s[1] and partition_of(key, s[2]) == p
+    local letter = not placed and redis.call('HGET', dlq, key)
+    if letter and (letter == args[2] or string.sub(letter, 1, #args[2] + 1) == args[2] .. '\n') then
+      redis.call('HDEL', dlq, key)
+      redis.call('HINCRBY', queue_key(args[1]), 'depth', -1)
+      return 1
+    end
+  end
   local at, _, err = find_letter(keys, args, 'wb_engine_discard 1 KEY QUEUE LETTER')
   if not at then return err end
   bury(at, 'discarded')
