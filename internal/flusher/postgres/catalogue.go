@@ -249,6 +249,9 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	if err != nil {
 		return nil, err
 	}
+	if f.anonymous, err = readAnonymous(ctx, conn, r.oid); err != nil {
+		return nil, err
+	}
 	rows, err := conn.Query(ctx, attributesSQL, r.oid)
 	if err != nil {
 		return nil, err
@@ -277,7 +280,10 @@ func (f *fit) judge() (key *attribute, columns []fed, err error) {
 	if err = f.privileges(key, columns); err != nil {
 		return nil, nil, err
 	}
-	return key, columns, f.leftOut(columns)
+	if err = f.leftOut(columns); err != nil {
+		return nil, nil, err
+	}
+	return key, columns, f.checkIdentity()
 }
 
 // fit holds a mapping against the catalogue.
@@ -287,6 +293,7 @@ type fit struct {
 	schema, table, name string
 	form                string
 	relation            relation
+	anonymous           []anonymous
 	attributes          []attribute
 }
 

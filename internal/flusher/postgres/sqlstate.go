@@ -162,6 +162,8 @@ func verdictOf(err *pgconn.PgError, at stage) verdict {
 		v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
 	}
 	switch {
+	case ofIdentity(err):
+		v = identityVerdict
 	case at == preparing && v.kind == Row:
 		v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
 	case at == executing && ofValue(err):
