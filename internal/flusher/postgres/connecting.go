@@ -247,11 +247,10 @@ func network(err error) string {
 	case addressed:
 		what = "the connection to PostgreSQL at " + op.Addr.String() + " failed"
 	}
+	if errors.As(err, &dns) {
+		return unresolved(dns.Name, hidden) + tail
+	}
 	switch {
-	case errors.As(err, &dns) && hidden:
-		return "what looks like the host of PostgreSQL in the URL cannot be resolved" + tail
-	case errors.As(err, &dns):
-		return "the host " + dns.Name + " of PostgreSQL cannot be resolved"
 	case errors.As(err, &authority):
 		return what + ": the server's certificate is signed by an unknown authority" + ofAuthority(origin) + tail
 	case errors.As(err, &hostname):
@@ -277,6 +276,13 @@ func network(err error) string {
 		return what + ": the server closed it" + tail
 	}
 	return what + tail
+}
+
+func unresolved(host string, hidden bool) string {
+	if hidden {
+		return "what looks like the host of PostgreSQL in the URL cannot be resolved"
+	}
+	return "the host " + host + " of PostgreSQL cannot be resolved"
 }
 
 // refusedTLS is what the driver says of a server that answers no to TLS.

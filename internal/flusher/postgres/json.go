@@ -145,9 +145,16 @@ func (s *scanner) value(depth int) (jsonValue, error) {
 
 // strangers are what other notations have for values, and what JSON has instead.
 var strangers = []struct{ word, instead string }{
-	{"NaN", notANumber}, {"nan", notANumber}, {"Infinity", notANumber}, {"-Infinity", notANumber}, {"inf", notANumber}, {"-inf", notANumber},
+	{"NaN", notANumber},
+	{"nan", notANumber},
+	{"Infinity", notANumber},
+	{"-Infinity", notANumber},
+	{"inf", notANumber},
+	{"-inf", notANumber},
 	{"undefined", "undefined stands for a value: write null, or leave the field out"},
-	{"None", "None stands for null"}, {"True", "True stands for true"}, {"False", "False stands for false"},
+	{"None", "None stands for null"},
+	{"True", "True stands for true"},
+	{"False", "False stands for false"},
 	{"'", "a string is in single quotation marks, where JSON has double ones"},
 }
 

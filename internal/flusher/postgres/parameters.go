@@ -42,15 +42,16 @@ var unsupported = map[string]string{
 var ofOthers = func() map[string]string {
 	all := make(map[string]string)
 	for owner, names := range map[string]string{
-		"Prisma":     "pgbouncer schema connection_limit pool_timeout sslaccept sslidentity socket_timeout statement_cache_size single_use_connections",
-		"Rails":      "pool checkout_timeout reaping_frequency prepared_statements advisory_locks encoding variables",
-		"JDBC":       "currentSchema ApplicationName loginTimeout connectTimeout socketTimeout tcpKeepAlive sslfactory targetServerType reWriteBatchedInserts stringtype prepareThreshold binaryTransfer loadBalanceHosts",
+		"Prisma": "pgbouncer schema connection_limit pool_timeout sslaccept sslidentity socket_timeout statement_cache_size single_use_connections",
+		"Rails":  "pool checkout_timeout reaping_frequency prepared_statements advisory_locks encoding variables",
+		"JDBC": "currentSchema ApplicationName loginTimeout connectTimeout socketTimeout tcpKeepAlive sslfactory targetServerType " +
+			"reWriteBatchedInserts stringtype prepareThreshold binaryTransfer loadBalanceHosts",
 		"SQLAlchemy": "prepared_statement_cache_size pool_size max_overflow pool_recycle pool_pre_ping async_fallback server_settings command_timeout",
 		"Node.js":    "uselibpqcompat ssl max idleTimeoutMillis connectionTimeoutMillis",
 		"lib/pq":     "binary_parameters sslinline disable_prepared_binary_result",
 		"Doctrine":   "serverVersion charset",
 	} {
-		for _, name := range strings.Fields(names) {
+		for name := range strings.FieldsSeq(names) {
 			all[name] = owner
 		}
 	}

@@ -78,8 +78,19 @@ func TestAValueThatItsTypeCannotReadIsSaidToBeOne(t *testing.T) {
 	server, d := open(t, "CREATE EXTENSION hstore; CREATE EXTENSION ltree")
 	ready(t, d)
 	for i, test := range []struct{ column, value string }{
-		{"hstore", "a=>"}, {"jsonpath", "$["}, {"ltree", "a..b"}, {"lquery", "a{"}, {"tsquery", "a &"}, {"regclass", "nowhere"}, {"regtype", "nothing"}, {"regprocedure", "now("},
-		{"boolean", "2"}, {"integer", "1.5"}, {"numeric", "Nothing"}, {"xml", "<a>"}, {"uuid", "x"},
+		{"hstore", "a=>"},
+		{"jsonpath", "$["},
+		{"ltree", "a..b"},
+		{"lquery", "a{"},
+		{"tsquery", "a &"},
+		{"regclass", "nowhere"},
+		{"regtype", "nothing"},
+		{"regprocedure", "now("},
+		{"boolean", "2"},
+		{"integer", "1.5"},
+		{"numeric", "Nothing"},
+		{"xml", "<a>"},
+		{"uuid", "x"},
 	} {
 		t.Run(test.column, func(t *testing.T) {
 			name := fmt.Sprintf("items%d", i)

@@ -43,7 +43,7 @@ func (d *Database) NewPooler(t testing.TB, mode string) *Pooler {
 		t.Fatal("PgBouncer is not installed: Debian's package pgbouncer has it")
 	}
 	s := d.server
-	dir, err := os.MkdirTemp("", "pgbouncer")
+	dir, err := os.MkdirTemp("", "pgbouncer") //nolint:usetesting // the pooler runs as another user, who may not enter t.TempDir
 	if err == nil {
 		err = s.own(dir)
 	}
