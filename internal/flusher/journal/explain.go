@@ -301,4 +301,5 @@ func networkProblem(err error) string {
 
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
-const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, or wants a client's certificate (redis.external.tls.clientCertSecretRef)"
+const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, " +
+	"or wants a client's certificate (redis.external.tls.clientCertSecretRef)"
