@@ -271,6 +271,12 @@ func errorCode(err error) string {
 	return code
 }
 
+// isHangup tells whether the other side has ended a connection.
+func isHangup(err error) bool {
+	return err != nil && !errors.As(err, new(redis.Error)) &&
+		(isClosed(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))
+}
+
 func isClosed(err error) bool {
 	text := err.Error()
 	return strings.HasSuffix(text, "EOF") || strings.Contains(text, "connection pool") || strings.Contains(text, "closed")
