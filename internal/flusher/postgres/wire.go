@@ -36,6 +36,8 @@ type pipeline struct {
 	steps []step
 	// members are the entries that each statement writes, in the order of its rows.
 	members [][]int32
+	// removes says that the first statement on rows deletes.
+	removes bool
 }
 
 // beginSQL leaves the access mode alone: an administrator who switches
@@ -163,7 +165,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 		p.text(t.form)
 	})
 	comparing := t.comparing.Load()
-	if len(b.removed) > 0 {
+	if p.removes = len(b.removed) > 0; p.removes {
 		p.rows(stepRows, "d", t.deletes, at, b, b.removed, nil)
 	}
 	for n := range b.groups {

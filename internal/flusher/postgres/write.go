@@ -82,6 +82,7 @@ func (d *Database) writeFailure(action string, r *reply, err error) error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
 	r.place(e, err)
+	r.referred(e)
 	if e.Kind == Transient {
 		d.verified.Store(false)
 	}
@@ -108,6 +109,8 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position)
 type reply struct {
 	steps   []step
 	members [][]int32
+	// removes says that the first statement on rows deletes.
+	removes bool
 	// sent says that the tail, and with it the commit, is on its way.
 	sent bool
 	// parsed, bound and done count the statements that came so far.
@@ -170,11 +173,18 @@ func (r *reply) place(e *Error, err error) {
 	}
 }
 
+// referred corrects the words for a row that others refer to, where it is to be deleted.
+func (r *reply) referred(e *Error) {
+	if e.SQLSTATE == "23503" && r.removes && e.AtRows && !e.Raised && r.done == prologueSteps+1 {
+		e.remedy = "rows of the table that is named refer to the row, which is to be deleted"
+	}
+}
+
 // exchange sends the pipeline and reads the answers. When anything but a plain
 // error of a statement ends it, the connection is closed.
 func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline) (reply, error) {
 	pg := conn.Conn().PgConn()
-	r := reply{steps: p.steps, members: p.members}
+	r := reply{steps: p.steps, members: p.members, removes: p.removes}
 	network := pg.Conn()
 	ctx, progress, end := d.watched(ctx)
 	defer end()
