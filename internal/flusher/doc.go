@@ -212,7 +212,9 @@
 // refused row without one of its values. Neither is perfect, a trigger may know whether
 // a row is new: where the control cannot meet the same fault, the row has to have been
 // refused for twelve seconds, in which ten others at one a second show that the mapping
-// is at fault. Ten of which none is taken pause it whatever a control says: a table
+// is at fault. With every other row that is refused for it meanwhile the time begins
+// anew, and grows from the third on, so that a mapping that refuses one in many seconds
+// is found out too. Ten of which none is taken pause it whatever a control says: a table
 // whose rows of yesterday pass and of whose rows of today none does needs a person. With
 // no evidence at all the row stays, and the mapping says that it is paused. What is
 // remembered is this process' own: after a restart each refusal is like the first.

@@ -79,15 +79,25 @@ type ender struct {
 	losses   int
 	// convicted says that it has spent an attempt for that: one more loss is enough then.
 	convicted bool
-	// at is what had been taken when the connection was lost.
+	// spared says that it was not sent when it was looked at last, among that several rows
+	// ended their sessions and none was taken when it lost its last connection.
+	spared, among bool
+	// at is what had been taken when the connection was lost, since when it was so first.
 	at      mark
+	since   time.Time
 	failure *postgres.Error
 }
+
+// endedSession is the reason of all rows that end their session, whatever they are
+// answered.
+var endedSession = fault{state: "lost"}
 
 // lostAlone notes that a row was alone when its connection was lost, which was the
 // partition's loss of that number.
 func (q *queue) lostAlone(entry *journal.Entry, failure *postgres.Error, losses int) {
 	at := q.evidence.now()
+	q.evidence.fresh(entry.Key, entry.Operation == journal.OperationDelete, endedSession)
+	lasts, _ := q.evidence.probationOf(endedSession, 0)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.enders[entry.Key]
@@ -95,11 +105,11 @@ func (q *queue) lostAlone(entry *journal.Entry, failure *postgres.Error, losses 
 		if q.enders == nil || len(q.enders) >= mostEnders {
 			q.enders = make(map[string]*ender)
 		}
-		e = &ender{version: entry.Version}
+		e = &ender{version: entry.Version, since: time.Now()}
 		q.enders[entry.Key] = e
 	}
 	e.losses = max(e.losses+1, losses)
-	e.attempts, e.at, e.failure = entry.Attempts, at, failure
+	e.attempts, e.at, e.failure, e.among = entry.Attempts, at, failure, lasts > probation
 }
 
 // suspected returns what is known of a row that lost its connection when it was last
@@ -119,6 +129,35 @@ func (q *queue) convict(e *ender) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e.convicted = true
+}
+
+// spare tells for how long a row that has used up its attempts is not to be a dead letter
+// yet, if none was taken since it lost its last connection: others may still show that
+// all rows end their sessions. Where several did, every second look sends it again.
+func (q *queue) spare(e *ender) (left time.Duration, several, again bool) {
+	lasts, quiet := q.evidence.probationOf(endedSession, time.Since(e.since))
+	left, several = lasts-quiet, lasts > probation
+	if q.evidence.refusedFor(endedSession) >= trialBatch {
+		left = longestRetry
+	}
+	if left <= 0 || !several {
+		return max(0, left), several, false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	again = e.spared
+	e.spared = !e.spared
+	return left, several, again
+}
+
+// reprieve tells whether a row is to be sent once more, although others got through since
+// it lost its last connection: they may do so since all that ended sessions was mended.
+func (q *queue) reprieve(e *ender) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	among := e.among
+	e.among = false
+	return among
 }
 
 // survived forgets rows that got through.

@@ -44,6 +44,7 @@ type evidence struct {
 type suspectRow struct {
 	fault    fault
 	deletion bool
+	at       time.Time
 }
 
 // history is what is remembered of one refused row.
@@ -96,16 +97,15 @@ func (e *evidence) since(m mark, deletion bool) bool {
 	return e.sets > m.sets || deletion && e.deletions > m.deletions
 }
 
-// fresh notes a key that is refused for the first time while nothing is taken, and
-// tells how many distinct ones were refused for this reason since a row was last taken.
+// fresh notes a key that is refused for the first time while nothing is taken.
 func (e *evidence) fresh(key string, deletion bool, why fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.last == nil {
 		e.last = make(map[string]suspectRow)
 	}
-	if len(e.last) < mostRemembered {
-		e.last[key] = suspectRow{why, deletion}
+	if row, ok := e.last[key]; len(e.last) < mostRemembered && (!ok || row.fault != why) {
+		e.last[key] = suspectRow{why, deletion, time.Now()}
 	}
 }
 
@@ -121,6 +121,22 @@ func (e *evidence) refusedFor(why fault) int {
 		}
 	}
 	return n
+}
+
+// probationOf is how long a row has to be refused for this reason before a control that
+// is weak makes it a dead letter, and how long no other one was refused for it for the
+// first time. The more of them there are, the longer: they may be the first of ten.
+func (e *evidence) probationOf(why fault, since time.Duration) (lasts, quiet time.Duration) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	rows := 0
+	for _, row := range e.last {
+		if row.fault == why {
+			rows++
+			since = min(since, time.Since(row.at))
+		}
+	}
+	return probation * time.Duration(max(1, rows-1)), since
 }
 
 // remember returns what is known of a refused row. One that was not known, or was

@@ -61,6 +61,88 @@ func TestOnlyWhatIsTakenAfterTheFirstRefusalIsEvidence(t *testing.T) {
 	})
 }
 
+// TestProbationBeginsAnewWithEveryOtherRow plays a mapping that refuses a row every five
+// seconds: a lone row is proved bad in the end, none of several before ten show that it is
+// the mapping.
+func TestProbationBeginsAnewWithEveryOtherRow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e evidence
+		why, start := fault{state: "P0001"}, time.Now()
+		over := func() bool {
+			lasts, quiet := e.probationOf(why, time.Since(start))
+			return quiet >= lasts
+		}
+		e.fresh("0", false, why)
+		if time.Sleep(probation - 1); over() {
+			t.Error("the probation of a lone row is over too early")
+		}
+		if time.Sleep(1); !over() {
+			t.Error("the probation of a lone row does not end")
+		}
+		for n := 1; n < trialBatch; n++ {
+			e.fresh(fmt.Sprint(n), false, why)
+			e.fresh(fmt.Sprint("other", n), false, fault{state: "23502"})
+			if time.Sleep(5 * time.Second); over() {
+				t.Errorf("the probation is over when %d rows were refused, the last a moment ago", n+1)
+			}
+		}
+		// Those that were refused before do not make it longer.
+		time.Sleep((trialBatch-1)*probation - 5*time.Second - 1)
+		if e.fresh("0", false, why); over() {
+			t.Error("the probation of ten is over too early")
+		}
+		if time.Sleep(1); !over() {
+			t.Error("the probation of ten does not end")
+		}
+		e.took(1, 0)
+		if lasts, _ := e.probationOf(why, 0); lasts != probation {
+			t.Errorf("it lasts %v after a row was taken, want %v", lasts, probation)
+		}
+	})
+}
+
+// TestOneOfManyRowsThatEndTheirSessionsIsSpared: a lone one is not for long.
+func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var q queue
+		lose := func(key string) *ender {
+			e := journal.Entry{Key: key, Version: 1}
+			q.lostAlone(&e, &postgres.Error{Lost: true}, lossesOfOne)
+			return q.suspected(&e)
+		}
+		first := lose("0")
+		if left, several, again := q.spare(first); left != probation || several || again {
+			t.Errorf("a lone row is spared for %v, of several: %v, sent again: %v", left, several, again)
+		}
+		time.Sleep(probation)
+		if left, _, _ := q.spare(first); left != 0 {
+			t.Errorf("a lone row is spared for %v more", left)
+		}
+		for n := 1; n < trialBatch; n++ {
+			if e := lose(fmt.Sprint(n)); q.reprieve(e) != (n > 1) || q.reprieve(e) {
+				t.Errorf("row %d is sent once more: want that of the third and later, once", n+1)
+			}
+			time.Sleep(5 * time.Second)
+			for look := range 4 {
+				left, several, again := q.spare(first)
+				if left <= 0 && n > 1 || several != (n > 1) || again != (several && look%2 == 1) {
+					t.Errorf("with %d rows it is spared for %v, of several: %v, sent again at look %d: %v", n+1, left, several, look, again)
+				}
+			}
+		}
+		time.Sleep(time.Hour)
+		if left, _, _ := q.spare(first); left <= 0 {
+			t.Error("one of ten is spared no more")
+		}
+		q.evidence.took(1, 0)
+		if left, several, _ := q.spare(first); left != 0 || several {
+			t.Errorf("it is spared for %v when a row was taken, of several: %v", left, several)
+		}
+	})
+}
+
 func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	var e evidence

@@ -14,7 +14,8 @@ import (
 
 // probation is how long a row is refused at least before a control that is weak makes
 // it a dead letter: at one row a second ten others show in that time whether the
-// mapping is at fault.
+// mapping is at fault. It begins anew with every other row that is refused for the same
+// reason, and lasts longer the more there are.
 const probation = 12 * time.Second
 
 // endsItsSession is what a dead letter says of a row that loses every connection.
@@ -81,11 +82,24 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	if known == nil {
 		return false
 	}
-	if !f.q.evidence.since(known.at, f.deletion(i)) && !f.controlOfRows(ctx, i) {
+	others := f.q.evidence.since(known.at, f.deletion(i))
+	if !others && !f.controlOfRows(ctx, i) {
 		return false
 	}
 	f.q.convict(known)
 	if e.Attempts >= f.policy.maxRetries {
+		if others && f.q.reprieve(known) {
+			return false
+		}
+		if left, several, again := f.q.spare(known); !others && left > 0 {
+			if several {
+				f.unproved, f.unprovedDeletion = known.failure, f.deletion(i)
+			}
+			if !again {
+				f.aside(i, journal.Kept, min(left, f.policy.retryAfter(e.Attempts+searchedRetries)), known.failure)
+			}
+			return !again
+		}
 		f.dead(i, journal.CauseRefused, endsItsSession, &journal.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
 		return true
 	}
@@ -154,7 +168,8 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 	}
 	others = others || f.taken > 0 || deletion && f.deleted > 0
 	if !others {
-		left := probation - since
+		lasts, quiet := f.q.evidence.probationOf(faultOf(failure), since)
+		left := lasts - quiet
 		switch trial := f.control(ctx, i); {
 		case trial == postgres.NoneTaken:
 			f.unproved, f.unprovedDeletion = failure, deletion
@@ -164,6 +179,9 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 			outcome := journal.Kept
 			if e.Attempts == 0 {
 				outcome = journal.Refused
+			}
+			if lasts > probation {
+				f.unproved, f.unprovedDeletion = failure, deletion
 			}
 			f.aside(i, outcome, min(wait, left), failure)
 			return

@@ -245,3 +245,30 @@ func TestARowThatSomebodyHasLockedWaits(t *testing.T) {
 		t.Errorf("stats are %+v", stats)
 	}
 }
+
+// TestRowsThatAllEndTheirSessionsAreKept: rows that are there pass, since the trigger is
+// called for new ones alone, and show nothing.
+func TestRowsThatAllEndTheirSessionsAreKept(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Flush.MaxRetries = 0
+	s.config.Flush.CircuitBreaker = config.CircuitBreaker{FailureThreshold: 100, OpenMilliseconds: 1000}
+	s.write()
+	s.db.Exec(t, "INSERT INTO products VALUES (-1, 'x', 1, 1), (-2, 'y', 2, 2)")
+	s.poison("PERFORM pg_terminate_backend(pg_backend_pid()); PERFORM pg_sleep(1);")
+	p := s.startReady()
+	const rows = 12
+	for id := range int64(rows) {
+		s.set(id, poisonRow)
+	}
+	s.eventuallyPaused(p, "57P01")
+	if stats := s.stats(); stats.Dead != 0 || stats.Depth != rows {
+		t.Errorf("stats are %+v", stats)
+	}
+	s.db.Exec(t, "DROP TRIGGER spoil ON products")
+	s.drained()
+	s.eventuallyPausedNoMore(p)
+	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE id >= 0"); got != fmt.Sprint(rows) {
+		t.Errorf("%s rows, want %d", got, rows)
+	}
+}
