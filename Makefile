@@ -106,12 +106,16 @@ verify: controller-gen kustomize ## Fail if generated files, go.mod or licence h
 
 .PHONY: test
 test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
+	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
-	KUBEBUILDER_ASSETS="$$assets" $(GOTESTSUM) --format standard-quiet --post-run-command hack/tally.sh -- \
-		-race -timeout 20m $(TEST_FLAGS) ./... || failed=1; \
-	cd hack/cluster && $(GOTESTSUM) --format standard-quiet --post-run-command ../tally.sh -- \
-		-timeout 10m $(TEST_FLAGS) ./... || failed=1; \
+	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
+		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) ./... || failed=1; \
+	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
+		$(GO) test -json -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
+# A line when a package has ended, what failed at the end, and one that can be counted.
+# What is no event is a line of hack/progress, and is shown.
+SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
 test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.
@@ -263,7 +267,4 @@ cluster-tool: ## Build the local cluster's command line tool.
 	@cd hack/cluster && $(GO) build -o $(CLUSTER_TOOL) .
 
 # $(1): the tool's package. $(2): the folder of hack/tools that names it.
-define build-tool
-@printf '  building %s ... ' '$(@F)' >&2; started=$$SECONDS; \
-cd hack/tools/$(2) && $(GO) build -trimpath -ldflags '-s -w' -o '$@' $(1) && echo "$$((SECONDS - started))s" >&2
-endef
+build-tool = @GO=$(GO) hack/build-tool.sh '$@' $(1) '$(2)'

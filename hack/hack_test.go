@@ -99,3 +99,33 @@ func TestLeaderElectionRoleGivesWhatIsUsed(t *testing.T) {
 		}
 	}
 }
+
+// TestAToolIsBuiltOnce has a program in place of go that notes what it builds.
+func TestAToolIsBuiltOnce(t *testing.T) {
+	folder := t.TempDir()
+	builds := filepath.Join(folder, "builds")
+	compiler := filepath.Join(folder, "go")
+	script := "#!/bin/sh\n" +
+		`[ "$1" = env ] && { echo "$COMPILER"; exit; }; echo build >>` + builds + "\n" +
+		`while [ "$1" != -o ]; do shift; done; printf '#!/bin/sh\n' >"$2"; chmod +x "$2"` + "\n"
+	if err := os.WriteFile(compiler, []byte(script), 0o755); err != nil { //nolint:gosec // it has to run
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		clone, compiler string
+		builds          int
+	}{{"first", "go1", 1}, {"first", "go1", 1}, {"second", "go1", 1}, {"second", "go2", 2}} {
+		program := filepath.Join(folder, step.clone, "bin", "helm-v4")
+		command := exec.CommandContext(t.Context(), "./build-tool.sh", program, "helm.sh/helm/v4/cmd/helm", "helm")
+		command.Env = append(os.Environ(), "GO="+compiler, "COMPILER="+step.compiler, "WRITEBEHIND_CACHE="+filepath.Join(folder, "cache"))
+		if out, err := command.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		if info, err := os.Stat(program); err != nil || info.Mode()&0o100 == 0 {
+			t.Errorf("%s is no program: %v", program, err)
+		}
+		if text, err := os.ReadFile(builds); err != nil || strings.Count(string(text), "build") != step.builds { //nolint:gosec // of this test
+			t.Errorf("in the %s clone with %s: %q, %v; want %d builds in all", step.clone, step.compiler, text, err, step.builds)
+		}
+	}
+}

@@ -79,8 +79,7 @@ var _ = Describe("Backlog", func() {
 			Eventually(w.poll(ctx)).Should(haveCondition(kind, Unknown, v1alpha1.ReasonFlushersDown, "No flusher answers"))
 		}
 		w.rollOut(ctx)
-		f := w.startFlusher(ctx, "a")
-		f.say(func(s *config.Status) {
+		f := w.startFlusher(ctx, "a", func(s *config.Status) {
 			s.Redis, s.ObservedTime = failing(v1alpha1.ReasonConnectionFailed, "connection refused"), time.Time{}
 		})
 		for _, kind := range kinds {

@@ -158,8 +158,7 @@ var _ = Describe("Deletion", func() {
 	It("ends at once when no queue was ever seen", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.rollOut(ctx)
-		f := w.startFlusher(ctx, "a")
-		f.say(func(s *config.Status) {
+		f := w.startFlusher(ctx, "a", func(s *config.Status) {
 			s.Redis, s.ObservedTime = failing(v1alpha1.ReasonAuthenticationFailed, "wrong password"), time.Time{}
 			s.Queues[0].Journal = ""
 		})

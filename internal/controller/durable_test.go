@@ -30,8 +30,7 @@ var _ = Describe("Durable", func() {
 		Eventually(w.poll(ctx)).Should(durable(Unknown, v1alpha1.ReasonFlushersDown, "No flusher answers"))
 		Expect(w.now(ctx).Status.DataLossEvents).To(BeNil())
 		w.rollOut(ctx)
-		f := w.startFlusher(ctx, "a")
-		f.say(func(s *config.Status) { s.Durability, s.Queues[0].Durable = config.Durability{}, config.Check{} })
+		f := w.startFlusher(ctx, "a", func(s *config.Status) { s.Durability, s.Queues[0].Durable = config.Durability{}, config.Check{} })
 		Eventually(w.poll(ctx)).Should(SatisfyAll(ready, durable(Unknown, v1alpha1.ReasonProgressing, "not looked yet")))
 		f.say(nil)
 		Eventually(w.poll(ctx)).Should(SatisfyAll(durable(True, v1alpha1.ReasonAsExpected, "no data loss is known"),

@@ -193,6 +193,9 @@ func (l *eventLog) malformed() []string {
 }
 
 var _ = AfterSuite(func() {
-	Expect(said.lines).NotTo(BeEmpty(), "no event was logged")
+	said.mu.Lock()
+	n := len(said.lines)
+	said.mu.Unlock()
+	Expect(n).NotTo(BeZero(), "no event was logged")
 	Expect(said.malformed()).To(BeEmpty())
 })

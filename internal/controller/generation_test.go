@@ -45,8 +45,7 @@ var _ = Describe("The generation of a condition", func() {
 		f.freeze(nil)
 		Consistently(of(ctx, w)).Should(Equal(before))
 		By("starting another of the new template, which finds the Secret missing")
-		b := w.startFlusher(ctx, "b")
-		b.say(func(s *config.Status) {
+		b := w.startFlusher(ctx, "b", func(s *config.Status) {
 			s.Database = failing(v1alpha1.ReasonSecretMissing, "Secret nowhere, key uri is missing")
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonSecretMissing, "nowhere"))

@@ -100,7 +100,7 @@ var _ = Describe("Monitoring", Serial, func() {
 		untouched := WithTransform((*unstructured.Unstructured).GetResourceVersion, Equal(foreign.GetResourceVersion()))
 		Consistently(w.monitoring(ctx, resources.KindServiceMonitor)).Should(untouched)
 		told := "Warning ObjectConflict: ServiceMonitor shop-flusher belongs to somebody else and is left alone"
-		Expect(eventsOf(ctx, w)).To(ContainElement(told), "once, however often it is seen")
+		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(told), "once, however often it is seen")
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Monitoring.ServiceMonitor = new(false) })
 		Consistently(w.monitoring(ctx, resources.KindServiceMonitor)).Should(untouched)
 		Eventually(w.poll(ctx)).Should(beReady())

@@ -5,7 +5,6 @@ package controller_test
 
 import (
 	"strings"
-	"time"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -96,7 +95,7 @@ var _ = Describe("Ownership", func() {
 			haveNoCondition(v1alpha1.ConditionStalled),
 		))
 		removeProtection(ctx, w)
-		Eventually(func() error { return k8s.Get(ctx, w.key("-redis"), &appsv1.StatefulSet{}) }).WithTimeout(5 * time.Second).Should(Succeed())
+		Eventually(func() error { return k8s.Get(ctx, w.key("-redis"), &appsv1.StatefulSet{}) }).Should(Succeed())
 	})
 
 	It("of a retained Redis is told with the way to adopt it", func(ctx SpecContext) {
@@ -141,7 +140,7 @@ var _ = Describe("Ownership", func() {
 		By("fighting with another controller over a field")
 		d := w.deployment(ctx)
 		fight := 0
-		Consistently(func() error {
+		change := func() error {
 			if err := k8s.Get(ctx, client.ObjectKeyFromObject(d), d); err != nil {
 				return err
 			}
@@ -152,13 +151,17 @@ var _ = Describe("Ownership", func() {
 				}
 			}
 			return nil
-		}).WithTimeout(2 * quiet).Should(Succeed())
-		applies := 0
-		for _, request := range writes.of(w.cache.Namespace)[sent:] {
-			if strings.HasSuffix(request, "deployments/shop-flusher") {
-				applies++
-			}
 		}
-		Expect(applies).To(And(BeNumerically(">=", 2), BeNumerically("<=", 6)), "after %d changes by the other", fight)
+		applies := func() (n int) {
+			for _, request := range writes.of(w.cache.Namespace)[sent:] {
+				if strings.HasSuffix(request, "deployments/shop-flusher") {
+					n++
+				}
+			}
+			return n
+		}
+		Eventually(func() (int, error) { return applies(), change() }).Should(BeNumerically(">=", 2))
+		Consistently(change).WithTimeout(2 * quiet).Should(Succeed())
+		Expect(applies()).To(BeNumerically("<=", 6), "after %d changes by the other", fight)
 	})
 })

@@ -4,6 +4,8 @@
 package controller_test
 
 import (
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
@@ -218,7 +220,8 @@ var _ = Describe("Settings", func() {
 		By("noting live settings on the flushers meanwhile")
 		noted := f.note(ctx)
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.BatchSize = 9 })
-		Eventually(func() string { return f.note(ctx) }).WithTimeout(quiet).ShouldNot(Equal(noted))
+		// Before the refused claim is tried again, which is a minute later.
+		Eventually(func() string { return f.note(ctx) }).WithTimeout(45 * time.Second).ShouldNot(Equal(noted))
 		By("a claim that can grow by now")
 		claim.Status = corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound, Capacity: template.Spec.Resources.Requests}
 		Expect(k8s.Status().Update(ctx, claim)).To(Succeed())

@@ -138,7 +138,7 @@ var _ = Describe("A Redis that was never reached", func() {
 			))
 			Expect(os.WriteFile(settings.Database.Postgres.URLFile, []byte("jdbc:postgresql://db/shop"), 0o600)).To(Succeed())
 			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonInvalidURL,
-				"the connection URL in Secret shop-db, key uri cannot be parsed: give postgres://"))
+				"the connection URL in Secret shop-db, key uri cannot be used: it is one of JDBC: give postgres://"))
 			w.discard(ctx) // the next one names the same queue
 		}
 	})

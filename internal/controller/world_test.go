@@ -114,10 +114,21 @@ func (w *world) settings(ctx context.Context) (*config.Config, error) {
 	return config.Parse([]byte(configMap.Data[resources.ConfigFile]))
 }
 
+// planned waits until the operator has brought about what the present spec asks for,
+// or has said why not: the settings are written before the Deployment.
+func (w *world) planned(ctx context.Context) {
+	GinkgoHelper()
+	Eventually(func() (bool, error) {
+		cache, err := w.poll(ctx)()
+		return err != nil || cache.Status.ObservedGeneration == cache.Generation, client.IgnoreNotFound(err)
+	}).Should(BeTrue())
+}
+
 // rollOut plays the controllers: every replica is of the present template and
 // ready.
 func (w *world) rollOut(ctx context.Context) {
 	GinkgoHelper()
+	w.planned(ctx)
 	Eventually(func() error { // the operator may write it at the same time
 		d := w.deployment(ctx)
 		n := *d.Spec.Replicas
@@ -149,7 +160,8 @@ type flusher struct {
 }
 
 // startFlusher makes the Pod from the Deployment's template. says is what it
-// answers from the first time on.
+// answers from the first time on: the operator may ask before a later say, and
+// keeps numbers and verdicts that it has seen.
 func (w *world) startFlusher(ctx context.Context, name string, says ...func(*config.Status)) *flusher {
 	GinkgoHelper()
 	f := &flusher{}
@@ -167,6 +179,7 @@ func (w *world) startFlusher(ctx context.Context, name string, says ...func(*con
 // startFlusherAt makes the Pod of a flusher that serves at an address.
 func (w *world) startFlusherAt(ctx context.Context, name, address string) *corev1.Pod {
 	GinkgoHelper()
+	w.planned(ctx)
 	template := w.deployment(ctx).Spec.Template
 	f := &flusher{}
 	f.pod = &corev1.Pod{

@@ -305,6 +305,46 @@ func TestTheCheckerFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.wrote(own, 2, set, 20)
 			s.ends(of(own, row(1)))
 		}},
+		"a partial document changes a row": {story: func(s story) {
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(1, 1))
+			s.wrote(own, 2, partial, 20)
+			s.committed(own, 2, at(1, 2))
+			s.ends(of(own, row(2)))
+		}},
+		"a partial document of no row is a dead letter": {story: func(s story) {
+			s.wrote(own, 1, partial, 10)
+			s.ends(of(own, dead(0, 1, 10)))
+		}},
+		"but not where there was a row": {want: lost, story: func(s story) {
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(1, 1))
+			s.wrote(own, 2, partial, 20)
+			s.ends(of(own, dead(1, 2, 20)))
+		}},
+		"a good write is a dead letter": {want: lost, story: func(s story) {
+			s.wrote(own, 1, set, 10)
+			s.ends(of(own, dead(0, 1, 10)))
+		}},
+		"a write that a trigger was set for is a dead letter": {story: func(s story) {
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(1, 1))
+			s.wrote(own, 2, set, 20)
+			s.trap(own, microseconds())
+			s.ends(of(own, dead(1, 2, 20)))
+		}},
+		"it is nowhere": {want: lost, story: func(s story) {
+			s.wrote(own, 1, set, 10)
+			s.committed(own, 1, at(1, 1))
+			s.wrote(own, 2, set, 20)
+			s.trap(own, microseconds())
+			s.ends(of(own, row(1)))
+		}},
+		"one of after the trigger is a dead letter": {want: lost, story: func(s story) {
+			s.trap(own, microseconds()-1)
+			s.wrote(own, 1, set, 10)
+			s.ends(of(own, dead(0, 1, 10)))
+		}},
 		"a key that nobody wrote": {want: phantom, story: func(s story) {
 			s.committed(99, 1, at(1, 1))
 			s.ends(nil)

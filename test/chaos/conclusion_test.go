@@ -28,6 +28,9 @@ func (w *world) conclude(s *storm) *summary {
 		w.findings.add(harness, "read the rest of the history: %v", err)
 	}
 	w.history.verdict(w.outcomes())
+	for _, row := range w.db.Rows(w.t, "SELECT n, found FROM wrong ORDER BY n LIMIT 100") {
+		w.findings.add(wrong, "write %s made the row %s", row[0], row[1])
+	}
 	totals := w.checkCounters(stats)
 	counts, total, _ := s.faults()
 	return &summary{

@@ -25,14 +25,16 @@
 //     and only if nothing shows that its flush had been acknowledged.
 //   - Phantom: nothing commits that was not written, was refused by Redis, or breaks
 //     the table's constraints, and nothing commits outside of the ledger.
+//   - Wrong: a row holds what its document says, in the type that the column has then.
+//   - Stuck: what no fault is aimed at flows on.
 //   - Unreported: data-loss events are told exactly when a fault lost data, which no
 //     fault of the long run may.
 //   - Counters: wb_stats agrees with what the writers and the table know.
 //   - Process: a flusher ends only when it is told to, without a panic and without a
 //     data race.
 //
-// Two more tests put back an older copy of Redis' and of PostgreSQL's files, where
-// data is lost for certain: there the loss must be told, and everything written
+// More tests put back an older copy of Redis', also while the queue is suspended, and
+// of PostgreSQL's files, where data is lost for certain: there the loss must be told, and everything written
 // after it is held to the full standard.
 //
 // # How to replay

@@ -152,6 +152,31 @@ var kinds = []kind{
 		name: "poison", attacks: "rows that the table refuses are set aside alone, and the newest one wins",
 		needs: []string{theWriters}, shortest: time.Second, longest: 5 * time.Second, run: rowsPoisoned,
 	},
+	{
+		name: "partial-documents", attacks: "a document that names some columns changes the row that is there, whatever the others demand",
+		needs: []string{theWriters}, shortest: time.Second, longest: 5 * time.Second, run: documentsPartial,
+	},
+	{
+		name: "row-ends-session", attacks: "a row that ends its session is set aside, and the others flow",
+		needs: []string{thePostgres}, shortest: 2 * time.Second, longest: 10 * time.Second, run: rowTrapped("PERFORM pg_terminate_backend(pg_backend_pid())"),
+	},
+	{
+		name: "row-raises", attacks: "a row is its own, whatever SQLSTATE it is refused with",
+		needs: []string{thePostgres}, shortest: 2 * time.Second, longest: 8 * time.Second,
+		run: rowTrapped("08001", "40001", "25006", "55P03", "57014", "53200", "P0001"),
+	},
+	{
+		name: "every-row-refused", attacks: "a table that takes no row pauses its mapping, and makes no dead letter",
+		needs: []string{thePostgres, theWriters}, shortest: time.Second, longest: 6 * time.Second, run: everyRowRefused,
+	},
+	{
+		name: "table-altered", attacks: "the transaction that writes knows the table as it is then",
+		often: 3, needs: []string{thePostgres}, shortest: 0, longest: time.Second, run: tableAltered,
+	},
+	{
+		name: "unique-chain", attacks: "rows that pass a unique value on find their order, and none is a dead letter",
+		needs: []string{thePostgres}, shortest: 0, longest: 0, run: uniqueChain,
+	},
 }
 
 func flusherKilled(ctx context.Context, w *world, f fault) error {

@@ -20,6 +20,10 @@ const (
 	unreported finding = "unreported"
 	counters   finding = "counters"
 	process    finding = "process"
+	// wrong is a value that its document does not say.
+	wrong finding = "wrong"
+	// stuck is what should flow, and stands.
+	stuck finding = "stuck"
 	// harness is a failure of the test itself: a server that does not come back, or a
 	// history that cannot be read.
 	harness finding = "harness"

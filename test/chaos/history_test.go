@@ -19,6 +19,9 @@ const (
 	remove
 	// poison is a set that the table or the flusher must refuse.
 	poison
+	// partial is a set that names some of the columns: it changes a row that is there,
+	// and cannot make one.
+	partial
 )
 
 // state is what is known of a write.
@@ -79,6 +82,9 @@ type record struct {
 	writes []write
 	// newest is the highest version acknowledged.
 	newest int64
+	// trapped is until when, in µs, the table may have refused the key for a fault's
+	// sake: a write of before may be a dead letter.
+	trapped int64
 
 	// order is the place in that order of what is in the database, last the commit
 	// that put it there; present says whether it is a row. Before anything has
@@ -158,6 +164,14 @@ func (h *history) unknown(id, number int64) {
 	if w := r.find(number); w != nil {
 		w.state, w.endedAt = unknown, microseconds()
 	}
+}
+
+// trap says that the table refuses a key's rows, until the time given.
+func (h *history) trap(id, until int64) {
+	r := &h.records[id]
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.trapped = until
 }
 
 // refused forgets a write: it must never be seen.
@@ -298,7 +312,7 @@ func (h *history) settleSet(r *record, c commit) {
 	case w == nil:
 		h.findings.add(stale, "key %d: write %d committed at %v after write %d at %v: it is older, or was refused",
 			r.id, c.number, c.place, r.last.number, r.last.place)
-	case w.operation != set:
+	case w.operation != set && w.operation != partial:
 		h.findings.add(phantom, "key %d: write %d committed at %v, which no table takes", r.id, c.number, c.place)
 	case r.latest(w) <= r.order:
 		h.findings.add(stale, "key %d: write %d (version %d) committed at %v after write %d at %v, which is newer",

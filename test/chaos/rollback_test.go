@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -59,7 +60,7 @@ func (h *history) settleLost(r *record, c commit) bool {
 	}
 	if !c.removed {
 		w := r.find(c.number)
-		if c.number > boundary || w == nil || w.operation != set {
+		if c.number > boundary || w == nil || w.operation != set && w.operation != partial {
 			return false
 		}
 		r.order, r.last, r.present = r.earliest(w), c, true
@@ -189,6 +190,63 @@ func TestAnOlderCopyOfRedisIsToldAndFlushingGoesOn(t *testing.T) {
 	b.flushedOn()
 	// Each partition's ledger is ahead of its journal.
 	b.finish(partitions)
+}
+
+// TestAnOlderCopyOfRedisWhileSuspendedIsTold puts it back while nothing is claimed, so
+// that neither the ledger nor an owner's step can tell.
+func TestAnOlderCopyOfRedisWhileSuspendedIsTold(t *testing.T) {
+	b := newRollback(t, journaltest.AppendOnly("everysec"), journaltest.Config("auto-aof-rewrite-percentage 0"))
+	b.read()
+	b.flushedOn()
+	suspend := func(on bool) {
+		t.Helper()
+		if err := b.reconfigure(func(c *config.Config) { c.Suspend = on }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	suspend(true)
+	b.must("the flushers are suspended", time.Minute, func(ctx context.Context) error {
+		for _, f := range b.flushers[:members] {
+			status, err := f.status(ctx)
+			if err == nil && (!status.Suspended || status.Revision != b.config.Revision) {
+				err = errors.New("it is not")
+			}
+			if err != nil {
+				return fmt.Errorf("flusher %d: %w", f.number, err)
+			}
+		}
+		return nil
+	})
+	writtenOn := func() {
+		t.Helper()
+		before := b.crowd.acknowledged.Load()
+		b.must("writers write on", time.Minute, func(context.Context) error {
+			if n := b.crowd.acknowledged.Load() - before; n < int64(b.crowd.rate) {
+				return fmt.Errorf("%d writes were acknowledged", n)
+			}
+			return nil
+		})
+	}
+	writtenOn()
+	files, older := filepath.Join(b.redis.Dir(), "appendonlydir"), filepath.Join(t.TempDir(), "appendonlydir")
+	copyFolder(t, files, older)
+	writtenOn()
+	b.redis.MustKill(t)
+	b.stopReading()
+	if err := b.reader.finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	b.history.wentBack(b.crowd.numbers.Load(), nil)
+	b.read()
+	copyFolder(t, older, files)
+	b.redis.MustRestart(t)
+	if written, known := b.crowd.acknowledged.Load(), b.finalStats().Writes; known >= written {
+		t.Fatalf("Redis knows of %d writes, and %d were acknowledged: nothing was lost", known, written)
+	}
+	writtenOn()
+	suspend(false)
+	b.flushedOn()
+	b.finish(1)
 }
 
 func TestAnOlderCopyOfPostgreSQLIsToldAndFlushingGoesOn(t *testing.T) {

@@ -53,12 +53,12 @@ func (h *history) judge(r *record, o outcome) {
 		// Only writes without an answer since what has committed, if any.
 		return
 	}
-	if last != nil && (last.explains(o) || last.number <= h.boundary.Load()) {
+	if last != nil && (r.explains(last, o) || last.number <= h.boundary.Load()) {
 		return
 	}
 	for i := range r.writes {
 		w := &r.writes[i]
-		if w.state == unknown && (last == nil || r.latest(w) > r.latest(last)) && w.explains(o) {
+		if w.state == unknown && (last == nil || r.latest(w) > r.latest(last)) && r.explains(w, o) {
 			return
 		}
 	}
@@ -87,10 +87,17 @@ func (r *record) lastAcknowledged() *write {
 // explains tells whether a key comes to this when w is its last write. The row that
 // stays behind a dead letter is whatever committed before: an earlier good write may
 // have been coalesced with the refused one.
-func (w *write) explains(o outcome) bool {
+func (r *record) explains(w *write, o outcome) bool {
+	died := o.letter != nil && (o.letter.number == w.number || w.state == acknowledged && o.letter.version == w.version)
+	if died && w.sentAt <= r.trapped {
+		return true
+	}
 	switch w.operation {
 	case poison:
-		return o.letter != nil && (o.letter.number == w.number || w.state == acknowledged && o.letter.version == w.version)
+		return died
+	case partial:
+		// There was no row to change.
+		return died && o.row == 0 || o.letter == nil && o.row == w.number
 	case remove:
 		return o.letter == nil && o.row == 0
 	default:
@@ -102,6 +109,6 @@ func (w *write) described() string {
 	if w == nil {
 		return "no write was acknowledged"
 	}
-	what := map[operation]string{set: "sets it", remove: "removes it", poison: "is refused by the table"}[w.operation]
+	what := map[operation]string{set: "sets it", remove: "removes it", poison: "is refused by the table", partial: "changes it"}[w.operation]
 	return fmt.Sprintf("its last acknowledged write %d (version %d) %s", w.number, w.version, what)
 }

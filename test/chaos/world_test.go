@@ -62,6 +62,8 @@ type world struct {
 	db       *postgrestest.Database
 	flushers []*flusher
 	reader   *reader
+	// altered counts the changes of the table's columns.
+	altered int
 	// deepest is the most that the queue was seen to hold.
 	deepest int64
 
@@ -73,32 +75,11 @@ type world struct {
 	config   *config.Config
 }
 
-// tableSQL makes the table, and the triggers that keep its history: a line for each
-// statement, with the ledger's place that this very transaction has moved. They write
-// to a table of their own and change nothing of the rows.
-const tableSQL = `
-CREATE TABLE items (id bigint PRIMARY KEY, n bigint NOT NULL, name text NOT NULL, quality integer CHECK (quality >= 0));
-CREATE TABLE history (seq bigserial PRIMARY KEY, removed boolean NOT NULL, journal text, partition integer,
-  epoch bigint, flush bigint, ids bigint[] NOT NULL, numbers bigint[] NOT NULL);
-CREATE FUNCTION remember() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  INSERT INTO public.history (removed, journal, partition, epoch, flush, ids, numbers)
-  SELECT TG_OP = 'DELETE', l.journal, l.partition, l.epoch, l.flush, c.ids, c.numbers
-  FROM (SELECT array_agg(id) AS ids, array_agg(n) AS numbers FROM changed) c
-  LEFT JOIN writebehind.ledger l ON l.xmin = pg_current_xact_id()::xid
-  WHERE c.ids IS NOT NULL;
-  RETURN NULL;
-END $$;
-CREATE TRIGGER inserted AFTER INSERT ON items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
-CREATE TRIGGER updated AFTER UPDATE ON items REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
-CREATE TRIGGER deleted AFTER DELETE ON items REFERENCING OLD TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION remember();
-`
-
 // newWorld starts the servers.
 func newWorld(t *testing.T, options ...journaltest.Option) *world {
 	t.Helper()
 	w := &world{t: t, findings: &findings{}, leftOut: make(map[string]string)}
-	w.history = newHistory(ownKeys, sharedKeys+spareKeys, batchSize, w.findings)
+	w.history = newHistory(ownKeys, sharedKeys+spareKeys+chainKeys, batchSize, w.findings)
 	w.redis = journaltest.New(t, options...)
 	client := w.redis.Options()
 	client.ContextTimeoutEnabled = true

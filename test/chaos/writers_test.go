@@ -28,6 +28,8 @@ const (
 	sharedKeys = 200
 	// spareKeys are for faults that write themselves.
 	spareKeys = 500
+	// chainKeys are those that pass unique values on.
+	chainKeys = 20
 	// writerTick is how often a writer sends what is due, in one pipeline.
 	writerTick = 20 * time.Millisecond
 	// mostAtOnce bounds one pipeline.
@@ -42,6 +44,9 @@ const (
 	percentShared  = 10
 	percentRemoved = 5
 	percentPoison  = 5
+	// partialRest of partialOf numbers is a partial document while there are any; the
+	// table's trigger knows them by it.
+	partialOf, partialRest = 7, 3
 	// hotEvery says that every n-th key of a writer is hot.
 	hotEvery = 20
 )
@@ -56,6 +61,8 @@ type crowd struct {
 	numbers atomic.Int64
 	// poisoning makes some of the writes such that the table refuses them.
 	poisoning atomic.Bool
+	// leaving makes some of the documents partial.
+	leaving atomic.Bool
 
 	acknowledged, unknown atomic.Int64
 
@@ -157,6 +164,8 @@ func (w *writer) draw(n int) []call {
 			c.operation = remove
 		case w.poisoning.Load() && w.random.IntN(100) < percentPoison:
 			c.operation, c.document = poison, poisoned(c.number)
+		case w.leaving.Load() && c.number%partialOf == partialRest:
+			c.operation, c.document = partial, fmt.Sprintf(`{"n":%d,"quality":%d}`, c.number, c.number%100)
 		default:
 			c.document = document(c.number)
 		}
@@ -177,8 +186,10 @@ func (w *writer) key() int64 {
 	}
 }
 
+// document is a whole one. It has more than the table has columns at first.
 func document(number int64) string {
-	return fmt.Sprintf(`{"n":%d,"name":"write %d","quality":%d}`, number, number, number%100)
+	at := time.Date(2026, 1, 1, 8, 0, 0, 0, time.UTC).AddDate(0, 0, int(number%28)).Add(time.Duration(number%30000) * time.Second)
+	return fmt.Sprintf(`{"n":%d,"name":"write %d","quality":%d,"at":"%s","extra":%d}`, number, number, number%100, at.Format(time.RFC3339), number)
 }
 
 // poisoned is a document that fails a check, one that leaves a column empty which

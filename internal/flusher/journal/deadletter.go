@@ -137,9 +137,11 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 				continue
 			}
 			seen[key] = true
-			letter := parseLetter(key, known)
-			letter.partition = strconv.Itoa(partition)
-			if !yield(letter, nil) {
+			letter, err := parseLetter(key, known)
+			if err == nil {
+				letter.partition = strconv.Itoa(partition)
+			}
+			if !yield(letter, err) || err != nil {
 				return false
 			}
 		}
@@ -159,19 +161,22 @@ func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*DeadLette
 		return nil, fmt.Errorf("read dead letter of %s: %w", key, interpret(err))
 	}
 	known, payload, _ := strings.Cut(raw, "\n")
-	letter := parseLetter(key, known)
+	letter, err := parseLetter(key, known)
+	if err != nil {
+		return nil, err
+	}
 	letter.Payload = payload
 	return letter, nil
 }
 
-func parseLetter(key, known string) *DeadLetter {
+func parseLetter(key, known string) (*DeadLetter, error) {
 	letter := &DeadLetter{known: known}
 	if err := json.Unmarshal([]byte(known), letter); err != nil || letter.Operation != "set" && letter.Operation != "delete" {
 		letter = &DeadLetter{known: known, Cause: CauseForged, Message: "this is no dead letter of the journal: it can only be discarded"}
 	}
 	// JSON holds text only; a key may be any bytes.
 	letter.Key = key
-	return letter
+	return letter, nil
 }
 
 // Replay writes the letter's payload anew, with a new version, if nothing newer was

@@ -57,7 +57,8 @@ func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, acti
 		cause = errKept
 	}
 	e := &Error{Kind: Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: cause.Error(), Err: cause}
-	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
+	var pgErr *pgconn.PgError
+	if errors.As(err, &pgErr) {
 		_, number, _ := strings.Cut(pgErr.Message, kept)
 		number, _, _ = strings.Cut(number, `"`)
 		members := r.members[min(r.done, len(r.members)-1)]

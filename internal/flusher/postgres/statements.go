@@ -157,18 +157,17 @@ func (r rows) differing(written []string) string {
 	for _, w := range written {
 		fmt.Fprintf(&conditions, "NOT EXISTS (SELECT FROM %s WHERE %s.k = %s) AND ", w, w, key)
 	}
-	var same strings.Builder
-	fmt.Fprintf(&same, "x.%s = %s", quote(t.key.name), key)
+	same := fmt.Sprintf("x.%s = %s", quote(t.key.name), key)
 	for n, i := range r.named {
 		c := &t.columns[i]
 		value, here := fmt.Sprintf("u.c%d::%s", n, c.shown), "x."+quote(c.name)
 		if c.equality {
-			fmt.Fprintf(&same, " AND %s IS NOT DISTINCT FROM %s", here, value)
+			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM %s", here, value)
 		} else {
-			fmt.Fprintf(&same, " AND pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
+			same += fmt.Sprintf(" AND pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
 		}
 	}
-	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)", r.from("WITH ORDINALITY"), conditions.String(), t.only, same.String()))
+	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)", r.from("WITH ORDINALITY"), conditions.String(), t.only, same))
 }
 
 // firstKept fails with the number of the first row of the source.
