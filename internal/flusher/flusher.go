@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,6 +102,10 @@ type Flusher struct {
 	// lookAtRedis and lookAtDatabase make the probes look at once.
 	lookAtRedis, lookAtDatabase chan struct{}
 
+	// broke is when the circuit last ceased to be closed, looked when the last look at
+	// the database began that has ended, in ns since 1970.
+	broke, looked atomic.Int64
+
 	mu            sync.Mutex
 	config        *config.Config
 	redisCheck    config.Check
@@ -147,6 +152,9 @@ func New(c *config.Config, options Options) *Flusher {
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema)
 	f.breaker.changed = func(from, to gobreaker.State) {
+		if from == gobreaker.StateClosed {
+			f.broke.Store(time.Now().UnixNano())
+		}
 		for i := range c.Mappings {
 			f.metrics.circuit.WithLabelValues(c.Mappings[i].Name).Set(float64(to))
 		}

@@ -62,11 +62,13 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 }
 
 func (f *Flusher) probeDatabase(ctx context.Context) {
+	began := time.Now()
 	check := f.database.Check(ctx)
 	if ctx.Err() != nil {
 		return
 	}
 	f.tell("PostgreSQL", &f.databaseCheck, check)
+	f.looked.Store(began.UnixNano())
 	f.watchLedger(ctx, check)
 	if !check.OK {
 		return
@@ -132,7 +134,8 @@ func (f *Flusher) Status() config.Status {
 	status.Circuit = state.String()
 	// The one batch that is tried now and then decides, not that it is tried.
 	broken := state == gobreaker.StateOpen || state == gobreaker.StateHalfOpen && f.waits()
-	if broken && status.Database.OK {
+	// A look that began before says nothing of what broke it, the next one may name it.
+	if broken && status.Database.OK && f.looked.Load() > f.broke.Load() {
 		status.Database = config.Check{
 			Reason:  cachev1alpha1.ReasonCircuitOpen,
 			Message: "the database answers but fails at every batch, so nothing is tried for a while: see lastError of the mappings",

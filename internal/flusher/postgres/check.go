@@ -103,7 +103,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 		return nil
 	}
 	err = d.tryWriting(ctx, conn)
-	if err != nil {
+	if err != nil && conn.PgConn().Exec(ctx, "ROLLBACK").Close() == nil {
 		// The ledger may have been altered since it was found fit: then this look says
 		// so in the words of the next ones.
 		if mismatch, ok := errors.AsType[*MappingError](d.ensureLedger(ctx, conn)); ok {

@@ -270,12 +270,20 @@ func network(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		return what + ": no answer in time" + tail
+	case errors.Is(err, syscall.ECONNRESET) && known && presents(origin.config):
+		// The server's word may be lost with the connection.
+		return what + ": " + syscall.ECONNRESET.Error() + ", as where the server refuses the TLS handshake, since it does not take the client's certificate" + tail
 	case errors.As(err, &errno):
 		return what + ": " + errno.Error() + tail
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return what + ": the server closed it" + tail
 	}
 	return what + tail
+}
+
+// presents tells whether the connection shows a client's certificate.
+func presents(c *pgconn.Config) bool {
+	return c.TLSConfig != nil && (len(c.TLSConfig.Certificates) > 0 || c.TLSConfig.GetClientCertificate != nil)
 }
 
 func unresolved(host string, hidden bool) string {
