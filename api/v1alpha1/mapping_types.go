@@ -26,6 +26,8 @@ const OnDeleteDelete OnDelete = "Delete"
 
 // Mapping carries the keys under one prefix to one table.
 // +kubebuilder:validation:XValidation:rule="!has(self.columns) || self.columns.all(c, c.column != self.keyColumn)",message="columns must not name the keyColumn, which the key itself fills"
+// +kubebuilder:validation:XValidation:rule="!has(self.versionColumn) || self.versionColumn != self.keyColumn",message="versionColumn must not be the keyColumn, which the key itself fills"
+// +kubebuilder:validation:XValidation:rule="!has(self.versionColumn) || !has(self.columns) || self.columns.all(c, c.column != self.versionColumn)",message="columns must not name the versionColumn, which the version of the write fills"
 type Mapping struct {
 	// name of the mapping, and of its queue. 1 to 63 of a-z, 0-9 and -,
 	// beginning and ending with a letter or digit.
@@ -95,6 +97,16 @@ type Mapping struct {
 	// +listMapKey=column
 	// +kubebuilder:validation:MaxItems=200
 	Columns []Column `json:"columns,omitempty"`
+
+	// versionColumn is a column of type bigint that takes the version of each
+	// write: no write changes or deletes a row that has a higher version, and one
+	// that would becomes a dead letter, Stale. It is a second guard, for whoever
+	// wants the guarantee row by row. Without it the ledger alone keeps the order.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="versionColumn must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
+	VersionColumn string `json:"versionColumn,omitempty"`
 
 	// timeToLiveSeconds is how long a clean entry stays in Redis, in seconds; a
 	// dirty one has no time to live. 0 keeps clean entries too. 0 to 31536000,

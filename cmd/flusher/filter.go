@@ -45,7 +45,7 @@ func (f *filter) given() bool {
 }
 
 // causes are all that a dead letter may have.
-var causes = []string{journal.CauseRefused, journal.CauseNotAKey, journal.CauseNotADocument, journal.CauseValueLost, journal.CauseForged}
+var causes = []string{journal.CauseRefused, journal.CauseNotAKey, journal.CauseNotADocument, journal.CauseValueLost, journal.CauseStale, journal.CauseForged}
 
 var statePattern = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 

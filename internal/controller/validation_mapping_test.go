@@ -133,6 +133,25 @@ var mappingRules = []rule{
 		takes:   []attempt{{what: "a field of the key column's name", edit: fed("id", "a")}},
 	},
 	{
+		field: "spec.mappings[]", says: "versionColumn must not be the keyColumn, which the key itself fills",
+		refuses: []attempt{{what: "the key column for versions", edit: first(func(m *v1alpha1.Mapping) { m.VersionColumn = "id" })}},
+		takes:   []attempt{{what: "a column for versions", edit: first(func(m *v1alpha1.Mapping) { m.VersionColumn = "wb_version" })}},
+	},
+	{
+		field: "spec.mappings[]", says: "columns must not name the versionColumn, which the version of the write fills",
+		refuses: []attempt{{what: "the version column among the columns", edit: versionedBeside("v")}},
+		takes:   []attempt{{what: "a version column beside the columns", edit: versionedBeside("a")}},
+	},
+	{
+		field: "spec.mappings[].versionColumn",
+		says:  "versionColumn must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)",
+		refuses: []attempt{
+			{what: "a version column with a line's end", edit: first(func(m *v1alpha1.Mapping) { m.VersionColumn = "a\nb" })},
+			{what: "a version column of 64 bytes in wide characters", edit: first(func(m *v1alpha1.Mapping) { m.VersionColumn = wide(64) })},
+		},
+		takes: []attempt{{what: "a version column with a quote", edit: first(func(m *v1alpha1.Mapping) { m.VersionColumn = `a"b` })}},
+	},
+	{
 		field: "spec.mappings[].name", says: "name must be of a-z, 0-9 and -, beginning and ending with a letter or digit, such as order-items",
 		refuses: []attempt{
 			{what: "a mapping with capitals", edit: first(func(m *v1alpha1.Mapping) { m.Name = "Products" })},
@@ -212,3 +231,10 @@ var mappingRules = []rule{
 }
 
 func inTable(name string) change { return first(func(m *v1alpha1.Mapping) { m.Table = name }) }
+
+// versionedBeside has the version column v, and one column that a field feeds.
+func versionedBeside(column string) func(*v1alpha1.WriteBehindCache) {
+	return first(func(m *v1alpha1.Mapping) {
+		m.VersionColumn, m.Columns = "v", []v1alpha1.Column{{Field: "a", Column: column}}
+	})
+}

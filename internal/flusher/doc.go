@@ -41,6 +41,14 @@
 // the ledger under the owner's epoch. A predecessor that was stopped for an hour
 // between claim and commit finds a higher epoch and writes nothing.
 //
+// # What a version column adds
+//
+// Where the mapping has one, a statement leaves alone each row that has a higher version,
+// and the batch comes short. The transaction is rolled back, the newer rows are looked up
+// by a query of its own, since an error may quote a document's value, and their entries
+// become dead letters, Stale; the others are written. A domain over bigint will do. A
+// deleted row takes its version along: what comes after is ordered by the ledger.
+//
 // # What happens when something fails
 //
 //	failure                             what the partition does

@@ -202,6 +202,8 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	var failure *postgres.Error
 	switch {
 	case err == nil:
+	case errors.As(err, &failure) && len(failure.Stale) > 0:
+		return f.withoutStale(ctx, rows, failure)
 	case !errors.As(err, &failure) || !f.ofRows(failure):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			f.q.lostAlone(&f.claim.Entries[rows[0]], cause, f.partition.doubt.losses+1)
@@ -256,6 +258,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 			f.dead(i, cause, err.Error(), &journal.DeadLetter{Message: err.Error()})
 			continue
 		}
+		f.batch.Version(e.Version)
 		in = append(in, i)
 		version = max(version, e.Version)
 	}

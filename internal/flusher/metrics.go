@@ -11,6 +11,8 @@ import (
 const (
 	outcomeFlushed = "flushed"
 	outcomeDead    = "dead"
+	// A dead letter whose row is newer in the table counts as stale, not as dead.
+	outcomeStale = "stale"
 	// A dead letter whose key was written again is superseded.
 	outcomeSuperseded = "superseded"
 )
@@ -77,6 +79,7 @@ func (m *metrics) show(queue string) {
 	m.writes.WithLabelValues(outcomeFlushed, queue)
 	m.writes.WithLabelValues(outcomeDead, queue)
 	m.writes.WithLabelValues(outcomeSuperseded, queue)
+	m.writes.WithLabelValues(outcomeStale, queue)
 	m.coalesced.WithLabelValues(queue)
 	m.ignored.WithLabelValues(queue)
 	m.failures.WithLabelValues(reasonRowRefused, queue)

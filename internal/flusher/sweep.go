@@ -332,7 +332,7 @@ func (q *queue) journalOf() string {
 func (q *queue) flushed(f *flush, receipt journal.Receipt, started time.Time) {
 	m := q.f.metrics
 	now := time.Now()
-	var done, dead, lost, coalesced int
+	var done, dead, stale, lost, coalesced int
 	lag := m.lag.WithLabelValues(q.name)
 	for i, outcome := range f.outcomes {
 		entry := &f.claim.Entries[i]
@@ -342,7 +342,11 @@ func (q *queue) flushed(f *flush, receipt journal.Receipt, started time.Time) {
 			coalesced += int(entry.Writes) - 1
 			lag.Observe(max(0, float64(now.UnixMicro()-entry.First)/1e6))
 		case journal.Dead:
-			dead++
+			if f.beyond.Letters[i].Cause == journal.CauseStale {
+				stale++
+			} else {
+				dead++
+			}
 		case journal.Lost:
 			dead++
 			lost++
@@ -351,6 +355,7 @@ func (q *queue) flushed(f *flush, receipt journal.Receipt, started time.Time) {
 	}
 	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))
 	m.writes.WithLabelValues(outcomeDead, q.name).Add(float64(dead))
+	m.writes.WithLabelValues(outcomeStale, q.name).Add(float64(stale))
 	m.writes.WithLabelValues(outcomeSuperseded, q.name).Add(float64(receipt.Superseded))
 	m.coalesced.WithLabelValues(q.name).Add(float64(coalesced))
 	m.dataLoss.WithLabelValues(q.name).Add(float64(lost))

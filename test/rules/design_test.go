@@ -10,7 +10,8 @@ var traps = []rule{
 	}},
 	{Section: "traps", Text: "superseded is neither lost nor written, and is counted apart", Tests: []string{
 		"journal.TestANewerWriteSupersedesADeadLetterWhenItIsCommitted", "integration.TestEveryWriteIsAccountedFor",
-	}, Later: "stale, with versionColumn"},
+		"integration.TestAVersionColumnKeepsRowsFromAnOlderCopyOfRedis",
+	}},
 	{Section: "traps", Text: "a late write does not bring a deleted row back", Tests: []string{
 		"integration.TestTheLastOfSetAndDeleteCounts", "integration.TestAStoppedFlusherThatComesBackWritesNothingStale", "model.TestNoInterleavingLosesOrReorders",
 	}},
@@ -149,7 +150,9 @@ var rowRules = []rule{
 		"postgres.TestARowThatATriggerKeepsOutIsNotTakenForWritten", "postgres.TestARowThatAPolicyHidesIsNotTakenForWritten",
 	}},
 	{Section: "7", Text: "partial rows update first", Later: "encoding Hash"},
-	{Section: "7", Text: "a version column guards, and a strictly older rejection is a dead letter", Later: "versionColumn"},
+	{Section: "7", Text: "a version column guards, and a strictly older rejection is a dead letter", Tests: []string{
+		"postgres.TestAVersionColumnGuardsEveryKindOfWrite", "postgres.TestStaleRowsAreToldApartInAMixedBatch", "integration.TestAVersionColumnKeepsRowsFromAnOlderCopyOfRedis",
+	}},
 }
 
 var operatorRules = []rule{

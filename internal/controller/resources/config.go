@@ -74,14 +74,15 @@ func maxRetries(flush *v1alpha1.Flush) int {
 
 func mappingConfig(m *v1alpha1.Mapping) config.Mapping {
 	out := config.Mapping{
-		Name:       m.Name,
-		KeyPrefix:  m.KeyPrefix,
-		Table:      m.Table,
-		KeyColumn:  m.KeyColumn,
-		Mode:       string(m.Mode),
-		Encoding:   string(m.Encoding),
-		Partitions: int(m.Partitions),
-		OnDelete:   string(m.OnDelete),
+		Name:          m.Name,
+		KeyPrefix:     m.KeyPrefix,
+		Table:         m.Table,
+		KeyColumn:     m.KeyColumn,
+		VersionColumn: m.VersionColumn,
+		Mode:          string(m.Mode),
+		Encoding:      string(m.Encoding),
+		Partitions:    int(m.Partitions),
+		OnDelete:      string(m.OnDelete),
 	}
 	if m.TimeToLiveSeconds != nil {
 		out.TimeToLiveSeconds = int(*m.TimeToLiveSeconds)

@@ -244,6 +244,7 @@ func TestRestartHash(t *testing.T) {
 		"time-out":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Database.Postgres.StatementTimeoutSeconds = 1 },
 		"table":     func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Table = "other" },
 		"columns":   func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Columns = nil },
+		"version":   func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].VersionColumn = "v" },
 		"mappings":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].Name = "other" },
 		"key field": func(c *v1alpha1.WriteBehindCache) { c.Spec.Mappings[0].KeyColumn = "other" },
 	} {

@@ -124,6 +124,9 @@ type Mapping struct {
 	// Columns maps fields to columns; without any, every column is fed by the
 	// field of its own name.
 	Columns []Column `json:"columns,omitempty"`
+	// VersionColumn, if given, is a bigint column that takes the version of each write,
+	// and lets no older write change or delete the row of a newer one.
+	VersionColumn string `json:"versionColumn,omitempty"`
 	// TimeToLiveSeconds is how long a clean entry stays in Redis; 0 keeps it.
 	// Default 3600.
 	TimeToLiveSeconds int `json:"timeToLiveSeconds"`

@@ -130,6 +130,9 @@ func TestBadInputIsNamed(t *testing.T) {
 		"table with a line's end":  {"public.products", `"public.a\nb"`, []string{`mappings[0].table: "a\nb" is not allowed`, "without control characters"}},
 		"column with an escape":    {"keyColumn: id", `keyColumn: id, columns: [{field: a, column: "\e[31m"}]`, []string{"mappings[0].columns[0].column", "without control characters"}},
 		"ledger schema with a tab": {"urlFile: /uri", `urlFile: /uri, ledgerSchema: "a\tb"`, []string{"database.postgres.ledgerSchema", "without control characters"}},
+		"version column":           {"keyColumn: id", `keyColumn: id, versionColumn: "a\tb"`, []string{"mappings[0].versionColumn", "without control characters"}},
+		"version is the key":       {"keyColumn: id", "keyColumn: id, versionColumn: id", []string{"mappings[0].versionColumn", `"id"`, "keyColumn"}},
+		"column is the version":    {"keyColumn: id", "keyColumn: id, versionColumn: v, columns: [{field: a, column: v}]", []string{"mappings[0].columns[0].column", `"v"`, "versionColumn"}},
 		"mode":                     {"keyColumn: id", "keyColumn: id, mode: Increment", []string{"mappings[0].mode", `"Increment"`, "Latest"}},
 		"encoding":                 {"keyColumn: id", "keyColumn: id, encoding: Hash", []string{"mappings[0].encoding", "JSON"}},
 		"on delete":                {"keyColumn: id", "keyColumn: id, onDelete: Keep", []string{"mappings[0].onDelete", `"Keep"`, "Delete"}},
@@ -220,6 +223,7 @@ func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
 		"url":     func(c *config.Config) { c.Database.Postgres.URLFile = "/x" },
 		"table":   func(c *config.Config) { c.Mappings[0].Table = "x" },
 		"columns": func(c *config.Config) { c.Mappings[0].Columns = []config.Column{{Field: "a", Column: "b"}} },
+		"version": func(c *config.Config) { c.Mappings[0].VersionColumn = "v" },
 		"mapping": func(c *config.Config) { c.Mappings = append(c.Mappings, config.DefaultMapping()) },
 	} {
 		c := parse()

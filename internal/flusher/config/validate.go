@@ -230,6 +230,14 @@ func (m *Mapping) validate(field string) error {
 	if err := identifier(field+"keyColumn", m.KeyColumn); err != nil {
 		return err
 	}
+	if m.VersionColumn != "" {
+		if err := identifier(field+"versionColumn", m.VersionColumn); err != nil {
+			return err
+		}
+		if m.VersionColumn == m.KeyColumn {
+			return invalid(field+"versionColumn", m.VersionColumn, "a column other than the keyColumn, which the key itself fills")
+		}
+	}
 	if m.Mode != ModeLatest {
 		return invalid(field+"mode", m.Mode, ModeLatest)
 	}
@@ -263,6 +271,9 @@ func (m *Mapping) validateColumns(field string) error {
 		}
 		if c.Column == m.KeyColumn {
 			return invalid(at+"column", c.Column, "a column other than the keyColumn, which the key itself fills")
+		}
+		if c.Column == m.VersionColumn {
+			return invalid(at+"column", c.Column, "a column other than the versionColumn, which the version fills")
 		}
 		if seen[c.Column] {
 			return invalid(at+"column", c.Column, "each column once")

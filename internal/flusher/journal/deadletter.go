@@ -27,6 +27,8 @@ const (
 	CauseRefused = "Refused"
 	// CauseValueLost says that the value was gone from Redis.
 	CauseValueLost = "ValueLost"
+	// CauseStale says that the row in the table has a higher version than the write.
+	CauseStale = "Stale"
 	// CauseForged says that no function of the library has written the letter.
 	CauseForged = "Forged"
 )

@@ -55,10 +55,11 @@ type Batch struct {
 // row is one entry: its key, also as a number if it is one, and where its cells
 // begin.
 type row struct {
-	number int64
-	key    cell
-	cells  int
-	group  int32
+	number  int64
+	version int64
+	key     cell
+	cells   int
+	group   int32
 }
 
 // deleted stands for the group of a row that is to be deleted.
@@ -142,6 +143,12 @@ func (b *Batch) Delete(rowKey string) error {
 	}
 	b.add(row{number: number, group: deleted}, rowKey)
 	return nil
+}
+
+// Version gives the entry that was added last the version of its write, which a
+// version column takes.
+func (b *Batch) Version(version int64) {
+	b.rows[len(b.rows)-1].version = version
 }
 
 func (b *Batch) add(r row, rowKey string) {

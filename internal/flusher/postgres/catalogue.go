@@ -226,11 +226,11 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	if err != nil {
 		return nil, err
 	}
-	key, columns, err := f.judge()
+	key, version, columns, err := f.judge()
 	if err != nil {
 		return nil, err
 	}
-	return newTable(f, key, columns, d.ledger), nil
+	return newTable(f, key, version, columns, d.ledger), nil
 }
 
 // readFit asks the catalogue for all that is looked at.
@@ -266,24 +266,32 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	return f, err
 }
 
-// judge says what does not fit, or which columns are the key and which are fed.
-func (f *fit) judge() (key *attribute, columns []fed, err error) {
+// judge says what does not fit, or which columns are the key, the version's, if any,
+// and which are fed.
+func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
 	if err = f.checkRelation(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if key, err = f.key(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	if columns, err = f.columns(); err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	if err = f.privileges(key, columns); err != nil {
-		return nil, nil, err
+	if version, err = f.version(); err != nil {
+		return nil, nil, nil, err
 	}
-	if err = f.leftOut(columns); err != nil {
-		return nil, nil, err
+	written := columns
+	if version != nil {
+		written = append(slices.Clip(columns), fed{attribute: version})
 	}
-	return key, columns, f.checkIdentity()
+	if err = f.privileges(key, written); err != nil {
+		return nil, nil, nil, err
+	}
+	if err = f.leftOut(written); err != nil {
+		return nil, nil, nil, err
+	}
+	return key, version, columns, f.checkIdentity()
 }
 
 // fit holds a mapping against the catalogue.
@@ -448,7 +456,7 @@ func (f *fit) columns() ([]fed, error) {
 	if len(f.mapping.Columns) == 0 {
 		for i := range f.attributes {
 			a := &f.attributes[i]
-			if a.name != f.mapping.KeyColumn && !a.generated && !a.always {
+			if a.name != f.mapping.KeyColumn && a.name != f.mapping.VersionColumn && !a.generated && !a.always {
 				columns = append(columns, fed{a.name, a})
 			}
 		}

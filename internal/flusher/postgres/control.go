@@ -95,6 +95,9 @@ func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) Trial
 				values = append(values, string(b.text(c)))
 			}
 		}
+		if t.version != nil {
+			values = append(values, r.version)
+		}
 		if d.tries(ctx, t, t.single(rest), values...) {
 			return PartTaken
 		}
@@ -150,8 +153,8 @@ func (t *Table) everyColumn() []int {
 // toItself is the statement that writes one row of the table to itself.
 func (t *Table) toItself(columns []int) string {
 	values := []string{"o." + quote(t.key.name)}
-	for _, i := range columns {
-		values = append(values, "o."+quote(t.columns[i].name))
+	for _, i := range t.versioned(columns) {
+		values = append(values, "o."+quote(t.column(i).name))
 	}
 	return t.upsert(columns, fmt.Sprintf("SELECT %s FROM %s o WHERE o.%s::pg_catalog.text OPERATOR(pg_catalog.=) $1",
 		strings.Join(values, ", "), t.only, quote(t.key.name)))
@@ -163,6 +166,9 @@ func (t *Table) single(columns []int) string {
 	for n, i := range columns {
 		values = append(values, fmt.Sprintf("$%d::pg_catalog.text::%s", n+2, t.columns[i].cast))
 	}
+	if t.version != nil {
+		values = append(values, fmt.Sprintf("$%d::pg_catalog.int8", len(columns)+2))
+	}
 	return t.upsert(columns, "SELECT "+strings.Join(values, ", "))
 }
 
@@ -171,8 +177,8 @@ func (t *Table) upsert(columns []int, source string) string {
 	key := quote(t.key.name)
 	names := []string{key}
 	var sets []string
-	for _, i := range columns {
-		name := quote(t.columns[i].name)
+	for _, i := range t.versioned(columns) {
+		name := quote(t.column(i).name)
 		names = append(names, name)
 		sets = append(sets, name+" = excluded."+name)
 	}

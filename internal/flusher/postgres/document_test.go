@@ -30,7 +30,7 @@ func fakeTable() *Table {
 		}
 		return fed{field, a}
 	}
-	return newTable(&f, id, []fed{
+	return newTable(&f, id, nil, []fed{
 		column("a", "a", "text"), column("j", "j", "jsonb"), column("k", "k", "json"), column("l", "l", "text[]"),
 		column("m", "m", "jsonb[]"), column("a", "a2", "text"), column("$", "w", "json"),
 	}, newLedgerStatements("s"))

@@ -70,6 +70,9 @@ type Error struct {
 	// Lost says that the session ended after the batch was sent. How far PostgreSQL had
 	// come is known only if AtRows says so.
 	Lost bool
+	// Stale are the entries whose rows have a higher version in the table, by the order in
+	// which they were added. The others may be written without them.
+	Stale []int
 	// Err is the cause. Its text may quote row values and must not be shown.
 	Err error
 

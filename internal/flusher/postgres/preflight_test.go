@@ -242,12 +242,12 @@ func (w *world) compare(t *rapid.T, schema string, def definition) (happened str
 		if err != nil {
 			return err
 		}
-		_, _, verdict = f.judge()
+		_, _, _, verdict = f.judge()
 		columns, err := f.columns()
 		if err != nil {
 			return err
 		}
-		table = newTable(f, f.find("id"), columns, d.ledger)
+		table = newTable(f, f.find("id"), nil, columns, d.ledger)
 		return nil
 	})
 	if err != nil {

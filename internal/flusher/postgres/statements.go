@@ -41,7 +41,7 @@ func (r rows) list(key string, each func(n int, c *column) string) string {
 		items = append(items, key)
 	}
 	for n, i := range r.named {
-		items = append(items, each(n, &r.t.columns[i]))
+		items = append(items, each(n, r.t.column(i)))
 	}
 	return strings.Join(items, ", ")
 }
@@ -79,6 +79,9 @@ func (r rows) onConflict() string {
 	action := "DO NOTHING"
 	if len(r.named) > 0 {
 		action = "DO UPDATE SET " + r.sets(func(_ int, c *column) string { return "excluded." + quote(c.name) })
+		if r.t.version != nil {
+			action += " WHERE " + r.t.guard("excluded."+quote(r.t.version.name))
+		}
 	}
 	return fmt.Sprintf("ON CONFLICT (%s) %s", quote(r.t.key.name), action)
 }
@@ -88,9 +91,9 @@ func (r rows) onConflict() string {
 // transaction must not commit then. A comparing statement holds the rows that it did
 // not write against what is there, and fails only for one that differs.
 func (t *Table) write(named []int, comparing bool) string {
-	r := rows{t: t, named: named}
+	r := rows{t: t, named: t.versioned(named)}
 	switch {
-	case len(named) == 0:
+	case len(r.named) == 0:
 		return r.present()
 	case len(named) < len(t.columns):
 		return r.updateOrInsert(comparing)
@@ -114,12 +117,16 @@ func (r rows) upsert(comparing bool) string {
 func (r rows) updateOrInsert(comparing bool) string {
 	t := r.t
 	key := quote(t.key.name)
+	var guard string
+	if t.version != nil {
+		guard = " AND (" + t.guard(fmt.Sprintf("v.c%d", len(r.named)-1)) + ")"
+	}
 	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-w AS (UPDATE %s t SET %s FROM v WHERE t.%s = v.k RETURNING t.%s AS k),
+w AS (UPDATE %s t SET %s FROM v WHERE t.%s = v.k%s RETURNING t.%s AS k),
 i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXISTS (SELECT FROM w WHERE w.k = v.k) OFFSET 0) r
   WHERE (SELECT true FROM %s x WHERE x.%s = r.k) IS NULL %s RETURNING t.%s AS k)`,
 		r.values(" AS ?"), r.from(""), t.mine,
-		t.only, r.sets(func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }), key, key,
+		t.only, r.sets(func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }), key, guard, key,
 		t.name, r.names(), t.overriding, r.list("r.k", func(n int, _ *column) string { return fmt.Sprintf("r.c%d", n) }),
 		t.only, key, r.onConflict(), key)
 	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM i)", comparing, "w", "i")
@@ -159,7 +166,7 @@ func (r rows) differing(written []string) string {
 	}
 	same := fmt.Sprintf("x.%s = %s", quote(t.key.name), key)
 	for n, i := range r.named {
-		c := &t.columns[i]
+		c := t.column(i)
 		value, here := fmt.Sprintf("u.c%d::%s", n, c.shown), "x."+quote(c.name)
 		if c.equality {
 			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM %s", here, value)
@@ -177,14 +184,18 @@ func firstKept(source string) string {
 
 // remove is the statement that deletes rows.
 func (t *Table) remove() string {
-	return fmt.Sprintf("DELETE FROM %s t USING %s WHERE t.%s = u.k::%s AND %s",
-		t.only, rows{t: t}.from(""), quote(t.key.name), t.key.cast, t.mine)
+	var guard string
+	if t.version != nil {
+		guard = " AND (" + t.guard("u.c0::"+t.version.cast) + ")"
+	}
+	return fmt.Sprintf("DELETE FROM %s t USING %s WHERE t.%s = u.k::%s AND %s%s",
+		t.only, rows{t: t, named: t.versioned(nil)}.from(""), quote(t.key.name), t.key.cast, t.mine, guard)
 }
 
 // gone is the statement that looks whether the deleted rows are gone, in a snapshot
 // of its own. The part that changes nothing is what makes PostgreSQL take that only
 // when the statement is run, and not when it is bound.
 func (t *Table) gone(ledger string) string {
-	source := fmt.Sprintf("%s JOIN %s t ON t.%s = u.k::%s", rows{t: t}.from("WITH ORDINALITY"), t.only, quote(t.key.name), t.key.cast)
+	source := fmt.Sprintf("%s JOIN %s t ON t.%s = u.k::%s", rows{t: t, named: t.versioned(nil)}.from("WITH ORDINALITY"), t.only, quote(t.key.name), t.key.cast)
 	return fmt.Sprintf("WITH s AS (UPDATE %s SET flush = flush WHERE false)\nSELECT CASE WHEN %s IS NOT TRUE THEN 0 ELSE %s END", ledger, t.mine, firstKept(source))
 }

@@ -27,6 +27,8 @@ type Table struct {
 
 	key     key
 	columns []column
+	// version takes the version of a row's write, or is nil.
+	version *column
 	// keyPosition is the place of the key among all columns of the table.
 	keyPosition int
 	// fields are the fields that documents may name. The key's own feeds nothing,
@@ -116,7 +118,7 @@ func newColumn(a *attribute) column {
 	}
 }
 
-func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatements) *Table {
+func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledgerStatements) *Table {
 	t := &Table{
 		name:       f.name,
 		shown:      f.mapping.Table,
@@ -133,6 +135,10 @@ func newTable(f *fit, keyColumn *attribute, columns []fed, ledger ledgerStatemen
 		durable:    f.durability(),
 	}
 	t.comparing.Store(f.relation.suppresses)
+	if version != nil {
+		c := newColumn(version)
+		t.version = &c
+	}
 	if f.relation.kind != partitioned {
 		t.only = "ONLY " + f.name
 	}

@@ -137,6 +137,15 @@ func (p *pipeline) column(b *Batch, members []int32, i int) {
 	p.texts(b, members, func(r *row) cell { return b.cells[r.cells+i] })
 }
 
+// versions appends the versions of the entries as an array of texts.
+func (p *pipeline) versions(b *Batch, members []int32) {
+	p.texts(b, members, func(r *row) cell {
+		start := len(b.arena)
+		b.arena = strconv.AppendInt(b.arena, r.version, 10)
+		return cell{start: start, length: int32(len(b.arena) - start)}
+	})
+}
+
 func (p *pipeline) cell(b *Batch, c cell) {
 	if c.length == isNull {
 		p.bulk = append(p.bulk, 0xff, 0xff, 0xff, 0xff)
@@ -166,12 +175,12 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	})
 	comparing := t.comparing.Load()
 	if p.removes = len(b.removed) > 0; p.removes {
-		p.rows(stepRows, "d", t.deletes, at, b, b.removed, nil)
+		p.rows(stepRows, "d", t.deletes, at, b, b.removed, t.versioned(nil))
 	}
 	for n := range b.groups {
 		g := &b.groups[n]
 		if len(g.members) > 0 {
-			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, g.columns)
+			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, t.versioned(g.columns))
 		}
 	}
 	if t.deferrable {
@@ -179,7 +188,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 		p.bind("s", nil, func() {})
 	}
 	if len(b.removed) > 0 {
-		p.rows(stepGone, "g", t.looks, at, b, b.removed, nil)
+		p.rows(stepGone, "g", t.looks, at, b, b.removed, t.versioned(nil))
 	}
 	p.parse(stepCommit, "COMMIT", nil, nil)
 	p.bind("c", nil, func() {})
@@ -200,7 +209,11 @@ func (p *pipeline) rows(s step, portal, sql string, at Position, b *Batch, membe
 		p.ledger(at)
 		p.keys(b, members)
 		for _, i := range columns {
-			p.column(b, members, i)
+			if i == atVersion {
+				p.versions(b, members)
+			} else {
+				p.column(b, members, i)
+			}
 		}
 	})
 }

@@ -51,6 +51,11 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	defer conn.Release()
 
 	r, err := d.exchange(caller, conn, d.pipeline(t, at, b))
+	if keptRow(err) {
+		if e := d.staleError(ctx, conn.Conn(), t, action, b); e != nil {
+			return 0, e
+		}
+	}
 	if keptRow(err) && !conn.Conn().IsClosed() {
 		// What is in the way may leave rows alone that need no change, or a row may have
 		// come or gone at this very moment: the row is refused on a second look.

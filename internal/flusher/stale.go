@@ -1,0 +1,40 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// staleMessage is what a dead letter says whose row is newer in the table.
+const staleMessage = "the row in the table has a higher version than this write, so that it is left as it is"
+
+// withoutStale makes dead letters of the entries whose rows are newer in the table, since
+// no retry can change that, and writes the others. An entry that was written again
+// meanwhile goes back by the acknowledgement's own comparison.
+func (f *flush) withoutStale(ctx context.Context, rows []int, failure *postgres.Error) error {
+	stale := slices.Clone(failure.Stale)
+	slices.Sort(stale)
+	rest := make([]int, 0, len(rows))
+	for n, i := range rows {
+		if _, found := slices.BinarySearch(stale, n); !found {
+			rest = append(rest, i)
+			continue
+		}
+		e := &f.claim.Entries[i]
+		f.q.evidence.buried(e.Key)
+		f.outcomes[i] = journal.Dead
+		f.beyond.Letters[i] = &journal.DeadLetter{
+			Cause: journal.CauseStale, Message: staleMessage, Attempts: e.Attempts + 1, LastFailure: time.Now().UTC(),
+		}
+		f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), staleMessage)
+	}
+	return f.commit(ctx, rest)
+}
