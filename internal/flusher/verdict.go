@@ -166,6 +166,11 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 		f.aside(i, journal.Refused, wait, failure)
 		return
 	}
+	if movesOn(failure) && since < probation && refusedSince(e) < probation {
+		// What another flusher's rows do is not seen here.
+		f.aside(i, journal.Kept, wait, failure)
+		return
+	}
 	others = others || f.taken > 0 || deletion && f.deleted > 0
 	if !others {
 		lasts, quiet := f.q.evidence.probationOf(faultOf(failure), since)
@@ -196,6 +201,11 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 	f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
 		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: message, Attempts: max(0, attempts) + 1,
 	})
+}
+
+// refusedSince is how long a row has been refused, whoever tried it, by Redis' clock.
+func refusedSince(e *journal.Entry) time.Duration {
+	return time.Since(time.UnixMicro(e.FirstRefused))
 }
 
 // plain tells whether a row that is in the table, written to itself, meets all that can

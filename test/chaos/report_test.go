@@ -109,7 +109,7 @@ func (r *summary) print() {
 	line("superseded", r.Superseded)
 	line("data-loss events", r.DataLoss)
 	line("deepest queue seen", r.Deepest)
-	for _, of := range []finding{lost, stale, repeated, phantom, unreported, counters, process, harness} {
+	for _, of := range []finding{lost, stale, repeated, phantom, wrong, stuck, unreported, counters, process, harness} {
 		line(string(of), r.Found[of])
 	}
 	say("%s", b.String())
