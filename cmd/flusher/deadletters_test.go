@@ -40,6 +40,28 @@ item/a/b                    items      Refused        23502      -             n
 	}
 }
 
+// TestALongKeyLeavesTheTableLegible has a key of 8 kB in two-byte letters, whose cut
+// must not fall into one.
+func TestALongKeyLeavesTheTableLegible(t *testing.T) {
+	p := newPlace(t)
+	key := "product:x" + strings.Repeat("ä", 4096)
+	p.letter("products", key, checked, "{}")
+	out, problems := p.dlq(0, "list")
+	want := "product:x" + strings.Repeat("ä", 45) + "... (8201 bytes) products Refused 23514"
+	if !strings.Contains(squeeze(out), want) || problems != "" || len(out) > 500 {
+		t.Errorf("list prints %d bytes\n%s%s\nwant %s", len(out), out, problems, want)
+	}
+	if out, _ = p.dlq(0, "list", "-o", "json"); !strings.Contains(out, key) {
+		t.Error("-o json cuts the key")
+	}
+	if out, _ = p.dlq(0, "show", key); !strings.Contains(out, key) {
+		t.Error("show cuts the key")
+	}
+	if out, _ = p.dlq(0, "discard", "--key", "product:x*"); len(out) > 300 || !strings.Contains(out, "1 discarded") {
+		t.Errorf("discard prints %d bytes: %.300s", len(out), out)
+	}
+}
+
 // squeeze leaves one space between two columns.
 func squeeze(text string) string {
 	var lines []string

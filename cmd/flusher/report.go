@@ -86,7 +86,7 @@ func (r *report) rows(rows []row, filtered bool) error {
 	table := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "KEY\tQUEUE\tCAUSE\tSQLSTATE\tCONSTRAINT\tCOLUMN\tATTEMPTS\tFIRST\tLAST")
 	for _, l := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", quoted(l.Key), l.Queue, quoted(l.Cause), quoted(l.SQLState),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", brief(l.Key), l.Queue, quoted(l.Cause), quoted(l.SQLState),
 			quoted(l.Constraint), quoted(l.Column), l.Attempts, second(l.FirstFailure), second(l.LastFailure))
 	}
 	return table.Flush()
@@ -104,6 +104,23 @@ func quoted(text string) string {
 		return strconv.Quote(text)
 	}
 	return text
+}
+
+// longestCell is how many bytes of a key stand in a table: one of 8 kB would push every
+// other column out of sight.
+const longestCell = 100
+
+// brief is a key's cell in a table or a line. A long key is cut, and its length told;
+// show and -o json have it whole, and --key takes its beginning and a star.
+func brief(key string) string {
+	if len(key) <= longestCell {
+		return quoted(key)
+	}
+	end := longestCell
+	for end > longestCell-utf8.UTFMax && !utf8.RuneStart(key[end]) {
+		end--
+	}
+	return fmt.Sprintf("%s... (%d bytes)", quoted(key[:end]), len(key))
 }
 
 // whole is a dead letter with the values in it. A payload that is not UTF-8 is
@@ -216,9 +233,9 @@ func (s *outcomes) add(o outcome) error {
 	if said == s.action.done {
 		said = s.action.told
 	}
-	line := fmt.Sprintf("%-14s%s", said, quoted(o.Key))
+	line := fmt.Sprintf("%-14s%s", said, brief(o.Key))
 	if o.Error != "" {
-		line += ": " + o.Error
+		line += ": " + strings.ReplaceAll(o.Error, o.Key, brief(o.Key))
 	}
 	_, err := fmt.Fprintln(s.report.out, line)
 	return err

@@ -74,8 +74,8 @@ func TestNoMoreIsInFlightThanTheMemoryHolds(t *testing.T) {
 			t.Error("a claim grows while another waits for room")
 		}
 		select {
-		case <-got:
-			t.Error("a value larger than all memory goes beside another one")
+		case err := <-got:
+			t.Error("a value larger than all memory goes beside another one", err)
 		default:
 		}
 		first.giveBack()

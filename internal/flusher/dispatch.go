@@ -173,29 +173,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		return
 	}
 	if p.epoch == 0 {
-		if _, database := q.f.usable(); !database {
-			return
-		}
-		begin := q.begin
-		if q.f.breaker.state() == gobreaker.StateHalfOpen && q.f.waits() {
-			// A new epoch proves too little: one that succeeds where every batch fails
-			// would close the circuit again and again.
-			if load.Fresh == 0 || !q.flows(now) {
-				return
-			}
-			begin = func(ctx context.Context, p *partition) error {
-				if err := q.begin(ctx, p); err != nil {
-					return err
-				}
-				if !q.trusts() {
-					return nil
-				}
-				return q.sweep(ctx, p, load.Fresh, true)
-			}
-		}
-		if q.launch(ctx, p, begin) {
-			q.trust.begins(now)
-		}
+		q.startEpoch(ctx, p, load, now)
 		return
 	}
 	if !q.trust.complete() {
@@ -215,6 +193,33 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	}
 	if q.launch(ctx, p, func(ctx context.Context, p *partition) error { return q.sweep(ctx, p, target, load.Fresh > 0) }) {
 		p.lastSwept = q.ending
+	}
+}
+
+// startEpoch sends a worker to begin a new epoch of a partition. The mutex is held.
+func (q *queue) startEpoch(ctx context.Context, p *partition, load journal.Load, now time.Time) {
+	if _, database := q.f.usable(); !database {
+		return
+	}
+	begin := q.begin
+	if q.f.breaker.state() == gobreaker.StateHalfOpen && q.f.waits() {
+		// A new epoch proves too little: one that succeeds where every batch fails
+		// would close the circuit again and again.
+		if load.Fresh == 0 || !q.flows(now) {
+			return
+		}
+		begin = func(ctx context.Context, p *partition) error {
+			if err := q.begin(ctx, p); err != nil {
+				return err
+			}
+			if !q.trusts() {
+				return nil
+			}
+			return q.sweep(ctx, p, load.Fresh, true)
+		}
+	}
+	if q.launch(ctx, p, begin) {
+		q.trust.begins(now)
 	}
 }
 

@@ -113,6 +113,7 @@ func TestTheStatusFollowsWhatRedisIsToldAtRunTime(t *testing.T) {
 		tell("appendonly", "yes")
 		tell("maxmemory-policy", "noeviction")
 	}
+	r.becomes("the table", "", mappingOf)
 	if check := r.Ready(); !check.OK {
 		t.Errorf("Durability has a say in readiness: %+v", check)
 	}
@@ -144,6 +145,7 @@ func TestTheStatusFollowsUnloggedTables(t *testing.T) {
 	r.db.Exec(t, "ALTER TABLE writebehind.ledger SET UNLOGGED; ALTER TABLE products SET LOGGED")
 	r.becomes("an unlogged ledger", cachev1alpha1.ReasonTableUnlogged, ledger)
 	r.becomes("a table that is logged now", "", table)
+	r.becomes("the table", "", mappingOf)
 	if check := r.Ready(); !check.OK {
 		t.Errorf("Durability has a say in readiness: %+v", check)
 	}

@@ -157,7 +157,7 @@ func (f *flush) commitAgain(ctx context.Context, again []int) error {
 		switch err := f.commit(ctx, []int{i}); {
 		case lost(err) != nil:
 			f.ended, f.beyond.Waits[i] = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
-			return nil
+			return nil //nolint:nilerr // What was settled before it is acknowledged first; f.ended keeps the error.
 		case err != nil:
 			return err
 		}

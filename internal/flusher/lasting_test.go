@@ -222,7 +222,7 @@ func TestAFaultOfPostgreSQLThatLastsHasOneWord(t *testing.T) {
 			t.Parallel()
 			r := run(t, products, func(settings *config.Config) {
 				quick(settings)
-				settings.Flush.CircuitBreaker.OpenMilliseconds = 1000
+				settings.Flush.CircuitBreaker.FailureThreshold, settings.Flush.CircuitBreaker.OpenMilliseconds = 1, 1000
 				if c.edit != nil {
 					c.edit(settings)
 				}

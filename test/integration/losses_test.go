@@ -218,7 +218,7 @@ func TestAQueueThatWasLostWhileNoFlusherRan(t *testing.T) {
 				t.Errorf("the log tells of it: %v", told)
 			}
 			s.stop(p)
-			p = s.startReady()
+			s.startReady()
 			s.setMany(100, 50)
 			s.drained()
 			if n := s.stats().DataLoss; n != test.want {

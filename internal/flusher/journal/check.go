@@ -20,12 +20,18 @@ const oldestMajor = 7
 // library where it is missing, and says in the resource's own words what is in
 // the way. Whether Redis takes writes it finds out by writing.
 func (j *Journal) Check(ctx context.Context) config.Check {
-	if err := j.checkServer(ctx); err != nil {
+	err := j.checkServer(ctx)
+	if isHangup(err) {
+		// A connection that was open ended meanwhile: what a new one meets is what the
+		// next looks will say.
+		err = j.checkServer(ctx)
+	}
+	if err != nil {
 		return j.Explain(err)
 	}
-	err := j.tryWriting(ctx)
-	if errors.Is(err, ErrNoLibrary) {
-		// Somebody has removed it at this very moment.
+	err = j.tryWriting(ctx)
+	if errors.Is(err, ErrNoLibrary) || isHangup(err) {
+		// Somebody has removed it at this very moment, or the server has gone.
 		err = j.tryWriting(ctx)
 	}
 	if err != nil {

@@ -139,11 +139,9 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 				continue
 			}
 			seen[key] = true
-			letter, err := parseLetter(key, known)
-			if err == nil {
-				letter.partition = strconv.Itoa(partition)
-			}
-			if !yield(letter, err) || err != nil {
+			letter := parseLetter(key, known)
+			letter.partition = strconv.Itoa(partition)
+			if !yield(letter, nil) {
 				return false
 			}
 		}
@@ -163,22 +161,19 @@ func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*DeadLette
 		return nil, fmt.Errorf("read dead letter of %s: %w", key, interpret(err))
 	}
 	known, payload, _ := strings.Cut(raw, "\n")
-	letter, err := parseLetter(key, known)
-	if err != nil {
-		return nil, err
-	}
+	letter := parseLetter(key, known)
 	letter.Payload = payload
 	return letter, nil
 }
 
-func parseLetter(key, known string) (*DeadLetter, error) {
+func parseLetter(key, known string) *DeadLetter {
 	letter := &DeadLetter{known: known}
 	if err := json.Unmarshal([]byte(known), letter); err != nil || letter.Operation != "set" && letter.Operation != "delete" {
 		letter = &DeadLetter{known: known, Cause: CauseForged, Message: "this is no dead letter of the journal: it can only be discarded"}
 	}
 	// JSON holds text only; a key may be any bytes.
 	letter.Key = key
-	return letter, nil
+	return letter
 }
 
 // Replay writes the letter's payload anew, with a new version, if nothing newer was

@@ -271,6 +271,12 @@ func errorCode(err error) string {
 	return code
 }
 
+// isHangup tells whether the other side has ended a connection.
+func isHangup(err error) bool {
+	return err != nil && !errors.As(err, new(redis.Error)) &&
+		(isClosed(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))
+}
+
 func isClosed(err error) bool {
 	text := err.Error()
 	return strings.HasSuffix(text, "EOF") || strings.Contains(text, "connection pool") || strings.Contains(text, "closed")
@@ -301,4 +307,5 @@ func networkProblem(err error) string {
 
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
-const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, or wants a client's certificate (redis.external.tls.clientCertSecretRef)"
+const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, " +
+	"or wants a client's certificate (redis.external.tls.clientCertSecretRef)"

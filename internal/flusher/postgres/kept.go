@@ -57,8 +57,7 @@ func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, acti
 		cause = errKept
 	}
 	e := &Error{Kind: Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: cause.Error(), Err: cause}
-	var pgErr *pgconn.PgError
-	if errors.As(err, &pgErr) {
+	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		_, number, _ := strings.Cut(pgErr.Message, kept)
 		number, _, _ = strings.Cut(number, `"`)
 		members := r.members[min(r.done, len(r.members)-1)]

@@ -66,18 +66,16 @@ var ownTypeNames = []string{
 // generated and an identity column beside the column under test.
 func columnTypes(t testing.TB, server *postgrestest.Database, d *Database, names ...string) []*columnType {
 	t.Helper()
-	own := ownTypes
-	if major(t, server) < 15 {
-		own = strings.ReplaceAll(own, "(3,-2)", "(3,0)")
-	}
-	server.Exec(t, own)
+	server.Exec(t, ownTypes)
 	if len(names) == 0 {
 		names = append(server.Column(t, builtinTypes), ownTypeNames...)
 	}
-	// Multiranges came with 14, and from 17 on json is a word that is quoted.
-	if major(t, server) < 14 {
-		names = slices.DeleteFunc(names, func(name string) bool { return name == "floatmultirange" })
-	}
+	// Multiranges came with 14, negative scales with 15, and from 17 on json is a word
+	// that is quoted.
+	release := major(t, server)
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool {
+		return release < 14 && name == "floatmultirange" || release < 15 && name == "numeric(3,-2)"
+	})
 	var script strings.Builder
 	var types []*columnType
 	for _, shown := range names {

@@ -164,17 +164,18 @@ func (r rows) differing(written []string) string {
 	for _, w := range written {
 		fmt.Fprintf(&conditions, "NOT EXISTS (SELECT FROM %s WHERE %s.k = %s) AND ", w, w, key)
 	}
-	same := fmt.Sprintf("x.%s = %s", quote(t.key.name), key)
+	var same strings.Builder
+	fmt.Fprintf(&same, "x.%s = %s", quote(t.key.name), key)
 	for n, i := range r.named {
 		c := t.column(i)
 		value, here := fmt.Sprintf("u.c%d::%s", n, c.shown), "x."+quote(c.name)
 		if c.equality {
-			same += fmt.Sprintf(" AND %s IS NOT DISTINCT FROM %s", here, value)
+			fmt.Fprintf(&same, " AND %s IS NOT DISTINCT FROM %s", here, value)
 		} else {
-			same += fmt.Sprintf(" AND pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
+			fmt.Fprintf(&same, " AND pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
 		}
 	}
-	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)", r.from("WITH ORDINALITY"), conditions.String(), t.only, same))
+	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)", r.from("WITH ORDINALITY"), conditions.String(), t.only, same.String()))
 }
 
 // firstKept fails with the number of the first row of the source.
