@@ -192,15 +192,22 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 			return
 		}
 	}
-	message := failure.Detail()
-	if message == "" {
-		message = failure.Message()
-	} else if movesOn(failure) {
-		message += "\n" + failure.Message()
-	}
 	f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
-		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: message, Attempts: max(0, attempts) + 1,
+		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: wholeStory(failure), Attempts: max(0, attempts) + 1,
 	})
+}
+
+// wholeStory is what a dead letter says: PostgreSQL's own words and, of a row that waited
+// for another, what may help.
+func wholeStory(failure *postgres.Error) string {
+	detail := failure.Detail()
+	switch {
+	case detail == "":
+		return failure.Message()
+	case movesOn(failure):
+		return detail + "\n" + failure.Message()
+	}
+	return detail
 }
 
 // refusedSince is how long a row has been refused, whoever tried it, by Redis' clock.

@@ -270,15 +270,21 @@ func network(err error) string {
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
 		return what + ": no answer in time" + tail
-	case errors.Is(err, syscall.ECONNRESET) && known && presents(origin.config):
-		// The server's word may be lost with the connection.
-		return what + ": " + syscall.ECONNRESET.Error() + ", as where the server refuses the TLS handshake, since it does not take the client's certificate" + tail
 	case errors.As(err, &errno):
-		return what + ": " + errno.Error() + tail
+		return what + ": " + ofSystem(errno, origin) + tail
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return what + ": the server closed it" + tail
 	}
 	return what + tail
+}
+
+// ofSystem tells an error of the operating system. The server's own word may be lost
+// with a connection that it resets.
+func ofSystem(errno syscall.Errno, origin *connectFailure) string {
+	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {
+		return errno.Error() + ", as where the server refuses the TLS handshake, since it does not take the client's certificate"
+	}
+	return errno.Error()
 }
 
 // presents tells whether the connection shows a client's certificate.
