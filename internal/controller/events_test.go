@@ -196,6 +196,8 @@ var _ = AfterSuite(func() {
 	said.mu.Lock()
 	n := len(said.lines)
 	said.mu.Unlock()
-	Expect(n).NotTo(BeZero(), "no event was logged")
+	if ranMuch() {
+		Expect(n).NotTo(BeZero(), "no event was logged")
+	}
 	Expect(said.malformed()).To(BeEmpty())
 })

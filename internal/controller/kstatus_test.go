@@ -120,7 +120,9 @@ func watchStatuses(config *rest.Config, scheme *runtime.Scheme) {
 		stream.Stop()
 		cancel()
 		<-ended
-		Expect(count).To(BeNumerically(">", 0), "no status was seen")
+		if ranMuch() {
+			Expect(count).To(BeNumerically(">", 0), "no status was seen")
+		}
 		Expect(found).To(BeEmpty())
 	})
 }
