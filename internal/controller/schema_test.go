@@ -30,7 +30,7 @@ redis: {}
 database: {postgres: {urlSecretRef: {name: a, key: a}, maxConnections: 1, statementTimeoutSeconds: 1, ledgerSchema: a,
   tls: {caSecretRef: {name: a, key: a}, clientCertSecretRef: {name: a}}}}
 mappings:
-- {name: a, keyPrefix: "a:", table: a, keyColumn: id, mode: Latest, encoding: JSON, partitions: 1, timeToLiveSeconds: 1, onDelete: Delete,
+- {name: a, keyPrefix: "a:", table: a, keyColumn: id, versionColumn: v, mode: Latest, encoding: JSON, partitions: 1, timeToLiveSeconds: 1, onDelete: Delete,
    columns: [{field: a, column: b}]}
 flush: {intervalMilliseconds: 10, batchSize: 1, concurrency: 1, maxRetries: 1, circuitBreaker: {failureThreshold: 1, openMilliseconds: 100}}
 backpressure: {maxQueueDepth: 1, warningQueueDepth: 1, criticalQueueDepth: 100000000, whenFull: Reject}
