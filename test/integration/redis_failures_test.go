@@ -296,9 +296,12 @@ func TestAnOlderLibraryIsReplaced(t *testing.T) {
 	s.setAll(21, 20, 1)
 	s.drained()
 	s.count(1, 40)
-	if status := s.status(p); !status.Redis.OK {
-		t.Errorf("status is %+v", status)
-	}
+	s.eventually("Redis is well", func() error {
+		if status := s.status(p); !status.Redis.OK {
+			return fmt.Errorf("status is %+v", status)
+		}
+		return nil
+	})
 }
 
 // TestADirtyKeyWithoutItsValueIsALossAndADeadLetter deletes a dirty key by hand.
