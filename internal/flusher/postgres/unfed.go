@@ -25,6 +25,13 @@ func (d *Database) unfed(t *Table, b *Batch) error {
 	}
 	names := slices.Clone(b.names)
 	slices.Sort(names)
+	example := "a field"
+	if len(names) > 0 {
+		example = names[0]
+	} else {
+		// Names that are longer than any column's are not kept.
+		names = []string{fmt.Sprintf("only fields of more than %d bytes", longestName)}
+	}
 	fed := make([]string, 0, len(t.fields))
 	for i := range t.fields {
 		if len(t.fields[i].columns) > 0 {
@@ -39,7 +46,7 @@ func (d *Database) unfed(t *Table, b *Batch) error {
 		Kind: Mapping, reason: v1alpha1.ReasonSchemaMismatch,
 		remedy: fmt.Sprintf("no field of any document feeds a column of table %s, so that rows of nothing but the key would be written: "+
 			"the documents name %s; %s: %s; upper and lower case count: map them in the mapping's columns, as {field: %s, column: %s}, or let the documents name other fields",
-			t.shown, list(names), kind, list(fed), names[0], t.columns[0].name),
+			t.shown, list(names), kind, list(fed), example, t.columns[0].name),
 	}
 }
 

@@ -34,6 +34,11 @@ func TestDocumentsThatFeedNoColumnAreTheMappingsFault(t *testing.T) {
 			}
 		}
 	}
+	// A name that no column can have is not kept.
+	o.table = readTable(t, d, mapping("items"))
+	if e := o.refuse(t, "1", `{"`+strings.Repeat("x", 64)+`":1}`); e.Kind != Mapping || !strings.Contains(e.Message(), "only fields of more than 63 bytes") {
+		t.Errorf("a long name: Write = %v %v", e.Kind, e)
+	}
 	equal(t, server, "SELECT count(*) FROM items", "0")
 
 	// What has no field says nothing, and neither does the key's own, or a deletion.
