@@ -195,9 +195,6 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if fields := f.batch.UnknownFields(); len(fields) > 0 && f.taken+f.deleted == 0 && f.q.outdated(fields) {
-		return errNewFields
-	}
 	err = f.send(ctx, version)
 	var failure *postgres.Error
 	switch {

@@ -37,9 +37,6 @@ type queue struct {
 	partitions map[int]*partition
 	table      *postgres.Table
 	tableTime  time.Time
-	// ignored are fields of documents that the table has no column for.
-	ignored    map[string]bool
-	lastReread time.Time
 	// ready says whether the table fits, shape whether the queue in Redis does.
 	ready, shape config.Check
 	stats        journal.Stats
@@ -130,7 +127,6 @@ func newQueue(f *Flusher, name string) *queue {
 		nudged:     make(chan struct{}, 1),
 		opened:     -1,
 		partitions: make(map[int]*partition),
-		ignored:    make(map[string]bool),
 		shape:      config.Check{OK: true},
 		ready:      notChecked("the table of mapping " + name),
 	}

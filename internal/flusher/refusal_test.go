@@ -124,8 +124,7 @@ func TestARefusedPasswordNamesItsSecret(t *testing.T) {
 	}
 }
 
-// A document with a new field has the table read anew, perhaps just after somebody has
-// altered it: that is no fault of Redis.
+// A batch has an altered table read anew: that it fits no longer is no fault of Redis.
 func TestATableThatFitsNoLongerIsToldOfTheMapping(t *testing.T) {
 	t.Parallel()
 	r := run(t, products, func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })

@@ -5,9 +5,7 @@ package flusher
 
 import (
 	"context"
-	"fmt"
 	"slices"
-	"time"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
@@ -28,13 +26,7 @@ func (f *flush) withoutStale(ctx context.Context, rows []int, failure *postgres.
 			rest = append(rest, i)
 			continue
 		}
-		e := &f.claim.Entries[i]
-		f.q.evidence.buried(e.Key)
-		f.outcomes[i] = journal.Dead
-		f.beyond.Letters[i] = &journal.DeadLetter{
-			Cause: journal.CauseStale, Message: staleMessage, Attempts: e.Attempts + 1, LastFailure: time.Now().UTC(),
-		}
-		f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), staleMessage)
+		f.dead(i, journal.CauseStale, staleMessage, &journal.DeadLetter{Message: staleMessage})
 	}
 	return f.commit(ctx, rest)
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -118,10 +117,6 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return nil
 		}
 		f, err := q.carry(ctx, p, table, claim, policy, prefix)
-		if errors.Is(err, errNewFields) {
-			// Nothing was written: the next sweep claims the same again.
-			return q.reread(ctx, f.batch.UnknownFields())
-		}
 		if errors.Is(err, errAltered) {
 			return nil
 		}
@@ -146,50 +141,6 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		if doubtful {
 			return nil
 		}
-	}
-	return nil
-}
-
-// errNewFields says that documents name fields which the table had no column for
-// when it was read.
-var errNewFields = errors.New("documents name fields that the table had no column for")
-
-// rereadPause is the least time between two reads of the catalogue because of fields
-// that are not known, so that documents whose fields are all different stay cheap.
-const rereadPause = 100 * time.Millisecond
-
-// mostIgnored bounds what is remembered of fields without a column.
-const mostIgnored = 1000
-
-// outdated tells whether the table has to be read anew before documents with these
-// fields are written: a column may have been added for them.
-func (q *queue) outdated(fields []string) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return slices.ContainsFunc(fields, func(name string) bool { return !q.ignored[name] })
-}
-
-// reread reads the table from the catalogue. Fields that it still has no column for
-// are ignored from then on.
-func (q *queue) reread(ctx context.Context, fields []string) error {
-	q.mu.Lock()
-	mapping, wait := q.settings.Mapping, time.Until(q.lastReread.Add(rereadPause))
-	q.mu.Unlock()
-	if wait > 0 && !pause(ctx, wait) {
-		return ctx.Err()
-	}
-	table, err := q.f.database.Table(ctx, mapping)
-	if err != nil {
-		return err
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.table, q.tableTime, q.lastReread = table, time.Now(), time.Now()
-	if len(q.ignored) > mostIgnored {
-		clear(q.ignored)
-	}
-	for _, name := range fields {
-		q.ignored[name] = true
 	}
 	return nil
 }
@@ -220,7 +171,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
 	case errors.As(err, &mismatch):
-		// The table was altered, and a document with a new field had it read anew.
+		// The table was altered, so that it was read anew, and fits no longer.
 		q.f.metrics.failures.WithLabelValues(mismatch.Reason, q.name).Inc()
 		q.note(mismatch.Message)
 		q.misfit(mismatch)
@@ -261,13 +212,8 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
 // once an interval, or once a minute where that is longer. deletions says that all of
-// them were deletions.
-func (q *queue) pause(policy policy, cause *postgres.Error, deletions bool) {
-	q.pauseFor(policy, cause, deletions, false)
-}
-
-// pauseFor is pause, also for rows that are too few to know that the mapping is at fault.
-func (q *queue) pauseFor(policy policy, cause *postgres.Error, deletions, few bool) {
+// them were deletions, few that they are too few to know that the mapping is at fault.
+func (q *queue) pause(policy policy, cause *postgres.Error, deletions, few bool) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
 	few = few && (q.pausedFor == nil || q.pausedForFew)

@@ -140,7 +140,7 @@ func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
 		f.refuse(ctx, i, failure)
 	}
 	if f.unproved != nil {
-		f.q.pauseFor(f.policy, f.unproved, f.unprovedDeletion, true)
+		f.q.pause(f.policy, f.unproved, f.unprovedDeletion, true)
 	}
 }
 
@@ -273,5 +273,5 @@ func (f *flush) keep(cause *postgres.Error) {
 	for i := range f.refused {
 		deletions = deletions && f.deletion(i)
 	}
-	f.q.pauseFor(f.policy, cause, deletions, f.unproved != nil)
+	f.q.pause(f.policy, cause, deletions, f.unproved != nil)
 }

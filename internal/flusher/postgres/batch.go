@@ -199,23 +199,11 @@ func (b *Batch) Ignored() int {
 	return b.unknown
 }
 
-// UnknownFields names a few of the fields that the table had no column for when
-// the catalogue was read, sorted: a column may have been added since. There are
-// none if the mapping lists its columns, since it ignores the others by intent.
-func (b *Batch) UnknownFields() []string {
-	if b.table.listed {
-		return nil
-	}
-	names := slices.Clone(b.names)
-	slices.Sort(names)
-	return names
-}
-
-// ignore counts a field that no column takes.
+// ignore counts a field that no column takes. The names matter only while no document
+// of the batch feeds a column.
 func (b *Batch) ignore(name []byte) {
 	b.unknown++
-	// Of a mapping that lists its columns the names matter only while none feeds any.
-	if b.table.listed && b.fed > 0 || len(b.names) == mostNames || len(name) > longestName {
+	if b.fed > 0 || len(b.names) == mostNames || len(name) > longestName {
 		return
 	}
 	if !slices.ContainsFunc(b.names, func(known string) bool { return known == string(name) }) {

@@ -35,8 +35,7 @@ type Table struct {
 	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
 	byName map[string]int
-	// listed says that the mapping lists its columns, so that a column more in the
-	// table would change nothing.
+	// listed says that the mapping lists its columns.
 	listed bool
 	// whole are the columns that take the whole document.
 	whole []int
