@@ -160,7 +160,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
-	if q.ending && load.Fresh+load.Due == 0 {
+	if q.ending && (load.Fresh+load.Due == 0 || q.policy.suspend || now.Before(q.paused)) {
 		p.lastSwept = true
 		return
 	}
@@ -177,16 +177,15 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 		return
 	}
 	if !q.trust.complete() {
-		p.lastSwept = q.ending
+		// Also at the end: it takes a moment, or a doubt's time at most.
 		return
 	}
 	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
-		target = load.Fresh + min(load.Due, retriesAtOnce)
-		if p.lastSwept || q.policy.suspend || now.Before(q.paused) {
-			p.lastSwept = true
+		if p.lastSwept {
 			return
 		}
+		target = load.Fresh + min(load.Due, retriesAtOnce)
 	}
 	if target == 0 || !q.flows(now) {
 		return
