@@ -112,6 +112,14 @@ func (q *queue) lostAlone(entry *journal.Entry, failure *postgres.Error, losses 
 	e.attempts, e.at, e.failure, e.among = entry.Attempts, at, failure, lasts > probation
 }
 
+// accuses tells whether any row is known that lost its connection alone: as a rule none
+// is, and then no entry has to be looked up.
+func (q *queue) accuses() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.enders) > 0
+}
+
 // suspected returns what is known of a row that lost its connection when it was last
 // tried, often enough to be the row's own fault; nil otherwise.
 func (q *queue) suspected(entry *journal.Entry) *ender {

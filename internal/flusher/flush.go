@@ -97,7 +97,7 @@ func (f *flush) write(ctx context.Context) error {
 
 func (f *flush) writeAll(ctx context.Context) error {
 	now := time.Now()
-	doubt := f.q.faultKnown()
+	doubt, accused := f.q.faultKnown(), f.q.accuses()
 	fresh := make([]int, 0, len(f.claim.Entries))
 	var again []int
 	for i := range f.claim.Entries {
@@ -108,7 +108,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 		case e.Lost:
 			f.outcomes[i] = journal.Lost
 			f.beyond.Letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
-		case f.sentence(ctx, i):
+		case accused && f.sentence(ctx, i):
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
 		default:
