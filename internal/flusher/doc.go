@@ -244,7 +244,8 @@
 // which it fits, but an exchange has none: there is no statement that writes two rows
 // and checks at its end, unless the constraint is deferrable. The letter says so. Rows of
 // one chain lie in partitions of several flushers, and none sees what the others' rows
-// do: so a row that waits for another has at least twelve seconds.
+// do: so a row that waits for another is tried once an interval, and is no dead letter for
+// ten intervals, or twelve seconds where that is longer.
 //
 // While a mapping is paused, no row spends an attempt for what the mapping is paused
 // for, not even the only one of its partition.

@@ -112,6 +112,12 @@ func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) journal.Bo
 // that was mended is noticed within a minute.
 const longestRetry = time.Minute
 
+// patience is how long a row that waits for another one is no dead letter whatever it has
+// spent: ten tries at the pace of a chain, of which other flushers may have parts.
+func (p policy) patience() time.Duration {
+	return max(probation, 10*p.retryAfter(0))
+}
+
 // retryAfter is how long a row that was refused so often before waits until it is
 // tried again: the interval, and twice as long after every attempt.
 func (p policy) retryAfter(attempts int) time.Duration {

@@ -157,6 +157,12 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 		attempts++
 	}
 	wait := f.policy.retryAfter(max(0, attempts))
+	// What another flusher's rows do is not seen here.
+	waiting := movesOn(failure) && since < f.policy.patience()
+	if waiting {
+		// Each row of a chain waits for the one before it: longer pauses would add up.
+		wait = f.policy.retryAfter(0)
+	}
 	switch {
 	case failure.Held && e.Attempts > 0:
 		// Whoever holds the lock will let it go, and no attempt is spent until then.
@@ -165,9 +171,7 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 	case failure.Held, free, attempts < f.policy.maxRetries:
 		f.aside(i, journal.Refused, wait, failure)
 		return
-	}
-	if movesOn(failure) && since < probation && refusedSince(e) < probation {
-		// What another flusher's rows do is not seen here.
+	case waiting:
 		f.aside(i, journal.Kept, wait, failure)
 		return
 	}
@@ -208,11 +212,6 @@ func wholeStory(failure *postgres.Error) string {
 		return detail + "\n" + failure.Message()
 	}
 	return detail
-}
-
-// refusedSince is how long a row has been refused, whoever tried it, by Redis' clock.
-func refusedSince(e *journal.Entry) time.Duration {
-	return time.Since(time.UnixMicro(e.FirstRefused))
 }
 
 // plain tells whether a row that is in the table, written to itself, meets all that can

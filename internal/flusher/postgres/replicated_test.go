@@ -27,7 +27,32 @@ func TestACommitThatNoStandbyConfirmed(t *testing.T) {
 		server.Exec(t, "ALTER SYSTEM RESET synchronous_standby_names")
 		server.Exec(t, "SELECT pg_reload_conf()")
 	})
-	for server.Value(t, "SHOW synchronous_standby_names") != "nobody" && t.Context().Err() == nil {
+	// The setting is in force for a commit once the checkpointer has seen it.
+	waits := func() bool {
+		return server.Value(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'") != "0"
+	}
+	probe := make(chan error, 1)
+	commit := func() {
+		go func() {
+			_, err := server.Pool().Exec(t.Context(), "COMMENT ON TABLE items IS 'written'")
+			probe <- err
+		}()
+	}
+	commit()
+	for !waits() && t.Context().Err() == nil {
+		select {
+		case <-probe:
+			commit()
+		default:
+		}
+	}
+	for ended := false; !ended; {
+		server.Exec(t, "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'SyncRep'")
+		select {
+		case <-probe:
+			ended = true
+		default:
+		}
 	}
 	for _, end := range []string{"pg_cancel_backend", "pg_terminate_backend"} {
 		for name, act := range map[string]func() error{
