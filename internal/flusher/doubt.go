@@ -158,6 +158,16 @@ func (q *queue) spare(e *ender) (left time.Duration, several, again bool) {
 	return left, several, again
 }
 
+// yields tells whether a row of which nothing shows that others get through lets those
+// behind it pass first: every second time, or the first row of an empty table would hold
+// up for ever the ones that can show it.
+func (q *queue) yields(e *ender) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.spared = !e.spared
+	return e.spared
+}
+
 // reprieve tells whether a row is to be sent once more, although others got through since
 // it lost its last connection: they may do so since all that ended sessions was mended.
 func (q *queue) reprieve(e *ender) bool {

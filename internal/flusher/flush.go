@@ -66,6 +66,8 @@ type flush struct {
 	unprovedDeletion bool
 	// start is what the queue had taken when the flush began.
 	start mark
+	// yielded counts the rows that were not sent, so that those behind them come first.
+	yielded int
 	// ended is the failure that ended the session of a row that was tried again.
 	ended error
 }

@@ -125,7 +125,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			p.appetite.failed(err, claim.Bytes())
 			return err
 		}
-		p.doubt.passed(len(claim.Entries))
+		p.doubt.passed(len(claim.Entries) - f.yielded)
 		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.beyond)
 		if err != nil {
 			p.appetite.failed(err, claim.Bytes())

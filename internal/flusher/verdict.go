@@ -84,7 +84,12 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	}
 	others := f.q.evidence.since(known.at, f.deletion(i))
 	if !others && !f.controlOfRows(ctx, i) {
-		return false
+		if !f.q.yields(known) {
+			return false
+		}
+		f.yielded++
+		f.aside(i, journal.Kept, f.policy.retryAfter(e.Attempts+searchedRetries), known.failure)
+		return true
 	}
 	f.q.convict(known)
 	if e.Attempts >= f.policy.maxRetries {

@@ -113,39 +113,64 @@ func TestARowThatIsAloneInItsPartition(t *testing.T) {
 	}
 }
 
-// TestARowThatEndsItsSession is found by ever smaller claims.
+// poisonAt puts the bad row, which is row 7, first, in the middle or last of the queue.
+func poisonAt() map[string]map[int64]string {
+	places := make(map[string]map[int64]string)
+	for place, first := range map[string]int64{"first": 7, "in the middle": -3, "last": -12} {
+		documents := make(map[int64]string)
+		for id := range int64(20) {
+			documents[first+id] = goodRow
+		}
+		documents[7] = poisonRow
+		places[place] = documents
+	}
+	return places
+}
+
+// TestARowThatEndsItsSession is found by ever smaller claims, wherever it stands: where it
+// is the first of an empty table, nothing shows yet that others get through.
 func TestARowThatEndsItsSession(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	s.config.Flush.MaxRetries = 1
-	s.config.Mappings[0].Partitions = 1
-	s.config.Flush.CircuitBreaker = config.CircuitBreaker{FailureThreshold: 3, OpenMilliseconds: 3_600_000}
-	s.poison("PERFORM pg_terminate_backend(pg_backend_pid());")
-	p := s.inOneBatch(twentyWithPoison())
-	s.onlyPoisonIsDead("57P01")
-	if letter := s.deadLetters()["product:7"]; letter == nil || !strings.Contains(letter.Message, "ends the session") {
-		t.Errorf("the letter is %+v", letter)
+	for place, documents := range poisonAt() {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.config.Flush.MaxRetries = 1
+			s.config.Mappings[0].Partitions = 1
+			s.config.Flush.CircuitBreaker = config.CircuitBreaker{FailureThreshold: 3, OpenMilliseconds: 3_600_000}
+			s.poison("PERFORM pg_terminate_backend(pg_backend_pid());")
+			p := s.inOneBatch(documents)
+			s.onlyPoisonIsDead("57P01")
+			if letter := s.deadLetters()["product:7"]; letter == nil || !strings.Contains(letter.Message, "ends the session") {
+				t.Errorf("the letter is %+v", letter)
+			}
+			if circuit := s.status(p).Circuit; circuit != "closed" {
+				t.Errorf("the circuit is %s", circuit)
+			}
+			s.set(100, goodRow)
+			s.eventuallyRow(100, "good|1.00|1")
+		})
 	}
-	if circuit := s.status(p).Circuit; circuit != "closed" {
-		t.Errorf("the circuit is %s", circuit)
-	}
-	s.set(100, goodRow)
-	s.eventuallyRow(100, "good|1.00|1")
 }
 
 // TestARowThatCrashesTheServer has the server kill its own backend, after which
 // PostgreSQL starts anew.
 func TestARowThatCrashesTheServer(t *testing.T) {
 	t.Parallel()
-	s := newStack(t)
-	s.db = postgrestest.NewServer(t, postgrestest.Options{}).NewDatabase(t)
-	s.db.Exec(t, productsTable)
-	s.config.Database.Postgres.URLFile = s.db.URLFile(t)
-	s.config.Flush.MaxRetries = 0
-	s.config.Mappings[0].Partitions = 1
-	s.poison("EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -9 ' || pg_backend_pid());")
-	s.inOneBatch(twentyWithPoison())
-	s.onlyPoisonIsDead("")
+	for place, documents := range poisonAt() {
+		t.Run(place, func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.db = postgrestest.NewServer(t, postgrestest.Options{}).NewDatabase(t)
+			s.db.Exec(t, productsTable)
+			s.config.Database.Postgres.URLFile = s.db.URLFile(t)
+			s.config.Flush.MaxRetries = 0
+			s.config.Mappings[0].Partitions = 1
+			s.poison("EXECUTE format('COPY (SELECT 1) TO PROGRAM %L', 'kill -9 ' || pg_backend_pid());")
+			s.inOneBatch(documents)
+			s.onlyPoisonIsDead("")
+		})
+	}
 }
 
 // TestARowThatTakesTooLong is cancelled by the time-out, others are quick.

@@ -8,6 +8,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,8 +25,8 @@ func (s *stack) inOneBatch(documents map[int64]string) *programs.Flusher {
 	s.config.Suspend = true
 	s.write()
 	p := s.startReady()
-	for id, document := range documents {
-		s.set(id, document)
+	for _, id := range slices.Sorted(maps.Keys(documents)) {
+		s.set(id, documents[id])
 	}
 	s.config.Suspend = false
 	s.config.Revision++
