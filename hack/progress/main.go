@@ -1,8 +1,8 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Progress runs `go test -json` and hands its events on. Whenever nothing that a
-// person sees has ended for a while, it adds a line that says what is at work.
+// Progress runs `go test -json` and hands its events on. It names a test that fails at
+// once and, whenever nothing that a person sees has ended for a while, says what is at work.
 package main
 
 import (
@@ -72,7 +72,12 @@ func follow(events io.Reader, out io.Writer, began time.Time, ticks <-chan time.
 				return
 			}
 			_, _ = out.Write(line)
-			if r.take(line) {
+			over, failed := r.take(line)
+			if failed != "" {
+				// Its own words come at the end of the run, which may be far.
+				_, _ = fmt.Fprintf(out, "  failed: %s\n", failed)
+			}
+			if over {
 				ended()
 			}
 		case now := <-ticks:

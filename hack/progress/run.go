@@ -28,11 +28,12 @@ type event struct{ Action, Package, Test string }
 
 func newRun() *run { return &run{done: map[string]int{}} }
 
-// take counts one event, and tells whether a package has ended with it.
-func (r *run) take(line []byte) bool {
+// take counts one event. It tells whether a package has ended with it, and names the test
+// that has failed.
+func (r *run) take(line []byte) (ended bool, failed string) {
 	var e event
 	if json.Unmarshal(line, &e) != nil || e.Package == "" {
-		return false
+		return false, ""
 	}
 	switch e.Action {
 	case "start", "run":
@@ -41,15 +42,24 @@ func (r *run) take(line []byte) bool {
 		if e.Test == "" {
 			r.ended++
 			delete(r.done, e.Package)
-			return true
+			return true, ""
 		}
 		r.tests++
 		r.done[e.Package]++
 		if e.Action == "fail" {
 			r.failed++
+			return false, short(e.Package) + " " + e.Test
 		}
 	}
-	return false
+	return false, ""
+}
+
+// short is a package's path within the module.
+func short(path string) string {
+	if parts := strings.SplitN(path, "/", 4); len(parts) == 4 {
+		return parts[3]
+	}
+	return path
 }
 
 // state is one line for a person who waits.
@@ -60,11 +70,7 @@ func (r *run) state(elapsed time.Duration) string {
 	}
 	var names []string
 	for name, done := range r.done {
-		short := name
-		if parts := strings.SplitN(name, "/", 4); len(parts) == 4 {
-			short = parts[3]
-		}
-		names = append(names, fmt.Sprintf("%s (%d)", short, done))
+		names = append(names, fmt.Sprintf("%s (%d)", short(name), done))
 	}
 	if len(names) == 0 {
 		return text + "; building"

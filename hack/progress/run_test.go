@@ -70,6 +70,10 @@ func TestEventsAreHandedOnAndSilenceIsBroken(t *testing.T) {
 		say(`{"Action":"run","Package":"` + module + `internal/controller","Test":"TestA"}` + "\n")
 		say(`{"Action":"pass","Package":"` + module + `internal/controller","Test":"TestA"}` + "\n")
 		say(`{"Action":"fail","Package":"` + module + `internal/controller","Test":"TestB"}` + "\n")
+		want += "|failed: internal/controller TestB"
+		if got := added(); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
 		say(`{"Action":"start","Package":"` + module + `api/v1alpha1"}` + "\n")
 		time.Sleep(silence - time.Second)
 		say(`{"Action":"pass","Package":"` + module + `api/v1alpha1"}` + "\n")
