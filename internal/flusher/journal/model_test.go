@@ -595,6 +595,9 @@ func (m *model) check(t *rapid.T) {
 // drain flushes to the end; then the database must hold exactly the last writes.
 func (m *model) drain(t *rapid.T) {
 	ctx := context.Background()
+	if m.committed {
+		m.begin(t)
+	}
 	for {
 		claim, err := m.j.Claim(ctx, m.lease, "product:", upTo(3))
 		if err != nil {
