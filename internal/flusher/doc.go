@@ -114,7 +114,9 @@
 // The statements of a batch lock its table when they are parsed, before their rows have
 // arrived, and no time-out of PostgreSQL ends a wait for the rest of a message. So a
 // session carries its partition and epoch in its application_name while it writes, and
-// whoever takes the next epoch ends the sessions of those before.
+// whoever takes the next epoch ends the sessions of those before: first, since one that
+// stands between its statements and its COMMIT holds the row of the ledger, and once more
+// when the epoch is raised, since one may have begun meanwhile.
 //
 // A claim is one, and is fetched by pages of five hundred entries or a mebibyte, each of
 // which reads entries and values in one step and raises the highest version that the claim

@@ -93,7 +93,7 @@ type ledgerStatements struct {
 	known, raise, fence, read string
 	move, mine, try           string
 	evict, earlier, end       string
-	epochs                    string
+	epochs, present           string
 }
 
 func newLedgerStatements(schema string) ledgerStatements {
@@ -148,6 +148,8 @@ SELECT $1::pg_catalog.text, $2::pg_catalog.text, -1, 0, coalesce(pg_catalog.sum(
 FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND partition >= 0
 ON CONFLICT (journal, queue, partition) DO UPDATE SET flush = excluded.flush, updated_at = pg_catalog.now()`),
 		epochs: fill(`SELECT partition, epoch FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text`),
+		present: fill(`SELECT coalesce(pg_catalog.max(epoch) FILTER (WHERE partition = $3::pg_catalog.int4), 0), pg_catalog.count(*) = 0
+FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text`),
 		// Who was stopped in the middle of sending has begun a transaction, and its
 		// statements hold the table's lock until the rest arrives.
 		evict: `SELECT pg_catalog.pg_terminate_backend(a.pid)
@@ -219,6 +221,7 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 	var l Ledger
 	var known bool
 	action := fmt.Sprintf("acquire partition %d of %s", partition, queue)
+	d.clear(ctx, Position{Journal: journal, Queue: queue, Partition: partition})
 	err := d.inTransaction(ctx, action, func(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, d.ledger.known, journal, queue).Scan(&known); err != nil {
 			return err
@@ -243,6 +246,20 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 	}
 	d.evict(ctx, Position{Journal: journal, Queue: queue, Partition: partition, Epoch: l.Epoch}, !known)
 	return l, nil
+}
+
+// clear ends the sessions that write for the partition's present epoch: the next one
+// would wait for the row of the ledger, which a flusher that was stopped between its
+// statements and its COMMIT holds until its transaction times out.
+func (d *Database) clear(ctx context.Context, p Position) {
+	bounded, cancel := context.WithTimeout(ctx, evictTimeout)
+	defer cancel()
+	var first bool
+	if err := d.pool.QueryRow(bounded, d.ledger.present, p.Journal, p.Queue, p.Partition).Scan(&p.Epoch, &first); err != nil {
+		return
+	}
+	p.Epoch++
+	d.evict(ctx, p, first)
 }
 
 // evict ends the sessions that write for an epoch before this one, or for another
