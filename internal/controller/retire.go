@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
@@ -15,6 +16,10 @@ import (
 
 // maxQueues is the most mappings of one config file, retired ones included.
 const maxQueues = 32
+
+// lossRetry is how soon a retired queue is looked at again that was found to be another:
+// this pass counts the loss.
+const lossRetry = time.Second
 
 // planSettings decides what the flushers are to run: the spec, with the mappings
 // that were taken out and are not empty yet, and without what would leave a
@@ -182,12 +187,22 @@ func newestWord(documents []*config.Status, name string, accept func(*config.Sta
 }
 
 // emptied says whether a retired queue is known to be empty and closed to
-// writers, both at one look.
+// writers, both at one look. One that is another than the queue that was known is lost,
+// and is kept until that is counted.
 func (s *scope) emptied(name string) bool {
 	q := s.queue(name, func(d *config.Status) bool {
 		return s.settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
 	})
-	return q != nil && q.State == config.StatePaused && q.Depth == 0 && q.DeadLetters == 0
+	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 {
+		return false
+	}
+	lost := slices.ContainsFunc(s.cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
+		return m.Name == name && m.Journal != "" && m.Journal != q.Journal
+	})
+	if lost {
+		s.lookAgain(lossRetry)
+	}
+	return !lost
 }
 
 // nothingLeft says whether a queue at the Redis that is in force is known to be
