@@ -226,8 +226,14 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
+	// The numbers are of the life of the queue that they were read from, which is not
+	// the present one for a moment after Redis has lost it.
+	id := s.Journal
+	if id == "" {
+		id = q.journalID
+	}
 	status = config.QueueStatus{
-		Name: q.name, Journal: q.journalID, Retired: q.settings.Mapping.Retired, State: s.State,
+		Name: q.name, Journal: id, Retired: q.settings.Mapping.Retired, State: s.State,
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
 		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,

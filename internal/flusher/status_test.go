@@ -10,6 +10,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -43,4 +44,29 @@ func TestARedisWithoutItsSecretIsUsable(t *testing.T) {
 		t.Fatal(err)
 	}
 	looks("Redis is gone too", cachev1alpha1.ReasonConnectionFailed, false)
+}
+
+// What Redis has lost is counted by journal: a count under another journal's name would be
+// counted once more.
+func TestNumbersAreToldOfTheLifeTheyAreFrom(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Redis.External.Addresses = []string{"127.0.0.1:1"} // nobody goes there
+	f := New(c, Options{})
+	defer f.database.Close()
+	defer func() { _ = f.rdb.Close() }()
+	q := newQueue(f, "products")
+	for n, step := range []struct {
+		life, read string
+		lost       int64
+		want       string
+	}{{"", "", 0, ""}, {"first", "", 0, "first"}, {"first", "first", 2, "first"}, {"second", "first", 2, "first"}, {"second", "second", 1, "second"}} {
+		if step.life != "" {
+			q.enter(step.life)
+		}
+		q.stats = journal.Stats{Journal: step.read, DataLoss: step.lost}
+		if told, _, _ := q.status(); told.Journal != step.want || told.DataLossEvents != step.lost {
+			t.Errorf("step %d: the status tells journal %q and %d events, want %q and %d", n, told.Journal, told.DataLossEvents, step.want, step.lost)
+		}
+	}
 }
