@@ -35,6 +35,10 @@ func (j *Journal) Check(ctx context.Context) config.Check {
 		err = j.tryWriting(ctx)
 	}
 	if err != nil {
+		// What became of the server between the two looks is told as the next ones will.
+		if now := j.checkServer(ctx); now != nil {
+			err = now
+		}
 		return j.Explain(err)
 	}
 	return config.Check{OK: true}
