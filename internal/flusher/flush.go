@@ -118,7 +118,8 @@ func (f *flush) writeAll(ctx context.Context) error {
 		}
 	}
 	for _, step := range []func(context.Context) error{
-		func(ctx context.Context) error { return f.commit(ctx, fresh) }, f.commitPassed, f.weigh, f.commitStuck,
+		func(ctx context.Context) error { return f.commit(ctx, fresh) }, f.commitPassed,
+		func(ctx context.Context) error { return f.commitSkipped(ctx, fresh) }, f.weigh, f.commitStuck,
 	} {
 		if err := step(ctx); err != nil {
 			return err

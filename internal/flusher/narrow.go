@@ -78,6 +78,21 @@ func (f *flush) commitPassed(ctx context.Context) error {
 	return f.commit(ctx, passed)
 }
 
+// commitSkipped writes the rows that were not tried when all seemed in vain, if others got
+// through after all: in the next claim there may be none that show it.
+func (f *flush) commitSkipped(ctx context.Context, fresh []int) error {
+	if f.taken == 0 {
+		return nil
+	}
+	var skipped []int
+	for _, i := range fresh {
+		if f.outcomes[i] == 0 && f.refused[i] == nil && f.doubted[i] == nil {
+			skipped = append(skipped, i)
+		}
+	}
+	return f.commit(ctx, skipped)
+}
+
 // commitStuck tries rows again that were refused for another row's sake, as long as
 // that gets some of them through: a unique value that moves from row to row has to be
 // free first, and a row that is referred to has to be there. Together they may pass a
