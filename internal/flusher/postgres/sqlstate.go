@@ -71,7 +71,9 @@ var verdicts = map[string]verdict{
 	"23505": {Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value; rows that exchange unique values cannot be written one after the other: " +
 		"they get through in one batch if the constraint is DEFERRABLE INITIALLY DEFERRED"},
 	"23514": {Row, v1alpha1.ReasonStatementFailed, "the row violates a check constraint or has no partition"},
-	"P0":    {Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
+	"23P01": {Row, v1alpha1.ReasonStatementFailed, "another row is in the way of the row by a constraint that is EXCLUDE or WITHOUT OVERLAPS; rows that exchange what it compares " +
+		"get through in one batch if the constraint is EXCLUDE and DEFERRABLE INITIALLY DEFERRED"},
+	"P0": {Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
 }
 
 // rowSecurity is PostgreSQL's own name of the check whose failure shares
