@@ -157,6 +157,22 @@ type Flush struct {
 	// +optional
 	Concurrency int32 `json:"concurrency,omitempty"`
 
+	// maxInFlightMebibytes is how much memory, in MiB, the entries take together
+	// that the workers of one flusher are writing. Each counts three times: as it
+	// came from Redis, as columns, and as PostgreSQL reads it. Where there is no
+	// room a claim ends, so batches of large documents are smaller than batchSize;
+	// a document that is larger than all of it goes alone. The process takes about
+	// two and a half times as much, and 20 MiB: give it three times as much as
+	// flusher.resources.limits.memory, or the kernel ends it; the limit of 512Mi
+	// that it has without resources allows 170. Each worker claims 16 MiB of
+	// values at most, so what is above 48 for each of concurrency is of use only
+	// to larger documents. 8 to 16384, defaults to 64.
+	// +kubebuilder:default=64
+	// +kubebuilder:validation:Minimum=8
+	// +kubebuilder:validation:Maximum=16384
+	// +optional
+	MaxInFlightMebibytes int32 `json:"maxInFlightMebibytes,omitempty"`
+
 	// maxRetries is how often a row that the database refuses is tried again, on
 	// its own and with growing pauses, before it becomes a dead letter. A
 	// database that is away, or a mapping whose rows are all refused, costs no

@@ -32,7 +32,7 @@ database: {postgres: {urlSecretRef: {name: a, key: a}, maxConnections: 1, statem
 mappings:
 - {name: a, keyPrefix: "a:", table: a, keyColumn: id, versionColumn: v, mode: Latest, encoding: JSON, partitions: 1, timeToLiveSeconds: 1, onDelete: Delete,
    columns: [{field: a, column: b}]}
-flush: {intervalMilliseconds: 10, batchSize: 1, concurrency: 1, maxRetries: 1, circuitBreaker: {failureThreshold: 1, openMilliseconds: 100}}
+flush: {intervalMilliseconds: 10, batchSize: 1, concurrency: 1, maxInFlightMebibytes: 8, maxRetries: 1, circuitBreaker: {failureThreshold: 1, openMilliseconds: 100}}
 backpressure: {maxQueueDepth: 1, warningQueueDepth: 1, criticalQueueDepth: 100000000, whenFull: Reject}
 flusher:
   replicas: 1

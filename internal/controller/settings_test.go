@@ -32,12 +32,14 @@ var _ = Describe("Settings", func() {
 
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Flush.IntervalMilliseconds = 100
+			c.Spec.Flush.MaxInFlightMebibytes = 16
 			c.Spec.Backpressure.MaxQueueDepth = 7
 			c.Spec.Mappings[0].TimeToLiveSeconds = new(int32(0))
 			c.Spec.Suspend = true
 		})
 		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(SatisfyAll(
 			HaveField("Flush.IntervalMilliseconds", 100),
+			HaveField("Flush.MaxInFlightMebibytes", 16),
 			HaveField("Backpressure.MaxQueueDepth", 7),
 			HaveField("Suspend", true),
 			HaveField("Revision", w.now(ctx).Generation),

@@ -195,7 +195,7 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Expect(update(ctx, as, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Suspend = true
 			c.Spec.Flush = v1alpha1.Flush{
-				IntervalMilliseconds: 10, BatchSize: 10000, Concurrency: 64, MaxRetries: new(int32(100)),
+				IntervalMilliseconds: 10, BatchSize: 10000, Concurrency: 64, MaxInFlightMebibytes: 170, MaxRetries: new(int32(100)),
 				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 1000, OpenMilliseconds: 3600000},
 			}
 			c.Spec.Backpressure = v1alpha1.Backpressure{
@@ -267,7 +267,7 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		want.Partitions, want.TimeToLiveSeconds = 16, new(int32(3600))
 		Expect(spec.Mappings[0]).To(Equal(want))
 		Expect(spec.Flush).To(Equal(v1alpha1.Flush{
-			IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxRetries: new(int32(3)),
+			IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxInFlightMebibytes: 64, MaxRetries: new(int32(3)),
 			CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
 		}))
 		Expect(spec.Backpressure).To(Equal(v1alpha1.Backpressure{

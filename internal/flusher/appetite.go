@@ -8,8 +8,6 @@ import (
 	"errors"
 	"net"
 	"os"
-
-	"golang.org/x/sync/semaphore"
 )
 
 // maxClaimBytes bounds the values of one claim, so that a batch of large
@@ -47,67 +45,4 @@ func (a *appetite) passed() {
 	if a.bytes += a.bytes / 4; a.bytes >= maxClaimBytes {
 		a.bytes = 0
 	}
-}
-
-// maxInFlight is how many bytes of entries all workers of a flusher hold in memory
-// together, unless Options says otherwise: 64 MiB, so that its process stays under half
-// of the 512 MiB that its container is given.
-const maxInFlight = 64 << 20
-
-// copies is how often a value stands in memory while it is written: as it came from
-// Redis, as the text of its columns, and as PostgreSQL's protocol has it.
-const copies = 3
-
-// memory bounds what all workers hold together.
-type memory struct {
-	free  *semaphore.Weighted
-	limit int64
-}
-
-func newMemory(limit int64) *memory {
-	return &memory{free: semaphore.NewWeighted(limit), limit: limit}
-}
-
-// share is the part of the memory that one claim after the other holds: it implements
-// journal.Room. A claim waits for its first page alone; where there is no room for the next one it ends
-// there. So nobody waits who holds something, and nobody waits for ever. A single value
-// that is larger than all the memory goes when it has all of it.
-type share struct {
-	of *memory
-	// asked is what the page takes that is being fetched, held what the claim has.
-	asked, held int64
-}
-
-func (m *memory) share() *share { return &share{of: m} }
-
-// Take begins another claim: what the one before held is free again.
-func (s *share) Take(ctx context.Context, bytes int) error {
-	s.giveBack()
-	n := min(int64(bytes)*copies, s.of.limit)
-	if err := s.of.free.Acquire(ctx, n); err != nil {
-		return err
-	}
-	s.asked = n
-	return nil
-}
-
-func (s *share) TryTake(bytes int) bool {
-	n := int64(bytes) * copies
-	if !s.of.free.TryAcquire(n) {
-		return false
-	}
-	s.asked = n
-	return true
-}
-
-func (s *share) Settle(used int) {
-	n := min(int64(used)*copies, s.asked)
-	s.of.free.Release(s.asked - n)
-	s.held += n
-	s.asked = 0
-}
-
-func (s *share) giveBack() {
-	s.of.free.Release(s.held + s.asked)
-	s.held, s.asked = 0, 0
 }

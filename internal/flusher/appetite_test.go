@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"testing"
-	"testing/synctest"
 )
 
 func TestClaimsShrinkAfterTimeOutsAndGrowAgain(t *testing.T) {
@@ -42,56 +41,4 @@ func TestClaimsShrinkAfterTimeOutsAndGrowAgain(t *testing.T) {
 	if grown == 100 {
 		t.Errorf("the bound stays %d", a.bound())
 	}
-}
-
-// TestNoMoreIsInFlightThanTheMemoryHolds has a bound of 300 bytes: a hundred of values.
-func TestNoMoreIsInFlightThanTheMemoryHolds(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		m := newMemory(300)
-		first, second, large := m.share(), m.share(), m.share()
-		if err := first.Take(t.Context(), 60); err != nil {
-			t.Fatal(err)
-		}
-		first.Settle(50) // 150 of 300
-		if !first.TryTake(50) {
-			t.Fatal("there is no room for what fits")
-		}
-		first.Settle(10) // 180
-		if second.TryTake(50) {
-			t.Fatal("there is room for more than the bound")
-		}
-		if err := second.Take(t.Context(), 40); err != nil {
-			t.Fatal(err)
-		}
-		second.Settle(40) // 300
-		got := make(chan error, 1)
-		go func() { got <- large.Take(t.Context(), 1000) }()
-		synctest.Wait()
-		second.giveBack()
-		synctest.Wait()
-		if first.TryTake(1) {
-			t.Error("a claim grows while another waits for room")
-		}
-		select {
-		case err := <-got:
-			t.Error("a value larger than all memory goes beside another one", err)
-		default:
-		}
-		first.giveBack()
-		if err := <-got; err != nil {
-			t.Error(err)
-		}
-		large.Settle(1000)
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		if err := second.Take(ctx, 1); !errors.Is(err, context.Canceled) {
-			t.Errorf("what waits is not interrupted: %v", err)
-		}
-		large.giveBack()
-		first.giveBack()
-		if !m.free.TryAcquire(300) {
-			t.Error("something is never given back")
-		}
-	})
 }

@@ -130,11 +130,12 @@
 // batch than a server may be silent. What times out all the same makes the next claims of
 // its partition half as large.
 //
-// All workers together hold at most 64 MiB of entries, each counted three times: as it came
-// from Redis, as columns, as PostgreSQL's protocol. A claim waits for room before its first
-// page and ends where there is none for the next, so nobody waits who holds something. A
-// document larger than that goes alone. The process of 600 documents of 1 MB peaks at about
-// 200 MB, since Go's collector lets as much stand again.
+// All workers together hold at most flush.maxInFlightMebibytes of entries, each counted
+// three times: as it came from Redis, as columns, as PostgreSQL's protocol. A claim waits
+// for room before its first page and ends where there is none for the next, so nobody waits
+// who holds something. A document larger than that goes alone. Where the size shrinks, what
+// is held stays held, and nobody gets more until it is less. The process of 600 documents of
+// 1 MB peaks at about 200 MB with 64 MiB, since Go's collector lets as much stand again.
 //
 // Two Redis with one journal, an older copy and the original, look to the ledger like
 // two flushers that take a partition over from each other. Which one is behind the

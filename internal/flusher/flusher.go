@@ -37,8 +37,6 @@ type Options struct {
 	PollInterval time.Duration
 	// ProbeInterval is how often servers and tables are checked: 1 s.
 	ProbeInterval time.Duration
-	// InFlight is how many bytes of entries all workers hold in memory together: 64 MiB.
-	InFlight int64
 	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
 	// well within the 30 s that Kubernetes grants by default.
 	Grace time.Duration
@@ -70,9 +68,6 @@ func (o Options) withDefaults() Options {
 			*d.field = d.value
 		}
 	}
-	if o.InFlight == 0 {
-		o.InFlight = maxInFlight
-	}
 	return o
 }
 
@@ -94,7 +89,7 @@ type Flusher struct {
 	database *postgres.Database
 
 	slots           slots
-	memory          *memory
+	memory          memory
 	breaker         breaker
 	redisBackoff    backoff
 	databaseBackoff backoff
@@ -148,7 +143,6 @@ func New(c *config.Config, options Options) *Flusher {
 
 		lookAtRedis: make(chan struct{}, 1), lookAtDatabase: make(chan struct{}, 1),
 	}
-	f.memory = newMemory(options.InFlight)
 	f.log = options.Log.With("flusher", f.instance)
 	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema)
 	f.breaker.changed = func(from, to gobreaker.State) {
@@ -174,6 +168,7 @@ func (f *Flusher) Apply(c *config.Config) {
 	f.config = c
 	f.mu.Unlock()
 	f.slots.resize(c.Flush.Concurrency)
+	f.memory.resize(int64(c.Flush.MaxInFlightMebibytes) << 20)
 	f.breaker.apply(c.Flush.CircuitBreaker)
 	for i, q := range f.queues {
 		q.apply(c, &c.Mappings[i])

@@ -45,6 +45,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 			IntervalMilliseconds: int(spec.Flush.IntervalMilliseconds),
 			BatchSize:            int(spec.Flush.BatchSize),
 			Concurrency:          int(spec.Flush.Concurrency),
+			MaxInFlightMebibytes: int(spec.Flush.MaxInFlightMebibytes),
 			MaxRetries:           maxRetries(&spec.Flush),
 			CircuitBreaker: config.CircuitBreaker{
 				FailureThreshold: int(spec.Flush.CircuitBreaker.FailureThreshold),

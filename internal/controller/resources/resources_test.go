@@ -48,7 +48,7 @@ func cache(edit func(*v1alpha1.WriteBehindCache)) *v1alpha1.WriteBehindCache {
 				Columns: []v1alpha1.Column{{Field: "title", Column: "name"}},
 			}},
 			Flush: v1alpha1.Flush{
-				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxRetries: new(int32(3)),
+				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxInFlightMebibytes: 64, MaxRetries: new(int32(3)),
 				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
 			},
 			Backpressure: v1alpha1.Backpressure{
@@ -171,7 +171,7 @@ func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
 func TestConfigHasWhatTheSpecSays(t *testing.T) {
 	got := resources.FlusherConfig(cache(func(c *v1alpha1.WriteBehindCache) {
 		c.Spec.Flush = v1alpha1.Flush{
-			IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxRetries: new(int32(0)),
+			IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxInFlightMebibytes: 19, MaxRetries: new(int32(0)),
 			CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 14, OpenMilliseconds: 150},
 		}
 		c.Spec.Backpressure = v1alpha1.Backpressure{
@@ -179,7 +179,7 @@ func TestConfigHasWhatTheSpecSays(t *testing.T) {
 		}
 	}))
 	flush := config.Flush{
-		IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxRetries: 0,
+		IntervalMilliseconds: 11, BatchSize: 12, Concurrency: 13, MaxInFlightMebibytes: 19, MaxRetries: 0,
 		CircuitBreaker: config.CircuitBreaker{FailureThreshold: 14, OpenMilliseconds: 150},
 	}
 	if diff := cmp.Diff(flush, got.Flush); diff != "" {
@@ -223,7 +223,7 @@ func TestRestartHash(t *testing.T) {
 		"deletion":   func(c *v1alpha1.WriteBehindCache) { c.DeletionTimestamp = new(metav1.Now()) },
 		"flush": func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Flush = v1alpha1.Flush{
-				IntervalMilliseconds: 10, BatchSize: 1, Concurrency: 1, MaxRetries: new(int32(0)),
+				IntervalMilliseconds: 10, BatchSize: 1, Concurrency: 1, MaxInFlightMebibytes: 8, MaxRetries: new(int32(0)),
 				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 1, OpenMilliseconds: 100},
 			}
 		},

@@ -72,6 +72,7 @@ func TestSchemaHasTheConfigsBoundsAndDefaults(t *testing.T) {
 		"flush.intervalMilliseconds":            {defaults.Flush.IntervalMilliseconds, func(c *config.Config, n int) { c.Flush.IntervalMilliseconds = n }},
 		"flush.batchSize":                       {defaults.Flush.BatchSize, func(c *config.Config, n int) { c.Flush.BatchSize = n }},
 		"flush.concurrency":                     {defaults.Flush.Concurrency, func(c *config.Config, n int) { c.Flush.Concurrency = n }},
+		"flush.maxInFlightMebibytes":            {defaults.Flush.MaxInFlightMebibytes, func(c *config.Config, n int) { c.Flush.MaxInFlightMebibytes = n }},
 		"flush.maxRetries":                      {defaults.Flush.MaxRetries, func(c *config.Config, n int) { c.Flush.MaxRetries = n }},
 		"flush.circuitBreaker.failureThreshold": {defaults.Flush.CircuitBreaker.FailureThreshold, func(c *config.Config, n int) { c.Flush.CircuitBreaker.FailureThreshold = n }},
 		"flush.circuitBreaker.openMilliseconds": {defaults.Flush.CircuitBreaker.OpenMilliseconds, func(c *config.Config, n int) { c.Flush.CircuitBreaker.OpenMilliseconds = n }},

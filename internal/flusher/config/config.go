@@ -153,6 +153,9 @@ type Flush struct {
 	BatchSize int `json:"batchSize,omitempty"`
 	// Concurrency is the number of database workers of one flusher; default 4.
 	Concurrency int `json:"concurrency,omitempty"`
+	// MaxInFlightMebibytes is how much memory, in MiB, the entries take together that the
+	// workers of one flusher are writing; default 64.
+	MaxInFlightMebibytes int `json:"maxInFlightMebibytes,omitempty"`
 	// MaxRetries is how often a row that the database refused is tried again
 	// before it becomes a dead letter; default 3.
 	MaxRetries int `json:"maxRetries"`
@@ -236,7 +239,13 @@ func Parse(data []byte) (*Config, error) {
 
 // Marshal writes the config as YAML; Parse reads it back to an equal value.
 func (c *Config) Marshal() ([]byte, error) {
-	data, err := json.Marshal(c)
+	written := *c
+	if written.Flush.MaxInFlightMebibytes == defaultMaxInFlightMebibytes {
+		// A flusher of the release before, which runs on until it is replaced, refuses a
+		// field that it does not know.
+		written.Flush.MaxInFlightMebibytes = 0
+	}
+	data, err := json.Marshal(&written)
 	if err != nil {
 		return nil, err
 	}

@@ -44,11 +44,32 @@ func TestWhatIsLeftOutHasTheDefault(t *testing.T) {
 	got := []any{
 		c.ListenAddress, c.Owner, c.Redis.External.Mode, c.Database.Postgres.MaxConnections, c.Database.Postgres.StatementTimeoutSeconds,
 		c.Database.Postgres.LedgerSchema, m.Mode, m.Encoding, m.Partitions, m.TimeToLiveSeconds, m.OnDelete,
-		c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency, c.Backpressure.MaxQueueDepth, c.Backpressure.WhenFull,
+		c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency, c.Flush.MaxInFlightMebibytes, c.Backpressure.MaxQueueDepth, c.Backpressure.WhenFull,
 	}
-	want := []any{"127.0.0.1:8080", "file", "Standalone", 4, 30, "writebehind", "Latest", "JSON", 16, 3600, "Delete", 5000, 100, 4, 100000, "Reject"}
+	want := []any{"127.0.0.1:8080", "file", "Standalone", 4, 30, "writebehind", "Latest", "JSON", 16, 3600, "Delete", 5000, 100, 4, 64, 100000, "Reject"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults are %v, want %v", got, want)
+	}
+}
+
+// TestADefaultThatEarlierFlushersDoNotKnowIsNotWritten: they refuse unknown fields.
+func TestADefaultThatEarlierFlushersDoNotKnowIsNotWritten(t *testing.T) {
+	c, err := config.Parse([]byte(minimal))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for value, written := range map[int]bool{64: false, 63: true, 8: true} {
+		c.Flush.MaxInFlightMebibytes = value
+		data, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(data), "maxInFlightMebibytes"); got != written {
+			t.Errorf("of %d: written is %t, want %t", value, got, written)
+		}
+		if back, err := config.Parse(data); err != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("of %d: read back %+v, %v", value, back, err)
+		}
 	}
 }
 
@@ -154,6 +175,8 @@ func TestBadInputIsNamed(t *testing.T) {
 		"over a default depth":     {"mappings:", "backpressure: {warningQueueDepth: 10001}\nmappings:", []string{`backpressure.warningQueueDepth: "10001"`, "which is 10000 (10000 unless given)"}},
 		"under a default depth":    {"mappings:", "backpressure: {criticalQueueDepth: 999}\nmappings:", []string{`backpressure.warningQueueDepth: "1000"`, "which is 999", "or raise that"}},
 		"concurrency":              {"mappings:", "flush: {concurrency: 65}\nmappings:", []string{"flush.concurrency", "1 to 64"}},
+		"in flight":                {"mappings:", "flush: {maxInFlightMebibytes: 7}\nmappings:", []string{`flush.maxInFlightMebibytes: "7" is not allowed: give 8 to 16384`}},
+		"too much in flight":       {"mappings:", "flush: {maxInFlightMebibytes: 16385}\nmappings:", []string{"flush.maxInFlightMebibytes", `"16385"`, "8 to 16384"}},
 		"queue depth":              {"mappings:", "backpressure: {maxQueueDepth: 0}\nmappings:", []string{"backpressure.maxQueueDepth", `"0"`}},
 		"when full":                {"mappings:", "backpressure: {whenFull: Drop}\nmappings:", []string{"backpressure.whenFull", `"Drop"`, "Reject or Accept"}},
 		"listen address":           {"mappings:", "listenAddress: 8080\nmappings:", []string{"listenAddress"}},
@@ -212,7 +235,7 @@ func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
 	}
 	live := parse()
 	live.Owner, live.Revision, live.Suspend, live.Draining = "x", 9, true, true
-	live.Flush = config.Flush{IntervalMilliseconds: 1, BatchSize: 1, Concurrency: 1, MaxRetries: 9, CircuitBreaker: config.CircuitBreaker{FailureThreshold: 1}}
+	live.Flush = config.Flush{IntervalMilliseconds: 1, BatchSize: 1, Concurrency: 1, MaxInFlightMebibytes: 8, MaxRetries: 9, CircuitBreaker: config.CircuitBreaker{FailureThreshold: 1}}
 	live.Backpressure = config.Backpressure{MaxQueueDepth: 1, WhenFull: config.WhenFullAccept}
 	live.Mappings[0].TimeToLiveSeconds, live.Mappings[0].Retired = 1, true
 	if !live.SameStructure(parse()) {

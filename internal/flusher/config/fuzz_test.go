@@ -23,7 +23,7 @@ func FuzzConfig(f *testing.F) {
 	for _, seed := range []string{
 		minimal,
 		minimal + "flush: {batchSize: 0}\n",
-		minimal + "flush: {intervalMilliseconds: 10, batchSize: 1, concurrency: 64, maxRetries: 0, circuitBreaker: {failureThreshold: 1}}\n",
+		minimal + "flush: {intervalMilliseconds: 10, batchSize: 1, concurrency: 64, maxInFlightMebibytes: 16384, maxRetries: 0, circuitBreaker: {failureThreshold: 1}}\n",
 		minimal + "backpressure: {maxQueueDepth: 1, warningQueueDepth: 1, criticalQueueDepth: 1, whenFull: Accept}\n",
 		minimal + "owner: \"\"\n",
 		minimal + "owner: !!binary /w==\n",

@@ -21,6 +21,7 @@ const (
 	defaultIntervalMilliseconds    = 5000
 	defaultBatchSize               = 100
 	defaultConcurrency             = 4
+	defaultMaxInFlightMebibytes    = 64
 	defaultMaxRetries              = 3
 	defaultFailureThreshold        = 5
 	defaultOpenMilliseconds        = 10000
@@ -63,6 +64,7 @@ func Default() *Config {
 			IntervalMilliseconds: defaultIntervalMilliseconds,
 			BatchSize:            defaultBatchSize,
 			Concurrency:          defaultConcurrency,
+			MaxInFlightMebibytes: defaultMaxInFlightMebibytes,
 			MaxRetries:           defaultMaxRetries,
 			CircuitBreaker:       CircuitBreaker{FailureThreshold: defaultFailureThreshold, OpenMilliseconds: defaultOpenMilliseconds},
 		},
@@ -292,6 +294,7 @@ func (c *Config) validateFlush() error {
 		func() error { return inRange("flush.intervalMilliseconds", c.Flush.IntervalMilliseconds, 10, 3600000) },
 		func() error { return inRange("flush.batchSize", c.Flush.BatchSize, 1, 10000) },
 		func() error { return inRange("flush.concurrency", c.Flush.Concurrency, 1, 64) },
+		func() error { return inRange("flush.maxInFlightMebibytes", c.Flush.MaxInFlightMebibytes, 8, 16384) },
 		func() error { return inRange("flush.maxRetries", c.Flush.MaxRetries, 0, 100) },
 		func() error {
 			return inRange("flush.circuitBreaker.failureThreshold", c.Flush.CircuitBreaker.FailureThreshold, 1, 1000)
