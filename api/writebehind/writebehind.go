@@ -42,6 +42,10 @@ var (
 	// ErrArguments says that the arguments are wrong or that the key is outside
 	// the queue's prefix.
 	ErrArguments = errors.New("the arguments are wrong")
+	// ErrNoToken says that a key is not cached and that nothing may be cached for it
+	// either, since Redis refuses the note that a token stands for: go to the database,
+	// without Fill. The error that it comes with is Redis' reason.
+	ErrNoToken = errors.New("the key is not cached, and there is no token")
 )
 
 var errorsByCode = map[string]error{
@@ -86,7 +90,9 @@ type Token string
 // Get reads key for a reader that goes to the database on a miss and caches what it
 // finds there with Fill. A miss is not an error: the token tells it, which is empty
 // when the value was there. The call may leave a note in Redis, so it goes to the
-// primary; a read without Fill is rdb.Get.
+// primary; a read without Fill is rdb.Get. Where Redis refuses to write (a replica,
+// MISCONF, NOREPLICAS, a user without the right), the value is read all the same, and a
+// miss is ErrNoToken.
 func (q *Queue) Get(ctx context.Context, key string) (value string, token Token, err error) {
 	cmd := q.rdb.FCall(ctx, "wb_get", []string{key}, q.name)
 	switch reply := cmd.Val().(type) {
@@ -100,9 +106,40 @@ func (q *Queue) Get(ctx context.Context, key string) (value string, token Token,
 		}
 	}
 	if err := cmd.Err(); err != nil {
+		if plain, ok := q.rdb.(reader); ok && refusesWrites(err) {
+			return q.read(ctx, plain, key, known(cmd.Name(), err))
+		}
 		return "", "", known(cmd.Name(), err)
 	}
 	return "", "", fmt.Errorf("%s: the answer is of another release than this client", cmd.Name())
+}
+
+// reader is what Get needs beyond a Caller where Redis refuses writes.
+type reader interface {
+	Get(ctx context.Context, key string) *redis.StringCmd
+}
+
+// read is Get without a token. Where the value cannot be read either, it is refusal that
+// tells why.
+func (*Queue) read(ctx context.Context, rdb reader, key string, refusal error) (string, Token, error) {
+	value, err := rdb.Get(ctx, key).Result()
+	switch {
+	case err == nil:
+		return value, "", nil
+	case errors.Is(err, redis.Nil):
+		return "", "", fmt.Errorf("%w: %w", ErrNoToken, refusal)
+	}
+	return "", "", refusal
+}
+
+// refusesWrites tells whether a call was refused because it may write. A right that is
+// missing within a function has no code, and other words since Redis 7.2 and in Valkey.
+func refusesWrites(err error) bool {
+	switch code, _, _ := strings.Cut(err.Error(), " "); code {
+	case "READONLY", "MISCONF", "NOREPLICAS", "NOPERM", "OOM":
+		return true
+	}
+	return strings.Contains(err.Error(), "The user executing the script can't") || strings.Contains(err.Error(), "ACL failure in script")
 }
 
 // Fill caches value, read from the database, unless the key is present or dirty. With
