@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // chainOfTwenty has each row take the unique stock that the next one gives up.
@@ -43,6 +45,42 @@ func TestUniqueValuesThatMoveOnFromRowToRow(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestUniqueValuesMoveOnBetweenTwoFlushers has neighbours in the chain lie with different
+// flushers, of which neither sees what the other's rows do.
+func TestUniqueValuesMoveOnBetweenTwoFlushers(t *testing.T) {
+	t.Parallel()
+	for _, partitions := range []int{2, 16} {
+		t.Run(fmt.Sprintf("%d partitions", partitions), func(t *testing.T) {
+			t.Parallel()
+			s := newStack(t)
+			s.config.Flush.MaxRetries = 0
+			s.config.Mappings[0].Partitions = partitions
+			table, documents := chainOfTwenty()
+			s.db.Exec(t, "ALTER TABLE products ADD UNIQUE (stock);"+table)
+			s.config.Suspend = true
+			s.write()
+			two := &crowd{stack: s, members: []*programs.Flusher{s.startReady(), s.startReady()}}
+			s.eventually("both share the partitions", two.shared)
+			for id, document := range documents {
+				s.set(id, document)
+			}
+			s.resume()
+			s.drained()
+			for _, p := range two.members {
+				if s.status(p).Queues[0].LastFlushTime.IsZero() {
+					t.Errorf("flusher %d has flushed nothing, which proves nothing", p.PID())
+				}
+			}
+			if stats := s.stats(); stats.Dead != 0 || stats.Flushed != 20 {
+				t.Errorf("stats are %+v, letters %v", stats, s.deadLetters())
+			}
+			if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'moved'"); got != "20" {
+				t.Errorf("%s rows have moved", got)
+			}
+		})
 	}
 }
 
