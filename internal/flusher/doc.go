@@ -204,10 +204,28 @@
 // owner are taken for two configs, whichever is younger; who moves a table with several
 // flushers on one config gives it an owner, or stops them all. What does not live holds
 // nobody up, so a rollout can neither share keys between two tables nor stand for ever.
-// Two databases with a table of the same name are not told apart: the names by which a
-// database is reached differ where it is one, and its own identity is not known while it
-// is away, when the queue has to open all the same. Flushers of the release before tell no
-// target and are let through.
+// Flushers of the release before tell no target and are let through.
+//
+// A queue goes to one database as well. The names by which a database is reached differ where
+// it is one, so it is asked what it is: the system_identifier of the server's files, and the
+// oid of the database in them. Both stay with a promoted standby, behind a pooler, and with a
+// backup of the files. It is not part of the target, since it is not known while the database
+// is away, when the queue has to open all the same. Each epoch carries it, as the transaction
+// of the ledger read it, and the lease keeps it. While others hold leases at another database,
+// nobody joins them (wb_engine_beat) and no epoch begins (wb_engine_begin), before journal
+// and ledger are compared: the ledger of another database would look like one that is behind.
+// So who is there stays, and who is refused leaves, and tries again. Once nobody else holds
+// anything, the queue moves freely: when a database is moved, each flusher that sees the new
+// URL leaves, until the last one moves, whom the others follow.
+//
+// Of one config with an owner the newest URL counts, by the time of its file, and takes the
+// leases from those with an older one. A Deployment whose Pods get another Secret keeps the
+// old ones until the new ones are ready, and these would wait for the old ones for ever. The
+// revision does not tell: the old Pods read the new config, but mount the Secret of before.
+//
+// Not told apart are a server and another that was started from a copy of its files. A
+// database that does not let everybody call pg_control_system() is let through, as a
+// flusher of the release before is.
 //
 // A reader's token (wb_get) is noted with the key, and taken away by the acknowledgement
 // that ends the key's entry, not by the write that begins it: while the key is dirty

@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
@@ -19,6 +18,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	settings, opened := q.settings, q.opened
 	beatDue := now.Sub(q.lastBeat) >= q.f.options.BeatInterval
 	q.mu.Unlock()
+	settings.Member, settings.Home = q.f.instance, q.home(q.f.database.Home())
 	if opened < 0 {
 		if err := q.open(ctx, settings); err != nil {
 			return err
@@ -28,10 +28,11 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if !beatDue {
 		return nil
 	}
-	beat, err := q.f.journal.Beat(ctx, settings.Mapping, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
+	beat, err := q.f.journal.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
 	if err != nil {
 		return err
 	}
+	q.accept()
 	q.compare(beat)
 	if beat.Library < journal.LibraryVersion {
 		if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
@@ -71,8 +72,6 @@ func (q *queue) open(ctx context.Context, settings journal.Settings) error {
 	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
 		q.opened = settings.Revision
 	}
-	q.shape = config.Check{OK: true}
-	q.backoff.succeeded()
 	q.enter(opened.Journal)
 	return nil
 }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
@@ -37,13 +36,14 @@ type queue struct {
 	partitions map[int]*partition
 	table      *postgres.Table
 	tableTime  time.Time
-	// ready says whether the table fits, shape whether the queue in Redis does.
-	ready, shape config.Check
-	stats        journal.Stats
-	observed     time.Time
-	lastFlush    time.Time
-	lastError    string
-	lastBeat     time.Time
+	// ready says whether the table fits, shape whether the queue in Redis does and is
+	// this config's; told is what the log said last of both together.
+	ready, shape, told config.Check
+	stats              journal.Stats
+	observed           time.Time
+	lastFlush          time.Time
+	lastError          string
+	lastBeat           time.Time
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
 	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
@@ -235,19 +235,21 @@ func (q *queue) step(ctx context.Context) {
 	now := time.Now()
 	q.stepped.Store(now.UnixNano())
 	q.hideWhatIsOthers(now)
-	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
+	// Whose the queue is depends on the database: one look at it comes first, whatever that
+	// finds.
+	if q.f.looked.Load() == 0 || q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return
 	}
 	if err := q.renew(ctx, now); err != nil {
-		q.redisFailed(err)
+		q.redisFailed(ctx, err)
 		return
 	}
 	if err := q.dispatch(ctx, now); err != nil {
-		q.redisFailed(err)
+		q.redisFailed(ctx, err)
 	}
 }
 
-func (q *queue) redisFailed(err error) {
+func (q *queue) redisFailed(ctx context.Context, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -257,22 +259,7 @@ func (q *queue) redisFailed(err error) {
 		q.mu.Unlock()
 		return
 	}
-	check := q.f.journal.Explain(err)
-	if check.Reason == cachev1alpha1.ReasonJournalMismatch || check.Reason == cachev1alpha1.ReasonQueueConflict {
-		// Redis is well; this queue alone has to wait, and to forget what it held
-		// under the settings of before.
-		q.backoff.failed(time.Now())
-		q.mu.Lock()
-		if q.shape != check {
-			q.log.Warn("Queue is not flushed", "reason", check.Reason, "message", check.Message)
-		}
-		q.shape, q.opened = check, -1
-		for _, p := range q.partitions {
-			p.lost = true
-		}
-		q.forgetLost()
-		q.mu.Unlock()
-		return
+	if !q.refuse(ctx, err) {
+		q.f.redisFailed(err)
 	}
-	q.f.redisFailed(err)
 }

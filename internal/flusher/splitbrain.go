@@ -99,6 +99,7 @@ func (q *queue) verify(ctx context.Context) {
 	if stopped || len(held) == 0 {
 		return
 	}
+	q.move(held)
 	epochs, err := q.f.database.Epochs(ctx, id, q.name)
 	if err != nil {
 		q.log.Debug("Could not look at the epochs", "error", err)

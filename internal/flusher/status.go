@@ -205,21 +205,6 @@ func (q *queue) misfit(mismatch *postgres.MappingError) {
 	q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
 }
 
-// setReady stores whether the mapping can work and logs it when it has changed.
-func (q *queue) setReady(check config.Check) {
-	q.mu.Lock()
-	changed := q.ready != check
-	q.ready = check
-	q.mu.Unlock()
-	switch {
-	case !changed:
-	case check.OK:
-		q.log.Info("Mapping is ready")
-	default:
-		q.log.Warn("Mapping is not ready", "reason", check.Reason, "message", check.Message)
-	}
-}
-
 // status is the queue's part of the document, with the time at which its numbers
 // were read and the revision of the settings that the capture functions have.
 func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
@@ -236,15 +221,8 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		Name: q.name, Journal: id, Retired: q.settings.Mapping.Retired, State: s.State,
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
-		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.ready,
+		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.judgement(),
 		Durable: q.durability(),
-	}
-	switch {
-	case !q.shape.OK:
-		status.Ready = q.shape
-	case status.Ready.OK && q.journalID == "":
-		// Whoever waits for readiness means to write, and would find no queue.
-		status.Ready = notChecked("queue " + q.name + " in Redis")
 	}
 	for number, p := range q.partitions {
 		if !p.lost {

@@ -32,7 +32,9 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	lease := &journal.Lease{Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id}
+	lease := &journal.Lease{
+		Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id, Home: q.home(ledger.Home),
+	}
 	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
@@ -177,6 +179,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.misfit(mismatch)
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)
+	case q.refuse(ctx, err):
+		return
 	default:
 		q.f.metrics.failures.WithLabelValues(q.f.journal.Explain(err).Reason, q.name).Inc()
 		q.note(q.f.redisFailed(err).Message)

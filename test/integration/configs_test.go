@@ -51,6 +51,9 @@ func (s *stack) refused(p *programs.Flusher, says ...string) {
 	if code, _ := s.get(p, "/readyz"); code == 200 {
 		s.t.Error("a flusher whose queue is refused is ready")
 	}
+	if said := p.Said(); strings.LastIndex(said, "Mapping is ready") >= strings.LastIndex(said, "Mapping is not ready") {
+		s.t.Errorf("the log of a flusher whose queue is refused says last that the mapping is ready: %s", said)
+	}
 }
 
 func (s *stack) ready(p *programs.Flusher) {

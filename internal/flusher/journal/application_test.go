@@ -138,7 +138,7 @@ func TestAnApplicationStaysInItsQueue(t *testing.T) {
 	f := open(t, server, onePartition)
 	ctx := t.Context()
 	f.check(f.j.Open(ctx, settings(onePartition, another), "journal-1", false))
-	f.check(f.j.Beat(ctx, settings(another).Mapping, "b", leaseTime, journal.Seen{}))
+	f.check(f.j.Beat(ctx, settings(another), "b", leaseTime, journal.Seen{}))
 	theirs := &journal.Lease{Queue: "orders", Partition: 0, Member: "b", Epoch: 1, Journal: "journal-1"}
 	_, err := f.j.Begin(ctx, theirs, 0, 0, nil, false)
 	f.check(nil, err)

@@ -19,6 +19,8 @@ type Lease struct {
 	Epoch     int64
 	// Journal is the id of the queue's life that the epoch belongs to.
 	Journal string
+	// Home is the database whose ledger gave the epoch.
+	Home Home
 
 	// step counts the pages of claims and the parts of acknowledgements of the epoch, as
 	// the journal does.

@@ -40,7 +40,7 @@ func (f *fixture) opens(change ...func(*journal.Settings)) config.Check {
 // beats tries to renew the member's leases and returns why that cannot be.
 func (f *fixture) beats(member string, change ...func(*journal.Settings)) config.Check {
 	f.t.Helper()
-	if _, err := f.j.Beat(f.t.Context(), settings(change...).Mapping, member, leaseTime, journal.Seen{}); err != nil {
+	if _, err := f.j.Beat(f.t.Context(), settings(change...), member, leaseTime, journal.Seen{}); err != nil {
 		return journal.Explain(err)
 	}
 	return config.Check{OK: true}
@@ -223,7 +223,7 @@ func TestOneQueueHasOneTable(t *testing.T) {
 			t.Error("a flusher of the table of before acknowledges")
 		}
 		f.conflicts(f.beats("a", first...), "revision 2 of this config")
-		beat, err := f.j.Beat(t.Context(), settings(of(newer)...).Mapping, "b", leaseTime, journal.Seen{})
+		beat, err := f.j.Beat(t.Context(), settings(of(newer)...), "b", leaseTime, journal.Seen{})
 		if err != nil || len(beat.Held) != 1 || beat.Share != 1 {
 			t.Errorf("the newer one holds %+v, %v", beat, err)
 		}

@@ -117,7 +117,7 @@ func lease(partition int, member string, epoch int64) *journal.Lease {
 
 func (f *fixture) beat(member string) journal.Beat {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), settings().Mapping, member, leaseTime, journal.Seen{})
+	beat, err := f.j.Beat(f.t.Context(), settings(), member, leaseTime, journal.Seen{})
 	f.check(beat, err)
 	return beat
 }

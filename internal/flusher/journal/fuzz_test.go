@@ -79,7 +79,7 @@ func (w *world) build(t testing.TB) {
 	}
 	set("full", "full:1")
 	set(oddQueue, oddPrefix+"1")
-	must(w.j.Beat(ctx, settings().Mapping, "a", leaseTime, journal.Seen{}))
+	must(w.j.Beat(ctx, settings(), "a", leaseTime, journal.Seen{}))
 	leases := make([]*journal.Lease, 2)
 	for p := range leases {
 		leases[p] = lease(p, "a", 1)

@@ -126,7 +126,7 @@ func BenchmarkHold(b *testing.B) {
 		n := *holdEntries
 		put(0, n, 0)
 		put(n, 2*n, 1)
-		_, err = j.Beat(ctx, s.Mapping, "a", leaseTime, journal.Seen{})
+		_, err = j.Beat(ctx, s, "a", leaseTime, journal.Seen{})
 		must(err)
 		l := lease(0, "a", 1)
 		_, err = j.Begin(ctx, l, 0, 0, nil, false)

@@ -15,7 +15,7 @@ import (
 // beatSeen renews the leases and tells what the member has seen.
 func (f *fixture) beatSeen(member string, seen *journal.Seen) journal.Beat {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), settings().Mapping, member, leaseTime, *seen)
+	beat, err := f.j.Beat(f.t.Context(), settings(), member, leaseTime, *seen)
 	f.check(nil, err)
 	*seen = beat.Seen
 	return beat

@@ -522,7 +522,7 @@ func (m *model) takeOver(t *rapid.T) {
 		m.stale, m.pending, m.committed = m.pending, nil, false
 	}
 	m.member = fmt.Sprintf("member-%d", m.epoch+1)
-	if _, err := m.j.Beat(ctx, settings().Mapping, m.member, leaseTime, journal.Seen{}); err != nil {
+	if _, err := m.j.Beat(ctx, settings(), m.member, leaseTime, journal.Seen{}); err != nil {
 		t.Fatal(err)
 	}
 	m.begin(t)

@@ -26,6 +26,9 @@ type Settings struct {
 	// Alone says that nobody watches the flushers, who would notice that a queue was
 	// lost while none of them ran.
 	Alone bool
+	// Member is the flusher that opens the queue, Home the database that it flushes to.
+	Member string
+	Home   Home
 }
 
 // Seen is what a flusher has seen last of a life of the queue.
@@ -57,8 +60,8 @@ type Opened struct {
 // says that the caller knew an earlier life of the queue: then a queue that is made
 // begins with a data-loss event. Where nobody but the ledger remembers earlier lives,
 // Begin tells. Where another queue has keys of the prefix, or flushers of another config
-// live at the queue with another prefix or table, the error is of reason QueueConflict
-// and nothing is written.
+// live at the queue with another prefix, table or database, the error is of reason
+// QueueConflict and nothing is written.
 func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost bool) (Opened, error) {
 	before := 0
 	switch {
@@ -70,7 +73,7 @@ func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost boo
 	m := s.Mapping
 	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
 		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State, before, j.target(&m)).Slice()
+		s.MaxDepth, s.WhenFull, s.State, before, j.target(&m), s.Home.text(), s.Member).Slice()
 	if err != nil {
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
@@ -100,13 +103,15 @@ type Beat struct {
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
-// encoding than the mapping's, or another table. seen is what the beat before told:
+// encoding than the mapping's, or another table, or others flush it into another database,
+// and the member is none then. seen is what the beat before told:
 // writes that are gone since then are counted as a data-loss event, by the first member
 // that notices.
-func (j *Journal) Beat(ctx context.Context, m config.Mapping, member string, ttlMilliseconds int64, seen Seen) (Beat, error) {
+func (j *Journal) Beat(ctx context.Context, s Settings, member string, ttlMilliseconds int64, seen Seen) (Beat, error) {
+	m := s.Mapping
 	queue := m.Name
 	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&m),
-		seen.Journal, seen.Since, seen.Writes, seen.Losses).Slice()
+		seen.Journal, seen.Since, seen.Writes, seen.Losses, s.Home.text()).Slice()
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}
@@ -155,13 +160,15 @@ const (
 // given out. committed is the ledger's position of this very partition; held is the
 // lease that the caller had of it before, or nil: a journal that is not as far came back
 // with older data. earlier says that the ledger knows an earlier life of the queue. A
-// verdict other than Agreed has been counted as a data-loss event.
+// verdict other than Agreed has been counted as a data-loss event. While others hold
+// partitions at another database than the lease's Home, the error is of reason QueueConflict
+// and nothing is compared.
 func (j *Journal) Begin(ctx context.Context, l *Lease, floor, committed int64, held *Lease, earlier bool) (Verdict, error) {
 	if held == nil || held.Journal != l.Journal {
 		held = &Lease{}
 	}
 	verdict, err := j.call(ctx, "wb_engine_begin", l.Queue, l.Partition, l.Member, l.Epoch, l.Journal,
-		floor, committed, held.Epoch, held.step, earlier).Int()
+		floor, committed, held.Epoch, held.step, earlier, l.Home.text()).Int()
 	if err != nil {
 		return Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", l.Epoch, l.Partition, err)
 	}

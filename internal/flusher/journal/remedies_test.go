@@ -350,7 +350,7 @@ func TestALibraryOfAnotherReleaseIsNamed(t *testing.T) {
 			return err
 		},
 		"beat": func(ctx context.Context, j *journal.Journal) error {
-			_, err := j.Beat(ctx, settings().Mapping, "m", leaseTime, journal.Seen{})
+			_, err := j.Beat(ctx, settings(), "m", leaseTime, journal.Seen{})
 			return err
 		},
 		"begin": func(ctx context.Context, j *journal.Journal) error {

@@ -12,7 +12,8 @@
 --   wb:{Q}:queue     hash  settings, journal id, the counters depth, writes and left
 --                          (partitions given back); since (when this process of Redis
 --                          began to work with it), since_writes, since_lost (the loss
---                          is counted), fresh (nobody knows of a life before this one)
+--                          is counted), fresh (nobody knows of a life before this one),
+--                          database (the identity of the one that it was last flushed to)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
 --   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (below)
@@ -21,7 +22,8 @@
 --   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
---   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970)
+--   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970), home (the database that the
+--                          epoch was begun at, below)
 --   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
 --                          claimed_top, acked, step (pages of claims and parts of
 --                          acknowledgements of this epoch), flushed, coalesced,
@@ -39,7 +41,10 @@
 --
 -- A dirty key stands either in q or in retry: what was refused is out of the way
 -- until its time has come. A claim takes a few that are due to the head of q.
-
+--
+-- A home is the database that a flusher writes to, in four lines: its identity, since when
+-- the flusher has its URL, in µs since 1970, the flusher's owner, and the database's name.
+-- It is empty where the database does not tell its identity.
 -- A dead letter is one line of JSON that tells what is known, a line feed, and the
 -- payload as it was. It counts for the depth of the queue like an entry. Its key
 -- keeps its value and has no TTL. It goes when a newer write of its key is
@@ -622,10 +627,14 @@ local function enlist(queue, prefix, now)
   redis.call('ZADD', QUEUES, 0, element)
 end
 
+-- What has run out is known without the time that it was set for: longer than this, in
+-- ms, nothing is.
+local LONGEST_LEASE = 600000
+
 -- lives tells whether any flusher is at the queue.
 local function lives(queue, now)
   for _, expiry in ipairs(redis.call('HVALS', 'wb:{' .. queue .. '}:members')) do
-    if runs(tonumber(expiry), now, 600000) then return true end
+    if runs(tonumber(expiry), now, LONGEST_LEASE) then return true end
   end
   return false
 end
@@ -643,6 +652,38 @@ local function contradicts(queue, s, owner)
     'give its mapping another name and keyPrefix, or stop the flushers of the other one')
 end
 
+-- home_of takes a home apart. Where there is none it returns nil.
+local function home_of(home)
+  return string.match(home or '', '^([^\n]+)\n(%d+)\n([^\n]*)\n(.*)$')
+end
+
+-- elsewhere tells in an error that others hold partitions whose epochs were begun at
+-- another database than the one that the home of this member names. Where they are of the
+-- same config and have an older URL it returns their leases instead. present is the identity
+-- of the queue's last epoch: as long as it is this one, nobody is looked at.
+local function elsewhere(queue, prefix, partitions, present, member, home)
+  local id, since, owner, name = home_of(home)
+  if not id or not present or present == id then return nil, {} end
+  local now, theirs = now_ms(), {}
+  for p = 0, tonumber(partitions) - 1 do
+    local key = partition_prefix(queue, p) .. 'lease'
+    local l = redis.call('HMGET', key, 'owner', 'expiry', 'home')
+    local at, before, whose, called = home_of(l[3])
+    if at and at ~= id and l[1] ~= member and runs(tonumber(l[2]), now, LONGEST_LEASE) then
+      if whose ~= owner or owner == OWNER_FILE or not higher(since, before) then
+        local text = 'queue ' .. queue .. ' (keyPrefix ' .. prefix .. ') is flushed into database ' .. called .. ' (' .. at ..
+          ') by other flushers, and the URL of this one leads to another database, ' .. name .. ' (' .. id ..
+          '): give all of them the URL of one database, or this mapping another name and keyPrefix, or stop the other flushers; ' ..
+          'if the database has moved, this ends as soon as they have its new URL; ' ..
+          'the numbers are system_identifier of pg_control_system() and the oid of the database in pg_database'
+        return fail('WBCONFLICT', (string.gsub(text, '[%z%c]', '?')))
+      end
+      theirs[#theirs + 1] = key
+    end
+  end
+  return nil, theirs
+end
+
 -- start_over takes everything from the flushers that are at the queue, whose settings
 -- have been replaced by others that name another table: what they have in hand is claimed
 -- again.
@@ -657,7 +698,7 @@ local function ledger_of(target)
 end
 
 -- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
--- TTL MAX FULL STATE LOST [TARGET]: makes the queue if it is not there, with the journal id
+-- TTL MAX FULL STATE LOST [TARGET [HOME MEMBER]]: makes the queue if it is not there, with the journal id
 -- that is offered, and writes the settings: another owner's are replaced, within
 -- one owner the highest revision wins. The number of partitions is fixed for the
 -- life of the journal; prefix, mode and encoding are while it holds entries, and for
@@ -671,6 +712,8 @@ end
 -- its ledger. While flushers live that work with another prefix or target, only a higher
 -- revision of the same owner replaces these, and takes the partitions from them. A
 -- flusher of the release before this one tells no target. The ledger's schema never changes.
+-- Nor does the MEMBER replace anything while others hold partitions of it at another
+-- database than its HOME; see wb_engine_begin.
 local function engine_open(_, args)
   if #args < 12 then return fail('WBARGS', 'wrong number of arguments for wb_engine_open') end
   local queue, owner, revision, journal = args[1], args[2], args[3], args[4]
@@ -678,7 +721,7 @@ local function engine_open(_, args)
   local ttl, target, now = args[9], args[14] or '', now_ms()
   local key = queue_key(queue)
   local s = redis.call('HMGET', key, 'partitions', 'journal', 'owner', 'revision', 'prefix', 'mode', 'encoding',
-    'target', 'target_revision')
+    'target', 'target_revision', 'database')
   local made = not s[1]
   local older = not made and s[3] == owner and higher(s[4], revision)
   local reshaped = not made and (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding)
@@ -694,7 +737,9 @@ local function engine_open(_, args)
     end
   end
   if reshaped and (older or total_depth(queue, s[1]) > 0) then return reshaped_error(queue, s[5], s[6], s[7]) end
-  local err = enlist(queue, prefix, now)
+  local err = not made and elsewhere(queue, s[5], s[1], s[10], args[16], args[15])
+  if err then return err end
+  err = enlist(queue, prefix, now)
   if err then
     if made or args[12] ~= 'paused' then return err end
     ttl = '0'
@@ -770,20 +815,21 @@ local function lost_writes(queue, partitions, since, args)
   return lost
 end
 
--- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING [TARGET]: keeps the member alive for
+-- wb_engine_beat 0 QUEUE MEMBER TTL PREFIX MODE ENCODING [TARGET [JOURNAL SINCE WRITES LOSSES [HOME]]]: keeps the member alive for
 -- TTL ms if its settings are of the queue's shape, renews the leases it holds and takes free ones up to its share. A member above its
 -- share gives partitions back by itself, between two batches. Also sets the depth
 -- counter to what the partitions hold, in case somebody edited the journal.
--- JOURNAL SINCE WRITES LOSSES may follow, what the member has seen last of a life of the
+-- JOURNAL SINCE WRITES LOSSES are what the member has seen last of a life of the
 -- queue: where Redis has gone back since then, the writes that it has lost are counted as
--- one data-loss event, whoever notices first.
+-- one data-loss event, whoever notices first. HOME is as in wb_engine_begin: whoever would be
+-- refused there does not become a member.
 -- Returns library, journal, partitions, share, with JOURNAL also since, writes and how
 -- many writes are found lost by this call, and then partition, epoch for every lease
 -- held; epoch 0 means that wb_engine_begin has to follow.
 local function engine_beat(_, args)
   local queue, member, ttl = args[1], args[2], tonumber(args[3])
   local s = redis.call('HMGET', queue_key(queue), 'partitions', 'journal', 'prefix', 'mode', 'encoding',
-    'target', 'owner', 'target_revision', 'state', 'since')
+    'target', 'owner', 'target_revision', 'state', 'since', 'database')
   if not s[1] then return fail('WBNOQUEUE', 'there is no queue ' .. queue) end
   if s[3] ~= args[4] or s[4] ~= args[5] or s[5] ~= args[6] then
     return reshaped_error(queue, s[3], s[4], s[5])
@@ -792,8 +838,10 @@ local function engine_beat(_, args)
     return contradicts(queue, { prefix = s[3], owner = s[7], target = s[6], target_revision = s[8] }, s[7])
   end
   local partitions, now = tonumber(s[1]), now_ms()
+  local err = elsewhere(queue, s[3], partitions, s[11], member, args[12])
+  if err then return err end
   -- A queue of a release that kept no list is put on it now.
-  local err = enlist(queue, s[3], now)
+  err = enlist(queue, s[3], now)
   if err then
     if s[9] ~= 'paused' then return err end
     redis.call('HSET', queue_key(queue), 'ttl', 0)
@@ -812,7 +860,7 @@ local function engine_beat(_, args)
     end
   end
   for i = 1, math.min(#free, share - #held) do
-    redis.call('HSET', partition_prefix(queue, free[i]) .. 'lease', 'owner', member, 'epoch', 0, 'expiry', expiry)
+    redis.call('HSET', partition_prefix(queue, free[i]) .. 'lease', 'owner', member, 'epoch', 0, 'expiry', expiry, 'home', '')
     held[#held + 1] = { free[i], 0 }
   end
   redis.call('HSET', queue_key(queue), 'depth', total_depth(queue, partitions), 'seen', digits(now))
@@ -849,7 +897,7 @@ local function went_back(base, held, step)
   return epoch < held or epoch == held and tonumber(redis.call('HGET', base .. 'meta', 'step') or 0) < step
 end
 
--- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED HELD STEP EARLIER: enters the epoch that the
+-- wb_engine_begin 0 QUEUE P MEMBER EPOCH JOURNAL FLOOR COMMITTED HELD STEP EARLIER [HOME]: enters the epoch that the
 -- ledger gave to a partition just leased, forgets a claim of the predecessor, and
 -- lifts the floor of its versions to FLOOR. COMMITTED is the highest version of
 -- this partition in the database by its ledger. When it differs from what was
@@ -858,7 +906,11 @@ end
 -- is the last epoch that it knows to have begun, 0 for none, and STEP how far it got in
 -- that. EARLIER is 1 when the ledger knows of flushes in another life of the queue,
 -- that was not drained to its end: a queue that was made without anybody knowing whether
--- it was lost then was. Returns 0 if both agree, 1 if Redis went back, 2 if the database
+-- it was lost then was. HOME is where the ledger is. While others hold partitions whose epochs
+-- were begun at another database, nothing is compared or begun, or the keys would be shared
+-- out between two databases; but where they are of the same config and their URL is older,
+-- these partitions are taken from them. Flushers of the release before tell no HOME, and hold
+-- nobody up. Returns 0 if both agree, 1 if Redis went back, 2 if the database
 -- did, 3 if Redis went back and the queue's members have noticed already, 4 if an earlier
 -- life of the queue is lost.
 local function engine_begin(_, args)
@@ -869,6 +921,11 @@ local function engine_begin(_, args)
       redis.call('HGET', queue_key(args[1]), 'journal') ~= journal then
     return lost(member, epoch)
   end
+  local settings, home = queue_key(args[1]), args[11] or ''
+  local s = redis.call('HMGET', settings, 'prefix', 'partitions', 'database')
+  local err, theirs = elsewhere(args[1], s[1], s[2], s[3], member, home)
+  if err then return err end
+  for _, key in ipairs(theirs) do redis.call('DEL', key) end
   local m = redis.call('HMGET', base .. 'meta', 'floor', 'top', 'claimed', 'claimed_top')
   local top, verdict = m[2] or '0', 0
   if higher(committed, top) then
@@ -881,9 +938,10 @@ local function engine_begin(_, args)
   if verdict == 0 and went_back(base, tonumber(args[8] or 0), tonumber(args[9] or 0)) then verdict = 1 end
   if m[1] and higher(m[1], floor) then floor = m[1] end
   if higher(top, floor) then floor = top end
-  redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal)
+  redis.call('HSET', base .. 'lease', 'epoch', epoch, 'journal', journal, 'home', home)
+  local id = home_of(home)
+  if id and id ~= s[3] then redis.call('HSET', settings, 'database', id) end
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', 0, 'step', 0)
-  local settings = queue_key(args[1])
   if args[10] and redis.call('HDEL', settings, 'fresh') == 1 and verdict == 0 and args[10] == '1' then verdict = 4 end
   if redis.call('HDEL', base .. 'meta', 'told') == 1 and verdict == 1 then return 3 end
   if verdict == 1 then redis.call('HSET', settings, 'since_lost', 1) end

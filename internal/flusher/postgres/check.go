@@ -94,6 +94,9 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	if err := judgeVersion(version); err != nil {
 		return err
 	}
+	if err := d.findHome(ctx, conn); err != nil {
+		return err
+	}
 	if !verified {
 		if err := d.ensureLedger(ctx, conn); err != nil {
 			return err

@@ -74,6 +74,8 @@ type Database struct {
 	// verified says that the ledger was found fit for use, and written to, since
 	// the last trouble.
 	verified atomic.Bool
+	// home is what the database said of itself last.
+	home atomic.Pointer[Home]
 	// committed is when a batch last committed, in Unix nanoseconds.
 	committed atomic.Int64
 	// fed holds the mappings of which a document has fed a column.

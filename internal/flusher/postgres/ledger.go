@@ -49,6 +49,8 @@ type Ledger struct {
 	// Earlier says that batches were committed in the life of the queue before this
 	// one, of which nothing says that it was drained to its end.
 	Earlier bool
+	// Home is the database that the ledger is in.
+	Home Home
 }
 
 // Outcome is what became of a batch.
@@ -239,10 +241,20 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 		if err != nil {
 			return err
 		}
-		return tx.QueryRow(ctx, d.ledger.earlier, journal, queue).Scan(&l.Earlier)
+		if err := tx.QueryRow(ctx, d.ledger.earlier, journal, queue).Scan(&l.Earlier); err != nil {
+			return err
+		}
+		if d.Home().ID == "" {
+			return nil // as the last look found, it does not tell
+		}
+		l.Home, err = readHome(ctx, tx)
+		return err
 	})
 	if err != nil {
 		return Ledger{}, d.ledgerFailure(err)
+	}
+	if l.Home.ID != "" {
+		d.home.Store(&l.Home)
 	}
 	d.evict(ctx, Position{Journal: journal, Queue: queue, Partition: partition, Epoch: l.Epoch}, !known)
 	return l, nil

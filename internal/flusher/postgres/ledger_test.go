@@ -21,9 +21,10 @@ func TestAcquireRaisesTheEpochAndKeepsTheRest(t *testing.T) {
 	if again.Epoch <= o.at.Epoch {
 		t.Errorf("Acquire gave epoch %d after %d", again.Epoch, o.at.Epoch)
 	}
-	if want := (Ledger{Epoch: again.Epoch, Flush: 1, Position: 1, Committed: 1}); err != nil || again != want {
+	if want := (Ledger{Epoch: again.Epoch, Flush: 1, Position: 1, Committed: 1, Home: d.Home()}); err != nil || again != want {
 		t.Errorf("Acquire = %+v, %v; want %+v", again, err, want)
 	}
+	again.Home = Home{} // which is read apart
 	if read := ledgerOf(t, d, 0); read != again {
 		t.Errorf("The ledger holds %+v; want %+v", read, again)
 	}
@@ -36,11 +37,11 @@ func TestAcquireSeedsThePositionFromAllJournalsOfTheQueue(t *testing.T) {
 	o.write(t, "1", `{"a":"x"}`)
 	o.at.Journal, o.at.Flush = "j2", 0
 	other, err := d.Acquire(t.Context(), "j2", "products", 5)
-	if want := (Ledger{Epoch: other.Epoch, Position: 42, Earlier: true}); err != nil || other != want {
+	if want := (Ledger{Epoch: other.Epoch, Position: 42, Earlier: true, Home: d.Home()}); err != nil || other != want {
 		t.Errorf("Acquire in another journal = %+v, %v; want %+v", other, err, want)
 	}
 	stranger, err := d.Acquire(t.Context(), "j1", "orders", 0)
-	if want := (Ledger{Epoch: stranger.Epoch}); err != nil || stranger != want {
+	if want := (Ledger{Epoch: stranger.Epoch, Home: d.Home()}); err != nil || stranger != want {
 		t.Errorf("Acquire in another queue = %+v, %v; want %+v", stranger, err, want)
 	}
 }

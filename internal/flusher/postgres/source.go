@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/url"
 	"os"
@@ -53,6 +54,8 @@ type source struct {
 	held         string
 	certificates *certificates
 	looked       time.Time
+	// since is when the URL's file was written, in µs since 1970.
+	since int64
 	// certain says that what looks like a host in the URL is one, so that it may be
 	// shown.
 	certain bool
@@ -81,7 +84,7 @@ func (s *source) look(age time.Duration) (changed bool, err error) {
 	if time.Since(s.looked) < age {
 		return false, nil
 	}
-	data, err := os.ReadFile(s.file)
+	data, since, err := readDated(s.file)
 	s.looked = time.Now()
 	text := strings.TrimSpace(string(data))
 	if err != nil || text == "" {
@@ -94,7 +97,25 @@ func (s *source) look(age time.Duration) (changed bool, err error) {
 	held := text + "\x00" + files
 	changed = s.held != "" && s.held != held
 	s.text, s.held, s.certificates = text, held, certificates
+	if changed || s.since == 0 {
+		s.since = since
+	}
 	return changed, nil
+}
+
+// readDated reads a file, and when it was written, in µs since 1970.
+func readDated(name string) (data []byte, written int64, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	data, err = io.ReadAll(file)
+	return data, info.ModTime().UnixMicro(), err
 }
 
 // config turns the URL in force into the configuration of a connection.

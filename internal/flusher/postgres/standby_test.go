@@ -62,8 +62,12 @@ func TestAStandbyThatIsPromoted(t *testing.T) {
 	if _, err := conn.Exec(t.Context(), remedyOfStandby(t, alone.Check(t.Context()).Message)); err != nil {
 		t.Fatal(err)
 	}
+	before := d.Home()
 	ready(t, alone)
 	ready(t, d)
+	if before.ID == "" || alone.Home() != before || d.Home() != before {
+		t.Errorf("the promoted standby is database %+v, the primary was %+v", d.Home(), before)
+	}
 	o = own(t, d, readTable(t, d, mapping("items")), 0)
 	o.write(t, "1", `{"a":"y"}`, "2", `{"a":"z"}`)
 	var count int

@@ -1,0 +1,70 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package postgres
+
+import (
+	"context"
+	"errors"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// Home is what a database says of itself, whatever name it is reached by.
+type Home struct {
+	// ID is the number that initdb gave to the server's files and that of the database
+	// within them: a standby has both, and what is put back from a copy of the files. It is
+	// empty where the role may not ask for them.
+	ID string
+	// Name is what the server calls the database.
+	Name string
+}
+
+const (
+	// A statement that names the function fails where it may not be called, even if it
+	// does not come to that.
+	mayTellHomeSQL = `SELECT coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system()')::pg_catalog.oid, 'EXECUTE'), false)`
+	homeSQL        = `SELECT pg_catalog.concat(c.system_identifier, '/', d.oid), d.datname::pg_catalog.text
+FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
+)
+
+// readHome asks the database what it is.
+func readHome(ctx context.Context, q querier) (h Home, err error) {
+	err = q.QueryRow(ctx, homeSQL).Scan(&h.ID, &h.Name)
+	return h, err
+}
+
+// findHome asks the database what it is, if it may be asked. What it says to that is no
+// reason to write nothing.
+func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
+	var may bool
+	var h Home
+	err := conn.QueryRow(ctx, mayTellHomeSQL).Scan(&may)
+	if err == nil && may {
+		h, err = readHome(ctx, conn)
+	}
+	if _, refused := errors.AsType[*pgconn.PgError](err); refused && !conn.IsClosed() {
+		h, err = Home{}, nil
+	}
+	if err == nil {
+		d.home.Store(&h)
+	}
+	return err
+}
+
+// Home is the database that was reached last, empty before the first time.
+func (d *Database) Home() Home {
+	if h := d.home.Load(); h != nil {
+		return *h
+	}
+	return Home{}
+}
+
+// Since is when the URL in force was put where it is, in µs since 1970; 0 before it was
+// read.
+func (d *Database) Since() int64 {
+	d.source.mu.Lock()
+	defer d.source.mu.Unlock()
+	return d.source.since
+}

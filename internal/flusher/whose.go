@@ -1,0 +1,104 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// home is a database as the queue's members tell each other of it.
+func (q *queue) home(h postgres.Home) journal.Home {
+	q.mu.Lock()
+	owner := q.settings.Owner
+	q.mu.Unlock()
+	return journal.Home{ID: h.ID, Name: h.Name, Owner: owner, Since: q.f.database.Since()}
+}
+
+// move makes partitions begin anew whose epochs are another database's than the one that
+// the URL leads to now, and takes them out of held. The beat comes first, which tells
+// whether the queue may move.
+func (q *queue) move(held map[int]*journal.Lease) {
+	at := q.f.database.Home()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for number, lease := range held {
+		if at.ID == "" || lease.Home.ID == "" || lease.Home.ID == at.ID {
+			continue
+		}
+		delete(held, number)
+		if p := q.partitions[number]; p != nil && !p.busy && !p.lost && p.epoch == lease.Epoch {
+			p.epoch, q.lastBeat = 0, time.Time{}
+			q.log.Info("The URL leads to another database", "partition", number, "before", lease.Home.Name, "database", at.Name)
+			q.wake()
+		}
+	}
+}
+
+// refuse takes note of an error that says that the queue is not this config's, or not of
+// its shape: Redis is well, and this queue alone has to wait, to forget what it held
+// and to leave that to the others at once.
+func (q *queue) refuse(ctx context.Context, err error) bool {
+	check := q.f.journal.Explain(err)
+	if check.Reason != cachev1alpha1.ReasonJournalMismatch && check.Reason != cachev1alpha1.ReasonQueueConflict {
+		return false
+	}
+	q.backoff.failed(time.Now())
+	q.judged(func() {
+		q.shape, q.opened = check, -1
+		for _, p := range q.partitions {
+			p.lost = true
+		}
+		q.forgetLost()
+	})
+	q.leave(ctx)
+	return true
+}
+
+// accept takes note that the queue is this config's.
+func (q *queue) accept() {
+	q.backoff.succeeded()
+	q.judged(func() { q.shape = config.Check{OK: true} })
+}
+
+// setReady stores whether the table fits.
+func (q *queue) setReady(check config.Check) {
+	q.judged(func() { q.ready = check })
+}
+
+// judged changes what is known of the mapping, and logs what it comes to when that is
+// another than it said last.
+func (q *queue) judged(change func()) {
+	q.mu.Lock()
+	change()
+	check := q.judgement()
+	changed := q.told != check
+	q.told = check
+	q.mu.Unlock()
+	switch {
+	case !changed:
+	case check.OK:
+		q.log.Info("Mapping is ready")
+	case check.Reason != "":
+		q.log.Warn("Mapping is not ready", "reason", check.Reason, "message", check.Message)
+	}
+}
+
+// judgement is whether the mapping can work: the queue has to be this config's, and the
+// table has to fit. The mutex is held.
+func (q *queue) judgement() config.Check {
+	switch {
+	case !q.shape.OK:
+		return q.shape
+	case q.ready.OK && q.journalID == "":
+		// Whoever waits for readiness means to write, and would find no queue.
+		return notChecked("queue " + q.name + " in Redis")
+	}
+	return q.ready
+}
