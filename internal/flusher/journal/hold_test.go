@@ -28,6 +28,9 @@ const (
 	mostPartitions = 256
 )
 
+// mostMembers are more than any queue ever has.
+const mostMembers = 10_000
+
 // stopwatch notes for every function the longest call, in the processor's time of Redis'
 // main thread: what else the machine does is not in it.
 type stopwatch struct {
@@ -126,6 +129,11 @@ func BenchmarkHold(b *testing.B) {
 		n := *holdEntries
 		put(0, n, 0)
 		put(n, 2*n, 1)
+		members := make([]any, 0, 2*mostMembers)
+		for i := range mostMembers {
+			members = append(members, fmt.Sprintf("a flusher that is dead, number %d", i), 1)
+		}
+		must(rdb.HSet(ctx, "wb:{products}:members", members...).Err())
 		_, err = j.Beat(ctx, s, "a", leaseTime, journal.Seen{})
 		must(err)
 		l := lease(0, "a", 1)

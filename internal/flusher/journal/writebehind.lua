@@ -631,12 +631,33 @@ end
 -- ms, nothing is.
 local LONGEST_LEASE = 600000
 
--- lives tells whether any flusher is at the queue.
-local function lives(queue, now)
-  for _, expiry in ipairs(redis.call('HVALS', 'wb:{' .. queue .. '}:members')) do
-    if runs(tonumber(expiry), now, LONGEST_LEASE) then return true end
+-- A call looks at so many members. More flushers than that never live at a queue, which
+-- has fewer partitions: the others are dead, and go by and by.
+local MOST_MEMBERS = 500
+
+-- living_members returns those of a queue's members that live, and whether it has looked
+-- at all of them. What is dead is taken off where it sweeps, or where there are too many.
+local function living_members(queue, now, ttl, sweeps)
+  local key = 'wb:{' .. queue .. '}:members'
+  local whole, all = redis.call('HLEN', key) <= MOST_MEMBERS, nil
+  if whole then
+    all = redis.call('HGETALL', key)
+  else
+    all = redis.call('HRANDFIELD', key, MOST_MEMBERS, 'WITHVALUES')
   end
-  return false
+  local living, dead = {}, {}
+  for i = 1, #all, 2 do
+    local into = runs(tonumber(all[i + 1]) or 0, now, ttl) and living or dead
+    into[#into + 1] = all[i]
+  end
+  if sweeps or not whole then call_in_chunks('HDEL', key, dead) end
+  return living, whole
+end
+
+-- lives tells whether any flusher is at the queue, or may be among too many members.
+local function lives(queue, now)
+  local living, whole = living_members(queue, now, LONGEST_LEASE, false)
+  return #living > 0 or not whole
 end
 
 -- contradicts tells in an error that a config names other keys or another table for the
@@ -774,18 +795,18 @@ local function share_of(members, member, partitions)
   return share
 end
 
-local function living_members(queue, member, now, ttl)
-  local key = 'wb:{' .. queue .. '}:members'
-  redis.call('HSET', key, member, digits(now + ttl))
-  local all, living = redis.call('HGETALL', key), {}
-  for i = 1, #all, 2 do
-    if runs(tonumber(all[i + 1]), now, ttl) then
-      living[#living + 1] = all[i]
-    else
-      redis.call('HDEL', key, all[i])
-    end
+-- enrol keeps the member alive and returns those that live. Where it has not looked at
+-- all of them, the member itself is the last.
+local function enrol(queue, member, now, ttl)
+  redis.call('HSET', 'wb:{' .. queue .. '}:members', member, digits(now + ttl))
+  local living, whole = living_members(queue, now, ttl, true)
+  if whole then return living end
+  local others = {}
+  for _, name in ipairs(living) do
+    if name ~= member then others[#others + 1] = name end
   end
-  return living
+  others[#others + 1] = member
+  return others
 end
 
 -- lost_writes returns how many writes that a member has seen are gone, and counts the
@@ -846,7 +867,7 @@ local function engine_beat(_, args)
     if s[9] ~= 'paused' then return err end
     redis.call('HSET', queue_key(queue), 'ttl', 0)
   end
-  local share = share_of(living_members(queue, member, now, ttl), member, partitions)
+  local share = share_of(enrol(queue, member, now, ttl), member, partitions)
   local expiry = digits(now + ttl)
   local held, free = {}, {}
   for p = 0, partitions - 1 do
