@@ -91,7 +91,7 @@ func (f *flush) write(ctx context.Context) error {
 	defer f.tell()
 	err := f.writeAll(ctx)
 	if errors.Is(err, errUnproved) {
-		f.keep(f.unproved)
+		f.keep(ctx, f.unproved)
 		return nil
 	}
 	return err
@@ -126,7 +126,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 		}
 	}
 	if cause := f.faultOfMapping(); cause != nil {
-		f.keep(cause)
+		f.keep(ctx, cause)
 		return nil
 	}
 	if err := f.commitAgain(ctx, again); err != nil {
@@ -136,7 +136,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 	// mapping unless it is known to be at fault.
 	if f.q.faultKnown() != nil {
 		if cause := f.faultOfMapping(); cause != nil {
-			f.keep(cause)
+			f.keep(ctx, cause)
 			return nil
 		}
 	}

@@ -170,6 +170,9 @@ func TestAFaultOfRedisThatLastsHasOneWord(t *testing.T) {
 	}
 }
 
+// ends makes the flusher connect anew.
+const ends = "; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'writebehind-flusher'"
+
 // TestAFaultOfPostgreSQLThatLastsHasOneWord looks at the server's check and at the mapping's.
 func TestAFaultOfPostgreSQLThatLastsHasOneWord(t *testing.T) {
 	t.Parallel()
@@ -194,7 +197,6 @@ func TestAFaultOfPostgreSQLThatLastsHasOneWord(t *testing.T) {
 			}
 		}
 	}
-	const ends = "; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'writebehind-flusher'"
 	for name, c := range map[string]struct {
 		edit   func(*config.Config)
 		breaks func(*running)
@@ -234,6 +236,81 @@ func TestAFaultOfPostgreSQLThatLastsHasOneWord(t *testing.T) {
 				r.fill()
 			}
 			r.oneWord(c.reason, c.of)
+		})
+	}
+}
+
+// TestAMissingPrivilegeThatLastsHasOneWord takes a right away from a role that has all it
+// needs. What the catalogue does not tell beforehand only a batch finds out.
+func TestAMissingPrivilegeThatLastsHasOneWord(t *testing.T) {
+	t.Parallel()
+	databaseOf := func(s config.Status) config.Check { return s.Database }
+	listed := func(c *config.Config) { c.Mappings[0].Columns = []config.Column{{Field: "name", Column: "name"}} }
+	const (
+		drawn    = "CREATE SEQUENCE s; GRANT USAGE ON SEQUENCE s TO ROLE; ALTER TABLE products ADD n bigint NOT NULL DEFAULT nextval('s')"
+		function = "CREATE FUNCTION f(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1'; "
+		typed    = "CREATE SCHEMA types; GRANT USAGE ON SCHEMA types TO ROLE; CREATE TYPE types.mood AS ENUM ('x'); ALTER TABLE products ALTER name TYPE types.mood USING NULL"
+	)
+	for name, c := range map[string]struct {
+		edit          func(*config.Config)
+		schema, takes string
+		of            func(config.Status) config.Check
+		says          string
+	}{
+		"all on the table":             {takes: "REVOKE ALL ON products FROM ROLE", says: "GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE"},
+		"to update":                    {takes: "REVOKE UPDATE ON products FROM ROLE", says: "GRANT UPDATE ON TABLE"},
+		"to delete":                    {takes: "REVOKE DELETE ON products FROM ROLE", says: "GRANT DELETE ON TABLE"},
+		"to a column":                  {takes: "REVOKE ALL ON products FROM ROLE; GRANT SELECT, DELETE ON products TO ROLE; GRANT INSERT (id), UPDATE (id) ON products TO ROLE", says: "GRANT INSERT, UPDATE ON TABLE"},
+		"to read a column":             {takes: "REVOKE SELECT ON products FROM ROLE; GRANT SELECT (id) ON products TO ROLE", says: "GRANT SELECT ON TABLE"},
+		"to the schema":                {takes: "REVOKE ALL ON SCHEMA public FROM PUBLIC", says: "GRANT USAGE ON SCHEMA"},
+		"by row-level security":        {takes: "ALTER TABLE products ENABLE ROW LEVEL SECURITY", says: "CREATE POLICY"},
+		"to a sequence":                {edit: listed, schema: drawn, takes: "REVOKE ALL ON SEQUENCE s FROM ROLE", says: "GRANT USAGE ON SEQUENCE"},
+		"to a sequence, told late":     {schema: drawn, takes: "REVOKE ALL ON SEQUENCE s FROM ROLE", says: "a privilege is missing"},
+		"to a default's function":      {schema: function + "ALTER TABLE products ADD d text DEFAULT f('x')", takes: "REVOKE ALL ON FUNCTION f FROM PUBLIC", says: "a privilege is missing"},
+		"to a check's function":        {schema: function + "ALTER TABLE products ADD CHECK (f(name) <> '')", takes: "REVOKE ALL ON FUNCTION f FROM PUBLIC", says: "a privilege is missing"},
+		"to a type's schema":           {edit: listed, schema: typed, takes: "REVOKE ALL ON SCHEMA types FROM ROLE", says: "GRANT USAGE ON SCHEMA"},
+		"to a type's schema, late":     {schema: typed, takes: "REVOKE ALL ON SCHEMA types FROM ROLE", says: "privilege"},
+		"all on the ledger":            {takes: "REVOKE ALL ON writebehind.ledger FROM ROLE", of: databaseOf, says: "GRANT SELECT, INSERT, UPDATE ON TABLE"},
+		"to update the ledger":         {takes: "REVOKE UPDATE ON writebehind.ledger FROM ROLE", of: databaseOf, says: "GRANT SELECT, INSERT, UPDATE ON TABLE"},
+		"to the ledger's schema":       {takes: "REVOKE ALL ON SCHEMA writebehind FROM ROLE", of: databaseOf, says: "GRANT USAGE ON SCHEMA"},
+		"to connect":                   {takes: "REVOKE CONNECT ON DATABASE @ FROM PUBLIC" + ends, of: databaseOf, says: "GRANT CONNECT ON DATABASE"},
+		"to the schema from the start": {schema: "REVOKE ALL ON SCHEMA public FROM PUBLIC", says: "GRANT USAGE ON SCHEMA"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			file := filepath.Join(t.TempDir(), "uri")
+			r := run(t, products, func(settings *config.Config) {
+				// What is not flushed for three intervals is told, until the reason is known.
+				settings.Flush.IntervalMilliseconds = 1000
+				settings.Database.Postgres.URLFile = file
+				if c.edit != nil {
+					c.edit(settings)
+				}
+			})
+			role, text := r.db.NewRole(t)
+			sql := func(text string) {
+				if text != "" {
+					r.db.Exec(t, strings.NewReplacer("ROLE", role, "@", r.db.Name()).Replace(text))
+				}
+			}
+			sql("GRANT ALL ON products TO ROLE; CREATE SCHEMA writebehind; GRANT ALL ON SCHEMA writebehind TO ROLE")
+			sql(c.schema)
+			if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			r.becomes("PostgreSQL", "", databaseOf)
+			if c.takes != "" {
+				r.becomes("an empty queue", "", mappingOf)
+				sql(c.takes)
+			}
+			r.fill()
+			of := c.of
+			if of == nil {
+				of = mappingOf
+			}
+			if check := r.oneWord(cachev1alpha1.ReasonPrivilegeMissing, of); !strings.Contains(check.Message, c.says) {
+				t.Errorf("the message %q does not have %q", check.Message, c.says)
+			}
 		})
 	}
 }

@@ -213,6 +213,24 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 	}
 }
 
+// pause stops the flow of the mapping. Before that the catalogue is asked once more: it may
+// say in full why every row is refused, as that no policy lets any through.
+func (f *flush) pause(ctx context.Context, cause *postgres.Error, deletions, few bool) {
+	q := f.q
+	q.mu.Lock()
+	mapping, flows := q.settings.Mapping, q.paused.IsZero()
+	q.mu.Unlock()
+	if flows {
+		_, err := q.f.database.Table(ctx, mapping)
+		if mismatch, ok := errors.AsType[*postgres.MappingError](err); ok {
+			q.note(mismatch.Message)
+			q.misfit(mismatch)
+			return
+		}
+	}
+	q.pause(f.policy, cause, deletions, few)
+}
+
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
 // once an interval, or once a minute where that is longer. deletions says that all of

@@ -145,7 +145,7 @@ func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
 		f.refuse(ctx, i, failure)
 	}
 	if f.unproved != nil {
-		f.q.pause(f.policy, f.unproved, f.unprovedDeletion, true)
+		f.pause(ctx, f.unproved, f.unprovedDeletion, true)
 	}
 }
 
@@ -265,7 +265,7 @@ func sameFault(a, b *postgres.Error) bool { return faultOf(a) == faultOf(b) }
 
 // keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
 // next trial sees others.
-func (f *flush) keep(cause *postgres.Error) {
+func (f *flush) keep(ctx context.Context, cause *postgres.Error) {
 	for i := range f.outcomes {
 		if f.outcomes[i] == 0 {
 			f.outcomes[i] = journal.Kept
@@ -277,5 +277,5 @@ func (f *flush) keep(cause *postgres.Error) {
 	for i := range f.refused {
 		deletions = deletions && f.deletion(i)
 	}
-	f.q.pause(f.policy, cause, deletions, f.unproved != nil)
+	f.pause(ctx, cause, deletions, f.unproved != nil)
 }

@@ -68,3 +68,23 @@ func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *re
 	form, err := readForm(ctx, conn, t.schema, t.relation)
 	return err == nil && form != t.form
 }
+
+// hiddenSQL tells whether the role may not name the tables of a schema.
+const hiddenSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = $1::pg_catalog.text AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))`
+
+// hidden is the error of a batch whose table lies in a schema that the role may not use,
+// or nil. PostgreSQL says so of the ledger's statement, which looks the table's name up
+// before the others are read, and does not say which schema it means.
+func (d *Database) hidden(ctx context.Context, conn *pgx.Conn, t *Table, action string, r *reply, err error) *Error {
+	var pgErr *pgconn.PgError
+	if lacks := errors.As(err, &pgErr) && pgErr.Code == "42501"; !lacks || r.step() != stepLedger || conn.IsClosed() {
+		return nil
+	}
+	var hidden bool
+	if scanned := conn.QueryRow(ctx, hiddenSQL, t.schema).Scan(&hidden); scanned != nil || !hidden {
+		return nil
+	}
+	e := failure(action, err, preparing)
+	e.remedy = "the role may not use schema " + t.schema + " of the table: GRANT USAGE ON SCHEMA " + quote(t.schema)
+	return e
+}

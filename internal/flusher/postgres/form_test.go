@@ -6,9 +6,11 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -173,4 +175,24 @@ func TestAnAlteredTableOfListedColumns(t *testing.T) {
 	o := own(t, d, readTable(t, d, m), 0)
 	o.write(t, "1", `{"count":1.5}`)
 	equal(t, server, "SELECT n FROM items", "1.5")
+}
+
+// A table that the role may not name any more is the mapping's fault, though it is the
+// ledger's statement that fails: the ledger is well.
+func TestASchemaThatIsClosedIsNoFaultOfTheLedger(t *testing.T) {
+	t.Parallel()
+	server, d := asPlainRole(t, "CREATE TABLE items (id bigint PRIMARY KEY, a text)")
+	o := own(t, d, readTable(t, d, mapping("items")), 0)
+	o.write(t, "1", `{"a":"x"}`)
+	server.Exec(t, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
+	e := o.refuse(t, "1", `{"a":"y"}`)
+	if e.Kind != Mapping || e.Reason() != v1alpha1.ReasonPrivilegeMissing || e.Unsettled || !strings.Contains(e.Message(), `GRANT USAGE ON SCHEMA "public"`) {
+		t.Errorf("Write = %v, %s, %v; want PrivilegeMissing of the mapping", e.Kind, e.Reason(), e)
+	}
+	server.Exec(t, "REVOKE ALL ON writebehind.ledger FROM PUBLIC")
+	server.Exec(t, "GRANT ALL ON SCHEMA public TO PUBLIC")
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient || !strings.Contains(e.Message(), "the ledger") {
+		t.Errorf("Write = %v, %v; want a fault of the ledger", e.Kind, e)
+	}
+	equal(t, server, "SELECT id, a FROM items", "1|x")
 }

@@ -71,6 +71,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	case err != nil && d.outdated(ctx, conn.Conn(), t, &r, err):
 		return Altered, nil
 	case err != nil:
+		if e := d.hidden(ctx, conn.Conn(), t, action, &r, err); e != nil {
+			return 0, e
+		}
 		return 0, d.writeFailure(action, &r, err)
 	case !r.moved:
 		return d.explain(ctx, conn, at)
