@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
@@ -232,6 +233,58 @@ func TestADatabaseIsMoved(t *testing.T) {
 				}
 				s.lossless()
 			})
+		}
+	}
+}
+
+// Another server takes the database's place at its address: no URL changes, and each
+// flusher finds out with its next connection.
+func TestADatabaseIsReplacedAtItsAddress(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	w, old := newWire(), s.db
+	host := func(db *postgrestest.Database) string { return fmt.Sprintf("127.0.0.1:%d", db.Server().Port()) }
+	var at atomic.Pointer[postgrestest.Database]
+	at.Store(old)
+	address := w.listen(t, func() string { return host(at.Load()) }, func() protocol { return &postgresWire{} })
+	s.lead(strings.Replace(old.URL(), host(old), address, 1))
+	first, second := s.startReady(), s.startReady()
+	s.together(first, second)
+	s.setAll(1, 100, 1)
+	s.drained()
+
+	server := postgrestest.NewServer(t, postgrestest.Options{})
+	db := server.NewDatabase(t)
+	s.copyOf(db)
+	begun := db.Value(t, "SELECT max(epoch) FROM writebehind.ledger")
+	db.Pool().Reset()
+	beside := server.NewDatabase(t)
+	beside.Exec(t, fmt.Sprintf("ALTER DATABASE %s RENAME TO %s", db.Name(), old.Name()))
+	conn, err := pgx.Connect(t.Context(), server.SocketURL(old.Name()))
+	s.must(err)
+	defer func() { _ = conn.Close(t.Context()) }()
+	at.Store(db)
+	w.cutAll()
+	count := func(sql string, args ...any) (n int) {
+		s.must(conn.QueryRow(t.Context(), sql, args...).Scan(&n))
+		return n
+	}
+	s.eventually("every partition has begun in the new database", func() error {
+		if n := count("SELECT count(*) FROM writebehind.ledger WHERE epoch > $1::int8", begun); n != 16 {
+			return fmt.Errorf("%d have", n)
+		}
+		return nil
+	})
+	s.together(first, second)
+	s.setAll(1, 200, 2)
+	s.drained()
+	if n := count("SELECT count(*) FROM products WHERE stock = 2"); n != 200 {
+		t.Errorf("%d rows in the new database, want 200", n)
+	}
+	s.lossless()
+	for _, p := range []*programs.Flusher{first, second} {
+		if strings.Contains(p.Said(), "another Redis") {
+			t.Error("the log speaks of another Redis")
 		}
 	}
 }
