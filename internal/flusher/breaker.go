@@ -5,6 +5,7 @@ package flusher
 
 import (
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -23,7 +24,22 @@ type breaker struct {
 	mu       sync.Mutex
 	settings config.CircuitBreaker
 	circuit  *gobreaker.CircuitBreaker[struct{}]
+	streak   streak
 }
+
+// finding is what a piece of work showed of the database, beside its error.
+type finding struct {
+	// begins says that a new epoch was to begin, began that it did, and works that a batch
+	// was answered as a database that is well does.
+	begins, began, works bool
+	// row is the key of the row that was alone when its session ended, if one was, and
+	// convicted says that it is known to do so.
+	row       string
+	convicted bool
+}
+
+// errShowsNothing is a piece of work of which the circuit takes no note.
+var errShowsNothing = errors.New("nothing is shown of the database")
 
 // apply puts new settings in force; the circuit is closed then.
 func (b *breaker) apply(settings config.CircuitBreaker) {
@@ -32,23 +48,44 @@ func (b *breaker) apply(settings config.CircuitBreaker) {
 	if b.circuit != nil && b.settings == settings {
 		return
 	}
-	b.settings = settings
+	b.settings, b.streak = settings, streak{}
 	b.circuit = gobreaker.NewCircuitBreaker[struct{}](gobreaker.Settings{
 		MaxRequests: 1,
 		Timeout:     time.Duration(settings.OpenMilliseconds) * time.Millisecond,
-		ReadyToTrip: func(counts gobreaker.Counts) bool {
-			return int(counts.ConsecutiveFailures) >= settings.FailureThreshold
+		ReadyToTrip: func(gobreaker.Counts) bool { return b.failures() >= settings.FailureThreshold },
+		OnStateChange: func(_ string, from, to gobreaker.State) {
+			if to == gobreaker.StateClosed {
+				b.forget()
+			}
+			b.changed(from, to)
 		},
-		OnStateChange: func(_ string, from, to gobreaker.State) { b.changed(from, to) },
-		IsSuccessful:  func(err error) bool { return !databaseFails(err) },
+		IsExcluded: func(err error) bool { return errors.Is(err, errShowsNothing) },
 	})
 }
 
+func (b *breaker) failures() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.streak.epochs + b.streak.batches
+}
+
+func (b *breaker) forget() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.streak = streak{}
+}
+
 // databaseFails tells whether an error says that the database is away or unwell. What a
-// function says that was called for a row does not, whatever its SQLSTATE.
+// function says that was called for a row does not, whatever its SQLSTATE. A time-out or
+// a lack of memory is told of a batch only when it lasts down to a single row, and for
+// other rows too.
 func databaseFails(err error) bool {
-	var failure *postgres.Error
-	return errors.As(err, &failure) && failure.Kind == postgres.Transient && !failure.Raised
+	failure, ok := errors.AsType[*postgres.Error](err)
+	if !ok || failure.Raised {
+		return false
+	}
+	return failure.Kind == postgres.Transient ||
+		failure.Kind == postgres.TooHeavy && (failure.SQLSTATE == "57014" || strings.HasPrefix(failure.SQLSTATE, "53"))
 }
 
 func (b *breaker) current() *gobreaker.CircuitBreaker[struct{}] {
@@ -59,8 +96,79 @@ func (b *breaker) current() *gobreaker.CircuitBreaker[struct{}] {
 
 func (b *breaker) state() gobreaker.State { return b.current().State() }
 
-// run does the work if the circuit lets it.
-func (b *breaker) run(work func() error) error {
-	_, err := b.current().Execute(func() (struct{}, error) { return struct{}{}, work() })
+// run does the work at a partition if the circuit lets it.
+func (b *breaker) run(p *partition, work func() (finding, error)) error {
+	circuit := b.current()
+	var failure error
+	_, refused := circuit.Execute(func() (struct{}, error) {
+		halfOpen := circuit.State() == gobreaker.StateHalfOpen
+		var found finding
+		found, failure = work()
+		return struct{}{}, b.verdict(p, found, failure, halfOpen)
+	})
+	if errors.Is(refused, gobreaker.ErrOpenState) || errors.Is(refused, gobreaker.ErrTooManyRequests) {
+		return refused
+	}
+	return failure
+}
+
+// verdict is nil for what shows that the database works, the error for what it failed at,
+// and errShowsNothing for all else.
+func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if found.works {
+		b.streak = streak{}
+	} else if found.began {
+		b.streak.epochs = 0
+	}
+	switch {
+	case !databaseFails(err):
+		if found.works || found.began && halfOpen {
+			return nil
+		}
+		return errShowsNothing
+	case halfOpen:
+	case found.begins && !found.began:
+		b.streak.epochs++
+	case lost(err) == nil:
+		b.streak.batches++
+	case !b.streak.lost(p, found):
+		return errShowsNothing
+	}
 	return err
+}
+
+// streak is what failed since a batch was last answered. That a new epoch begins shows no
+// more than that the server is there: one that succeeds after every failure would keep the
+// circuit closed for ever.
+type streak struct {
+	// epochs counts those that could not begin since one began, batches what failed.
+	epochs, batches int
+	// held are the losses of sessions that may all be one row's doing, at the partition
+	// where it is searched. row is its key as soon as it was alone, and alone how often.
+	held, alone int
+	at          *partition
+	row         string
+	// several says that it was more than one row's doing.
+	several bool
+}
+
+// lost notes that a session ended while rows were written, and tells whether that counts.
+// As long as one row may have done it, which is searched by ever smaller claims, it does
+// not. When another partition or another row meets the same, or the row goes on without
+// anything that shows that others get through, all of it counts.
+func (s *streak) lost(p *partition, found finding) bool {
+	one := s.held == 0 || s.at == p && (s.row == "" || s.row == found.row)
+	if found.row != "" {
+		s.alone++
+	}
+	if one && !s.several && (found.convicted || s.alone <= lossesOfOne) {
+		s.held++
+		s.at, s.row = p, found.row
+		return false
+	}
+	s.batches += s.held + 1
+	s.held, s.several = 0, true
+	return true
 }

@@ -211,6 +211,7 @@ func (q *queue) startEpoch(ctx context.Context, p *partition, load journal.Load,
 			if err := q.begin(ctx, p); err != nil {
 				return err
 			}
+			p.found = finding{}
 			if !q.trusts() {
 				return nil
 			}
@@ -236,7 +237,12 @@ func (q *queue) launch(ctx context.Context, p *partition, job func(context.Conte
 	}
 	p.busy = true
 	q.work.Go(func() {
-		if err := q.f.breaker.run(func() error { return job(ctx, p) }); err != nil {
+		err := q.f.breaker.run(p, func() (finding, error) {
+			p.found = finding{}
+			err := job(ctx, p)
+			return p.found, err
+		})
+		if err != nil {
 			q.failed(ctx, p, err)
 		}
 		q.mu.Lock()

@@ -73,8 +73,8 @@
 //	ten rows refused, none taken since  the mapping pauses; a few rows are tried once an
 //	                                    interval (at least once a minute), and nothing
 //	                                    becomes a dead letter
-//	database fails again and again      the circuit opens: nothing is claimed until a
-//	                                    probe and then a small batch have succeeded
+//	database fails at every batch,      the circuit opens: nothing is claimed until a
+//	or at every new epoch               probe and then a small batch have succeeded
 //	table or column does not fit        the queue pauses until the probe finds a fit
 //	time-out, network, server away      back off; a new epoch before the next claim
 //	answer to COMMIT lost               a new epoch: the batch is claimed and written
@@ -260,6 +260,16 @@
 // through costs nothing. The verdict falls before the row is sent again: it lost its
 // connection alone, three losses in a row, and others got through since. A server that
 // is stopped, or crashes by itself, thus costs no row an attempt.
+//
+// What the circuit counts are batches. That a new epoch begins takes back only those that
+// could not: one begins after every failure, and would keep the circuit closed for ever.
+// What never came to PostgreSQL, since nothing was claimed or Redis failed, counts neither
+// way and leaves a half-open circuit as it is. A session that ended while rows were written
+// may be one row's doing. While one partition searches for that row, its losses are held
+// back; all of them count when another row or partition meets the same before a batch is
+// answered, or when the row loses a fourth connection alone and nothing shows that others
+// get through. The loss of a half-open circuit's one batch opens it in any case. A time-out
+// counts when it lasts down to single rows, and rows that are in the table meet it too.
 //
 // A chain of rows, each with the unique value that the next gives up, has an order in
 // which it fits, but an exchange has none: there is no statement that writes two rows

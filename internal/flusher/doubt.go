@@ -139,6 +139,14 @@ func (q *queue) convict(e *ender) {
 	e.convicted = true
 }
 
+// convicted tells whether the row has spent an attempt for its losses.
+func (q *queue) convicted(entry *journal.Entry) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e := q.enders[entry.Key]
+	return e != nil && e.version == entry.Version && e.convicted
+}
+
 // spare tells for how long a row that has used up its attempts is not to be a dead letter
 // yet, if none was taken since it lost its last connection: others may still show that
 // all rows end their sessions. Where several did, every second look sends it again.

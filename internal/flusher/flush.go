@@ -206,7 +206,9 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 		return f.withoutStale(ctx, rows, failure)
 	case !errors.As(err, &failure) || !f.ofRows(failure):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
-			f.q.lostAlone(&f.claim.Entries[rows[0]], cause, f.partition.doubt.losses+1)
+			e := &f.claim.Entries[rows[0]]
+			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.convicted(e)
+			f.q.lostAlone(e, cause, f.partition.doubt.losses+1)
 		}
 		return err
 	case f.whole:
@@ -275,6 +277,9 @@ func (f *flush) send(ctx context.Context, version int64) error {
 	}
 	for attempt := 1; ; attempt++ {
 		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
+		if !databaseFails(err) {
+			p.found.works = true
+		}
 		var failure *postgres.Error
 		if errors.As(err, &failure) && failure.Kind == postgres.Contention && !failure.Unsettled && attempt < contentionRetries {
 			if !pause(ctx, rand.N(contentionPause)) {

@@ -113,6 +113,8 @@ type partition struct {
 	doubt doubt
 	// appetite is how much a claim takes.
 	appetite appetite
+	// found is what the work under way has shown of the database.
+	found finding
 	// behind says that the ledger was ahead of the journal when the epoch began.
 	behind bool
 	// retryNext says whose turn it is where a claim has one entry.

@@ -28,6 +28,7 @@ var errFenced = errors.New("another flusher holds the partition")
 // fences every predecessor, then in the journal, which makes its claim void.
 func (q *queue) begin(ctx context.Context, p *partition) error {
 	id := q.journalOf()
+	p.found.begins = true
 	ledger, err := q.f.database.Acquire(ctx, id, q.name, p.number)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
@@ -42,6 +43,7 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	q.judge(p, verdict)
 	p.behind = verdict == journal.RedisWentBack || verdict == journal.RedisWentBackAsTold
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
+	p.found.began = true
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
 }
