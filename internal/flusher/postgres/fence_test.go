@@ -8,6 +8,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/jackc/pgx/v5/pgproto3"
 )
 
 // TestAnEpochIsNeverGivenOutTwice puts the ledger back to how it was before a
@@ -53,7 +55,8 @@ func TestAnEpochIsNeverGivenOutTwice(t *testing.T) {
 }
 
 // TestAStoppedPredecessorHoldsUpNoAlterTable stops a flusher in the middle of sending,
-// when its statements have locked the table. The successor ends its session.
+// when its statements have locked the table, and just before its COMMIT, when it holds the
+// ledger's row too. The successor ends its session.
 func TestAStoppedPredecessorHoldsUpNoAlterTable(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
@@ -65,44 +68,53 @@ func TestAStoppedPredecessorHoldsUpNoAlterTable(t *testing.T) {
 		"the next life of the queue": {"j2", "products", true},
 		"another queue":              {"j1", "orders", false},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server, direct := open(t, itemSchema)
-			p, address := newProxy(t, server)
-			zombie := openURL(t, address)
-			table := readTable(t, direct, mapping("items"))
-			predecessor := own(t, zombie, table, 0)
-			other := own(t, direct, table, 1)
-			b := batch(t, table, "1", `{"a":"zombie","b":1,"c":1}`, "2", "")
-			at := predecessor.next(1)
-			whole := len(zombie.pipeline(table, at, b).bulk)
-			ready(t, zombie)
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			held := p.allow(whole - 1)
-			done := predecessor.writeAside(ctx, at, b)
-			<-held
-			const locks = "SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND pid <> pg_backend_pid()"
-			for server.Value(t, locks) == "0" {
-				if t.Context().Err() != nil {
-					t.Fatal("nobody holds the table's lock")
+		for place, beforeCommit := range map[string]bool{"while it sends": false, "before its COMMIT": true} {
+			t.Run(name+", "+place, func(t *testing.T) {
+				t.Parallel()
+				server, direct := open(t, itemSchema)
+				p, address := newProxy(t, server)
+				zombie := openURL(t, address)
+				table := readTable(t, direct, mapping("items"))
+				predecessor := own(t, zombie, table, 0)
+				other := own(t, direct, table, 1)
+				b := batch(t, table, "1", `{"a":"zombie","b":1,"c":1}`, "2", "")
+				at := predecessor.next(1)
+				whole := zombie.pipeline(table, at, b)
+				sent := len(whole.bulk) - 1
+				holds := "SELECT count(*) FROM pg_locks WHERE relation = 'items'::regclass AND pid <> pg_backend_pid()"
+				if beforeCommit {
+					commit := must((&pgproto3.Sync{}).Encode(appendExecute(nil, "c")))
+					sent = len(whole.bulk) + len(whole.tail) - len(commit)
+					holds = "SELECT 1 - count(*) FROM (SELECT FROM writebehind.ledger WHERE journal = 'j1' AND queue = 'products' AND partition = 0 FOR UPDATE SKIP LOCKED) l"
 				}
-			}
-			if _, err := direct.Acquire(t.Context(), test.journal, test.queue, 0); err != nil {
-				t.Fatal(err)
-			}
-			if test.ended {
-				server.Exec(t, "SET lock_timeout = '20s'; ALTER TABLE items ADD COLUMN d int; RESET lock_timeout")
-			} else if server.Value(t, locks) == "0" {
-				t.Error("the session of a partition that has no other owner was ended")
-			}
-			cancel()
-			<-done
-			if test.ended && test.journal == "j1" {
-				other.table = readTable(t, direct, mapping("items"))
-				other.write(t, "3", `{"a":"x"}`)
-			}
-		})
+				ready(t, zombie)
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				held := p.allow(sent)
+				done := predecessor.writeAside(ctx, at, b)
+				<-held
+				for server.Value(t, holds) == "0" {
+					if t.Context().Err() != nil {
+						t.Fatal("nobody holds the lock")
+					}
+				}
+				if _, err := direct.Acquire(t.Context(), test.journal, test.queue, 0); err != nil {
+					t.Fatal(err)
+				}
+				if test.ended {
+					server.Exec(t, "SET lock_timeout = '20s'; ALTER TABLE items ADD COLUMN d int; RESET lock_timeout")
+				} else if server.Value(t, holds) == "0" {
+					t.Error("the session of a partition that has no other owner was ended")
+				}
+				cancel()
+				<-done
+				if test.ended && test.journal == "j1" {
+					other.table = readTable(t, direct, mapping("items"))
+					other.write(t, "3", `{"a":"x"}`)
+				}
+				equal(t, server, "SELECT count(*) FROM items WHERE a = 'zombie'", "0")
+			})
+		}
 	}
 }
 
