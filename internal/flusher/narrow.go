@@ -157,7 +157,7 @@ func (f *flush) commitTogether(ctx context.Context, rows []int) error {
 // movesOn tells whether a row is refused because another one has, or lacks, what it
 // needs: a unique value, its part of a range, the row that it refers to.
 func movesOn(failure *postgres.Error) bool {
-	return slices.Contains([]string{"23505", "23P01", "23503"}, failure.SQLSTATE)
+	return slices.Contains([]string{"23505", "23P01", "23503", "23001"}, failure.SQLSTATE)
 }
 
 // hopeless tells whether so many rows were refused for one reason, and none got

@@ -101,6 +101,36 @@ func TestRowsThatReferToOneAnotherFindTheirOrder(t *testing.T) {
 	}
 }
 
+// TestARowWaitsForTheOneThatItRefersTo, which comes into the same queue long after it.
+func TestARowWaitsForTheOneThatItRefersTo(t *testing.T) {
+	t.Parallel()
+	for name, timing := range map[string]string{"immediate": "", "deferred": " DEFERRABLE INITIALLY DEFERRED"} {
+		for _, partitions := range []int{1, 16} {
+			t.Run(fmt.Sprintf("%s, %d partitions", name, partitions), func(t *testing.T) {
+				t.Parallel()
+				s := newStack(t)
+				s.config.Flush.MaxRetries = 0
+				s.config.Mappings[0].Partitions = partitions
+				s.db.Exec(t, "ALTER TABLE products ADD parent bigint REFERENCES products"+timing)
+				p := s.inOneBatch(map[int64]string{1: `{"name":"child","price":1,"stock":1,"parent":2}`, 3: `{"name":"other","price":1,"stock":3}`})
+				s.eventuallyRow(3, "other|1.00|3")
+				s.eventually("the child was refused", func() error {
+					if text := s.status(p).Queues[0].LastError; !strings.Contains(text, "23503") || !strings.Contains(text, "the row refers to one that does not exist") {
+						return fmt.Errorf("lastError is %q", text)
+					}
+					return nil
+				})
+				s.set(2, `{"name":"parent","price":1,"stock":2}`)
+				s.drained()
+				s.eventuallyRow(1, "child|1.00|1")
+				if stats := s.stats(); stats.Dead != 0 || stats.Flushed != 3 {
+					t.Errorf("stats are %+v, letters %v", stats, s.deadLetters())
+				}
+			})
+		}
+	}
+}
+
 // TestRowsThatExchangeAUniqueValueSaySo: there is no order in which one statement a row
 // can write them, and the way out that the letter tells is one.
 func TestRowsThatExchangeAUniqueValueSaySo(t *testing.T) {

@@ -82,7 +82,7 @@ func (d *Database) hidden(ctx context.Context, conn *pgx.Conn, t *Table, action 
 	}
 	var hidden bool
 	if scanned := conn.QueryRow(ctx, hiddenSQL, t.schema).Scan(&hidden); scanned != nil || !hidden {
-		return nil
+		return nil //nolint:nilerr // What PostgreSQL said is told as it stands then.
 	}
 	e := failure(action, err, preparing)
 	e.remedy = "the role may not use schema " + t.schema + " of the table: GRANT USAGE ON SCHEMA " + quote(t.schema)

@@ -48,6 +48,7 @@ var verdicts = map[string]verdict{
 	"42P05": {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
 	"54001": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement is too complex"},
 	"23503": {Order, v1alpha1.ReasonStatementFailed, "the row refers to one that does not exist"},
+	"23001": {Order, v1alpha1.ReasonStatementFailed, "rows of the table that is named refer to the row"},
 
 	"0A000": {Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
 	"3F000": {Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},

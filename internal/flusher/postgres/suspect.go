@@ -82,7 +82,7 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		}
 		key := strings.TrimSuffix(values[b.table.keyPosition], ").")
 		return func(at int32) bool { return string(b.text(b.rows[at].key)) == key }
-	case pgErr.Code == "23503" || pgErr.Code == "23505":
+	case ofReference(pgErr.Code) || pgErr.Code == "23505":
 		// Key (parent_id)=(17) is not present in table "parents".
 		names, rest, _ := strings.Cut(pgErr.Detail, ")=(")
 		_, name, _ := strings.Cut(names, "(")

@@ -36,8 +36,6 @@ type pipeline struct {
 	steps []step
 	// members are the entries that each statement writes, in the order of its rows.
 	members [][]int32
-	// removes says that the first statement on rows deletes.
-	removes bool
 }
 
 // beginSQL leaves the access mode alone: an administrator who switches
@@ -174,7 +172,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 		p.text(t.form)
 	})
 	comparing := t.comparing.Load()
-	if p.removes = len(b.removed) > 0; p.removes {
+	if len(b.removed) > 0 {
 		p.rows(stepRows, "d", t.deletes, at, b, b.removed, t.versioned(nil))
 	}
 	for n := range b.groups {

@@ -74,7 +74,9 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 		if e := d.hidden(ctx, conn.Conn(), t, action, &r, err); e != nil {
 			return 0, e
 		}
-		return 0, d.writeFailure(action, &r, err)
+		e := d.writeFailure(action, &r, err)
+		d.referred(ctx, conn.Conn(), t, b, e)
+		return 0, e
 	case !r.moved:
 		return d.explain(ctx, conn, at)
 	}
@@ -86,11 +88,10 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 }
 
 // writeFailure is the error of a batch by what was answered before it.
-func (d *Database) writeFailure(action string, r *reply, err error) error {
+func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
 	r.place(e, err)
-	r.referred(e)
 	if e.Kind == Transient {
 		d.verified.Store(false)
 	}
@@ -117,8 +118,6 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position)
 type reply struct {
 	steps   []step
 	members [][]int32
-	// removes says that the first statement on rows deletes.
-	removes bool
 	// sent says that the tail, and with it the commit, is on its way.
 	sent bool
 	// parsed, bound and done count the statements that came so far.
@@ -181,18 +180,11 @@ func (r *reply) place(e *Error, err error) {
 	}
 }
 
-// referred corrects the words for a row that others refer to, where it is to be deleted.
-func (r *reply) referred(e *Error) {
-	if e.SQLSTATE == "23503" && r.removes && e.AtRows && !e.Raised && r.done == prologueSteps+1 {
-		e.remedy = "rows of the table that is named refer to the row, which is to be deleted"
-	}
-}
-
 // exchange sends the pipeline and reads the answers. When anything but a plain
 // error of a statement ends it, the connection is closed.
 func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline) (reply, error) {
 	pg := conn.Conn().PgConn()
-	r := reply{steps: p.steps, members: p.members, removes: p.removes}
+	r := reply{steps: p.steps, members: p.members}
 	network := pg.Conn()
 	ctx, progress, end := d.watched(ctx)
 	defer end()

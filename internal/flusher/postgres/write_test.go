@@ -539,16 +539,3 @@ CREATE TRIGGER note BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION note()`
 	o.write(t, "1", `{"a":"x"}`)
 	equal(t, server, "SELECT a FROM items", "on 20s 2s 20s read committed")
 }
-
-// TestTheWordsForARowThatOthersReferTo: the foreign key is theirs, and nothing is missing.
-func TestTheWordsForARowThatOthersReferTo(t *testing.T) {
-	t.Parallel()
-	_, d := open(t, itemSchema+`; INSERT INTO items VALUES (1, 'x', 1, '{}'), (2, 'y', 2, '{}');
-CREATE TABLE kids (parent bigint REFERENCES items); INSERT INTO kids VALUES (1)`)
-	o := own(t, d, readTable(t, d, mapping("items")), 0)
-	e := o.refuse(t, "1", "")
-	if e.Kind != Order || e.Constraint != "kids_parent_fkey" || !strings.Contains(e.Error(), "refer to the row, which is to be deleted") {
-		t.Errorf("Write = %v (%v); want it to say that others refer to the row", e, e.Kind)
-	}
-	o.write(t, "2", "")
-}
