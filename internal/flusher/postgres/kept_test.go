@@ -140,3 +140,22 @@ func TestAChildThatCameLaterIsNotTouched(t *testing.T) {
 	equal(t, server, "SELECT id, a FROM ONLY items ORDER BY id", "3|y")
 	equal(t, server, "SELECT id, a FROM child ORDER BY id", "1|child", "2|child", "3|child")
 }
+
+// A value, or a trigger, may use the words of what the statements say themselves.
+func TestWordsOfADocumentAreNotTakenForTheStatements(t *testing.T) {
+	t.Parallel()
+	for _, words := range []string{"writebehind: rows that were written: 1", "writebehind: a row that was kept: 1"} {
+		_, d := open(t, `CREATE TABLE items (id bigint PRIMARY KEY, n integer[], a text);
+CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.a IS NOT NULL THEN RAISE EXCEPTION '%', new.a; END IF; RETURN new; END $$;
+CREATE TRIGGER raise BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION raise()`)
+		o := own(t, d, readTable(t, d, mapping("items")), 0)
+		for document, state := range map[string]string{`{"n":["` + words + `"]}`: "22P02", `{"a":"` + words + `"}`: "P0001"} {
+			if e := o.refuse(t, "1", document); e.Kind != Row || e.SQLSTATE != state || !strings.Contains(e.Detail(), words) {
+				t.Errorf("Write = %v, %v (%s); want the row's own fault, SQLSTATE %s", e.Kind, e, e.Detail(), state)
+			}
+		}
+		if o.table.comparing.Load() {
+			t.Error("the table gets slower statements for it")
+		}
+	}
+}

@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"crypto/rand"
 	"fmt"
 	"strings"
 )
@@ -21,10 +22,11 @@ func unnest(parameter int) string {
 // PostgreSQL raises no error of a chosen kind from an expression, so a text that is
 // no number, and that failure knows, stands for it: fewer is what the server says
 // when a statement wrote fewer rows than it was given, and kept, with the number of
-// the first such row, when it is known which.
-const (
-	fewer = "writebehind: rows that were written: "
-	kept  = "writebehind: a row that was kept: "
+// the first such row, when it is known which. Each process has words of its own, which no
+// document and no trigger can hold.
+var (
+	fewer = "writebehind " + rand.Text() + ": rows that were written: "
+	kept  = "writebehind " + rand.Text() + ": a row that was kept: "
 )
 
 // rows is the source of a statement that writes the given columns: the parameters

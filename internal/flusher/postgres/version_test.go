@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/api/v1alpha1"
 )
 
 // versioned owns a table with a version column.
@@ -132,6 +134,40 @@ func TestAVersionColumnHasToFit(t *testing.T) {
 			if trial := d.Control(t.Context(), table, batch(t, table, "3", `{"a":"x"}`)); trial != RowTaken {
 				t.Errorf("Control = %v; want that the table takes its own row", trial)
 			}
+		})
+	}
+}
+
+func TestTheRemedyForAVersionColumnHelps(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct{ columns, says string }{
+		"missing":              {"", `has no column wb_version, the mapping's versionColumn: run as an administrator: ALTER TABLE "shop"."items" ADD COLUMN "wb_version" bigint;`},
+		"of another case":      {`, "WB_version" bigint`, `ADD COLUMN "wb_version" bigint;`},
+		"missing, with policy": {"); ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON shop.items USING (true", `ADD COLUMN "wb_version" bigint;`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			m := mapping("shop.items")
+			m.VersionColumn = "wb_version"
+			remedied(t, m, "CREATE TABLE shop.items (id bigint PRIMARY KEY, a text"+test.columns+")", v1alpha1.ReasonSchemaMismatch, test.says)
+		})
+	}
+	// What no statement can be given for names the column, its type and what is allowed.
+	for column, says := range map[string]string{
+		"integer":                                "is of type integer: a versionColumn must be of type bigint; name another one",
+		"numeric(20)":                            "is of type numeric(20,0): a versionColumn must be of type bigint",
+		"timestamptz":                            "is of type timestamp with time zone: a versionColumn must be of type bigint",
+		"text":                                   "is of type text: a versionColumn must be of type bigint",
+		"bigint[]":                               "is of type bigint[]: a versionColumn must be of type bigint",
+		"bigint GENERATED ALWAYS AS (id) STORED": "is generated, so that it cannot take versions: name another versionColumn",
+		"bigint GENERATED ALWAYS AS IDENTITY":    "is generated, so that it cannot take versions: name another versionColumn",
+	} {
+		t.Run(column, func(t *testing.T) {
+			t.Parallel()
+			_, d := open(t, "CREATE TABLE items (id bigint PRIMARY KEY, a text, v "+column+")")
+			m := mapping("items")
+			m.VersionColumn = "v"
+			failing(t, preflight(t, d, m), v1alpha1.ReasonSchemaMismatch, "column v of table items "+says)
 		})
 	}
 }
