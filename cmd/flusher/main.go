@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	runtimedebug "runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -111,7 +112,7 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace})
+			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, LimitMemory: limitMemory})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
@@ -136,5 +137,13 @@ func logger(to io.Writer, format string, debug bool) (*slog.Logger, error) {
 		return slog.New(slog.NewTextHandler(to, options)), nil
 	default:
 		return nil, fmt.Errorf("--log-format: %q is not allowed: give json or text", format)
+	}
+}
+
+// limitMemory is a soft limit: the collector works harder near it. One that the
+// environment sets goes before.
+func limitMemory(bytes int64) {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		runtimedebug.SetMemoryLimit(bytes)
 	}
 }

@@ -40,6 +40,9 @@ type Options struct {
 	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
 	// well within the 30 s that Kubernetes grants by default.
 	Grace time.Duration
+	// LimitMemory, if given, is told how many bytes the process should take at most by the
+	// settings in force.
+	LimitMemory func(bytes int64)
 	// DoubtTime is how long a flusher waits that finds its Redis behind the ledger: 5 s,
 	// so that one at another Redis with the same journal, who looks at the ledger once in
 	// ProbeInterval, has noticed by then and taken its epochs back.
