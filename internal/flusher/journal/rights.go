@@ -27,7 +27,10 @@ var (
 )
 
 // lacksRight names what was refused as far as Redis tells, and gives the user all
-// that flushers need.
+// that flushers need. The commands are those and no more. Of the keys it gives all, which
+// is more than a flusher needs: an error names neither key nor queue, and a list of the
+// prefixes of all mappings would be longer than a condition. The README has the patterns
+// for a Redis that is shared.
 func lacksRight(text, user string) config.Check {
 	what := ""
 	function := refusedFunction.FindStringSubmatch(text)
