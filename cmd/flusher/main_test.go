@@ -68,15 +68,23 @@ func (p *place) must(err error) {
 	}
 }
 
-// letter puts a dead letter into the journal as the library does: one line of JSON,
-// a line feed, the payload.
+// letter puts a dead letter into the journal as the library does: one line of JSON, and
+// apart from it the payload. Those of items are of the release before: there the payload
+// follows the line behind a line feed.
 func (p *place) letter(queue, key, known, payload string) {
 	p.t.Helper()
 	name, err := json.Marshal(key)
 	p.must(err)
 	line := fmt.Sprintf(`{"key":%s,"operation":"set","version":1795414652584039,"attempts":4,"message":"row (secret)\nDETAIL: more",`+
 		`"firstFailure":"2026-11-23T10:00:00.5Z","lastFailure":"2026-11-23T10:01:00Z",%s}`, name, known)
-	p.must(p.rdb.HSet(p.t.Context(), "wb:{"+queue+":0}:dlq", key, line+"\n"+payload).Err())
+	base := "wb:{" + queue + ":0}:"
+	switch {
+	case queue == "items":
+		line += "\n" + payload
+	case payload != "":
+		p.must(p.rdb.HSet(p.t.Context(), base+"payloads", key, payload).Err())
+	}
+	p.must(p.rdb.HSet(p.t.Context(), base+"dlq", key, line).Err())
 	p.must(p.rdb.HIncrBy(p.t.Context(), "wb:{"+queue+"}:queue", "depth", 1).Err())
 }
 

@@ -125,6 +125,8 @@
 // 25 ms at the schema's limits (BenchmarkHold). An order that somebody destroyed is made
 // anew with a cursor while writers go on: what they make dirty meanwhile goes into the same
 // set by first version. A single large value is one page, since it has to be read whole.
+// The payload of a dead letter stands apart from what is known of it, in a hash of its own:
+// Redis copies a field whole, and whoever lists or discards letters needs no payload.
 //
 // Time-outs look at progress, on the way to either server: a slow link takes longer for a
 // batch than a server may be silent. What times out all the same makes the next claims of

@@ -84,7 +84,7 @@ func TestNoKeyOfTheJournalHasATimeToLive(t *testing.T) {
 	expiry := func() string { return s.rdb.HGet(t.Context(), "wb:{products:0}:lease", "expiry").Val() }
 	first := expiry()
 	kinds := regexp.MustCompile(`^wb:\{products(:\d+)?\}:`)
-	wanted := map[string]bool{"queue": false, "members": false, "lease": false, "meta": false, "ops": false, "late": false, "dlq": false}
+	wanted := map[string]bool{"queue": false, "members": false, "lease": false, "meta": false, "ops": false, "late": false, "dlq": false, "payloads": false}
 	s.eventually("there was a key of every kind", func() error {
 		keys, err := s.rdb.Keys(t.Context(), "wb:*").Result()
 		s.must(err)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -134,7 +133,6 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 		}
 		for list.more() {
 			key, known := list.text(), list.text()
-			list.number()
 			if seen[key] {
 				continue
 			}
@@ -151,18 +149,23 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 	}
 }
 
+// letterParts are what is known of a letter, and its payload.
+const letterParts = 2
+
 // DeadLetter returns the key's dead letter whole, or ErrNoLetter.
 func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*DeadLetter, error) {
-	raw, err := j.rdb.FCallRO(ctx, "wb_engine_letter", []string{key}, queue).Text()
+	parts, err := j.rdb.FCallRO(ctx, "wb_engine_letter", []string{key}, queue).StringSlice()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return nil, fmt.Errorf("read dead letter of %s: %w", key, ErrNoLetter)
 	case err != nil:
 		return nil, fmt.Errorf("read dead letter of %s: %w", key, interpret(err))
 	}
-	known, payload, _ := strings.Cut(raw, "\n")
-	letter := parseLetter(key, known)
-	letter.Payload = payload
+	if len(parts) != letterParts {
+		return nil, fmt.Errorf("read dead letter of %s: %w", key, errOtherRelease)
+	}
+	letter := parseLetter(key, parts[0])
+	letter.Payload = parts[1]
 	return letter, nil
 }
 

@@ -166,7 +166,7 @@ func TestTheReleaseBeforeGoesOnWithThisLibrary(t *testing.T) {
 	letter := letters[1].([]any)
 	f.check(f.rdb.FCall(t.Context(), "wb_engine_replay", []string{letter[0].(string)}, queue, letter[1]).Result())
 	e.acknowledges(e.claims(10, 1000), "x", "\n"+`{"operation":"set","sqlstate":"23514"}`)
-	letter[1] = f.rdb.HGet(t.Context(), "wb:{products:0}:dlq", "product:5").Val()
+	letter[1] = f.rdb.HGet(t.Context(), "wb:{products:0}:dlq", "product:5").Val() + "\n" + strings.Repeat("x", 2000)
 	f.check(f.rdb.FCall(t.Context(), "wb_engine_discard", []string{"product:5"}, queue, letter[1]).Result())
 
 	// It leaves with a claim out; this release goes on, and then it comes back.

@@ -587,6 +587,11 @@ func (m *model) check(t *rapid.T) {
 	if err != nil || depth != dirty+s.Dead || s.Depth != dirty || s.Dead != int64(len(m.dead)) {
 		t.Fatalf("depth is %d by the counter, %d by the stats, want %d and %d dead (%v)", depth, s.Depth, dirty, len(m.dead), err)
 	}
+	for _, key := range m.rdb.HKeys(ctx, payloads).Val() {
+		if m.dead[key].version == 0 {
+			t.Fatalf("the payload of %s is left without a dead letter", key)
+		}
+	}
 	if s.Writes != m.writes || s.Flushed != m.flushed || s.Writes < s.Flushed+s.Coalesced {
 		t.Fatalf("stats are %+v; want writes %d, flushed %d", s, m.writes, m.flushed)
 	}

@@ -21,6 +21,7 @@
 --   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
 --   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
+--   wb:{Q:p}:payloads hash key -> payload of its dead letter, if that has one
 --   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
 --   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970), home (the database that the
 --                          epoch was begun at, below)
@@ -45,9 +46,11 @@
 -- A home is the database that a flusher writes to, in four lines: its identity, since when
 -- the flusher has its URL, in µs since 1970, the flusher's owner, and the database's name.
 -- It is empty where the database does not tell its identity.
--- A dead letter is one line of JSON that tells what is known, a line feed, and the
--- payload as it was. It counts for the depth of the queue like an entry. Its key
--- keeps its value and has no TTL. It goes when a newer write of its key is
+-- A dead letter is one line of JSON that tells what is known. Its payload, as it was,
+-- stands apart: Redis copies a field whole, and whoever lists or discards letters needs
+-- none of the megabytes. Up to library 4 a letter was that line, a line feed, and the
+-- payload; such a one is read as before. It counts for the depth of the queue like an
+-- entry. Its key keeps its value and has no TTL. It goes when a newer write of its key is
 -- committed, when it is replayed, and when it is discarded.
 --
 -- The flusher replaces a library with a lower number and leaves a higher one
@@ -1207,6 +1210,50 @@ local function engine_more(_, args)
   return page(base, tonumber(args[10]), tonumber(args[11]), args, false)
 end
 
+-- put_letter makes the key's dead letter. What stood there of an earlier one goes, or a
+-- letter without a payload would come to have that one's. Returns 1 if there was none.
+local function put_letter(base, key, known, payload)
+  if payload and payload ~= '' then
+    redis.call('HSET', base .. 'payloads', key, payload)
+  else
+    redis.call('HDEL', base .. 'payloads', key)
+  end
+  return redis.call('HSET', base .. 'dlq', key, known)
+end
+
+-- drop_letters takes the keys' dead letters away and returns how many there were. What is
+-- left of letters that somebody deleted by hand goes with it.
+local function drop_letters(base, keys)
+  if #keys == 0 then return 0 end
+  if redis.call('HLEN', base .. 'dlq') == 0 then
+    redis.call('UNLINK', base .. 'payloads')
+    return 0
+  end
+  local dropped = 0
+  in_chunks(keys, function(from, to)
+    redis.call('HDEL', base .. 'payloads', unpack(keys, from, to))
+    dropped = dropped + redis.call('HDEL', base .. 'dlq', unpack(keys, from, to))
+  end)
+  return dropped
+end
+
+-- parts_of returns what is known of a key's dead letter, and its payload.
+local function parts_of(base, key, letter)
+  local known, payload = string.match(letter, '^([^\n]*)\n(.*)$')
+  if known then return known, payload end
+  return letter, redis.call('HGET', base .. 'payloads', key) or ''
+end
+
+-- is_named tells whether a caller means this dead letter of the key. It gives what is known
+-- of it or, as the release before this one does, that, a line feed and the payload.
+local function is_named(base, key, letter, name)
+  if not letter then return false end
+  if letter == name or string.sub(letter, 1, #name + 1) == name .. '\n' then return true end
+  if string.sub(name, 1, #letter + 1) ~= letter .. '\n' then return false end
+  local _, payload = parts_of(base, key, letter)
+  return string.sub(name, #letter + 2) == payload
+end
+
 -- settle decides what becomes of one claimed entry, given its outcome, the entry
 -- as it was claimed and as it is now, and what was said beyond it: of a dead letter
 -- what is known, of a retry the time to wait. An entry that was written again meanwhile
@@ -1265,7 +1312,8 @@ local function settle(result, key, outcome, claimed, current, beyond)
   local set = string.sub(claimed, 1, 1) == 's'
   if not done then
     result.dead[#result.dead + 1] = key
-    result.dead[#result.dead + 1] = beyond .. '\n' .. (set and outcome == 'x' and redis.call('GET', key) or '')
+    result.dead[#result.dead + 1] = beyond or ''
+    result.payloads[key] = set and outcome == 'x' and redis.call('GET', key) or nil
     if outcome == 'l' then result.loss = result.loss + 1 end
   elseif set then
     result.clean[#result.clean + 1] = key
@@ -1293,7 +1341,7 @@ local function acknowledge(args, first, left)
   local current = hmget(base .. 'ops', keys)
   local result = {
     done = 0, loss = 0, committed = {}, gone = {}, clean = {}, dead = {}, healed = {}, back = {}, entries = {},
-    late = {}, retry = {},
+    late = {}, retry = {}, payloads = {},
   }
   for i, key in ipairs(keys) do
     if current[i] then
@@ -1306,15 +1354,10 @@ local function acknowledge(args, first, left)
     end
   end
 
-  local superseded = 0
-  if #result.committed > 0 and redis.call('HLEN', base .. 'dlq') > 0 then
-    in_chunks(result.committed, function(from, to)
-      superseded = superseded + redis.call('HDEL', base .. 'dlq', unpack(result.committed, from, to))
-    end)
-  end
-  local buried = 0
+  local superseded, buried = drop_letters(base, result.committed), 0
   for i = 1, #result.dead, 2 do
-    buried = buried + redis.call('HSET', base .. 'dlq', result.dead[i], result.dead[i + 1])
+    local key = result.dead[i]
+    buried = buried + put_letter(base, key, result.dead[i + 1], result.payloads[key])
   end
   -- A second dead letter of a key takes the place of the first.
   superseded = superseded + #result.dead / 2 - buried
@@ -1368,16 +1411,22 @@ local function engine_ack(_, args)
   return acknowledge(args, 10, 0)
 end
 
--- wb_engine_letters 0 QUEUE P CURSOR COUNT: some dead letters of a partition.
--- Returns the next cursor, 0 at the end, and key, letter in turn.
+-- wb_engine_letters 0 QUEUE P CURSOR COUNT: some dead letters of a partition, as the
+-- release before this one reads them. Returns the next cursor, 0 at the end, and key,
+-- letter in turn: what is known, a line feed, the payload.
 local function engine_letters(_, args)
-  return redis.call('HSCAN', partition_prefix(args[1], args[2]) .. 'dlq', args[3], 'COUNT', args[4])
+  local base = partition_prefix(args[1], args[2])
+  local scan = redis.call('HSCAN', base .. 'dlq', args[3], 'COUNT', args[4])
+  for i = 1, #scan[2], 2 do
+    scan[2][i + 1] = table.concat({ parts_of(base, scan[2][i], scan[2][i + 1]) }, '\n')
+  end
+  return scan
 end
 
 -- wb_engine_known 0 QUEUE P CURSOR COUNT BYTES: what is known of some dead letters of a
--- partition, without the payloads: about COUNT of them, fewer where the letters are large,
--- since Redis has to touch BYTES of them. Returns the next cursor, 0 at the end, and key,
--- what is known, and the length of the payload in turn.
+-- partition, without the payloads: about COUNT of them, fewer where letters of library 4
+-- are large, since Redis has to touch BYTES of them. Returns the next cursor, 0 at the end,
+-- and key and what is known in turn.
 local function engine_known(_, args)
   local dlq, cursor = partition_prefix(args[1], args[2]) .. 'dlq', args[3]
   local most, bytes, found = tonumber(args[4]), tonumber(args[5]), {}
@@ -1392,37 +1441,36 @@ local function engine_known(_, args)
       local known = string.match(letter, '^[^\n]*')
       found[#found + 1] = scan[2][i]
       found[#found + 1] = known
-      found[#found + 1] = math.max(0, #letter - #known - 1)
       read = read + #letter
     end
     bytes = bytes - read
     if read < 4096 then stride = '10' else stride = '1' end
-  until cursor == '0' or #found >= 3 * most or bytes <= 0
+  until cursor == '0' or #found >= 2 * most or bytes <= 0
   return { cursor, found }
 end
 
--- wb_engine_letter 1 KEY QUEUE: the key's dead letter whole, or nil.
+-- wb_engine_letter 1 KEY QUEUE: what is known of the key's dead letter and its payload,
+-- or nil.
 local function engine_letter(keys, args)
   local at, err = look_up(keys, args, 1, 'wb_engine_letter 1 KEY QUEUE')
   if not at then return err end
-  return redis.call('HGET', at.base .. 'dlq', at.key)
+  local letter = redis.call('HGET', at.base .. 'dlq', at.key)
+  return letter and { parts_of(at.base, at.key, letter) }
 end
 
--- find_letter returns a key's place in the journal and its dead letter. Who names it
--- gives what is known of it or, as the release before this one does, all of it.
+-- find_letter returns a key's place in the journal and its dead letter.
 local function find_letter(keys, args, usage)
   local at, err = look_up(keys, args, 2, usage)
   if not at then return nil, nil, err end
   local letter = redis.call('HGET', at.base .. 'dlq', at.key)
-  local name = args[2]
-  if not letter or letter ~= name and string.sub(letter, 1, #name + 1) ~= name .. '\n' then
+  if not is_named(at.base, at.key, letter, args[2]) then
     return nil, nil, fail('WBNOLETTER', 'KEY has no such dead letter any more')
   end
   return at, letter
 end
 
 local function bury(at, counter)
-  redis.call('HDEL', at.base .. 'dlq', at.key)
+  drop_letters(at.base, { at.key })
   redis.call('HINCRBY', at.settings, 'depth', -1)
   redis.call('HINCRBY', at.base .. 'meta', counter, 1)
 end
@@ -1436,8 +1484,8 @@ local function engine_replay(keys, args)
   if at.entry then
     return fail('WBSUPERSEDED', 'KEY was written again: the newer write stands')
   end
-  local known, payload = string.match(letter, '^([^\n]*)\n(.*)$')
-  local read, letter_says = pcall(cjson.decode, known or '')
+  local known, payload = parts_of(at.base, at.key, letter)
+  local read, letter_says = pcall(cjson.decode, known)
   local operation = read and type(letter_says) == 'table' and letter_says.operation
   if operation ~= 'set' and operation ~= 'delete' then
     return fail('WBARGS', 'this dead letter is not in the format of the journal: it can only be discarded')
@@ -1466,11 +1514,11 @@ local function engine_discard(keys, args)
   local p = table.remove(args, 3)
   local s = redis.call('HMGET', queue_key(args[1] or ''), 'prefix', 'partitions')
   if p and s[2] and #keys == 1 and #args == 2 then
-    local key, dlq = keys[1], partition_prefix(args[1], p) .. 'dlq'
+    local key, base = keys[1], partition_prefix(args[1], p)
     local placed = string.sub(key, 1, #s[1]) == s[1] and #key > #s[1] and partition_of(key, s[2]) == p
-    local letter = not placed and redis.call('HGET', dlq, key)
-    if letter and (letter == args[2] or string.sub(letter, 1, #args[2] + 1) == args[2] .. '\n') then
-      redis.call('HDEL', dlq, key)
+    local letter = not placed and redis.call('HGET', base .. 'dlq', key)
+    if is_named(base, key, letter, args[2]) then
+      drop_letters(base, { key })
       redis.call('HINCRBY', queue_key(args[1]), 'depth', -1)
       return 1
     end
