@@ -44,6 +44,7 @@ func (s *source) connecting(err error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	err = s.words.complete(furthest(connect), s.held)
 	return &connectFailure{error: err, config: connect.Config, certain: s.certain, tls: s.tls != nil}
 }
 
@@ -152,10 +153,9 @@ func (e *connectFailure) refused(words string) string {
 }
 
 // pooled shows the words of a pooler in front of PostgreSQL, which knows nothing of
-// rows. An error of PostgreSQL itself has the function that raised it, one of a pooler
-// has none.
+// rows.
 func (e *Error) pooled(err *pgconn.PgError) {
-	if err.Routine != "" || err.File != "" || err.Where != "" || e.Kind != Transient || err.Message == "" || len(err.Message) > mostWords {
+	if !ofPooler(err) || e.Kind != Transient || err.Message == "" || len(err.Message) > mostWords {
 		return
 	}
 	switch {
@@ -265,17 +265,27 @@ func network(err error) string {
 	case known && strings.Contains(err.Error(), refusedTLS):
 		return what + ": the server has no TLS, which " + demandsTLS(origin) + " demands: switch it on there (ssl = on, with ssl_cert_file and ssl_key_file), " +
 			"or leave the demand out" + tail
+	case known && unmetDemand(err) != "":
+		return what + ": " + unmetDemand(err) + tail
 	case errors.Is(err, context.Canceled):
 		return what + ": cancelled" + tail
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
 		errors.As(err, &timeout) && timeout.Timeout():
-		return what + ": no answer in time" + tail
+		return what + ": no answer in time" + ofSilence(origin) + tail
 	case errors.As(err, &errno):
 		return what + ": " + ofSystem(errno, origin) + tail
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		return what + ": the server closed it" + tail
 	}
 	return what + tail
+}
+
+// ofSilence says what it may be that takes a connection and leaves it at that.
+func ofSilence(origin *connectFailure) string {
+	if origin == nil || reached(origin) == notThere {
+		return ""
+	}
+	return ", although the connection is taken, as by a pooler that waits for its server or a server that hangs: see its log"
 }
 
 // ofSystem tells an error of the operating system. The server's own word may be lost

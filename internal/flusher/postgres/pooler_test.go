@@ -37,6 +37,36 @@ func TestAPoolersWordsAreShown(t *testing.T) {
 	}
 }
 
+// What a pooler cannot reach it tells in words of its own, now and then; in between it
+// lets its clients wait. TLS has no part in it, whatever the URL leaves open.
+func TestWhatAPoolerCannotReachHasOneMessage(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.New(t)
+	pooler := server.NewPooler(t, "transaction")
+	for database, says := range map[string]string{
+		postgrestest.PoolerMissing: `database \"missing\" does not exist`, postgrestest.PoolerAway: "", postgrestest.PoolerStranger: "nobody_here",
+	} {
+		for _, mode := range []string{"", "?sslmode=prefer", "?sslmode=allow", "?sslmode=disable"} {
+			t.Run(database+mode, func(t *testing.T) {
+				t.Parallel()
+				d := openURL(t, strings.Replace(strings.TrimSuffix(pooler.URL(), "?sslmode=disable"), "/"+server.Name(), "/"+database, 1)+mode)
+				heard := false
+				for range 5 {
+					check := d.Check(t.Context())
+					own := strings.Contains(check.Message, "in its own words") && strings.Contains(check.Message, says)
+					if !own && (heard || check.OK || !strings.Contains(check.Message, "as by a pooler that waits for its server")) {
+						t.Fatalf("Check = %+v; want the pooler's words", check)
+					}
+					heard = heard || own
+				}
+				if says != "" && !heard {
+					t.Error("the pooler's words are never told")
+				}
+			})
+		}
+	}
+}
+
 // The pooler is killed, and the sessions behind it ended, while batches are under way.
 // Every batch is written in the end, once, or is known not to be.
 func TestATransactionPoolerThatIsKilledLosesNothing(t *testing.T) {

@@ -59,6 +59,7 @@ type source struct {
 	// certain says that what looks like a host in the URL is one, so that it may be
 	// shown.
 	certain bool
+	words   lastWords
 }
 
 // exampleURL is what a URL looks like, in messages.
@@ -147,6 +148,9 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 	c := prepare(pool.ConnConfig)
 	c.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
 		conn.CustomData()[urlOf] = held
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.words = lastWords{}
 		return nil
 	}
 	return c, nil

@@ -28,6 +28,16 @@ type Pooler struct {
 	ended    chan struct{}
 }
 
+// Databases that every Pooler knows and cannot reach.
+const (
+	// PoolerMissing is a database that the server does not have.
+	PoolerMissing = "missing"
+	// PoolerAway is one behind a port that is closed.
+	PoolerAway = "away"
+	// PoolerStranger is one that the pooler enters as a role which the server does not have.
+	PoolerStranger = "stranger"
+)
+
 // NewPooler starts PgBouncer in front of the database, in pool_mode statement,
 // transaction or session. It ends with the test.
 func (d *Database) NewPooler(t testing.TB, mode string) *Pooler {
@@ -55,17 +65,21 @@ func (d *Database) NewPooler(t testing.TB, mode string) *Pooler {
 	}
 	p.dir = dir
 	settings := fmt.Sprintf(`[databases]
-%s = host=127.0.0.1 port=%d user=%s password=%s
+%s = host=127.0.0.1 port=%d user=%s password=%[4]s
+%[5]s = host=127.0.0.1 port=%[2]d user=%[3]s password=%[4]s
+%[6]s = host=127.0.0.1 port=1 user=%[3]s password=%[4]s
+%[7]s = host=127.0.0.1 port=%[2]d dbname=%[1]s user=nobody_here password=%[4]s
 [pgbouncer]
 listen_addr = 127.0.0.1
-listen_port = %d
+listen_port = %[8]d
 unix_socket_dir =
 auth_type = any
-pool_mode = %s
+pool_mode = %[9]s
+server_login_retry = 1
 default_pool_size = 3
 max_client_conn = 100
-logfile = %s
-`, d.name, s.port, Superuser, s.options.Password, p.port, mode, filepath.Join(dir, "log"))
+logfile = %[10]s
+`, d.name, s.port, Superuser, s.options.Password, PoolerMissing, PoolerAway, PoolerStranger, p.port, mode, filepath.Join(dir, "log"))
 	file := filepath.Join(dir, "pgbouncer.ini")
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
