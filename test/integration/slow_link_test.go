@@ -128,3 +128,31 @@ func TestDeadLettersOfALargeSizeAreListedOverASlowLink(t *testing.T) {
 		}
 	}
 }
+
+// TestALargeRowThatIsLongOnItsWayIsNotRefused: three megabytes take three seconds at 1 MB/s,
+// and a statement may take one. Small rows go on beside it.
+func TestALargeRowThatIsLongOnItsWayIsNotRefused(t *testing.T) {
+	s := newStack(t)
+	s.slowDatabase(1000)
+	s.config.Database.Postgres.StatementTimeoutSeconds = 1
+	s.config.Flush.MaxRetries = 0
+	s.write()
+	p := s.startReady()
+	s.set(1, fmt.Sprintf(`{"name":%q,"price":1,"stock":1}`, strings.Repeat("x", 3_000_000)))
+	for id := int64(2); ; id++ {
+		s.set(id, goodRow)
+		s.eventuallyRow(id, "good|1.00|1")
+		if s.stats().Depth == 0 {
+			break
+		}
+	}
+	if length := s.db.Value(t, "SELECT length(name) FROM products WHERE id = 1"); length != "3000000" {
+		t.Errorf("the large row has %s letters", length)
+	}
+	if dead := s.deadLetters(); len(dead) > 0 {
+		t.Errorf("%d dead letters", len(dead))
+	}
+	if said := p.Said(); strings.Contains(said, "refused") || strings.Contains(said, "57014") || s.status(p).Circuit != "closed" {
+		t.Errorf("a row that is on its way counts as refused:\n%s", said)
+	}
+}

@@ -15,6 +15,12 @@
 // stopped, or whose network stalls, anywhere in the middle of a batch leaves
 // its successor nothing to wait for.
 //
+// PostgreSQL measures a statement's time from its first message on, while the rest may
+// still be on its way: a large row over a slow link would time out, again and again, with
+// nothing wrong in it. The time-out is therefore off until the tail, which begins by setting
+// it. It is so for every batch: a statement of a few bytes was measured to cost nothing.
+// The flusher in turn gives a server up that is silent, not a batch that moves.
+//
 // Every statement that writes rows asks whether this very transaction moved the
 // ledger row (its epoch, its flush number and its xmin). If it did not, the
 // transaction does nothing, and the ledger tells why: another epoch means that

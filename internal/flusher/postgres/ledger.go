@@ -195,24 +195,40 @@ func shortHash(name string) string {
 // what a text of the application's means (dates in ISO form are read alike by all of
 // them), and a money column is scaled by lc_monetary.
 func settingsSQL(statement time.Duration) string {
-	set := func(name string, d time.Duration) string {
-		return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
-	}
-	return "SELECT " + set("statement_timeout", statement) +
-		", " + set("lock_timeout", lockTimeout(statement)) +
-		", " + set("idle_in_transaction_session_timeout", statement) +
+	return "SELECT " + setting("statement_timeout", statement) + ", " + otherSettings(statement)
+}
+
+// setting is the expression that sets a time-out for the rest of the transaction.
+func setting(name string, d time.Duration) string {
+	return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
+}
+
+// otherSettings are all but the statement time-out. A time-out of the whole transaction,
+// which PostgreSQL 17 has, would count how long a batch is on its way.
+func otherSettings(statement time.Duration) string {
+	return setting("lock_timeout", lockTimeout(statement)) +
+		", " + setting("idle_in_transaction_session_timeout", statement) +
+		", CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN pg_catalog.set_config('transaction_timeout', '0', true) END" +
 		", pg_catalog.set_config('tcp_keepalives_idle', '10', true), pg_catalog.set_config('tcp_keepalives_interval', '5', true)" +
 		", pg_catalog.set_config('tcp_keepalives_count', '2', true)" +
 		", pg_catalog.set_config('array_nulls', 'on', true), pg_catalog.set_config('row_security', 'on', true)" +
+		", pg_catalog.set_config('jit', 'off', true)" +
 		", pg_catalog.set_config('client_min_messages', 'warning', true), pg_catalog.set_config('exit_on_error', 'off', true)" +
 		", CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', true) END"
 }
 
 // batchSettingsSQL are the settings of a transaction that carries a batch, and gives
-// its session a name.
+// its session a name. While it is on its way no statement's time is measured: PostgreSQL
+// measures from the first message of a statement, and a large row may be long on a slow link.
 func batchSettingsSQL(statement time.Duration) string {
-	return settingsSQL(statement) + ", pg_catalog.set_config('application_name'," +
+	return "SELECT pg_catalog.set_config('statement_timeout', '0', true), " + otherSettings(statement) + ", pg_catalog.set_config('application_name'," +
 		" pg_catalog.concat_ws(' ', $1::pg_catalog.text, pg_catalog.current_setting('application_name')), true)"
+}
+
+// statementTimeoutSQL bounds each statement from the next one on, once all of a batch is
+// there.
+func statementTimeoutSQL(statement time.Duration) string {
+	return fmt.Sprintf("SET LOCAL statement_timeout = %d", max(statement.Milliseconds(), 1))
 }
 
 // Acquire makes the caller the only one who can write the partition: it raises

@@ -222,7 +222,7 @@ func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
 		KeepAliveConfig: keepAlive,
 		Control: func(network, _ string, raw syscall.RawConn) error {
 			if strings.HasPrefix(network, "tcp") {
-				return raw.Control(setUserTimeout)
+				return raw.Control(setSocket)
 			}
 			return nil
 		},

@@ -18,6 +18,7 @@ type step int
 const (
 	stepBegin step = iota
 	stepSettings
+	stepTimeout
 	stepLedger
 	stepRows
 	stepConstraints
@@ -163,6 +164,8 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 	}
 	p.bind("", []uint32{oidText}, func() { p.text(at.sessionName()) })
 	p.bulk = appendExecute(p.bulk, "")
+	p.parse(stepTimeout, statementTimeoutSQL(d.settings.StatementTimeout), nil, nil)
+	p.bind("t", nil, func() {})
 	moveTypes := append(slices.Clip(ledgerTypes), oidInt8, oidText, oidText)
 	p.parse(stepLedger, d.ledger.move, moveTypes, nil)
 	p.bind("l", moveTypes, func() {

@@ -5,5 +5,5 @@
 
 package postgres
 
-// setUserTimeout does nothing here: keep-alive and deadlines find a dead peer.
-func setUserTimeout(uintptr) {}
+// setSocket does nothing here: keep-alive and deadlines find a dead peer.
+func setSocket(uintptr) {}
