@@ -237,12 +237,13 @@ func (q *queue) step(ctx context.Context) {
 	now := time.Now()
 	q.stepped.Store(now.UnixNano())
 	q.hideWhatIsOthers(now)
-	// Whose the queue is depends on the database: one look at it comes first, whatever that
-	// finds.
-	if q.f.looked.Load() == 0 || q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
+	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
 		return
 	}
-	if err := q.renew(ctx, now); err != nil {
+	switch err := q.renew(ctx, now); {
+	case errors.Is(err, journal.ErrHomeAwaited):
+		return
+	case err != nil:
 		q.redisFailed(ctx, err)
 		return
 	}

@@ -17,11 +17,17 @@ type Home struct {
 	// 1970: of one config the newest URL counts.
 	Owner string
 	Since int64
+	// Awaited says that the database was not looked at yet, whatever else is said: where
+	// others flush the queue, that comes first.
+	Awaited bool
 }
 
 // text is the home as the library has it, see there.
 func (h Home) text() string {
-	if h.ID == "" {
+	switch {
+	case h.Awaited:
+		return "?"
+	case h.ID == "":
 		return ""
 	}
 	line := func(text string) string { return strings.ReplaceAll(text, "\n", " ") }

@@ -4,6 +4,7 @@
 package journal_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -177,6 +178,25 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 		// And holds nobody up.
 		f.check(nil, f.j.Leave(t.Context(), queue, "a"))
 		said(t, f.beats("c", at(there, "c")), "")
+	})
+	t.Run("where it was not looked at yet, others come first", func(t *testing.T) {
+		f := start(t)
+		awaited := journal.Home{Awaited: true}
+		said(t, f.opens(at(awaited, "b")), "")
+		said(t, f.beats("b", at(awaited, "b")), "")
+		f.check(nil, f.j.Leave(t.Context(), queue, "b"))
+		f.starts(here, "a")
+		before := dump(t, f.rdb)
+		if _, err := f.j.Open(t.Context(), settings(by("other", 9, ""), at(awaited, "b")), "j", false); !errors.Is(err, journal.ErrHomeAwaited) {
+			t.Errorf("Open = %v", err)
+		}
+		if _, err := f.j.Beat(t.Context(), settings(at(awaited, "b")), "b", leaseTime, journal.Seen{}); !errors.Is(err, journal.ErrHomeAwaited) {
+			t.Errorf("Beat = %v", err)
+		}
+		if after := dump(t, f.rdb); !maps.Equal(before, after) {
+			t.Error("who waits has changed Redis")
+		}
+		said(t, f.opens(at(awaited, "a")), "")
 	})
 	t.Run("one database by two names", func(t *testing.T) {
 		f := start(t)

@@ -153,6 +153,9 @@ var ErrLeaseLost = errors.New("partition lease is lost")
 // are: Redis came back with older data. No answer was lost, or a new epoch had begun.
 var ErrStep = errors.New("journal is at another step")
 
+// ErrHomeAwaited says that the flusher has to look at its database first.
+var ErrHomeAwaited = errors.New("database is not known yet")
+
 // ErrClaimVoid says that the claim named is not the one that is out.
 var ErrClaimVoid = errors.New("claim is void")
 
@@ -197,6 +200,8 @@ func interpret(err error) error {
 		return fmt.Errorf("%w: %w", ErrNoLetter, err)
 	case "WBSUPERSEDED":
 		return fmt.Errorf("%w: %w", ErrSuperseded, err)
+	case "WBWAIT":
+		return fmt.Errorf("%w: %w", ErrHomeAwaited, err)
 	case "WBSTEP":
 		return fmt.Errorf("%w: %w", ErrStep, err)
 	case "WBCLAIM":

@@ -45,7 +45,8 @@
 --
 -- A home is the database that a flusher writes to, in four lines: its identity, since when
 -- the flusher has its URL, in µs since 1970, the flusher's owner, and the database's name.
--- It is empty where the database does not tell its identity.
+-- It is empty where the database does not tell its identity, and ? before it was looked at.
+--
 -- A dead letter is one line of JSON that tells what is known. Its payload, as it was,
 -- stands apart: Redis copies a field whole, and whoever lists or discards letters needs
 -- none of the megabytes. Up to library 4 a letter was that line, a line feed, and the
@@ -684,16 +685,19 @@ end
 -- elsewhere tells in an error that others hold partitions whose epochs were begun at
 -- another database than the one that the home of this member names. Where they are of the
 -- same config and have an older URL it returns their leases instead. present is the identity
--- of the queue's last epoch: as long as it is this one, nobody is looked at.
+-- of the queue's last epoch: as long as it is this one, nobody is looked at. Who has not
+-- looked at its database yet waits until it has.
 local function elsewhere(queue, prefix, partitions, present, member, home)
   local id, since, owner, name = home_of(home)
-  if not id or not present or present == id then return nil, {} end
+  local waits = home == '?'
+  if not (id or waits) or not present or present == id then return nil, {} end
   local now, theirs = now_ms(), {}
   for p = 0, tonumber(partitions) - 1 do
     local key = partition_prefix(queue, p) .. 'lease'
     local l = redis.call('HMGET', key, 'owner', 'expiry', 'home')
     local at, before, whose, called = home_of(l[3])
     if at and at ~= id and l[1] ~= member and runs(tonumber(l[2]), now, LONGEST_LEASE) then
+      if waits then return fail('WBWAIT', 'others flush queue ' .. queue .. ', and it is not known yet whether to the same database') end
       if whose ~= owner or owner == OWNER_FILE or not higher(since, before) then
         local text = 'queue ' .. queue .. ' (keyPrefix ' .. prefix .. ') is flushed into database ' .. called .. ' (' .. at ..
           ') by other flushers, and the URL of this one leads to another database, ' .. name .. ' (' .. id ..
