@@ -143,10 +143,11 @@ func (q *queue) observe(loads []journal.Load) {
 }
 
 // hideWhatIsOthers shows nothing any more once the leases have run out while Redis does
-// not answer: somebody else may show the same partitions by now.
+// not answer: somebody else may show the same partitions by now. Of a queue that is
+// refused the last look at what is free stands.
 func (q *queue) hideWhatIsOthers(now time.Time) {
 	q.mu.Lock()
-	cutOff := !q.observed.IsZero() && now.Sub(q.observed) > q.f.options.LeaseTime
+	cutOff := q.shape.OK && !q.observed.IsZero() && now.Sub(q.observed) > q.f.options.LeaseTime
 	q.mu.Unlock()
 	if cutOff {
 		q.f.metrics.waits(q.name, 0, 0, 0)

@@ -61,7 +61,38 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		q.forgetLost()
 	})
 	q.leave(ctx)
+	q.lookOn(ctx)
 	return true
+}
+
+// lookOn reads the numbers of a queue that is refused, as they are in Redis: it may hold
+// entries that nobody flushes, and zeros would say that all is well. Where there is no such
+// queue, or Redis does not tell, what was known last stands. It is no observation of a
+// member, by which the operator would take the queue for its own.
+func (q *queue) lookOn(ctx context.Context) {
+	stats, err := q.f.journal.Stats(ctx, q.name)
+	if err != nil {
+		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
+		return
+	}
+	q.mu.Lock()
+	q.stats = stats
+	q.mu.Unlock()
+	// What somebody holds, they show.
+	free, err := q.f.journal.Free(ctx, q.name)
+	var loads journal.Loads
+	if err == nil {
+		loads, err = q.f.journal.Poll(ctx, q.name, free)
+	}
+	if err != nil {
+		q.log.Debug("Could not look at the partitions of a queue that is refused", "error", err)
+		return
+	}
+	var entries, dead, oldest int64
+	for _, load := range loads.Of {
+		entries, dead, oldest = entries+load.Entries, dead+load.DeadLetters, max(oldest, load.OldestMilliseconds)
+	}
+	q.f.metrics.waits(q.name, entries, dead, oldest)
 }
 
 // accept takes note that the queue is this config's.

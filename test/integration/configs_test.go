@@ -12,6 +12,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/test/programs"
 )
 
@@ -56,6 +57,26 @@ func (s *stack) refused(p *programs.Flusher, says ...string) {
 	}
 }
 
+// looksOn waits until a flusher whose queue is refused tells the queue's numbers as they
+// are in Redis, and shows so many entries and dead letters that nobody else does.
+func (s *stack) looksOn(p *programs.Flusher, want journal.Stats, entries, dead int) {
+	s.t.Helper()
+	s.eventually("the numbers are those of the queue", func() error {
+		q := s.status(p).Queues[0]
+		if q.Ready.Reason != cachev1alpha1.ReasonQueueConflict || q.Depth != want.Depth || q.DeadLetters != want.Dead ||
+			q.DataLossEvents != want.DataLoss || q.Flushed != want.Flushed || q.Writes != want.Writes || q.Journal != want.Journal {
+			return fmt.Errorf("the queue is told as %+v, want %+v", q, want)
+		}
+		_, metrics := s.get(p, "/metrics")
+		for name, n := range map[string]int{"queue_size": entries, "dead_letters": dead} {
+			if line := fmt.Sprintf("writebehind_%s{queue=\"products\"} %d\n", name, n); !strings.Contains(metrics, line) {
+				return fmt.Errorf("the metrics lack %q", line)
+			}
+		}
+		return nil
+	})
+}
+
 func (s *stack) ready(p *programs.Flusher) {
 	s.t.Helper()
 	s.eventually("the flusher is ready", func() error {
@@ -98,6 +119,7 @@ func TestTwoConfigsOfOneQueueWithTwoTables(t *testing.T) {
 		s.set(id, `{"name":"lamp"}`)
 	}
 	s.drained()
+	other.looksOn(second, s.stats(), 0, 0)
 	count := func(table string) string { return s.db.Value(t, "SELECT count(*) FROM "+table) }
 	if products, others := count("products"), count("others"); products != "50" || others != "0" {
 		t.Errorf("%s rows are in the first's table, %s in the second's", products, others)

@@ -5,8 +5,12 @@ package journal
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -184,6 +188,35 @@ func (j *Journal) Holds(ctx context.Context, l *Lease) (bool, error) {
 		return false, fmt.Errorf("look at the lease of partition %d: %w", l.Partition, err)
 	}
 	return values[0] == l.Member && values[1] == strconv.FormatInt(l.Epoch, 10) && values[2] == l.Journal, nil
+}
+
+// Free are the partitions that nobody holds.
+func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
+	partitions, err := j.rdb.HGet(ctx, "wb:{"+queue+"}:queue", "partitions").Int()
+	var now time.Time
+	if err == nil {
+		now, err = j.rdb.Time(ctx).Result()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+	}
+	leases := make([]*redis.StringCmd, partitions)
+	_, err = j.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
+		for p := range leases {
+			leases[p] = pipe.HGet(ctx, fmt.Sprintf("wb:{%s:%d}:lease", queue, p), "expiry")
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+	}
+	var free []int
+	for p, lease := range leases {
+		if expiry, err := lease.Int64(); err != nil || expiry <= now.UnixMilli() {
+			free = append(free, p)
+		}
+	}
+	return free, nil
 }
 
 // Release gives partitions back, so that another member can take them at once.
