@@ -221,10 +221,10 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 }...)
 
 func addressRule() rule {
-	r := rule{field: "spec.redis.external.addresses[]", says: "an address is host:port with a port from 1 to 65535, such as redis.shop:6379"}
+	r := rule{field: "spec.redis.external.addresses[]", says: "an address is host:port with a port from 1 to 65535, such as redis.shop:6379; user and password go in the Secret that credentialsSecretRef names"}
 	for _, bad := range []string{
 		"redis.shop", ":6379", "redis:", "redis:port", "redis:0", "redis:65536", "redis:99999999999999999999", "a b:1", "a\x01:1",
-		"redis://a:1", "user@a:1", "a/b:1", "fd00::1:6379", "[fd00::1", "[]:1", "a:1,b:2",
+		"redis://a:1", "user@a:1", "redis://u:S3cret@a:1", ":S3cret@a:1", "a/b:1", "fd00::1:6379", "[fd00::1", "[]:1", "a:1,b:2",
 	} {
 		r.refuses = append(r.refuses, attempt{what: "the address " + bad, edit: address(bad)})
 	}

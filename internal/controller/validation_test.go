@@ -139,7 +139,9 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 				if at == "" {
 					at = strings.ReplaceAll(r.field, "[]", "[0]")
 				}
-				Expect(try(ctx, a)).To(MatchError(SatisfyAll(ContainSubstring(at+": Invalid value: "), ContainSubstring(r.says))))
+				err := try(ctx, a)
+				Expect(err).To(MatchError(SatisfyAll(ContainSubstring(at+": Invalid value: "), ContainSubstring(r.says))))
+				Expect(err).NotTo(MatchError(ContainSubstring("S3cret")))
 			})
 		}
 		for _, a := range r.takes {

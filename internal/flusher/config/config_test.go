@@ -211,6 +211,43 @@ func TestBadInputIsNamed(t *testing.T) {
 	}
 }
 
+// People put a URL where an address or a file is asked for. What goes to the log and to
+// the pod's status has no part of its user and password.
+func TestNoPartOfAPasswordIsTold(t *testing.T) {
+	const address, file = `"127.0.0.1:6379"`, "urlFile: /uri"
+	for _, c := range []struct{ old, new, field string }{
+		{address, `"redis://fl:S3cret@h:6379"`, "redis.external.addresses[0]"},
+		{address, `"redis://:S3cret@h:6379/0"`, "redis.external.addresses[0]"},
+		{address, `"rediss://fl:p@S3cret@h:6379"`, "redis.external.addresses[0]"},
+		{address, `":S3cret@h:6379"`, "redis.external.addresses[0]"},
+		{address, `"fl:S3cret@h:6379"`, "redis.external.addresses[0]"},
+		{address, `"S3cret@h:6379"`, "redis.external.addresses[0]"},
+		{address, `"fl:S3cret@h"`, "redis.external.addresses[0]"},
+		{address, `"h:1", "fl:S3cret@h:6379"`, "redis.external.addresses"},
+		{address, `"redis://h:6379?password=S3cret"`, "redis.external.addresses[0]"},
+		{`[` + address + `]`, `redis://fl:S3cret@h:6379`, "redis.external.addresses"},
+		{`{addresses: [` + address + `]}`, `redis://fl:S3cret@h:6379`, "redis.external"},
+		{`{addresses: [` + address + `]}`, `{"redis://fl:S3cret@h:6379": 1}`, "unknown field"},
+		{file, `urlFile: "postgres://u:S3cret@h/db"`, "database.postgres.urlFile"},
+		{file, `urlFile: ["postgres://u:S3cret@h/db"]`, "database.postgres.urlFile"},
+		{"{" + file + "}", `"postgres://u:S3cret@h/db"`, "database.postgres"},
+	} {
+		t.Run(c.new, func(t *testing.T) {
+			if !strings.Contains(minimal, c.old) {
+				t.Fatalf("the config has no %q", c.old)
+			}
+			_, err := config.Parse([]byte(strings.Replace(minimal, c.old, c.new, 1)))
+			if err == nil || !strings.Contains(err.Error(), c.field) || strings.Contains(err.Error(), "S3c") {
+				t.Fatalf("%v; want %s and no secret", err, c.field)
+			}
+			if strings.Contains(c.field, "addresses") && strings.Contains(c.new, "@h") && strings.HasPrefix(c.new, `"`) &&
+				!strings.Contains(err.Error(), "redis.external.passwordFile") {
+				t.Errorf("%q does not say where user and password go", err)
+			}
+		})
+	}
+}
+
 func TestDepthsThatStandTogether(t *testing.T) {
 	for _, backpressure := range []string{
 		"maxQueueDepth: 500", // under the default marks

@@ -208,9 +208,27 @@ func describe(value any) string {
 const briefLength = 80
 
 func brief(text string) string {
+	if strings.Contains(text, "://") {
+		text = withoutSecrets(text)
+	}
 	text = strings.Join(strings.Fields(text), " ")
 	if runes := []rune(text); len(runes) > briefLength {
 		return string(runes[:briefLength]) + "..."
 	}
 	return text
+}
+
+// withoutSecrets is what a message may tell of a URL, or of a host with a user before it:
+// the host and the port. User and password stand before the last @; after the port there
+// may be parameters, of which one may be a password.
+func withoutSecrets(url string) string {
+	_, host, ok := strings.Cut(url, "://")
+	if !ok {
+		host = url
+	}
+	host = host[strings.LastIndex(host, "@")+1:]
+	if end := strings.IndexAny(host, "/?#"); end >= 0 {
+		host = host[:end]
+	}
+	return "…" + host
 }

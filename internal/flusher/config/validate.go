@@ -144,6 +144,11 @@ func (c *Config) validateRedis() error {
 		return invalid("redis.external.mode", r.Mode, ModeStandalone)
 	}
 	if len(r.Addresses) != 1 {
+		for _, address := range r.Addresses {
+			if strings.Contains(address, "@") {
+				return ValidateAddress("redis.external.addresses", address)
+			}
+		}
 		return invalid("redis.external.addresses", strings.Join(r.Addresses, ","), "exactly one host:port in mode Standalone")
 	}
 	if err := ValidateAddress("redis.external.addresses[0]", r.Addresses[0]); err != nil {
@@ -164,6 +169,10 @@ func (t *TLS) validate(field string) error {
 
 // ValidateAddress checks that address is host:port with a port in 1..65535.
 func ValidateAddress(field, address string) error {
+	if strings.Contains(address, "@") {
+		return invalid(field, withoutSecrets(address),
+			"host:port alone, such as redis.shop:6379: user and password go in the files that redis.external.usernameFile and redis.external.passwordFile name")
+	}
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" {
 		return invalid(field, address, "host:port, such as redis.shop:6379")
@@ -179,6 +188,9 @@ func (c *Config) validatePostgres() error {
 	const field = "database.postgres."
 	if p.URLFile == "" {
 		return invalid(field+"urlFile", "", "the file that holds the connection URL")
+	}
+	if strings.Contains(p.URLFile, "://") {
+		return invalid(field+"urlFile", p.URLFile, "the path of a file, and the connection URL in that")
 	}
 	return firstOf(
 		func() error { return inRange(field+"maxConnections", p.MaxConnections, 1, 100) },
@@ -360,5 +372,8 @@ func table(field, name string) error {
 }
 
 func invalid(field, value, allowed string) error {
+	if strings.Contains(value, "://") {
+		value = withoutSecrets(value)
+	}
 	return fmt.Errorf("%s: %q is not allowed: give %s", field, value, allowed)
 }

@@ -120,14 +120,19 @@ func ofPooler(err *pgconn.PgError) bool {
 // what a person needs to know.
 var unmet = []struct{ words, message string }{
 	{"require_auth check failed", "the server lets the user in by another method than require_auth in the URL allows: see its pg_hba.conf, or leave require_auth out"},
-	{"channel binding", "the server does not authenticate with channel binding, which channel_binding in the URL demands: it takes TLS and scram-sha-256 there, or leave the demand out"},
+	{"channel binding", "the server has no channel binding, which channel_binding in the URL demands: it takes TLS and scram-sha-256, or leave the demand out"},
 	{"server protocol version too low", "the server does not speak the version of the protocol that min_protocol_version in the URL demands: leave it out"},
 	{"sslcertmode check failed", "the server does not ask for a client's certificate, which sslcertmode in the URL demands: leave it out"},
 }
 
-// unmetDemand says which demand of the URL the server does not meet, if that is it.
-func unmetDemand(err error) string {
-	said := err.Error()
+// unmetDemand says which demand of the URL or the settings the server does not meet, if
+// that is it.
+func unmetDemand(e *connectFailure) string {
+	if lacksTLS(e) {
+		return "the server has no TLS, which " + demandsTLS(e) + " demands: switch it on there (ssl = on, with ssl_cert_file and ssl_key_file), " +
+			"or leave the demand out"
+	}
+	said := e.Error()
 	for _, demand := range unmet {
 		if strings.Contains(said, demand.words) {
 			return demand.message

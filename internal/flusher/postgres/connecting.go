@@ -262,11 +262,8 @@ func network(err error) string {
 			"set database.postgres.tls.clientCertSecretRef, or sslcert and sslkey in the URL, to one of its authority" + tail
 	case errors.As(err, &record):
 		return what + ": what answers there speaks neither TLS nor PostgreSQL's protocol" + tail
-	case known && strings.Contains(err.Error(), refusedTLS):
-		return what + ": the server has no TLS, which " + demandsTLS(origin) + " demands: switch it on there (ssl = on, with ssl_cert_file and ssl_key_file), " +
-			"or leave the demand out" + tail
-	case known && unmetDemand(err) != "":
-		return what + ": " + unmetDemand(err) + tail
+	case known && unmetDemand(origin) != "":
+		return what + ": " + unmetDemand(origin) + tail
 	case errors.Is(err, context.Canceled):
 		return what + ": cancelled" + tail
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded),
