@@ -204,12 +204,8 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	var t *Table
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error {
-				// Compiling a question to the catalogue would take longer than the answer by far.
-				_, err := tx.Exec(ctx, "SET LOCAL jit = off")
-				if err == nil {
-					t, err = d.readTable(ctx, conn, m)
-				}
+			return look(ctx, conn, d.lookTimeout(), func() (err error) {
+				t, err = d.readTable(ctx, conn, m)
 				return err
 			})
 		})

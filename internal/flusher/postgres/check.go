@@ -78,8 +78,14 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	verified := d.verified.Swap(true)
 	var version int
 	var readOnly, standby bool
-	err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
+	err := look(ctx, conn, d.lookTimeout(), func() error {
+		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
+		if err != nil || standby || readOnly || judgeVersion(version) != nil {
+			return err
+		}
+		return d.findHome(ctx, conn)
+	})
 	switch {
 	case err != nil:
 		return err
@@ -92,9 +98,6 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	if err := judgeVersion(version); err != nil {
-		return err
-	}
-	if err := d.findHome(ctx, conn); err != nil {
 		return err
 	}
 	if !verified {
@@ -137,7 +140,9 @@ func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	err := d.follow(0)
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
+			return look(ctx, conn, d.lookTimeout(), func() error {
+				return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
+			})
 		})
 	}
 	switch {
@@ -172,10 +177,10 @@ func unlogged(what string, tables ...string) config.Check {
 // apart, as taking a partition over does: a pooler that gives every statement a
 // connection of its own would let it pass as one.
 func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
-	if err := conn.PgConn().Exec(ctx, beginSQL).Close(); err != nil {
+	if err := begin(ctx, conn, d.lookTimeout()); err != nil {
 		return err
 	}
-	return conn.PgConn().Exec(ctx, settingsSQL(d.probeTimeout)+"; "+d.ledger.try+"; COMMIT").Close()
+	return replicated(conn.PgConn(), conn.PgConn().Exec(ctx, d.ledger.try+"; COMMIT").Close())
 }
 
 // ledgerState is what the catalogue says about the ledger.
@@ -218,9 +223,11 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 	var err error
 	for range ledgerAttempts {
 		var s ledgerState
-		err = conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
-			&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
-			&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
+		err = look(ctx, conn, d.lookTimeout(), func() error {
+			return conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
+				&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
+				&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
+		})
 		if err != nil {
 			return err
 		}
@@ -235,7 +242,11 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		default:
 			statement = d.ledger.create
 		}
-		if _, err = conn.Exec(ctx, statement); err != nil && !madeByAnother(err) {
+		err = look(ctx, conn, d.lookTimeout(), func() error {
+			_, err := conn.Exec(ctx, statement)
+			return err
+		})
+		if err != nil && !madeByAnother(err) {
 			return err
 		}
 	}

@@ -183,7 +183,11 @@ var errStandby = fmt.Errorf("%w: the server is a standby", pgconn.ErrReadOnlyCon
 // takesWrites refuses a session in which nothing can be written, so that another host
 // of the URL is tried.
 func takesWrites(ctx context.Context, conn *pgconn.PgConn) error {
-	results, err := conn.Exec(ctx, "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')").ReadAll()
+	const question = "SELECT pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only')"
+	results, err := conn.Exec(ctx, question).ReadAll()
+	for attempt := 1; attempt < beginAttempts && cancelled(err); attempt++ {
+		results, err = conn.Exec(ctx, question).ReadAll()
+	}
 	if err != nil {
 		return err
 	}

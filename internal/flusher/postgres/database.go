@@ -209,15 +209,11 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 		return err
 	}
 	defer conn.Release()
-	tx, err := conn.BeginTx(ctx, pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: pinnedBeginSQL(d.settings.StatementTimeout)})
 	if err != nil {
 		return failure(action, err, apart)
 	}
-	_, err = tx.Exec(ctx, settingsSQL(d.settings.StatementTimeout))
-	if err == nil {
-		err = f(ctx, tx)
-	}
-	if err == nil {
+	if err = f(ctx, tx); err == nil {
 		err = replicated(conn.Conn().PgConn(), tx.Commit(ctx))
 	}
 	if err == nil {

@@ -106,7 +106,11 @@
 // Check and Table have one connection of their own beside those that write, and
 // 3 s each. Check asks only whether the server answers and is writable, or
 // nothing at all while batches commit; after trouble, and while batches are under
-// way of which none commits, it writes to the ledger and takes it back.
+// way of which none commits, it writes to the ledger and takes it back. Whatever is asked,
+// of the catalogue or of the ledger, is asked in a transaction that has replaced what the
+// role, the database or the URL set: nothing is left on a connection that a pooler gives
+// to others. A statement of a look has two of the three seconds, so that PostgreSQL itself
+// tells of one that takes too long, and the connection is not blamed.
 //
 // # What is never told
 //

@@ -37,6 +37,15 @@ func readForm(ctx context.Context, q querier, schema, name string) (string, erro
 	return form, err
 }
 
+// askForm reads the form of a table in a transaction of its own.
+func (d *Database) askForm(ctx context.Context, conn *pgx.Conn, t *Table) (form string, err error) {
+	err = d.ask(ctx, conn, func() error {
+		form, err = readForm(ctx, conn, t.schema, t.relation)
+		return err
+	})
+	return form, err
+}
+
 // Current tells whether the table still is what it was when it was read. What cannot
 // become a row of it may be one of what it is by now.
 func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
@@ -48,7 +57,7 @@ func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
 		return false, err
 	}
 	defer conn.Release()
-	form, err := readForm(ctx, conn, t.schema, t.relation)
+	form, err := d.askForm(ctx, conn.Conn(), t)
 	if err != nil {
 		return false, failure(action, err, apart)
 	}
@@ -65,7 +74,7 @@ func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *re
 	if kind := verdictOf(pgErr, r.stage()).kind; kind != Mapping && kind != Row {
 		return false
 	}
-	form, err := readForm(ctx, conn, t.schema, t.relation)
+	form, err := d.askForm(ctx, conn, t)
 	return err == nil && form != t.form
 }
 
@@ -81,7 +90,8 @@ func (d *Database) hidden(ctx context.Context, conn *pgx.Conn, t *Table, action 
 		return nil
 	}
 	var hidden bool
-	if scanned := conn.QueryRow(ctx, hiddenSQL, t.schema).Scan(&hidden); scanned != nil || !hidden {
+	asked := d.ask(ctx, conn, func() error { return conn.QueryRow(ctx, hiddenSQL, t.schema).Scan(&hidden) })
+	if asked != nil || !hidden {
 		return nil //nolint:nilerr // What PostgreSQL said is told as it stands then.
 	}
 	e := failure(action, err, preparing)

@@ -66,7 +66,11 @@ func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, acti
 		}
 	}
 	var keepers string
-	if conn.IsClosed() || conn.QueryRow(ctx, keepersSQL, t.name, deletion, mostKeepers).Scan(&keepers) != nil || keepers == "" {
+	if conn.IsClosed() {
+		return e
+	}
+	asked := d.ask(ctx, conn, func() error { return conn.QueryRow(ctx, keepersSQL, t.name, deletion, mostKeepers).Scan(&keepers) })
+	if asked != nil || keepers == "" {
 		return e
 	}
 	e.remedy += "; the table has " + keepers

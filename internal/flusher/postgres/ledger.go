@@ -182,37 +182,34 @@ func shortHash(name string) string {
 	return fmt.Sprintf("%08x", h.Sum32())
 }
 
-// settingsSQL bounds the transaction in time, so that a stopped client cannot
-// hold its locks, and makes its commit durable where the role's or the
+// settings bound the transaction in time, so that a stopped client cannot
+// hold its locks, and make its commit durable where the role's or the
 // database's settings would not: Redis forgets a batch once it has committed. A
 // machine that is lost in the middle of sending leaves the server waiting for the
 // rest, which no time-out of PostgreSQL ends: keepalives find out within 20 s.
 //
-// It also fixes what a role or a database may have set otherwise and the engine goes
+// They also fix what a role or a database may have set otherwise and the engine goes
 // by: NULL in an array's text is null; a policy filters instead of failing the
-// statement; a warning of the commit comes through; an error does not end the session.
+// statement; a warning of the commit comes through; an error does not end the session;
+// nothing is compiled, which takes seconds where a setting such as enable_seqscan makes a
+// small question look large.
 // DateStyle, IntervalStyle, TimeZone, lc_monetary and xmloption are left alone: they say
 // what a text of the application's means (dates in ISO form are read alike by all of
 // them), and a money column is scaled by lc_monetary.
-func settingsSQL(statement time.Duration) string {
-	return "SELECT " + setting("statement_timeout", statement) + ", " + otherSettings(statement)
-}
-
-// setting is the expression that sets a time-out for the rest of the transaction.
-func setting(name string, d time.Duration) string {
-	return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
-}
-
-// otherSettings are all but the statement time-out. A time-out of the whole transaction,
-// which PostgreSQL 17 has, would count how long a batch is on its way.
-func otherSettings(statement time.Duration) string {
-	return setting("lock_timeout", lockTimeout(statement)) +
-		", " + setting("idle_in_transaction_session_timeout", statement) +
+//
+// A time-out of the whole transaction, which PostgreSQL 17 has, would count how long a
+// batch is on its way. That of a statement is set by a statement of its own.
+func settings(statement time.Duration) string {
+	set := func(name string, d time.Duration) string {
+		return fmt.Sprintf("pg_catalog.set_config('%s', '%d', true)", name, max(d.Milliseconds(), 1))
+	}
+	return set("lock_timeout", lockTimeout(statement)) +
+		", " + set("idle_in_transaction_session_timeout", statement) +
 		", CASE WHEN pg_catalog.current_setting('transaction_timeout', true) IS NOT NULL THEN pg_catalog.set_config('transaction_timeout', '0', true) END" +
 		", pg_catalog.set_config('tcp_keepalives_idle', '10', true), pg_catalog.set_config('tcp_keepalives_interval', '5', true)" +
 		", pg_catalog.set_config('tcp_keepalives_count', '2', true)" +
 		", pg_catalog.set_config('array_nulls', 'on', true), pg_catalog.set_config('row_security', 'on', true)" +
-		", pg_catalog.set_config('jit', 'off', true)" +
+		", CASE WHEN pg_catalog.current_setting('jit', true) IS NOT NULL THEN pg_catalog.set_config('jit', 'off', true) END" +
 		", pg_catalog.set_config('client_min_messages', 'warning', true), pg_catalog.set_config('exit_on_error', 'off', true)" +
 		", CASE pg_catalog.current_setting('synchronous_commit') WHEN 'off' THEN pg_catalog.set_config('synchronous_commit', 'on', true) END"
 }
@@ -221,7 +218,7 @@ func otherSettings(statement time.Duration) string {
 // its session a name. While it is on its way no statement's time is measured: PostgreSQL
 // measures from the first message of a statement, and a large row may be long on a slow link.
 func batchSettingsSQL(statement time.Duration) string {
-	return "SELECT pg_catalog.set_config('statement_timeout', '0', true), " + otherSettings(statement) + ", pg_catalog.set_config('application_name'," +
+	return "SELECT pg_catalog.set_config('statement_timeout', '0', true), " + settings(statement) + ", pg_catalog.set_config('application_name'," +
 		" pg_catalog.concat_ws(' ', $1::pg_catalog.text, pg_catalog.current_setting('application_name')), true)"
 }
 
@@ -283,7 +280,15 @@ func (d *Database) clear(ctx context.Context, p Position) {
 	bounded, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()
 	var first bool
-	if err := d.pool.QueryRow(bounded, d.ledger.present, p.Journal, p.Queue, p.Partition).Scan(&p.Epoch, &first); err != nil {
+	conn, err := d.pool.Acquire(bounded)
+	if err != nil {
+		return
+	}
+	err = d.ask(bounded, conn.Conn(), func() error {
+		return conn.QueryRow(bounded, d.ledger.present, p.Journal, p.Queue, p.Partition).Scan(&p.Epoch, &first)
+	})
+	conn.Release()
+	if err != nil {
 		return
 	}
 	p.Epoch++
@@ -304,7 +309,10 @@ func (d *Database) evict(ctx context.Context, p Position, first bool) {
 	}
 	defer conn.Release()
 	names := "^" + sessionsOf(p.Queue) + "([0-9a-f]{8}) ([0-9]{1,9}) ([0-9]{1,18})( |$)"
-	_, _ = conn.Exec(ctx, d.ledger.evict, names, shortHash(p.Journal), p.Partition, p.Epoch, first)
+	_ = d.ask(ctx, conn.Conn(), func() error {
+		_, err := conn.Exec(ctx, d.ledger.evict, names, shortHash(p.Journal), p.Partition, p.Epoch, first)
+		return err
+	})
 }
 
 // evictTimeout bounds the look for sessions of the epoch before, on which nothing
@@ -330,17 +338,19 @@ func (d *Database) End(ctx context.Context, journal, queue string) error {
 func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
 	epochs := make(map[int]int64)
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
-		if err != nil {
+		return look(ctx, conn, d.lookTimeout(), func() error {
+			rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
+			if err != nil {
+				return err
+			}
+			var partition int
+			var epoch int64
+			_, err = pgx.ForEachRow(rows, []any{&partition, &epoch}, func() error {
+				epochs[partition] = epoch
+				return nil
+			})
 			return err
-		}
-		var partition int
-		var epoch int64
-		_, err = pgx.ForEachRow(rows, []any{&partition, &epoch}, func() error {
-			epochs[partition] = epoch
-			return nil
 		})
-		return err
 	})
 	if err != nil {
 		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, apart))

@@ -97,5 +97,9 @@ func (p *prober) close() {
 func (d *Database) probe(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d.probeTimeout)
 	defer cancel()
-	return d.prober.use(ctx, f)
+	err := d.prober.use(ctx, f)
+	if cancelled(err) {
+		return tooSlow(err, d.lookTimeout())
+	}
+	return err
 }

@@ -41,7 +41,10 @@ func (d *Database) referred(ctx context.Context, conn *pgx.Conn, t *Table, b *Ba
 	}
 	var refers, referred bool
 	var columns string
-	if conn.QueryRow(ctx, referenceSQL, pgErr.SchemaName, pgErr.TableName, pgErr.ConstraintName, t.schema, t.relation).Scan(&refers, &referred, &columns) != nil {
+	asked := d.ask(ctx, conn, func() error {
+		return conn.QueryRow(ctx, referenceSQL, pgErr.SchemaName, pgErr.TableName, pgErr.ConstraintName, t.schema, t.relation).Scan(&refers, &referred, &columns)
+	})
+	if asked != nil {
 		return
 	}
 	if refers && referred {

@@ -84,9 +84,13 @@ func (d *Database) staleError(ctx context.Context, conn *pgx.Conn, t *Table, act
 	for i, at := range members {
 		keys[i], versions[i] = string(b.text(b.rows[at].key)), b.rows[at].version
 	}
-	// A query that fails is told by the rows that it returns.
-	rows, _ := conn.Query(ctx, t.staleSQL(), keys, versions)
-	numbers, err := pgx.CollectRows(rows, pgx.RowTo[int64])
+	var numbers []int64
+	err := d.ask(ctx, conn, func() (err error) {
+		// A query that fails is told by the rows that it returns.
+		rows, _ := conn.Query(ctx, t.staleSQL(), keys, versions)
+		numbers, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+		return err
+	})
 	if err != nil || len(numbers) == 0 {
 		return nil //nolint:nilerr // The shortfall is told then as that of any other table.
 	}

@@ -92,6 +92,12 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
 	r.place(e, err)
+	if cancelled(err) && r.step() <= stepSettings {
+		// The next one may get through, and fewer rows would help nothing.
+		e.Kind = Contention
+		e.remedy = "a statement_timeout that the role, the database or the URL sets is so short that it ends a batch before its own is set: " +
+			"see SELECT * FROM pg_db_role_setting, and ALTER ROLE ... RESET statement_timeout"
+	}
 	if e.Kind == Transient {
 		d.verified.Store(false)
 	}
@@ -103,7 +109,11 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 
 // explain tells why a batch did not move the ledger.
 func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position) (Outcome, error) {
-	l, err := d.readLedger(ctx, conn, at.Journal, at.Queue, at.Partition)
+	var l Ledger
+	err := d.ask(ctx, conn.Conn(), func() (err error) {
+		l, err = d.readLedger(ctx, conn, at.Journal, at.Queue, at.Partition)
+		return err
+	})
 	if err == nil {
 		var outcome Outcome
 		if outcome, err = at.against(l); err == nil {
