@@ -200,7 +200,10 @@
 // time to live: they may be dirty in the other. The list has no hash tag: a Redis Cluster
 // would have to keep it elsewhere.
 //
-// A queue has one target, its table with the ledger's schema. While flushers live at it,
+// A queue has one target: its table, its key column and the ledger's schema, and its columns
+// where nobody but the config says so. Those of a resource are left out, since the operator
+// rolls its flushers when they change: for a moment each writes what its settings name, and
+// a queue that changes hands would stand meanwhile. While flushers live at it,
 // only a higher revision of the same owner changes that, and takes the leases from them:
 // what they have in hand is written anew into the new table. Two config files without an
 // owner are taken for two configs, whichever is younger; who moves a table with several

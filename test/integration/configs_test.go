@@ -108,6 +108,36 @@ func TestTwoConfigsWhosePrefixesOverlap(t *testing.T) {
 	s.refused(again, "queue items (keyPrefix product:1)")
 }
 
+// TestTwoConfigsOfOneQueueWithOtherColumns: shared out between them, one column would hold
+// values of two fields.
+func TestTwoConfigsOfOneQueueWithOtherColumns(t *testing.T) {
+	s := newStack(t)
+	s.db.Exec(t, "ALTER TABLE products ADD UNIQUE (name)")
+	first := s.startReady()
+	columns := s.beside(func(m *config.Mapping) {
+		m.Columns = []config.Column{{Field: "title", Column: "name"}}
+	})
+	second := columns.start()
+	columns.refused(second, "table public.products (ledger in schema writebehind) with every column from the field of its name by another config (owner file)")
+	key := s.beside(func(m *config.Mapping) { m.KeyColumn = "name" })
+	third := key.start()
+	key.refused(third, "table public.products (ledger in schema writebehind) with key column id by another config (owner file)")
+	for id := range int64(50) {
+		s.set(id, fmt.Sprintf(`{"name":"name %d","title":"title"}`, id))
+	}
+	s.drained()
+	if got := s.db.Value(t, "SELECT count(*) FROM products WHERE name = 'name ' || id"); got != "50" {
+		t.Errorf("%s rows of 50 are the first's", got)
+	}
+	s.stop(third)
+	if code := s.stop(first); code != 0 {
+		t.Errorf("the first flusher exits with %d", code)
+	}
+	columns.ready(second)
+	s.set(1, `{"name":"a","title":"b"}`)
+	s.eventuallyRow(1, "b")
+}
+
 func TestTwoConfigsOfOneQueueWithTwoTables(t *testing.T) {
 	s := newStack(t)
 	s.db.Exec(t, strings.Replace(productsTable, "products", "others", 1))

@@ -265,6 +265,14 @@ func TestOneQueueHasOneTable(t *testing.T) {
 			t.Error("a ledger that is refused has changed Redis")
 		}
 	})
+	t.Run("another key column is another target", func(t *testing.T) {
+		f := start(t)
+		key := func(s *journal.Settings) { s.Mapping.KeyColumn = "number" }
+		f.conflicts(f.opens(of([]func(*journal.Settings){by("other", 9, "products"), key})...), "(ledger in schema writebehind) with key column  by another config (owner uid)")
+		f.conflicts(f.beats("b", append(first, key)...), "with key column ")
+		said(t, f.opens(append(first, by(operator, 2, "products"), key)...), "")
+		f.conflicts(f.beats("a", first...), "with key column number by revision 2 of this config")
+	})
 	t.Run("another prefix is another queue", func(t *testing.T) {
 		f := start(t)
 		f.conflicts(f.opens(by("other", 9, "products"), func(s *journal.Settings) { s.Mapping.KeyPrefix = "item:" }), "keyPrefix product:")
@@ -276,9 +284,81 @@ func TestOneQueueHasOneTable(t *testing.T) {
 		said(t, f.beats("old", of([]func(*journal.Settings){by(operator, 1, "")})...), "")
 		f.conflicts(f.opens(of(other)...), "into table public.products")
 	})
+	t.Run("columns that the operator rolls do not count", func(t *testing.T) {
+		f := start(t)
+		said(t, f.opens(append(first, feeding("name", "title"))...), "")
+		said(t, f.beats("b", append(first, feeding("name", "title"))...), "")
+		said(t, f.beats("a", first...), "")
+	})
 	t.Run("a lost list or queue begins anew", func(t *testing.T) {
 		f := start(t)
 		f.check(f.rdb.FlushAll(t.Context()).Result())
 		said(t, f.opens(of(other)...), "")
+	})
+}
+
+// feeding are settings with columns, each fed by the field behind it.
+func feeding(pairs ...string) func(*journal.Settings) {
+	return func(s *journal.Settings) {
+		for i := 0; i < len(pairs); i += 2 {
+			s.Mapping.Columns = append(s.Mapping.Columns, config.Column{Column: pairs[i], Field: pairs[i+1]})
+		}
+	}
+}
+
+// Two config files that nobody watches share the keys out, and each would write what its
+// own columns say.
+func TestTwoFilesWriteTheSameColumns(t *testing.T) {
+	alone := func(owner string, revision int64, change ...func(*journal.Settings)) []func(*journal.Settings) {
+		all := []func(*journal.Settings){by(owner, revision, "products"), func(s *journal.Settings) { s.Alone = true }}
+		return append(all, change...)
+	}
+	version := func(s *journal.Settings) { s.Mapping.VersionColumn = "ver" }
+	server := journaltest.New(t)
+	for name, c := range map[string]struct {
+		before, after []func(*journal.Settings)
+		says          string
+	}{
+		"none, twice":          {alone(config.OwnerFile, 1), alone(config.OwnerFile, 2), ""},
+		"in another order":     {alone(config.OwnerFile, 1, feeding("a", "x", "b", "y")), alone("other", 2, feeding("b", "y", "a", "x")), ""},
+		"another field":        {alone(config.OwnerFile, 1, feeding("name", "name")), alone(config.OwnerFile, 2, feeding("name", "title")), "with columns name from name by another config"},
+		"exchanged fields":     {alone(config.OwnerFile, 1, feeding("a", "x", "b", "y")), alone(config.OwnerFile, 2, feeding("a", "y", "b", "x")), "with columns a from x, b from y by"},
+		"fewer":                {alone(config.OwnerFile, 1, feeding("a", "x", "b", "y")), alone("other", 2, feeding("a", "x")), "with columns a from x, b from y by"},
+		"none and some":        {alone(config.OwnerFile, 1), alone(config.OwnerFile, 2, feeding("a", "a")), "with every column from the field of its name by"},
+		"with a version":       {alone(config.OwnerFile, 1), alone(config.OwnerFile, 2, version), "with every column from the field of its name by"},
+		"odd letters":          {alone(config.OwnerFile, 1, feeding("a\x00\n\x1b", "x")), alone(config.OwnerFile, 2), "with columns a? ? from x by"},
+		"very many":            {alone(config.OwnerFile, 1, feeding(strings.Repeat("a", 9000), "x")), alone(config.OwnerFile, 2), "aaa... by another"},
+		"an operator's beside": {alone(config.OwnerFile, 1, feeding("a", "x")), []func(*journal.Settings){by("uid", 1, "public.products")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := open(t, server)
+			f.j = f.j.WithLedger("writebehind")
+			f.check(f.rdb.FlushAll(t.Context()).Result())
+			said(t, f.opens(c.before...), "")
+			said(t, f.beats("a", c.before...), "")
+			if c.says == "" {
+				said(t, f.opens(c.after...), "")
+				said(t, f.beats("b", c.after...), "")
+				said(t, f.beats("a", c.before...), "")
+				return
+			}
+			f.conflicts(f.opens(c.after...), c.says)
+			f.conflicts(f.beats("b", c.after...), c.says)
+			said(t, f.beats("a", c.before...), "")
+			f.check(nil, f.j.Leave(t.Context(), queue, "a"))
+			said(t, f.opens(c.after...), "")
+			said(t, f.beats("b", c.after...), "")
+			f.conflicts(f.beats("a", c.before...))
+		})
+	}
+	t.Run("a newer revision of one owner takes over", func(t *testing.T) {
+		f := open(t, server)
+		f.j = f.j.WithLedger("writebehind")
+		f.check(f.rdb.FlushAll(t.Context()).Result())
+		before, after := alone("shop", 1, feeding("a", "x")), alone("shop", 2, feeding("a", "y"))
+		said(t, f.opens(before...), "")
+		said(t, f.beats("a", before...), "")
+		said(t, f.opens(after...), "")
+		f.conflicts(f.beats("a", before...), "by revision 2 of this config")
 	})
 }

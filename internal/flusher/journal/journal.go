@@ -62,13 +62,39 @@ func (j *Journal) WithLedger(schema string) *Journal {
 }
 
 // target is where the mapping's rows go, in the words of a message; empty for a mapping
-// without a table.
-func (j *Journal) target(m *config.Mapping) string {
+// without a table. The columns of watched flushers are the operator's to change, which
+// rolls them: those before and after work side by side for a moment.
+func (j *Journal) target(s *Settings) string {
+	m := &s.Mapping
 	if m.Table == "" {
 		return ""
 	}
 	schema, relation := config.SplitTable(m.Table)
-	return fmt.Sprintf("table %s.%s (ledger in schema %s)", schema, relation, j.ledger)
+	lines := []string{fmt.Sprintf("table %s.%s (ledger in schema %s)", schema, relation, j.ledger), "key column " + m.KeyColumn}
+	if s.Alone {
+		lines = append(lines, columnsOf(m))
+	}
+	for i := range lines {
+		lines[i] = strings.ReplaceAll(lines[i], "\n", " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+// columnsOf tells which columns are written, and from what. Their order means nothing.
+func columnsOf(m *config.Mapping) string {
+	text := "every column from the field of its name"
+	if len(m.Columns) > 0 {
+		var columns []string
+		for _, c := range m.Columns {
+			columns = append(columns, c.Column+" from "+c.Field)
+		}
+		slices.Sort(columns)
+		text = "columns " + strings.Join(columns, ", ")
+	}
+	if m.VersionColumn != "" {
+		text += ", version column " + m.VersionColumn
+	}
+	return text
 }
 
 // EnsureLibrary loads the function library when Redis has none or an older one.

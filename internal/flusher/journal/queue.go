@@ -64,7 +64,7 @@ type Opened struct {
 // says that the caller knew an earlier life of the queue: then a queue that is made
 // begins with a data-loss event. Where nobody but the ledger remembers earlier lives,
 // Begin tells. Where another queue has keys of the prefix, or flushers of another config
-// live at the queue with another prefix, table or database, the error is of reason
+// live at the queue with another prefix, table, key column, columns or database, the error is of reason
 // QueueConflict and nothing is written.
 func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost bool) (Opened, error) {
 	before := 0
@@ -77,7 +77,7 @@ func (j *Journal) Open(ctx context.Context, s Settings, offered string, lost boo
 	m := s.Mapping
 	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
 		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State, before, j.target(&m), s.Home.text(), s.Member).Slice()
+		s.MaxDepth, s.WhenFull, s.State, before, j.target(&s), s.Home.text(), s.Member).Slice()
 	if err != nil {
 		return Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
 	}
@@ -107,14 +107,14 @@ type Beat struct {
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
-// encoding than the mapping's, or another table, or others flush it into another database,
+// encoding than the mapping's, or another target, or others flush it into another database,
 // and the member is none then. seen is what the beat before told:
 // writes that are gone since then are counted as a data-loss event, by the first member
 // that notices.
 func (j *Journal) Beat(ctx context.Context, s Settings, member string, ttlMilliseconds int64, seen Seen) (Beat, error) {
 	m := s.Mapping
 	queue := m.Name
-	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&m),
+	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&s),
 		seen.Journal, seen.Since, seen.Writes, seen.Losses, s.Home.text()).Slice()
 	if err != nil {
 		return Beat{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)

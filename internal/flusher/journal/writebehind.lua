@@ -664,11 +664,39 @@ local function lives(queue, now)
   return #living > 0 or not whole
 end
 
--- contradicts tells in an error that a config names other keys or another table for the
--- queue than the one in force, s.
-local function contradicts(queue, s, owner)
+-- same_target tells whether two targets are one. Of the lines that only one of them has
+-- the other tells nothing.
+local function same_target(one, other)
+  local lines = string.gmatch(other, '[^\n]+')
+  for line in string.gmatch(one, '[^\n]+') do
+    local theirs = lines()
+    if theirs and theirs ~= line then return false end
+  end
+  return true
+end
+
+-- words_of tells what of a target is not as in the other, for a message: there may be two
+-- hundred columns.
+local function words_of(target, other)
+  local words, lines = nil, string.gmatch(other, '[^\n]+')
+  for line in string.gmatch(target, '[^\n]+') do
+    local differs = line ~= lines()
+    if words and differs then words = words .. ' with ' .. line end
+    if not words then
+      words = line
+      if differs then break end
+    end
+  end
+  words = string.gsub(words or target, '[%z%c]', '?')
+  if #words > 500 then return string.sub(words, 1, 500) .. '...' end
+  return words
+end
+
+-- contradicts tells in an error that a config names other keys, another table or other
+-- columns for the queue than the one in force, s.
+local function contradicts(queue, s, owner, target)
   local text = 'queue ' .. queue .. ' (keyPrefix ' .. s.prefix .. ') is flushed'
-  if s.target then text = text .. ' into ' .. s.target end
+  if s.target then text = text .. ' into ' .. words_of(s.target, target) end
   if s.owner == owner and owner ~= OWNER_FILE then
     return fail('WBCONFLICT', text .. ' by revision ' .. s.target_revision .. ' of this config, and this one is another: ' ..
       'bring every flusher to one revision')
@@ -722,7 +750,7 @@ end
 
 -- ledger_of returns the schema of the ledger that a target names, or nil.
 local function ledger_of(target)
-  return string.match(target, '%(ledger in schema (.+)%)$')
+  return string.match(string.match(target, '^[^\n]*'), '%(ledger in schema (.+)%)$')
 end
 
 -- wb_engine_open 0 QUEUE OWNER REVISION JOURNAL PREFIX PARTITIONS MODE ENCODING
@@ -737,7 +765,8 @@ end
 --
 -- Nothing is written where keys of PREFIX are another queue's; a queue that is only
 -- drained may go on, and leaves the keys without a time to live. TARGET is the table and
--- its ledger. While flushers live that work with another prefix or target, only a higher
+-- its ledger, in a second line the key column and, where no operator rolls them, in a third
+-- one the columns. While flushers live that work with another prefix or target, only a higher
 -- revision of the same owner replaces these, and takes the partitions from them. A
 -- flusher of the release before this one tells no target. The ledger's schema never changes.
 -- Nor does the MEMBER replace anything while others hold partitions of it at another
@@ -753,7 +782,7 @@ local function engine_open(_, args)
   local made = not s[1]
   local older = not made and s[3] == owner and higher(s[4], revision)
   local reshaped = not made and (s[5] ~= prefix or s[6] ~= mode or s[7] ~= encoding)
-  local moved = not made and target ~= '' and s[8] and s[8] ~= target
+  local moved = not made and target ~= '' and s[8] and not same_target(s[8], target)
   if moved and ledger_of(s[8]) and ledger_of(target) and ledger_of(s[8]) ~= ledger_of(target) then
     return fail('WBCONFLICT', 'queue ' .. queue .. ' has its ledger in schema ' .. ledger_of(s[8]) .. ', and ledgerSchema is ' ..
       ledger_of(target) .. ': it cannot change, since another ledger fences nobody of the one before: set ledgerSchema to ' .. ledger_of(s[8]))
@@ -761,7 +790,7 @@ local function engine_open(_, args)
   if moved or (reshaped and s[5] ~= prefix) then
     local replaces = s[3] == owner and owner ~= OWNER_FILE and higher(revision, s[9] or s[4])
     if not replaces and lives(queue, now) then
-      return contradicts(queue, { prefix = s[5], owner = s[3], target = s[8], target_revision = s[9] or s[4] }, owner)
+      return contradicts(queue, { prefix = s[5], owner = s[3], target = s[8], target_revision = s[9] or s[4] }, owner, target)
     end
   end
   if reshaped and (older or total_depth(queue, s[1]) > 0) then return reshaped_error(queue, s[5], s[6], s[7]) end
@@ -862,8 +891,8 @@ local function engine_beat(_, args)
   if s[3] ~= args[4] or s[4] ~= args[5] or s[5] ~= args[6] then
     return reshaped_error(queue, s[3], s[4], s[5])
   end
-  if (args[7] or '') ~= '' and s[6] and s[6] ~= args[7] then
-    return contradicts(queue, { prefix = s[3], owner = s[7], target = s[6], target_revision = s[8] }, s[7])
+  if (args[7] or '') ~= '' and s[6] and not same_target(s[6], args[7]) then
+    return contradicts(queue, { prefix = s[3], owner = s[7], target = s[6], target_revision = s[8] }, s[7], args[7])
   end
   local partitions, now = tonumber(s[1]), now_ms()
   local err = elsewhere(queue, s[3], partitions, s[11], member, args[12])
