@@ -71,7 +71,11 @@ type attribute struct {
 	equality bool
 	array    bool
 	// element is the type of an array's elements under any domain, as base has it.
-	element       string
+	element string
+	// bytes says that the type is or has bytea within, and record what the fields of a
+	// composite, or of an array's, are.
+	bytes         bool
+	record        []int32
 	generated     bool
 	always        bool
 	deterministic bool
@@ -137,7 +141,7 @@ CROSS JOIN LATERAL (
     WHERE p.relkind = 'r' AND p.relpersistence = 'u'
       AND (p.oid = c.oid OR p.oid IN (SELECT t.relid FROM pg_catalog.pg_partition_tree(c.oid) t WHERE t.isleaf))) q) u`
 
-const attributesSQL = `
+var attributesSQL = `
 SELECT a.attname::pg_catalog.text,
   pg_catalog.quote_ident(bn.nspname) || '.' || pg_catalog.quote_ident(b.typname),
   pg_catalog.format_type(a.atttypid, a.atttypmod),
@@ -146,7 +150,7 @@ SELECT a.attname::pg_catalog.text,
   b.typtype = 'e' OR b.typnamespace = 'pg_catalog'::pg_catalog.regnamespace AND EXISTS (SELECT FROM pg_catalog.pg_opclass o
     WHERE o.opcmethod = 403 AND o.opcdefault AND (o.opcintype = b.oid OR b.typname = 'varchar' AND o.opcintype = 'pg_catalog.text'::pg_catalog.regtype)),
   b.typcategory = 'A' AND b.typelem <> 0,
-  coalesce(e.name, ''),
+  coalesce(e.name, ''), ` + bytesSQL + `,
   a.attgenerated <> '', a.attidentity = 'a',
   coalesce(l.collisdeterministic, true),
   EXISTS (SELECT FROM pg_catalog.pg_index i LEFT JOIN pg_catalog.pg_collation il ON il.oid = i.indcollation[0]
@@ -256,7 +260,7 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	}
 	f.attributes, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) (attribute, error) {
 		var a attribute
-		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.equality, &a.array, &a.element, &a.generated, &a.always,
+		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.equality, &a.array, &a.element, &a.bytes, &a.record, &a.generated, &a.always,
 			&a.deterministic, &a.unique, &a.deferrable, &a.number, &a.typeSchema, &a.mayUseType, &a.required, &a.sequences,
 			&a.maySelect, &a.mayInsert, &a.mayUpdate)
 		return a, err

@@ -72,10 +72,11 @@
 // # Values
 //
 // A JSON value becomes the text that PostgreSQL reads for the column's type, as it
-// stands, but for three: a number for a column of whole numbers may be written in any
-// way (100.0, 1e3); a string for a bytea is base64, standard or for URLs, or begins with
+// stands, but for three: a number for a column of whole numbers or of money may be written in
+// any way (100.0, 1e3); a string for a bytea is base64, standard or for URLs, or begins with
 // \x as PostgreSQL's own form, since bytes that were taken for a text would be other
-// bytes in silence; and the whole document in a bytea is its own bytes. What is a text
+// bytes in silence, and of the text of a type that has bytea within only \x is taken, in
+// the parts that are bytes; and the whole document in a bytea is its own bytes. What is a text
 // to begin with is PostgreSQL's business, in the DateStyle, IntervalStyle, TimeZone and
 // lc_monetary of the role: an application that writes ISO dates depends on none of them.
 //

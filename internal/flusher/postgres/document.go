@@ -180,6 +180,8 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 			b.arena = b.arena[:start]
 			return err
 		}
+	case c.bytesWithin && v.kind == jsonString && !c.hexWithin(v.value(), c.array):
+		return c.notHexWithin()
 	case v.kind == jsonString && v.odd&hasEscape != 0:
 		b.arena = unescape(b.arena, v.text)
 	case v.kind == jsonArray && c.array:
@@ -255,6 +257,8 @@ func (c *column) appendArray(dst, text []byte, left int) ([]byte, error) {
 			dst, err = c.appendBinaryElement(dst, v)
 		case v.kind == jsonObject:
 			dst = appendQuoted(dst, v.text)
+		case c.bytesWithin && v.kind == jsonString && !c.hexWithin(v.value(), false):
+			return dst, c.notHexWithin()
 		case v.kind == jsonString:
 			dst = appendQuoted(dst, v.value())
 		case v.odd&hasPoint != 0 && c.wholeElements:

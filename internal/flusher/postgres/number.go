@@ -7,9 +7,11 @@ import "bytes"
 
 // wholeTypes are the types of whole numbers, by their names in pg_catalog.
 // PostgreSQL's readers of them know digits alone, whereas JSON and what writes it
-// (Lua's cjson, JavaScript, Python) know 100.0, 1E2 and 1e+15 for whole numbers too.
+// (Lua's cjson, JavaScript, Python) know 100.0, 1E2 and 1e+15 for whole numbers too. Money
+// is no whole number, but its reader does not know an exponent either.
 var wholeTypes = map[string]bool{
-	"int2": true, "int4": true, "int8": true, "oid": true,
+	"int2": true, "int4": true, "int8": true, "oid": true, "xid": true, "xid8": true,
+	"money": true,
 }
 
 // mostDigits is how many digits a number written out may get: more than any whole
@@ -22,8 +24,8 @@ const mostDigits = 40
 const mostExponent = 4 * maxDocument
 
 // appendWhole writes a JSON number that has a point or an exponent as the digits of
-// the whole number that it is, exactly, whatever its size. What is no whole number, or
-// an absurd one, stays as it is: PostgreSQL refuses it.
+// the number that it is, exactly, whatever its size. A fraction without an exponent, or
+// an absurd number, stays as it is: PostgreSQL knows what to do with it.
 func appendWhole(dst, text []byte) []byte {
 	digits := text
 	negative := text[0] == '-'
@@ -51,16 +53,42 @@ func appendWhole(dst, text []byte) []byte {
 	switch {
 	case significant == 0:
 		return append(dst, '0')
-	case significant > places || places > mostDigits:
+	case places > mostDigits || places < -mostDigits:
+		return append(dst, text...)
+	case significant > places && exponent == 0:
 		return append(dst, text...)
 	}
 	if negative {
 		dst = append(dst, '-')
 	}
+	if significant > places {
+		return appendFraction(dst, before, behind, places)
+	}
 	dst = append(dst, before...)
 	dst = append(dst, behind...)
 	for range places - significant {
 		dst = append(dst, '0')
+	}
+	return dst
+}
+
+// appendFraction writes 0.DIGITS times ten to the power of places, which is no whole
+// number: the type takes it with a point, or refuses it.
+func appendFraction(dst, before, behind []byte, places int) []byte {
+	if places <= 0 {
+		dst = append(dst, '0', '.')
+		for range -places {
+			dst = append(dst, '0')
+		}
+	}
+	for _, digits := range [][]byte{before, behind} {
+		for _, digit := range digits {
+			if places == 0 && dst[len(dst)-1] != '.' {
+				dst = append(dst, '.')
+			}
+			places--
+			dst = append(dst, digit)
+		}
 	}
 	return dst
 }

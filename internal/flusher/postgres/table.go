@@ -88,6 +88,9 @@ type column struct {
 	whole, binary bool
 	// array says that it takes arrays; the others say of what.
 	array, jsonElements, wholeElements, binaryElements bool
+	// bytesWithin says that bytes are part of its values; record is as an attribute has it.
+	bytesWithin bool
+	record      []int32
 	// equality says that values of the type can be compared.
 	equality bool
 }
@@ -113,6 +116,7 @@ func newColumn(a *attribute) column {
 		whole: wholeTypes[a.base], binary: a.base == binaryType,
 		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
 		wholeElements: a.array && wholeTypes[a.element], binaryElements: a.array && a.element == binaryType,
+		bytesWithin: a.bytes && a.base != binaryType, record: a.record,
 		equality: a.equality,
 	}
 }

@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"errors"
 	"strings"
 	"testing"
 )
@@ -12,7 +13,8 @@ import (
 func TestTypesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, `CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (a integer, b text);
-CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]; CREATE DOMAIN digest AS bytea; CREATE DOMAIN number AS integer`)
+CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]; CREATE DOMAIN digest AS bytea; CREATE DOMAIN number AS integer; CREATE TYPE packed AS (a text, b bytea);
+CREATE TYPE bytesrange AS RANGE (subtype = bytea); CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed)`)
 	ready(t, d)
 	partition := 0
 	for name, test := range map[string]struct {
@@ -68,6 +70,17 @@ CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS j
 		"a domain over an integer":       {"number", "1e3", "1000"},
 		"an array of whole numbers":      {"integer[]", "[[100.0], [1e3]]", "{{100},{1000}}"},
 		"an array of a domain":           {"number[]", "[100.0, 1e3, null]", "{100,1000,NULL}"},
+		"bytea[] as a text":              {"bytea[]", `"{\\\\x00ff10,NULL,\"\\\\x01\"}"`, `{"\\x00ff10",NULL,"\\x01"}`},
+		"a composite of bytes":           {"packed", `"(aGk,\"\\\\x00ff\")"`, `(aGk,"\\x00ff")`},
+		"an array of it":                 {"packed[]", `["(a,\\\\x00)",null,"(b,)"]`, `{"(a,\"\\\\x00\")",NULL,"(b,)"}`},
+		"money with an exponent":         {"money", "1.5e2", "$150.00"},
+		"money as Lua writes it":         {"money", "1e+15", "$1,000,000,000,000,000.00"},
+		"money with a point moved":       {"money", "1.2345e2", "$123.45"},
+		"money of cents":                 {"money", "-5e-2", "-$0.05"},
+		"money with a point":             {"money", "12.30", "$12.30"},
+		"money without a fraction":       {"money", "100.0", "$100.00"},
+		"an array of money":              {"money[]", "[1e3,2.5]", `{"$1,000.00",$2.50}`},
+		"xid with an exponent":           {"xid", "1e3", "1000"},
 		"oid with an exponent":           {"oid", "1e3", "1000"},
 		"text keeps a number's form":     {"text", "1E+2", "1E+2"},
 		"numeric keeps its scale":        {"numeric", "100.0", "100.0"},
@@ -136,6 +149,46 @@ func TestKeysOfEveryType(t *testing.T) {
 			o.write(t, test.keys[0], "", test.keys[1], `{"a":"y"}`)
 			if got := server.Column(t, "SELECT id FROM items ORDER BY a DESC"); len(got) != 2 || got[0] != test.keys[1] || got[1] != test.keys[2] {
 				t.Errorf("The table holds %q; want %q and %q", got, test.keys[1], test.keys[2])
+			}
+		})
+	}
+}
+
+// Bytes that stand in the text of another type are those that PostgreSQL takes them for:
+// base64 there would be stored as its letters.
+func TestBase64WithinATextIsRefused(t *testing.T) {
+	t.Parallel()
+	server, d := open(t, `CREATE TYPE packed AS (a text, b bytea); CREATE TYPE bytesrange AS RANGE (subtype = bytea);
+CREATE DOMAIN digest AS bytea; CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed); CREATE TYPE listed AS (l digest[]); CREATE TYPE pair AS (a integer, b text)`)
+	ready(t, d)
+	for _, test := range []struct{ column, value, words string }{
+		{"bytea[]", `"{aGVsbG8=}"`, "a JSON array of strings in base64"},
+		{"bytea[]", `"{\\\\x00,aGVsbG8=}"`, "a JSON array of strings in base64"},
+		{"bytea[]", `"{\\x00}"`, "a JSON array of strings in base64"},
+		{"digest[]", `"{aGVsbG8=}"`, "a JSON array of strings in base64"},
+		{"packed", `"(1,aGVsbG8=)"`, "hexadecimal"},
+		{"packed", `"(1,\"aGVsbG8=\")"`, "hexadecimal"},
+		{"packedone", `"(1,aGVsbG8=)"`, "hexadecimal"},
+		{"packed[]", `["(1,aGVsbG8=)"]`, "a JSON array of texts of the composite"},
+		{"packed[]", `"{\"(1,aGVsbG8=)\"}"`, "a JSON array of texts of the composite"},
+		{"nested", `"(\"(1,aGVsbG8=)\")"`, "hexadecimal"},
+		{"listed", `"({aGVsbG8=})"`, "hexadecimal"},
+		{"bytesrange", `"[aGVsbG8=,)"`, "hexadecimal"},
+		{"bytesrange[]", `["[aGVsbG8=,)"]`, "hexadecimal"},
+		{"pair", `"(1,aGVsbG8=)"`, ""},
+	} {
+		t.Run(test.column+" "+test.value, func(t *testing.T) {
+			server.Exec(t, "DROP TABLE IF EXISTS items; CREATE TABLE items (id bigint PRIMARY KEY, v "+test.column+")")
+			err := readTable(t, d, mapping("items")).NewBatch().Set("1", []byte(`{"v":`+test.value+"}"))
+			refused, ok := errors.AsType[*RowError](err)
+			if test.words == "" {
+				if err != nil {
+					t.Errorf("Set = %v", err)
+				}
+				return
+			}
+			if !ok || refused.SQLSTATE != "22P02" || refused.Column != "v" || !strings.Contains(refused.Message, test.words) || strings.Contains(refused.Message, "aGVsbG8") {
+				t.Errorf("Set = %v; want a refusal with %q", err, test.words)
 			}
 		})
 	}
