@@ -29,6 +29,8 @@ type connectFailure struct {
 	// certain says that user, host and database are what they look like in the URL, so
 	// that they may be shown.
 	certain bool
+	// doubt is said of what may be none of what it looks like.
+	doubt string
 	// tls says that the settings have certificates.
 	tls bool
 }
@@ -45,7 +47,7 @@ func (s *source) connecting(err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	err = s.words.complete(furthest(connect), s.held)
-	return &connectFailure{error: err, config: connect.Config, certain: s.certain, tls: s.tls != nil}
+	return &connectFailure{error: err, config: connect.Config, certain: s.certain, doubt: doubtOf(s.text), tls: s.tls != nil}
 }
 
 // encrypted says whether TLS would have been tried.
@@ -100,7 +102,7 @@ func (e *Error) connecting(err *pgconn.PgError, cause error) {
 		e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, fmt.Sprintf("database %s takes no connections", name)
 		sql = fmt.Sprintf("ALTER DATABASE %s ALLOW_CONNECTIONS true", name)
 	case err.Code == "28000" && err.Routine == ofRole:
-		e.remedy = fmt.Sprintf("role %s does not exist or may not log in; where it exists", role)
+		e.remedy = origin.noLogin(role)
 		sql = fmt.Sprintf("ALTER ROLE %s LOGIN", role)
 	case err.Code == "53300" && err.Routine == ofRole:
 		e.remedy = fmt.Sprintf("role %s has no connection left of its CONNECTION LIMIT", role)
@@ -121,12 +123,18 @@ func (e *Error) connecting(err *pgconn.PgError, cause error) {
 		e.remedy += ": run as an administrator: " + sql + ";"
 	}
 	if !origin.certain {
-		e.remedy += doubtful
+		e.remedy += origin.doubt
 	}
 }
 
-// doubtful is said of a URL that may be none of what it looks like.
-const doubtful = "; in the URL an @ or a / of the user or the password seems to stand for itself: percent-encode it (@ is %40, / is %2F)"
+// noLogin begins the sentence that the ALTER ROLE ends, where the role is known.
+func (e *connectFailure) noLogin(role string) string {
+	said := fmt.Sprintf("role %s does not exist or may not log in", role)
+	if !e.certain {
+		return said
+	}
+	return said + "; where it exists"
+}
 
 // onlyEncrypted says what a server may want that refuses a connection by pg_hba.conf.
 func (e *connectFailure) onlyEncrypted() string {
@@ -135,19 +143,6 @@ func (e *connectFailure) onlyEncrypted() string {
 		return "; the connection was not encrypted, which a line hostssl of it demands: give sslmode=require or better in the URL"
 	case !e.tls:
 		return "; where it demands a client's certificate (clientcert, cert), give one in database.postgres.tls.clientCertSecretRef, or as sslcert and sslkey in the URL"
-	}
-	return ""
-}
-
-// refused names the parameter of the URL that the server's words name.
-func (e *connectFailure) refused(words string) string {
-	if !e.certain {
-		return ""
-	}
-	for name := range e.config.RuntimeParams {
-		if parameterName.MatchString(name) && name != "client_encoding" && strings.Contains(words, name) {
-			return ": " + name
-		}
 	}
 	return ""
 }
@@ -247,7 +242,7 @@ func network(err error) string {
 	addressed := errors.As(err, &op) && op.Addr != nil
 	switch {
 	case hidden:
-		tail = doubtful
+		tail = origin.doubt
 	case addressed:
 		what = "the connection to PostgreSQL at " + op.Addr.String() + " failed"
 	}

@@ -142,6 +142,9 @@ var faults = []struct{ words, message string }{
 	{"invalid require_auth", "its require_auth is no list of password, md5, scram-sha-256, none"},
 	{"port numbers to", "it must name one port, or one for every host"},
 	{"_protocol_version", "its min_protocol_version or max_protocol_version is none"},
+	{"cannot parse statement_cache_capacity", "its statement_cache_capacity must be a whole number: leave it out, a flusher prepares no statements"},
+	{"cannot parse description_cache_capacity", "its description_cache_capacity must be a whole number: leave it out, a flusher prepares no statements"},
+	{"invalid default_query_exec_mode", "its default_query_exec_mode is none: leave it out, a flusher has its own"},
 	{"failed to read service", "its service cannot be read: a service file has to be where PGSERVICEFILE says"},
 	{"pool_", "one of its pool_ parameters has no proper value: leave them out, postgres.maxConnections bounds the connections"},
 }
@@ -149,6 +152,9 @@ var faults = []struct{ words, message string }{
 // unparsable says of a URL that the driver does not take what is wrong, without any
 // part of it.
 func (s *source) unparsable(err error) error {
+	if found := unpaired(s.inForce()); found != "" {
+		return s.invalid("%s", found)
+	}
 	said := err.Error()
 	if at := strings.LastIndex(said, "`: "); at >= 0 {
 		said = said[at:]
@@ -181,21 +187,11 @@ func unreadable(err error) string {
 	return "cannot be read" + mounted
 }
 
-const percentEncode = "give " + exampleURL + ", with special characters of the user and the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25)"
-
 // invalid is an error of the URL that only who wrote it can mend.
 func (s *source) invalid(format string, args ...any) error {
 	return &Error{
 		Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
 		remedy: "the connection URL in " + s.place() + " cannot be used: " + fmt.Sprintf(format, args...),
-	}
-}
-
-// shapeless is an error of a URL that cannot be taken apart.
-func (s *source) shapeless(more string) error {
-	return &Error{
-		Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
-		remedy: "the connection URL in " + s.place() + " cannot be parsed: " + percentEncode + more,
 	}
 }
 
@@ -216,65 +212,4 @@ func fallbackTLS(fallbacks []*pgconn.FallbackConfig) []*tls.Config {
 		all = append(all, f.TLSConfig)
 	}
 	return all
-}
-
-// scheme is how a URL begins.
-var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.:_-]*)://`)
-
-// form looks at what can be told of a URL without taking it apart.
-func (s *source) form(text string) error {
-	found := scheme.FindStringSubmatch(text)
-	switch {
-	case text[0] == '"' || text[0] == '\'' && strings.HasSuffix(text, "'"):
-		return s.invalid("it stands in quotation marks: leave them out")
-	case found == nil && strings.Contains(text, "postgres") && strings.Contains(text, "://"):
-		return s.invalid("it does not begin with postgres://: leave out what stands before")
-	case found == nil || found[1] == "postgres" || found[1] == "postgresql":
-		return nil
-	case strings.HasPrefix(found[1], "jdbc:"):
-		return s.invalid("it is one of JDBC: give " + exampleURL + ", with user and password in it")
-	case strings.HasPrefix(found[1], "postgres") && strings.Contains(found[1], "+"):
-		return s.invalid("it names a driver behind a +, as SQLAlchemy does: let it begin with postgres://")
-	}
-	return s.invalid("it does not begin with postgres:// or postgresql://: give " + exampleURL)
-}
-
-// hostName is what a host can look like; an address of IPv6 may have a zone. A
-// directory is where a socket is.
-var hostName = regexp.MustCompile(`^([\p{L}\p{N}._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?|[/@].*)$`)
-
-// hosts says whether all that the driver takes for hosts can be some, and whether they
-// are for certain. A / or @ in a password that stands for itself makes the rest of the
-// password, or the user, look like a host; nothing of such a URL may be shown.
-func hosts(text string, c *pgx.ConnConfig) (possible, certain bool) {
-	names := []string{c.Host}
-	for _, f := range c.Fallbacks {
-		names = append(names, f.Host)
-	}
-	for _, name := range names {
-		if !hostName.MatchString(name) {
-			return false, false
-		}
-	}
-	if prefix := scheme.FindString(text); prefix != "" {
-		rest := text[len(prefix):]
-		if at := strings.IndexAny(rest, "@/"); at >= 0 && rest[at] == '@' {
-			rest = rest[at+1:]
-		}
-		return true, !strings.Contains(rest, "@")
-	}
-	// In keywords and values a space within a password that is not quoted makes the rest
-	// of it another keyword.
-	for name := range c.RuntimeParams {
-		if !unneeded[name] && !ownSettings[name] {
-			return true, false
-		}
-	}
-	return true, true
-}
-
-// ownSettings are settings of the server that URLs have as a rule.
-var ownSettings = map[string]bool{
-	"application_name": true, "fallback_application_name": true, "options": true, "search_path": true, "timezone": true,
-	"gssencmode": true, "statement_timeout": true, "lock_timeout": true, "default_transaction_read_only": true,
 }

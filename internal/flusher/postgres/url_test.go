@@ -51,12 +51,17 @@ func TestNoPartOfAPasswordIsTold(t *testing.T) {
 		"keywords with an open quote":   "host=127.0.0.1 port=1 user=u password='S3cret",
 		"keywords with a quote":         `host=127.0.0.1 port=1 user=u password='S3c\'ret' connect_timeout=1`,
 		"a percent-encoded password":    "postgres://u:p%40S3cret@HOST/db",
+		"a question mark and a word":    "postgres://u:p?S3cret",
+		"two URLs":                      "postgres://u:S3cret@HOST/db\npostgres://u:S3cret@HOST/db",
+		"keywords, the host twice":      "host=127.0.0.1 port=1 user=u password=p host=S3cret dbname=db",
+		"a value that is refused":       "URL&work_mem=S3cret",
+		"a parameter without a value":   "URL&sslmode=S3cret=1",
 		"a parameter":                   "postgres://u@HOST/db?password=S3cret",
 		"JDBC":                          "jdbc:postgresql://HOST/db?user=u&password=S3cret",
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := openURL(t, strings.ReplaceAll(text, "HOST", host)+"", func(s *Settings) { s.URLSecret = "Secret shop-db, key uri" })
+			d := openURL(t, strings.ReplaceAll(strings.ReplaceAll(text, "HOST", host), "URL", server.URL()), func(s *Settings) { s.URLSecret = "Secret shop-db, key uri" })
 			check := d.Check(t.Context())
 			_, err := d.Acquire(t.Context(), "j", "q", 0)
 			if check.OK || err == nil {
@@ -72,7 +77,7 @@ func TestNoPartOfAPasswordIsTold(t *testing.T) {
 					}
 				}
 			}
-			if strings.Contains(text, "@") && strings.Count(text, "@") > 1 && !strings.Contains(check.Message, "percent-encode") {
+			if !strings.Contains(text, "\n") && strings.Count(text, "@") > 1 && !strings.Contains(check.Message, "percent-encode") {
 				t.Errorf("Check = %s: %s; want what to do", check.Reason, check.Message)
 			}
 		})
@@ -117,6 +122,22 @@ func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
 		"another database":                 {"mysql://u:S3cret@h/db", "it does not begin with postgres://"},
 		"quotation marks":                  {`'postgres://u:S3cret@h/db'`, "quotation marks"},
 		"a setting that there is not":      {server.URL() + "&nonsense=1", "refuses a parameter that the URL sets: nonsense"},
+		"a setting in another case":        {server.URL() + "&timezone=Nope", "refuses a parameter that the URL sets: timezone"},
+		"a setting of two words":           {server.URL() + "&datestyle=S3cret", "refuses a parameter that the URL sets: datestyle"},
+		"a value named as another setting": {server.URL() + "&search_path=public&datestyle=search_path", "refuses a parameter that the URL sets: datestyle"},
+		"a setting in options":             {server.URL() + "&options=-c%20nope%3DS3cret", "refuses a parameter that the URL sets: nope in options"},
+		"a long setting in options":        {server.URL() + "&options=--Work-Mem%3DS3cret%20-c%20search_path%3Dx", "refuses a parameter that the URL sets: Work_Mem in options"},
+		"options that are none":            {server.URL() + "&options=S3cret", "refuses a parameter that the URL sets: options"},
+		"a cache that is no number":        {server.URL() + "&description_cache_capacity=S3cret", "its description_cache_capacity must be a whole number"},
+		"another cache":                    {server.URL() + "&statement_cache_capacity=S3cret", "its statement_cache_capacity must be a whole number"},
+		"a mode of the driver":             {server.URL() + "&default_query_exec_mode=S3cret", "its default_query_exec_mode is none"},
+		"no value":                         {server.URL() + "&x", "its parameter x has no value: give x=value"},
+		"no value, the first":              {base + "?sslmode", "its parameter sslmode has no value"},
+		"no value, no user":                {"postgres://127.0.0.1:5432/db?sslmode", "its parameter sslmode has no value"},
+		"two values":                       {server.URL() + "&application_name=S3cret=2", "its parameter application_name has a second =: write %3D"},
+		"no parameter":                     {server.URL() + "&&x=1", "leave out the & that is too many"},
+		"two URLs":                         {server.URL() + "\n" + server.URL(), "it has several lines: give one URL alone"},
+		"keywords that cannot be read":     {"host=127.0.0.1 password='S3cret", "stands in single quotation marks"},
 		"a setting's value":                {server.URL() + "&work_mem=much", "refuses a parameter that the URL sets: work_mem"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -128,6 +149,31 @@ func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
 				t.Errorf("the message %q has a part of the URL", check.Message)
 			}
 		})
+	}
+}
+
+// What may be none of what it looks like is told in whole sentences, with what helps
+// its form.
+func TestDoubtIsToldInWholeSentences(t *testing.T) {
+	t.Parallel()
+	server := postgrestest.NewServer(t, postgrestest.Options{AccessRules: []string{"host all all all trust"}}).NewDatabase(t)
+	u, err := url.Parse(server.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, space := "an @ or a / of the user or the password seems to stand for itself", "put the value in single quotation marks"
+	keywords := "host=" + u.Hostname() + " port=" + u.Port() + " dbname=" + server.Name() + " user=nouser sslmode=disable"
+	for text, says := range map[string]string{
+		"postgres://nouser:pw@" + u.Host + "/" + server.Name() + "@x?sslmode=disable": at,
+		keywords + " password=a b=c":         space,
+		keywords + " password=a user=nobody": space,
+		keywords:                             "; where it exists: run as an administrator: ALTER ROLE",
+	} {
+		check := openURL(t, text).Check(t.Context())
+		failing(t, check, v1alpha1.ReasonAuthenticationFailed, says)
+		if says != at && strings.Contains(check.Message, at) || strings.Contains(check.Message, "exists;") {
+			t.Errorf("%s gives %s", text, check.Message)
+		}
 	}
 }
 
