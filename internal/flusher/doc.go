@@ -161,6 +161,13 @@
 // was empty, but nobody had drained it; two environments use one ledger and one name. The
 // operator remembers the journal by itself, so under it the ledger is not asked.
 //
+// A value that the engine itself finds unfit for its column (base64 that is none, U+0000,
+// half a surrogate) is Refused, with the column and the SQLSTATE that PostgreSQL gives for
+// the same: who looks for 22P02 finds all of them. NotADocument is left for what is no JSON
+// object. Of several attempts to connect the one that came furthest at an address is told,
+// and a pooler's last words stand for a minute for its silence, in which it waits for its
+// server: a lasting fault has one message.
+//
 // An acknowledgement applies while owner and epoch are still in the lease, even if
 // the lease has run out but nobody took it: what is committed needs no second
 // flush.

@@ -252,12 +252,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 			if err := f.current(ctx); err != nil {
 				return nil, 0, err
 			}
-			cause := journal.CauseNotADocument
-			var row *postgres.RowError
-			if errors.As(err, &row) && row.OfKey {
-				cause = journal.CauseNotAKey
-			}
-			f.dead(i, cause, err.Error(), &journal.DeadLetter{Message: err.Error()})
+			f.unfit(i, err)
 			continue
 		}
 		f.batch.Version(e.Version)
@@ -265,6 +260,22 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 		version = max(version, e.Version)
 	}
 	return in, version, nil
+}
+
+// unfit sets an entry aside that cannot be a row. A value that does not fit its column is
+// refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same.
+func (f *flush) unfit(i int, err error) {
+	letter := &journal.DeadLetter{Message: err.Error()}
+	row, known := errors.AsType[*postgres.RowError](err)
+	switch {
+	case known && row.OfKey:
+		f.dead(i, journal.CauseNotAKey, err.Error(), letter)
+	case known && row.Column != "":
+		letter.SQLState, letter.Column = row.SQLSTATE, row.Column
+		f.dead(i, journal.CauseRefused, err.Error(), letter)
+	default:
+		f.dead(i, journal.CauseNotADocument, err.Error(), letter)
+	}
 }
 
 // send writes the batch under the next flush number. Contention is retried at

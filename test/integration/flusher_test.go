@@ -112,11 +112,13 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 		"product:4": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22P02", Payload: `{"stock":"many"}`},
 		"product:5": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "23514", Constraint: "products_stock_check", Payload: `{"stock":-1}`},
 		"product:6": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22003", Payload: `{"price":1e30}`},
+		"product:8": {Cause: journal.CauseRefused, Attempts: 1, SQLState: "22021", Column: "name", Payload: `{"name":"\u0000"}`},
+		"product:9": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: `{"name":"x"} trailing`},
 		"product:x": {Cause: journal.CauseNotAKey, Attempts: 1, Payload: `{"name":"no number"}`},
 	} {
 		got := letters[key]
 		if got == nil || got.Cause != want.Cause || got.Attempts != want.Attempts || got.SQLState != want.SQLState ||
-			got.Constraint != want.Constraint || got.Payload != want.Payload || got.FirstFailure.After(got.LastFailure) {
+			got.Constraint != want.Constraint || want.Column != "" && got.Column != want.Column || got.Payload != want.Payload || got.FirstFailure.After(got.LastFailure) {
 			t.Errorf("dead letter of %s is %+v, want %+v", key, got, want)
 		}
 		if got != nil && got.SQLState == "" && strings.Contains(got.Message, "SQLSTATE") {

@@ -22,7 +22,8 @@ const (
 	CauseNotAKey = "NotAKey"
 	// CauseNotADocument says that the payload cannot be a row at all.
 	CauseNotADocument = "NotADocument"
-	// CauseRefused says that the database refused the row, and every retry of it.
+	// CauseRefused says that the database refused the row, and every retry of it, or
+	// would: of a value that does not fit its column it is not asked.
 	CauseRefused = "Refused"
 	// CauseValueLost says that the value was gone from Redis.
 	CauseValueLost = "ValueLost"

@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -64,6 +66,9 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 		if err != nil {
 			return "", nil, err
 		}
+		if bytes.Contains(key, []byte("ENCRYPTED")) {
+			return "", nil, unusable(settings.KeyFile, settings.ClientCertSecret, errEncrypted)
+		}
 		pair, err := tls.X509KeyPair(cert, key)
 		if err != nil {
 			return "", nil, unusable(settings.CertFile, settings.ClientCertSecret,
@@ -73,6 +78,9 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 	}
 	return string(hash.Sum(nil)), c, nil
 }
+
+// errEncrypted is said of a private key that nobody can enter the passphrase of.
+var errEncrypted = errors.New("holds a private key that is encrypted: write it without a passphrase: openssl pkey -in tls.key -out plain.key")
 
 // unusable says what is wrong with a file of a Secret, in the words that the check of
 // Redis has for the same.
@@ -86,6 +94,8 @@ func unusable(file, secret string, err error) error {
 		problem = "is missing: create it with the key that database.postgres.tls names (tls.crt and tls.key of a client's certificate); it is seen within about a minute"
 	case errors.Is(err, fs.ErrPermission):
 		problem = "may not be read: see the file's permissions"
+	case errors.Is(err, syscall.EISDIR):
+		problem = "is a directory: name the file in it"
 	}
 	return &Error{Kind: Transient, reason: v1alpha1.ReasonSecretMissing, remedy: what + " of PostgreSQL's TLS " + problem, Err: err}
 }

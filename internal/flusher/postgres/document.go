@@ -62,6 +62,9 @@ func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 				Message:  "the document begins with a byte order mark (the bytes EF BB BF), which is no part of JSON: write it without",
 			}
 		}
+		if word := s.stranger(); word != "" {
+			return 0, invalidJSON(s.fail(word))
+		}
 		if _, err := s.value(0); err == nil && s.next() == 0 && s.pos == len(document) {
 			return 0, &RowError{SQLSTATE: stateInvalidText, Message: "the document is valid JSON but not an object"}
 		}

@@ -4,6 +4,7 @@
 package postgres
 
 import (
+	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
@@ -32,6 +33,11 @@ func TestTLS(t *testing.T) {
 	}
 	client := func(cert, key string) *config.TLS {
 		return &config.TLS{CAFile: authority.File, CertFile: cert, KeyFile: key, ClientCertSecret: "Secret shop-client"}
+	}
+	locked := filepath.Join(t.TempDir(), "locked.key")
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("of no use without its passphrase")})
+	if err := os.WriteFile(locked, encrypted, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	gone := filepath.Join(t.TempDir(), "gone")
 	for name, test := range map[string]struct {
@@ -64,6 +70,9 @@ func TestTLS(t *testing.T) {
 		"no client's certificate":         {certain + "?sslmode=require", nil, v1alpha1.ReasonAuthenticationFailed, "give one in database.postgres.tls.clientCertSecretRef"},
 		"a client's of another authority": {certain, client(strange, strangeKey), v1alpha1.ReasonConnectionFailed, "refuses the TLS handshake"},
 		"a client's that is gone":         {certain, client(gone, gone), v1alpha1.ReasonSecretMissing, "Secret shop-client of PostgreSQL's TLS is missing"},
+		"a client's encrypted key":        {certain, client(cert, locked), v1alpha1.ReasonSecretMissing, "Secret shop-client of PostgreSQL's TLS holds a private key that is encrypted"},
+		"an encrypted key, by the URL":    {certain + "?sslmode=require&sslcert=" + cert + "&sslkey=" + locked, nil, v1alpha1.ReasonInvalidURL, "where it is encrypted (BEGIN ENCRYPTED PRIVATE KEY)"},
+		"a directory for an authority":    {with(address, ""), ca(filepath.Dir(authority.File)), v1alpha1.ReasonSecretMissing, "of PostgreSQL's TLS is a directory: name the file in it"},
 		"a client's that is no pair":      {certain, client(cert, strangeKey), v1alpha1.ReasonSecretMissing, "holds no pair of certificate and key"},
 	} {
 		t.Run(name, func(t *testing.T) {
