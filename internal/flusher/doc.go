@@ -128,6 +128,10 @@
 // The payload of a dead letter stands apart from what is known of it, in a hash of its own:
 // Redis copies a field whole, and whoever lists or discards letters needs no payload.
 //
+// Before an order is made anew, the keys of the old one that have no entry any more are
+// counted: an entry that somebody deleted is a lost write, of which nothing else tells. A
+// key twice in the order is none.
+//
 // Time-outs look at progress, on the way to either server: a slow link takes longer for a
 // batch than a server may be silent. What times out all the same makes the next claims of
 // its partition half as large.

@@ -58,6 +58,18 @@ func (q *queue) compare(beat journal.Beat) {
 	q.note(text)
 }
 
+// missed tells of entries that somebody has deleted from the journal. It has counted them.
+func (q *queue) missed(claim *journal.Claim) {
+	if claim.Gone == 0 {
+		return
+	}
+	text := fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
+		claim.Gone, claim.Lease.Partition)
+	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
+	q.log.Error("Data was lost", "cause", text)
+	q.note(text)
+}
+
 // noteEnd lets the ledger know that a queue which takes no writes any more has been
 // drained: when its journal goes, nothing is lost.
 func (q *queue) noteEnd(ctx context.Context) {

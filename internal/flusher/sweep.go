@@ -118,6 +118,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		if claim.Rebuilt {
 			q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", p.number)
 		}
+		q.missed(claim)
 		if len(claim.Entries) == 0 {
 			return nil
 		}

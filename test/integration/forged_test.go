@@ -50,3 +50,26 @@ func TestEntriesThatNoFunctionHasWritten(t *testing.T) {
 	s.set(8, `{"name":"rug"}`)
 	s.eventuallyRow(8, "rug")
 }
+
+func TestEntriesThatSomebodyDeletesAreToldAsALoss(t *testing.T) {
+	s := newStack(t)
+	s.config.Mappings[0].Partitions = 1
+	s.write()
+	p := s.startReady()
+	s.suspend(p)
+	s.setAll(1, 5, 1)
+	s.must(s.rdb.Del(t.Context(), "wb:{products:0}:ops").Err())
+	s.resume()
+	s.eventually("the loss is told", func() error {
+		q := s.status(p).Queues[0]
+		if q.DataLossEvents != 1 || q.Depth != 0 || !strings.Contains(q.LastError, "5 entries are gone from partition 0") {
+			return fmt.Errorf("the queue is %+v", q)
+		}
+		if _, metrics := s.get(p, "/metrics"); !strings.Contains(metrics, `writebehind_data_loss_events_total{queue="products"} 1`) {
+			return fmt.Errorf("the metrics are %s", metrics)
+		}
+		return nil
+	})
+	s.set(6, `{"name":"rug"}`)
+	s.eventuallyRow(6, "rug")
+}

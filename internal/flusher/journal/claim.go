@@ -78,6 +78,9 @@ type Claim struct {
 	// Rebuilt says that the order of the queue had to be made anew, since
 	// somebody edited the journal by hand.
 	Rebuilt bool
+	// Gone is how many entries had gone when it was made anew. The journal has counted
+	// them as one data-loss event.
+	Gone int64
 }
 
 // Bytes is the length of all values.
@@ -223,6 +226,9 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 		return page{}, fmt.Errorf("%w: %w", errOtherRelease, r.err)
 	}
 	claim.Rebuilt = claim.Rebuilt || rebuilt > 0
+	if r.more() {
+		claim.Gone += r.number()
+	}
 	if count == 0 {
 		return p, nil
 	}

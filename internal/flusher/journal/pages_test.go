@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -170,6 +171,53 @@ func TestTheOrderIsMadeAnewWhileWritersGoOn(t *testing.T) {
 	}
 	if left := f.rdb.Keys(t.Context(), "wb:{products:0}:mend").Val(); len(left) > 0 {
 		t.Errorf("%v is left", left)
+	}
+}
+
+// TestEntriesThatAreDeletedByHandAreALoss: their keys stand in the order, or wait for
+// another try, and nothing else tells of them.
+func TestEntriesThatAreDeletedByHandAreALoss(t *testing.T) {
+	const q, ops = "wb:{products:0}:q", "wb:{products:0}:ops"
+	for name, c := range map[string]struct {
+		edit       func(f *fixture)
+		gone, left int64
+	}{
+		"all":       {func(f *fixture) { f.check(f.rdb.Del(f.t.Context(), ops).Result()) }, 7, 0},
+		"one":       {func(f *fixture) { f.check(f.rdb.HDel(f.t.Context(), ops, "product:5").Result()) }, 1, 6},
+		"a refused": {func(f *fixture) { f.check(f.rdb.HDel(f.t.Context(), ops, "product:0").Result()) }, 1, 6},
+		"one that stands there twice": {func(f *fixture) {
+			f.check(f.rdb.HDel(f.t.Context(), ops, "product:5").Result())
+			f.check(f.rdb.RPush(f.t.Context(), q, "product:5", "product:5").Result())
+		}, 1, 6},
+		"none, but keys twice": {func(f *fixture) {
+			f.check(f.rdb.RPush(f.t.Context(), q, "product:5", "product:5", "product:6").Result())
+		}, 0, 7},
+		"none, but keys of others":     {func(f *fixture) { f.check(f.rdb.RPush(f.t.Context(), q, "order:1", "product:").Result()) }, 0, 7},
+		"none, but the order":          {func(f *fixture) { f.check(f.rdb.Del(f.t.Context(), q).Result()) }, 0, 7},
+		"all, and one is written anew": {func(f *fixture) { f.check(f.rdb.Del(f.t.Context(), ops).Result()); f.set("product:9", "{}") }, 7, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := piecemeal(t)
+			f.fill(7)
+			l := f.lease("a", 0, 1)
+			f.settle(f.claim(l, 1), journal.Refused, time.Minute)
+			c.edit(f)
+			claim := f.claim(l, 20)
+			if claim.Gone != c.gone || int64(len(claim.Entries)) != c.left || !claim.Rebuilt {
+				t.Errorf("%d entries are gone and %d claimed, want %d and %d", claim.Gone, len(claim.Entries), c.gone, c.left)
+			}
+			f.acknowledge(claim, journal.Done)
+			if again := f.claim(l, 20); again.Gone != 0 || again.Rebuilt || len(again.Entries) != 0 {
+				t.Errorf("the next claim is %+v", again)
+			}
+			if s := f.stats(); s.DataLoss != min(c.gone, 1) || s.Depth != 0 || s.Coalesced != 0 || s.Writes != s.Flushed+c.gone {
+				t.Errorf("stats are %+v", s)
+			}
+			if left := f.rdb.Exists(t.Context(), "wb:{products:0}:gone", "wb:{products:0}:mend").Val(); left != 0 {
+				t.Error("the repair leaves keys behind")
+			}
+		})
 	}
 }
 

@@ -20,6 +20,7 @@
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
 --   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
 --   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
+--   wb:{Q:p}:gone    zset  meanwhile: keys that stood in it, or waited, without an entry
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:payloads hash key -> payload of its dead letter, if that has one
 --   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
@@ -29,7 +30,8 @@
 --                          claimed_top, acked, step (pages of claims and parts of
 --                          acknowledgements of this epoch), flushed, coalesced,
 --                          superseded, discarded, data_loss, mending (while q is made
---                          anew: the cursor, or moving), told (the queue's
+--                          anew: counting, the cursor, or moving), gone (how many
+--                          entries it found gone), told (the queue's
 --                          loss is counted already)
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
@@ -1080,19 +1082,58 @@ local function consistent(base)
     and retried <= queued and retried <= MOST_RETRIED
 end
 
+-- count_gone takes a page off q, and then off retry, and notes the keys of the queue's
+-- prefix that have no entry: only the functions put keys there, with one. Returns whether
+-- nothing is left.
+local function count_gone(base, prefix)
+  local names = redis.call('LRANGE', base .. 'q', 0, PAGE - 1)
+  redis.call('LTRIM', base .. 'q', PAGE, -1)
+  if #names == 0 then
+    local popped = redis.call('ZPOPMIN', base .. 'retry', PAGE)
+    for i = 1, #popped, 2 do names[#names + 1] = popped[i] end
+  end
+  if #names == 0 then return true end
+  local entries, gone = hmget(base .. 'ops', names), {}
+  for i, name in ipairs(names) do
+    if not entries[i] and #name > #prefix and string.sub(name, 1, #prefix) == prefix then
+      gone[#gone + 1] = 0
+      gone[#gone + 1] = name
+    end
+  end
+  call_in_chunks('ZADD', base .. 'gone', gone)
+  return false
+end
+
+-- note_gone counts the entries that are gone as one data-loss event.
+local function note_gone(base)
+  local meta, gone = base .. 'meta', redis.call('ZCARD', base .. 'gone')
+  if gone == 0 then return end
+  redis.call('HINCRBY', meta, 'data_loss', 1)
+  redis.call('HINCRBY', meta, 'discarded', gone)
+  redis.call('HSET', meta, 'gone', gone)
+end
+
 -- mend makes q anew from ops, in the order of the first versions, and has what was
 -- refused wait for another try, which is due: somebody edited the journal by hand, and
--- ops is what an entry stands on. A call does a part of it that takes a few ms. First the
+-- ops is what an entry stands on. A call does a part of it that takes a few ms. First it
+-- looks which keys of the old order have no entry any more, which is lost. Then the
 -- entries are read with a cursor into a set by first version, where those that come in
 -- meanwhile go too, so that none is lost and none stands there twice; then the set is
 -- moved to q. No claim is out until it is done, so no entry goes meanwhile. A cursor
 -- that a restart of Redis made worthless leaves entries out: then all begins anew.
 -- Returns whether it is done.
-local function mend(base, mending)
+local function mend(base, mending, prefix)
   local meta = base .. 'meta'
   if not mending then
-    redis.call('UNLINK', base .. 'q', base .. 'late', base .. 'retry', base .. 'mend')
-    redis.call('HSET', meta, 'claimed', 0, 'mending', '0')
+    redis.call('UNLINK', base .. 'mend', base .. 'gone')
+    redis.call('HSET', meta, 'claimed', 0, 'mending', 'counting')
+    mending = 'counting'
+  end
+  if mending == 'counting' then
+    if not count_gone(base, prefix) then return false end
+    note_gone(base)
+    redis.call('UNLINK', base .. 'q', base .. 'late', base .. 'retry', base .. 'gone')
+    redis.call('HSET', meta, 'mending', '0')
     mending = '0'
   end
   if mending ~= 'moving' then
@@ -1208,8 +1249,9 @@ end
 -- may have committed that one has to begin a new epoch first. Returns the
 -- claim's number, how many entries it has, what became of an order that had to be made
 -- anew (1 made, 2 under way: call again), the keys, the entries, the values in groups, the
--- length of the next value if that alone had no room, and 1 if more may follow:
--- wb_engine_more gets that. Without PAGED, as the release before this one calls, a first
+-- length of the next value if that alone had no room, 1 if more may follow, which
+-- wb_engine_more gets, and how many entries were found gone as the order was made anew,
+-- which is counted as one data-loss event. Without PAGED, as the release before this one calls, a first
 -- value that exceeds BYTES is in the claim all the same.
 -- STEP is how many pages and parts of acknowledgements the owner has had in this epoch:
 -- a journal that is at another step is not the one that it worked with, Redis came back
@@ -1220,12 +1262,16 @@ local function engine_claim(_, args)
   local base, rebuilt = partition_prefix(args[1], args[2]), 0
   local mending = redis.call('HGET', base .. 'meta', 'mending')
   if mending or not consistent(base) then
-    if not mend(base, mending) then return { 0, 0, 2, {}, {}, {}, 0, 0 } end
+    if not mend(base, mending, args[7]) then return { 0, 0, 2, {}, {}, {}, 0, 0 } end
     rebuilt = 1
   end
   take_due(base, tonumber(args[10]))
   local reply = page(base, 0, 0, args, args[11] == nil)
   reply[3] = rebuilt
+  if rebuilt == 1 then
+    reply[9] = tonumber(redis.call('HGET', base .. 'meta', 'gone') or 0)
+    redis.call('HDEL', base .. 'meta', 'gone')
+  end
   return reply
 end
 
