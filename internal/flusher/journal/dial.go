@@ -8,10 +8,13 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -144,7 +147,14 @@ func (p *Proof) hash() (held [sha256.Size]byte, err error) {
 func secretFile(path, secret string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return "", &SecretError{Secret: secret, File: path, Problem: "is missing: create it with the key that the spec names"}
+		problem := "is missing: create it with the key that the spec names"
+		switch {
+		case errors.Is(err, syscall.EISDIR):
+			problem = "is a directory: name the file in it"
+		case errors.Is(err, fs.ErrPermission):
+			problem = "may not be read: see the file's permissions"
+		}
+		return "", &SecretError{Secret: secret, File: path, Problem: problem}
 	}
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" {

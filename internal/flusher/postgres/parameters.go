@@ -133,7 +133,7 @@ var faults = []struct{ words, message string }{
 	{"unable to decrypt key", "the key that its sslkey names cannot be decrypted: see its sslpassword"},
 	{"unable to find sslpassword", "the key that its sslkey names is encrypted, and there is no sslpassword"},
 	{"unable to read cert", "the file that its sslcert names %s"},
-	{"failed to parse private key", "the key that its sslkey names cannot be read: where it is encrypted (BEGIN ENCRYPTED PRIVATE KEY), write it without a passphrase by openssl pkey"},
+	{"failed to parse private key", "the key that its sslkey names cannot be read: where it is encrypted (BEGIN ENCRYPTED PRIVATE KEY), write it anew without a passphrase"},
 	{"unable to load cert", "the certificate and the key that its sslcert and sslkey name are no pair in PEM form"},
 	{`both "sslcert" and "sslkey" are required`, "its sslcert and sslkey go together"},
 	{"sslcertmode", "its sslcertmode must be one of allow, prefer, require, disable"},
