@@ -10,7 +10,7 @@ import "bytes"
 // (Lua's cjson, JavaScript, Python) know 100.0, 1E2 and 1e+15 for whole numbers too. Money
 // is no whole number, but its reader does not know an exponent either.
 var wholeTypes = map[string]bool{
-	"int2": true, "int4": true, "int8": true, "oid": true, "xid": true, "xid8": true,
+	"int2": true, "int4": true, "int8": true, "oid": true,
 	"money": true,
 }
 

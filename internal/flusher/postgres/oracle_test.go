@@ -129,7 +129,7 @@ func (c *columnType) oracle(ctx context.Context, db *postgrestest.Database, col 
 	if col.binary && raw[0] == '[' {
 		return "", errors.New("an array is no bytes")
 	}
-	if col.binary || col.binaryElements && raw[0] == '[' {
+	if col.binary || col.bytesWithin {
 		var err error
 		if raw, err = inHexadecimal(ctx, db, raw); err != nil {
 			return "", err
