@@ -129,7 +129,11 @@ func (c *columnType) oracle(ctx context.Context, db *postgrestest.Database, col 
 	if col.binary && raw[0] == '[' {
 		return "", errors.New("an array is no bytes")
 	}
-	if col.binary || col.bytesWithin {
+	var within string
+	if col.bytesWithin && json.Unmarshal([]byte(raw), &within) == nil && !hexLeaves.MatchString(within) {
+		return "", errors.New("bytes within a text are hexadecimal")
+	}
+	if col.binary || col.binaryElements && raw[0] == '[' {
 		var err error
 		if raw, err = inHexadecimal(ctx, db, raw); err != nil {
 			return "", err
