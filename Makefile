@@ -89,9 +89,14 @@ vet: ## Run go vet.
 	$(GO) vet -tags e2e ./...
 
 .PHONY: lint
-lint: golangci-lint ## Run the linters.
+lint: golangci-lint lint-workflows ## Run the linters.
 	$(GOLANGCI_LINT) run --build-tags e2e ./...
 	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...
+
+# What else actionlint would run is installed on some machines alone.
+.PHONY: lint-workflows
+lint-workflows: actionlint ## Run the linter of GitHub's workflows.
+	$(ACTIONLINT) -shellcheck= -pyflakes= .github/workflows/*.yml
 
 .PHONY: lint-fix
 lint-fix: golangci-lint ## Run the linters and mend what can be mended mechanically.
@@ -196,6 +201,18 @@ build-installer: kustomize ## Write everything that a cluster needs into dist/in
 	@$(KUSTOMIZE_WITH_IMAGE) default >$(DIST)/install.yaml
 	@echo "$(DIST)/install.yaml: kubectl apply --server-side -f $(DIST)/install.yaml"
 
+.PHONY: package-chart
+package-chart: helm ## Pack the Helm chart into dist/ (DIST: another folder).
+	@mkdir -p $(DIST)
+	@$(HELM) package charts/writebehind --destination $(DIST)
+
+.PHONY: sbom
+sbom: build cyclonedx-gomod ## Write each program's bill of materials into dist/ (DIST: another folder).
+	@mkdir -p $(DIST)
+	@for program in manager flusher; do \
+		$(CYCLONEDX_GOMOD) bin -json -licenses -std -version $(VERSION) -output $(DIST)/$$program.cdx.json $(LOCALBIN)/$$program; \
+	done
+
 .PHONY: clean
 clean: ## Remove what the build made.
 	rm -rf $(LOCALBIN) dist
@@ -232,6 +249,8 @@ KUSTOMIZE := $(LOCALBIN)/kustomize-$(call tool-version,sigs.k8s.io/kustomize/kus
 GOLANGCI_LINT := $(LOCALBIN)/golangci-lint-$(call tool-version,github.com/golangci/golangci-lint/v2)
 GOTESTSUM := $(LOCALBIN)/gotestsum-$(call tool-version,gotest.tools/gotestsum)
 HELM := $(LOCALBIN)/helm-$(call tool-version,helm.sh/helm/v4,helm)
+ACTIONLINT := $(LOCALBIN)/actionlint-$(call tool-version,github.com/rhysd/actionlint,github)
+CYCLONEDX_GOMOD := $(LOCALBIN)/cyclonedx-gomod-$(call tool-version,github.com/CycloneDX/cyclonedx-gomod,github)
 CLUSTER_TOOL := $(LOCALBIN)/cluster
 export KUSTOMIZE CONTROLLER_GEN CLUSTER_TOOL HELM IMG
 KUSTOMIZE_WITH_IMAGE := hack/kustomize-image.sh
@@ -260,6 +279,16 @@ $(GOTESTSUM):
 helm: $(HELM) ## Build helm.
 $(HELM):
 	$(call build-tool,helm.sh/helm/v4/cmd/helm,helm)
+
+.PHONY: actionlint
+actionlint: $(ACTIONLINT) ## Build actionlint.
+$(ACTIONLINT):
+	$(call build-tool,github.com/rhysd/actionlint/cmd/actionlint,github)
+
+.PHONY: cyclonedx-gomod
+cyclonedx-gomod: $(CYCLONEDX_GOMOD) ## Build cyclonedx-gomod.
+$(CYCLONEDX_GOMOD):
+	$(call build-tool,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,github)
 
 # The tool finds its sources where it was built, hence no -trimpath.
 .PHONY: cluster-tool

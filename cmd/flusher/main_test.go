@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/spf13/pflag"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -197,5 +198,35 @@ func TestTheConfigOfAPodIsFoundWithoutBeingNamed(t *testing.T) {
 func TestTheVersionIsTold(t *testing.T) {
 	if code, out, _ := ask(t, "--version"); code != 0 || out != "flusher version "+version+"\n" {
 		t.Errorf("exit code %d, output %q", code, out)
+	}
+}
+
+// Whoever looks for a flag of the flusher finds it in the documents, with its default.
+func TestEveryFlagIsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Without Kubernetes\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	told := map[string]string{}
+	for line := range strings.Lines(section) {
+		cells := strings.Split(line, " | ")
+		if name, isFlag := strings.CutPrefix(cells[0], "| `--"); isFlag {
+			told[strings.TrimSuffix(name, "`")] = cells[1]
+		}
+	}
+	root := rootCommand()
+	flags := root.Flags()
+	flags.AddFlagSet(root.PersistentFlags())
+	flags.VisitAll(func(f *pflag.Flag) {
+		value, there := told[f.Name]
+		if !there || f.DefValue != "" && f.DefValue != value {
+			t.Errorf("docs/operations.md says of --%s that it is by default %q, and it is %q", f.Name, value, f.DefValue)
+		}
+		delete(told, f.Name)
+	})
+	for name := range told {
+		t.Errorf("there is no flag --%s", name)
 	}
 }

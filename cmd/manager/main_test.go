@@ -74,16 +74,16 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// Whoever looks for a flag finds it in the README, with its default; and nothing
+// Whoever looks for a flag finds it in the documents, with its default; and nothing
 // there is made up.
-func TestEveryFlagIsInTheReadme(t *testing.T) {
-	text, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+func TestEveryFlagIsDocumented(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, found := strings.Cut(string(text), "The operator's flags")
+	_, section, found := strings.Cut(string(text), "\n## The operator's flags\n")
 	if !found {
-		t.Fatal("the README has no section on the operator's flags")
+		t.Fatal("docs/operations.md has no section on the operator's flags")
 	}
 	documented := map[string]string{}
 	for line := range strings.Lines(section) {
@@ -109,10 +109,10 @@ func TestEveryFlagIsInTheReadme(t *testing.T) {
 	flags.VisitAll(func(f *flag.Flag) {
 		told, there := documented[f.Name]
 		if !there {
-			t.Errorf("--%s is not in the README", f.Name)
+			t.Errorf("--%s is not in docs/operations.md", f.Name)
 		}
 		if value := own[f.Name]; !strings.HasPrefix(told, value) {
-			t.Errorf("the README says that --%s is by default %q, but it is %q", f.Name, told, value)
+			t.Errorf("docs/operations.md says that --%s is by default %q, but it is %q", f.Name, told, value)
 		}
 		delete(documented, f.Name)
 	})

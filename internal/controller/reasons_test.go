@@ -68,7 +68,7 @@ func TestEveryConditionAndReasonIsDocumentedAndUsed(t *testing.T) {
 	if len(constants) < 50 {
 		t.Fatalf("only %d constants were found", len(constants))
 	}
-	readme, err := os.ReadFile(filepath.Join("..", "..", "README.md"))
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "resource.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,9 +88,34 @@ func TestEveryConditionAndReasonIsDocumentedAndUsed(t *testing.T) {
 		if !used[c.name] {
 			t.Errorf("%s is used nowhere", c.name)
 		}
-		if end := map[bool]string{true: "[A-Z]", false: `\b`}[c.name == "EventBacklog"]; !regexp.MustCompile(`\b` + c.value + end).Match(readme) {
-			t.Errorf("the README does not tell of %s", c.value)
+		if end := map[bool]string{true: "[A-Z]", false: `\b`}[c.name == "EventBacklog"]; !regexp.MustCompile(`\b` + c.value + end).Match(page) {
+			t.Errorf("docs/resource.md does not tell of %s", c.value)
 		}
+	}
+}
+
+// The tables of conditions and reasons name nothing that is not there.
+func TestNoConditionOrReasonIsMadeUp(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "resource.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := map[string]bool{}
+	for _, c := range constantsOf(t, filepath.Join("..", "..", "api", "v1alpha1", "conditions.go")) {
+		known[c.value] = true
+	}
+	seen := 0
+	_, tables, _ := strings.Cut(string(page), "\n## Conditions\n")
+	for _, row := range regexp.MustCompile(`(?m)^\| ([A-Z][A-Za-z, ]+) \| `).FindAllStringSubmatch(tables, -1) {
+		for name := range strings.SplitSeq(row[1], ", ") {
+			seen++
+			if !known[name] {
+				t.Errorf("docs/resource.md tells of %s, which is neither a condition nor a reason", name)
+			}
+		}
+	}
+	if seen < 40 {
+		t.Errorf("only %d names were found", seen)
 	}
 }
 

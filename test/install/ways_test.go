@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// checkout is a folder in which the README's commands run as in the project, with
+// checkout is a folder in which the commands of docs/operations.md run as in the project, with
 // the programs that make builds and an API server of its own.
 type checkout struct {
 	*cluster
@@ -57,15 +57,15 @@ func (c *checkout) expect(t *testing.T, image string) {
 	}
 }
 
-// readme is the commands below a comment of the README that begins so, but for
-// those of make.
-func readme(t *testing.T, comment string) string {
+// documented is the commands below a comment of docs/operations.md that begins so, but
+// for those of make.
+func documented(t *testing.T, comment string) string {
 	t.Helper()
-	text, err := os.ReadFile(root("README.md"))
+	text, err := os.ReadFile(root("docs", "operations.md"))
 	must(t, err)
 	_, behind, found := strings.Cut(string(text), "\n# "+comment)
 	if !found {
-		t.Fatalf("README.md has no command that is said to be %q", comment)
+		t.Fatalf("docs/operations.md has no command that is said to be %q", comment)
 	}
 	var commands strings.Builder
 	for i, line := range strings.Split(behind, "\n") {
@@ -77,31 +77,31 @@ func readme(t *testing.T, comment string) string {
 			commands.WriteString(line + "\n")
 		}
 	}
-	t.Fatalf("README.md does not end what it says of %q", comment)
+	t.Fatalf("docs/operations.md does not end what it says of %q", comment)
 	return ""
 }
 
 // Each field of an object has the owner who applied it last, and whoever else sets
 // it is refused, so that a change from one way to install to another takes flags.
 // Images tell who has the Deployment.
-func TestTheReadmeTellsTheWayFromOneInstallationToAnother(t *testing.T) {
+func TestTheDocsTellTheWayFromOneInstallationToAnother(t *testing.T) {
 	c := newCheckout(t)
 	install := func(version string) string {
 		image := "registry.example/writebehind/operator:" + version
 		buildInstaller(t, filepath.Join(c.folder, "dist"), image)
 		return image
 	}
-	toHelm := readme(t, "to Helm")
+	toHelm := documented(t, "to Helm")
 	const byHelm = "registry.example/writebehind/operator:v0.1.0"
 	otherTag := strings.Replace(toHelm, "--set ", "--set image.tag=v3 --set ", 1)
 
 	first := install("v1")
-	c.shell(t, readme(t, "by one file"))
+	c.shell(t, documented(t, "by one file"))
 	c.expect(t, first)
 
-	// What fails leaves a release behind that the README's command mends.
+	// What fails leaves a release behind that the command for a change to Helm mends.
 	if _, err := try(&exec.Cmd{
-		Path: "/bin/sh", Args: []string{"sh", "-euc", strings.TrimSpace(readme(t, "by Helm")) + " --take-ownership"}, Dir: c.folder, Env: c.environment,
+		Path: "/bin/sh", Args: []string{"sh", "-euc", strings.TrimSpace(documented(t, "by Helm")) + " --take-ownership"}, Dir: c.folder, Env: c.environment,
 	}); err == nil || !strings.Contains(err.Error(), "conflict") {
 		t.Errorf("helm install over the file's objects: %v, want a conflict", err)
 	}
@@ -113,18 +113,18 @@ func TestTheReadmeTellsTheWayFromOneInstallationToAnother(t *testing.T) {
 	c.expect(t, byHelm)
 
 	second := install("v2")
-	c.shell(t, readme(t, "from Helm to the file"))
+	c.shell(t, documented(t, "from Helm to the file"))
 	c.expect(t, second)
 	if list := c.shell(t, "helm list --all-namespaces --short"); strings.TrimSpace(list) != "" {
 		t.Errorf("Helm still knows %s, and would remove the operator with it", list)
 	}
 	third := install("v4")
-	c.shell(t, readme(t, "by one file"))
+	c.shell(t, documented(t, "by one file"))
 	c.expect(t, third)
 
 	c.shell(t, toHelm)
 	c.expect(t, byHelm)
 	c.shell(t, "helm uninstall writebehind --namespace writebehind-system")
-	c.shell(t, readme(t, "by Helm"))
+	c.shell(t, documented(t, "by Helm"))
 	c.expect(t, byHelm)
 }

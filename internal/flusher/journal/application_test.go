@@ -17,20 +17,52 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
-// ruleOfREADME is what the README gives an application, in the words of ACL SETUSER
-// behind the password.
-func ruleOfREADME(t *testing.T) string {
+// documentedRule is what docs/security.md gives an application, in the words of ACL
+// SETUSER behind the password.
+func documentedRule(t *testing.T) string {
 	t.Helper()
-	readme, err := os.ReadFile("../../../README.md")
+	page, err := os.ReadFile("../../../docs/security.md")
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rule, ok := strings.Cut(string(readme), "ACL SETUSER app reset on >password ")
+	_, rule, ok := strings.Cut(string(page), "ACL SETUSER app reset on >password ")
 	rule, _, _ = strings.Cut(rule, "\n")
 	if !ok || !strings.Contains(rule, "+fcall") {
-		t.Fatalf("the README has no rule for an application: %q", rule)
+		t.Fatalf("docs/security.md has no rule for an application: %q", rule)
 	}
 	return rule
+}
+
+// What wb_stats tells of a queue is told in docs/capture-functions.md, name by name.
+func TestEveryNumberOfAQueueIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/capture-functions.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "\n## Numbers of a queue\n")
+	table, _, _ = strings.Cut(table, "\n## ")
+	told := map[string]bool{}
+	for line := range strings.Lines(table) {
+		if name, isRow := strings.CutPrefix(line, "| `"); isRow {
+			name, _, _ = strings.Cut(name, "`")
+			told[name] = true
+		}
+	}
+	f := open(t, journaltest.New(t))
+	reply, err := f.rdb.FCallRO(t.Context(), "wb_stats", nil, queue).Slice()
+	if err != nil || len(reply) < 20 {
+		t.Fatalf("wb_stats returns %v, %v", reply, err)
+	}
+	for i := 0; i < len(reply); i += 2 {
+		name, _ := reply[i].(string)
+		if !told[name] {
+			t.Errorf("docs/capture-functions.md does not tell of %s", name)
+		}
+		delete(told, name)
+	}
+	for name := range told {
+		t.Errorf("docs/capture-functions.md tells of %s, which wb_stats does not return", name)
+	}
 }
 
 // another is a second queue of the same Redis, which no rule of the first may open.
@@ -77,10 +109,10 @@ func applicationCalls(ctx context.Context, admin *fixture, app *redis.Client) []
 	return append(errs, app.Get(ctx, "product:4").Err())
 }
 
-// TestTheRightsOfAnApplication holds the ACL rule that the README gives to what the
+// TestTheRightsOfAnApplication holds the ACL rule that the documents give to what the
 // capture functions need: all of that, and no command more.
 func TestTheRightsOfAnApplication(t *testing.T) {
-	rule := ruleOfREADME(t)
+	rule := documentedRule(t)
 	server := journaltest.New(t, journaltest.User("app on >password "+rule))
 	for _, without := range append([]string{""}, strings.Fields(rule)...) {
 		if strings.HasPrefix(without, "~") || without == "+rpop" || without == "+hdel" {
@@ -104,9 +136,9 @@ func TestTheRightsOfAnApplication(t *testing.T) {
 		}
 		switch {
 		case without == "" && first != nil:
-			t.Errorf("with the README's rule: %v", first)
+			t.Errorf("with the documents' rule: %v", first)
 		case without != "" && first == nil:
-			t.Errorf("nothing needs %s of the README's rule", without)
+			t.Errorf("nothing needs %s of the documents' rule", without)
 		}
 		f.check(f.rdb.FlushAll(t.Context()).Result())
 	}
@@ -134,7 +166,7 @@ func fields(text string) []any {
 // An application of one queue must not read, write, settle or forge anything of another
 // one, whichever function of the library or command it takes for that.
 func TestAnApplicationStaysInItsQueue(t *testing.T) {
-	server := journaltest.New(t, journaltest.User("app on >password "+ruleOfREADME(t)))
+	server := journaltest.New(t, journaltest.User("app on >password "+documentedRule(t)))
 	f := open(t, server, onePartition)
 	ctx := t.Context()
 	f.check(f.j.Open(ctx, settings(onePartition, another), "journal-1", false))
@@ -194,7 +226,7 @@ func TestAnApplicationStaysInItsQueue(t *testing.T) {
 func TestAKeyPrefixInARuleIsEscaped(t *testing.T) {
 	const prefix = `p*?[a]\{}:`
 	escaped := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(prefix)
-	rule := strings.Replace(ruleOfREADME(t), "~product:*", "~"+escaped+"*", 1)
+	rule := strings.Replace(documentedRule(t), "~product:*", "~"+escaped+"*", 1)
 	server := journaltest.New(t)
 	f := open(t, server, func(s *journal.Settings) { s.Mapping.KeyPrefix = prefix })
 	f.check(nil, f.rdb.Do(t.Context(), append([]any{"ACL", "SETUSER", "app", "reset", "on", ">password"}, fields(rule)...)...).Err())

@@ -1,0 +1,57 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+)
+
+// Each resource that the documents show is taken by a real API server. Of a part of one
+// the rest is that of the README.
+func TestEveryResourceInTheDocsIsAccepted(t *testing.T) {
+	c := newCluster(t, root("config", "crd", "bases"))
+	files, err := filepath.Glob(root("docs", "*.md"))
+	must(t, err)
+	block := regexp.MustCompile("(?ms)^```yaml\n((?:apiVersion: cache|spec:).*?)^```$")
+	var whole map[string]any
+	accepted := 0
+	for _, file := range append([]string{root("README.md")}, files...) {
+		text, err := os.ReadFile(file)
+		must(t, err)
+		for _, match := range block.FindAllStringSubmatch(string(text), -1) {
+			shown := map[string]any{}
+			must(t, yaml.UnmarshalStrict([]byte(match[1]), &shown))
+			if whole == nil {
+				whole = shown
+			}
+			object := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+			maps.Copy(object.Object, whole)
+			object = object.DeepCopy()
+			spec, isPart := shown["spec"].(map[string]any), shown["kind"] == nil
+			if isPart {
+				maps.Copy(object.Object["spec"].(map[string]any), spec)
+			} else {
+				object.Object = shown
+			}
+			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("docs-%d", accepted)}}
+			must(t, c.client.Create(t.Context(), namespace))
+			object.SetNamespace(namespace.Name)
+			c.apply(t, []*unstructured.Unstructured{object})
+			accepted++
+		}
+	}
+	if accepted < 3 {
+		t.Errorf("only %d were found", accepted)
+	}
+}
