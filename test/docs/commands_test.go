@@ -9,8 +9,6 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"sigs.k8s.io/yaml"
 )
 
 // makefile is what can be asked of make.
@@ -195,58 +193,4 @@ func testThere(t *testing.T, folder, pattern string) bool {
 		}
 	}
 	return false
-}
-
-// workflow is as much of one of GitHub's as is checked here; actionlint knows the rest.
-type workflow struct {
-	Permissions any            `json:"permissions"`
-	Jobs        map[string]job `json:"jobs"`
-}
-
-type job struct {
-	Uses  string `json:"uses"`
-	Steps []struct {
-		Uses string `json:"uses"`
-		Run  string `json:"run"`
-	} `json:"steps"`
-}
-
-// pinned is an action by the commit that it is at, with its version for a person. The
-// comment is not in the parsed file.
-var pinned = regexp.MustCompile(`^ *(?:- )?uses: (?:[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+|\./\.github/workflows/[a-z0-9]+\.yml)$`)
-
-func TestTheWorkflowsRunWhatMakeHasAndPinnedActions(t *testing.T) {
-	m := readMakefile(t)
-	files, err := filepath.Glob(filepath.Join(root, ".github", "workflows", "*.yml"))
-	if err != nil || len(files) < 4 {
-		t.Fatalf("%d workflows, %v", len(files), err)
-	}
-	for _, file := range files {
-		name := filepath.Base(file)
-		text, err := os.ReadFile(file) //nolint:gosec // of this project
-		if err != nil {
-			t.Fatal(err)
-		}
-		for line := range strings.Lines(string(text)) {
-			if strings.Contains(line, "uses:") && !pinned.MatchString(strings.TrimSuffix(line, "\n")) {
-				t.Errorf("%s: %q is not pinned by a commit, with its version in a comment", name, strings.TrimSpace(line))
-			}
-		}
-		w := &workflow{}
-		if err := yaml.Unmarshal(text, w); err != nil {
-			t.Fatalf("%s: %v", name, err)
-		}
-		if w.Permissions == nil || len(w.Jobs) == 0 {
-			t.Errorf("%s names no permissions, and so takes all, or has no jobs", name)
-		}
-		for _, j := range w.Jobs {
-			for _, step := range j.Steps {
-				for line := range strings.Lines(step.Run) {
-					if _, wrong := m.check(line); len(wrong) > 0 {
-						t.Errorf("%s: %q: the Makefile lacks %s", name, strings.TrimSpace(line), strings.Join(wrong, ", "))
-					}
-				}
-			}
-		}
-	}
 }
