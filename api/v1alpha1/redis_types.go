@@ -135,7 +135,8 @@ type ExternalRedis struct {
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=1
 	// +kubebuilder:validation:items:MaxLength=261
-	// +kubebuilder:validation:items:XValidation:rule="self.matches('^([-A-Za-z0-9._]+|[[][0-9A-Fa-f:.]+(%[-A-Za-z0-9._]+)?[]]):[0-9]{1,5}$') && int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379; user and password go in the Secret that credentialsSecretRef names"
+	// +kubebuilder:validation:items:XValidation:rule="!self.contains('@')",message="an address has no user and no password: they go in the Secret that credentialsSecretRef names, and an address is host:port",reason=FieldValueForbidden
+	// +kubebuilder:validation:items:XValidation:rule="self.contains('@') || self.matches('^([-A-Za-z0-9._]+|[[][0-9A-Fa-f:.]+(%[-A-Za-z0-9._]+)?[]]):[0-9]{1,5}$') && int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
 	Addresses []string `json:"addresses,omitempty"`
 
 	// mode says how the Redis is arranged. It cannot change. Defaults to

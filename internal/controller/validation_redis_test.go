@@ -194,6 +194,7 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 		func(name string) change { return storageClass(&name) }),
 	imageRule("spec.redis.managed.image", func(image string) change { return managed(func(m *v1alpha1.ManagedRedis) { m.Image = image }) }),
 	addressRule(),
+	noCredentialsRule(),
 	{
 		field: "spec.redis.external.mode", says: "mode cannot change: the queue lives there",
 		takes: []attempt{{what: "the same arrangement, written down", before: address("a:1"), edit: func(c *v1alpha1.WriteBehindCache) {
@@ -220,11 +221,24 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 	}),
 }...)
 
+// noCredentialsRule says nothing of the value, which may have a password in it.
+func noCredentialsRule() rule {
+	r := rule{
+		field: "spec.redis.external.addresses[]", forbids: true,
+		says: "an address has no user and no password: they go in the Secret that credentialsSecretRef names, and an address is host:port",
+	}
+	for _, bad := range []string{"user@a:1", "redis://u:S3cret@a:1", ":S3cret@a:1", "S3cret@"} {
+		r.refuses = append(r.refuses, attempt{what: "the address " + bad, edit: address(bad)})
+	}
+	r.takes = append(r.takes, attempt{what: "an address without user and password", edit: address("redis:6379")})
+	return r
+}
+
 func addressRule() rule {
-	r := rule{field: "spec.redis.external.addresses[]", says: "an address is host:port with a port from 1 to 65535, such as redis.shop:6379; user and password go in the Secret that credentialsSecretRef names"}
+	r := rule{field: "spec.redis.external.addresses[]", says: "an address is host:port with a port from 1 to 65535, such as redis.shop:6379"}
 	for _, bad := range []string{
 		"redis.shop", ":6379", "redis:", "redis:port", "redis:0", "redis:65536", "redis:99999999999999999999", "a b:1", "a\x01:1",
-		"redis://a:1", "user@a:1", "redis://u:S3cret@a:1", ":S3cret@a:1", "a/b:1", "fd00::1:6379", "[fd00::1", "[]:1", "a:1,b:2",
+		"redis://a:1", "a/b:1", "fd00::1:6379", "[fd00::1", "[]:1", "a:1,b:2",
 	} {
 		r.refuses = append(r.refuses, attempt{what: "the address " + bad, edit: address(bad)})
 	}

@@ -31,8 +31,10 @@ type rule struct {
 	// field is where the schema has it, with [] for a list's items and {} for a
 	// map's values, and says its message.
 	field, says string
-	refuses     []attempt
-	takes       []attempt
+	// forbids means that the answer does not repeat the value.
+	forbids bool
+	refuses []attempt
+	takes   []attempt
 }
 
 // attempt is one input.
@@ -139,8 +141,12 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 				if at == "" {
 					at = strings.ReplaceAll(r.field, "[]", "[0]")
 				}
+				kind := "Invalid value: "
+				if r.forbids {
+					kind = "Forbidden: "
+				}
 				err := try(ctx, a)
-				Expect(err).To(MatchError(SatisfyAll(ContainSubstring(at+": Invalid value: "), ContainSubstring(r.says))))
+				Expect(err).To(MatchError(SatisfyAll(ContainSubstring(at+": "+kind), ContainSubstring(r.says))))
 				Expect(err).NotTo(MatchError(ContainSubstring("S3cret")))
 			})
 		}
