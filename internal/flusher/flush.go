@@ -288,11 +288,11 @@ func (f *flush) send(ctx context.Context, version int64) error {
 	}
 	for attempt := 1; ; attempt++ {
 		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
-		if !databaseFails(err) {
+		failure, failed := errors.AsType[*postgres.Error](err)
+		if err == nil || failed && failure.AtRows && !databaseFails(err) {
 			p.found.works = true
 		}
-		var failure *postgres.Error
-		if errors.As(err, &failure) && failure.Kind == postgres.Contention && !failure.Unsettled && attempt < contentionRetries {
+		if failed && failure.Kind == postgres.Contention && !failure.Unsettled && attempt < contentionRetries {
 			if !pause(ctx, rand.N(contentionPause)) {
 				return err
 			}

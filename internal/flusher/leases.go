@@ -28,6 +28,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if !beatDue {
 		return nil
 	}
+	settings.Home.Awaited = !q.f.database.Known()
 	beat, err := q.f.journal.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
 	if err != nil {
 		return err

@@ -242,6 +242,10 @@ func (q *queue) step(ctx context.Context) {
 	}
 	switch err := q.renew(ctx, now); {
 	case errors.Is(err, journal.ErrHomeAwaited):
+		// The next beat asks again.
+		q.mu.Lock()
+		q.lastBeat = now
+		q.mu.Unlock()
 		return
 	case err != nil:
 		q.redisFailed(ctx, err)

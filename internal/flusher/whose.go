@@ -13,7 +13,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
-// home is a database as the queue's members tell each other of it.
+// home is a database as the queue's members tell each other of it. As long as none was
+// reached it is awaited: where others flush the queue, nobody joins them who may be of
+// another database, and can write nothing before that is known. The queue opens all the
+// same once the database was looked at in vain: whoever writes would find none.
 func (q *queue) home(h postgres.Home) journal.Home {
 	q.mu.Lock()
 	owner := q.settings.Owner

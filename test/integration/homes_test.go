@@ -337,3 +337,44 @@ func TestTwoFlushersAtAPromotedStandby(t *testing.T) {
 	}
 	s.lossless()
 }
+
+// TestAFlusherWhoseDatabaseIsAwayTakesNoPartition from one that is well: nobody knows yet
+// whether both write to one database, and what it took would wait.
+func TestAFlusherWhoseDatabaseIsAwayTakesNoPartition(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.write()
+	p := s.startReady()
+	s.set(0, goodRow)
+	s.eventuallyRow(0, "good|1.00|1")
+
+	nowhere := filepath.Join(t.TempDir(), "uri")
+	s.must(os.WriteFile(nowhere, []byte("postgres://flusher@127.0.0.1:1/shop"), 0o600))
+	other := s.into(s.db)
+	other.config.Database.Postgres.URLFile = nowhere
+	other.write()
+	away := other.start()
+	other.eventually("its database is away", func() error {
+		if status := other.status(away); status.Database.Reason != "ConnectionFailed" {
+			return fmt.Errorf("status is %+v", status)
+		}
+		return nil
+	})
+	// Over several of its beats.
+	const rounds, keys = 4, 40
+	for round := range rounds {
+		for key := range keys {
+			s.set(int64(1+round*keys+key), goodRow)
+		}
+		s.drained()
+	}
+	if got := s.rows(); got != fmt.Sprint(1+rounds*keys) {
+		t.Errorf("%s rows, want %d", got, 1+rounds*keys)
+	}
+	if q := s.status(p).Queues[0]; len(q.Partitions) != 16 {
+		t.Errorf("it holds %v, want all partitions", q.Partitions)
+	}
+	if q := other.status(away).Queues; len(q) != 1 || len(q[0].Partitions) != 0 {
+		t.Errorf("the one whose database is away holds %+v", q)
+	}
+}

@@ -35,8 +35,13 @@ func readHome(ctx context.Context, q querier) (h Home, err error) {
 	return h, err
 }
 
-// findHome asks the database what it is, if it may be asked. What it says to that is no
-// reason to write nothing.
+// untold are the SQLSTATEs of a database that does not tell what it is to anybody like us:
+// a right is missing, the function is, or it is not supported.
+var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
+
+// findHome asks the database what it is, if it may be asked. That it does not tell is no
+// reason to write nothing. That it could not tell this once, as while its disk stalls, says
+// nothing: what is known of it stays.
 func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	var may bool
 	var h Home
@@ -44,14 +49,19 @@ func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	if err == nil && may {
 		h, err = readHome(ctx, conn)
 	}
-	if _, refused := errors.AsType[*pgconn.PgError](err); refused && !conn.IsClosed() {
-		h, err = Home{}, nil
-	}
-	if err == nil {
+	pgErr, refused := errors.AsType[*pgconn.PgError](err)
+	switch {
+	case err == nil, refused && untold[pgErr.Code]:
 		d.home.Store(&h)
+		return nil
+	case refused && !conn.IsClosed():
+		return nil
 	}
 	return err
 }
+
+// Known tells whether the database was reached, and asked what it is.
+func (d *Database) Known() bool { return d.home.Load() != nil }
 
 // Home is the database that was reached last, empty before the first time.
 func (d *Database) Home() Home {
