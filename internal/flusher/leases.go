@@ -18,16 +18,20 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	settings, opened := q.settings, q.opened
 	beatDue := now.Sub(q.lastBeat) >= q.f.options.BeatInterval
 	q.mu.Unlock()
+	if opened >= 0 && !beatDue {
+		return nil
+	}
 	settings.Member, settings.Home = q.f.instance, q.home(q.f.database.Home())
 	if opened < 0 {
+		// Once the database was looked at in vain the queue opens: whoever writes would find
+		// none.
+		settings.Home.Awaited = settings.Home.ID == "" && q.f.looked.Load() == 0
 		if err := q.open(ctx, settings); err != nil {
 			return err
 		}
-		beatDue = true
 	}
-	if !beatDue {
-		return nil
-	}
+	// Where others flush the queue, nobody joins them who may be of another database, and
+	// can write nothing before that is known.
 	settings.Home.Awaited = !q.f.database.Known()
 	beat, err := q.f.journal.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
 	if err != nil {

@@ -36,7 +36,6 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	lease := &journal.Lease{
 		Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id, Home: q.home(ledger.Home),
 	}
-	lease.Home.Awaited = false // a ledger that was used was looked at
 	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)

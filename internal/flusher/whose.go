@@ -13,18 +13,12 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
-// home is a database as the queue's members tell each other of it. As long as none was
-// reached it is awaited: where others flush the queue, nobody joins them who may be of
-// another database, and can write nothing before that is known. The queue opens all the
-// same once the database was looked at in vain: whoever writes would find none.
+// home is a database as the queue's members tell each other of it.
 func (q *queue) home(h postgres.Home) journal.Home {
 	q.mu.Lock()
 	owner := q.settings.Owner
 	q.mu.Unlock()
-	return journal.Home{
-		ID: h.ID, Name: h.Name, Owner: owner, Since: q.f.database.Since(),
-		Awaited: h.ID == "" && q.f.looked.Load() == 0,
-	}
+	return journal.Home{ID: h.ID, Name: h.Name, Owner: owner, Since: q.f.database.Since()}
 }
 
 // move makes partitions begin anew whose epochs are another database's than the one that
