@@ -25,11 +25,8 @@ func TestTheCircuitOpensAndNoAttemptIsSpent(t *testing.T) {
 	p := s.startReady()
 	s.set(1, `{"name":"before","price":1,"stock":1}`)
 	s.drained()
-	// The database answers, and fails at every batch: at the ledger, since what a table's
-	// own trigger raises says nothing of the database.
-	s.db.Exec(t, `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION SQLSTATE '53100'; END $$;
-		CREATE TRIGGER fail BEFORE UPDATE ON writebehind.ledger FOR EACH ROW
-			WHEN (NEW.epoch = OLD.epoch AND NEW.flush > OLD.flush) EXECUTE FUNCTION fail()`)
+	// The database answers, and fails at every batch.
+	s.failEveryBatch("RAISE EXCEPTION SQLSTATE '53100';")
 	for id := range int64(20) {
 		s.set(id, `{"name":"during","price":1,"stock":1}`)
 	}
@@ -41,17 +38,7 @@ func TestTheCircuitOpensAndNoAttemptIsSpent(t *testing.T) {
 		}
 		return nil
 	})
-	s.db.Exec(t, "DROP TRIGGER fail ON writebehind.ledger")
-	s.drained()
-	if stats := s.stats(); stats.Refused != 0 || stats.Dead != 0 {
-		t.Errorf("an outage counts against rows: %+v", stats)
-	}
-	s.eventually("the circuit is closed", func() error {
-		if status := s.status(p); status.Circuit != "closed" || !status.Database.OK {
-			return fmt.Errorf("status is %+v", status)
-		}
-		return nil
-	})
+	s.batchesPassAgain(p)
 }
 
 func TestProblemsOfTheDatabaseAreNamedAndHeal(t *testing.T) {
