@@ -68,6 +68,8 @@ type Database struct {
 	prologue []byte
 	// urlAge is how old the last look at the URL may be when a batch is written.
 	urlAge time.Duration
+	// learnedAge is how old an answer of the catalogue may be that explains a refusal.
+	learnedAge time.Duration
 	// probeTimeout bounds one Check and one Table.
 	probeTimeout time.Duration
 
@@ -99,6 +101,7 @@ func Open(s Settings) *Database {
 		source:       &source{file: s.URLFile, secret: s.URLSecret, tls: s.TLS},
 		ledger:       newLedgerStatements(s.LedgerSchema),
 		urlAge:       longestURLAge,
+		learnedAge:   longestLearned,
 		probeTimeout: longestProbe,
 	}
 	d.prober = newProber(d.source)

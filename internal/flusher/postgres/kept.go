@@ -65,12 +65,14 @@ func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, acti
 			e.entry, e.known = int(members[n-1]), true
 		}
 	}
-	var keepers string
 	if conn.IsClosed() {
 		return e
 	}
-	asked := d.ask(ctx, conn, func() error { return conn.QueryRow(ctx, keepersSQL, t.name, deletion, mostKeepers).Scan(&keepers) })
-	if asked != nil || keepers == "" {
+	keepers, ok := t.keepers.of(strconv.FormatBool(deletion), d.learnedAge, func() (names string, err error) {
+		err = d.ask(ctx, conn, func() error { return conn.QueryRow(ctx, keepersSQL, t.name, deletion, mostKeepers).Scan(&names) })
+		return names, err
+	})
+	if !ok || keepers == "" {
 		return e
 	}
 	e.remedy += "; the table has " + keepers

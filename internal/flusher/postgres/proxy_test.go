@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"bytes"
+	"encoding/binary"
 	"net"
 	"net/url"
 	"sync"
@@ -27,6 +28,8 @@ type proxy struct {
 	// answer that holds these bytes.
 	cutAt []byte
 	conns []net.Conn
+	// trips counts what the clients wait for: each Query and each Sync.
+	trips int
 }
 
 // newProxy starts a proxy and gives the URL of the database through it.
@@ -100,10 +103,52 @@ func (p *proxy) take(n int) int {
 	return n
 }
 
+// count counts the messages that ask for an answer among those of one client. What is
+// pending is the beginning of a message whose rest has not come yet.
+func (p *proxy) count(pending []byte, started *bool) []byte {
+	for {
+		kind, head := byte(0), pending
+		if *started && len(pending) > 0 {
+			kind, head = pending[0], pending[1:]
+		}
+		if len(head) < 4 {
+			return pending
+		}
+		length := int(binary.BigEndian.Uint32(head))
+		if length > len(head) {
+			return pending
+		}
+		if kind == 0 {
+			// What asks for encryption comes before the start.
+			*started = length > 8
+		}
+		if kind == 'Q' || kind == 'S' {
+			p.mu.Lock()
+			p.trips++
+			p.mu.Unlock()
+		}
+		pending = head[length:]
+	}
+}
+
+// tripsOf gives the number of round trips that f makes.
+func (p *proxy) tripsOf(f func()) int {
+	p.mu.Lock()
+	before := p.trips
+	p.mu.Unlock()
+	f()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.trips - before
+}
+
 func (p *proxy) forward(client, upstream net.Conn) {
 	buffer := make([]byte, 64<<10)
+	var pending []byte
+	var started bool
 	for {
 		n, err := client.Read(buffer)
+		pending = p.count(append(pending, buffer[:n]...), &started)
 		if allowed := p.take(n); allowed > 0 {
 			if _, err := upstream.Write(buffer[:allowed]); err != nil {
 				return

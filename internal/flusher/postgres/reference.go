@@ -25,6 +25,12 @@ CROSS JOIN (SELECT pg_catalog.array_agg(x.oid) || ARRAY(SELECT p.relid::pg_catal
   WHERE xn.nspname = $4::pg_catalog.text AND x.relname = $5::pg_catalog.text) o (own)
 WHERE k.contype = 'f' AND n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND k.conname = $3::pg_catalog.text`
 
+// reference is what referenceSQL tells of a foreign key. It is the same for every row.
+type reference struct {
+	refers, referred bool
+	columns          string
+}
+
 // ofReference says whether an SQLSTATE is a foreign key's: from 18 on one that is RESTRICT
 // has its own.
 func ofReference(sqlstate string) bool {
@@ -39,19 +45,21 @@ func (d *Database) referred(ctx context.Context, conn *pgx.Conn, t *Table, b *Ba
 	if !ofReference(e.SQLSTATE) || !e.AtRows || conn.IsClosed() || !errors.As(e.Err, &pgErr) || pgErr.ConstraintName == "" {
 		return
 	}
-	var refers, referred bool
-	var columns string
-	asked := d.ask(ctx, conn, func() error {
-		return conn.QueryRow(ctx, referenceSQL, pgErr.SchemaName, pgErr.TableName, pgErr.ConstraintName, t.schema, t.relation).Scan(&refers, &referred, &columns)
+	k, ok := t.references.of(strings.Join([]string{pgErr.SchemaName, pgErr.TableName, pgErr.ConstraintName}, "\x00"), d.learnedAge, func() (k reference, err error) {
+		err = d.ask(ctx, conn, func() error {
+			return conn.QueryRow(ctx, referenceSQL, pgErr.SchemaName, pgErr.TableName, pgErr.ConstraintName, t.schema, t.relation).Scan(&k.refers, &k.referred, &k.columns)
+		})
+		return k, err
 	})
-	if asked != nil {
+	if !ok {
 		return
 	}
+	refers, referred := k.refers, k.referred
 	if refers && referred {
 		// Key (id)=(1) is still referenced, or Key (parent)=(1) is not present.
 		names, _, _ := strings.Cut(pgErr.Detail, ")=(")
 		_, names, _ = strings.Cut(names, "(")
-		refers, referred = names != columns, names == columns
+		refers, referred = names != k.columns, names == k.columns
 	}
 	switch {
 	case referred:

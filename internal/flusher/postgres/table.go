@@ -50,6 +50,9 @@ type Table struct {
 	looks      string
 	overriding string
 	durable    config.Check
+	// references and keepers are what was asked lately about what refuses its rows.
+	references learned[reference]
+	keepers    learned[string]
 }
 
 // Durability says whether the table is logged; of a partitioned one, whether all
