@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/signal"
 	runtimedebug "runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -112,7 +113,11 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, LimitMemory: limitMemory})
+			revision, err := urlRevision()
+			if err != nil {
+				return err
+			}
+			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, URLRevision: revision, LimitMemory: limitMemory})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
@@ -138,6 +143,20 @@ func logger(to io.Writer, format string, debug bool) (*slog.Logger, error) {
 	default:
 		return nil, fmt.Errorf("--log-format: %q is not allowed: give json or text", format)
 	}
+}
+
+// urlRevision is what the operator has told this Pod of the Secret that it mounts; 0 where
+// there is no operator.
+func urlRevision() (int64, error) {
+	text := os.Getenv(config.URLRevisionVariable)
+	if text == "" {
+		return 0, nil
+	}
+	revision, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || revision < 0 {
+		return 0, fmt.Errorf("%s: %q is not allowed: give a revision of the settings, 0 or more, or unset it", config.URLRevisionVariable, text)
+	}
+	return revision, nil
 }
 
 // limitMemory is a soft limit: the collector works harder near it. One that the

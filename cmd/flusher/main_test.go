@@ -230,3 +230,13 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 		t.Errorf("there is no flag --%s", name)
 	}
 }
+
+func TestARevisionThatIsNoneIsRefused(t *testing.T) {
+	for _, text := range []string{"seven", "-1", "1.5", "9223372036854775808", " 7"} {
+		t.Setenv(config.URLRevisionVariable, text)
+		code, _, problems := ask(t, "--config", writeConfig(t, "127.0.0.1:1", mappings))
+		if want := fmt.Sprintf("flusher: %s: %q is not allowed", config.URLRevisionVariable, text); code != config.ExitUnusable || !strings.HasPrefix(problems, want) {
+			t.Errorf("%q: exit code %d, %q", text, code, problems)
+		}
+	}
+}

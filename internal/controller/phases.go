@@ -97,7 +97,7 @@ func (s *scope) planObjects(image string) error {
 	}
 	s.add(configMap, liveOrNil(s.flusherConfig), "ConfigMap", resources.FlusherName(s.cache))
 	s.add(resources.FlusherService(s.cache).WithAnnotations(remember), liveOrNil(s.flusherService), "Service", resources.FlusherName(s.cache))
-	deployment, err := resources.FlusherDeployment(s.carried, s.restartHash, image)
+	deployment, err := resources.FlusherDeployment(s.carried, s.flushers, s.restartHash, image)
 	if err != nil {
 		return err
 	}

@@ -234,10 +234,14 @@
 // anything, the queue moves freely: when a database is moved, each flusher that sees the new
 // URL leaves, until the last one moves, whom the others follow.
 //
-// Of one config with an owner the newest URL counts, by the time of its file, and takes the
-// leases from those with an older one. A Deployment whose Pods get another Secret keeps the
-// old ones until the new ones are ready, and these would wait for the old ones for ever. The
-// revision does not tell: the old Pods read the new config, but mount the Secret of before.
+// Of one config with an owner the newest URL counts, and takes the leases from those with an
+// older one. A Deployment whose Pods get another Secret keeps the old ones until the new ones
+// are ready, and these would wait for the old ones for ever. The revision of the settings does
+// not tell: the old Pods read the new config, but mount the Secret of before. So the operator
+// tells each Pod the revision which first named the Secret that it mounts, and that counts
+// first. Of one Secret whose content changes the time of the file tells. Time alone is not
+// enough: an old Pod that starts late, or whose Secret is rotated meanwhile, has the newer
+// file.
 //
 // Not told apart are a server and another that was started from a copy of its files. A
 // database that does not let everybody call pg_control_system() is let through, as a

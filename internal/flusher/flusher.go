@@ -40,6 +40,9 @@ type Options struct {
 	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
 	// well within the 30 s that Kubernetes grants by default.
 	Grace time.Duration
+	// URLRevision is the revision of the settings that first named the place which the
+	// database's URL is read from. Where it is not known it is 0.
+	URLRevision int64
 	// LimitMemory, if given, is told how many bytes the process should take at most by the
 	// settings in force.
 	LimitMemory func(bytes int64)

@@ -18,7 +18,7 @@ func (q *queue) home(h postgres.Home) journal.Home {
 	q.mu.Lock()
 	owner := q.settings.Owner
 	q.mu.Unlock()
-	return journal.Home{ID: h.ID, Name: h.Name, Owner: owner, Since: q.f.database.Since()}
+	return journal.Home{ID: h.ID, Name: h.Name, Owner: owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }
 
 // move makes partitions begin anew whose epochs are another database's than the one that

@@ -6,6 +6,7 @@ package integration
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -235,6 +236,42 @@ func TestADatabaseIsMoved(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The operator gives a Deployment's Pods another Secret. One of the old Pods starts late,
+// and its Secret is rotated meanwhile: it does not take the queue back.
+func TestAPodOfTheSecretBeforeStartsLate(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	s.config.Owner = "shop"
+	s.write()
+	of := func(s *stack, revision string) *programs.Flusher {
+		command := exec.Command(program, "--config", s.file)
+		command.Env = append(os.Environ(), config.URLRevisionVariable+"="+revision)
+		return s.run(command)
+	}
+	db := postgrestest.New(t)
+	db.Exec(t, productsTable)
+	old := of(s, "3")
+	s.ready(old)
+	next := s.into(db)
+	young := of(next, "12")
+	next.ready(young)
+	s.refused(old, "is flushed into database "+db.Name()+" (")
+
+	s.lead(s.db.URL())
+	late := of(s, "3")
+	s.refused(late, "is flushed into database "+db.Name()+" (")
+	s.lead(s.db.URL() + "&application_name=rotated")
+	for id := range int64(100) {
+		s.set(id, `{"name":"lamp"}`)
+	}
+	s.drained()
+	next.together(young)
+	if ours, theirs := s.rows(), next.rows(); ours != "0" || theirs != "100" {
+		t.Errorf("%s rows are in the database of before, %s in the new one", ours, theirs)
+	}
+	s.lossless()
 }
 
 // Another server takes the database's place at its address: no URL changes, and each

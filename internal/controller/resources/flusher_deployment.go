@@ -4,6 +4,10 @@
 package resources
 
 import (
+	"slices"
+	"strconv"
+
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
@@ -11,6 +15,7 @@ import (
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 const (
@@ -57,13 +62,13 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 	return *cache.Spec.Flusher.Replicas
 }
 
-// FlusherDeployment runs the flushers. restartHash rolls them when a setting
-// changes that they read only at the start; image is the one to take when the
-// spec names none.
+// FlusherDeployment runs the flushers. live is the Deployment that is there, if any.
+// restartHash rolls them when a setting changes that they read only at the start; image
+// is the one to take when the spec names none.
 //
 // Every Secret is optional, so that a flusher starts without it, says at /status
 // which one is missing, and goes on when it comes.
-func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
+func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
 	}
@@ -76,6 +81,9 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image stri
 			WithName(httpPortName).
 			WithProtocol(corev1.ProtocolTCP).
 			WithContainerPort(FlusherPort)).
+		WithEnv(corev1ac.EnvVar().
+			WithName(config.URLRevisionVariable).
+			WithValue(strconv.FormatInt(urlRevision(cache, live), 10))).
 		WithResources(requirements(cache.Spec.Flusher.Resources, flusherResources)).
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
@@ -103,6 +111,32 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, restartHash, image stri
 				WithLabels(Labels(cache, ComponentFlusher)).
 				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: restartHash, safeToEvict: "true"}).
 				WithSpec(pod))), nil
+}
+
+// urlRevision is the generation that first named the Secret of the database's URL. As
+// long as the spec names the same, it is what the Deployment says that is there.
+func urlRevision(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment) int64 {
+	if live == nil {
+		return cache.Generation
+	}
+	pod, ref := &live.Spec.Template.Spec, cache.Spec.Database.Postgres.URLSecretRef
+	mounted := slices.ContainsFunc(pod.Volumes, func(v corev1.Volume) bool {
+		return v.Name == databaseVolume && v.Secret != nil && v.Secret.SecretName == ref.Name &&
+			len(v.Secret.Items) == 1 && v.Secret.Items[0].Key == ref.Key
+	})
+	if !mounted {
+		return cache.Generation
+	}
+	for _, c := range pod.Containers {
+		for _, e := range c.Env {
+			// One that lies ahead was put there by hand, and would go before every later one.
+			revision, err := strconv.ParseInt(e.Value, 10, 64)
+			if e.Name == config.URLRevisionVariable && err == nil && 0 < revision && revision < cache.Generation {
+				return revision
+			}
+		}
+	}
+	return cache.Generation
 }
 
 // flusherVolumes are whole directories, never subPath: the kubelet does not

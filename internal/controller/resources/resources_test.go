@@ -95,7 +95,7 @@ func must[T any](object T, err error) func(*testing.T) T {
 
 func deployment(t *testing.T, c *v1alpha1.WriteBehindCache) *appsv1ac.DeploymentApplyConfiguration {
 	t.Helper()
-	return must(resources.FlusherDeployment(c, "restart-hash", "operator:1"))(t)
+	return must(resources.FlusherDeployment(c, nil, "restart-hash", "operator:1"))(t)
 }
 
 // golden holds what an object is made to against what it was.
@@ -204,6 +204,62 @@ func TestConfigOfADeletedResource(t *testing.T) {
 		if got := resources.FlusherConfig(deleted).Draining; got != want {
 			t.Errorf("policy %s: draining is %t, want %t", policy, got, want)
 		}
+	}
+}
+
+// Each Pod is told since which generation the spec names the Secret that it mounts.
+func TestURLRevision(t *testing.T) {
+	// live is a Deployment of a generation, as the API server has it.
+	live := func(c *v1alpha1.WriteBehindCache, before *appsv1.Deployment) *appsv1.Deployment {
+		t.Helper()
+		text, err := yaml.Marshal(must(resources.FlusherDeployment(c, before, "restart-hash", "operator:1"))(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &appsv1.Deployment{}
+		if err := yaml.UnmarshalStrict(text, d); err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	revision := func(d *appsv1.Deployment) string {
+		for _, e := range d.Spec.Template.Spec.Containers[0].Env {
+			if e.Name == config.URLRevisionVariable {
+				return e.Value
+			}
+		}
+		return ""
+	}
+	c := cache(func(c *v1alpha1.WriteBehindCache) { c.Generation = 3 })
+	ref := &c.Spec.Database.Postgres.URLSecretRef
+	first := *ref
+	var d *appsv1.Deployment
+	for _, step := range []struct {
+		name string
+		edit func()
+		want string
+	}{
+		{"a new resource", func() {}, "3"},
+		{"another interval", func() { c.Spec.Flush.IntervalMilliseconds = 7 }, "3"},
+		{"another Secret", func() { ref.Name = "another" }, "5"},
+		{"nothing", func() { c.Generation-- }, "5"},
+		{"another image", func() { c.Spec.Flusher.Image = "flusher:2" }, "5"},
+		{"another key", func() { ref.Key = "url" }, "7"},
+		{"the Secret of the beginning", func() { *ref = first }, "8"},
+		{"a Deployment of the release before", func() { d.Spec.Template.Spec.Containers[0].Env = nil }, "9"},
+		{"a number by hand that lies ahead", func() { d.Spec.Template.Spec.Containers[0].Env[0].Value = "1000" }, "10"},
+		{"no number", func() { d.Spec.Template.Spec.Containers[0].Env[0].Value = "ten" }, "11"},
+		{"another source", func() { d.Spec.Template.Spec.Volumes[1].Secret = nil }, "12"},
+		{"no volume", func() { d.Spec.Template.Spec.Volumes = nil }, "13"},
+		{"a Deployment that was deleted", func() { d = nil }, "14"},
+		{"deletion", func() { c.DeletionTimestamp = new(metav1.Now()) }, "14"},
+	} {
+		step.edit()
+		d = live(c, d)
+		if got := revision(d); got != step.want {
+			t.Errorf("%s: %s is %q, want %q", step.name, config.URLRevisionVariable, got, step.want)
+		}
+		c.Generation++
 	}
 }
 

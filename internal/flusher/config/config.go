@@ -16,6 +16,11 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// URLRevisionVariable is the environment variable by which the operator tells a flusher's
+// Pod the revision of the settings that first named the Secret which the Pod mounts for the
+// database's URL. The config does not tell: Pods of an earlier template read the new one too.
+const URLRevisionVariable = "WRITEBEHIND_URL_REVISION"
+
 // Config is one flusher's whole configuration. Secrets are named by file, never
 // given by value, so that the file itself may be read by anybody.
 type Config struct {

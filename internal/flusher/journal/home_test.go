@@ -215,18 +215,30 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 	})
 }
 
+// named is the home whose URL is at a place that settings of that revision named first.
+func named(h journal.Home, revision int64) journal.Home {
+	h.Revision = revision
+	return h
+}
+
 func TestOfOneConfigTheNewestURLCounts(t *testing.T) {
 	server := journaltest.New(t)
 	for name, c := range map[string]struct {
 		before, after journal.Home
 		moves         bool
 	}{
-		"newer":                      {ofOwner(here, "uid", 9), ofOwner(there, "uid", 10), true},
-		"of the same time":           {ofOwner(here, "uid", 10), ofOwner(there, "uid", 10), false},
-		"older":                      {ofOwner(here, "uid", 10), ofOwner(there, "uid", 9), false},
-		"another config's":           {ofOwner(here, "uid", 9), ofOwner(there, "other", 10), false},
-		"of a config with no owner":  {ofOwner(here, config.OwnerFile, 9), ofOwner(there, config.OwnerFile, 10), false},
-		"of a time that is not told": {ofOwner(here, "uid", 9), ofOwner(there, "uid", -1), false},
+		"newer":                              {ofOwner(here, "uid", 9), ofOwner(there, "uid", 10), true},
+		"of the same time":                   {ofOwner(here, "uid", 10), ofOwner(there, "uid", 10), false},
+		"older":                              {ofOwner(here, "uid", 10), ofOwner(there, "uid", 9), false},
+		"another config's":                   {ofOwner(here, "uid", 9), ofOwner(there, "other", 10), false},
+		"of a config with no owner":          {ofOwner(here, config.OwnerFile, 9), ofOwner(there, config.OwnerFile, 10), false},
+		"of a time that is not told":         {ofOwner(here, "uid", 9), ofOwner(there, "uid", -1), false},
+		"older, at a newer place":            {named(ofOwner(here, "uid", 1<<60), 9), named(ofOwner(there, "uid", 1), 10), true},
+		"newer, at an older place":           {named(ofOwner(here, "uid", 1), 10), named(ofOwner(there, "uid", 1<<60), 9), false},
+		"newer, at the same place":           {named(ofOwner(here, "uid", 9), 10), named(ofOwner(there, "uid", 10), 10), true},
+		"at the first place told":            {ofOwner(here, "uid", 1<<60), named(ofOwner(there, "uid", 1), 1), true},
+		"of a place that is not told":        {named(ofOwner(here, "uid", 1), 1), ofOwner(there, "uid", 1<<60), false},
+		"at a newer place of another config": {named(ofOwner(here, "uid", 9), 1), named(ofOwner(there, "other", 9), 2), false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, server)

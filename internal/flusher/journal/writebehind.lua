@@ -707,7 +707,9 @@ local function contradicts(queue, s, owner, target)
     'give its mapping another name and keyPrefix, or stop the flushers of the other one')
 end
 
--- home_of takes a home apart. Where there is none it returns nil.
+-- home_of takes a home apart: what the database says that it is, how new the URL is that leads
+-- there (the higher, the newer), the config's owner, and a name for a person. Where there is none
+-- it returns nil.
 local function home_of(home)
   return string.match(home or '', '^([^\n]+)\n(%d+)\n([^\n]*)\n(.*)$')
 end
@@ -718,7 +720,7 @@ end
 -- of the queue's last epoch: as long as it is this one, nobody is looked at. Who has not
 -- looked at its database yet waits until it has.
 local function elsewhere(queue, prefix, partitions, present, member, home)
-  local id, since, owner, name = home_of(home)
+  local id, age, owner, name = home_of(home)
   local waits = home == '?'
   if not (id or waits) or not present or present == id then return nil, {} end
   local now, theirs = now_ms(), {}
@@ -728,7 +730,7 @@ local function elsewhere(queue, prefix, partitions, present, member, home)
     local at, before, whose, called = home_of(l[3])
     if at and at ~= id and l[1] ~= member and runs(tonumber(l[2]), now, LONGEST_LEASE) then
       if waits then return fail('WBWAIT', 'others flush queue ' .. queue .. ', and it is not known yet whether to the same database') end
-      if whose ~= owner or owner == OWNER_FILE or not higher(since, before) then
+      if whose ~= owner or owner == OWNER_FILE or not higher(age, before) then
         local text = 'queue ' .. queue .. ' (keyPrefix ' .. prefix .. ') is flushed into database ' .. called .. ' (' .. at ..
           ') by other flushers, and the URL of this one leads to another database, ' .. name .. ' (' .. id ..
           '): give all of them the URL of one database, or this mapping another name and keyPrefix, or stop the other flushers; ' ..
