@@ -36,6 +36,8 @@ type queue struct {
 	partitions map[int]*partition
 	table      *postgres.Table
 	tableTime  time.Time
+	// hides is what the log said last of rows that may be hidden.
+	hides string
 	// ready says whether the table fits, shape whether the queue in Redis does and is
 	// this config's; told is what the log said last of both together.
 	ready, shape, told config.Check

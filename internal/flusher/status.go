@@ -179,7 +179,13 @@ func (q *queue) probeTable(ctx context.Context) bool {
 		q.mu.Lock()
 		q.table, q.tableTime = table, time.Now()
 		paused, fault := !q.paused.IsZero(), q.fault
+		hides := table.Hides()
+		told := q.hides == hides
+		q.hides = hides
 		q.mu.Unlock()
+		if hides != "" && !told {
+			q.log.Warn("Rows of the table may be hidden", "message", hides)
+		}
 		switch {
 		case paused:
 		case fault != config.Check{}:

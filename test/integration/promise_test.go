@@ -265,6 +265,27 @@ func TestATableThatChangesUnderWayKillsNoRow(t *testing.T) {
 	}
 }
 
+// A row that a policy hides from the role counts as gone when it is deleted: that this may
+// happen is in the log, once.
+func TestThatAPolicyMayHideRowsIsTold(t *testing.T) {
+	t.Parallel()
+	s := newStack(t)
+	role, url := s.db.NewRole(t)
+	s.db.Exec(t, fmt.Sprintf("GRANT ALL ON products TO %s; GRANT CREATE ON DATABASE %s TO %[1]s; ALTER TABLE products ENABLE ROW LEVEL SECURITY; CREATE POLICY mine ON products USING (price > 0)",
+		role, s.db.Name()))
+	s.putURL(url)
+	p := s.startReady()
+	s.set(1, `{"name":"mine","price":1,"stock":1}`)
+	s.drained()
+	// The table is read anew after this.
+	s.db.Exec(t, "ALTER TABLE products ADD COLUMN more text")
+	s.set(1, `{"name":"again","price":1,"stock":1}`)
+	s.drained()
+	if n := strings.Count(p.Said(), "row-level security may hide rows of table public.products from the role (policy mine)"); n != 1 {
+		t.Errorf("the log tells %d times that rows may be hidden: %s", n, p.Said())
+	}
+}
+
 // TestARotatedRedisPasswordTakesEffect changes the password in Redis, ends every
 // session, and then replaces the file.
 func TestARotatedRedisPasswordTakesEffect(t *testing.T) {

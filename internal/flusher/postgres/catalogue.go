@@ -27,9 +27,6 @@ type relation struct {
 	// keyOfSeveral are the columns of a primary key of several.
 	keyOfSeveral []string
 	byColumn     int16
-	// forbidden are the commands that row-level security lets through for no row,
-	// since no policy of the role permits them.
-	forbidden []string
 	// completes says that a trigger may fill in what an INSERT leaves out.
 	completes                 bool
 	schemaExists, tableExists bool
@@ -111,12 +108,6 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL, coalesce(c.oid, 0), c
     WHERE k.conrelid = c.oid AND k.contype = 'p' AND pg_catalog.cardinality(k.conkey) > 1 ORDER BY o.place),
   coalesce(pg_catalog.pg_get_partkeydef(c.oid), ''),
   coalesce((SELECT b.partattrs[0] FROM pg_catalog.pg_partitioned_table b WHERE b.partrelid = c.oid AND b.partnatts = 1), 0),
-  ARRAY(SELECT w.name FROM (VALUES (1, 'r', 'SELECT'), (2, 'a', 'INSERT'), (3, 'w', 'UPDATE'), (4, 'd', 'DELETE')) w (place, command, name)
-    WHERE pg_catalog.row_security_active(c.oid) AND NOT EXISTS (
-      SELECT FROM pg_catalog.pg_policy y CROSS JOIN LATERAL pg_catalog.unnest(y.polroles) o (role)
-      WHERE y.polrelid = c.oid AND y.polpermissive AND y.polcmd::pg_catalog.text IN ('*', w.command)
-        AND CASE WHEN o.role = 0 THEN true ELSE pg_catalog.pg_has_role(o.role, 'USAGE') END)
-    ORDER BY w.place),
   u.names, u.count,
   ARRAY(SELECT pg_catalog.quote_ident(w.rulename) FROM pg_catalog.pg_rewrite w WHERE w.ev_class = c.oid AND (w.ev_type = '2'
     OR w.ev_type = '3' AND w.ev_enabled IN ('O', 'A') AND (w.is_instead OR pg_catalog.pg_get_ruledef(w.oid) !~ ' DO NOTHING;$'))
@@ -247,11 +238,14 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 	}
 	err = conn.QueryRow(ctx, relationSQL, schema, name, mostUnlogged).Scan(&r.role, &r.schemaExists, &r.tableExists,
 		&r.oid, &r.kind, &r.mayUse, &r.mayDelete, &r.deferrable, &r.suppresses, &r.completes,
-		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.forbidden, &r.unlogged, &r.unloggedCount, &r.rules, &r.child, &r.otherCase)
+		&r.primaryKey, &r.keyOfSeveral, &r.partitionedBy, &r.byColumn, &r.unlogged, &r.unloggedCount, &r.rules, &r.child, &r.otherCase)
 	if err != nil {
 		return nil, err
 	}
 	if f.anonymous, err = readAnonymous(ctx, conn, r.oid); err != nil {
+		return nil, err
+	}
+	if f.policies, err = readPolicies(ctx, conn, r.oid); err != nil {
 		return nil, err
 	}
 	rows, err := conn.Query(ctx, attributesSQL, r.oid)

@@ -32,7 +32,10 @@
 // fails the transaction. So does a deletion after which the row is still there, which a
 // statement at the end looks for, in a snapshot of its own. What the role may not see
 // cannot be looked for: a row that a policy for SELECT hides counts as gone when it is
-// deleted.
+// deleted. Only a write meets it, in the unique index, and no statement asks the index
+// alone. So a table is refused whose policies show or take no row, as their expressions
+// tell (false, or none), and where they may hide some the log says so: to refuse those
+// too would take away tables of which the role has a part to itself.
 //
 // A trigger may also leave a row alone because it would not change, as PostgreSQL's
 // suppress_redundant_updates_trigger does. Counting cannot tell that from a row that

@@ -50,6 +50,7 @@ type fit struct {
 	form                string
 	relation            relation
 	anonymous           []anonymous
+	policies            policies
 	attributes          []attribute
 }
 
@@ -264,16 +265,13 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	for _, sequence := range needed {
 		statements = append(statements, fmt.Sprintf("GRANT USAGE ON SEQUENCE %s TO %s", sequence, role))
 	}
-	if len(f.relation.forbidden) > 0 {
-		statements = append(statements, fmt.Sprintf("CREATE POLICY %s ON %s TO %s USING (true) WITH CHECK (true)",
-			quote("writebehind_"+f.relation.role), f.name, role))
-	}
+	statements = append(statements, f.policies.remedies(f.relation.role, f.name)...)
 	if len(statements) == 0 {
 		return nil
 	}
 	problem := fmt.Sprintf("role %s lacks privileges on table %s", role, f.mapping.Table)
-	if len(missing) == 0 && len(f.relation.forbidden) > 0 {
-		problem = fmt.Sprintf("row-level security of table %s lets role %s %s no row", f.mapping.Table, role, strings.Join(f.relation.forbidden, ", "))
+	if len(missing) == 0 && len(f.policies.forbidden) > 0 {
+		problem = fmt.Sprintf("row-level security of table %s lets role %s %s no row", f.mapping.Table, role, strings.Join(f.policies.forbidden, ", "))
 	}
 	return &MappingError{
 		Reason:  v1alpha1.ReasonPrivilegeMissing,

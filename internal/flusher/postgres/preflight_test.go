@@ -159,9 +159,12 @@ func drawDefinition(t *rapid.T, schema string) definition {
 		sql = append(sql, "ALTER TABLE "+on+" ENABLE ROW LEVEL SECURITY")
 		for n := range rapid.IntRange(0, 4).Draw(t, "policies") {
 			command := draw(t, "command", "ALL", "ALL", "SELECT", "INSERT", "UPDATE", "DELETE")
-			using := " USING (true)"
-			if command == "INSERT" {
-				using = " WITH CHECK (true)"
+			using := draw(t, "using", " USING (true)", " USING (true)", " USING (true)", " USING (true) WITH CHECK (true)", " USING (false)", " USING (NULL)", " USING (true) WITH CHECK (false)", " WITH CHECK (true)")
+			switch {
+			case command == "INSERT":
+				using = draw(t, "check", " WITH CHECK (true)", " WITH CHECK (true)", " WITH CHECK (false)")
+			case command == "SELECT" || command == "DELETE":
+				using, _, _ = strings.Cut(using, " WITH")
 			}
 			sql = append(sql, fmt.Sprintf("CREATE POLICY p%d ON %s AS %s FOR %s TO %s%s", n, on, draw(t, "policy", "PERMISSIVE", "PERMISSIVE", "RESTRICTIVE"), command,
 				draw(t, "policy of", "@"+d.writer, "@GROUP", "PUBLIC", "@OTHER"), using))

@@ -61,9 +61,10 @@ const mostRemedies = 6
 func TestTheRemedyInAMessageHelps(t *testing.T) {
 	t.Parallel()
 	const (
-		items  = "CREATE TABLE shop.items (id bigint PRIMARY KEY, a text); "
-		ledger = "CREATE TABLE writebehind.ledger (journal text, queue text, partition integer, epoch bigint, flush bigint, position bigint, updated_at timestamptz, PRIMARY KEY (journal, queue, partition)); "
-		closed = "REVOKE ALL ON SCHEMA writebehind FROM ROLE; "
+		items   = "CREATE TABLE shop.items (id bigint PRIMARY KEY, a text); "
+		ledger  = "CREATE TABLE writebehind.ledger (journal text, queue text, partition integer, epoch bigint, flush bigint, position bigint, updated_at timestamptz, PRIMARY KEY (journal, queue, partition)); "
+		closed  = "REVOKE ALL ON SCHEMA writebehind FROM ROLE; "
+		secured = "ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY; "
 	)
 	onlyA := []config.Column{{Field: "a", Column: "a"}}
 	for name, test := range map[string]struct {
@@ -99,6 +100,14 @@ func TestTheRemedyInAMessageHelps(t *testing.T) {
 		"row-level security for others":    {items + "ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY; CREATE POLICY writebehind ON shop.items TO postgres USING (true)", nil, v1alpha1.ReasonPrivilegeMissing, "SELECT, INSERT, UPDATE, DELETE no row"},
 		"row-level security of deletions":  {items + "ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY; CREATE POLICY r ON shop.items FOR SELECT USING (true); CREATE POLICY a ON shop.items FOR INSERT WITH CHECK (true); CREATE POLICY w ON shop.items FOR UPDATE USING (true); CREATE POLICY d ON shop.items AS RESTRICTIVE FOR DELETE USING (true)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE DELETE no row"},
 		"row-level security for the owner": {items + "ALTER TABLE shop.items ENABLE ROW LEVEL SECURITY; ALTER TABLE shop.items FORCE ROW LEVEL SECURITY; ALTER TABLE shop.items OWNER TO ROLE", nil, v1alpha1.ReasonPrivilegeMissing, "no row"},
+
+		"a policy that holds for no row": {items + secured + "CREATE POLICY p ON shop.items USING (false)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE SELECT, INSERT, UPDATE, DELETE no row"},
+		"one that holds for null":        {items + secured + "CREATE POLICY p ON shop.items USING (NULL) WITH CHECK (true)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE SELECT, UPDATE, DELETE no row"},
+		"one that says nothing of rows":  {items + secured + "CREATE POLICY p ON shop.items WITH CHECK (true)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE SELECT, UPDATE, DELETE no row"},
+		"one that takes no row":          {items + secured + "CREATE POLICY p ON shop.items USING (true) WITH CHECK (false)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE INSERT, UPDATE no row"},
+		"one that hides every row":       {items + secured + "CREATE POLICY p ON shop.items USING (true); CREATE POLICY \"No, none\" ON shop.items AS RESTRICTIVE FOR SELECT USING (false)", nil, v1alpha1.ReasonPrivilegeMissing, `lets role ROLE SELECT no row: run as an administrator: DROP POLICY "No, none" ON "shop"."items";`},
+		"one that keeps every row":       {items + secured + "CREATE POLICY p ON shop.items USING (true); CREATE POLICY n ON shop.items AS RESTRICTIVE FOR DELETE USING (false)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE DELETE no row"},
+		"one that keeps every row out":   {items + secured + "CREATE POLICY p ON shop.items FOR SELECT USING (true); CREATE POLICY n ON shop.items AS RESTRICTIVE USING (true) WITH CHECK (false)", nil, v1alpha1.ReasonPrivilegeMissing, "lets role ROLE INSERT, UPDATE, DELETE no row"},
 
 		"no unique key":                    {"CREATE TABLE shop.items (id bigint, a text)", nil, v1alpha1.ReasonSchemaMismatch, "has no unique index of its own"},
 		"a key of two columns":             {"CREATE TABLE shop.items (id bigint, a text, PRIMARY KEY (id, a))", nil, v1alpha1.ReasonSchemaMismatch, "has no unique index of its own"},

@@ -50,6 +50,7 @@ type Table struct {
 	looks      string
 	overriding string
 	durable    config.Check
+	hiding     []string
 	// references and keepers are what was asked lately about what refuses its rows.
 	references learned[reference]
 	keepers    learned[string]
@@ -139,6 +140,7 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 		listed:     len(f.mapping.Columns) > 0,
 		mine:       ledger.mine,
 		durable:    f.durability(),
+		hiding:     f.policies.hiding,
 	}
 	t.comparing.Store(f.relation.suppresses)
 	if version != nil {
