@@ -122,14 +122,12 @@ func (q *queue) ages(held []int, loads []journal.Load, now time.Time) []time.Dur
 	return ages
 }
 
-// observe shows what waits in this flusher's partitions.
+// observe notes and shows what waits in this flusher's partitions.
 func (q *queue) observe(loads []journal.Load) {
-	var entries, fresh, dead, oldest, age int64
+	var entries, fresh, age int64
 	for _, load := range loads {
 		entries += load.Entries
 		fresh += load.Fresh
-		dead += load.DeadLetters
-		oldest = max(oldest, load.OldestMilliseconds)
 		if !load.HeadUndated {
 			age = max(age, load.HeadMilliseconds)
 		}
@@ -138,19 +136,33 @@ func (q *queue) observe(loads []journal.Load) {
 	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
 	q.quiet = entries == 0
 	q.eager.Store(fresh > 0 && q.flows(time.Now()))
+	// They are this flusher's for as long as the leases are.
+	since := q.observed
 	q.mu.Unlock()
+	q.show(loads, since)
+}
+
+// show puts what waits in partitions that are this flusher's to tell of into the gauges;
+// since is when they were found to be.
+func (q *queue) show(loads []journal.Load, since time.Time) {
+	var entries, dead, oldest int64
+	for _, load := range loads {
+		entries, dead, oldest = entries+load.Entries, dead+load.DeadLetters, max(oldest, load.OldestMilliseconds)
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.shown = since
 	q.f.metrics.waits(q.name, entries, dead, oldest)
 }
 
-// hideWhatIsOthers shows nothing any more once the leases have run out while Redis does
-// not answer: somebody else may show the same partitions by now. Of a queue that is
-// refused the last look at what is free stands.
+// hideWhatIsOthers shows nothing any more once a lease's time has gone by while Redis does
+// not answer: somebody else may show the same partitions by now.
 func (q *queue) hideWhatIsOthers(now time.Time) {
 	q.mu.Lock()
-	cutOff := q.shape.OK && !q.observed.IsZero() && now.Sub(q.observed) > q.f.options.LeaseTime
+	cutOff := !q.shown.IsZero() && now.Sub(q.shown) > q.f.options.LeaseTime
 	q.mu.Unlock()
 	if cutOff {
-		q.f.metrics.waits(q.name, 0, 0, 0)
+		q.show(nil, time.Time{})
 	}
 }
 

@@ -21,7 +21,8 @@ const (
 const namespace = "writebehind"
 
 // metrics are what Prometheus sees of one flusher. Each flusher reports the
-// partitions that it holds, so that sum by (queue) is right.
+// partitions that it holds, and one of those that are refused the queue what nobody holds,
+// so that sum by (queue) is right.
 type metrics struct {
 	queueSize     *prometheus.GaugeVec
 	oldest        *prometheus.GaugeVec

@@ -43,9 +43,12 @@ type queue struct {
 	ready, shape, told config.Check
 	stats              journal.Stats
 	observed           time.Time
-	lastFlush          time.Time
-	lastError          string
-	lastBeat           time.Time
+	// shown is since when what the gauges show is known to be this flusher's to show, lookedOn
+	// when the numbers of a queue that is refused were read last.
+	shown, lookedOn time.Time
+	lastFlush       time.Time
+	lastError       string
+	lastBeat        time.Time
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
 	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
@@ -239,7 +242,11 @@ func (q *queue) step(ctx context.Context) {
 	now := time.Now()
 	q.stepped.Store(now.UnixNano())
 	q.hideWhatIsOthers(now)
-	if q.f.redisBackoff.waits(now) || q.backoff.waits(now) {
+	if q.f.redisBackoff.waits(now) {
+		return
+	}
+	if q.backoff.waits(now) {
+		q.lookOnAgain(ctx, now)
 		return
 	}
 	switch err := q.renew(ctx, now); {

@@ -5,6 +5,7 @@ package flusher
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
@@ -50,6 +51,13 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		return false
 	}
 	q.backoff.failed(time.Now())
+	q.mu.Lock()
+	first := q.shape.OK
+	q.mu.Unlock()
+	if first {
+		// What was held is given back, and shown by whoever takes it.
+		q.observe(nil)
+	}
 	q.judged(func() {
 		q.shape, q.opened = check, -1
 		for _, p := range q.partitions {
@@ -63,33 +71,49 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 }
 
 // lookOn reads the numbers of a queue that is refused, as they are in Redis: it may hold
-// entries that nobody flushes, and zeros would say that all is well. Where there is no such
-// queue, or Redis does not tell, what was known last stands. It is no observation of a
-// member, by which the operator would take the queue for its own.
+// entries that nobody flushes, and zeros would say that all is well. It is no observation of
+// a member, by which the operator would take the queue for its own.
+//
+// What somebody holds, they show. What nobody holds is shown by one of those that look on,
+// the queue's onlooker, so that a sum over all flushers has each partition once.
 func (q *queue) lookOn(ctx context.Context) {
+	now := time.Now()
+	q.mu.Lock()
+	q.lookedOn = now
+	q.mu.Unlock()
 	stats, err := q.f.journal.Stats(ctx, q.name)
-	if err != nil {
+	if err == nil || errors.Is(err, journal.ErrNoQueue) {
+		q.mu.Lock()
+		q.stats = stats
+		q.mu.Unlock()
+	}
+	var loads journal.Loads
+	shows := false
+	if err == nil {
+		shows, err = q.f.journal.Onlooks(ctx, q.name, q.f.instance, q.f.options.LeaseTime)
+	}
+	if err == nil && shows {
+		var free []int
+		if free, err = q.f.journal.Free(ctx, q.name); err == nil {
+			loads, err = q.f.journal.Poll(ctx, q.name, free)
+		}
+	}
+	if err != nil && !errors.Is(err, journal.ErrNoQueue) {
+		// What is shown stands for a lease's time.
 		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
 		return
 	}
+	q.show(loads.Of, now)
+}
+
+// lookOnAgain looks on as often as a member beats, however rarely the queue is tried.
+func (q *queue) lookOnAgain(ctx context.Context, now time.Time) {
 	q.mu.Lock()
-	q.stats = stats
+	due := !q.shape.OK && now.Sub(q.lookedOn) >= q.f.options.BeatInterval
 	q.mu.Unlock()
-	// What somebody holds, they show.
-	free, err := q.f.journal.Free(ctx, q.name)
-	var loads journal.Loads
-	if err == nil {
-		loads, err = q.f.journal.Poll(ctx, q.name, free)
+	if due {
+		q.lookOn(ctx)
 	}
-	if err != nil {
-		q.log.Debug("Could not look at the partitions of a queue that is refused", "error", err)
-		return
-	}
-	var entries, dead, oldest int64
-	for _, load := range loads.Of {
-		entries, dead, oldest = entries+load.Entries, dead+load.DeadLetters, max(oldest, load.OldestMilliseconds)
-	}
-	q.f.metrics.waits(q.name, entries, dead, oldest)
 }
 
 // accept takes note that the queue is this config's.

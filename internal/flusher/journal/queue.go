@@ -219,6 +219,26 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	return free, nil
 }
 
+// Onlooks tells whether the member is the one that tells of the queue's free partitions, of
+// all those that may not flush it. It becomes that for the time of ttl if there is none. The
+// key is no part of the journal: it may be evicted, and goes by itself.
+func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Duration) (bool, error) {
+	key := "wb:{" + queue + "}:onlooker"
+	one, err := j.rdb.SetArgs(ctx, key, member, redis.SetArgs{Mode: "NX", Get: true, TTL: ttl}).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return true, nil
+	case err == nil && one == member:
+		var still bool
+		if still, err = j.rdb.PExpire(ctx, key, ttl).Result(); err == nil {
+			return still, nil
+		}
+	case err == nil:
+		return false, nil
+	}
+	return false, fmt.Errorf("look on at queue %s: %w", queue, err)
+}
+
 // Release gives partitions back, so that another member can take them at once.
 func (j *Journal) Release(ctx context.Context, queue, member string, partitions ...int) error {
 	if len(partitions) == 0 {
