@@ -60,6 +60,9 @@ func (q *queue) compare(beat journal.Beat) {
 
 // missed tells of entries that somebody has deleted from the journal. It has counted them.
 func (q *queue) missed(claim *journal.Claim) {
+	if claim.Rebuilt {
+		q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", claim.Lease.Partition)
+	}
 	if claim.Gone == 0 {
 		return
 	}

@@ -110,14 +110,12 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		most.Bytes, most.Room = p.appetite.bound(), room
 		started := time.Now()
 		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
+		// Also of a claim that failed at a later page: nobody is told once more.
+		q.missed(claim)
 		if err != nil {
 			p.appetite.failed(err, journal.PageBytes)
 			return err
 		}
-		if claim.Rebuilt {
-			q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", p.number)
-		}
-		q.missed(claim)
 		if len(claim.Entries) == 0 {
 			return nil
 		}

@@ -73,3 +73,33 @@ func TestEntriesThatSomebodyDeletesAreToldAsALoss(t *testing.T) {
 	s.set(6, `{"name":"rug"}`)
 	s.eventuallyRow(6, "rug")
 }
+
+// TestALossIsToldWhoseClaimFailsAfterwards: Redis tells once how many entries are gone, with
+// the first of several pages.
+func TestALossIsToldWhoseClaimFailsAfterwards(t *testing.T) {
+	t.Parallel()
+	r := rehearse(t)
+	p := r.startReady()
+	r.suspend(p)
+	for id := range int64(6) {
+		r.set(id, fmt.Sprintf(`{"name":%q}`, strings.Repeat("x", 600_000)))
+	}
+	r.must(r.rdb.HDel(t.Context(), "wb:{products:0}:ops", "product:1", "product:4").Err())
+	more := r.wire.arm(point{request: "more"})
+	r.resume()
+	r.at(more)
+	r.wire.cutPoint(more)
+	r.drained()
+	if n := r.db.Value(t, "SELECT count(*) FROM products"); n != "4" {
+		t.Errorf("%s rows are in the table", n)
+	}
+	r.eventually("the loss is told once", func() error {
+		if _, metrics := r.get(p, "/metrics"); !strings.Contains(metrics, `writebehind_data_loss_events_total{queue="products"} 1`) {
+			return fmt.Errorf("the metrics are %s", metrics)
+		}
+		return nil
+	})
+	if n := strings.Count(p.Said(), "2 entries are gone from partition 0"); n != 1 {
+		t.Errorf("the log tells of it %d times", n)
+	}
+}

@@ -25,7 +25,7 @@ type redisWire struct {
 }
 
 var engineCalls = map[string]string{
-	"wb_engine_claim": "claim", "wb_engine_settle": "ack", "wb_engine_begin": "enter", "wb_engine_beat": "beat",
+	"wb_engine_claim": "claim", "wb_engine_more": "more", "wb_engine_settle": "ack", "wb_engine_begin": "enter", "wb_engine_beat": "beat",
 }
 
 // firstOutcome is where the outcomes begin in FCALL wb_engine_settle 0 and its ten

@@ -151,7 +151,8 @@ const entryBytes = 256
 // long: each page is as new as the moment of its call. prefix is what the caller takes the keys
 // to begin with; a queue with another one counts as lost. It answers an empty claim when nothing
 // waits. A new claim makes the one before it void. After an error it is not known
-// whether the claim was made: a new epoch has to begin.
+// whether the claim was made: a new epoch has to begin. The claim tells then what is Gone
+// and Rebuilt as far as the pages before have told it, which Redis tells once.
 func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most Bounds) (*Claim, error) {
 	claim := &Claim{Lease: lease}
 	room := most.Room
@@ -164,7 +165,7 @@ func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most B
 		entries := min(j.pieces.pageEntries, most.Entries-len(claim.Entries))
 		if len(claim.Entries) == 0 {
 			if err := room.Take(ctx, wanted+entries*entryBytes); err != nil {
-				return nil, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+				return claim, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
 			}
 		} else if !room.TryTake(wanted + entries*entryBytes) {
 			return claim, nil
@@ -172,7 +173,7 @@ func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most B
 		p, err := j.page(ctx, claim, prefix, Bounds{Entries: entries, Retries: most.Retries, Bytes: wanted})
 		room.Settle(p.bytes + p.entries*entryBytes)
 		if err != nil {
-			return nil, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+			return claim, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
 		}
 		left -= p.bytes
 		switch {

@@ -221,6 +221,39 @@ func TestEntriesThatAreDeletedByHandAreALoss(t *testing.T) {
 	}
 }
 
+// TestWhatIsGoneIsToldOfAClaimThatFails at a page after the one that has told it.
+func TestWhatIsGoneIsToldOfAClaimThatFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		step string
+		want error
+	}{
+		"the lease is lost":             {"lease", journal.ErrLeaseLost},
+		"Redis came back with old data": {"meta", journal.ErrStep},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := piecemeal(t)
+			f.fill(7)
+			l := f.lease("a", 0, 1)
+			f.check(f.rdb.HDel(t.Context(), "wb:{products:0}:ops", "product:1", "product:5").Result())
+			most := upTo(20)
+			most.Room = &room{before: func() {
+				// Once the first page is there, and the number has been told.
+				if l.Step() == 1 {
+					f.check(f.rdb.Del(t.Context(), "wb:{products:0}:"+c.step).Result())
+				}
+			}}
+			claim, err := f.j.Claim(t.Context(), l, "product:", most)
+			if !errors.Is(err, c.want) {
+				t.Fatalf("the claim fails with %v", err)
+			}
+			if claim == nil || claim.Gone != 2 || !claim.Rebuilt {
+				t.Errorf("the claim tells %+v", claim)
+			}
+		})
+	}
+}
+
 // TestACursorFromBeforeARestartLosesNothing: Redis orders its hashes by chance in every
 // process, so that a cursor from another one passes entries over.
 func TestACursorFromBeforeARestartLosesNothing(t *testing.T) {
