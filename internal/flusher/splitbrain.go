@@ -144,7 +144,8 @@ func (q *queue) outrun(number int, lease *journal.Lease, raised bool) {
 	case raised && p.behind:
 		q.trust.split = fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
 			"another Redis with the same journal %s is at work; nothing is flushed from here, so that no row goes back to an older value: "+
-			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher",
+			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher; "+
+			"with mappings[].versionColumn each row also guards itself against older values",
 			q.name, q.journalID)
 		q.lastError = q.trust.split
 		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", q.journalID)

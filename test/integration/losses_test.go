@@ -269,7 +269,8 @@ CREATE TRIGGER forward BEFORE UPDATE ON products FOR EACH ROW EXECUTE FUNCTION f
 					stock++
 					s.setAll(1, 100, stock)
 				}
-				if check := older.status(behind).Redis; check.Reason != "SplitBrain" || !strings.Contains(check.Message, "older copy") {
+				if check := older.status(behind).Redis; check.Reason != "SplitBrain" || !strings.Contains(check.Message, "older copy") ||
+					!strings.Contains(check.Message, "with mappings[].versionColumn each row also guards itself") {
 					return fmt.Errorf("check is %+v", check)
 				}
 				return nil
