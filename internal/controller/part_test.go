@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	. "github.com/onsi/ginkgo/v2"
 	"github.com/onsi/ginkgo/v2/types"
@@ -43,10 +44,15 @@ var part struct {
 	namespaces []string
 }
 
+// noticesFile is where a part tells what it has run.
+const noticesFile = 3
+
 // beginPart is for a process that is a part: it ends when its parent does.
 func beginPart(claims string) {
 	part.claims, part.mine = claims, map[string]bool{}
-	part.notices = json.NewEncoder(os.NewFile(3, "notices"))
+	// The notices end with the part: no API server that outlives it holds them open.
+	syscall.CloseOnExec(noticesFile)
+	part.notices = json.NewEncoder(os.NewFile(noticesFile, "notices"))
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		if self, err := os.FindProcess(os.Getpid()); err == nil {
