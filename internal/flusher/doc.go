@@ -139,7 +139,8 @@
 // All workers together hold at most flush.maxInFlightMebibytes of entries, each counted
 // three times: as it came from Redis, as columns, as PostgreSQL's protocol. A claim waits
 // for room before its first page and ends where there is none for the next, so nobody waits
-// who holds something. A document larger than that goes alone. Where the size shrinks, what
+// who holds something. A document larger than that goes alone, and the collector's limit is
+// raised until it is written, or it would run without a pause. Where the size shrinks, what
 // is held stays held, and nobody gets more until it is less. The process of 600 documents of
 // 1 MB peaks at about 200 MB with 64 MiB, since Go's collector lets as much stand again.
 //

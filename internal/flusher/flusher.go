@@ -44,7 +44,9 @@ type Options struct {
 	// database's URL is read from. Where it is not known it is 0.
 	URLRevision int64
 	// LimitMemory, if given, is told how many bytes the process should take at most by the
-	// settings in force.
+	// settings in force, so that garbage does not double what is in flight while the machine
+	// is busy. While a document is in flight that is larger than they allow for, it is more:
+	// or the collector would do nothing but look for garbage that is not there.
 	LimitMemory func(bytes int64)
 	// DoubtTime is how long a flusher waits that finds its Redis behind the ledger: 5 s,
 	// so that one at another Redis with the same journal, who looks at the ledger once in
@@ -159,6 +161,9 @@ func New(c *config.Config, options Options) *Flusher {
 			f.metrics.circuit.WithLabelValues(c.Mappings[i].Name).Set(float64(to))
 		}
 		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
+	}
+	if options.LimitMemory != nil {
+		f.memory.tell = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
 	}
 	for i := range c.Mappings {
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))

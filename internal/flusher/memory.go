@@ -13,6 +13,10 @@ import (
 // Redis, as the text of its columns, and as PostgreSQL's protocol has it.
 const copies = 3
 
+// processMemory is how many bytes a process takes of which so many are in flight: the
+// collector lets about as much again stand, and there is the program itself.
+func processMemory(inFlight int64) int64 { return inFlight/2*5 + 20<<20 }
+
 // memory bounds the bytes of entries that all workers of a flusher hold together. Who has
 // asked first is served first. Its size may change while it is in use: what is held stays
 // held, and where that is more than the new size nothing is given out until it is less.
@@ -20,6 +24,10 @@ type memory struct {
 	mu          sync.Mutex
 	limit, held int64
 	waiting     []*seeker
+	// tell, if given, is told how many bytes may be in flight: the limit or, while a value
+	// is out that is larger, what that takes. It is called with the mutex held.
+	tell func(bytes int64)
+	told int64
 }
 
 // seeker is one who waits for memory.
@@ -36,6 +44,14 @@ func (m *memory) resize(limit int64) {
 	m.serve()
 }
 
+// note tells of another bound. The mutex is held.
+func (m *memory) note() {
+	if bound := max(m.limit, m.held); m.tell != nil && bound != m.told {
+		m.told = bound
+		m.tell(bound)
+	}
+}
+
 // fits tells whether so much may be given out: also what is larger than all the memory,
 // when nothing else is held. The mutex is held.
 func (m *memory) fits(bytes int64) bool { return m.held == 0 || m.held+bytes <= m.limit }
@@ -47,6 +63,7 @@ func (m *memory) serve() {
 		close(m.waiting[0].served)
 		m.waiting = slices.Delete(m.waiting, 0, 1)
 	}
+	m.note()
 }
 
 // take waits for memory. An error is the context's, and then nothing is held.
@@ -81,6 +98,7 @@ func (m *memory) tryTake(bytes int64) bool {
 		return false
 	}
 	m.held += bytes
+	m.note()
 	return true
 }
 

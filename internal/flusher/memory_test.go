@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -181,4 +182,55 @@ func TestTheMemoryHoldsWhileItsSizeChangesUnderLoad(t *testing.T) {
 	if m.held != 0 || len(m.waiting) != 0 {
 		t.Errorf("%d bytes are never given back, %d wait", m.held, len(m.waiting))
 	}
+}
+
+// TestTheProcessIsGivenWhatALargeValueTakes has a bound of 300 bytes: a value of 1000 takes
+// 3000, for as long as it is in flight.
+func TestTheProcessIsGivenWhatALargeValueTakes(t *testing.T) {
+	t.Parallel()
+	var told []int64
+	m := &memory{tell: func(bytes int64) { told = append(told, bytes) }}
+	says := func(when string, want ...int64) {
+		t.Helper()
+		if !slices.Equal(told, want) {
+			t.Errorf("%s it is told of %d, want %d", when, told, want)
+		}
+		told = nil
+	}
+	take := func(s *share, bytes int) {
+		t.Helper()
+		if err := s.Take(t.Context(), bytes); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.resize(300)
+	says("at first", 300)
+	m.resize(300)
+	says("with the same settings")
+	small, large := m.share(), m.share()
+	take(small, 60)
+	small.Settle(60)
+	small.TryTake(40)
+	small.Settle(40)
+	small.giveBack()
+	says("with what is within the bound")
+	take(large, 1000)
+	says("before a large value is read", 3000)
+	large.Settle(900)
+	says("when it is there", 2700)
+	m.resize(3000)
+	says("with a bound that has room for it", 3000)
+	m.resize(600)
+	says("with one that has none again", 2700)
+	large.giveBack()
+	says("after it", 600)
+	take(large, 1000)
+	large.Settle(0)
+	says("where none was read", 3000, 600)
+	// The next one of the same claim begins with what is free then.
+	take(large, 1000)
+	take(large, 100)
+	says("after a large one and before a small one", 3000, 600)
+	large.giveBack()
+	says("at the end")
 }

@@ -74,7 +74,6 @@ func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	options := s.options
 	options.Registry = registry
-	s.limitMemory(c)
 	f := New(c, options)
 	s.site.show(Handler(f, registry))
 
@@ -105,7 +104,6 @@ func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config
 		}
 		if next.SameStructure(c) {
 			c = next
-			s.limitMemory(c)
 			f.Apply(c)
 			continue
 		}
@@ -118,15 +116,6 @@ func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config
 		}
 		options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
 		return next
-	}
-}
-
-// limitMemory tells the collector what the process is said to take, so that garbage does
-// not double what is in flight while the machine is busy.
-func (s *service) limitMemory(c *config.Config) {
-	if s.options.LimitMemory != nil {
-		const inFlight, rest = int64(5) << 19, int64(20) << 20
-		s.options.LimitMemory(int64(c.Flush.MaxInFlightMebibytes)*inFlight + rest)
 	}
 }
 

@@ -47,3 +47,29 @@ func TestAFlusherOfLargeDocumentsStaysSmall(t *testing.T) {
 		})
 	}
 }
+
+var collections = regexp.MustCompile(`go_gc_duration_seconds_count (\d+)`)
+
+// TestALargeDocumentDoesNotBusyTheCollector has documents that take three times what may be in
+// flight: a limit that they cannot keep would make the collector run without a pause.
+func TestALargeDocumentDoesNotBusyTheCollector(t *testing.T) {
+	folder := t.TempDir()
+	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
+		t.Fatal(err)
+	}
+	const documents, mostEach = 8, 12
+	s := newStack(t)
+	s.config.Flush.MaxInFlightMebibytes = 8
+	s.write()
+	s.fillLarge(documents, 24_000_000)
+	s.write()
+	p := s.run(exec.Command(filepath.Join(folder, "flusher"), "--config", s.file))
+	s.drained()
+	_, metrics := s.get(p, "/metrics")
+	n, err := strconv.Atoi(collections.FindStringSubmatch(metrics)[1])
+	s.must(err)
+	t.Logf("%d collections", n)
+	if n > documents*mostEach {
+		t.Errorf("%d documents take %d collections, more than %d each", documents, n, mostEach)
+	}
+}
