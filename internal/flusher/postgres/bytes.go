@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
+	"strings"
 )
 
 // holdsBytes is the expression for whether a type has bytea within: as what it is an array,
@@ -43,26 +45,38 @@ const (
 	hasBytes
 )
 
-// hexLeaves is a text, of an array or a range of bytes, of which every part is NULL or in
-// hexadecimal digits, with the backslash doubled, since a single one takes the meaning from
-// the x there.
-var hexLeaves = regexp.MustCompile(`^(empty|[\[\](){},"\s]|[Nn][Uu][Ll][Ll]|\\\\x[0-9A-Fa-f]*)*$`)
+// hexLeaves is a text, of something with bytes within a composite, of which every part is
+// NULL or in hexadecimal digits, with the backslash doubled, since a single one takes the
+// meaning from the x there.
+var hexLeaves = regexp.MustCompile(`^([\[\](){},"\s]|\b(empty|[Nn][Uu][Ll][Ll])\b|\\\\x[0-9A-Fa-f]*)*$`)
 
 // hexWithin says whether a text of a type that has bytes within gives them all as \x and
 // hexadecimal digits. PostgreSQL would take anything else for the bytes themselves, base64
 // among it, in silence. What cannot be told counts as no.
 func (c *column) hexWithin(text []byte, array bool) bool {
-	if len(c.record) == 0 || array {
+	switch {
+	case array:
+		leaves, ok := arrayLeaves(text)
+		return ok && !slices.ContainsFunc(leaves, func(leaf []byte) bool {
+			if c.binaryElements {
+				return !isHex(leaf)
+			}
+			return leaf != nil && !c.hexWithin(leaf, false)
+		})
+	case len(c.record) == 0 && bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")):
 		return hexLeaves.Match(text)
+	case len(c.record) == 0:
+		bounds, ok := fieldsOf(text, "[(", "])")
+		return bytes.EqualFold(bytes.TrimSpace(text), []byte("empty")) || ok && !slices.ContainsFunc(bounds, func(bound []byte) bool { return !isHex(bound) })
 	}
-	fields, ok := recordFields(text)
+	fields, ok := fieldsOf(text, "(", ")")
 	if !ok {
 		return true // PostgreSQL refuses it.
 	}
 	for i, field := range fields {
 		switch {
 		case field == nil || i >= len(c.record) || c.record[i] == noBytes:
-		case c.record[i] == isBytes && !bytes.HasPrefix(field, []byte(hexPrefix)) && len(field) > 0:
+		case c.record[i] == isBytes && !isHex(field):
 			return false
 		case c.record[i] == hasBytes && !hexLeaves.Match(field):
 			return false
@@ -71,12 +85,96 @@ func (c *column) hexWithin(text []byte, array bool) bool {
 	return true
 }
 
-// recordFields takes the text of a composite apart, as PostgreSQL does: a field in
-// quotation marks may hold anything, with quotation marks doubled, and a backslash takes
-// the meaning from what follows. A field of nothing is null.
-func recordFields(text []byte) (fields [][]byte, ok bool) {
+// isHex says whether PostgreSQL takes a text for bytes in hexadecimal digits, or refuses
+// it. No bytes at all are the same in every form.
+func isHex(text []byte) bool {
+	return len(text) == 0 || bytes.HasPrefix(text, []byte(hexPrefix))
+}
+
+// arrayBounds is what may stand before an array's text where it does not begin at 1.
+var arrayBounds = regexp.MustCompile(`^\s*((\[[+-]?\d+(:[+-]?\d+)?\]\s*)+=)?\s*`)
+
+// arrayLeaves takes the text of an array apart, of whatever depth, as PostgreSQL does. An
+// element in quotation marks may hold anything, and a backslash takes the meaning from
+// what follows; a null is nil. It is false for a text that PostgreSQL refuses.
+func arrayLeaves(text []byte) (leaves [][]byte, ok bool) {
+	text = text[len(arrayBounds.Find(text)):]
+	depth, ended, comma := 0, false, false
+	for i := 0; i < len(text); i++ {
+		switch at := text[i]; {
+		case bytes.IndexByte([]byte(arraySpace), at) >= 0:
+		case at == '{' && !ended:
+			depth++
+			comma = false
+		case at == '}' && depth > 0 && !comma:
+			depth--
+			ended = true
+			if depth == 0 {
+				return leaves, len(bytes.Trim(text[i+1:], arraySpace)) == 0
+			}
+		case at == ',' && ended && depth > 0:
+			ended, comma = false, true
+		case ended || depth == 0 || at == ',' || at == '}':
+			return nil, false
+		default:
+			leaf, length := arrayLeaf(text[i:])
+			if length == 0 {
+				return nil, false
+			}
+			leaves = append(leaves, leaf)
+			i += length - 1
+			ended, comma = true, false
+		}
+	}
+	return nil, false
+}
+
+// arraySpace is what may stand around the elements of an array.
+const arraySpace = " \t\n\r\v\f"
+
+// arrayLeaf reads the element that a text begins with, and gives its length there, or 0
+// where it is none.
+func arrayLeaf(text []byte) (leaf []byte, length int) {
+	leaf = []byte{}
+	quoted := text[0] == '"'
+	// end is how much of the element is not space at its end.
+	i, end, escaped := 0, 0, false
+	if quoted {
+		i = 1
+	}
+	for ; i < len(text); i++ {
+		switch at := text[i]; {
+		case at == '\\' && i+1 < len(text):
+			i++
+			leaf = append(leaf, text[i])
+			end, escaped = len(leaf), true
+		case quoted && at == '"':
+			return leaf, i + 1
+		case quoted:
+			leaf = append(leaf, at)
+		case at == ',' || at == '}':
+			if leaf = leaf[:end]; !escaped && bytes.EqualFold(leaf, []byte("NULL")) {
+				return nil, i
+			}
+			return leaf, i
+		case at == '"' || at == '{':
+			return nil, 0
+		default:
+			leaf = append(leaf, at)
+			if bytes.IndexByte([]byte(arraySpace), at) < 0 {
+				end = len(leaf)
+			}
+		}
+	}
+	return nil, 0
+}
+
+// fieldsOf takes the text of a composite, or of a range, apart, as PostgreSQL does: what
+// is in quotation marks may hold anything, with quotation marks doubled, and a backslash
+// takes the meaning from what follows. A field of nothing is null.
+func fieldsOf(text []byte, opening, closing string) (fields [][]byte, ok bool) {
 	text = bytes.TrimSpace(text)
-	if len(text) < 2 || text[0] != '(' {
+	if len(text) < 2 || !strings.Contains(opening, string(text[:1])) {
 		return nil, false
 	}
 	var field []byte
@@ -94,7 +192,7 @@ func recordFields(text []byte) (fields [][]byte, ok bool) {
 			if field == nil {
 				field = []byte{}
 			}
-		case quoted || at != ',' && at != ')':
+		case quoted || at != ',' && !strings.Contains(closing, string(text[i:i+1])):
 			field = append(field, at)
 		case at == ',':
 			fields, field = append(fields, field), nil
@@ -109,7 +207,8 @@ func (c *column) notHexWithin() error {
 	allowed := `its text may have bytes only as "\x" and hexadecimal digits, with the backslash quoted as the type asks for`
 	switch {
 	case c.binaryElements:
-		allowed = `give a JSON array of strings in base64, or of "\x" and hexadecimal digits`
+		allowed = `give a JSON array of strings in base64, or of "\x" and hexadecimal digits; ` +
+			`in the text of an array each element is NULL or "\x" and hexadecimal digits, with the backslash doubled`
 	case c.array && len(c.record) > 0:
 		allowed = `give a JSON array of texts of the composite, with bytes only as "\x" and hexadecimal digits`
 	}

@@ -4,7 +4,9 @@
 package postgres
 
 import (
+	"encoding/json"
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -14,7 +16,7 @@ func TestTypesArriveAsTheyAre(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, `CREATE TYPE mood AS ENUM ('good', 'bad'); CREATE TYPE pair AS (a integer, b text);
 CREATE DOMAIN short AS varchar(3) CHECK (value <> 'bad'); CREATE DOMAIN doc AS jsonb; CREATE DOMAIN tags AS text[]; CREATE DOMAIN digest AS bytea; CREATE DOMAIN number AS integer; CREATE TYPE packed AS (a text, b bytea);
-CREATE TYPE bytesrange AS RANGE (subtype = bytea); CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed)`)
+CREATE TYPE bytesrange AS RANGE (subtype = bytea); CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed); CREATE DOMAIN digests AS bytea[]`)
 	ready(t, d)
 	partition := 0
 	for name, test := range map[string]struct {
@@ -71,6 +73,14 @@ CREATE TYPE bytesrange AS RANGE (subtype = bytea); CREATE DOMAIN packedone AS pa
 		"an array of whole numbers":      {"integer[]", "[[100.0], [1e3]]", "{{100},{1000}}"},
 		"an array of a domain":           {"number[]", "[100.0, 1e3, null]", "{100,1000,NULL}"},
 		"bytea[] as a text":              {"bytea[]", `"{\\\\x00ff10,NULL,\"\\\\x01\"}"`, `{"\\x00ff10",NULL,"\\x01"}`},
+		"bytea[] with bounds":            {"bytea[]", `"[0:1]={\\\\x00ff10,NULL}"`, `[0:1]={"\\x00ff10",NULL}`},
+		"bytea[] of two dimensions":      {"bytea[]", `" [-1:0][2:3] = { {\\\\x00, \"\\\\x01\"} ,{null,\"\"}} "`, `[-1:0][2:3]={{"\\x00","\\x01"},{NULL,"\\x"}}`},
+		"bytea[] of nothing":             {"bytea[]", `" {} "`, `{}`},
+		"a domain over bytea[]":          {"digests", `"[3:3]={\\\\x00}"`, `[3:3]={"\\x00"}`},
+		"bytea[] of a domain":            {"digest[]", `"[0:0]={\\\\x00}"`, `[0:0]={"\\x00"}`},
+		"an array of composites, a text": {"packed[]", `"[0:1]={\"(hi,\\\\\\\\x00)\",NULL}"`, `[0:1]={"(hi,\"\\\\x00\")",NULL}`},
+		"a range of bytes":               {"bytesrange", `"[\\\\x00,)"`, `["\\x00",)`},
+		"an empty range of bytes":        {"bytesrange", `"empty"`, `empty`},
 		"a composite of bytes":           {"packed", `"(aGk,\"\\\\x00ff\")"`, `(aGk,"\\x00ff")`},
 		"an array of it":                 {"packed[]", `["(a,\\\\x00)",null,"(b,)"]`, `{"(a,\"\\\\x00\")",NULL,"(b,)"}`},
 		"money with an exponent":         {"money", "1.5e2", "$150.00"},
@@ -158,12 +168,25 @@ func TestKeysOfEveryType(t *testing.T) {
 func TestBase64WithinATextIsRefused(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, `CREATE TYPE packed AS (a text, b bytea); CREATE TYPE bytesrange AS RANGE (subtype = bytea);
-CREATE DOMAIN digest AS bytea; CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed); CREATE TYPE listed AS (l digest[]); CREATE TYPE pair AS (a integer, b text)`)
+CREATE DOMAIN digest AS bytea; CREATE DOMAIN digests AS bytea[]; CREATE DOMAIN packedone AS packed; CREATE TYPE nested AS (p packed); CREATE TYPE listed AS (l digest[]); CREATE TYPE pair AS (a integer, b text)`)
 	ready(t, d)
 	for _, test := range []struct{ column, value, words string }{
 		{"bytea[]", `"{aGVsbG8=}"`, "a JSON array of strings in base64"},
 		{"bytea[]", `"{\\\\x00,aGVsbG8=}"`, "a JSON array of strings in base64"},
 		{"bytea[]", `"{\\x00}"`, "a JSON array of strings in base64"},
+		{"bytea[]", `"[0:0]={aGVsbG8=}"`, `"\x" and hexadecimal digits, with the backslash doubled`},
+		{"bytea[]", `"{\\\\101}"`, `"\x" and hexadecimal digits, with the backslash doubled`},
+		{"bytea[]", `"{\"\\\\101\"}"`, `"\x" and hexadecimal digits, with the backslash doubled`},
+		{"bytea[]", `"{\"NULL\"}"`, "backslash doubled"},
+		{"bytea[]", `"{NULLNULL}"`, "backslash doubled"},
+		{"bytea[]", `"{empty}"`, "backslash doubled"},
+		{"bytea[]", `"{[]}"`, "backslash doubled"},
+		{"bytea[]", `"{{\\\\x00},{aGVsbG8=}}"`, "backslash doubled"},
+		{"bytea[]", `"aGVsbG8="`, "backslash doubled"},
+		{"bytea[]", `"\\x00"`, "backslash doubled"},
+		{"digests", `"[0:0]={aGVsbG8=}"`, "backslash doubled"},
+		{"bytesrange", `"[empty,)"`, "hexadecimal"},
+		{"bytesrange", `"[NULL,)"`, "hexadecimal"},
 		{"digest[]", `"{aGVsbG8=}"`, "a JSON array of strings in base64"},
 		{"packed", `"(1,aGVsbG8=)"`, "hexadecimal"},
 		{"packed", `"(1,\"aGVsbG8=\")"`, "hexadecimal"},
@@ -190,5 +213,53 @@ CREATE DOMAIN digest AS bytea; CREATE DOMAIN packedone AS packed; CREATE TYPE ne
 				t.Errorf("Set = %v; want a refusal with %q", err, test.words)
 			}
 		})
+	}
+}
+
+// Every text of an array that is taken apart gives what PostgreSQL makes of it, or
+// PostgreSQL refuses it.
+func TestTextsOfArraysAreTakenApartAsPostgreSQLDoes(t *testing.T) {
+	t.Parallel()
+	server, _ := open(t, `CREATE FUNCTION apart(x text) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RETURN to_jsonb(ARRAY(SELECT unnest(x::text[]))); EXCEPTION WHEN OTHERS THEN RETURN NULL; END $$`)
+	pieces := []string{"{", "}", ",", `"`, `\`, " ", "a", "null", `""`, `"b"`, `\\x00`}
+	var texts []string
+	for _, prefix := range []string{"", "[0:1]=", " [2] = ", "[1:1][0:1]="} {
+		texts = append(texts, prefix+"{}")
+		var grow func(text string, left int)
+		grow = func(text string, left int) {
+			texts = append(texts, prefix+"{"+text+"}", prefix+"{{"+text+"},{b,c}}")
+			for _, piece := range pieces {
+				if left > 0 {
+					grow(text+piece, left-1)
+				}
+			}
+		}
+		grow("", 3)
+	}
+	taken := 0
+	for i, row := range server.Rows(t, "SELECT apart(x) FROM unnest($1::text[]) WITH ORDINALITY u (x, n) ORDER BY n", texts) {
+		leaves, ok := arrayLeaves([]byte(texts[i]))
+		if !ok || row[0] == "NULL" {
+			continue
+		}
+		taken++
+		words := []any{}
+		for _, leaf := range leaves {
+			if leaf == nil {
+				words = append(words, nil)
+			} else {
+				words = append(words, string(leaf))
+			}
+		}
+		var is []any
+		if err := json.Unmarshal([]byte(row[0]), &is); err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(is, words) {
+			t.Errorf("%s is %s, taken apart %q", texts[i], row[0], words)
+		}
+	}
+	if taken < 100 {
+		t.Errorf("%d of %d texts are taken", taken, len(texts))
 	}
 }
