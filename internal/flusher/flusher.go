@@ -152,7 +152,7 @@ func New(c *config.Config, options Options) *Flusher {
 		lookAtRedis: make(chan struct{}, 1), lookAtDatabase: make(chan struct{}, 1),
 	}
 	f.log = options.Log.With("flusher", f.instance)
-	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema)
+	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema).WithMappings(c.Mappings)
 	f.breaker.changed = func(from, to gobreaker.State) {
 		if from == gobreaker.StateClosed {
 			f.broke.Store(time.Now().UnixNano())

@@ -78,12 +78,13 @@ var answers = map[string]config.Check{
 
 // Explain says in the resource's words what an error from Redis means. Nothing of
 // a server's own text is repeated but its code.
-func Explain(err error) config.Check { return explain(err, "name") }
+func Explain(err error) config.Check { return explain(err, "name", "") }
 
-// Explain is the function of that name with the Redis user's own one in remedies.
-func (j *Journal) Explain(err error) config.Check { return explain(err, j.user()) }
+// Explain is the function of that name with the Redis user's own one in remedies, and
+// the keys of the mappings.
+func (j *Journal) Explain(err error) config.Check { return explain(err, j.user(), j.patterns) }
 
-func explain(err error, user string) config.Check {
+func explain(err error, user, patterns string) config.Check {
 	var secret *SecretError
 	var version *versionError
 	var replica *replicaError
@@ -120,7 +121,7 @@ func explain(err error, user string) config.Check {
 	if check, ok := explainTLS(err); ok {
 		return check
 	}
-	if check, ok := explainAnswer(err, user); ok {
+	if check, ok := explainAnswer(err, user, patterns); ok {
 		return check
 	}
 	var network net.Error
@@ -171,7 +172,7 @@ var (
 )
 
 // explainAnswer explains an error that Redis itself has answered with.
-func explainAnswer(err error, user string) (config.Check, bool) {
+func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
 		return config.Check{}, false
@@ -181,7 +182,7 @@ func explainAnswer(err error, user string) (config.Check, bool) {
 	unknown := unknownCommand.FindStringSubmatch(text)
 	switch {
 	case code == "NOPERM":
-		return lacksRight(text, user), true
+		return lacksRight(text, user, patterns), true
 	case code == "MISCONF" && strings.Contains(text, "AOF"):
 		check.Message = "Redis cannot persist, since it cannot write its append-only file, and refuses writes: make room on its disk, then it goes on by itself; its log says more"
 	case code == "WBCONFLICT":

@@ -46,6 +46,8 @@ type Journal struct {
 	pieces pieces
 	// ledger is the schema of the ledger that belongs to the queues' tables.
 	ledger string
+	// patterns are the keys that it works with, for remedies; empty where not known.
+	patterns string
 }
 
 // New returns a Journal on an open client.
@@ -58,6 +60,13 @@ func New(rdb redis.UniversalClient) *Journal {
 func (j *Journal) WithLedger(schema string) *Journal {
 	with := *j
 	with.ledger = schema
+	return &with
+}
+
+// WithMappings returns a Journal whose remedies name the keys of the mappings.
+func (j *Journal) WithMappings(mappings []config.Mapping) *Journal {
+	with := *j
+	with.patterns = patternsOf(mappings)
 	return &with
 }
 

@@ -27,11 +27,10 @@ var (
 )
 
 // lacksRight names what was refused as far as Redis tells, and gives the user all
-// that flushers need. The commands are those and no more. Of the keys it gives all, which
-// is more than a flusher needs: an error names neither key nor queue, and a list of the
-// prefixes of all mappings would be longer than a condition. The README has the patterns
-// for a Redis that is shared.
-func lacksRight(text, user string) config.Check {
+// commands that flushers need and no more. Keys it gives only where one was refused: a
+// right to every key of a Redis that is shared is more than anybody asked for. An error
+// names neither key nor queue, so they are those of all queues of the flusher.
+func lacksRight(text, user, patterns string) config.Check {
 	what := ""
 	function := refusedFunction.FindStringSubmatch(text)
 	command := refusedCommand.FindStringSubmatch(text)
@@ -48,10 +47,54 @@ func lacksRight(text, user string) config.Check {
 	case key:
 		what = " (a key)"
 	}
+	given, doubt := rights, ""
+	switch {
+	case key && patterns != "":
+		given = patterns + " " + rights
+	case key:
+		given = "~* " + rights
+		doubt = "; where others use this Redis too, give instead of ~* the patterns of docs/security.md#the-flushers-user"
+	}
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonPrivilegeMissing,
-		Message: fmt.Sprintf("Redis user %s lacks a right%s: run as an administrator: ACL SETUSER %s ~* %s", user, what, user, rights),
+		Message: fmt.Sprintf("Redis user %s lacks a right%s: run as an administrator: ACL SETUSER %s %s%s", user, what, user, given, doubt),
 	}
+}
+
+// mostPatterns is the longest list of patterns that a message has room for beside the
+// commands: a condition's may have 1024 bytes.
+const mostPatterns = 450
+
+// patternsOf are the keys that a flusher of the mappings works with, in the words of ACL
+// SETUSER; empty where they are too many for a message.
+func patternsOf(mappings []config.Mapping) string {
+	var given []string
+	for i := range mappings {
+		m := &mappings[i]
+		given = append(given, "~"+asPattern(m.KeyPrefix)+"*", "~wb:{"+m.Name+"}:*", "~wb:{"+m.Name+":*}:*")
+	}
+	text := strings.Join(append(given, "~wb:probe", "~wb:queues"), " ")
+	if len(text) > mostPatterns {
+		return ""
+	}
+	return text
+}
+
+// asPattern is a prefix as a pattern has it. Neither an ACL nor a shell takes every byte:
+// what is in doubt becomes a ?, which stands for any byte.
+func asPattern(prefix string) string {
+	var pattern strings.Builder
+	for _, b := range []byte(prefix) {
+		switch {
+		case strings.IndexByte(`*?[\`, b) >= 0:
+			pattern.WriteString(`\` + string(rune(b)))
+		case b <= ' ' || b > '~' || b == '"' || b == '\'':
+			pattern.WriteByte('?')
+		default:
+			pattern.WriteByte(b)
+		}
+	}
+	return pattern.String()
 }
 
 // rights are the commands that flushers run, in the words of ACL SETUSER.
