@@ -5,9 +5,11 @@ package journal_test
 
 import (
 	"context"
+	"encoding/pem"
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -386,19 +388,28 @@ func TestTLSWithAClientCertificate(t *testing.T) {
 	server := journaltest.New(t, journaltest.RequireClientCertificate())
 	files := server.TLS()
 	other := journaltest.New(t, journaltest.TLS()).TLS()
+	locked := filepath.Join(t.TempDir(), "locked.key")
+	encrypted := pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("of no use without its passphrase")})
+	if err := os.WriteFile(locked, encrypted, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
-		tls    config.TLS
-		reason string
+		tls          config.TLS
+		reason, says string
 	}{
-		"both":                 {config.TLS{CAFile: files.CA, CertFile: files.ClientCert, KeyFile: files.ClientKey}, ""},
-		"another authority":    {config.TLS{CAFile: other.CA, CertFile: files.ClientCert, KeyFile: files.ClientKey}, "ConnectionFailed"},
-		"authority is missing": {config.TLS{CAFile: files.CA + ".gone"}, "SecretMissing"},
+		"both":                 {config.TLS{CAFile: files.CA, CertFile: files.ClientCert, KeyFile: files.ClientKey}, "", ""},
+		"another authority":    {config.TLS{CAFile: other.CA, CertFile: files.ClientCert, KeyFile: files.ClientKey}, "ConnectionFailed", ""},
+		"authority is missing": {config.TLS{CAFile: files.CA + ".gone"}, "SecretMissing", ""},
+		"an encrypted key":     {config.TLS{CAFile: files.CA, CertFile: files.ClientCert, KeyFile: locked}, "SecretMissing", "locked.key holds a private key that is encrypted"},
+		"a key that is gone":   {config.TLS{CAFile: files.CA, CertFile: files.ClientCert, KeyFile: locked + ".gone"}, "SecretMissing", "locked.key.gone is missing"},
+		"swapped files":        {config.TLS{CAFile: files.CA, CertFile: files.ClientKey, KeyFile: files.ClientCert}, "SecretMissing", "the wrong way round"},
+		"another's key":        {config.TLS{CAFile: files.CA, CertFile: files.ClientCert, KeyFile: other.ClientKey}, "SecretMissing", "holds no pair of certificate and key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := journal.Dial(config.RedisExternal{Addresses: []string{server.Addr()}, TLS: &c.tls}, 2)
 			defer func() { _ = client.Close() }()
-			if got := journal.New(client).Check(t.Context()); got.Reason != c.reason {
-				t.Errorf("check is %+v, want reason %q", got, c.reason)
+			if got := journal.New(client).Check(t.Context()); got.Reason != c.reason || !strings.Contains(got.Message, c.says) {
+				t.Errorf("check is %+v, want reason %q and a message with %q", got, c.reason, c.says)
 			}
 		})
 	}

@@ -202,9 +202,21 @@ func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {
 		}
 	}
 	if settings.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(settings.CertFile, settings.KeyFile)
+		cert, err := secretFile(settings.CertFile, settings.ClientCertSecret)
 		if err != nil {
-			return nil, &SecretError{Secret: settings.ClientCertSecret, File: settings.CertFile, Problem: "is missing, or certificate and key (tls.crt and tls.key of a Secret) are no pair"}
+			return nil, err
+		}
+		key, err := secretFile(settings.KeyFile, settings.ClientCertSecret)
+		if err != nil {
+			return nil, err
+		}
+		pair, err := config.KeyPair([]byte(cert), []byte(key))
+		if err != nil {
+			file := settings.CertFile
+			if config.OfKey(err) {
+				file = settings.KeyFile
+			}
+			return nil, &SecretError{Secret: settings.ClientCertSecret, File: file, Problem: err.Error()}
 		}
 		c.Certificates = []tls.Certificate{pair}
 	}

@@ -4,7 +4,6 @@
 package postgres
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -66,21 +65,18 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 		if err != nil {
 			return "", nil, err
 		}
-		if bytes.Contains(key, []byte("ENCRYPTED")) {
-			return "", nil, unusable(settings.KeyFile, settings.ClientCertSecret, errEncrypted)
-		}
-		pair, err := tls.X509KeyPair(cert, key)
+		pair, err := config.KeyPair(cert, key)
 		if err != nil {
-			return "", nil, unusable(settings.CertFile, settings.ClientCertSecret,
-				errors.New("holds no pair of certificate and key in PEM form (tls.crt and tls.key of a Secret)"))
+			file := settings.CertFile
+			if config.OfKey(err) {
+				file = settings.KeyFile
+			}
+			return "", nil, unusable(file, settings.ClientCertSecret, err)
 		}
 		c.own = []tls.Certificate{pair}
 	}
 	return string(hash.Sum(nil)), c, nil
 }
-
-// errEncrypted is said of a private key that nobody can enter the passphrase of.
-var errEncrypted = errors.New("holds a private key that is encrypted: write it without a passphrase: openssl pkey -in tls.key -out plain.key")
 
 // unusable says what is wrong with a file of a Secret, in the words that the check of
 // Redis has for the same.
