@@ -52,10 +52,11 @@ demo: ## Show everything at work, on a local cluster (CLUSTER=current IMG=...: o
 		*) echo "CLUSTER=$(CLUSTER) is not known: give local or current" >&2; exit 2 ;; \
 	esac
 	@$(GO) build -o $(LOCALBIN)/demo ./hack/demo
-	@$(LOCALBIN)/demo up --cluster $(CLUSTER) --image $(IMG) $(DEMO_FLAGS)
+	@$(LOCALBIN)/demo up --cluster $(CLUSTER) $(if $(IMG),--image $(IMG)) $(DEMO_FLAGS)
 
 .PHONY: demo-down
 demo-down: ## Remove the demo; its queue is drained first, and a local cluster is taken down.
+	@if [ "$(CLUSTER)" = current ]; then $(MAKE) --no-print-directory kustomize; fi
 	@$(GO) build -o $(LOCALBIN)/demo ./hack/demo
 	@$(LOCALBIN)/demo down --cluster $(CLUSTER) $(DEMO_FLAGS)
 

@@ -9,11 +9,15 @@ import (
 	"fmt"
 	"os"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/writebehind/operator/test/kube"
 )
 
 // down removes what up made. It goes on after a failure: the more is gone the
-// better, and what could not be removed is said at the end.
+// better, and what could not be removed is said at the end. Of a cluster that is not
+// the demo's own it removes only what bears the mark.
 func down(ctx context.Context, o *options) error {
 	s := newScreen()
 	d := &demo{options: o, screen: s, image: o.image}
@@ -35,10 +39,7 @@ func down(ctx context.Context, o *options) error {
 		try("The WriteBehindCache: its queue is drained first", func() error { return d.removeCache(ctx) })
 		if !d.cluster.Local {
 			try("The operator and the CRD", func() error { return d.removeOperator(ctx) })
-			try("Namespace "+d.namespace, func() error {
-				_, err := d.cluster.Kubectl(ctx, "delete", "namespace", d.namespace, "--ignore-not-found", "--timeout", "2m")
-				return err
-			})
+			try("Namespace "+d.namespace, func() error { return d.removeNamespace(ctx) })
 		}
 	case o.cluster == clusterLocal:
 		s.line("No local cluster is up.")
@@ -55,7 +56,12 @@ func down(ctx context.Context, o *options) error {
 }
 
 func (d *demo) removeCache(ctx context.Context) error {
-	printed, err := d.cluster.Kubectl(ctx, "delete", "wbc", "--all", "-n", d.namespace, "--ignore-not-found", "--timeout", "2m")
+	// Without the kind kubectl knows no such resource.
+	own, err := caches(ctx, d.cluster.Client, client.InNamespace(d.namespace), client.MatchingLabels{markLabel: markValue})
+	if err != nil || len(own) == 0 {
+		return err
+	}
+	printed, err := d.cluster.Kubectl(ctx, "delete", "wbc", "-l", markLabel+"="+markValue, "-n", d.namespace, "--ignore-not-found", "--timeout", "2m")
 	if printed != "" {
 		fmt.Println(indent(printed))
 	}
@@ -63,7 +69,52 @@ func (d *demo) removeCache(ctx context.Context) error {
 }
 
 func (d *demo) removeOperator(ctx context.Context) error {
-	manifest, err := d.cluster.Manifests(ctx, "default", d.image)
+	objects, err := d.operatorObjects(ctx)
+	if err != nil {
+		return err
+	}
+	own, foreign, err := present(ctx, d.cluster.Client, objects)
+	if err != nil {
+		return err
+	}
+	for _, object := range foreign {
+		d.line("%s lacks the label %s=%s: left alone", display(object), markLabel, markValue)
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	if err := noneLeft(ctx, d.cluster.Client, "the operator with the CRD"); err != nil {
+		return err
+	}
+	return d.remove(ctx, own)
+}
+
+func (d *demo) removeNamespace(ctx context.Context) error {
+	own, foreign, err := present(ctx, d.cluster.Client, []*unstructured.Unstructured{named("v1", "Namespace", "", d.namespace)})
+	if err != nil {
+		return err
+	}
+	if len(foreign) > 0 {
+		d.line("Namespace %s lacks the label %s=%s: left alone", d.namespace, markLabel, markValue)
+	}
+	if len(own) == 0 {
+		return nil
+	}
+	if err := noneLeft(ctx, d.cluster.Client, "the namespace "+d.namespace, client.InNamespace(d.namespace)); err != nil {
+		return err
+	}
+	return d.remove(ctx, own)
+}
+
+// remove deletes the objects and waits until they are gone.
+func (d *demo) remove(ctx context.Context, objects []*unstructured.Unstructured) error {
+	list := &unstructured.UnstructuredList{}
+	list.SetAPIVersion("v1")
+	list.SetKind("List")
+	for _, object := range objects {
+		list.Items = append(list.Items, *named(object.GetAPIVersion(), object.GetKind(), object.GetNamespace(), object.GetName()))
+	}
+	manifest, err := list.MarshalJSON()
 	if err != nil {
 		return err
 	}

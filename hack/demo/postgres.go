@@ -52,8 +52,14 @@ type server struct {
 	URL string `json:"url"`
 }
 
-// stateDir is where a PostgreSQL on this machine keeps what it needs.
-func stateDir() string { return filepath.Join(os.TempDir(), "writebehind-demo") }
+// stateDir is where a PostgreSQL on this machine keeps what it needs. A demo whose
+// local cluster has a folder of its own has it beside that: two demos are two databases.
+func stateDir() string {
+	if dir := os.Getenv("WRITEBEHIND_CLUSTER_DIR"); dir != "" {
+		return filepath.Clean(dir) + "-demo"
+	}
+	return filepath.Join(os.TempDir(), "writebehind-demo")
+}
 
 func stateFile() string { return filepath.Join(stateDir(), "postgres.json") }
 

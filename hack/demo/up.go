@@ -60,7 +60,9 @@ type demo struct {
 	cache    client.ObjectKey
 	mapping  v1alpha1.Mapping
 	image    string
-	load     *load.Load
+	// claimed says that nothing of somebody else is in the way.
+	claimed bool
+	load    *load.Load
 	summary  summary
 }
 
@@ -109,6 +111,7 @@ func up(ctx context.Context, o *options) error {
 func (d *demo) connect(ctx context.Context) (err error) {
 	if d.options.cluster == clusterLocal {
 		d.cluster, err = kube.Local(ctx, os.Stdout)
+		d.claimed = true // the whole cluster is the demo's to remove
 		return err
 	}
 	if d.cluster, err = kube.Current(); err != nil {
@@ -120,6 +123,23 @@ func (d *demo) connect(ctx context.Context) (err error) {
 	}
 	d.line("kubectl context: %s", indent(name)[3:])
 	d.line("image: %s (the cluster has to be able to pull it; IMG=... names another)", d.image)
+	return d.claim(ctx)
+}
+
+// claim looks that nothing of somebody else is in the way.
+func (d *demo) claim(ctx context.Context) error {
+	operator, err := d.operatorObjects(ctx)
+	if err != nil {
+		return err
+	}
+	cache, err := d.sample()
+	if err != nil {
+		return err
+	}
+	if err := mayMake(ctx, d.cluster.Client, d.namespace, client.ObjectKeyFromObject(cache), operator); err != nil {
+		return err
+	}
+	d.claimed = true
 	return nil
 }
 
@@ -131,7 +151,7 @@ func (d *demo) loadImages(ctx context.Context) (err error) {
 }
 
 func (d *demo) startDatabase(ctx context.Context) (err error) {
-	if err := d.cluster.EnsureNamespace(ctx, d.namespace); err != nil {
+	if err := d.cluster.EnsureNamespace(ctx, d.namespace, markLabel, markValue); err != nil {
 		return err
 	}
 	switch {
@@ -166,7 +186,7 @@ func (d *demo) startDatabase(ctx context.Context) (err error) {
 }
 
 func (d *demo) deployOperator(ctx context.Context) error {
-	deployment, err := d.cluster.DeployOperator(ctx, d.image)
+	deployment, err := d.cluster.DeployOperator(ctx, d.image, mark)
 	d.operator = deployment
 	if err != nil {
 		return err
@@ -190,6 +210,7 @@ func (d *demo) sample() (*unstructured.Unstructured, error) {
 			continue
 		}
 		object.SetNamespace(d.namespace)
+		mark(object)
 		if d.cluster.Local {
 			// The local cluster has nowhere to pull from; its image of Redis is
 			// made of Debian's package.
@@ -394,7 +415,7 @@ func (d *demo) compare(ctx context.Context) error {
 
 // explain shows what a person would look at next when a step has failed.
 func (d *demo) explain(ctx context.Context) {
-	if ctx.Err() != nil || d.cluster == nil || d.cluster.Client == nil {
+	if ctx.Err() != nil || d.cluster == nil || !d.claimed {
 		return
 	}
 	fmt.Println()

@@ -17,6 +17,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -262,15 +263,20 @@ func (c *Cluster) Manifests(ctx context.Context, folder, image string) ([]byte, 
 }
 
 // EnsureNamespace makes a namespace in which the API server lets no pod in that
-// does not meet the restricted profile of the pod security standards.
-func (c *Cluster) EnsureNamespace(ctx context.Context, name string) error {
-	_, err := c.Apply(ctx, fmt.Appendf(nil, `apiVersion: v1
+// does not meet the restricted profile of the pod security standards. More labels are
+// given as key and value in turn.
+func (c *Cluster) EnsureNamespace(ctx context.Context, name string, labels ...string) error {
+	manifest := fmt.Appendf(nil, `apiVersion: v1
 kind: Namespace
 metadata:
   name: %s
   labels:
     pod-security.kubernetes.io/enforce: restricted
-`, name))
+`, name)
+	for pair := range slices.Chunk(labels, 2) {
+		manifest = fmt.Appendf(manifest, "    %s: %q\n", pair[0], pair[1])
+	}
+	_, err := c.Apply(ctx, manifest)
 	return err
 }
 

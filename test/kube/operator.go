@@ -29,9 +29,9 @@ import (
 // image that may have to be pulled.
 const rolloutTimeout = 3 * time.Minute
 
-// DeployOperator applies config/default with the image given and waits until
-// the operator is at work.
-func (c *Cluster) DeployOperator(ctx context.Context, image string) (deployment client.ObjectKey, err error) {
+// DeployOperator applies config/default with the image given, each object edited,
+// and waits until the operator is at work.
+func (c *Cluster) DeployOperator(ctx context.Context, image string, edits ...func(*unstructured.Unstructured)) (deployment client.ObjectKey, err error) {
 	manifest, err := c.Manifests(ctx, "default", image)
 	if err != nil {
 		return deployment, err
@@ -40,13 +40,23 @@ func (c *Cluster) DeployOperator(ctx context.Context, image string) (deployment 
 	if err != nil {
 		return deployment, fmt.Errorf("config/default: %w", err)
 	}
+	edited := &unstructured.UnstructuredList{}
+	edited.SetAPIVersion("v1")
+	edited.SetKind("List")
 	for _, object := range objects {
 		if object.GetKind() == "Deployment" {
 			deployment = client.ObjectKeyFromObject(object)
 		}
+		for _, edit := range edits {
+			edit(object)
+		}
+		edited.Items = append(edited.Items, *object)
 	}
 	if deployment.Name == "" {
 		return deployment, errors.New("config/default holds no Deployment")
+	}
+	if manifest, err = edited.MarshalJSON(); err != nil {
+		return deployment, err
 	}
 	if _, err := c.Apply(ctx, manifest, "--force-conflicts"); err != nil {
 		return deployment, err
