@@ -200,7 +200,4 @@ const (
 	EventBacklog = "Backlog"
 	// EventMonitoringFailed says that an object for Prometheus was refused.
 	EventMonitoringFailed = "MonitoringFailed"
-	// EventNamespaceTerminating says that the end of the namespace gave up what was
-	// queued.
-	EventNamespaceTerminating = "NamespaceTerminating"
 )

@@ -221,8 +221,8 @@ const (
 	WhenFullAccept WhenFull = "Accept"
 )
 
-// Backpressure bounds each queue. The marks may lie above maxQueueDepth, which
-// then is reached first.
+// Backpressure bounds each queue. The marks may lie above maxQueueDepth: they then
+// count as maxQueueDepth.
 // +kubebuilder:validation:XValidation:rule="!has(self.warningQueueDepth) || !has(self.criticalQueueDepth) || self.warningQueueDepth <= self.criticalQueueDepth",message="warningQueueDepth (1000 unless given) must not be above criticalQueueDepth (10000 unless given): raise criticalQueueDepth or lower warningQueueDepth"
 type Backpressure struct {
 	// maxQueueDepth is the most dirty entries and dead letters that one queue
@@ -235,7 +235,8 @@ type Backpressure struct {
 
 	// warningQueueDepth is the number of dirty entries and dead letters of one
 	// queue at which the condition BacklogHealthy turns to Warning. 1 to
-	// 100000000 and not above criticalQueueDepth, defaults to 1000.
+	// 100000000 and not above criticalQueueDepth, defaults to 1000. Above
+	// maxQueueDepth it counts as maxQueueDepth, and the condition turns to Full.
 	// +kubebuilder:default=1000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -244,7 +245,8 @@ type Backpressure struct {
 
 	// criticalQueueDepth is the number of dirty entries and dead letters of one
 	// queue at which the condition BacklogHealthy turns to Critical. 1 to
-	// 100000000, defaults to 10000.
+	// 100000000, defaults to 10000. Above maxQueueDepth it counts as
+	// maxQueueDepth, and the condition turns to Full.
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000

@@ -55,6 +55,9 @@ func (s *scope) backlogHealthy() verdict {
 	case depth >= marks.Warning:
 		return reached(v1alpha1.ReasonWarning, "warningQueueDepth", marks.Warning, "more is written than is flushed, or flushing has stopped")
 	}
+	if marks.Full < marks.Warning {
+		return good(fmt.Sprintf("Every queue is under backpressure.maxQueueDepth (%d), which lies below the marks", marks.Full))
+	}
 	return good(fmt.Sprintf("Every queue is under backpressure.warningQueueDepth (%d)", marks.Warning))
 }
 

@@ -69,7 +69,7 @@ var _ = Describe("Backlog", func() {
 		f.say(func(s *config.Status) { s.Queues[0].Depth = 4 })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionBacklogHealthy, False, v1alpha1.ReasonFull, "4 entries", "maxQueueDepth is 3", "still accepted"))
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Backpressure.MaxQueueDepth = 5 })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionBacklogHealthy, True, v1alpha1.ReasonAsExpected))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionBacklogHealthy, True, v1alpha1.ReasonAsExpected, "maxQueueDepth (5), which lies below the marks"))
 	})
 
 	It("is Unknown until a queue was looked at, and keeps its last verdict when no flusher answers", func(ctx SpecContext) {

@@ -95,9 +95,9 @@ func (r *Reconciler) drain(ctx context.Context, s *scope) (verdict, error) {
 		return drained("The queues are empty")
 	case apierrors.HasStatusCause(failure, corev1.NamespaceTerminatingCause) && len(s.flusherPods) == 0:
 		// Nobody can make a flusher here again, and waiting would keep the
-		// namespace for good.
+		// namespace for good. The log alone can say so: a namespace that ends takes
+		// no event.
 		ctrl.LoggerFrom(ctx).Info("Gave up what is queued: the namespace is being deleted", "left", obstacle)
-		r.warning(s.cache, v1alpha1.EventNamespaceTerminating, "Drain", "The namespace is being deleted and no flusher is left: given up: %s", observe.Cut(obstacle, maxMessage/2))
 		return drained("The namespace is being deleted and no flusher is left, which gives up what is queued: " + obstacle)
 	}
 	recorded := meta.FindStatusCondition(s.cache.Status.Conditions, v1alpha1.ConditionDraining)

@@ -124,8 +124,8 @@ func DefaultRules() RuleFile {
 // that there should be.
 func (a *alerts) file() RuleFile {
 	rules := []Rule{
-		a.depth("Warning", severityWarning, a.warning, 5*time.Minute),
-		a.depth("Critical", severityCritical, a.critical, 2*time.Minute),
+		a.depth("WriteBehindQueueDepthWarning", severityWarning, a.warning, 5*time.Minute),
+		a.depth("WriteBehindQueueDepthCritical", severityCritical, a.critical, 2*time.Minute),
 		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
 	}
 	if a.expected {
@@ -136,9 +136,11 @@ func (a *alerts) file() RuleFile {
 
 // depth compares what the operator's condition BacklogHealthy compares. A
 // partition that has just gone from one flusher to another is counted by both
-// until both were scraped, which is far shorter than atLeast.
+// until both were scraped, which is far shorter than atLeast. A mark above the capacity
+// counts as the capacity: a queue that refuses new keys never gets beyond it.
 func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) Rule {
-	return a.rule("WriteBehindQueueDepth"+name, severity, atLeast,
+	mark = min(mark, a.full)
+	return a.rule(name, severity, atLeast,
 		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
 		fmt.Sprintf("Queue {{ $labels.queue }} of %s holds {{ $value }} entries and dead letters, at least %d.", a.subject, mark),
 		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+

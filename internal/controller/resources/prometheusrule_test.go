@@ -70,6 +70,29 @@ func TestAlertsSelectTheResourcesOwnSeries(t *testing.T) {
 	}
 }
 
+// A queue that refuses new keys never holds more than its capacity.
+func TestAMarkAboveTheCapacityCountsAsTheCapacity(t *testing.T) {
+	for _, c := range []struct {
+		warning, critical, full int32
+		marks                   [2]string
+	}{
+		{1000, 10000, 100000, [2]string{">= 1000", ">= 10000"}},
+		{1000, 10000, 5000, [2]string{">= 1000", ">= 5000"}},
+		{1000, 10000, 100, [2]string{">= 100", ">= 100"}},
+		{1000, 1000, 1000, [2]string{">= 1000", ">= 1000"}},
+	} {
+		edit := func(cache *v1alpha1.WriteBehindCache) {
+			b := &cache.Spec.Backpressure
+			b.WarningQueueDepth, b.CriticalQueueDepth, b.MaxQueueDepth = c.warning, c.critical, c.full
+		}
+		for i, name := range []string{"WriteBehindQueueDepthWarning", "WriteBehindQueueDepthCritical"} {
+			if expr := rule(t, cache(edit), name)["expr"].(string); !strings.HasSuffix(expr, c.marks[i]) {
+				t.Errorf("%s of %+v compares: %s", name, c, expr)
+			}
+		}
+	}
+}
+
 func TestNotFlushingWaitsLongerThanTheInterval(t *testing.T) {
 	for milliseconds, want := range map[int32]string{10: "5m", 5000: "5m", 150000: "5m", 600000: "20m", 3600000: "120m"} {
 		got := rule(t, cache(func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.IntervalMilliseconds = milliseconds }), "WriteBehindNotFlushing")
