@@ -43,7 +43,7 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, write, found := strings.Cut(string(readme), "$ redis-cli -h shop-redis ")
+	_, write, found := strings.Cut(string(readme), "$ redis-cli ")
 	write, _, _ = strings.Cut(write, "\n")
 	if !found || !strings.HasPrefix(write, "FCALL wb_set ") {
 		t.Fatalf("README.md begins with no write, but with %q", write)

@@ -63,7 +63,7 @@ type demo struct {
 	// claimed says that nothing of somebody else is in the way.
 	claimed bool
 	load    *load.Load
-	summary  summary
+	summary summary
 }
 
 // summary is what is printed at the end.

@@ -253,5 +253,5 @@ func TestEveryCauseOfADeadLetterIsDocumented(t *testing.T) {
 
 // The keys of the journal are part of the rights that an application is given.
 func TestEveryKeyOfTheJournalIsDocumented(t *testing.T) {
-	same(t, "key", "docs/architecture.md", `wb:\{Q(?::p)?\}:[a-z]+`, names(t, `(wb:\{Q(?::p)?\}:[a-z]+)`, library))
+	same(t, "key", "docs/architecture.md", `wb:\{Q(?::p)?\}:[a-z]+`, names(t, `(wb:\{Q(?::p)?\}:[a-z]+)`, library, "internal/flusher/journal/*.go"))
 }

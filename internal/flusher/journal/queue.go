@@ -221,7 +221,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 
 // Onlooks tells whether the member is the one that tells of the queue's free partitions, of
 // all those that may not flush it. It becomes that for the time of ttl if there is none. The
-// key is no part of the journal: it may be evicted, and goes by itself.
+// key wb:{Q}:onlooker is no part of the journal: it may be evicted, and goes by itself.
 func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Duration) (bool, error) {
 	key := "wb:{" + queue + "}:onlooker"
 	one, err := j.rdb.SetArgs(ctx, key, member, redis.SetArgs{Mode: "NX", Get: true, TTL: ttl}).Result()
