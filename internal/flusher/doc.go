@@ -223,6 +223,11 @@
 // nobody up, so a rollout can neither share keys between two tables nor stand for ever.
 // Flushers of the release before tell no target and are let through.
 //
+// A key of the journal that somebody overwrote with another type stops its queue, all partitions
+// of it: depth, shares and statistics are those of the whole. What it held is gone by then, so
+// the one remedy is DEL, and the message says what was lost. The functions answer WRONGTYPE as
+// for a key of the application, since their codes are a contract; the text names the key.
+//
 // A queue goes to one database as well. The names by which a database is reached differ where
 // it is one, so it is asked what it is: the system_identifier of the server's files, and the
 // oid of the database in them. Both stay with a promoted standby, behind a pooler, and with a

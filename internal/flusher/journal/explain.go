@@ -188,6 +188,8 @@ func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	case code == "WBCONFLICT":
 		// Names, prefixes and tables of configs, as the function found them.
 		check.Message = plainText(strings.TrimPrefix(text, code+" "))
+	case planted.MatchString(text):
+		check = config.Check{Reason: cachev1alpha1.ReasonCommandFailed, Message: deletePlanted(planted.FindStringSubmatch(text))}
 	case known:
 	case strings.Contains(text, "already exists"):
 		check = config.Check{
