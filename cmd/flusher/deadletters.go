@@ -209,7 +209,10 @@ func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*journal.Dea
 		letter, err := d.journal.DeadLetter(ctx, queue, d.filter.key)
 		if !errors.Is(err, journal.ErrNoLetter) {
 			yield(letter, err)
+			return
 		}
+		// One that somebody has planted need not be where its key belongs.
+		d.journal.DeadLetters(ctx, queue)(yield)
 	}
 }
 
@@ -282,6 +285,14 @@ type action struct {
 	do func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error)
 }
 
+// refuses tells whether it is known before that the letter cannot be replayed.
+func (a *action) refuses(letter *journal.DeadLetter) bool {
+	return a.name == replaying.name && letter.Cause == journal.CauseForged
+}
+
+// forgedRemedy is said of a letter that no function of the journal has written.
+const forgedRemedy = "cannot be replayed, discard it"
+
 var replaying = action{
 	name: "replay", done: "replayed", told: "written anew",
 	after: "dlq list shows in a moment what is refused again",
@@ -302,6 +313,9 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 	err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
 		o := outcome{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
 		if dryRun {
+			if a.refuses(letter) {
+				o.Result, o.Error = resultForged, forgedRemedy
+			}
 			return done.add(o)
 		}
 		version, err := a.do(ctx, d.journal, queue, letter)
@@ -310,6 +324,8 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 			o.Result, o.Version = a.done, version
 		case errors.Is(err, journal.ErrSuperseded):
 			o.Result = resultSuperseded
+		case errors.Is(err, journal.ErrForged):
+			o.Result, o.Error = resultForged, forgedRemedy
 		case errors.Is(err, journal.ErrNoLetter):
 			o.Result = resultGone
 		case lasting(err):

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -203,6 +204,50 @@ func TestWhatCannotBeReplayedIsToldAndTheRestIsReplayed(t *testing.T) {
 	}
 	if problems != "flusher: 1 of 2 could not be replayed\n" {
 		t.Errorf("the problem is %q", problems)
+	}
+}
+
+// A letter that somebody planted cannot be replayed, wherever it stands and however well
+// it is made: it is neither gone nor does it keep the others from being replayed.
+func TestAForgedLetterIsToldAndOnlyDiscarded(t *testing.T) {
+	p, ctx := newPlace(t), t.Context()
+	p.must(p.rdb.HSet(ctx, "wb:{products}:queue", "partitions", 2).Err())
+	const sound = `{"operation":"set","version":1,"cause":"Refused","message":"x"}`
+	// One of the two partitions is the key's own.
+	for _, partition := range []string{"0", "1"} {
+		dlq := "wb:{products:" + partition + "}:dlq"
+		p.must(p.rdb.HSet(ctx, dlq, "product:77", "garbage", "order:1", sound, "product:8"+partition, `{"operation":"drop"}`).Err())
+	}
+	// Of the other sound ones one is where its key belongs, and is replayed.
+	for _, partition := range []string{"0", "1"} {
+		p.must(p.rdb.HSet(ctx, "wb:{products:"+partition+"}:dlq", "product:9", sound).Err())
+		p.must(p.rdb.HSet(ctx, "wb:{products:"+partition+"}:payloads", "product:9", "{}").Err())
+	}
+	if out, _ := p.dlq(0, "list"); strings.Contains(out, "0001") || !regexp.MustCompile(`product:77 +products +Forged +- +- +- +0 +- +-\n`).MatchString(out) {
+		t.Errorf("list prints\n%s", out)
+	}
+	if out, problems := p.dlq(1, "replay", "--key", "product:77", "--dry-run"); !strings.Contains(out, "forged        product:77: cannot be replayed, discard it\n") ||
+		!strings.Contains(out, "0 would be replayed") || problems == "" {
+		t.Errorf("a dry run prints\n%s%s", out, problems)
+	}
+	out, problems := p.dlq(1, "replay", "--all")
+	for key, want := range map[string]int{"product:77": 2, "order:1": 2, "product:80": 1, "product:81": 1, "product:9": 1} {
+		if got := strings.Count(out, "forged        "+key+": cannot be replayed, discard it\n"); got != want {
+			t.Errorf("replay prints %d lines of %s, want %d:\n%s%s", got, key, want, out, problems)
+		}
+	}
+	if !strings.Contains(out, "1 written anew, 0 superseded, 0 gone, 7 failed") || problems != "flusher: 7 of 8 could not be replayed\n" {
+		t.Errorf("replay prints\n%s%s", out, problems)
+	}
+	out, _ = p.dlq(1, "replay", "--key", "product:9")
+	if !strings.Contains(out, "forged        product:9: cannot be replayed, discard it\n") {
+		t.Errorf("replay of the misplaced one prints\n%s", out)
+	}
+	if out, _ = p.dlq(0, "discard", "--key", "product:9"); !strings.Contains(out, "1 discarded") {
+		t.Errorf("discard prints\n%s", out)
+	}
+	if out, _ = p.dlq(0, "discard", "--all"); !strings.Contains(out, "6 discarded, 0 superseded, 0 gone, 0 failed") {
+		t.Errorf("discard prints\n%s", out)
 	}
 }
 

@@ -29,6 +29,7 @@ const (
 	resultSuperseded = "superseded"
 	resultGone       = "gone"
 	resultFailed     = "failed"
+	resultForged     = "forged"
 )
 
 // report prints for a person or for a script.
@@ -92,7 +93,13 @@ func (r *report) rows(rows []row, filtered bool) error {
 	return table.Flush()
 }
 
-func second(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+// second is a time, which a letter that somebody has planted may lack.
+func second(t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339)
+}
 
 // quoted makes one cell of a table of any text: a key may hold spaces, or what a
 // terminal would obey.
@@ -220,7 +227,7 @@ func (s *outcomes) add(o outcome) error {
 		s.Superseded++
 	case resultGone:
 		s.Gone++
-	case resultFailed:
+	case resultFailed, resultForged:
 		s.Failed++
 	case s.action.done:
 		s.Done++
@@ -250,7 +257,7 @@ func (s *outcomes) close() error {
 		line += ": " + s.action.after
 	}
 	if s.DryRun {
-		line = fmt.Sprintf("%d would be %s", s.count, s.action.done)
+		line = fmt.Sprintf("%d would be %s", s.count-s.Failed, s.action.done)
 	}
 	_, err := fmt.Fprintln(s.report.out, line)
 	return err

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"iter"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -98,6 +99,10 @@ var ErrNoLetter = errors.New("there is no such dead letter any more")
 // not come back over the newer write.
 var ErrSuperseded = errors.New("a newer write stands")
 
+// ErrForged says that no function of the library has put the letter where it is: it can
+// only be discarded.
+var ErrForged = errors.New("it cannot be replayed, only discarded")
+
 // DeadLetters goes through the dead letters of a queue, in no order and without their
 // payloads. The walk ends after the first error.
 func (j *Journal) DeadLetters(ctx context.Context, queue string) iter.Seq2[*DeadLetter, error] {
@@ -185,9 +190,27 @@ func parseLetter(key, known string) *DeadLetter {
 func (j *Journal) Replay(ctx context.Context, queue string, letter *DeadLetter) (int64, error) {
 	version, err := j.rdb.FCall(ctx, "wb_engine_replay", []string{letter.Key}, queue, letter.known).Int64()
 	if err != nil {
-		return 0, fmt.Errorf("replay %s: %w", letter.Key, interpret(err))
+		err = interpret(err)
+		if j.isPlanted(ctx, queue, letter, err) {
+			err = fmt.Errorf("%w: %w", ErrForged, err)
+		}
+		return 0, fmt.Errorf("replay %s: %w", letter.Key, err)
 	}
 	return version, nil
+}
+
+// isPlanted tells of a letter that could not be replayed whether it is not in the format
+// of the journal, or still stands where a walk has found it, which is no place of its key.
+func (j *Journal) isPlanted(ctx context.Context, queue string, letter *DeadLetter, err error) bool {
+	if strings.Contains(err.Error(), "not in the format of the journal") {
+		return true
+	}
+	if letter.partition == "" || !errors.Is(err, ErrNoLetter) && !strings.Contains(err.Error(), "KEY must begin with ") {
+		return false
+	}
+	stands, failed := j.rdb.HGet(ctx, "wb:{"+queue+":"+letter.partition+"}:dlq", letter.Key).Result()
+	known, _, _ := strings.Cut(stands, "\n")
+	return failed == nil && known == letter.known
 }
 
 // Discard gives the letter up.
