@@ -360,7 +360,7 @@ func TestCheckSaysWhatIsInTheWay(t *testing.T) {
 	}{
 		"well":              {config.RedisExternal{Addresses: []string{plain.Addr()}}, "", ""},
 		"right password":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: file("right", "right\n")}, "", ""},
-		"no password":       {config.RedisExternal{Addresses: []string{secured.Addr()}}, "AuthenticationFailed", "credentialsSecretRef"},
+		"no password":       {config.RedisExternal{Addresses: []string{secured.Addr()}}, "AuthenticationFailed", "credentialsSecretRef (in a config file: passwordFile)"},
 		"wrong password":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: file("wrong", "wrong")}, "AuthenticationFailed", "credentials"},
 		"missing user":      {config.RedisExternal{Addresses: []string{secured.Addr()}, UsernameFile: dir + "/none", UsernameSecret: "Secret redis, key user", PasswordFile: dir + "/none"}, "SecretMissing", "Secret redis, key user is missing"},
 		"missing secret":    {config.RedisExternal{Addresses: []string{secured.Addr()}, PasswordFile: dir + "/none", CredentialsSecret: "Secret redis, key password"}, "SecretMissing", "Secret redis, key password is missing"},

@@ -28,7 +28,7 @@ import (
 var answers = map[string]config.Check{
 	"NOAUTH": {
 		Reason:  cachev1alpha1.ReasonAuthenticationFailed,
-		Message: "Redis asks for a password and none was given: set redis.external.credentialsSecretRef",
+		Message: "Redis asks for a password and none was given: set redis.external.credentialsSecretRef (in a config file: passwordFile)",
 	},
 	"WRONGPASS": {
 		Reason:  cachev1alpha1.ReasonAuthenticationFailed,
@@ -149,7 +149,7 @@ func explainTLS(err error) (config.Check, bool) {
 	)
 	switch {
 	case errors.As(err, &authority):
-		message = "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one"
+		message = "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):
 		message = "Redis shows a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
@@ -158,7 +158,7 @@ func explainTLS(err error) (config.Check, bool) {
 		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
 		message = "Redis refuses the TLS handshake, as where it wants a client's certificate or does not take the one that it gets: " +
-			"set redis.external.tls.clientCertSecretRef to one of its authority"
+			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to one of its authority"
 	default:
 		return config.Check{}, false
 	}
@@ -311,4 +311,4 @@ func networkProblem(err error) string {
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
 const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, " +
-	"or wants a client's certificate (redis.external.tls.clientCertSecretRef)"
+	"or wants a client's certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"

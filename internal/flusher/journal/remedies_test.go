@@ -305,8 +305,8 @@ func TestAClientThatRedisHangsUpOnIsToldWhy(t *testing.T) {
 	}{
 		"at maxclients":       {config.RedisExternal{Addresses: []string{full.Addr()}}, "maxclients"},
 		"TLS only":            {config.RedisExternal{Addresses: []string{secure.Addr()}}, "speaks TLS only"},
-		"no certificate":      {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{CAFile: secure.TLS().CA}}, "clientCertSecretRef"},
-		"another's authority": {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{}}, "caSecretRef"},
+		"no certificate":      {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{CAFile: secure.TLS().CA}}, "certFile and keyFile"},
+		"another's authority": {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{}}, "caSecretRef to the right one (in a config file: tls.caFile)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := journal.Dial(c.settings, 1)

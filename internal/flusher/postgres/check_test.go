@@ -106,7 +106,7 @@ func TestCheckOfTheURL(t *testing.T) {
 	}{
 		"a Secret's key that is missing": {
 			Settings{URLFile: filepath.Join(dir, "uri"), URLSecret: "Secret shop-db, key uri"},
-			v1alpha1.ReasonSecretMissing, "Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://user:password@host:5432/database'; it is seen within about a minute",
+			v1alpha1.ReasonSecretMissing, "Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://user:password@host:5432/database'; it is seen within about a minute; where the Secret exists: kubectl patch secret shop-db -p '{\"stringData\":{\"uri\":\"postgres://user:password@host:5432/database\"}}'",
 		},
 		"a file that is missing": {
 			Settings{URLFile: filepath.Join(dir, "none")},

@@ -142,7 +142,7 @@ func (e *connectFailure) onlyEncrypted() string {
 	case !e.encrypted():
 		return "; the connection was not encrypted, which a line hostssl of it demands: give sslmode=require or better in the URL"
 	case !e.tls:
-		return "; where it demands a client's certificate (clientcert, cert), give one in database.postgres.tls.clientCertSecretRef, or as sslcert and sslkey in the URL"
+		return "; where it demands a client's certificate (clientcert, cert), give one in database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or as sslcert and sslkey in the URL"
 	}
 	return ""
 }
@@ -258,7 +258,7 @@ func network(err error) string {
 		return what + ": the server's certificate is not valid" + tail
 	case op != nil && op.Op == "remote error":
 		return what + ": the server refuses the TLS handshake, as where it wants a client's certificate or does not take the one that it gets: " +
-			"set database.postgres.tls.clientCertSecretRef, or sslcert and sslkey in the URL, to one of its authority" + tail
+			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to one of its authority" + tail
 	case errors.As(err, &record):
 		return what + ": what answers there speaks neither TLS nor PostgreSQL's protocol" + tail
 	case known && unmetDemand(origin) != "":
@@ -321,9 +321,9 @@ func ofAuthority(e *connectFailure) string {
 	case e == nil:
 		return ""
 	case e.tls:
-		return ": set database.postgres.tls.caSecretRef to the right one"
+		return ": set database.postgres.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	}
-	return ": name its certificate by database.postgres.tls.caSecretRef, or by sslrootcert in the URL"
+	return ": name its certificate by database.postgres.tls.caSecretRef, or by sslrootcert in the URL (in a config file: tls.caFile)"
 }
 
 // ofNames are the names that a server's certificate has.

@@ -190,8 +190,9 @@ func (s *source) missing(err error) error {
 	case err == nil:
 		e.remedy = s.place() + " is empty: put the connection URL in; it is seen within about a minute"
 	case named:
-		e.remedy = fmt.Sprintf("Secret %s is missing or has no key %s: kubectl create secret generic %s --from-literal=%s='%s'; it is seen within about a minute",
-			name, key, name, key, exampleURL)
+		e.remedy = fmt.Sprintf("Secret %s is missing or has no key %s: kubectl create secret generic %s --from-literal=%s='%s'; it is seen within about a minute; "+
+			"where the Secret exists: kubectl patch secret %s -p '{\"stringData\":{\"%s\":\"%s\"}}'",
+			name, key, name, key, exampleURL, name, key, exampleURL)
 	default:
 		e.remedy = s.place() + " is missing: create it, with the connection URL in it"
 	}
