@@ -4,17 +4,8 @@
 package controller
 
 import (
-	"bytes"
-	"compress/gzip"
-	"encoding/base64"
-	"encoding/json"
-	"fmt"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/writebehind/operator/internal/controller/resources"
-	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 func TestAppliedKnowsTheAnswerToItsIntent(t *testing.T) {
@@ -64,88 +55,5 @@ func TestAppliedBoundsAFightWithAnother(t *testing.T) {
 	a.note("a", "x", "2", now)
 	if wait := a.wait("a", "x", now); wait != 0 {
 		t.Errorf("waits %s at the second attempt of a new window", wait)
-	}
-}
-
-func usableMapping(name string) config.Mapping {
-	m := config.DefaultMapping()
-	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = name, name+":", "public."+name, "id"
-	return m
-}
-
-func TestInForceIsBelievedOnlyAsItWasWritten(t *testing.T) {
-	written := &inForce{Revision: 3, Mappings: []config.Mapping{usableMapping("products")}}
-	text, err := written.text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := parseInForce(text)
-	if read == nil || read.Revision != 3 || len(read.Mappings) != 1 || read.Mappings[0].Partitions != 16 {
-		t.Fatalf("read %+v", read)
-	}
-	other, err := (&inForce{Revision: 4, Mappings: written.Mappings}).text()
-	if err != nil {
-		t.Fatal(err)
-	}
-	hash, _, _ := strings.Cut(text, ".")
-	_, payload, _ := strings.Cut(other, ".")
-	for name, broken := range map[string]string{
-		"nothing": "", "no hash": payload, "another's payload": hash + "." + payload,
-		"half": text[:len(text)/2], "no base64": hash + ".%", "no gzip": hash + ".AAAA",
-	} {
-		if parseInForce(broken) != nil {
-			t.Errorf("%s is believed", name)
-		}
-	}
-}
-
-// The hash is no secret: who may edit the annotation may write what it likes.
-func TestInForceIsNotUnpackedBeyondReason(t *testing.T) {
-	pack := func(plain string) string {
-		var packed bytes.Buffer
-		w := gzip.NewWriter(&packed)
-		if _, err := w.Write([]byte(plain)); err != nil {
-			t.Fatal(err)
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return resources.Hash(plain) + "." + base64.StdEncoding.EncodeToString(packed.Bytes())
-	}
-	mappings := func(n int) string { return `{"mappings":[{}` + strings.Repeat(",{}", n-1) + `]}` }
-	var most inForce
-	for i := range maxQueues {
-		most.Mappings = append(most.Mappings, usableMapping(fmt.Sprintf("m%02d", i)))
-	}
-	text, err := most.text()
-	if err != nil || parseInForce(text) == nil {
-		t.Errorf("as many mappings as there may be are not believed: %v", err)
-	}
-	plain, err := json.Marshal(most)
-	if err != nil || parseInForce(pack(string(plain)+" ")) == nil {
-		t.Errorf("a space more is not believed: %v", err)
-	}
-	for name, plain := range map[string]string{
-		"a mapping too many":     mappings(maxQueues + 1),
-		"a million mappings":     mappings(1 << 20),
-		"text beyond the bound":  string(plain) + strings.Repeat(" ", maxUnpacked),
-		"mappings of other kind": `{"mappings":[1]}`,
-		"nothing":                `null`,
-		"no mapping":             `{"mappings":null}`,
-		"a mapping of nothing":   mappings(1),
-		"a Redis of no address":  `{"external":{},"mappings":[{"name":"a","keyPrefix":"a:","table":"a","keyColumn":"id","mode":"Latest","encoding":"JSON","partitions":1,"onDelete":"Delete"}]}`,
-	} {
-		if parseInForce(pack(plain)) != nil {
-			t.Errorf("%s: believed", name)
-		}
-	}
-	allocated := testing.Benchmark(func(b *testing.B) {
-		bomb := pack(mappings(1 << 20))
-		for b.Loop() {
-			parseInForce(bomb)
-		}
-	}).AllocedBytesPerOp()
-	if allocated > 256<<20 {
-		t.Errorf("a million empty mappings take %d MiB", allocated>>20)
 	}
 }

@@ -15,59 +15,60 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// defaultPasswordInterval is for a Secret whose Redis has no flusher that answers:
-// nobody then misses the password, but for applications whom the operator does not
-// see.
+// defaultPasswordInterval is how often the Secret is created if it is missing, while
+// no flusher answers that would report it missing. Only applications, which the
+// operator does not see, then need the password.
 const defaultPasswordInterval = 5 * time.Minute
 
-// ensurePassword creates the managed Redis' Secret unless it is known to be
-// there. The operator may not look, so it tries to create: whenever a Pod of it
-// starts, restarts or waits, when a flusher misses the password, and at intervals
-// while no flusher looks. A Secret that exists answers with AlreadyExists and is
-// left as it is; its name is the resource's alone.
-func (r *Reconciler) ensurePassword(ctx context.Context, s *scope) error {
-	if !s.managed() {
+// ensurePassword creates the managed Redis' Secret unless it is known to be there.
+// The operator has no right to read it, so it tries to create it: whenever a Pod
+// begins another life or waits, when a flusher reports that the password is missing,
+// and at intervals while no flusher answers. A Secret that exists answers with
+// AlreadyExists and is left as it is; its name is the resource's alone.
+func (r *Reconciler) ensurePassword(ctx context.Context, p *pass) error {
+	if !p.Managed() {
 		return nil
 	}
-	name := resources.RedisSecretName(s.cache)
-	told := s.cache.Status.Redis != nil && s.cache.Status.Redis.SecretName == name
-	pods, now := s.podLives(), time.Now()
-	known := r.remembered.passwordKnown(s.cache.UID, pods)
-	watched := len(s.seen.Answering()) > 0
+	name := resources.RedisSecretName(p.Cache)
+	told := p.Cache.Status.Redis != nil && p.Cache.Status.Redis.SecretName == name
+	pods, now := podLives(p.Snapshot), time.Now()
+	known := r.remembered.passwordKnown(p.Cache.UID, pods)
+	watched := len(p.Seen.Answering()) > 0
 	left := known.Add(r.PasswordInterval).Sub(now)
 	switch {
-	case !told, known.IsZero(), s.passwordMissing():
+	case !told, known.IsZero(), passwordMissing(p.Snapshot):
 	case watched:
 		return nil
 	case left > 0:
-		s.lookAgain(left)
+		p.did.LookAgain(left)
 		return nil
 	}
-	err := r.Client.Create(ctx, resources.RedisSecret(s.cache, rand.Text()+rand.Text()), FieldOwner)
+	err := r.Client.Create(ctx, resources.RedisSecret(p.Cache, rand.Text()+rand.Text()), resources.FieldOwner)
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create Secret: %w", err)
 	}
-	r.remembered.passwordThere(s.cache.UID, pods, now)
+	r.remembered.passwordThere(p.Cache.UID, pods, now)
 	if !watched {
-		s.lookAgain(r.PasswordInterval)
+		p.did.LookAgain(r.PasswordInterval)
 	}
 	switch {
 	case err == nil && told:
-		r.warning(s.cache, v1alpha1.EventCreated, "CreateSecret",
+		r.warning(p.Cache, v1alpha1.EventCreated, "CreateSecret",
 			"Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
 	case err == nil:
-		r.normal(s.cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password of Redis", name)
+		r.normal(p.Cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password of Redis", name)
 	}
-	s.cache.Status.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(s.cache), SecretName: name}
+	p.did.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(p.Cache), SecretName: name}
 	return nil
 }
 
 // podLives changes whenever a Pod or a container in one begins another life.
-func (s *scope) podLives() string {
+func podLives(s *snapshot.Snapshot) string {
 	var text strings.Builder
-	for _, pods := range [][]corev1.Pod{s.flusherPods, s.redisPods} {
+	for _, pods := range [][]corev1.Pod{s.Flushers.Pods, s.Redis.Pods} {
 		for i := range pods {
 			fmt.Fprintf(&text, "%s %s", pods[i].UID, pods[i].Status.Phase)
 			for j := range pods[i].Status.ContainerStatuses {
@@ -79,33 +80,16 @@ func (s *scope) podLives() string {
 	return text.String()
 }
 
-// passwordRemedy says what becomes of a managed Redis whose password is gone or
-// is another; empty where the user keeps the Secret.
-func (s *scope) passwordRemedy(reason string) string {
-	if !s.managed() {
-		return ""
-	}
-	name := resources.RedisSecretName(s.cache)
-	switch reason {
-	case v1alpha1.ReasonSecretMissing:
-		return fmt.Sprintf("the operator makes Secret %s anew, with a new password, and Redis restarts to take it; no data is lost", name)
-	case v1alpha1.ReasonAuthenticationFailed:
-		return fmt.Sprintf("Redis runs with another password than Secret %s holds, and restarts within about two minutes to take that; no data is lost. "+
-			"To do so at once, delete Pod %s-0", name, resources.RedisName(s.cache))
-	}
-	return ""
-}
-
-// passwordMissing says whether anything shows that the Secret is gone: a flusher
-// that misses it, or a Redis Pod that waits to start.
-func (s *scope) passwordMissing() bool {
-	for _, d := range s.seen.Answering() {
+// passwordMissing reports whether anything shows that the Secret is gone: a flusher
+// that reports it missing, or a Redis Pod that waits to start.
+func passwordMissing(s *snapshot.Snapshot) bool {
+	for _, d := range s.Seen.Answering() {
 		if d.Redis.Reason == v1alpha1.ReasonSecretMissing {
 			return true
 		}
 	}
-	for i := range s.redisPods {
-		if s.redisPods[i].Status.Phase == corev1.PodPending {
+	for i := range s.Redis.Pods {
+		if s.Redis.Pods[i].Status.Phase == corev1.PodPending {
 			return true
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -49,10 +50,10 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 			cache := managedCache()
 			r, _, _ := begin(t, cache)
 			r.PasswordInterval = time.Hour
-			s := r.newScope(cache)
+			p := &pass{Snapshot: &snapshot.Snapshot{Cache: cache}}
 			ensure := func() {
 				t.Helper()
-				if err := r.ensurePassword(t.Context(), s); err != nil {
+				if err := r.ensurePassword(t.Context(), p); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -66,16 +67,17 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			s.seen, s.again, r.PasswordInterval = test.seen, 0, test.interval
+			p.Seen, p.did.Again, r.PasswordInterval = test.seen, 0, test.interval
+			p.Cache.Status.Redis, p.did.Redis = p.did.Redis, nil
 			if test.pod != "" {
-				s.flusherPods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: types.UID(test.pod)}}}
+				p.Flushers.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{UID: types.UID(test.pod)}}}
 			}
 			ensure()
 			if err := r.Client.Get(t.Context(), key, secret); (err == nil) != test.made {
 				t.Errorf("the Secret: %v; made anew is to be %t", err, test.made)
 			}
-			if s.again > test.again || s.again <= 0 != (test.again <= 0) {
-				t.Errorf("another pass after %v, want %v", s.again, test.again)
+			if p.did.Again > test.again || p.did.Again <= 0 != (test.again <= 0) {
+				t.Errorf("another pass after %v, want %v", p.did.Again, test.again)
 			}
 		})
 	}

@@ -120,7 +120,7 @@ func TestNoConditionOrReasonIsMadeUp(t *testing.T) {
 }
 
 // reasonCalls are the functions that take a reason, and at which place.
-var reasonCalls = map[string]int{"bad": 0, "normal": 1, "warning": 1}
+var reasonCalls = map[string]int{"bad": 0, "unknown": 0, "abnormal": 0, "normal": 1, "warning": 1}
 
 func TestNoReasonIsALiteral(t *testing.T) {
 	literal := func(e ast.Expr) bool {
@@ -143,7 +143,7 @@ func TestNoReasonIsALiteral(t *testing.T) {
 					}
 				}
 			case *ast.CompositeLit:
-				if name, ok := n.Type.(*ast.Ident); ok && name.Name == "verdict" && len(n.Elts) == 3 {
+				if name, ok := n.Type.(*ast.Ident); ok && name.Name == "Condition" && len(n.Elts) == 3 {
 					reasons = append(reasons, n.Elts[1])
 				}
 			case *ast.CallExpr:

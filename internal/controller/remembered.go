@@ -12,8 +12,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// remembered is what passes over one resource leave for later ones. Everything
-// in it may be lost: a pass that finds nothing only asks once more.
+// remembered is an in-memory cache between the passes over one resource. Losing it
+// costs at most one more API request.
 type remembered struct {
 	mu   sync.Mutex
 	byID map[types.UID]*memory
@@ -27,18 +27,18 @@ type memory struct {
 	passwordTried time.Time
 	passwordPods  string
 	// monitoring has by kind what was last wanted of an object of the Prometheus
-	// Operator, and when that was made sure of.
+	// Operator, and when that was checked.
 	monitoring map[string]monitoringMemory
 }
 
 type monitoringMemory struct {
 	intent string
 	at     time.Time
-	// obstacle is what was told to be in the way.
+	// obstacle is what was reported to be in the way.
 	obstacle string
 }
 
-// of needs m.mu.
+// of is called with m.mu locked.
 func (m *remembered) of(uid types.UID) *memory {
 	if m.byID == nil {
 		m.byID = map[types.UID]*memory{}
@@ -49,16 +49,16 @@ func (m *remembered) of(uid types.UID) *memory {
 	return m.byID[uid]
 }
 
-// wrote notes the version that a write of the operator made.
+// wrote records the version that a write of the operator made.
 func (m *remembered) wrote(object client.Object) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.of(object.GetUID()).version = object.GetResourceVersion()
 }
 
-// older says whether a copy was made before the operator's own last write. A
-// pass that compares the world with such a copy takes a correction that is due
-// for one that was made, and nothing would wake another pass.
+// older reports whether a copy was made before the operator's own last write. A pass
+// that compares with such a copy takes a correction that is due for one that was made,
+// and nothing would wake another pass.
 func (m *remembered) older(object client.Object) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -70,8 +70,8 @@ func (m *remembered) older(object client.Object) bool {
 	return err != nil || order < 0
 }
 
-// passwordKnown says when the Secret was last known to be there, zero when it has to
-// be made sure of: nobody did, or the Pods have changed.
+// passwordKnown is when the Secret was last known to be there. It is zero when the
+// Secret was never created, or the Pods have changed since.
 func (m *remembered) passwordKnown(uid types.UID, pods string) time.Time {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -82,7 +82,7 @@ func (m *remembered) passwordKnown(uid types.UID, pods string) time.Time {
 	return known.passwordTried
 }
 
-// passwordThere notes that the Secret is there.
+// passwordThere records that the Secret is there.
 func (m *remembered) passwordThere(uid types.UID, pods string, now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -90,9 +90,9 @@ func (m *remembered) passwordThere(uid types.UID, pods string, now time.Time) {
 	known.passwordPods, known.passwordTried = pods, now
 }
 
-// monitoringDue says how long an object of the Prometheus Operator counts as being
-// what was wanted, zero when it has to be made sure of: something else is wanted,
-// or the interval is over.
+// monitoringDue is how long an object of the Prometheus Operator still counts as being
+// what was wanted. It is zero when the object has to be checked: something else is
+// wanted, or the interval is over.
 func (m *remembered) monitoringDue(uid types.UID, kind, intent string, now time.Time, interval time.Duration) time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -103,8 +103,8 @@ func (m *remembered) monitoringDue(uid types.UID, kind, intent string, now time.
 	return max(known.at.Add(interval).Sub(now), 0)
 }
 
-// monitored notes what was made sure of, or what was in the way of it, and says
-// whether that is news; an empty intent forgets it.
+// monitored records what was checked, or what was in the way, and reports whether that
+// is news; an empty intent forgets it.
 func (m *remembered) monitored(uid types.UID, kind string, latest monitoringMemory) (news bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -23,6 +23,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/rivals"
 )
 
 // lagging is a client whose cache shows the resource as it was.
@@ -50,7 +51,7 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 	if err := v1alpha1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, indexClaims, indexedClaims).
+	api := fake.NewClientBuilder().WithScheme(scheme).WithObjects(cache).WithIndex(cache, rivals.Index, rivals.Terms).
 		WithIndex(&corev1.Pod{}, indexOwner, indexedOwner).
 		WithStatusSubresource(&v1alpha1.WriteBehindCache{}, &appsv1.Deployment{}).Build()
 	cached, recorder = &lagging{Client: api}, events.NewFakeRecorder(100)
@@ -94,7 +95,7 @@ func (c *lagging) live(t *testing.T) *v1alpha1.WriteBehindCache {
 	return cache
 }
 
-func pass(t *testing.T, r *Reconciler) {
+func passOnce(t *testing.T, r *Reconciler) {
 	t.Helper()
 	if _, err := r.Reconcile(t.Context(), ctrl.Request{NamespacedName: types.NamespacedName{Namespace: "ns", Name: "shop"}}); err != nil {
 		t.Fatal(err)
@@ -103,7 +104,7 @@ func pass(t *testing.T, r *Reconciler) {
 
 func TestANewResourceIsNotReadyFromTheFirstPassOn(t *testing.T) {
 	r, cached, _ := begin(t, shopCache())
-	pass(t, r)
+	passOnce(t, r)
 	for kind, status := range map[string]metav1.ConditionStatus{
 		v1alpha1.ConditionReady: metav1.ConditionFalse, v1alpha1.ConditionSettingsApplied: metav1.ConditionFalse,
 		v1alpha1.ConditionRedisReady: metav1.ConditionUnknown, v1alpha1.ConditionDatabaseReady: metav1.ConditionUnknown,
@@ -127,8 +128,8 @@ func TestAnOperatorThatHasNotLookedYetKeepsWhatWasSaid(t *testing.T) {
 	cache.Status.QueueDepth = new(int64(7))
 	cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "products", Journal: "j", QueueDepth: new(int64(7))}}
 	r, cached, recorder := begin(t, cache)
-	pass(t, r)
-	pass(t, r)
+	passOnce(t, r)
+	passOnce(t, r)
 	now := cached.live(t)
 	for kind, was := range said {
 		is := meta.FindStatusCondition(now.Status.Conditions, kind)
@@ -149,7 +150,7 @@ func TestAnOperatorThatHasNotLookedYetKeepsWhatWasSaid(t *testing.T) {
 
 func TestAPassOnACopyOlderThanItsOwnLastWriteReadsTheResourceItself(t *testing.T) {
 	r, cached, _ := begin(t, shopCache())
-	pass(t, r)
+	passOnce(t, r)
 	deployment := &appsv1.Deployment{}
 	replicas := func(n int32) {
 		t.Helper()
@@ -162,16 +163,16 @@ func TestAPassOnACopyOlderThanItsOwnLastWriteReadsTheResourceItself(t *testing.T
 		}
 	}
 	replicas(1)
-	pass(t, r)
+	passOnce(t, r)
 	old := cached.live(t)
 	replicas(2)
-	pass(t, r)
+	passOnce(t, r)
 	if n := cached.live(t).Status.Replicas; n != 2 {
 		t.Fatalf("status.replicas is %d, want 2", n)
 	}
 	cached.shown = old
 	replicas(1)
-	pass(t, r)
+	passOnce(t, r)
 	if n := cached.live(t).Status.Replicas; n != 1 {
 		t.Errorf("status.replicas is %d, want 1: the pass took an old copy for the resource", n)
 	}

@@ -30,6 +30,10 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
+// defaultStuckAfter is the least time without a flush, while entries wait, after which
+// Ready is Stuck: longer than a statement's default time-out of 30 s.
+const defaultStuckAfter = 45 * time.Second
+
 // concurrentReconciles lets one slow API request not hold up every resource. A
 // pass reads from memory and mostly writes nothing.
 const concurrentReconciles = 4
@@ -55,8 +59,8 @@ func CacheOptions() cache.Options {
 type Options struct {
 	// FlusherImage is taken when a spec names no image.
 	FlusherImage string
-	// StuckAfter is how long entries may wait without a flush before data is said
-	// not to flow; default 45 s.
+	// StuckAfter is how long entries may wait without a flush before Ready is Stuck;
+	// default 45 s.
 	StuckAfter time.Duration
 	// PasswordInterval is how often the Secret of a managed Redis is made sure of
 	// while no flusher answers that would miss it; default 5 min.
@@ -86,7 +90,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	if options.LostAfter == 0 {
 		options.LostAfter = defaultLostAfter
 	}
-	if err := indexByClaim(context.Background(), mgr.GetFieldIndexer()); err != nil {
+	if err := indexByQueue(context.Background(), mgr.GetFieldIndexer()); err != nil {
 		return err
 	}
 	if err := indexByOwner(context.Background(), mgr.GetFieldIndexer()); err != nil {
@@ -123,7 +127,7 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrentReconciles}).
 		For(&v1alpha1.WriteBehindCache{}, builder.WithPredicates(
 			predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
-		Watches(&v1alpha1.WriteBehindCache{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(claimsChanged)).
+		Watches(&v1alpha1.WriteBehindCache{}, handler.EnqueueRequestsFromMapFunc(r.rivalsOf), builder.WithPredicates(queuesChanged)).
 		Watches(&appsv1.Deployment{}, owned).
 		Watches(&appsv1.StatefulSet{}, owned).
 		Watches(&corev1.ConfigMap{}, owned).

@@ -44,6 +44,6 @@ func TestOnlyAResourcesOwnFlushersAreAsked(t *testing.T) {
 	).Build()
 	found, err := podLister(pods)(t.Context(), types.NamespacedName{Namespace: "ns", Name: "shop"}, "a")
 	if err != nil || len(found) != 1 || found[0].Name != "own" {
-		t.Errorf("asked are %v, %v", podNames(found), err)
+		t.Errorf("asked are %+v, %v", found, err)
 	}
 }

@@ -7,12 +7,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
-// trim keeps of an object, before the cache takes it, what a pass reads. The API
-// server's record of who owns which field is often larger than the object itself,
-// and all that is read of it is what the operator applied. Of a Pod's spec only the
-// images are read. Nothing that comes from the cache is written back as a whole.
+// trim reduces an object to what a pass reads of it, before the cache takes it. Of
+// the API server's record of owned fields, which is often larger than the object
+// itself, a pass reads only what the operator applied. Of a Pod's spec it reads only
+// the images. No object from the cache is written back as a whole.
 func trim(object any) (any, error) {
 	accessor, err := meta.Accessor(object)
 	if err != nil {
@@ -20,7 +22,7 @@ func trim(object any) (any, error) {
 	}
 	var own []metav1.ManagedFieldsEntry
 	for _, entry := range accessor.GetManagedFields() {
-		if entry.Manager == string(FieldOwner) && entry.Operation == metav1.ManagedFieldsOperationApply {
+		if entry.Manager == string(resources.FieldOwner) && entry.Operation == metav1.ManagedFieldsOperationApply {
 			own = append(own, entry)
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	toolscache "k8s.io/client-go/tools/cache"
+
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 // What stays is enough for every question that is asked of an object from the
@@ -17,11 +19,11 @@ import (
 func TestTheCacheKeepsWhatAPassReads(t *testing.T) {
 	live := liveService()
 	own := live.ManagedFields[0]
-	own.Manager = string(FieldOwner)
+	own.Manager = string(resources.FieldOwner)
 	live.ManagedFields = []metav1.ManagedFieldsEntry{
 		{Manager: "kubectl", Operation: metav1.ManagedFieldsOperationApply},
 		own,
-		{Manager: string(FieldOwner), Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status"},
+		{Manager: string(resources.FieldOwner), Operation: metav1.ManagedFieldsOperationUpdate, Subresource: "status"},
 	}
 	trimmed, err := trim(live)
 	if err != nil {
@@ -30,7 +32,7 @@ func TestTheCacheKeepsWhatAPassReads(t *testing.T) {
 	if got := trimmed.(*corev1.Service).ManagedFields; len(got) != 1 || !reflect.DeepEqual(got[0], own) {
 		t.Errorf("the record of owned fields is %v", got)
 	}
-	if differ, err := differs(serviceIntent(), trimmed.(*corev1.Service), string(FieldOwner)); err != nil || differ {
+	if differ, err := differs(serviceIntent(), trimmed.(*corev1.Service), string(resources.FieldOwner)); err != nil || differ {
 		t.Errorf("what was applied differs: %v, %v", differ, err)
 	}
 

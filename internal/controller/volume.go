@@ -12,24 +12,25 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
-// growVolume tells the claim of a managed Redis when more storage is asked for,
-// and puts its label back. It comes last, since nothing waits for it: a claim
-// that cannot grow must not keep settings from the flushers, or a deletion from
-// draining.
-func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
-	if !s.managed() || s.redisVolume == nil || s.deleting() {
+// growVolume asks for more storage in the PersistentVolumeClaim of a managed Redis
+// when the spec does, and restores the claim's label. It comes after all that
+// something waits for: a claim that cannot grow must not keep settings from the
+// flushers, or a deletion from draining.
+func (r *Reconciler) growVolume(ctx context.Context, p *pass) error {
+	if !p.Managed() || p.Redis.Volume == nil || p.Deleting() {
 		return nil
 	}
-	want, have := s.cache.Spec.Redis.Managed.Storage.Size, *s.redisVolume.Spec.Resources.Requests.Storage()
-	labelled := s.redisVolume.Labels[v1alpha1.LabelOwnerUID] == string(s.cache.UID)
+	want, have := p.Cache.Spec.Redis.Managed.Storage.Size, *p.Redis.Volume.Spec.Resources.Requests.Storage()
+	labelled := p.Redis.Volume.Labels[v1alpha1.LabelOwnerUID] == string(p.Cache.UID)
 	if want.Cmp(have) < 0 && labelled {
-		return &stalledError{
-			reason: v1alpha1.ReasonStorageCannotShrink,
-			message: fmt.Sprintf("spec.redis.managed.storage.size is %s, and PersistentVolumeClaim %s asks for %s already: a volume cannot shrink; set the size to %s or more",
-				want.String(), s.redisVolume.Name, have.String(), have.String()),
+		return &failure.Stalled{
+			Reason: v1alpha1.ReasonStorageCannotShrink,
+			Message: fmt.Sprintf("spec.redis.managed.storage.size is %s, and PersistentVolumeClaim %s asks for %s already: a volume cannot shrink; set the size to %s or more",
+				want.String(), p.Redis.Volume.Name, have.String(), have.String()),
 		}
 	}
 	if want.Cmp(have) <= 0 && labelled {
@@ -39,18 +40,18 @@ func (r *Reconciler) growVolume(ctx context.Context, s *scope) error {
 	if want.Cmp(have) < 0 {
 		size = have
 	}
-	err := r.Client.Apply(ctx, resources.RedisVolume(s.cache, s.redisVolume, size), FieldOwner, client.ForceOwnership)
+	err := r.Client.Apply(ctx, resources.RedisVolume(p.Cache, p.Redis.Volume, size), resources.FieldOwner, client.ForceOwnership)
 	switch {
 	case err == nil:
-		r.normal(s.cache, v1alpha1.EventUpdated, "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", size.String(), s.redisVolume.Name)
+		r.normal(p.Cache, v1alpha1.EventUpdated, "UpdatePersistentVolumeClaim", "Asked for %s of storage in PersistentVolumeClaim %s", size.String(), p.Redis.Volume.Name)
 		return nil
 	case apierrors.IsForbidden(err), apierrors.IsInvalid(err):
 		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects
-		return &stalledError{
-			reason: v1alpha1.ReasonStorageNotExpandable,
-			message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
-				s.redisVolume.Name, have.String(), want.String(), said),
-			retry: conflictRetry,
+		return &failure.Stalled{
+			Reason: v1alpha1.ReasonStorageNotExpandable,
+			Message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
+				p.Redis.Volume.Name, have.String(), want.String(), said),
+			Retry: failure.ConflictRetry,
 		}
 	default:
 		return fmt.Errorf("apply PersistentVolumeClaim: %w", err)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -16,16 +15,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/observe"
-)
-
-const (
-	// FieldOwner owns every field that the operator builds.
-	FieldOwner = client.FieldOwner("writebehind-operator")
-	// SettingsOwner owns the annotation that tells flusher Pods of new settings.
-	// It is another manager than FieldOwner, so that neither apply takes the
-	// other's fields away.
-	SettingsOwner = client.FieldOwner("writebehind-operator-settings")
+	"github.com/writebehind/operator/internal/controller/plan"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+	"github.com/writebehind/operator/internal/controller/verdict"
 )
 
 // Reconciler brings the cluster to what a WriteBehindCache asks for.
@@ -41,7 +36,7 @@ type Reconciler struct {
 	// FlusherImage is taken when a spec names no image.
 	FlusherImage string
 	// StuckAfter is how long entries may wait without a flush, although nothing
-	// is known to be wrong, before data is said not to flow.
+	// is known to be wrong, before Ready is Stuck.
 	StuckAfter time.Duration
 	// PasswordInterval is how often the Secret of a managed Redis is made sure of
 	// while no flusher answers that would miss it.
@@ -101,50 +96,57 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 			return r.notStored(cache, err)
 		}
 	}
-	r.Observer.Track(request.NamespacedName, cache.UID, marksOf(cache))
+	r.Observer.Track(request.NamespacedName, cache.UID, verdict.Marks(cache))
 
-	s := r.newScope(cache)
-	failure := r.pass(ctx, s)
-	if apierrors.IsConflict(failure) {
-		return outcome(failure) // what was read is old: nothing can be said
+	p := &pass{plan: &plan.Plan{}}
+	p.did.Failure = r.make(ctx, p, cache)
+	switch {
+	case apierrors.IsConflict(p.did.Failure):
+		return failure.Result(p.did.Failure) // what was read is old, so nothing is judged
+	case p.gone:
+		return ctrl.Result{}, nil
 	}
-	if !s.gone {
-		s.report(failure)
-		if err := r.patchStatus(ctx, s); client.IgnoreNotFound(err) != nil {
-			return r.notStored(cache, err)
-		}
+	v := verdict.Reach(p.Snapshot, p.plan, p.did, r.StuckAfter)
+	if err := r.store(ctx, cache, v); client.IgnoreNotFound(err) != nil {
+		return r.notStored(cache, err)
 	}
-	result, err := outcome(failure)
-	if err == nil && result.RequeueAfter == 0 {
-		result.RequeueAfter = s.again
-	}
-	return result, err
+	return v.Result, v.Err
 }
 
-// notStored is the outcome of a pass that could not write to the resource. One that
-// has no room left for its own status is told by an event, since nothing else can
-// be.
+// pass is one pass over one resource.
+type pass struct {
+	// Snapshot is what the pass read.
+	*snapshot.Snapshot
+	// plan is what is to be there.
+	plan *plan.Plan
+	// did is how far the pass got.
+	did verdict.Progress
+	// gone reports that the finalizer was removed, and with it the resource.
+	gone bool
+}
+
+// make makes the pass up to its verdict.
+func (r *Reconciler) make(ctx context.Context, p *pass, cache *v1alpha1.WriteBehindCache) error {
+	var err error
+	if p.Snapshot, err = r.read(ctx, cache); err != nil {
+		return err
+	}
+	if p.Deleting() {
+		return r.finish(ctx, p)
+	}
+	return r.bring(ctx, p)
+}
+
+// notStored says what follows when the resource could not be written. A resource
+// without room for its own status gets an event, since it can get nothing else.
 func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctrl.Result, error) {
 	if !tooLarge(err) {
-		return outcome(err)
+		return failure.Result(err)
 	}
 	r.warning(cache, v1alpha1.ReasonInvalidSpec, actionObserve,
 		"The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
 			"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
 	return ctrl.Result{RequeueAfter: refusedRetry}, nil
-}
-
-func (r *Reconciler) pass(ctx context.Context, s *scope) error {
-	if err := r.read(ctx, s); err != nil {
-		return err
-	}
-	if s.deleting() {
-		return r.finish(ctx, s)
-	}
-	if err := r.bring(ctx, s); err != nil {
-		return err
-	}
-	return s.heldBack()
 }
 
 // ensureFinalizer puts the finalizer on before anything is made, so that nothing
@@ -154,24 +156,9 @@ func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteB
 	if !controllerutil.AddFinalizer(cache, v1alpha1.FinalizerDrain) {
 		return nil
 	}
-	if err := r.Client.Patch(ctx, cache, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), FieldOwner); err != nil {
+	if err := r.Client.Patch(ctx, cache, client.MergeFromWithOptions(before, client.MergeFromWithOptimisticLock{}), resources.FieldOwner); err != nil {
 		return fmt.Errorf("add finalizer: %w", err)
 	}
 	r.remembered.wrote(cache)
 	return nil
-}
-
-// actionObserve is the action of events about what was seen, not done.
-const actionObserve = "Observe"
-
-// normal emits an event. The recorder counts events of one reason and one action
-// as one series and shows the note of the first, so the action names the kind of
-// object that it was done to.
-func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
-}
-
-// warning emits an event about something that a person should look at.
-func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, action, note, args...)
 }

@@ -1,0 +1,28 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+)
+
+// Conflict says what to do about the objects of others. What an earlier resource of
+// this name retained holds a queue, so it must not be deleted lightly.
+func Conflict(s *snapshot.Snapshot) error {
+	message := fmt.Sprintf("%s of that name belongs to somebody else and is left alone; delete it, or give this resource another name",
+		strings.Join(s.Foreign, ", "))
+	if s.RetainedBy != "" {
+		message = fmt.Sprintf("%s of an earlier WriteBehindCache %s, which retained its Redis with what is queued. To flush that and go on with it, "+
+			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s}. "+
+			"To give it up, delete those objects; to leave it, give this resource another name",
+			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), resources.RetainedSecretName(s.Cache, s.RetainedBy))
+	}
+	return &failure.Stalled{Reason: v1alpha1.ReasonObjectConflict, Message: message, Retry: failure.ConflictRetry}
+}

@@ -1,0 +1,44 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package controller
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/writebehind/operator/internal/controller/failure"
+)
+
+func TestARefusalStandsForAWhile(t *testing.T) {
+	var r refusals
+	now := time.Now()
+	verdict := &failure.Stalled{Reason: "X", Message: "no", Retry: refusedRetry}
+	r.note("a", "x", verdict, now)
+	err := r.stands("a", "x", now.Add(refusedRetry-1))
+	var again *failure.Stalled
+	if !errors.As(err, &again) || *again != *verdict {
+		t.Fatalf("the verdict is %v", err)
+	}
+	again.Retry = 1
+	if errors.As(r.stands("a", "x", now), &again); again.Retry != refusedRetry {
+		t.Error("one pass changes the verdict for the next")
+	}
+	for name, err := range map[string]error{
+		"another intent": r.stands("a", "y", now), "another object": r.stands("b", "x", now), "in time": r.stands("a", "x", now.Add(refusedRetry)),
+	} {
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	r.note("a", "x", nil, now)
+	if err := r.stands("a", "x", now); err != nil {
+		t.Errorf("what was applied since: %v", err)
+	}
+	r.note("b", "x", verdict, now)
+	r.note("c", "x", verdict, now.Add(refusedRetry))
+	if len(r.known) != 1 {
+		t.Errorf("%d verdicts are kept, want the one that stands", len(r.known))
+	}
+}

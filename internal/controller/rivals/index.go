@@ -1,0 +1,62 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package rivals
+
+import (
+	"slices"
+
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+const (
+	// Index is the name of the index that finds the resources whose queues may meet
+	// one, by the terms of theirs.
+	Index = "queues"
+	// longestBeginning is how many bytes of a keyPrefix the index tells apart. With
+	// all 128 that a prefix may have, the 32 mappings of one resource would take
+	// several megabytes of the operator's memory.
+	longestBeginning = 32
+)
+
+// Terms are what the index has of a resource.
+func Terms(object client.Object) []string {
+	cache, ok := object.(*v1alpha1.WriteBehindCache)
+	if !ok {
+		return nil
+	}
+	var terms []string
+	for _, q := range QueuesOf(cache) {
+		terms = append(terms, q.terms()...)
+	}
+	slices.Sort(terms)
+	return slices.Compact(terms)
+}
+
+// terms are what a queue is indexed by: its name, its prefix, and each beginning of
+// its prefix. A queue that it meets is found by them without a look at every
+// resource of the same Redis.
+func (q Queue) terms() []string {
+	terms := []string{q.term("name", q.Name)}
+	for i := range min(len(q.Prefix), longestBeginning) {
+		terms = append(terms, q.term("begins", q.Prefix[:i+1]))
+	}
+	if len(q.Prefix) <= longestBeginning {
+		terms = append(terms, q.term("is", q.Prefix))
+	}
+	return terms
+}
+
+// Lookups are the terms of the queues that this one may meet: those of its name,
+// those whose prefix begins with its own, and those whose prefix begins its own.
+func (q Queue) Lookups() []string {
+	terms := []string{q.term("name", q.Name), q.term("begins", q.Prefix[:min(len(q.Prefix), longestBeginning)])}
+	for i := range min(len(q.Prefix)-1, longestBeginning) {
+		terms = append(terms, q.term("is", q.Prefix[:i+1]))
+	}
+	return terms
+}
+
+func (q Queue) term(kind, text string) string { return q.Redis + " " + kind + " " + text }

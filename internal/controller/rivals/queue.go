@@ -1,0 +1,56 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package rivals decides which of several resources has a queue.
+//
+// Two resources that name one queue on one Redis would each give it their own
+// settings, and the deletion of one would close it to the writers of the other. Two
+// whose queues have other names and share keys would write each other's values into
+// their tables. So one of them has the queue, and the other waits.
+package rivals
+
+import (
+	"cmp"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// Queue is a queue that a resource asks for, or has.
+type Queue struct {
+	Redis, Name, Prefix string
+	// Held reports that the resource's flushers were seen at the queue.
+	Held bool
+}
+
+// QueuesOf are the queues of the spec, and those that the resource's flushers were
+// seen at, the retired ones and those in another Redis included.
+func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
+	var all []Queue
+	redis := redisOf(cache)
+	prefixes := map[string]string{}
+	for i := range cache.Spec.Mappings {
+		m := &cache.Spec.Mappings[i]
+		prefixes[m.Name] = m.KeyPrefix
+		all = append(all, Queue{Redis: redis, Name: m.Name, Prefix: m.KeyPrefix})
+	}
+	for _, m := range cache.Status.Mappings {
+		if m.Journal != "" && m.RedisAddress != "" {
+			// A status that was written before it had prefixes is of the spec's mapping.
+			prefix := cmp.Or(m.KeyPrefix, prefixes[m.Name])
+			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Held: true})
+		}
+	}
+	return all
+}
+
+// meets reports that only one of both can be: they are one queue, or keys of one
+// are keys of the other.
+func (q Queue) meets(other Queue) bool {
+	return q.Redis == other.Redis && (q.Name == other.Name || q.sharesKeys(other))
+}
+
+func (q Queue) sharesKeys(other Queue) bool {
+	return q.Prefix != "" && other.Prefix != "" &&
+		(strings.HasPrefix(q.Prefix, other.Prefix) || strings.HasPrefix(other.Prefix, q.Prefix))
+}

@@ -1,0 +1,127 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshot
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// Accept chooses the documents whose word on a queue counts.
+type Accept = func(*config.Status) bool
+
+// Ours reports whether a document is about this resource's settings.
+func (s *Snapshot) Ours(d *config.Status) bool { return d.Owner == string(s.Cache.UID) }
+
+// Settled reports whether a document's numbers are those of the Redis that its
+// flusher can reach.
+func (s *Snapshot) Settled(d *config.Status) bool {
+	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero()
+}
+
+// Queue is the newest report on one queue from the documents that accept lets
+// through; nil when there is none.
+func (s *Snapshot) Queue(name string, accept Accept) *config.QueueStatus {
+	q, _ := Newest(s.Seen.Answering(), name, accept)
+	return q
+}
+
+// Newest is the newest report on one queue, with the document that has it.
+func Newest(documents []*config.Status, name string, accept Accept) (q *config.QueueStatus, from *config.Status) {
+	for _, d := range documents {
+		if !accept(d) || from != nil && !d.ObservedTime.After(from.ObservedTime) {
+			continue
+		}
+		for i := range d.Queues {
+			if d.Queues[i].Name == name {
+				q, from = &d.Queues[i], d
+			}
+		}
+	}
+	return q, from
+}
+
+// Journal is the life of a queue that a document names, empty when it names none.
+func Journal(d *config.Status, name string) string {
+	for i := range d.Queues {
+		if d.Queues[i].Name == name {
+			return d.Queues[i].Journal
+		}
+	}
+	return ""
+}
+
+// Emptied reports whether one document shows a retired queue both empty and closed
+// to writers. A queue whose life is another than the known one is lost instead: it
+// is kept until the loss is counted.
+func (s *Snapshot) Emptied(name string) (emptied, lost bool) {
+	q := s.Queue(name, func(d *config.Status) bool {
+		return s.Settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
+	})
+	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 {
+		return false, false
+	}
+	lost = slices.ContainsFunc(s.Cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
+		return m.Name == name && m.Journal != "" && m.Journal != q.Journal
+	})
+	return !lost, lost
+}
+
+// NothingLeft reports whether a queue at the Redis that is in force is known to be
+// empty, or not to be there. A flusher may be at an earlier Redis yet, so its report
+// counts only for the life of the queue that it names. Where no flusher reports a
+// queue, there may still be one.
+func (s *Snapshot) NothingLeft(name, address string) bool {
+	earlier := ""
+	for _, m := range s.Cache.Status.Mappings {
+		if m.Name != name || m.Journal == "" {
+			continue
+		}
+		if m.RedisAddress != "" && m.RedisAddress != address {
+			earlier = m.Journal
+			continue
+		}
+		q := s.Queue(name, func(d *config.Status) bool { return s.Settled(d) && Journal(d, name) == m.Journal })
+		return q != nil && q.Depth == 0 && q.DeadLetters == 0
+	}
+	if len(s.Flushers.Pods) == 0 {
+		return !s.EverStarted()
+	}
+	for i := range s.Flushers.Pods {
+		f, ok := s.Seen.Of(s.Flushers.Pods[i].UID)
+		if !ok || f.Status == nil {
+			if Started(&s.Flushers.Pods[i]) {
+				return false
+			}
+			continue
+		}
+		if journal := Journal(f.Status, name); journal != "" && journal != earlier {
+			return false // the status is about to tell of it
+		}
+	}
+	return true
+}
+
+// Contents says how much a queue holds, and how dead letters are taken out: nothing
+// else ever does.
+func (s *Snapshot) Contents(q *config.QueueStatus) string {
+	text := fmt.Sprintf("%d entries and %d dead letters", q.Depth, q.DeadLetters)
+	if q.Refused > 0 {
+		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
+	}
+	if q.DeadLetters > 0 {
+		text += fmt.Sprintf(" (%s replay --all, or discard, takes the dead letters out)", s.DeadLetterCommand())
+	}
+	return text
+}
+
+// DeadLetterCommand is what a person types to look after dead letters, without the
+// subcommand.
+func (s *Snapshot) DeadLetterCommand() string {
+	return fmt.Sprintf("kubectl exec -n %s deploy/%s -- /flusher dlq", s.Cache.Namespace, resources.FlusherName(s.Cache))
+}

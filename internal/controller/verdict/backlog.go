@@ -1,0 +1,117 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
+)
+
+// mostNamed is how many mappings or Pods one message names: with names of 63
+// characters it then still holds the remedy.
+const mostNamed = 8
+
+// Marks are the depths of a queue that turn a condition.
+func Marks(cache *v1alpha1.WriteBehindCache) observe.Marks {
+	b := &cache.Spec.Backpressure
+	return observe.Marks{Warning: int64(b.WarningQueueDepth), Critical: int64(b.CriticalQueueDepth), Full: int64(b.MaxQueueDepth)}
+}
+
+// deepest is the deepest queue by the last known numbers, nil while no queue has
+// any.
+func (f *facts) deepest() (queue *v1alpha1.MappingStatus, depth int64) {
+	for i := range f.status.Mappings {
+		m := &f.status.Mappings[i]
+		if m.QueueDepth == nil || m.DeadLetters == nil {
+			continue
+		}
+		if n := *m.QueueDepth + *m.DeadLetters; queue == nil || n > depth {
+			queue, depth = m, n
+		}
+	}
+	return queue, depth
+}
+
+func depthsUnknown(f *facts) *Condition {
+	if queue, _ := f.deepest(); queue != nil {
+		return nil
+	}
+	return f.noNumbers()
+}
+
+// markReached compares the deepest queue with the marks. The capacity comes first:
+// it may be set below the others.
+func markReached(f *facts) *Condition {
+	queue, depth := f.deepest()
+	marks := Marks(f.Cache)
+	reached := func(reason, field string, mark int64, remedy string) *Condition {
+		return bad(reason, fmt.Sprintf("Queue %s holds %d entries and %d dead letters; backpressure.%s is %d: %s",
+			queue.Name, *queue.QueueDepth, *queue.DeadLetters, field, mark, remedy))
+	}
+	switch {
+	case depth >= marks.Full && f.Cache.Spec.Backpressure.WhenFull == v1alpha1.WhenFullAccept:
+		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes are still accepted, until Redis is out of memory")
+	case depth >= marks.Full:
+		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes of keys that are not dirty yet are refused with WBFULL")
+	case depth >= marks.Critical:
+		return reached(v1alpha1.ReasonCritical, "criticalQueueDepth", marks.Critical, fmt.Sprintf("at %d the queue is full", marks.Full))
+	case depth >= marks.Warning:
+		return reached(v1alpha1.ReasonWarning, "warningQueueDepth", marks.Warning, "more is written than is flushed, or flushing has stopped")
+	default:
+		return nil
+	}
+}
+
+func underEveryMark(f *facts) *Condition {
+	marks := Marks(f.Cache)
+	if marks.Full < marks.Warning {
+		return good(fmt.Sprintf("Every queue is under backpressure.maxQueueDepth (%d), which lies below the marks", marks.Full))
+	}
+	return good(fmt.Sprintf("Every queue is under backpressure.warningQueueDepth (%d)", marks.Warning))
+}
+
+func deadLettersUnknown(f *facts) *Condition {
+	for i := range f.status.Mappings {
+		if f.status.Mappings[i].DeadLetters != nil {
+			return nil
+		}
+	}
+	return f.noNumbers()
+}
+
+// deadLettersPresent counts the dead letters by the last known numbers. Its message
+// names mappings and never a key: a key may tell who a person is.
+func deadLettersPresent(f *facts) *Condition {
+	more := 0
+	var counts []string
+	for i := range f.status.Mappings {
+		m := &f.status.Mappings[i]
+		switch {
+		case valueOf(m.DeadLetters) == 0:
+		case len(counts) < mostNamed:
+			counts = append(counts, fmt.Sprintf("%d of mapping %s", *m.DeadLetters, m.Name))
+		default:
+			more++
+		}
+	}
+	if len(counts) == 0 {
+		return nil
+	}
+	if more > 0 {
+		counts = append(counts, fmt.Sprintf("and more of %d other mappings", more))
+	}
+	return bad(v1alpha1.ReasonDeadLetters, fmt.Sprintf("Dead letters: %s; shown with their reasons by: %s list",
+		strings.Join(counts, ", "), f.DeadLetterCommand()))
+}
+
+// noNumbers is a condition while no queue was ever looked at.
+func (f *facts) noNumbers() *Condition {
+	if c := nobodyKnows(f); c != nil {
+		return c
+	}
+	return unknown(v1alpha1.ReasonProgressing, "No flusher has looked at a queue yet")
+}

@@ -1,0 +1,131 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// durableReasons are the reasons for Durable not to be True, the gravest first: what
+// is lost, what may lose the whole queue, what may lose parts of it, and what may
+// lose a table.
+var durableReasons = []string{
+	v1alpha1.ReasonDataLoss, v1alpha1.ReasonAppendOnlyOff, v1alpha1.ReasonEvictionUnsafe, v1alpha1.ReasonTableUnlogged,
+}
+
+// endangered reports every danger; the gravest is the reason.
+func endangered(f *facts) *Condition {
+	found, _ := f.dangers()
+	if loss := f.unacknowledged(); loss != nil {
+		found = append(found, *loss)
+	}
+	if len(found) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(found, func(a, b config.Check) int {
+		return cmp.Compare(slices.Index(durableReasons, a.Reason), slices.Index(durableReasons, b.Reason))
+	})
+	var messages []string
+	for _, danger := range found {
+		messages = append(messages, danger.Message)
+	}
+	return bad(found[0].Reason, strings.Join(messages, "; "))
+}
+
+// dangersUnknown applies while a flusher could not check something: what nobody
+// could check is never reported as right.
+func dangersUnknown(f *facts) *Condition {
+	_, unchecked := f.dangers()
+	if unchecked == nil {
+		return nil
+	}
+	return unknown(unchecked.Reason, unchecked.Message)
+}
+
+func unreportedIsNotDurable(f *facts) *Condition {
+	missing := f.unreported()
+	if missing == "" {
+		return nil
+	}
+	return unknown(v1alpha1.ReasonProgressing, fmt.Sprintf("No flusher reports mapping %s yet", missing))
+}
+
+func lossesUnknown(f *facts) *Condition {
+	if f.status.DataLossEvents != nil {
+		return nil
+	}
+	return f.noNumbers()
+}
+
+func kept(f *facts) *Condition {
+	if events := *f.status.DataLossEvents; events > 0 {
+		return good(fmt.Sprintf("Redis persists and evicts no dirty entry, the tables are logged, and all of the %d data-loss events are acknowledged", events))
+	}
+	return good("Redis persists and evicts no dirty entry, the tables are logged, and no data loss is known")
+}
+
+// dangers are what the flushers found that may lose data, each once, and the first
+// thing that one of them could not check.
+func (f *facts) dangers() (found []config.Check, unchecked *config.Check) {
+	look := func(check config.Check) {
+		switch {
+		case check.OK:
+		case check.Endangers():
+			if !slices.Contains(found, check) {
+				found = append(found, check)
+			}
+		case unchecked != nil:
+		case check.Reason == "":
+			unchecked = &config.Check{Reason: v1alpha1.ReasonProgressing, Message: "A flusher has not looked yet whether what is confirmed is kept"}
+		default:
+			unchecked = &check
+		}
+	}
+	for _, d := range f.documents {
+		look(d.Durability.Persistence)
+		look(d.Durability.Eviction)
+		look(d.Durability.Ledger)
+		for i := range d.Queues {
+			look(d.Queues[i].Durable)
+		}
+	}
+	return found, unchecked
+}
+
+// unacknowledged is the loss that nobody has acknowledged, by the last known
+// numbers; nil when there is none.
+func (f *facts) unacknowledged() *config.Check {
+	events, acknowledged := valueOf(f.status.DataLossEvents), f.acknowledged()
+	if events <= acknowledged {
+		return nil
+	}
+	var parts []string
+	others, more := events, int64(0)
+	for i := range f.status.Mappings {
+		n := valueOf(f.status.Mappings[i].DataLossEvents)
+		others -= n
+		switch {
+		case n == 0:
+		case len(parts) < mostNamed:
+			parts = append(parts, fmt.Sprintf("%d of mapping %s", n, f.status.Mappings[i].Name))
+		default:
+			more += n
+		}
+	}
+	if others += more; others > 0 {
+		parts = append(parts, fmt.Sprintf("%d of other mappings", others))
+	}
+	return &config.Check{
+		Reason: v1alpha1.ReasonDataLoss,
+		Message: fmt.Sprintf("Redis or PostgreSQL lost what it had confirmed: %d data-loss events (%s), %d of them acknowledged. Flushing goes on; "+
+			"when the tables are checked: kubectl annotate --overwrite wbc %s %s=%d",
+			events, strings.Join(parts, ", "), acknowledged, f.Cache.Name, v1alpha1.AnnotationAcknowledgeDataLoss, events),
+	}
+}

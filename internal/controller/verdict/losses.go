@@ -1,0 +1,151 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// mostJournals is how many lives of queues with data-loss events are remembered, as
+// many as the resource's schema allows. Each is an incident of its own.
+const mostJournals = 128
+
+// countLoss adds to the data-loss events what has come to light of one queue. A loss
+// is noticed by the flusher, in the journal's own count, or by the operator, in the
+// journal's id; and the count is lost with the journal. So the status remembers what
+// was counted, by journal:
+//
+//	the count rose          those are the events
+//	the count fell          Redis went back to older data: one event
+//	another journal at the  the queue was lost: the events that the new journal
+//	same Redis              has counted, or one where no flusher saw it vanish
+//	a journal at another    a queue that is new to the resource, or came back:
+//	Redis, or after none    the events that were not counted yet
+func (f *facts) countLoss(m *v1alpha1.MappingStatus) {
+	lost := false
+	q, document := f.life(m.Name)
+	if q != nil {
+		address := f.redisAddress()
+		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
+		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, f.keyPrefix(m.Name)
+	} else {
+		// Where a flusher of other settings looks is not known, but a journal that
+		// is known already counts wherever it is read.
+		q, document = snapshot.Newest(f.documents, m.Name, f.Settled)
+		if m.Journal == "" {
+			m.Journal = q.Journal
+		}
+		if m.Journal != q.Journal {
+			return
+		}
+	}
+
+	counted := f.lossOf(q.Journal)
+	events := max(q.DataLossEvents-counted, 0)
+	switch {
+	case lost:
+		events = max(events, 1)
+	case q.DataLossEvents >= counted:
+	case !document.ObservedTime.Truncate(time.Second).After(f.Cache.Status.LastObservedTime.Time):
+		return // this document was read late, and is about a moment before
+	default:
+		events = 1
+	}
+	f.rememberLoss(q.Journal, q.DataLossEvents)
+	m.DataLossEvents = new(valueOf(m.DataLossEvents) + events)
+	f.status.DataLossEvents = new(valueOf(f.status.DataLossEvents) + events)
+}
+
+// life is the newest report on a queue from the flushers that run the present
+// settings, and so are at the Redis that those name. It is nil when there is none,
+// and while they name several journals: one of them is about a moment ago.
+func (f *facts) life(name string) (*config.QueueStatus, *config.Status) {
+	var documents []*config.Status
+	journal := ""
+	for i := range f.Flushers.Pods {
+		pod := &f.Flushers.Pods[i]
+		answer, ok := f.Seen.Of(pod.UID)
+		if !ok || answer.Status == nil || !f.Settled(answer.Status) || !f.runs(pod) {
+			continue
+		}
+		named := snapshot.Journal(answer.Status, name)
+		switch {
+		case named == "":
+			continue
+		case journal == "":
+			journal = named
+		case journal != named:
+			return nil, nil
+		}
+		documents = append(documents, answer.Status)
+	}
+	return snapshot.Newest(documents, name, f.Settled)
+}
+
+// redisAddress is where the flushers are sent to.
+func (f *facts) redisAddress() string {
+	return strings.Join(f.Settings.Redis.External.Addresses, ",")
+}
+
+// keyPrefix is that of the mapping that the flushers have of the name. It goes with
+// the address: while a mapping that was taken out is not empty, one of its name with
+// another prefix waits.
+func (f *facts) keyPrefix(name string) string {
+	for _, m := range f.Settings.Mappings {
+		if m.Name == name {
+			return m.KeyPrefix
+		}
+	}
+	return ""
+}
+
+// lossOf is how many events of one life of a queue were counted.
+func (f *facts) lossOf(journal string) int64 {
+	if d := f.status.DataLoss; d != nil {
+		for _, j := range d.Journals {
+			if j.Journal == journal {
+				return j.Events
+			}
+		}
+	}
+	return 0
+}
+
+// rememberLoss keeps how many events of one life of a queue are counted. Without any
+// there is nothing to remember.
+func (f *facts) rememberLoss(journal string, events int64) {
+	d := f.dataLoss()
+	at := slices.IndexFunc(d.Journals, func(j v1alpha1.JournalLoss) bool { return j.Journal == journal })
+	switch {
+	case at < 0 && events > 0:
+		d.Journals = append(d.Journals, v1alpha1.JournalLoss{Journal: journal, Events: events})
+		d.Journals = d.Journals[max(len(d.Journals)-mostJournals, 0):]
+	case at >= 0 && events == 0:
+		d.Journals = slices.Delete(d.Journals, at, at+1)
+	case at >= 0:
+		d.Journals[at].Events = events
+	}
+	f.keepDataLoss(d)
+}
+
+// dataLoss is a copy of what is remembered, which keepDataLoss puts back.
+func (f *facts) dataLoss() *v1alpha1.DataLossStatus {
+	if d := f.status.DataLoss; d != nil {
+		return d.DeepCopy()
+	}
+	return &v1alpha1.DataLossStatus{}
+}
+
+func (f *facts) keepDataLoss(d *v1alpha1.DataLossStatus) {
+	f.status.DataLoss = d
+	if d.Acknowledged == 0 && d.Annotation == "" && len(d.Journals) == 0 {
+		f.status.DataLoss = nil
+	}
+}

@@ -1,0 +1,165 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// policy is every condition, in the order of judging. Each has its causes in order
+// of precedence, with the reasons that they give.
+var policy = []rule{redisReady, databaseReady, durable, backlogHealthy, deadLetterQueueEmpty, settingsApplied, ready, draining, stalled, reconciling}
+
+var (
+	redisReady = rule{
+		kind: v1alpha1.ConditionRedisReady,
+		causes: []cause{
+			nobodyKnows,         // Unknown: FlushersDown
+			redisFails,          // as a flusher says; Unknown: Progressing
+			queueFailsWithRedis, // as a flusher says of a queue
+		},
+		otherwise: says("Redis is reachable and writable, and has the capture functions"),
+		when:      onceTried,
+	}
+	databaseReady = rule{
+		kind: v1alpha1.ConditionDatabaseReady,
+		causes: []cause{
+			nobodyKnows,            // Unknown: FlushersDown
+			databaseFails,          // as a flusher says; Unknown: Progressing
+			queueFailsWithDatabase, // as a flusher says of a queue
+			stillOpen,              // CircuitOpen, as it stands
+		},
+		otherwise: says("PostgreSQL is reachable and writable, and every table fits its mapping"),
+		when:      onceTried,
+	}
+	durable = rule{
+		kind: v1alpha1.ConditionDurable,
+		causes: []cause{
+			endangered,             // the gravest of durableReasons
+			nobodyKnows,            // Unknown: FlushersDown
+			dangersUnknown,         // Unknown: as a flusher says, Progressing
+			unreportedIsNotDurable, // Unknown: Progressing
+			lossesUnknown,          // Unknown: Progressing
+		},
+		otherwise: kept,
+		note:      aboutAcknowledgement,
+		when:      onceTriedUnlessLost,
+	}
+	backlogHealthy = rule{
+		kind: v1alpha1.ConditionBacklogHealthy,
+		causes: []cause{
+			depthsUnknown, // Unknown: FlushersDown, Progressing
+			markReached,   // Full, Critical, Warning
+		},
+		otherwise: underEveryMark,
+		when:      always,
+	}
+	deadLetterQueueEmpty = rule{
+		kind: v1alpha1.ConditionDeadLetterQueueEmpty,
+		causes: []cause{
+			deadLettersUnknown, // Unknown: FlushersDown, Progressing
+			deadLettersPresent, // DeadLetters
+		},
+		otherwise: says("No queue has dead letters"),
+		when:      always,
+	}
+	settingsApplied = rule{
+		kind: v1alpha1.ConditionSettingsApplied,
+		causes: []cause{
+			stalledSettings, // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
+			nobodyAnswers,   // FlushersDown
+			rolling,         // Rolling
+		},
+		otherwise: everyFlusherRuns,
+		when:      onceLookedUnlessBlocked,
+	}
+	ready = rule{
+		kind: v1alpha1.ConditionReady,
+		causes: []cause{
+			beingDeleted,          // Draining
+			blocked,               // InvalidSpec, ObjectConflict, QueueConflict
+			nobodyAnswers,         // FlushersDown
+			suspended,             // Suspended
+			unless(redisReady),    // as RedisReady
+			unless(databaseReady), // as DatabaseReady
+			unreportedIsNotReady,  // QueueNotEmpty, Storage…, Progressing
+			watchdogBarks,         // Stuck
+			nothingMoves,          // Stuck
+		},
+		otherwise: says("Data is reaching the database"),
+		when:      onceInForce,
+	}
+	// draining is there only in a deletion, which says how far it got.
+	draining = rule{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always}
+	// stalled is there only while a person is needed.
+	stalled = rule{kind: v1alpha1.ConditionStalled, causes: []cause{needsAPerson}, when: always}
+	// reconciling is there while the operator still has something to bring about. It
+	// is judged last, by SettingsApplied as that stands.
+	reconciling = rule{
+		kind: v1alpha1.ConditionReconciling,
+		causes: []cause{
+			waitingFor,         // Progressing, and so are all of them
+			attemptFailed,      //
+			redisUnfinished,    //
+			flushersUnfinished, //
+			settingsRolling,    //
+		},
+		when: always,
+	}
+)
+
+func says(message string) cause { return func(*facts) *Condition { return good(message) } }
+
+// unless is a cause that applies while another condition is not True, and gives its
+// reason.
+func unless(other rule) cause {
+	return func(f *facts) *Condition {
+		if c := other.judge(f); c.Status != metav1.ConditionTrue {
+			return bad(c.Reason, c.Message)
+		}
+		return nil
+	}
+}
+
+func always(*facts, Condition) tense { return now }
+
+// onceTried is for a condition that a flusher finds out by trying the settings.
+func onceTried(f *facts, _ Condition) tense {
+	if len(f.documents) == 0 || f.tried() {
+		return onceLooked
+	}
+	return before
+}
+
+// onceTriedUnlessLost says a data loss at once: the operator remembers it itself,
+// and needs no flusher to know it.
+func onceTriedUnlessLost(f *facts, c Condition) tense {
+	said := f.said(v1alpha1.ConditionDurable)
+	if c.Reason == v1alpha1.ReasonDataLoss && (f.Seen.Looked || said == nil || said.Reason != c.Reason) {
+		return now
+	}
+	return onceTried(f, c)
+}
+
+func onceLookedUnlessBlocked(f *facts, _ Condition) tense {
+	if f.isBlocked() {
+		return now
+	}
+	return onceLooked
+}
+
+// onceInForce says that all is well only when the capture functions have the present
+// settings too: a writer that waits for the present generation needs them.
+func onceInForce(f *facts, c Condition) tense {
+	switch {
+	case f.isBlocked() || f.Deleting():
+		return now
+	case c.Status == metav1.ConditionTrue && !f.inForce():
+		return before
+	default:
+		return onceTried(f, c)
+	}
+}

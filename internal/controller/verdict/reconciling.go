@@ -1,0 +1,101 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"errors"
+	"fmt"
+
+	appsv1 "k8s.io/api/apps/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/resources"
+)
+
+// needsAPerson is the cause of Stalled.
+func needsAPerson(f *facts) *Condition {
+	if f.stalled == nil {
+		return nil
+	}
+	return abnormal(f.stalled.Reason, f.stalled.Message)
+}
+
+// aboutStorage reports whether only the volume is not as the spec wants it: the
+// flushers have their settings all the same.
+func (f *facts) aboutStorage() bool {
+	return f.stalled.Reason == v1alpha1.ReasonStorageNotExpandable || f.stalled.Reason == v1alpha1.ReasonStorageCannotShrink
+}
+
+// isBlocked reports whether the resource is stalled so that no data can flow. Data
+// may flow although a part of the spec is not in force: the flushers know.
+func (f *facts) isBlocked() bool {
+	return f.stalled != nil && !f.aboutStorage() && f.stalled.Reason != v1alpha1.ReasonQueueNotEmpty
+}
+
+// progressing is nil for a resource that is stalled, or whose deletion Draining
+// reports.
+func progressing(f *facts, message string) *Condition {
+	if f.stalled != nil || f.Deleting() {
+		return nil
+	}
+	return abnormal(v1alpha1.ReasonProgressing, message)
+}
+
+func waitingFor(f *facts) *Condition {
+	var waiting *failure.Waiting
+	if !errors.As(f.did.Failure, &waiting) {
+		return nil
+	}
+	return progressing(f, "Waiting for "+waiting.What)
+}
+
+func attemptFailed(f *facts) *Condition {
+	if f.did.Failure == nil {
+		return nil
+	}
+	return progressing(f, "The last attempt failed: "+f.did.Failure.Error())
+}
+
+func redisUnfinished(f *facts) *Condition {
+	if !f.Managed() {
+		return nil
+	}
+	set := f.Redis.StatefulSet
+	switch {
+	case set == nil:
+		return progressing(f, "The StatefulSet of Redis is being made"+clause(f.whyRedisPodWaits()))
+	case set.Status.ObservedGeneration < set.Generation || set.Status.UpdatedReplicas < 1 || set.Status.ReadyReplicas < 1:
+		return progressing(f, fmt.Sprintf("StatefulSet %s is not ready%s", set.Name, clause(f.whyRedisPodWaits())))
+	default:
+		return nil
+	}
+}
+
+func flushersUnfinished(f *facts) *Condition {
+	d := f.Flushers.Deployment
+	switch {
+	case d == nil:
+		return progressing(f, "The Deployment of the flushers is being made"+clause(f.whyBehind()))
+	case !rolledOut(d, resources.FlusherReplicas(f.Cache), f.RestartHash):
+		return progressing(f, fmt.Sprintf("Deployment %s is rolling out%s", d.Name, clause(f.whyBehind())))
+	default:
+		return nil
+	}
+}
+
+// rolledOut compares the templates of the Pods, not their readiness: a flusher whose
+// database is down is where the spec wants it.
+func rolledOut(d *appsv1.Deployment, replicas int32, restartHash string) bool {
+	return d.Spec.Template.Annotations[v1alpha1.AnnotationConfigHash] == restartHash &&
+		d.Status.ObservedGeneration >= d.Generation &&
+		d.Status.UpdatedReplicas == replicas && d.Status.Replicas == replicas
+}
+
+func settingsRolling(f *facts) *Condition {
+	if c := f.standing(v1alpha1.ConditionSettingsApplied); c.Reason == v1alpha1.ReasonRolling {
+		return progressing(f, c.Message)
+	}
+	return nil
+}

@@ -1,0 +1,58 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+func (f *facts) retains() bool { return f.Cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain }
+
+// retained records what stays behind, for the condition and its event.
+func (f *facts) retained() Drain {
+	what := "Redis keeps what is queued"
+	if f.Managed() {
+		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay with what is queued",
+			resources.RedisName(f.Cache), resources.RedisSecretName(f.Cache))
+	}
+	return Drain{Condition: abnormal(v1alpha1.ReasonRetained, "spec.deletionPolicy is Retain: "+what), Done: true}
+}
+
+// reopened lets Redis be retained once the flushers have seen every queue of the
+// spec open. The deletion had begun to drain before it became one that retains: a
+// queue that stays behind closed would refuse every write, and nothing would be left
+// to open it.
+func (f *facts) reopened() Drain {
+	var closed []string
+	for i := range f.Cache.Spec.Mappings {
+		name := f.Cache.Spec.Mappings[i].Name
+		q := f.Queue(name, func(d *config.Status) bool {
+			return f.Settled(d) && !d.Draining && d.Revision == f.Cache.Generation
+		})
+		if q == nil || q.State == config.StatePaused {
+			closed = append(closed, name)
+		}
+	}
+	if len(closed) == 0 {
+		return f.retained()
+	}
+	if err := f.did.Failure; err != nil {
+		return Drain{Condition: abnormal(v1alpha1.ReasonDraining, "Redis cannot be retained yet: "+err.Error()), Err: err}
+	}
+	what := fmt.Sprintf("queue %s to be open to writers again, before Redis is retained", strings.Join(closed, ", "))
+	message := "Waiting for " + what
+	if len(f.documents) == 0 {
+		message += ": " + f.whyNoFlusherAnswers()
+	}
+	return Drain{
+		Condition: abnormal(v1alpha1.ReasonDraining, fmt.Sprintf("%s. To leave it closed, set the annotation %s: \"true\"", message, v1alpha1.AnnotationForceDelete)),
+		Err:       &failure.Waiting{What: what},
+	}
+}

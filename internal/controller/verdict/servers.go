@@ -1,0 +1,132 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// redisReasons are the reasons of a queue's check that lie with Redis; all others
+// lie with the database.
+var redisReasons = []string{
+	v1alpha1.ReasonReadOnlyReplica, v1alpha1.ReasonVersionTooOld, v1alpha1.ReasonOutOfMemory,
+	v1alpha1.ReasonPersistenceFailing, v1alpha1.ReasonCommandFailed, v1alpha1.ReasonJournalMismatch,
+	v1alpha1.ReasonClusterMode, v1alpha1.ReasonLibraryMismatch, v1alpha1.ReasonQueueConflict, v1alpha1.ReasonSplitBrain,
+}
+
+// nobodyKnows applies while no flusher answers: only they look at the servers.
+func nobodyKnows(f *facts) *Condition {
+	if len(f.documents) > 0 {
+		return nil
+	}
+	return unknown(v1alpha1.ReasonFlushersDown, f.whyNoFlusherAnswers())
+}
+
+func redisFails(f *facts) *Condition {
+	for _, d := range f.documents {
+		switch {
+		case d.Redis.OK:
+		case d.Redis.Reason == "":
+			return unknown(v1alpha1.ReasonProgressing, "A flusher has not looked at Redis yet")
+		default:
+			return bad(d.Redis.Reason, d.Redis.Message+clause(f.whyRedisPodWaits())+clause(f.passwordRemedy(d.Redis.Reason)))
+		}
+	}
+	return nil
+}
+
+// passwordRemedy says what becomes of a managed Redis whose password is gone or is
+// another; empty where the user keeps the Secret.
+func (f *facts) passwordRemedy(reason string) string {
+	if !f.Managed() {
+		return ""
+	}
+	name := resources.RedisSecretName(f.Cache)
+	switch reason {
+	case v1alpha1.ReasonSecretMissing:
+		return fmt.Sprintf("the operator makes Secret %s anew, with a new password, and Redis restarts to take it; no data is lost", name)
+	case v1alpha1.ReasonAuthenticationFailed:
+		return fmt.Sprintf("Redis runs with another password than Secret %s holds, and restarts within about two minutes to take that; no data is lost. "+
+			"To do so at once, delete Pod %s-0", name, resources.RedisName(f.Cache))
+	}
+	return ""
+}
+
+func databaseFails(f *facts) *Condition {
+	for _, d := range f.documents {
+		switch {
+		case d.Database.OK:
+		case d.Database.Reason == "":
+			return unknown(v1alpha1.ReasonProgressing, "A flusher has not looked at PostgreSQL yet")
+		default:
+			return bad(d.Database.Reason, d.Database.Message)
+		}
+	}
+	return nil
+}
+
+func queueFailsWithRedis(f *facts) *Condition    { return f.queueFails(true) }
+func queueFailsWithDatabase(f *facts) *Condition { return f.queueFails(false) }
+
+// queueFails is about the first queue whose check fails for a reason that lies with
+// Redis, or with the database. A check that has no reason was not made yet, and one
+// that says Stuck found neither of them at fault.
+func (f *facts) queueFails(withRedis bool) *Condition {
+	for _, d := range f.documents {
+		for i := range d.Queues {
+			q := &d.Queues[i]
+			if q.Ready.OK || q.Ready.Reason == "" || q.Ready.Reason == v1alpha1.ReasonStuck {
+				continue
+			}
+			if slices.Contains(redisReasons, q.Ready.Reason) != withRedis {
+				continue
+			}
+			// A queue that could not be looked at repeats what prevents that.
+			if q.Ready.Reason == d.Redis.Reason || q.Ready.Reason == d.Database.Reason {
+				continue
+			}
+			return bad(q.Ready.Reason, aboutMapping(q))
+		}
+	}
+	return nil
+}
+
+func aboutMapping(q *config.QueueStatus) string {
+	if strings.Contains(q.Ready.Message, q.Name) {
+		return q.Ready.Message
+	}
+	return fmt.Sprintf("mapping %s: %s", q.Name, q.Ready.Message)
+}
+
+// circuitHalfOpen is the state of a circuit breaker that lets one batch through.
+const circuitHalfOpen = "half-open"
+
+// stillOpen keeps CircuitOpen while a circuit is half-open, entries wait and none
+// was flushed since. Otherwise an outage would look repaired for a moment each time
+// the breaker tries.
+func stillOpen(f *facts) *Condition {
+	said := f.said(v1alpha1.ConditionDatabaseReady)
+	if said == nil || said.Reason != v1alpha1.ReasonCircuitOpen {
+		return nil
+	}
+	trying := false
+	for _, d := range f.documents {
+		for i := range d.Queues {
+			if d.Queues[i].LastFlushTime.After(said.LastTransitionTime.Time) {
+				return nil
+			}
+			trying = trying || d.Circuit == circuitHalfOpen && d.Queues[i].Depth > 0
+		}
+	}
+	if !trying {
+		return nil
+	}
+	return &Condition{said.Status, said.Reason, said.Message}
+}

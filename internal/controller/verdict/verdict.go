@@ -1,0 +1,111 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+// Package verdict judges a pass: from what was read, what was planned, and how far
+// the pass got it computes the resource's status, the events that tell of changes,
+// and when another pass is due. It writes nothing, and asks nobody.
+package verdict
+
+import (
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/labels"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/plan"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// Progress is how far a pass got in carrying out the plan.
+type Progress struct {
+	// Failure is what ended the pass early, nil when nothing did.
+	Failure error
+	// Redis is how an application reaches a managed Redis, nil until its Secret is
+	// known to be there.
+	Redis *v1alpha1.RedisStatus
+	// Draining is how far a deletion got, nil outside one.
+	Draining *Condition
+	// Again is when another pass is due although no watch asks for one; zero when
+	// none is.
+	Again time.Duration
+}
+
+// LookAgain asks for another pass after d at the latest.
+func (p *Progress) LookAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
+
+// Verdict is what becomes of a pass.
+type Verdict struct {
+	// Status is the whole status, the same as before when nothing changed.
+	Status v1alpha1.WriteBehindCacheStatus
+	// Events tell of the changes of the status. They are for after it is stored.
+	Events []Event
+	// Result and Err are what the work queue is told.
+	Result ctrl.Result
+	Err    error
+}
+
+// facts are what a status is computed from. Numbers come first: conditions are
+// judged by the new ones.
+type facts struct {
+	*snapshot.Snapshot
+	*plan.Plan
+
+	did        Progress
+	stuckAfter time.Duration
+
+	// documents are those of the flushers that answer.
+	documents []*config.Status
+	// stalled is the failure that only a person can resolve, nil when there is none.
+	stalled *failure.Stalled
+	// status is the one that is being computed.
+	status v1alpha1.WriteBehindCacheStatus
+}
+
+func newFacts(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Duration) *facts {
+	f := &facts{
+		Snapshot: s, Plan: p, did: did, stuckAfter: stuckAfter,
+		documents: s.Seen.Answering(), status: *s.Cache.Status.DeepCopy(),
+	}
+	errors.As(did.Failure, &f.stalled)
+	return f
+}
+
+// Reach judges a pass. stuckAfter is how long entries may wait without a flush,
+// although nothing is known to be wrong.
+func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Duration) Verdict {
+	f := newFacts(s, p, did, stuckAfter)
+	status := &f.status
+	status.Selector = labels.SelectorFromSet(resources.SelectorLabels(s.Cache, resources.ComponentFlusher)).String()
+	status.Replicas = 0
+	if s.Flushers.Deployment != nil {
+		status.Replicas = s.Flushers.Deployment.Status.Replicas
+	}
+	if did.Redis != nil {
+		status.Redis = did.Redis
+	}
+	f.count()
+	f.acknowledgeLoss()
+	f.judge()
+	if f.brought() {
+		status.ObservedGeneration = s.Cache.Generation
+	}
+
+	v := Verdict{Status: *status, Events: events(&s.Cache.Status, status)}
+	v.Result, v.Err = failure.Result(did.Failure)
+	if v.Err == nil && v.Result.RequeueAfter == 0 {
+		v.Result.RequeueAfter = failure.Sooner(did.Again, p.Again)
+	}
+	return v
+}
+
+// brought reports whether the operator has done for the present generation what it
+// can: a person, or an event that is waited for, comes next.
+func (f *facts) brought() bool {
+	var waiting *failure.Waiting
+	return f.did.Failure == nil || f.stalled != nil || errors.As(f.did.Failure, &waiting)
+}
