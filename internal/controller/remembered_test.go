@@ -24,6 +24,7 @@ import (
 	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/rivals"
+	"github.com/writebehind/operator/internal/controller/snapshot/snapshottest"
 )
 
 // lagging is a client whose cache shows the resource as it was.
@@ -62,28 +63,10 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 	}, cached, recorder
 }
 
+// shopCache is without NetworkPolicies. The client of these tests takes them for
+// objects with a status, and then refuses them for it.
 func shopCache() *v1alpha1.WriteBehindCache {
-	return &v1alpha1.WriteBehindCache{
-		ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "shop", UID: "6f1c9a52-0000-4000-8000-000000000000", Generation: 3, Finalizers: []string{v1alpha1.FinalizerDrain}},
-		Spec: v1alpha1.WriteBehindCacheSpec{
-			Redis: v1alpha1.Redis{External: &v1alpha1.ExternalRedis{Addresses: []string{"redis:6379"}, Mode: "Standalone"}},
-			Database: v1alpha1.Database{Postgres: v1alpha1.Postgres{
-				URLSecretRef: v1alpha1.URLSecretRef{Name: "db", Key: "uri"}, MaxConnections: 4, StatementTimeoutSeconds: 30, LedgerSchema: "writebehind",
-			}},
-			// The client of these tests takes NetworkPolicies for objects with a status,
-			// and then refuses them for it.
-			NetworkPolicy: v1alpha1.NetworkPolicy{Enabled: new(false)},
-			Mappings: []v1alpha1.Mapping{{
-				Name: "products", KeyPrefix: "product:", Table: "public.products", KeyColumn: "id",
-				Mode: "Latest", Encoding: "JSON", Partitions: 16, OnDelete: "Delete",
-			}},
-			Flush: v1alpha1.Flush{
-				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxInFlightMebibytes: 64,
-				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
-			},
-			Backpressure: v1alpha1.Backpressure{MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: "Reject"},
-		},
-	}
+	return snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Enabled = new(false) }).Cache
 }
 
 func (c *lagging) live(t *testing.T) *v1alpha1.WriteBehindCache {

@@ -144,7 +144,7 @@ func TestSettings(t *testing.T) {
 			mappings: "products (orders)", held: v1alpha1.ReasonQueueNotEmpty, says: "7 entries",
 		},
 		"there is no room beside it": {
-			was: mappings(many(maxQueues)...), now: mappings(append(many(maxQueues - 1), orders)...),
+			was: mappings(many(maxQueues)...), now: mappings(append(many(maxQueues-1), orders)...),
 			mappings: planned(&Plan{Settings: &config.Config{Mappings: func() (all []config.Mapping) {
 				for i, m := range many(maxQueues) {
 					all = append(all, config.Mapping{Name: m.Name, Retired: i == maxQueues-1})
@@ -186,12 +186,16 @@ func TestSettings(t *testing.T) {
 		},
 
 		"a queue that nothing tells how to flush": {
-			edits:    []snapshottest.Edit{func(s *snapshot.Snapshot) { s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "orders", Journal: "x"}} }},
+			edits: []snapshottest.Edit{func(s *snapshot.Snapshot) {
+				s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "orders", Journal: "x"}}
+			}},
 			mappings: "none", stalled: v1alpha1.ReasonQueueNotEmpty, says: "queue orders is not known to be empty",
 		},
 		"a queue that nothing tells how to flush, given up": {
-			now:      snapshottest.Forced,
-			edits:    []snapshottest.Edit{func(s *snapshot.Snapshot) { s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "orders", Journal: "x"}} }},
+			now: snapshottest.Forced,
+			edits: []snapshottest.Edit{func(s *snapshot.Snapshot) {
+				s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "orders", Journal: "x"}}
+			}},
 			mappings: "products",
 		},
 		"a spec that flushers could not use": {

@@ -11,7 +11,9 @@ import (
 )
 
 // Forced reports whether a person has given up what is queued.
-func (s *Snapshot) Forced() bool { return s.Cache.Annotations[v1alpha1.AnnotationForceDelete] == "true" }
+func (s *Snapshot) Forced() bool {
+	return s.Cache.Annotations[v1alpha1.AnnotationForceDelete] == "true"
+}
 
 // AboutForce says what is wrong with the annotation that gives up what is queued;
 // empty when nothing is.

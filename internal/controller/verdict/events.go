@@ -36,7 +36,9 @@ func events(before, after *v1alpha1.WriteBehindCacheStatus) []Event {
 }
 
 // change is one status after another.
-type change struct{ before, after *v1alpha1.WriteBehindCacheStatus }
+type change struct {
+	before, after *v1alpha1.WriteBehindCacheStatus
+}
 
 // of is a condition before and after.
 func (c change) of(kind string) (was, is *metav1.Condition) {

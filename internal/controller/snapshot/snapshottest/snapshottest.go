@@ -140,7 +140,7 @@ func shop() *v1alpha1.WriteBehindCache {
 			}},
 			Mappings: []v1alpha1.Mapping{Mapping("products", "product:")},
 			Flush: v1alpha1.Flush{
-				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4,
+				IntervalMilliseconds: 5000, BatchSize: 100, Concurrency: 4, MaxInFlightMebibytes: 64,
 				CircuitBreaker: v1alpha1.CircuitBreaker{FailureThreshold: 5, OpenMilliseconds: 10000},
 			},
 			Backpressure:        v1alpha1.Backpressure{MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: "Reject"},
