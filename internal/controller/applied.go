@@ -18,9 +18,9 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
-// An object that somebody else keeps changing is put right applyBurst times in
-// one applyWindow: often enough for people and tools that change it now and then,
-// and too seldom for two controllers to keep an API server busy.
+// An object that somebody else keeps changing is applied again at most applyBurst
+// times in one applyWindow: often enough for people and tools that change it now and
+// then, and too seldom for two controllers to keep an API server busy.
 const (
 	applyBurst  = 5
 	applyWindow = time.Minute
@@ -54,8 +54,7 @@ func intentHash(intent runtime.ApplyConfiguration) (string, error) {
 	return resources.Hash(string(text)), nil
 }
 
-// identity is what the API server said of the object that an intent was applied
-// to.
+// identity is the UID and the version of the object that an intent was applied to.
 func identity(answer runtime.ApplyConfiguration) (uid types.UID, version string) {
 	var object metav1.PartialObjectMetadata
 	text, err := json.Marshal(answer)
@@ -65,8 +64,8 @@ func identity(answer runtime.ApplyConfiguration) (uid types.UID, version string)
 	return object.UID, object.ResourceVersion
 }
 
-// unchanged says whether live is what the API server answered to this very
-// intent: applying it again would bring the same.
+// unchanged reports whether live is what the API server made of this very intent:
+// applying it again would make the same.
 func (a *applied) unchanged(live client.Object, intent string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -85,8 +84,8 @@ func (a *applied) wait(uid types.UID, intent string, now time.Time) time.Duratio
 	return max(0, applyWindow-now.Sub(e.since))
 }
 
-// note records that the intent was applied. When there are many entries, those
-// that no window counts any more go: at worst it costs one apply more.
+// note records that the intent was applied. When there are many entries, those whose
+// window has passed are dropped, which costs at most one apply more.
 func (a *applied) note(uid types.UID, intent, version string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -1,67 +1,89 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package controller brings the cluster to what a WriteBehindCache asks for and
-// says in its status whether data reaches the database.
+// Package controller brings the cluster to what a WriteBehindCache asks for, and
+// reports in its status whether data reaches the database.
 //
-// One pass reads everything, decides purely, and writes once:
+// One pass reads everything, decides purely, and writes once. What it reads and what
+// it decides are values:
 //
-//	read      the resource, its objects and Pods from the cache, and what the
-//	          flushers said last from package observe
-//	plan      the flushers' settings (with retired mappings, and with what must be
-//	          held back), and from them every object, as a pure function
-//	apply     the objects that differ from the plan, each by one server-side
-//	          apply; nothing is sent when nothing differs
-//	prune     delete what the spec no longer asks for
-//	nudge     annotate the flusher Pods, so that the kubelet syncs new settings
-//	volume    grow the claim of a managed Redis, which nothing else waits for
-//	monitor   make the Prometheus Operator's objects where it is installed
-//	status    conditions and numbers from what was read; one patch, if any
+//	snapshot   what was read; nothing changes it
+//	plan       what is to be there, computed from the snapshot alone
+//	verdict    status, events and the next pass, computed from the snapshot, the plan,
+//	           and how far the pass got in carrying it out
 //
-// A deletion runs the same pass with Draining in the settings until the queues
-// are empty, records in the condition Draining that it is done, and only then
-// takes the objects down: the flushers first, then what they drained.
+// The packages of those names write nothing and ask nobody. This package reads,
+// carries out, and stores, in this order:
+//
+//	finalizer  on a new resource, before anything is made
+//	read       the resource, its objects and Pods from the cache, what the flushers
+//	           said last from package observe, and whose queues others have
+//	plan       the flushers' settings, with retired mappings and with what must be
+//	           held back, and from them every object
+//	password   create the Secret of a managed Redis unless it is known to be there
+//	apply      each object that differs from the plan, by one server-side apply;
+//	           nothing is sent when nothing differs
+//	prune      delete what the spec no longer asks for
+//	nudge      annotate the flusher Pods, so that the kubelet syncs new settings
+//	volume     grow the claim of a managed Redis, which nothing else waits for
+//	monitor    make the Prometheus Operator's objects where it is installed
+//	judge      conditions and numbers; their policy is the table in verdict/policy.go
+//	store      one patch of the status, if it changed, and then the events
+//
+// An error ends the pass after the step that has it. Package failure has the kinds of
+// errors, and says what follows each.
+//
+// A deletion takes the same steps up to nudge, with Draining in the settings, and lets
+// none stop the others. Once the queues are empty, a pass ends with the record of that
+// in the condition Draining. Only the passes after it remove the objects: the flushers
+// first, then what they drained. So every pass writes the status once, also in a
+// deletion, and no object is removed without a stored record of why it may be.
 //
 // Who owns which field:
 //
-//   - The field manager FieldOwner owns every field that package resources
+//   - The field manager resources.FieldOwner owns every field that package resources
 //     builds, and no other; what somebody else adds beside them stays.
-//   - The field manager SettingsOwner owns one annotation on flusher Pods.
+//   - The field manager resources.SettingsOwner owns one annotation on flusher Pods.
 //   - spec.flusher.replicas is the user's, or the scale subresource's; the
 //     Deployment follows it.
 //   - The status is this package's alone. Numbers and lastObservedTime are
 //     written when package observe publishes a change of them, at most every few
 //     seconds; a condition at once; and nothing at all while nothing changes.
 //   - Secrets are never read. One is created, named after the UID, and deleted. A
-//     flusher that misses it says so; where none answers, whether it is still there
-//     is found out by creating it again, which changes nothing when it is.
+//     flusher reports it when it is missing. Where no flusher answers, the operator
+//     creates it again at intervals, which changes nothing while it is there.
 //
-// Nothing known is not nothing there. Until the flushers were looked at once,
-// conditions that are there stay as they are; Ready, RedisReady and DatabaseReady
-// are of the newest generation that a flusher which answers has tried; and a
-// deletion takes a queue for empty only when a flusher says so, or none ever ran.
+// Where nothing is known, nothing is concluded. Until the flushers were looked at
+// once, conditions that are there stay as they are. Ready, RedisReady and
+// DatabaseReady speak of the newest generation that a flusher which answers has tried.
+// A deletion takes a queue for empty only when a flusher reports it empty, or none ever
+// ran.
 //
 // Objects carry a label with the resource's UID and no ownerReference: a
 // foreground deletion would remove what draining needs. An object of a needed
 // name without that label belongs to somebody else and is never touched, unless
-// the API server's own record says that the label was taken away.
+// the API server's own record shows that the label was removed.
 //
 // The ServiceMonitor and the PrometheusRule are the exception: draining does not
 // need them, so they go with their owner. They are not watched, since their kinds
-// may be installed and removed at any time, and looked at now and then instead.
-// What goes wrong with them changes no condition.
+// may be installed and removed at any time, and checked at intervals instead.
+// Their failures change no condition.
 //
 // Of two resources that name one queue on one Redis, or whose keyPrefixes overlap
-// there, one has it and the other is Stalled: the one whose own Redis it is, against
-// another namespace's that names it from outside (anybody could stop a resource by
-// naming its Redis first); or else the one whose flushers were seen at it; or else the
-// older. One that already held a queue of its own, under another name, drains that
-// when it is deleted, since what was written there was acknowledged.
+// there, one has it and the other is Stalled; package rivals decides which. One that
+// already held a queue of its own, under another name, drains that when it is deleted,
+// since what was written there was acknowledged.
 //
 // Data-loss events are counted here and not only in the journals, which are lost
-// with their counts: losses.go says what counts as one, and that none counts twice.
+// with their counts: verdict/losses.go says what counts as one, and that none counts
+// twice.
 //
-// What the spec does not tell any more (the settings of retired mappings, a Redis
-// that is held) is remembered in an annotation in two places; inforce.go. The
-// text of the ConfigMap is written and never believed.
+// What the spec no longer contains (the settings of retired mappings, a Redis that is
+// held) is recorded in one annotation in two places; plan/inforce.go. The ConfigMap's
+// text is written and never believed. A ControllerRevision would be one object for a
+// hand to delete, its data cannot change, so that each revision is a new object to
+// prune, and the annotation would still have to be read after an upgrade.
+//
+// A mistake that only the API server finds is reported as the field of the spec that
+// it comes from, and not as the Deployment's; origins.go has the table.
 package controller

@@ -14,11 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// differs says whether applying intent would change live. It compares the intent
-// with the values that are there and with the API server's own record of what
-// this field manager owns, so that it sees a value changed by others, a field
-// that the intent no longer has, and a field taken over; and does not mind
-// defaults and additions of others.
+// differs reports whether applying intent would change live. It compares the intent
+// with the values that are there and with the API server's own record of what this
+// field manager owns. So it finds a value that others changed, a field that the intent
+// no longer has, and a field that others took over; it ignores defaults and additions
+// of others.
 func differs(intent runtime.ApplyConfiguration, live client.Object, owner string) (bool, error) {
 	owned, err := ownedFields(live, owner)
 	if err != nil || owned == nil {
@@ -147,7 +147,7 @@ func find(list []any, keys map[string]any) any {
 	return nil
 }
 
-// covers says whether have holds all of want; it may hold defaults besides.
+// covers reports whether have holds all of want; it may hold defaults besides.
 func covers(want, have any) bool {
 	switch want := want.(type) {
 	case map[string]any:

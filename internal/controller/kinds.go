@@ -26,9 +26,9 @@ import (
 // Prometheus Operator: one small request, for all resources together.
 const defaultKindsInterval = time.Minute
 
-// kinds knows which kinds of the Prometheus Operator the API server serves. A
-// REST mapper would not do: it keeps what it has seen after the kind is removed,
-// and asks again for what is not there at every pass.
+// kinds has the kinds of the Prometheus Operator that the API server serves. A REST
+// mapper would not do: it keeps a kind after that is removed, and asks again at every
+// pass for one that is not there.
 type kinds struct {
 	discovery discovery.ServerResourcesInterface
 	interval  time.Duration
@@ -47,8 +47,8 @@ func newKinds(mgr ctrl.Manager, interval time.Duration) (*kinds, error) {
 	return &kinds{discovery: d, interval: interval, changed: make(chan event.GenericEvent)}, nil
 }
 
-// has says whether a kind was served at the last look; false before the first,
-// and where nobody looks.
+// has reports whether a kind was served when the API server was last asked. It is
+// false before the first answer, and for kinds that nobody asks for.
 func (k *kinds) has(kind string) bool {
 	if k == nil {
 		return false
@@ -61,7 +61,7 @@ func (k *kinds) has(kind string) bool {
 // NeedLeaderElection keeps a standby operator from asking.
 func (k *kinds) NeedLeaderElection() bool { return true }
 
-// Start looks until ctx ends.
+// Start asks at intervals until ctx ends.
 func (k *kinds) Start(ctx context.Context) error {
 	ticker := time.NewTicker(k.interval)
 	defer ticker.Stop()
@@ -75,8 +75,8 @@ func (k *kinds) Start(ctx context.Context) error {
 	}
 }
 
-// look asks the API server, and wakes every resource when the answer is another
-// than before. Without an answer what was known stays.
+// look asks the API server, and wakes every resource when the answer is another than
+// before. Without an answer the kinds stay as they are.
 func (k *kinds) look(ctx context.Context) {
 	log := ctrl.LoggerFrom(ctx).WithName("kinds")
 	list, err := k.discovery.ServerResourcesForGroupVersion(resources.MonitoringVersion.String())

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	// mostCauses is how many of the mistakes in one object are told.
+	// mostCauses is how many of the mistakes in one object a message has.
 	mostCauses = 3
 	// longestCause leaves room for each of them in a message, in bytes: the API
 	// server repeats the value.

@@ -49,7 +49,7 @@ func (r *Reconciler) rivalsOf(ctx context.Context, object client.Object) []recon
 	for _, q := range rivals.QueuesOf(cache) {
 		others, err := r.around(ctx, cache, q)
 		if err != nil {
-			return requests // they look again by themselves
+			return requests // a resource that waits also checks at intervals
 		}
 		for _, other := range others {
 			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(other)})

@@ -34,13 +34,13 @@ import (
 // Ready is Stuck: longer than a statement's default time-out of 30 s.
 const defaultStuckAfter = 45 * time.Second
 
-// concurrentReconciles lets one slow API request not hold up every resource. A
-// pass reads from memory and mostly writes nothing.
+// concurrentReconciles keeps one slow API request from delaying every resource. A pass
+// reads from memory and mostly writes nothing.
 const concurrentReconciles = 4
 
-// CacheOptions keep everything out of the manager's cache that is not the
-// operator's own: it would otherwise hold every Pod and ConfigMap of the cluster.
-// What is the operator's own is kept without what no pass reads.
+// CacheOptions keep everything out of the manager's cache that is not the operator's
+// own: it would otherwise hold every Pod and ConfigMap of the cluster. Of the
+// operator's own objects it keeps what a pass reads.
 func CacheOptions() cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
 	return cache.Options{DefaultTransform: trim, ByObject: map[client.Object]cache.ByObject{
@@ -62,8 +62,8 @@ type Options struct {
 	// StuckAfter is how long entries may wait without a flush before Ready is Stuck;
 	// default 45 s.
 	StuckAfter time.Duration
-	// PasswordInterval is how often the Secret of a managed Redis is made sure of
-	// while no flusher answers that would miss it; default 5 min.
+	// PasswordInterval is how often the Secret of a managed Redis is created if it is
+	// missing, while no flusher answers that would report it; default 5 min.
 	PasswordInterval time.Duration
 	// LostAfter is how long after its grace period a Pod that is still there
 	// counts as one of a lost node; default 30 s.
@@ -71,10 +71,10 @@ type Options struct {
 	// KindsInterval is how often the kinds of the Prometheus Operator are looked
 	// for; default 1 min.
 	KindsInterval time.Duration
-	// MonitoringInterval is how often the objects of those kinds are made sure of
-	// although nothing hints at a change; default 10 min.
+	// MonitoringInterval is how often the objects of those kinds are checked although
+	// nothing hints at a change; default 10 min.
 	MonitoringInterval time.Duration
-	// Observe tunes the look at the flushers; its Lister is set here.
+	// Observe tunes how the flushers are polled; its Lister is set here.
 	Observe observe.Options
 }
 

@@ -30,7 +30,7 @@ const defaultLostAfter = 30 * time.Second
 
 // tearDown removes the flushers, waits until none is left, and then removes what they
 // drained. The record decides whether Redis goes too. The spec does not: it may have
-// changed after the queues were looked at.
+// changed after the queues were seen empty.
 func (r *Reconciler) tearDown(ctx context.Context, p *pass) error {
 	flushers := client.MatchingLabels(resources.SelectorLabels(p.Cache, resources.ComponentFlusher))
 	if err := r.remove(ctx, p, &appsv1.DeploymentList{}, flushers); err != nil {

@@ -31,30 +31,30 @@ type Reconciler struct {
 	APIReader client.Reader
 	// Recorder emits events.
 	Recorder events.EventRecorder
-	// Observer knows what the flushers said last.
+	// Observer has what the flushers said last.
 	Observer *observe.Observer
 	// FlusherImage is taken when a spec names no image.
 	FlusherImage string
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before Ready is Stuck.
 	StuckAfter time.Duration
-	// PasswordInterval is how often the Secret of a managed Redis is made sure of
-	// while no flusher answers that would miss it.
+	// PasswordInterval is how often the Secret of a managed Redis is created if it is
+	// missing, while no flusher answers that would report it.
 	PasswordInterval time.Duration
 	// LostAfter is how long after its grace period a Pod that is still there
 	// counts as one of a lost node.
 	LostAfter time.Duration
 
-	// kinds knows which kinds of the Prometheus Operator there are.
+	// kinds has the kinds of the Prometheus Operator that there are.
 	kinds *kinds
-	// monitoringInterval is how often objects of those kinds are made sure of
-	// although nothing hints at a change.
+	// monitoringInterval is how often objects of those kinds are checked although
+	// nothing hints at a change.
 	monitoringInterval time.Duration
 
 	remembered remembered
-	// applied remembers what was written.
+	// applied remembers the objects that were written.
 	applied applied
-	// refusals remembers what could not be.
+	// refusals remembers the objects that the API server refused.
 	refusals refusals
 }
 
@@ -73,7 +73,7 @@ type Reconciler struct {
 // +kubebuilder:rbac:groups=networking.k8s.io,resources=networkpolicies,verbs=create;delete;get;list;patch;watch
 // +kubebuilder:rbac:groups=policy,resources=poddisruptionbudgets,verbs=create;delete;get;list;patch;watch
 
-// Reconcile makes one pass over one resource; doc.go tells its order.
+// Reconcile makes one pass over one resource; doc.go has its order.
 func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.Result, error) {
 	cache := &v1alpha1.WriteBehindCache{}
 	if err := r.Client.Get(ctx, request.NamespacedName, cache); err != nil {

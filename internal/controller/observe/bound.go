@@ -11,9 +11,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// The bounds of what a document may say. The API server refuses a status that
-// does not fit the resource's schema, as a whole, so one odd value from one pod
-// would keep every condition as it was for good.
+// Bounds of the values in a document. The API server refuses a whole status for one
+// value that does not fit the resource's schema, so one odd value from one Pod would
+// keep every condition as it was for good.
 const (
 	// mostCount is far over what a Redis can hold, and the sum of a thousand
 	// queues still fits an int64.
@@ -22,9 +22,9 @@ const (
 	mostSeconds = 100 * 365 * 24 * 3600
 	// mostQueues is twice as many as a config has.
 	mostQueues = 64
-	// mostName is that of a mapping's name.
+	// mostName is the longest name of a mapping.
 	mostName = 63
-	// mostJournal and mostReason are those of the resource's schema.
+	// mostJournal and mostReason are the bounds of the resource's schema.
 	mostJournal = 256
 	mostReason  = 1024
 	// mostText bounds messages and errors; conditions cut them further.

@@ -40,7 +40,8 @@ func drained(why string) Drain {
 	return Drain{Condition: abnormal(v1alpha1.ReasonDrained, why+"; the objects are being removed"), Done: true}
 }
 
-// waitsFor parts the record of a deletion from what it waits for at the moment.
+// waitsFor stands in Draining's message between the record and what the deletion
+// waits for.
 const waitsFor = "; waiting for "
 
 // WaitingFor is a record with what the deletion waits for at the moment.
