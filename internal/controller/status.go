@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 
-	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -38,19 +37,4 @@ func (r *Reconciler) store(ctx context.Context, cache *v1alpha1.WriteBehindCache
 		}
 	}
 	return nil
-}
-
-// actionObserve is the action of events about what was seen, not done.
-const actionObserve = "Observe"
-
-// normal emits an event. The recorder counts events of one reason and one action
-// as one series and shows the note of the first, so the action names the kind of
-// object that it was done to.
-func (r *Reconciler) normal(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeNormal, reason, action, note, args...)
-}
-
-// warning emits an event about something that a person should look at.
-func (r *Reconciler) warning(about *v1alpha1.WriteBehindCache, reason, action, note string, args ...any) {
-	r.Recorder.Eventf(about, nil, corev1.EventTypeWarning, reason, action, note, args...)
 }

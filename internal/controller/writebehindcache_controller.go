@@ -6,57 +6,18 @@ package controller
 import (
 	"context"
 	"fmt"
-	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
-	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/resources"
-	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/controller/verdict"
 )
-
-// Reconciler brings the cluster to what a WriteBehindCache asks for.
-type Reconciler struct {
-	// Client reads from a cache that holds only the operator's own objects.
-	Client client.Client
-	// APIReader asks the API server itself, where the cache cannot know.
-	APIReader client.Reader
-	// Recorder emits events.
-	Recorder events.EventRecorder
-	// Observer has what the flushers said last.
-	Observer *observe.Observer
-	// FlusherImage is taken when a spec names no image.
-	FlusherImage string
-	// StuckAfter is how long entries may wait without a flush, although nothing
-	// is known to be wrong, before Ready is Stuck.
-	StuckAfter time.Duration
-	// PasswordInterval is how often the Secret of a managed Redis is created if it is
-	// missing, while no flusher answers that would report it.
-	PasswordInterval time.Duration
-	// LostAfter is how long after its grace period a Pod that is still there
-	// counts as one of a lost node.
-	LostAfter time.Duration
-
-	// kinds has the kinds of the Prometheus Operator that there are.
-	kinds *kinds
-	// monitoringInterval is how often objects of those kinds are checked although
-	// nothing hints at a change.
-	monitoringInterval time.Duration
-
-	remembered remembered
-	// applied remembers the objects that were written.
-	applied applied
-	// refusals remembers the objects that the API server refused.
-	refusals refusals
-}
 
 // Keep the markers sorted. Secrets get create and delete, and nothing else ever:
 // the operator mounts them, and never reads one.
@@ -111,18 +72,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		return r.notStored(cache, err)
 	}
 	return v.Result, v.Err
-}
-
-// pass is one pass over one resource.
-type pass struct {
-	// Snapshot is what the pass read.
-	*snapshot.Snapshot
-	// plan is what is to be there.
-	plan *plan.Plan
-	// did is how far the pass got.
-	did verdict.Progress
-	// gone reports that the finalizer was removed, and with it the resource.
-	gone bool
 }
 
 // make makes the pass up to its verdict.

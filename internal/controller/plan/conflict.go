@@ -13,6 +13,23 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
+// Obstacle is an error while others hold needed names.
+func Obstacle(s *snapshot.Snapshot) error {
+	switch {
+	case len(s.Foreign) > 0:
+		return Conflict(s)
+	case len(s.Going) > 0:
+		return GoingAway(s)
+	default:
+		return nil
+	}
+}
+
+// GoingAway waits for objects of needed names that are being deleted.
+func GoingAway(s *snapshot.Snapshot) error {
+	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier life to be gone", After: failure.GoneRetry}
+}
+
 // Conflict says what to do about the objects of others. What an earlier resource of
 // this name retained holds a queue, so it must not be deleted lightly.
 func Conflict(s *snapshot.Snapshot) error {

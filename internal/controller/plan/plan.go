@@ -6,12 +6,10 @@
 package plan
 
 import (
-	"strings"
 	"time"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
-	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -46,47 +44,9 @@ type planner struct {
 	carried *v1alpha1.WriteBehindCache
 }
 
-// Make plans what is to be there; image is the flushers' where the spec names none.
-// With an error the plan is as far as it got.
-func Make(s *snapshot.Snapshot, image string) (*Plan, error) {
-	p := &planner{Snapshot: s, previous: recordedIn(s)}
-	err := p.make(image)
-	return &p.Plan, err
-}
-
-func (p *planner) make(image string) error {
-	if err := p.planSettings(); err != nil {
-		return err
+// hold holds a part of the spec back. The first one is the one that is reported.
+func (p *planner) hold(reason, message string) {
+	if p.Held == nil {
+		p.Held = &failure.Stalled{Reason: reason, Message: message}
 	}
-	if err := p.Settings.Validate(); err != nil {
-		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec." + err.Error()}
-	}
-	var err error
-	if p.RestartHash, err = resources.RestartHash(p.Settings); err != nil {
-		return err
-	}
-	// A deletion drains with what is there.
-	if !p.Deleting() {
-		if err := Obstacle(p.Snapshot); err != nil {
-			return err
-		}
-	}
-	return p.planObjects(image)
-}
-
-// Obstacle is an error while others hold needed names.
-func Obstacle(s *snapshot.Snapshot) error {
-	switch {
-	case len(s.Foreign) > 0:
-		return Conflict(s)
-	case len(s.Going) > 0:
-		return GoingAway(s)
-	default:
-		return nil
-	}
-}
-
-// GoingAway waits for objects of needed names that are being deleted.
-func GoingAway(s *snapshot.Snapshot) error {
-	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier life to be gone", After: failure.GoneRetry}
 }

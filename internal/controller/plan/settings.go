@@ -112,10 +112,3 @@ func (p *planner) stillHolds(name string) string {
 	}
 	return p.Contents(q)
 }
-
-// hold holds a part of the spec back. The first one is the one that is reported.
-func (p *planner) hold(reason, message string) {
-	if p.Held == nil {
-		p.Held = &failure.Stalled{Reason: reason, Message: message}
-	}
-}

@@ -12,18 +12,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Accept chooses the documents whose word on a queue counts.
-type Accept = func(*config.Status) bool
-
-// Ours reports whether a document is about this resource's settings.
-func (s *Snapshot) Ours(d *config.Status) bool { return d.Owner == string(s.Cache.UID) }
-
-// Settled reports whether a document's numbers are those of the Redis that its
-// flusher can reach.
-func (s *Snapshot) Settled(d *config.Status) bool {
-	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero()
-}
-
 // Queue is the newest report on one queue from the documents that accept lets
 // through; nil when there is none.
 func (s *Snapshot) Queue(name string, accept Accept) *config.QueueStatus {

@@ -16,8 +16,8 @@ import (
 const longestAcknowledgement = 20
 
 // acknowledgement reads the annotation. ok is false when it is no number of events.
-func (f *facts) acknowledgement() (text string, number int64, given, ok bool) {
-	text, given = f.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss]
+func acknowledgement(cache *v1alpha1.WriteBehindCache) (text string, number int64, given, ok bool) {
+	text, given = cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss]
 	if !given {
 		return "", 0, false, true
 	}
@@ -31,24 +31,24 @@ func (f *facts) acknowledgement() (text string, number int64, given, ok bool) {
 // acknowledgeLoss takes the annotation over once, when its value is new. A value
 // above the number of events acknowledges those that there are; were it read anew at
 // each pass, it would acknowledge losses that nobody has seen yet.
-func (f *facts) acknowledgeLoss() {
-	if f.status.DataLossEvents == nil {
+func (t tally) acknowledgeLoss() {
+	if t.status.DataLossEvents == nil {
 		return // nobody knows how many there are to acknowledge
 	}
-	text, number, given, ok := f.acknowledgement()
-	d := f.dataLoss()
+	text, number, given, ok := acknowledgement(t.Cache)
+	d := dataLoss(t.status)
 	switch {
 	case !given || !ok:
 		d.Acknowledged, d.Annotation = 0, ""
 	case text != d.Annotation:
-		d.Acknowledged, d.Annotation = min(number, *f.status.DataLossEvents), text
+		d.Acknowledged, d.Annotation = min(number, *t.status.DataLossEvents), text
 	}
-	f.keepDataLoss(d)
+	keepDataLoss(t.status, d)
 }
 
 // acknowledged is how many events a person knows of.
-func (f *facts) acknowledged() int64 {
-	if d := f.status.DataLoss; d != nil {
+func acknowledged(status *v1alpha1.WriteBehindCacheStatus) int64 {
+	if d := status.DataLoss; d != nil {
 		return d.Acknowledged
 	}
 	return 0
@@ -56,16 +56,16 @@ func (f *facts) acknowledged() int64 {
 
 // aboutAcknowledgement is what is wrong with the annotation, empty when nothing is.
 func aboutAcknowledgement(f *facts) string {
-	text, number, given, ok := f.acknowledgement()
+	text, number, given, ok := acknowledgement(f.Cache)
 	switch {
 	case !given || f.status.DataLossEvents == nil:
 		return ""
 	case !ok:
 		return fmt.Sprintf("the annotation %s is %q, which acknowledges nothing: a whole number from 0 to %d is allowed",
 			v1alpha1.AnnotationAcknowledgeDataLoss, observe.Cut(text, 40), *f.status.DataLossEvents)
-	case number > f.acknowledged():
+	case number > acknowledged(f.status):
 		return fmt.Sprintf("the annotation %s is %q, but there were %d events when it was given, and 0 to %d was allowed: it acknowledges those and none that follows",
-			v1alpha1.AnnotationAcknowledgeDataLoss, text, f.acknowledged(), f.acknowledged())
+			v1alpha1.AnnotationAcknowledgeDataLoss, text, acknowledged(f.status), acknowledged(f.status))
 	}
 	return ""
 }

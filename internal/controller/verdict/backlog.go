@@ -11,10 +11,6 @@ import (
 	"github.com/writebehind/operator/internal/controller/observe"
 )
 
-// mostNamed is how many mappings or Pods one message names: with names of 63
-// characters it then still holds the remedy.
-const mostNamed = 8
-
 // Marks are the depths of a queue that turn a condition.
 func Marks(cache *v1alpha1.WriteBehindCache) observe.Marks {
 	b := &cache.Spec.Backpressure
@@ -23,9 +19,9 @@ func Marks(cache *v1alpha1.WriteBehindCache) observe.Marks {
 
 // deepest is the deepest queue by the last known numbers, nil while no queue has
 // any.
-func (f *facts) deepest() (queue *v1alpha1.MappingStatus, depth int64) {
-	for i := range f.status.Mappings {
-		m := &f.status.Mappings[i]
+func deepest(status *v1alpha1.WriteBehindCacheStatus) (queue *v1alpha1.MappingStatus, depth int64) {
+	for i := range status.Mappings {
+		m := &status.Mappings[i]
 		if m.QueueDepth == nil || m.DeadLetters == nil {
 			continue
 		}
@@ -37,16 +33,16 @@ func (f *facts) deepest() (queue *v1alpha1.MappingStatus, depth int64) {
 }
 
 func depthsUnknown(f *facts) *Condition {
-	if queue, _ := f.deepest(); queue != nil {
+	if queue, _ := deepest(f.status); queue != nil {
 		return nil
 	}
-	return f.noNumbers()
+	return noNumbers(f)
 }
 
 // markReached compares the deepest queue with the marks. The capacity comes first:
 // it may be set below the others.
 func markReached(f *facts) *Condition {
-	queue, depth := f.deepest()
+	queue, depth := deepest(f.status)
 	marks := Marks(f.Cache)
 	reached := func(reason, field string, mark int64, remedy string) *Condition {
 		return bad(reason, fmt.Sprintf("Queue %s holds %d entries and %d dead letters; backpressure.%s is %d: %s",
@@ -80,7 +76,7 @@ func deadLettersUnknown(f *facts) *Condition {
 			return nil
 		}
 	}
-	return f.noNumbers()
+	return noNumbers(f)
 }
 
 // deadLettersPresent counts the dead letters by the last known numbers. Its message
@@ -109,7 +105,7 @@ func deadLettersPresent(f *facts) *Condition {
 }
 
 // noNumbers is a condition while no queue was ever looked at.
-func (f *facts) noNumbers() *Condition {
+func noNumbers(f *facts) *Condition {
 	if c := nobodyKnows(f); c != nil {
 		return c
 	}

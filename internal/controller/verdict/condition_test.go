@@ -73,7 +73,8 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 		}},
 		"a record of a deletion, and a pass that failed early": {
 			[]snapshottest.Edit{func(s *snapshot.Snapshot) { snapshottest.Deleted(s.Cache) }, said(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDrained, "done", 3)},
-			Progress{Failure: &failure.Waiting{What: "x"}}, map[string]string{v1alpha1.ConditionDraining: "True Drained 3: done"},
+			Progress{Failure: &failure.Waiting{What: "x"}},
+			map[string]string{v1alpha1.ConditionDraining: "True Drained 3: done"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,8 +22,8 @@ var durableReasons = []string{
 
 // endangered reports every danger; the gravest is the reason.
 func endangered(f *facts) *Condition {
-	found, _ := f.dangers()
-	if loss := f.unacknowledged(); loss != nil {
+	found, _ := dangers(f.documents)
+	if loss := unacknowledged(f.Cache.Name, f.status); loss != nil {
 		found = append(found, *loss)
 	}
 	if len(found) == 0 {
@@ -42,7 +42,7 @@ func endangered(f *facts) *Condition {
 // dangersUnknown applies while a flusher could not check something: what nobody
 // could check is never reported as right.
 func dangersUnknown(f *facts) *Condition {
-	_, unchecked := f.dangers()
+	_, unchecked := dangers(f.documents)
 	if unchecked == nil {
 		return nil
 	}
@@ -61,7 +61,7 @@ func lossesUnknown(f *facts) *Condition {
 	if f.status.DataLossEvents != nil {
 		return nil
 	}
-	return f.noNumbers()
+	return noNumbers(f)
 }
 
 func kept(f *facts) *Condition {
@@ -73,7 +73,7 @@ func kept(f *facts) *Condition {
 
 // dangers are what the flushers found that may lose data, each once, and the first
 // thing that one of them could not check.
-func (f *facts) dangers() (found []config.Check, unchecked *config.Check) {
+func dangers(documents []*config.Status) (found []config.Check, unchecked *config.Check) {
 	look := func(check config.Check) {
 		switch {
 		case check.OK:
@@ -88,7 +88,7 @@ func (f *facts) dangers() (found []config.Check, unchecked *config.Check) {
 			unchecked = &check
 		}
 	}
-	for _, d := range f.documents {
+	for _, d := range documents {
 		look(d.Durability.Persistence)
 		look(d.Durability.Eviction)
 		look(d.Durability.Ledger)
@@ -101,20 +101,20 @@ func (f *facts) dangers() (found []config.Check, unchecked *config.Check) {
 
 // unacknowledged is the loss that nobody has acknowledged, by the last known
 // numbers; nil when there is none.
-func (f *facts) unacknowledged() *config.Check {
-	events, acknowledged := valueOf(f.status.DataLossEvents), f.acknowledged()
-	if events <= acknowledged {
+func unacknowledged(name string, status *v1alpha1.WriteBehindCacheStatus) *config.Check {
+	events, known := valueOf(status.DataLossEvents), acknowledged(status)
+	if events <= known {
 		return nil
 	}
 	var parts []string
 	others, more := events, int64(0)
-	for i := range f.status.Mappings {
-		n := valueOf(f.status.Mappings[i].DataLossEvents)
+	for i := range status.Mappings {
+		n := valueOf(status.Mappings[i].DataLossEvents)
 		others -= n
 		switch {
 		case n == 0:
 		case len(parts) < mostNamed:
-			parts = append(parts, fmt.Sprintf("%d of mapping %s", n, f.status.Mappings[i].Name))
+			parts = append(parts, fmt.Sprintf("%d of mapping %s", n, status.Mappings[i].Name))
 		default:
 			more += n
 		}
@@ -126,6 +126,6 @@ func (f *facts) unacknowledged() *config.Check {
 		Reason: v1alpha1.ReasonDataLoss,
 		Message: fmt.Sprintf("Redis or PostgreSQL lost what it had confirmed: %d data-loss events (%s), %d of them acknowledged. Flushing goes on; "+
 			"when the tables are checked: kubectl annotate --overwrite wbc %s %s=%d",
-			events, strings.Join(parts, ", "), acknowledged, f.Cache.Name, v1alpha1.AnnotationAcknowledgeDataLoss, events),
+			events, strings.Join(parts, ", "), known, name, v1alpha1.AnnotationAcknowledgeDataLoss, events),
 	}
 }

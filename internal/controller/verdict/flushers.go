@@ -14,12 +14,27 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
+func nobodyAnswers(f *facts) *Condition {
+	if len(f.documents) > 0 {
+		return nil
+	}
+	return bad(v1alpha1.ReasonFlushersDown, whyNoFlusherAnswers(f))
+}
+
+// nobodyKnows applies while no flusher answers: only they look at the servers.
+func nobodyKnows(f *facts) *Condition {
+	if len(f.documents) > 0 {
+		return nil
+	}
+	return unknown(v1alpha1.ReasonFlushersDown, whyNoFlusherAnswers(f))
+}
+
 // whyNoFlusherAnswers is one sentence about what the flushers wait for, in words
 // that stay the same while the cause does.
-func (f *facts) whyNoFlusherAnswers() string {
+func whyNoFlusherAnswers(f *facts) string {
 	pods := f.Flushers.Pods
 	if len(pods) == 0 {
-		return "No flusher answers: " + f.whyNoFlusherPod()
+		return "No flusher answers: " + whyNoFlusherPod(f)
 	}
 	for i := range pods {
 		if problem := podProblem(&pods[i]); problem != "" {
@@ -32,7 +47,7 @@ func (f *facts) whyNoFlusherAnswers() string {
 	return fmt.Sprintf("No flusher answers: Pod %s is starting", pods[0].Name)
 }
 
-func (f *facts) whyNoFlusherPod() string {
+func whyNoFlusherPod(f *facts) string {
 	if resources.FlusherReplicas(f.Cache) == 0 {
 		return "spec.flusher.replicas is 0"
 	}
@@ -57,7 +72,7 @@ func whyNoPods(d *appsv1.Deployment) string {
 
 // whyRedisPodWaits is what keeps the managed Redis from being ready, empty when
 // nothing is known to.
-func (f *facts) whyRedisPodWaits() string {
+func whyRedisPodWaits(f *facts) string {
 	for i := range f.Redis.Pods {
 		if problem := podProblem(&f.Redis.Pods[i]); problem != "" {
 			return fmt.Sprintf("Pod %s %s", f.Redis.Pods[i].Name, problem)
@@ -68,7 +83,7 @@ func (f *facts) whyRedisPodWaits() string {
 
 // whyBehind is what keeps a flusher from running the present settings, empty when
 // nothing is known to.
-func (f *facts) whyBehind() string {
+func whyBehind(f *facts) string {
 	for i := range f.Flushers.Pods {
 		pod := &f.Flushers.Pods[i]
 		if f.runs(pod) {
@@ -89,7 +104,7 @@ func (f *facts) whyBehind() string {
 
 // whyNotInForce is what keeps settings that a flusher runs from the capture
 // functions, empty when nothing is known to.
-func (f *facts) whyNotInForce() string {
+func whyNotInForce(f *facts) string {
 	for i := range f.Flushers.Pods {
 		pod := &f.Flushers.Pods[i]
 		if f.runs(pod) || !f.Ran(pod, f.RestartHash, (*config.Status).Tried) {

@@ -28,17 +28,17 @@ const mostJournals = 128
 //	same Redis              has counted, or one where no flusher saw it vanish
 //	a journal at another    a queue that is new to the resource, or came back:
 //	Redis, or after none    the events that were not counted yet
-func (f *facts) countLoss(m *v1alpha1.MappingStatus) {
+func (t tally) countLoss(m *v1alpha1.MappingStatus) {
 	lost := false
-	q, document := f.life(m.Name)
+	q, document := life(t.facts, m.Name)
 	if q != nil {
-		address := f.redisAddress()
+		address := strings.Join(t.Settings.Redis.External.Addresses, ",")
 		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
-		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, f.keyPrefix(m.Name)
+		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, keyPrefix(t.Settings, m.Name)
 	} else {
 		// Where a flusher of other settings looks is not known, but a journal that
 		// is known already counts wherever it is read.
-		q, document = snapshot.Newest(f.documents, m.Name, f.Settled)
+		q, document = snapshot.Newest(t.documents, m.Name, t.Settled)
 		if m.Journal == "" {
 			m.Journal = q.Journal
 		}
@@ -47,26 +47,26 @@ func (f *facts) countLoss(m *v1alpha1.MappingStatus) {
 		}
 	}
 
-	counted := f.lossOf(q.Journal)
+	counted := lossOf(t.status, q.Journal)
 	events := max(q.DataLossEvents-counted, 0)
 	switch {
 	case lost:
 		events = max(events, 1)
 	case q.DataLossEvents >= counted:
-	case !document.ObservedTime.Truncate(time.Second).After(f.Cache.Status.LastObservedTime.Time):
+	case !document.ObservedTime.Truncate(time.Second).After(t.Cache.Status.LastObservedTime.Time):
 		return // this document was read late, and is about a moment before
 	default:
 		events = 1
 	}
-	f.rememberLoss(q.Journal, q.DataLossEvents)
+	rememberLoss(t.status, q.Journal, q.DataLossEvents)
 	m.DataLossEvents = new(valueOf(m.DataLossEvents) + events)
-	f.status.DataLossEvents = new(valueOf(f.status.DataLossEvents) + events)
+	t.status.DataLossEvents = new(valueOf(t.status.DataLossEvents) + events)
 }
 
 // life is the newest report on a queue from the flushers that run the present
 // settings, and so are at the Redis that those name. It is nil when there is none,
 // and while they name several journals: one of them is about a moment ago.
-func (f *facts) life(name string) (*config.QueueStatus, *config.Status) {
+func life(f *facts, name string) (*config.QueueStatus, *config.Status) {
 	var documents []*config.Status
 	journal := ""
 	for i := range f.Flushers.Pods {
@@ -89,16 +89,11 @@ func (f *facts) life(name string) (*config.QueueStatus, *config.Status) {
 	return snapshot.Newest(documents, name, f.Settled)
 }
 
-// redisAddress is where the flushers are sent to.
-func (f *facts) redisAddress() string {
-	return strings.Join(f.Settings.Redis.External.Addresses, ",")
-}
-
 // keyPrefix is that of the mapping that the flushers have of the name. It goes with
 // the address: while a mapping that was taken out is not empty, one of its name with
 // another prefix waits.
-func (f *facts) keyPrefix(name string) string {
-	for _, m := range f.Settings.Mappings {
+func keyPrefix(settings *config.Config, name string) string {
+	for _, m := range settings.Mappings {
 		if m.Name == name {
 			return m.KeyPrefix
 		}
@@ -107,8 +102,8 @@ func (f *facts) keyPrefix(name string) string {
 }
 
 // lossOf is how many events of one life of a queue were counted.
-func (f *facts) lossOf(journal string) int64 {
-	if d := f.status.DataLoss; d != nil {
+func lossOf(status *v1alpha1.WriteBehindCacheStatus, journal string) int64 {
+	if d := status.DataLoss; d != nil {
 		for _, j := range d.Journals {
 			if j.Journal == journal {
 				return j.Events
@@ -120,8 +115,8 @@ func (f *facts) lossOf(journal string) int64 {
 
 // rememberLoss keeps how many events of one life of a queue are counted. Without any
 // there is nothing to remember.
-func (f *facts) rememberLoss(journal string, events int64) {
-	d := f.dataLoss()
+func rememberLoss(status *v1alpha1.WriteBehindCacheStatus, journal string, events int64) {
+	d := dataLoss(status)
 	at := slices.IndexFunc(d.Journals, func(j v1alpha1.JournalLoss) bool { return j.Journal == journal })
 	switch {
 	case at < 0 && events > 0:
@@ -132,20 +127,20 @@ func (f *facts) rememberLoss(journal string, events int64) {
 	case at >= 0:
 		d.Journals[at].Events = events
 	}
-	f.keepDataLoss(d)
+	keepDataLoss(status, d)
 }
 
 // dataLoss is a copy of what is remembered, which keepDataLoss puts back.
-func (f *facts) dataLoss() *v1alpha1.DataLossStatus {
-	if d := f.status.DataLoss; d != nil {
+func dataLoss(status *v1alpha1.WriteBehindCacheStatus) *v1alpha1.DataLossStatus {
+	if d := status.DataLoss; d != nil {
 		return d.DeepCopy()
 	}
 	return &v1alpha1.DataLossStatus{}
 }
 
-func (f *facts) keepDataLoss(d *v1alpha1.DataLossStatus) {
-	f.status.DataLoss = d
+func keepDataLoss(status *v1alpha1.WriteBehindCacheStatus, d *v1alpha1.DataLossStatus) {
+	status.DataLoss = d
 	if d.Acknowledged == 0 && d.Annotation == "" && len(d.Journals) == 0 {
-		f.status.DataLoss = nil
+		status.DataLoss = nil
 	}
 }

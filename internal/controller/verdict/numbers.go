@@ -16,34 +16,34 @@ import (
 
 // count takes the numbers over from what the flushers said. A number that nobody
 // reports keeps its last value.
-func (f *facts) count() {
-	if f.Settings == nil {
+func (t tally) count() {
+	if t.Settings == nil {
 		return
 	}
 	known := map[string]v1alpha1.MappingStatus{}
-	for _, m := range f.status.Mappings {
+	for _, m := range t.status.Mappings {
 		known[m.Name] = m
 	}
-	f.status.Mappings = nil
+	t.status.Mappings = nil
 	observed := metav1.Time{}
-	for _, name := range f.queueNames() {
+	for _, name := range queueNames(t.facts) {
 		m, ok := known[name]
 		if !ok {
 			m = v1alpha1.MappingStatus{Name: name}
 		}
-		if q := f.Queue(name, f.Settled); q != nil && q.Journal != "" {
+		if q := t.Queue(name, t.Settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			f.countLoss(&m)
+			t.countLoss(&m)
 		}
-		f.fillFromEach(&m, &observed)
-		f.status.Mappings = append(f.status.Mappings, m)
+		t.fillFromEach(&m, &observed)
+		t.status.Mappings = append(t.status.Mappings, m)
 	}
-	total(&f.status)
-	f.stamp(observed)
+	total(t.status)
+	t.stamp(observed)
 }
 
 // queueNames are those of the spec, in its order, and then the retired ones.
-func (f *facts) queueNames() []string {
+func queueNames(f *facts) []string {
 	var names []string
 	for i := range f.Cache.Spec.Mappings {
 		names = append(names, f.Cache.Spec.Mappings[i].Name)
@@ -65,11 +65,11 @@ func fill(m *v1alpha1.MappingStatus, q *config.QueueStatus) {
 
 // fillFromEach takes over what each flusher knows only of itself: the newest flush
 // of any, and the first error.
-func (f *facts) fillFromEach(m *v1alpha1.MappingStatus, observed *metav1.Time) {
-	if len(f.documents) > 0 {
+func (t tally) fillFromEach(m *v1alpha1.MappingStatus, observed *metav1.Time) {
+	if len(t.documents) > 0 {
 		m.LastError = ""
 	}
-	for _, d := range f.documents {
+	for _, d := range t.documents {
 		if d.ObservedTime.After(observed.Time) {
 			*observed = metav1.NewTime(d.ObservedTime.Truncate(time.Second))
 		}
@@ -124,18 +124,11 @@ func sum(mappings []v1alpha1.MappingStatus, of func(*v1alpha1.MappingStatus) *in
 
 // stamp sets lastObservedTime, but only together with another change of the numbers:
 // a clock alone is no reason to write.
-func (f *facts) stamp(observed metav1.Time) {
-	was := &f.Cache.Status
-	same := equality.Semantic.DeepEqual(was.Mappings, f.status.Mappings) &&
-		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents)
+func (t tally) stamp(observed metav1.Time) {
+	was := &t.Cache.Status
+	same := equality.Semantic.DeepEqual(was.Mappings, t.status.Mappings) &&
+		equality.Semantic.DeepEqual(was.DataLossEvents, t.status.DataLossEvents)
 	if !same && !observed.IsZero() {
-		f.status.LastObservedTime = observed
+		t.status.LastObservedTime = observed
 	}
-}
-
-func valueOf(number *int64) int64 {
-	if number == nil {
-		return 0
-	}
-	return *number
 }

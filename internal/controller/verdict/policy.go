@@ -9,10 +9,89 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// policy is every condition, in the order of judging. Each has its causes in order
-// of precedence, with the reasons that they give.
-var policy = []rule{redisReady, databaseReady, durable, backlogHealthy, deadLetterQueueEmpty, settingsApplied, ready, draining, stalled, reconciling}
+// policy is every condition, in the order of judging. The causes of each stand in
+// order of precedence, with the reasons that they give.
+var policy = []rule{
+	redisReady,
+	databaseReady,
+	{
+		kind: v1alpha1.ConditionDurable,
+		causes: []cause{
+			endangered,             // the gravest of durableReasons
+			nobodyKnows,            // Unknown: FlushersDown
+			dangersUnknown,         // Unknown: as a flusher says, Progressing
+			unreportedIsNotDurable, // Unknown: Progressing
+			lossesUnknown,          // Unknown: Progressing
+		},
+		otherwise: kept,
+		note:      aboutAcknowledgement,
+		when:      onceTriedUnlessLost,
+	},
+	{
+		kind: v1alpha1.ConditionBacklogHealthy,
+		causes: []cause{
+			depthsUnknown, // Unknown: FlushersDown, Progressing
+			markReached,   // Full, Critical, Warning
+		},
+		otherwise: underEveryMark,
+		when:      always,
+	},
+	{
+		kind: v1alpha1.ConditionDeadLetterQueueEmpty,
+		causes: []cause{
+			deadLettersUnknown, // Unknown: FlushersDown, Progressing
+			deadLettersPresent, // DeadLetters
+		},
+		otherwise: says("No queue has dead letters"),
+		when:      always,
+	},
+	{
+		kind: v1alpha1.ConditionSettingsApplied,
+		causes: []cause{
+			stalledSettings, // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
+			nobodyAnswers,   // FlushersDown
+			rolling,         // Rolling
+		},
+		otherwise: everyFlusherRuns,
+		when:      onceLookedUnlessBlocked,
+	},
+	{
+		kind: v1alpha1.ConditionReady,
+		causes: []cause{
+			beingDeleted,          // Draining
+			blocked,               // InvalidSpec, ObjectConflict, QueueConflict
+			nobodyAnswers,         // FlushersDown
+			suspended,             // Suspended
+			unless(redisReady),    // as RedisReady
+			unless(databaseReady), // as DatabaseReady
+			unreportedIsNotReady,  // QueueNotEmpty, Storage…, Progressing
+			watchdogBarks,         // Stuck
+			nothingMoves,          // Stuck
+		},
+		otherwise: says("Data is reaching the database"),
+		when:      onceInForce,
+	},
+	// It is there only in a deletion, and says how far that got.
+	{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always},
+	// It is there only while a person is needed.
+	{kind: v1alpha1.ConditionStalled, causes: []cause{needsAPerson}, when: always},
+	// It is there while the operator still has something to bring about. It comes
+	// last, since it is judged by SettingsApplied as that stands.
+	{
+		kind: v1alpha1.ConditionReconciling,
+		causes: []cause{
+			// All of them give Progressing.
+			waitingFor,
+			attemptFailed,
+			redisUnfinished,
+			flushersUnfinished,
+			settingsRolling,
+		},
+		when: always,
+	},
+}
 
+// redisReady and databaseReady are also causes of Ready, and in the way of a deletion.
 var (
 	redisReady = rule{
 		kind: v1alpha1.ConditionRedisReady,
@@ -34,80 +113,6 @@ var (
 		},
 		otherwise: says("PostgreSQL is reachable and writable, and every table fits its mapping"),
 		when:      onceTried,
-	}
-	durable = rule{
-		kind: v1alpha1.ConditionDurable,
-		causes: []cause{
-			endangered,             // the gravest of durableReasons
-			nobodyKnows,            // Unknown: FlushersDown
-			dangersUnknown,         // Unknown: as a flusher says, Progressing
-			unreportedIsNotDurable, // Unknown: Progressing
-			lossesUnknown,          // Unknown: Progressing
-		},
-		otherwise: kept,
-		note:      aboutAcknowledgement,
-		when:      onceTriedUnlessLost,
-	}
-	backlogHealthy = rule{
-		kind: v1alpha1.ConditionBacklogHealthy,
-		causes: []cause{
-			depthsUnknown, // Unknown: FlushersDown, Progressing
-			markReached,   // Full, Critical, Warning
-		},
-		otherwise: underEveryMark,
-		when:      always,
-	}
-	deadLetterQueueEmpty = rule{
-		kind: v1alpha1.ConditionDeadLetterQueueEmpty,
-		causes: []cause{
-			deadLettersUnknown, // Unknown: FlushersDown, Progressing
-			deadLettersPresent, // DeadLetters
-		},
-		otherwise: says("No queue has dead letters"),
-		when:      always,
-	}
-	settingsApplied = rule{
-		kind: v1alpha1.ConditionSettingsApplied,
-		causes: []cause{
-			stalledSettings, // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
-			nobodyAnswers,   // FlushersDown
-			rolling,         // Rolling
-		},
-		otherwise: everyFlusherRuns,
-		when:      onceLookedUnlessBlocked,
-	}
-	ready = rule{
-		kind: v1alpha1.ConditionReady,
-		causes: []cause{
-			beingDeleted,          // Draining
-			blocked,               // InvalidSpec, ObjectConflict, QueueConflict
-			nobodyAnswers,         // FlushersDown
-			suspended,             // Suspended
-			unless(redisReady),    // as RedisReady
-			unless(databaseReady), // as DatabaseReady
-			unreportedIsNotReady,  // QueueNotEmpty, Storage…, Progressing
-			watchdogBarks,         // Stuck
-			nothingMoves,          // Stuck
-		},
-		otherwise: says("Data is reaching the database"),
-		when:      onceInForce,
-	}
-	// draining is there only in a deletion, which says how far it got.
-	draining = rule{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always}
-	// stalled is there only while a person is needed.
-	stalled = rule{kind: v1alpha1.ConditionStalled, causes: []cause{needsAPerson}, when: always}
-	// reconciling is there while the operator still has something to bring about. It
-	// is judged last, by SettingsApplied as that stands.
-	reconciling = rule{
-		kind: v1alpha1.ConditionReconciling,
-		causes: []cause{
-			waitingFor,         // Progressing, and so are all of them
-			attemptFailed,      //
-			redisUnfinished,    //
-			flushersUnfinished, //
-			settingsRolling,    //
-		},
-		when: always,
 	}
 )
 

@@ -140,8 +140,10 @@ func TestPrecedence(t *testing.T) {
 			})},
 			first: "False DataLoss 3: Redis or PostgreSQL lost what it had confirmed: 2 data-loss events (2 of mapping products), 0 of them acknowledged",
 			repairs: []repair{
-				{"the loss is acknowledged", edit(func(s *snapshot.Snapshot) { s.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss] = "9" }),
-					"False AppendOnlyOff 3: no file; evicts; ledger; the annotation cache.writebehind.dev/acknowledge-data-loss is \"9\", but there were 2 events"},
+				{
+					"the loss is acknowledged", edit(func(s *snapshot.Snapshot) { s.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss] = "9" }),
+					"False AppendOnlyOff 3: no file; evicts; ledger; the annotation cache.writebehind.dev/acknowledge-data-loss is \"9\", but there were 2 events",
+				},
 				{"Redis persists", says(func(d *config.Status) { d.Durability.Persistence = fine }), "False EvictionUnsafe 3: evicts; ledger"},
 				{"Redis evicts nothing dirty", says(func(d *config.Status) { d.Durability.Eviction = fine }), "False TableUnlogged 3: ledger"},
 				{"the ledger is logged", says(func(d *config.Status) { d.Durability.Ledger = fine }), "Unknown ConnectionFailed 3: not asked"},
@@ -165,10 +167,12 @@ func TestPrecedence(t *testing.T) {
 			wrong: []snapshottest.Edit{snapshottest.Says(func(d *config.Status) { d.Queues = nil })},
 			first: "Unknown Progressing 3",
 			repairs: []repair{
-				{"one is seen", says(func(d *config.Status) {
-					d.Queues = []config.QueueStatus{{Name: "products", Journal: "x", DeadLetters: 1}}
-				}),
-					"False DeadLetters 3: Dead letters: 1 of mapping products; shown with their reasons by: kubectl exec -n ns deploy/shop-flusher -- /flusher dlq list"},
+				{
+					"one is seen", says(func(d *config.Status) {
+						d.Queues = []config.QueueStatus{{Name: "products", Journal: "x", DeadLetters: 1}}
+					}),
+					"False DeadLetters 3: Dead letters: 1 of mapping products; shown with their reasons by: kubectl exec -n ns deploy/shop-flusher -- /flusher dlq list",
+				},
 				{"it is gone", says(func(d *config.Status) { d.Queues[0].DeadLetters = 0 }), "True AsExpected 3: No queue has dead letters"},
 			},
 		},

@@ -26,13 +26,6 @@ func blocked(f *facts) *Condition {
 	return bad(f.stalled.Reason, f.stalled.Message)
 }
 
-func nobodyAnswers(f *facts) *Condition {
-	if len(f.documents) > 0 {
-		return nil
-	}
-	return bad(v1alpha1.ReasonFlushersDown, f.whyNoFlusherAnswers())
-}
-
 // suspended applies while the flushers do not flush because the spec says so: by
 // their own word until one of them has tried the present settings.
 func suspended(f *facts) *Condition {
@@ -44,18 +37,6 @@ func suspended(f *facts) *Condition {
 		return nil
 	}
 	return bad(v1alpha1.ReasonSuspended, "spec.suspend is true: writes are accepted and wait in the queue")
-}
-
-// unreported is a mapping of the spec that no flusher reports yet, empty when there
-// is none.
-func (f *facts) unreported() string {
-	for i := range f.Cache.Spec.Mappings {
-		name := f.Cache.Spec.Mappings[i].Name
-		if f.Queue(name, func(*config.Status) bool { return true }) == nil {
-			return name
-		}
-	}
-	return ""
 }
 
 func unreportedIsNotReady(f *facts) *Condition {
@@ -71,7 +52,7 @@ func unreportedIsNotReady(f *facts) *Condition {
 }
 
 func watchdogBarks(f *facts) *Condition {
-	if text := f.watchdog(); text != "" {
+	if text := watchdog(f.documents); text != "" {
 		return bad(v1alpha1.ReasonStuck, text)
 	}
 	return nil
@@ -79,8 +60,8 @@ func watchdogBarks(f *facts) *Condition {
 
 // watchdog is what a flusher says of a queue of its own that does not move; empty
 // when none does.
-func (f *facts) watchdog() string {
-	for _, d := range f.documents {
+func watchdog(documents []*config.Status) string {
+	for _, d := range documents {
 		for i := range d.Queues {
 			q := &d.Queues[i]
 			if q.Ready.OK || q.Ready.Reason != v1alpha1.ReasonStuck {
@@ -110,7 +91,7 @@ func nothingMoves(f *facts) *Condition {
 		for i := range d.Queues {
 			q := &d.Queues[i]
 			waits := time.Duration(q.OldestPendingSeconds) * time.Second
-			if q.Depth == 0 || waits < limit || f.flushedWithin(q.Name, limit, d.ObservedTime) {
+			if q.Depth == 0 || waits < limit || flushedWithin(f.documents, q.Name, limit, d.ObservedTime) {
 				continue
 			}
 			text := fmt.Sprintf("Queue %s has %d entries, the oldest over %s old, and nothing was flushed", q.Name, q.Depth, limit)
@@ -123,8 +104,8 @@ func nothingMoves(f *facts) *Condition {
 	return nil
 }
 
-func (f *facts) flushedWithin(name string, limit time.Duration, at time.Time) bool {
-	for _, d := range f.documents {
+func flushedWithin(documents []*config.Status, name string, limit time.Duration, at time.Time) bool {
+	for _, d := range documents {
 		for i := range d.Queues {
 			q := &d.Queues[i]
 			if q.Name == name && !q.LastFlushTime.IsZero() && at.Sub(q.LastFlushTime) < limit {

@@ -22,18 +22,6 @@ func needsAPerson(f *facts) *Condition {
 	return abnormal(f.stalled.Reason, f.stalled.Message)
 }
 
-// aboutStorage reports whether only the volume is not as the spec wants it: the
-// flushers have their settings all the same.
-func (f *facts) aboutStorage() bool {
-	return f.stalled.Reason == v1alpha1.ReasonStorageNotExpandable || f.stalled.Reason == v1alpha1.ReasonStorageCannotShrink
-}
-
-// isBlocked reports whether the resource is stalled so that no data can flow. Data
-// may flow although a part of the spec is not in force: the flushers know.
-func (f *facts) isBlocked() bool {
-	return f.stalled != nil && !f.aboutStorage() && f.stalled.Reason != v1alpha1.ReasonQueueNotEmpty
-}
-
 // progressing is nil for a resource that is stalled, or whose deletion Draining
 // reports.
 func progressing(f *facts, message string) *Condition {
@@ -65,9 +53,9 @@ func redisUnfinished(f *facts) *Condition {
 	set := f.Redis.StatefulSet
 	switch {
 	case set == nil:
-		return progressing(f, "The StatefulSet of Redis is being made"+clause(f.whyRedisPodWaits()))
+		return progressing(f, "The StatefulSet of Redis is being made"+clause(whyRedisPodWaits(f)))
 	case set.Status.ObservedGeneration < set.Generation || set.Status.UpdatedReplicas < 1 || set.Status.ReadyReplicas < 1:
-		return progressing(f, fmt.Sprintf("StatefulSet %s is not ready%s", set.Name, clause(f.whyRedisPodWaits())))
+		return progressing(f, fmt.Sprintf("StatefulSet %s is not ready%s", set.Name, clause(whyRedisPodWaits(f))))
 	default:
 		return nil
 	}
@@ -77,9 +65,9 @@ func flushersUnfinished(f *facts) *Condition {
 	d := f.Flushers.Deployment
 	switch {
 	case d == nil:
-		return progressing(f, "The Deployment of the flushers is being made"+clause(f.whyBehind()))
+		return progressing(f, "The Deployment of the flushers is being made"+clause(whyBehind(f)))
 	case !rolledOut(d, resources.FlusherReplicas(f.Cache), f.RestartHash):
-		return progressing(f, fmt.Sprintf("Deployment %s is rolling out%s", d.Name, clause(f.whyBehind())))
+		return progressing(f, fmt.Sprintf("Deployment %s is rolling out%s", d.Name, clause(whyBehind(f))))
 	default:
 		return nil
 	}

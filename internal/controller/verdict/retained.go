@@ -10,17 +10,20 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-func (f *facts) retains() bool { return f.Cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain }
+func retains(s *snapshot.Snapshot) bool {
+	return s.Cache.Spec.DeletionPolicy == v1alpha1.DeletionPolicyRetain
+}
 
 // retained records what stays behind, for the condition and its event.
-func (f *facts) retained() Drain {
+func retained(s *snapshot.Snapshot) Drain {
 	what := "Redis keeps what is queued"
-	if f.Managed() {
+	if s.Managed() {
 		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay with what is queued",
-			resources.RedisName(f.Cache), resources.RedisSecretName(f.Cache))
+			resources.RedisName(s.Cache), resources.RedisSecretName(s.Cache))
 	}
 	return Drain{Condition: abnormal(v1alpha1.ReasonRetained, "spec.deletionPolicy is Retain: "+what), Done: true}
 }
@@ -29,7 +32,7 @@ func (f *facts) retained() Drain {
 // spec open. The deletion had begun to drain before it became one that retains: a
 // queue that stays behind closed would refuse every write, and nothing would be left
 // to open it.
-func (f *facts) reopened() Drain {
+func reopened(f *facts) Drain {
 	var closed []string
 	for i := range f.Cache.Spec.Mappings {
 		name := f.Cache.Spec.Mappings[i].Name
@@ -41,7 +44,7 @@ func (f *facts) reopened() Drain {
 		}
 	}
 	if len(closed) == 0 {
-		return f.retained()
+		return retained(f.Snapshot)
 	}
 	if err := f.did.Failure; err != nil {
 		return Drain{Condition: abnormal(v1alpha1.ReasonDraining, "Redis cannot be retained yet: "+err.Error()), Err: err}
@@ -49,7 +52,7 @@ func (f *facts) reopened() Drain {
 	what := fmt.Sprintf("queue %s to be open to writers again, before Redis is retained", strings.Join(closed, ", "))
 	message := "Waiting for " + what
 	if len(f.documents) == 0 {
-		message += ": " + f.whyNoFlusherAnswers()
+		message += ": " + whyNoFlusherAnswers(f)
 	}
 	return Drain{
 		Condition: abnormal(v1alpha1.ReasonDraining, fmt.Sprintf("%s. To leave it closed, set the annotation %s: \"true\"", message, v1alpha1.AnnotationForceDelete)),

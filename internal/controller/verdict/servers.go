@@ -10,6 +10,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -21,14 +22,6 @@ var redisReasons = []string{
 	v1alpha1.ReasonClusterMode, v1alpha1.ReasonLibraryMismatch, v1alpha1.ReasonQueueConflict, v1alpha1.ReasonSplitBrain,
 }
 
-// nobodyKnows applies while no flusher answers: only they look at the servers.
-func nobodyKnows(f *facts) *Condition {
-	if len(f.documents) > 0 {
-		return nil
-	}
-	return unknown(v1alpha1.ReasonFlushersDown, f.whyNoFlusherAnswers())
-}
-
 func redisFails(f *facts) *Condition {
 	for _, d := range f.documents {
 		switch {
@@ -36,7 +29,7 @@ func redisFails(f *facts) *Condition {
 		case d.Redis.Reason == "":
 			return unknown(v1alpha1.ReasonProgressing, "A flusher has not looked at Redis yet")
 		default:
-			return bad(d.Redis.Reason, d.Redis.Message+clause(f.whyRedisPodWaits())+clause(f.passwordRemedy(d.Redis.Reason)))
+			return bad(d.Redis.Reason, d.Redis.Message+clause(whyRedisPodWaits(f))+clause(passwordRemedy(f.Snapshot, d.Redis.Reason)))
 		}
 	}
 	return nil
@@ -44,17 +37,17 @@ func redisFails(f *facts) *Condition {
 
 // passwordRemedy says what becomes of a managed Redis whose password is gone or is
 // another; empty where the user keeps the Secret.
-func (f *facts) passwordRemedy(reason string) string {
-	if !f.Managed() {
+func passwordRemedy(s *snapshot.Snapshot, reason string) string {
+	if !s.Managed() {
 		return ""
 	}
-	name := resources.RedisSecretName(f.Cache)
+	name := resources.RedisSecretName(s.Cache)
 	switch reason {
 	case v1alpha1.ReasonSecretMissing:
 		return fmt.Sprintf("the operator makes Secret %s anew, with a new password, and Redis restarts to take it; no data is lost", name)
 	case v1alpha1.ReasonAuthenticationFailed:
 		return fmt.Sprintf("Redis runs with another password than Secret %s holds, and restarts within about two minutes to take that; no data is lost. "+
-			"To do so at once, delete Pod %s-0", name, resources.RedisName(f.Cache))
+			"To do so at once, delete Pod %s-0", name, resources.RedisName(s.Cache))
 	}
 	return ""
 }
@@ -72,14 +65,14 @@ func databaseFails(f *facts) *Condition {
 	return nil
 }
 
-func queueFailsWithRedis(f *facts) *Condition    { return f.queueFails(true) }
-func queueFailsWithDatabase(f *facts) *Condition { return f.queueFails(false) }
+func queueFailsWithRedis(f *facts) *Condition    { return queueFails(f.documents, true) }
+func queueFailsWithDatabase(f *facts) *Condition { return queueFails(f.documents, false) }
 
 // queueFails is about the first queue whose check fails for a reason that lies with
 // Redis, or with the database. A check that has no reason was not made yet, and one
 // that says Stuck found neither of them at fault.
-func (f *facts) queueFails(withRedis bool) *Condition {
-	for _, d := range f.documents {
+func queueFails(documents []*config.Status, withRedis bool) *Condition {
+	for _, d := range documents {
 		for i := range d.Queues {
 			q := &d.Queues[i]
 			if q.Ready.OK || q.Ready.Reason == "" || q.Ready.Reason == v1alpha1.ReasonStuck {

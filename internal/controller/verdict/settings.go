@@ -5,32 +5,10 @@ package verdict
 
 import (
 	"fmt"
-	"slices"
-
-	corev1 "k8s.io/api/core/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
-	"github.com/writebehind/operator/internal/flusher/config"
 )
-
-// tried reports whether a flusher that answers has looked at the servers with the
-// present settings, whether or not it could reach them.
-func (f *facts) tried() bool {
-	return slices.ContainsFunc(f.Flushers.Pods, func(pod corev1.Pod) bool { return f.Ran(&pod, f.RestartHash, (*config.Status).Tried) })
-}
-
-// inForce reports whether the present settings are in force at a flusher that
-// answers.
-func (f *facts) inForce() bool {
-	return slices.ContainsFunc(f.Flushers.Pods, func(pod corev1.Pod) bool { return f.runs(&pod) })
-}
-
-// runs reports whether the settings of the present generation are in force at a
-// flusher: it runs them, and the capture functions have them.
-func (f *facts) runs(pod *corev1.Pod) bool {
-	return f.Ran(pod, f.RestartHash, func(d *config.Status) int64 { return d.Revision })
-}
 
 func stalledSettings(f *facts) *Condition {
 	if f.stalled == nil || f.aboutStorage() {
@@ -51,9 +29,9 @@ func rolling(f *facts) *Condition {
 	if applied >= all {
 		return nil
 	}
-	why := f.whyBehind()
+	why := whyBehind(f)
 	if why == "" {
-		why = f.whyNotInForce()
+		why = whyNotInForce(f)
 	}
 	return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d%s", applied, all, f.Cache.Generation, clause(why)))
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
-	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // Progress is how far a pass got in carrying out the plan.
@@ -49,37 +48,11 @@ type Verdict struct {
 	Err    error
 }
 
-// facts are what a status is computed from. Numbers come first: conditions are
-// judged by the new ones.
-type facts struct {
-	*snapshot.Snapshot
-	*plan.Plan
-
-	did        Progress
-	stuckAfter time.Duration
-
-	// documents are those of the flushers that answer.
-	documents []*config.Status
-	// stalled is the failure that only a person can resolve, nil when there is none.
-	stalled *failure.Stalled
-	// status is the one that is being computed.
-	status v1alpha1.WriteBehindCacheStatus
-}
-
-func newFacts(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Duration) *facts {
-	f := &facts{
-		Snapshot: s, Plan: p, did: did, stuckAfter: stuckAfter,
-		documents: s.Seen.Answering(), status: *s.Cache.Status.DeepCopy(),
-	}
-	errors.As(did.Failure, &f.stalled)
-	return f
-}
-
 // Reach judges a pass. stuckAfter is how long entries may wait without a flush,
 // although nothing is known to be wrong.
 func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Duration) Verdict {
 	f := newFacts(s, p, did, stuckAfter)
-	status := &f.status
+	status := f.status
 	status.Selector = labels.SelectorFromSet(resources.SelectorLabels(s.Cache, resources.ComponentFlusher)).String()
 	status.Replicas = 0
 	if s.Flushers.Deployment != nil {
@@ -88,10 +61,13 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 	if did.Redis != nil {
 		status.Redis = did.Redis
 	}
-	f.count()
-	f.acknowledgeLoss()
-	f.judge()
-	if f.brought() {
+	numbers := tally{f}
+	numbers.count()
+	numbers.acknowledgeLoss()
+	for i := range policy {
+		policy[i].apply(f)
+	}
+	if brought(f) {
 		status.ObservedGeneration = s.Cache.Generation
 	}
 
@@ -105,7 +81,7 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 
 // brought reports whether the operator has done for the present generation what it
 // can: a person, or an event that is waited for, comes next.
-func (f *facts) brought() bool {
+func brought(f *facts) bool {
 	var waiting *failure.Waiting
 	return f.did.Failure == nil || f.stalled != nil || errors.As(f.did.Failure, &waiting)
 }

@@ -1,0 +1,39 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+)
+
+// Make plans what is to be there; image is the flushers' where the spec names none.
+// With an error the plan is as far as it got.
+func Make(s *snapshot.Snapshot, image string) (*Plan, error) {
+	p := &planner{Snapshot: s, previous: recordedIn(s)}
+	err := p.make(image)
+	return &p.Plan, err
+}
+
+func (p *planner) make(image string) error {
+	if err := p.planSettings(); err != nil {
+		return err
+	}
+	if err := p.Settings.Validate(); err != nil {
+		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: "spec." + err.Error()}
+	}
+	var err error
+	if p.RestartHash, err = resources.RestartHash(p.Settings); err != nil {
+		return err
+	}
+	// A deletion drains with what is there.
+	if !p.Deleting() {
+		if err := Obstacle(p.Snapshot); err != nil {
+			return err
+		}
+	}
+	return p.planObjects(image)
+}

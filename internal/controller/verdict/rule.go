@@ -1,0 +1,113 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"regexp"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
+)
+
+// maxReason is what the API server takes as an event's reason.
+const maxReason = 128
+
+// rule says what one condition is made of.
+type rule struct {
+	kind string
+	// causes stand in order of precedence: the first that applies decides.
+	causes []cause
+	// otherwise is what holds when none applies; nil for a condition that is then
+	// absent.
+	otherwise cause
+	// note is what every message of the condition ends with, empty for nothing; nil
+	// for none.
+	note func(*facts) string
+	// when says which generation the condition speaks of, if it may be said at all.
+	when func(*facts, Condition) tense
+}
+
+// cause returns a condition when it applies, and nil when it does not.
+type cause = func(*facts) *Condition
+
+// tense is of which generation a condition speaks.
+type tense int
+
+const (
+	// now is the present generation.
+	now tense = iota
+	// onceLooked is the present generation once the flushers were looked at. Until
+	// then a condition that is there stays as it is: an operator that has just begun
+	// knows nothing that would contradict it.
+	onceLooked
+	// before is the generation that the condition spoke of before: nothing is known
+	// yet under the present settings. A client that waits for the present generation
+	// is so told of no other. A condition that never spoke of an earlier generation
+	// becomes Unknown.
+	before
+)
+
+func (r *rule) judge(f *facts) *Condition {
+	c := r.first(f)
+	if c != nil && r.note != nil {
+		c.Message += clause(r.note(f))
+	}
+	return c
+}
+
+// first is the condition of the first cause that applies.
+func (r *rule) first(f *facts) *Condition {
+	for _, applies := range r.causes {
+		if c := applies(f); c != nil {
+			return c
+		}
+	}
+	if r.otherwise == nil {
+		return nil
+	}
+	return r.otherwise(f)
+}
+
+// apply brings the condition into the status that is being computed.
+func (r *rule) apply(f *facts) {
+	c := r.judge(f)
+	if c == nil {
+		meta.RemoveStatusCondition(&f.status.Conditions, r.kind)
+		return
+	}
+	stands := f.standing(r.kind)
+	switch when := r.when(f, *c); {
+	case when == onceLooked && !f.Seen.Looked && stands != nil:
+	case when == before && stands != nil && stands.ObservedGeneration < f.Cache.Generation:
+		r.set(f, c, stands.ObservedGeneration)
+	case when == before:
+		r.set(f, unknown(v1alpha1.ReasonProgressing,
+			fmt.Sprintf("No flusher that answers has tried the settings of generation %d yet%s", f.Cache.Generation, clause(whyBehind(f)))), f.Cache.Generation)
+	default:
+		r.set(f, c, f.Cache.Generation)
+	}
+}
+
+var reasonPattern = regexp.MustCompile(`^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$`)
+
+// set writes a condition. A reason may come from a Pod, so one that the API server
+// would refuse is replaced.
+func (r *rule) set(f *facts, c *Condition, generation int64) {
+	reason := c.Reason
+	if len(reason) > maxReason || !reasonPattern.MatchString(reason) {
+		reason = v1alpha1.ReasonCommandFailed
+	}
+	meta.SetStatusCondition(&f.status.Conditions, metav1.Condition{
+		Type:               r.kind,
+		Status:             c.Status,
+		Reason:             reason,
+		Message:            observe.Cut(c.Message, MaxMessage),
+		ObservedGeneration: generation,
+		LastTransitionTime: metav1.NewTime(f.Now),
+	})
+}

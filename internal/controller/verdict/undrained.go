@@ -1,0 +1,132 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package verdict
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/plan"
+	"github.com/writebehind/operator/internal/controller/snapshot"
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// cutOff reports whether no flusher is at Redis, so that nothing can be drained until
+// something comes back that may be gone for good.
+func cutOff(documents []*config.Status) bool {
+	return !slices.ContainsFunc(documents, func(d *config.Status) bool { return d.Redis.OK || d.Redis.Reason == "" })
+}
+
+// neverFilled reports whether no queue can have been made: no flusher ever began to
+// run, or all that did report that they never reached Redis. A queue that nobody
+// reports may be there: nobody may have been asked.
+func neverFilled(s *snapshot.Snapshot) bool {
+	for _, m := range s.Cache.Status.Mappings {
+		if m.Journal != "" {
+			return false
+		}
+	}
+	if !s.EverStarted() {
+		return true
+	}
+	pods := s.Flushers.Pods
+	if len(pods) == 0 || len(s.Flushers.Terminating) > 0 {
+		return false
+	}
+	for i := range pods {
+		if !snapshot.Started(&pods[i]) {
+			continue
+		}
+		answer, ok := s.Seen.Of(pods[i].UID)
+		if !ok || answer.Status == nil || !neverReached(answer.Status) {
+			return false
+		}
+	}
+	return s.Flushers.Started
+}
+
+// neverReached reports whether a flusher has not been at Redis in its life.
+func neverReached(d *config.Status) bool {
+	return !d.Redis.OK && d.ObservedTime.IsZero() &&
+		!slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Journal != "" })
+}
+
+// obstacle is what is left to drain and what is in the way. It is empty when every
+// queue is closed to writers and empty, both seen in one document of a flusher that
+// runs the settings of the deletion. What could not be brought about matters only
+// while something is left.
+func obstacle(f *facts) (text string, again time.Duration) {
+	parts, again := notDrained(f)
+	if len(parts) == 0 {
+		return "", 0
+	}
+	if f.did.Failure != nil {
+		parts = append(parts, f.did.Failure.Error())
+	}
+	for _, r := range []rule{redisReady, databaseReady} {
+		if c := r.judge(f); c.Status == metav1.ConditionFalse {
+			parts = append(parts, c.Reason+": "+c.Message)
+		}
+	}
+	if stuck := watchdog(f.documents); stuck != "" {
+		parts = append(parts, v1alpha1.ReasonStuck+": "+stuck)
+	}
+	return strings.Join(parts, "; "), again
+}
+
+// notDrained has one text a queue that is not known to be closed and empty.
+func notDrained(f *facts) (parts []string, again time.Duration) {
+	switch {
+	case !f.Seen.Looked:
+		return []string{"The flushers were not looked at yet"}, 0
+	case len(f.documents) == 0:
+		return []string{whyNoFlusherAnswers(f) + ", and the queues were not seen empty"}, 0
+	case f.Settings == nil:
+		return []string{"The settings to drain with are not known"}, 0
+	}
+	carried := map[string]bool{}
+	for _, m := range f.Settings.Mappings {
+		carried[m.Name] = true
+		if part := left(f, m.Name); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	for _, m := range f.Cache.Status.Mappings {
+		if m.Journal == "" || carried[m.Name] || f.Rivals[m.Name] != nil {
+			continue
+		}
+		emptied, lost := f.Emptied(m.Name)
+		if lost {
+			again = plan.LossRetry
+		}
+		if !emptied {
+			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
+		}
+	}
+	return parts, again
+}
+
+// left is what one queue still holds, empty when it is drained.
+func left(f *facts, name string) string {
+	closed := func(d *config.Status) bool {
+		return f.Settled(d) && d.Draining && d.Revision == f.Cache.Generation
+	}
+	q := f.Queue(name, closed)
+	if q == nil || q.State != config.StatePaused {
+		return fmt.Sprintf("queue %s is not closed to writers yet", name)
+	}
+	if q.Depth == 0 && q.DeadLetters == 0 {
+		return ""
+	}
+	text := fmt.Sprintf("queue %s holds %s", name, f.Contents(q))
+	if q.LastError != "" {
+		text += ": " + q.LastError
+	}
+	return text
+}
