@@ -111,25 +111,6 @@ var _ = Describe("Backlog", func() {
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(HavePrefix("Normal DeadLetterQueueEmpty: ")))
 	})
 
-	It("of dead letters in many mappings still names the command", func(ctx SpecContext) {
-		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Spec.Mappings = nil
-			for i := range 20 {
-				name := fmt.Sprintf("%s-%02d", strings.Repeat("m", 60), i)
-				c.Spec.Mappings = append(c.Spec.Mappings, v1alpha1.Mapping{
-					Name: name, KeyPrefix: fmt.Sprintf("m%02d:", i), Table: "t", KeyColumn: "id",
-				})
-			}
-		})
-		f.say(func(s *config.Status) {
-			for i := range s.Queues {
-				s.Queues[i].DeadLetters = 1
-			}
-		})
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, False, v1alpha1.ReasonDeadLetters,
-			"of 12 other mappings", "/flusher dlq list"))
-	})
-
 	It("that was lost is told of once, also when a flusher does not know a queue for a while", func(ctx SpecContext) {
 		w, f := readyWorld(ctx, limits)
 		lost := func(s *config.Status) { s.Queues[0].DataLossEvents, s.Queues[1].DataLossEvents = 1, 2 }

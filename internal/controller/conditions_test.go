@@ -40,10 +40,6 @@ var _ = Describe("Conditions", func() {
 			f.say(nil)
 			Eventually(w.poll(ctx)).Should(beReady())
 		},
-		Entry("a wrong password of the database", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonAuthenticationFailed, "password of Secret shop-db",
-			func(s *config.Status) {
-				s.Database = failing(v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the password of Secret shop-db, key uri")
-			}),
 		Entry("a Secret that is missing", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonSecretMissing, "Secret shop-db",
 			func(s *config.Status) {
 				s.Database = failing(v1alpha1.ReasonSecretMissing, "Secret shop-db, key uri is missing")
@@ -53,40 +49,12 @@ var _ = Describe("Conditions", func() {
 			func(s *config.Status) {
 				s.Queues[0].Ready = failing(v1alpha1.ReasonSchemaMismatch, "table public.x does not exist")
 			}),
-		Entry("a right that is missing", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonPrivilegeMissing, "INSERT on public.products",
-			func(s *config.Status) {
-				s.Queues[0].Ready = failing(v1alpha1.ReasonPrivilegeMissing, "grant INSERT on public.products")
-			}),
-		Entry("a mapping whose every row is refused", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonMappingPaused, "mapping products is paused: the database refuses every row",
-			func(s *config.Status) {
-				s.Queues[0].Ready = failing(v1alpha1.ReasonMappingPaused, "mapping products is paused: the database refuses every row, P0001")
-				s.Queues[0].Depth = 3
-			}),
-		Entry("a circuit that is open", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonCircuitOpen, "fails at every batch",
-			func(s *config.Status) {
-				s.Circuit, s.Database = "open", failing(v1alpha1.ReasonCircuitOpen, "the database answers but fails at every batch")
-				s.Queues[0].Depth = 3
-			}),
 		Entry("a Redis that cannot be reached", v1alpha1.ConditionRedisReady, v1alpha1.ReasonConnectionFailed, "connection refused",
 			func(s *config.Status) {
 				s.Redis = failing(v1alpha1.ReasonConnectionFailed, "connection refused")
 				s.Queues[0].Ready = s.Redis
 			}),
-		Entry("a queue that was made otherwise", v1alpha1.ConditionRedisReady, v1alpha1.ReasonJournalMismatch, "products has 8 partitions",
-			func(s *config.Status) {
-				s.Queues[0].Ready = failing(v1alpha1.ReasonJournalMismatch, "products has 8 partitions")
-			}),
-		Entry("a reason that no condition may have", v1alpha1.ConditionRedisReady, v1alpha1.ReasonCommandFailed, "strange",
-			func(s *config.Status) { s.Redis = failing("not a reason!", "strange") }),
 	)
-
-	It("take the worst of several flushers", func(ctx SpecContext) {
-		w, _, b := twoFlushers(ctx)
-		b.say(func(s *config.Status) {
-			s.Database = failing(v1alpha1.ReasonConnectionFailed, "no route from this node")
-		})
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, False, v1alpha1.ReasonConnectionFailed, "no route"))
-	})
 
 	It("say Suspended", func(ctx SpecContext) {
 		w, _ := readyWorld(ctx)
@@ -125,15 +93,7 @@ var _ = Describe("Conditions", func() {
 			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, False, v1alpha1.ReasonFlushersDown, "Pod shop-flusher-a "+message))
 		},
 		Entry("an image", "cannot pull image "+flusherImage, waitingPod("ImagePullBackOff", "Back-off pulling image for 20s")),
-		Entry("a node", "cannot be scheduled: 0/3 nodes are available", corev1.PodStatus{
-			Phase: corev1.PodPending,
-			Conditions: []corev1.PodCondition{{
-				Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: corev1.PodReasonUnschedulable, Message: "0/3 nodes are available",
-			}},
-		}),
-		Entry("settings that it can use", "cannot use its settings: mappings[0].table: no", crashedPod(2, "Starting\nmappings[0].table: no\n")),
 		Entry("a program that does not end", "ended with exit code 139", crashedPod(139, "")),
-		Entry("its container", "is being created", waitingPod("ContainerCreating", "")),
 	)
 
 	It("say Stuck when entries wait although nothing is known to be wrong", func(ctx SpecContext) {

@@ -5,7 +5,6 @@ package controller_test
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -61,28 +60,11 @@ var _ = Describe("Durable", func() {
 			func(s *config.Status) {
 				s.Durability.Persistence = failing(v1alpha1.ReasonAppendOnlyOff, "aof_enabled is 0")
 			}),
-		Entry("an unsafe policy", False, v1alpha1.ReasonEvictionUnsafe, []string{"allkeys-lru"},
-			func(s *config.Status) {
-				s.Durability.Eviction = failing(v1alpha1.ReasonEvictionUnsafe, "allkeys-lru")
-			}),
-		Entry("an unlogged ledger", False, v1alpha1.ReasonTableUnlogged, []string{"the ledger is UNLOGGED"},
-			func(s *config.Status) {
-				s.Durability.Ledger = failing(v1alpha1.ReasonTableUnlogged, "the ledger is UNLOGGED")
-			}),
-		Entry("an unlogged table", False, v1alpha1.ReasonTableUnlogged, []string{"mapping products: table x is UNLOGGED"},
-			func(s *config.Status) {
-				s.Queues[0].Durable = failing(v1alpha1.ReasonTableUnlogged, "mapping products: table x is UNLOGGED")
-			}),
 		Entry("everything at once, the gravest first", False, v1alpha1.ReasonAppendOnlyOff, []string{"no file; allkeys-lru; the ledger; table x"},
 			func(s *config.Status) {
 				s.Durability.Ledger = failing(v1alpha1.ReasonTableUnlogged, "the ledger")
 				s.Durability.Eviction = failing(v1alpha1.ReasonEvictionUnsafe, "allkeys-lru")
 				s.Durability.Persistence = failing(v1alpha1.ReasonAppendOnlyOff, "no file")
-				s.Queues[0].Durable = failing(v1alpha1.ReasonTableUnlogged, "table x")
-			}),
-		Entry("a danger beside what nobody may look at", False, v1alpha1.ReasonTableUnlogged, []string{"table x"},
-			func(s *config.Status) {
-				s.Durability.Persistence = failing(v1alpha1.ReasonPrivilegeMissing, "may not run INFO")
 				s.Queues[0].Durable = failing(v1alpha1.ReasonTableUnlogged, "table x")
 			}),
 		Entry("a user that may not look", Unknown, v1alpha1.ReasonPrivilegeMissing, []string{"may not run INFO"},
@@ -173,36 +155,6 @@ var _ = Describe("Data loss", func() {
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(HavePrefix("Normal Durable: ")))
 	})
 
-	It("is not acknowledged by what is no number, and the condition says what is allowed", func(ctx SpecContext) {
-		w, f := readyWorld(ctx)
-		acknowledge(ctx, w, "all")
-		Eventually(w.poll(ctx)).Should(kept("acknowledge-data-loss is \"all\"", "0 to 0 is allowed"))
-		f.say(telling("journal-of-products", 2))
-		for _, value := range []string{"all", "-1", "2.0", "2 ", "", "+2", "99999999999999999999", strings.Repeat("9", 300)} {
-			acknowledge(ctx, w, value)
-			shown := value[:min(len(value), 40)]
-			Eventually(w.poll(ctx)).Should(SatisfyAll(events(2), lost("0 of them acknowledged", fmt.Sprintf("is %q, which acknowledges nothing", shown), "0 to 2 is allowed")), value)
-		}
-		acknowledge(ctx, w, "2")
-		Eventually(w.poll(ctx)).Should(kept())
-	})
-
-	It("is not hidden by a number that was too high when it was given", func(ctx SpecContext) {
-		w, f := readyWorld(ctx, func(c *v1alpha1.WriteBehindCache) {
-			c.Annotations = map[string]string{v1alpha1.AnnotationAcknowledgeDataLoss: "1"} // as from a manifest of an earlier life
-		})
-		f.say(telling("journal-of-products", 1))
-		Eventually(w.poll(ctx)).Should(SatisfyAll(events(1), lost("0 of them acknowledged", `is "1"`, "there were 0 events when it was given")))
-		acknowledge(ctx, w, "3")
-		Eventually(w.poll(ctx)).Should(kept(`is "3"`, "there were 1 events when it was given", "0 to 1 was allowed"))
-		for n := int64(2); n <= 4; n++ {
-			f.say(telling("journal-of-products", n))
-			Eventually(w.poll(ctx)).Should(SatisfyAll(events(n), lost("1 of them acknowledged", `is "3"`)))
-		}
-		acknowledge(ctx, w, "4")
-		Eventually(w.poll(ctx)).Should(kept())
-	})
-
 	It("by a queue that vanished is counted once, whoever noticed it", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
 		f.say(telling("first", 0))
@@ -265,43 +217,6 @@ var _ = Describe("Data loss", func() {
 			s.ObservedTime = observed.Add(2 * time.Minute)
 		})
 		Eventually(w.poll(ctx)).Should(events(7))
-	})
-
-	It("is not believed while two flushers name two journals", func(ctx SpecContext) {
-		w, a, b := twoFlushers(ctx)
-		for i, f := range []*flusher{a, b} {
-			f.say(func(s *config.Status) {
-				telling("another", 1)(s)
-				s.Queues[0].Depth, s.ObservedTime = int64(7+i), time.Now().Add(time.Second) // so that its word is the newest
-			})
-			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7+i))))
-			Expect(w.now(ctx)).To(SatisfyAll(events(0), kept()))
-			f.say(nil)
-			Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(0))))
-		}
-		a.say(telling("another", 1))
-		b.say(telling("another", 1))
-		Eventually(w.poll(ctx)).Should(SatisfyAll(events(1), lost()))
-		Consistently(w.poll(ctx)).Should(events(1))
-	})
-
-	It("of a known journal is counted by a flusher of earlier settings too, another journal only by one of the present", func(ctx SpecContext) {
-		w, f := readyWorld(ctx)
-		settings, err := w.settings(ctx)
-		Expect(err).NotTo(HaveOccurred())
-		f.freeze(settings)
-		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.BatchSize = 7 })
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling))
-		f.say(telling("journal-of-products", 1))
-		Eventually(w.poll(ctx)).Should(SatisfyAll(events(1), lost()))
-		f.say(func(s *config.Status) {
-			telling("another", 1)(s)
-			s.Queues[0].Depth = 7
-		})
-		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(7))))
-		Expect(w.now(ctx)).To(events(1))
-		f.freeze(nil)
-		Eventually(w.poll(ctx)).Should(events(2))
 	})
 
 	It("is neither a mapping that goes and comes back, nor forgotten with it", func(ctx SpecContext) {

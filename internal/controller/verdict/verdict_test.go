@@ -5,6 +5,8 @@ package verdict
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -194,5 +196,51 @@ func TestAcknowledgement(t *testing.T) {
 		if acked != step.acked || !contains(durable, step.says) || contains(durable, "the annotation") != (step.says != "") {
 			t.Errorf("%q acknowledges %d of %d, and Durable is %s; want %d and %q", step.text, acked, step.lost, durable, step.acked, step.says)
 		}
+	}
+}
+
+func TestWhatIsNoNumberAcknowledgesNothing(t *testing.T) {
+	s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Annotations = map[string]string{} })
+	snapshottest.Says(func(d *config.Status) { d.Queues[0].DataLossEvents = 2 })(s)
+	for _, value := range []string{"all", "-1", "2.0", "2 ", "", "+2", "99999999999999999999", strings.Repeat("9", 300)} {
+		s.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss] = value
+		v := reach(t, s, Progress{})
+		want := fmt.Sprintf("is %q, which acknowledges nothing: a whole number from 0 to 2 is allowed", value[:min(len(value), 40)])
+		if got := shown(&v.Status, v1alpha1.ConditionDurable); !contains(got, "0 of them acknowledged") || !contains(got, want) {
+			t.Errorf("%q: Durable is %s", value, got)
+		}
+		s.Cache.Status = v.Status
+	}
+}
+
+func TestTheWorstOfSeveralFlushersCounts(t *testing.T) {
+	s := snapshottest.Ready(nil)
+	second := snapshottest.AddFlusher(s, "b")
+	second.Database = failing(v1alpha1.ReasonConnectionFailed, "no route from this node")
+	v := reach(t, s, Progress{})
+	if got := shown(&v.Status, v1alpha1.ConditionReady); got != "False ConnectionFailed 3: no route from this node" {
+		t.Errorf("Ready is %s", got)
+	}
+}
+
+// With names of 63 characters the message still holds the remedy.
+func TestManyMappingsWithDeadLettersLeaveRoomForTheCommand(t *testing.T) {
+	s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Mappings = nil
+		for i := range 20 {
+			c.Spec.Mappings = append(c.Spec.Mappings, snapshottest.Mapping(fmt.Sprintf("%s-%02d", strings.Repeat("m", 60), i), fmt.Sprintf("m%02d:", i)))
+		}
+	})
+	snapshottest.Says(func(d *config.Status) {
+		for i := range d.Queues {
+			d.Queues[i].DeadLetters, d.Queues[i].DataLossEvents = 1, 1
+		}
+	})(s)
+	v := reach(t, s, Progress{})
+	if got := shown(&v.Status, v1alpha1.ConditionDeadLetterQueueEmpty); !contains(got, "of 12 other mappings") || !contains(got, "/flusher dlq list") {
+		t.Errorf("DeadLetterQueueEmpty is %s", got)
+	}
+	if got := shown(&v.Status, v1alpha1.ConditionDurable); !contains(got, "12 of other mappings") || !contains(got, "acknowledge-data-loss=20") {
+		t.Errorf("Durable is %s", got)
 	}
 }
