@@ -84,9 +84,9 @@ func (a *applied) wait(uid types.UID, intent string, now time.Time) time.Duratio
 	return max(0, applyWindow-now.Sub(e.since))
 }
 
-// note records that the intent was applied. When there are many entries, those whose
+// record keeps that the intent was applied. When there are many entries, those whose
 // window has passed are dropped, which costs at most one apply more.
-func (a *applied) note(uid types.UID, intent, version string, now time.Time) {
+func (a *applied) record(uid types.UID, intent, version string, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.entries == nil {

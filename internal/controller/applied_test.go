@@ -16,7 +16,7 @@ func TestAppliedKnowsTheAnswerToItsIntent(t *testing.T) {
 		t.Error("unchanged before anything was applied")
 	}
 	now := time.Now()
-	a.note("a", "x", "7", now)
+	a.record("a", "x", "7", now)
 	if !a.unchanged(live, "x") {
 		t.Error("the answer to the intent counts as changed")
 	}
@@ -36,7 +36,7 @@ func TestAppliedBoundsAFightWithAnother(t *testing.T) {
 		if wait := a.wait("a", "x", now); wait != 0 {
 			t.Fatalf("attempt %d waits %s", i, wait)
 		}
-		a.note("a", "x", "1", now)
+		a.record("a", "x", "1", now)
 		now = now.Add(time.Second)
 	}
 	if wait := a.wait("a", "x", now); wait != applyWindow-applyBurst*time.Second {
@@ -52,7 +52,7 @@ func TestAppliedBoundsAFightWithAnother(t *testing.T) {
 	if wait := a.wait("a", "x", now); wait != 0 {
 		t.Errorf("waits %s when the window has passed", wait)
 	}
-	a.note("a", "x", "2", now)
+	a.record("a", "x", "2", now)
 	if wait := a.wait("a", "x", now); wait != 0 {
 		t.Errorf("waits %s at the second attempt of a new window", wait)
 	}

@@ -85,13 +85,13 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 	if err := r.Client.Apply(ctx, o.Intent, resources.FieldOwner, client.ForceOwnership); err != nil {
 		err := refused(p.Cache, o, fmt.Errorf("apply %s %s: %w", o.Kind, o.Name, err))
 		if stalled := (*failure.Stalled)(nil); errors.As(err, &stalled) {
-			r.refusals.note(key, intent, stalled, time.Now())
+			r.refusals.record(key, intent, stalled, time.Now())
 		}
 		return err
 	}
-	r.refusals.note(key, intent, nil, time.Now())
+	r.refusals.record(key, intent, nil, time.Now())
 	if uid, version := identity(o.Intent); uid != "" {
-		r.applied.note(uid, intent, version, time.Now())
+		r.applied.record(uid, intent, version, time.Now())
 	}
 	ctrl.LoggerFrom(ctx).Info("Applied object", "kind", o.Kind, "object", klog.KRef(p.Cache.Namespace, o.Name), "new", o.Live == nil)
 	if o.Live == nil {
@@ -138,7 +138,7 @@ func (r *Reconciler) nudge(ctx context.Context, p *pass) error {
 		if err != nil {
 			return fmt.Errorf("annotate Pod: %w", err)
 		}
-		r.applied.note(n.Pod.UID, n.Mark, "", time.Now())
+		r.applied.record(n.Pod.UID, n.Mark, "", time.Now())
 	}
 	return nil
 }

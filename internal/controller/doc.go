@@ -25,7 +25,7 @@
 //	           nothing is sent when nothing differs
 //	prune      delete what the spec no longer asks for
 //	nudge      annotate the flusher Pods, so that the kubelet syncs new settings
-//	volume     grow the claim of a managed Redis, which nothing else waits for
+//	volume     grow the volume of a managed Redis, which nothing else waits for
 //	monitor    make the Prometheus Operator's objects where it is installed
 //	judge      conditions and numbers; their policy is the table in verdict/policy.go
 //	store      one patch of the status, if it changed, and then the events

@@ -45,8 +45,8 @@ func (r *refusals) stands(key, intent string, now time.Time) error {
 	return nil
 }
 
-// note remembers a refusal; nil forgets it.
-func (r *refusals) note(key, intent string, err *failure.Stalled, now time.Time) {
+// record keeps a refusal; nil forgets it.
+func (r *refusals) record(key, intent string, err *failure.Stalled, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.known, func(_ string, last refusal) bool { return now.Sub(last.at) >= refusedRetry })

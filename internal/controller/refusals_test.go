@@ -15,7 +15,7 @@ func TestARefusalStandsForAWhile(t *testing.T) {
 	var r refusals
 	now := time.Now()
 	verdict := &failure.Stalled{Reason: "X", Message: "no", Retry: refusedRetry}
-	r.note("a", "x", verdict, now)
+	r.record("a", "x", verdict, now)
 	err := r.stands("a", "x", now.Add(refusedRetry-1))
 	var again *failure.Stalled
 	if !errors.As(err, &again) || *again != *verdict {
@@ -32,12 +32,12 @@ func TestARefusalStandsForAWhile(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	r.note("a", "x", nil, now)
+	r.record("a", "x", nil, now)
 	if err := r.stands("a", "x", now); err != nil {
 		t.Errorf("what was applied since: %v", err)
 	}
-	r.note("b", "x", verdict, now)
-	r.note("c", "x", verdict, now.Add(refusedRetry))
+	r.record("b", "x", verdict, now)
+	r.record("c", "x", verdict, now.Add(refusedRetry))
 	if len(r.known) != 1 {
 		t.Errorf("%d verdicts are kept, want the one that stands", len(r.known))
 	}

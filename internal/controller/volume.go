@@ -17,9 +17,8 @@ import (
 )
 
 // growVolume asks for more storage in the PersistentVolumeClaim of a managed Redis
-// when the spec does, and restores the claim's label. It comes after all that
-// something waits for: a claim that cannot grow must not keep settings from the
-// flushers, or a deletion from draining.
+// when the spec does, and restores its label. Nothing else waits for it: a volume that
+// cannot grow must not keep settings from the flushers, or a deletion from draining.
 func (r *Reconciler) growVolume(ctx context.Context, p *pass) error {
 	if !p.Managed() || p.Redis.Volume == nil || p.Deleting() {
 		return nil

@@ -25,7 +25,7 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 		flows   = "True AsExpected 3: Data is reaching the database"
 	)
 	left := func(kind string, generation int64) snapshottest.Edit {
-		return said(kind, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, "as it was", generation)
+		return earlier(kind, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, "as it was", generation)
 	}
 	bothLeft := func(s *snapshot.Snapshot) {
 		left(v1alpha1.ConditionRedisReady, 2)(s)
@@ -48,7 +48,7 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 			v1alpha1.ConditionRedisReady: stays, v1alpha1.ConditionReady: stays, v1alpha1.ConditionSettingsApplied: stays, v1alpha1.ConditionDurable: stays,
 			v1alpha1.ConditionReconciling: "absent",
 		}},
-		"nobody looked yet, and nothing was said": {[]snapshottest.Edit{snapshottest.NotLooked}, Progress{}, map[string]string{
+		"nobody looked yet, and nothing was earlier": {[]snapshottest.Edit{snapshottest.NotLooked}, Progress{}, map[string]string{
 			v1alpha1.ConditionRedisReady:      "Unknown FlushersDown 3: No flusher answers: Pod shop-flusher-a is starting",
 			v1alpha1.ConditionSettingsApplied: "False FlushersDown 3: No flusher answers: Pod shop-flusher-a is starting",
 			v1alpha1.ConditionReady:           "False FlushersDown 3: No flusher answers: Pod shop-flusher-a is starting",
@@ -61,7 +61,7 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 			v1alpha1.ConditionRedisReady: "True AsExpected 2: Redis is reachable and writable, and has the capture functions",
 			v1alpha1.ConditionReady:      "True AsExpected 2: Data is reaching the database",
 		}},
-		"only earlier settings were tried, and nothing was said of those": {[]snapshottest.Edit{left(v1alpha1.ConditionRedisReady, 3), snapshottest.Behind}, Progress{}, map[string]string{
+		"only earlier settings were tried, and nothing was earlier of those": {[]snapshottest.Edit{left(v1alpha1.ConditionRedisReady, 3), snapshottest.Behind}, Progress{}, map[string]string{
 			v1alpha1.ConditionRedisReady: not, v1alpha1.ConditionReady: not,
 		}},
 		"the capture functions lack the present settings": {[]snapshottest.Edit{bothLeft, running}, Progress{}, map[string]string{
@@ -72,7 +72,7 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 			v1alpha1.ConditionSettingsApplied: "False InvalidSpec 3: no", v1alpha1.ConditionStalled: "True InvalidSpec 3: no",
 		}},
 		"a record of a deletion, and a pass that failed early": {
-			[]snapshottest.Edit{func(s *snapshot.Snapshot) { snapshottest.Deleted(s.Cache) }, said(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDrained, "done", 3)},
+			[]snapshottest.Edit{func(s *snapshot.Snapshot) { snapshottest.Deleted(s.Cache) }, earlier(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDrained, "done", 3)},
 			Progress{Failure: &failure.Waiting{What: "x"}},
 			map[string]string{v1alpha1.ConditionDraining: "True Drained 3: done"},
 		},

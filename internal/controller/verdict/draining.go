@@ -49,12 +49,12 @@ func (c *Condition) WaitingFor(what string) *Condition {
 // Record is what an earlier pass recorded of why nothing needs to be waited for; nil
 // while none has.
 func Record(s *snapshot.Snapshot) *Condition {
-	said := meta.FindStatusCondition(s.Cache.Status.Conditions, v1alpha1.ConditionDraining)
-	if said == nil || said.Reason != v1alpha1.ReasonDrained && said.Reason != v1alpha1.ReasonRetained {
+	earlier := meta.FindStatusCondition(s.Cache.Status.Conditions, v1alpha1.ConditionDraining)
+	if earlier == nil || earlier.Reason != v1alpha1.ReasonDrained && earlier.Reason != v1alpha1.ReasonRetained {
 		return nil
 	}
-	message, _, _ := strings.Cut(said.Message, waitsFor)
-	return &Condition{said.Status, said.Reason, message}
+	message, _, _ := strings.Cut(earlier.Message, waitsFor)
+	return &Condition{earlier.Status, earlier.Reason, message}
 }
 
 // BeforeDraining decides a deletion for which nothing has to be brought about. It is
@@ -95,9 +95,9 @@ func WhileDraining(s *snapshot.Snapshot, p *plan.Plan, err error) Drain {
 		d.GivenUp = obstacle
 		return d
 	}
-	if said := f.said(v1alpha1.ConditionDraining); said != nil && !s.Seen.Looked {
+	if earlier := f.earlier(v1alpha1.ConditionDraining); earlier != nil && !s.Seen.Looked {
 		return Drain{
-			Condition: &Condition{said.Status, said.Reason, said.Message},
+			Condition: &Condition{earlier.Status, earlier.Reason, earlier.Message},
 			Err:       cmp.Or[error](err, &failure.Waiting{What: "the first look at the flushers"}), Again: again,
 		}
 	}
@@ -138,9 +138,9 @@ func until(f *facts, left time.Duration) error {
 // drainingAs is how far the deletion got. A pass that ended before it came to that
 // leaves what stands: a record that got lost would begin the deletion again.
 func drainingAs(f *facts) *Condition {
-	said := f.said(v1alpha1.ConditionDraining)
-	if f.did.Draining != nil || said == nil || !f.Deleting() {
+	earlier := f.earlier(v1alpha1.ConditionDraining)
+	if f.did.Draining != nil || earlier == nil || !f.Deleting() {
 		return f.did.Draining
 	}
-	return &Condition{said.Status, said.Reason, said.Message}
+	return &Condition{earlier.Status, earlier.Reason, earlier.Message}
 }

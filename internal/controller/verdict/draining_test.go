@@ -46,7 +46,7 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		c.Annotations = map[string]string{v1alpha1.AnnotationForceDelete: "yes"}
 	}
 	began := func(s *snapshot.Snapshot) {
-		said(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDraining, "began", 3)(s)
+		earlier(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDraining, "began", 3)(s)
 		s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "products", Journal: "journal-of-products"}}
 	}
 	holds := snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth, d.Queues[0].Refused, d.Queues[0].LastError = 2, 1, "22P02" })
@@ -192,7 +192,7 @@ func TestARecordStandsWithWhatItWaitsFor(t *testing.T) {
 	if waits.Message != "The queues are empty; waiting for flusher Pods a, b to end" {
 		t.Errorf("it says %s", waits.Message)
 	}
-	said(v1alpha1.ConditionDraining, waits.Status, waits.Reason, waits.Message, 3)(s)
+	earlier(v1alpha1.ConditionDraining, waits.Status, waits.Reason, waits.Message, 3)(s)
 	if r := Record(s); r == nil || *r != *done {
 		t.Errorf("the record is %+v", r)
 	}

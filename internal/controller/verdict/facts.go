@@ -49,8 +49,8 @@ func newFacts(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.
 	return f
 }
 
-// said is a condition as an earlier pass left it, nil when it was absent.
-func (f *facts) said(kind string) *metav1.Condition {
+// earlier is a condition as an earlier pass left it, nil when it was absent.
+func (f *facts) earlier(kind string) *metav1.Condition {
 	return meta.FindStatusCondition(f.Cache.Status.Conditions, kind)
 }
 

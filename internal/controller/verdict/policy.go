@@ -24,7 +24,7 @@ var policy = []rule{
 			lossesUnknown,          // Unknown: Progressing
 		},
 		otherwise: kept,
-		note:      aboutAcknowledgement,
+		suffix:    aboutAcknowledgement,
 		when:      onceTriedUnlessLost,
 	},
 	{
@@ -142,8 +142,8 @@ func onceTried(f *facts, _ Condition) tense {
 // onceTriedUnlessLost says a data loss at once: the operator remembers it itself,
 // and needs no flusher to know it.
 func onceTriedUnlessLost(f *facts, c Condition) tense {
-	said := f.said(v1alpha1.ConditionDurable)
-	if c.Reason == v1alpha1.ReasonDataLoss && (f.Seen.Looked || said == nil || said.Reason != c.Reason) {
+	earlier := f.earlier(v1alpha1.ConditionDurable)
+	if c.Reason == v1alpha1.ReasonDataLoss && (f.Seen.Looked || earlier == nil || earlier.Reason != c.Reason) {
 		return now
 	}
 	return onceTried(f, c)

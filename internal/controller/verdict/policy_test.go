@@ -54,8 +54,8 @@ func failing(reason, message string) config.Check {
 	return config.Check{Reason: reason, Message: message}
 }
 
-// said has an earlier pass leave a condition long ago.
-func said(kind string, status metav1.ConditionStatus, reason, message string, generation int64) snapshottest.Edit {
+// earlier has an earlier pass leave a condition long ago.
+func earlier(kind string, status metav1.ConditionStatus, reason, message string, generation int64) snapshottest.Edit {
 	return func(s *snapshot.Snapshot) {
 		meta.SetStatusCondition(&s.Cache.Status.Conditions, metav1.Condition{
 			Type: kind, Status: status, Reason: reason, Message: message, ObservedGeneration: generation,
@@ -122,7 +122,7 @@ func TestPrecedence(t *testing.T) {
 				{"it looked", says(func(d *config.Status) { d.Database = failing(v1alpha1.ReasonConnectionFailed, "no answer") }), "False ConnectionFailed 3: no answer"},
 				{"the server works", says(func(d *config.Status) { d.Database = fine }), "False SchemaMismatch 3: mapping products: no column"},
 				{"the table fits, after the circuit opened", edit(func(s *snapshot.Snapshot) {
-					said(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonCircuitOpen, "open", 3)(s)
+					earlier(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonCircuitOpen, "open", 3)(s)
 					s.Seen.Flushers[0].Status.Queues[0].Ready = fine
 				}), "False CircuitOpen 3: open"},
 				{"a batch was flushed", says(func(d *config.Status) { d.Queues[0].LastFlushTime = snapshottest.Now }), "True AsExpected 3: PostgreSQL is reachable"},

@@ -83,7 +83,7 @@ func watchdog(documents []*config.Status) string {
 func nothingMoves(f *facts) *Condition {
 	limit := f.stuckAfter + 3*time.Duration(f.Cache.Spec.Flush.IntervalMilliseconds)*time.Millisecond
 	for _, kind := range []string{v1alpha1.ConditionRedisReady, v1alpha1.ConditionDatabaseReady, v1alpha1.ConditionSettingsApplied} {
-		if c := f.said(kind); c != nil && f.Now.Sub(c.LastTransitionTime.Time) < limit {
+		if c := f.earlier(kind); c != nil && f.Now.Sub(c.LastTransitionTime.Time) < limit {
 			return nil
 		}
 	}

@@ -25,9 +25,9 @@ type rule struct {
 	// otherwise is what holds when none applies; nil for a condition that is then
 	// absent.
 	otherwise cause
-	// note is what every message of the condition ends with, empty for nothing; nil
+	// suffix is what every message of the condition ends with, empty for nothing; nil
 	// for none.
-	note func(*facts) string
+	suffix func(*facts) string
 	// when says which generation the condition speaks of, if it may be said at all.
 	when func(*facts, Condition) tense
 }
@@ -54,8 +54,8 @@ const (
 
 func (r *rule) judge(f *facts) *Condition {
 	c := r.first(f)
-	if c != nil && r.note != nil {
-		c.Message += clause(r.note(f))
+	if c != nil && r.suffix != nil {
+		c.Message += clause(r.suffix(f))
 	}
 	return c
 }

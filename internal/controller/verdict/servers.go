@@ -105,14 +105,14 @@ const circuitHalfOpen = "half-open"
 // was flushed since. Otherwise an outage would look repaired for a moment each time
 // the breaker tries.
 func stillOpen(f *facts) *Condition {
-	said := f.said(v1alpha1.ConditionDatabaseReady)
-	if said == nil || said.Reason != v1alpha1.ReasonCircuitOpen {
+	earlier := f.earlier(v1alpha1.ConditionDatabaseReady)
+	if earlier == nil || earlier.Reason != v1alpha1.ReasonCircuitOpen {
 		return nil
 	}
 	trying := false
 	for _, d := range f.documents {
 		for i := range d.Queues {
-			if d.Queues[i].LastFlushTime.After(said.LastTransitionTime.Time) {
+			if d.Queues[i].LastFlushTime.After(earlier.LastTransitionTime.Time) {
 				return nil
 			}
 			trying = trying || d.Circuit == circuitHalfOpen && d.Queues[i].Depth > 0
@@ -121,5 +121,5 @@ func stillOpen(f *facts) *Condition {
 	if !trying {
 		return nil
 	}
-	return &Condition{said.Status, said.Reason, said.Message}
+	return &Condition{earlier.Status, earlier.Reason, earlier.Message}
 }
