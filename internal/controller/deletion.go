@@ -25,10 +25,9 @@ import (
 // written: at once.
 const recordRetry = time.Millisecond
 
-// finish takes a deleted resource down. One pass finds that nothing needs to be
-// waited for any more and ends with the record of that in the status. Later ones
-// remove the objects. Without the record a later pass, which finds no flusher to ask
-// any more, would begin again.
+// finish takes a deleted resource down. The pass that finds nothing left to wait for
+// ends with the record of that in the status. The passes after it remove the objects.
+// Without the record, a pass that no longer finds a flusher to ask would begin again.
 func (r *Reconciler) finish(ctx context.Context, p *pass) error {
 	if !controllerutil.ContainsFinalizer(p.Cache, v1alpha1.FinalizerDrain) {
 		p.gone = true
@@ -66,9 +65,9 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 }
 
 // bringToDrain brings about what draining needs, and no more. The flushers' settings
-// come first, since they close the queues to writers. A failure prevents nothing
-// else: flushers and a Redis that work go on as they are, and are all that draining
-// needs.
+// come first, since they close the queues to writers. A failure does not stop the
+// other steps: draining needs only flushers and a Redis that work, and those may be
+// there already.
 func (r *Reconciler) bringToDrain(ctx context.Context, p *pass) error {
 	var failures []error
 	var err error

@@ -44,9 +44,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (ctrl.
 		}
 		return ctrl.Result{}, fmt.Errorf("get WriteBehindCache: %w", err)
 	}
-	// What a deletion decides cannot be taken back, so it decides on the resource
-	// itself and not on a cached one that may miss its own record; and so does a
-	// pass whose cached copy misses the last status.
+	// A deletion cannot be undone, so it reads the resource itself: a cached copy may
+	// lack the deletion's own record. So does a pass whose cached copy lacks the last
+	// status.
 	if !cache.DeletionTimestamp.IsZero() || r.remembered.older(cache) {
 		if err := r.APIReader.Get(ctx, request.NamespacedName, cache); err != nil {
 			return ctrl.Result{}, client.IgnoreNotFound(err)
@@ -98,8 +98,8 @@ func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctr
 	return ctrl.Result{RequeueAfter: refusedRetry}, nil
 }
 
-// ensureFinalizer puts the finalizer on before anything is made, so that nothing
-// can be left behind.
+// ensureFinalizer adds the finalizer before anything is made, so that nothing can be
+// left behind.
 func (r *Reconciler) ensureFinalizer(ctx context.Context, cache *v1alpha1.WriteBehindCache) error {
 	before := cache.DeepCopy()
 	if !controllerutil.AddFinalizer(cache, v1alpha1.FinalizerDrain) {

@@ -17,7 +17,7 @@ import (
 // maxReason is what the API server takes as an event's reason.
 const maxReason = 128
 
-// rule says what one condition is made of.
+// rule is what one condition is made of.
 type rule struct {
 	kind string
 	// causes stand in order of precedence: the first that applies decides.
@@ -28,27 +28,27 @@ type rule struct {
 	// suffix is what every message of the condition ends with, empty for nothing; nil
 	// for none.
 	suffix func(*facts) string
-	// when says which generation the condition speaks of, if it may be said at all.
+	// when is the generation that the condition is about, and whether it may be set.
 	when func(*facts, Condition) tense
 }
 
 // cause returns a condition when it applies, and nil when it does not.
 type cause = func(*facts) *Condition
 
-// tense is of which generation a condition speaks.
+// tense is the generation that a condition is about.
 type tense int
 
 const (
-	// now is the present generation.
+	// now is the present one.
 	now tense = iota
-	// onceLooked is the present generation once the flushers were looked at. Until
-	// then a condition that is there stays as it is: an operator that has just begun
-	// knows nothing that would contradict it.
+	// onceLooked is the present one, once the flushers were polled. Until then a
+	// condition that is there stays as it is: an operator that has just begun knows
+	// nothing that would contradict it.
 	onceLooked
-	// before is the generation that the condition spoke of before: nothing is known
-	// yet under the present settings. A client that waits for the present generation
-	// is so told of no other. A condition that never spoke of an earlier generation
-	// becomes Unknown.
+	// before is the one that the condition was about before: nothing is known yet under
+	// the present settings, and a client that waits for the present generation must not
+	// take this condition for its own. A condition that was never about an earlier
+	// generation becomes Unknown.
 	before
 )
 
