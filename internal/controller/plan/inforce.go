@@ -13,9 +13,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/api/equality"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/resources"
@@ -39,6 +36,8 @@ type InForce struct {
 }
 
 const (
+	// maxQueues is the most mappings of one config file, retired ones included.
+	maxQueues = 32
 	// maxInForce bounds the text in bytes. An object's annotations hold 256 KiB
 	// together, and a config file whose mappings pack to more fits no ConfigMap.
 	maxInForce = 200 << 10
@@ -130,13 +129,16 @@ func (m *InForce) usable() bool {
 // recordedIn is what the objects record as in force; nil when none does. The
 // ConfigMap is written first, so it is right where both are of one revision.
 func recordedIn(s *snapshot.Snapshot) *InForce {
+	var texts []string
+	if o := s.Flushers.ConfigMap; o != nil {
+		texts = append(texts, o.Annotations[v1alpha1.AnnotationInForce])
+	}
+	if o := s.Flushers.Service; o != nil {
+		texts = append(texts, o.Annotations[v1alpha1.AnnotationInForce])
+	}
 	var newest *InForce
-	for _, object := range []client.Object{liveOrNil(s.Flushers.ConfigMap), liveOrNil(s.Flushers.Service)} {
-		if object == nil {
-			continue
-		}
-		m := parseInForce(object.GetAnnotations()[v1alpha1.AnnotationInForce])
-		if m != nil && (newest == nil || m.Revision > newest.Revision) {
+	for _, text := range texts {
+		if m := parseInForce(text); m != nil && (newest == nil || m.Revision > newest.Revision) {
 			newest = m
 		}
 	}
@@ -153,14 +155,4 @@ func (m *InForce) without(others map[string]*rivals.Rival) *InForce {
 	left := *m
 	left.Mappings = slices.DeleteFunc(slices.Clone(m.Mappings), func(c config.Mapping) bool { return others[c.Name] != nil })
 	return &left
-}
-
-// nowInForce is the record of the planned settings. Its revision changes only with
-// its content, so that most live settings leave the Service alone.
-func (p *planner) nowInForce() *InForce {
-	now := &InForce{Revision: p.Settings.Revision, External: p.carried.Spec.Redis.External, Mappings: p.Settings.Mappings}
-	if was := p.previous; was != nil && equality.Semantic.DeepEqual(was.External, now.External) && equality.Semantic.DeepEqual(was.Mappings, now.Mappings) {
-		now.Revision = was.Revision
-	}
-	return now
 }

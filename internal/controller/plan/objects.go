@@ -4,26 +4,11 @@
 package plan
 
 import (
-	"k8s.io/apimachinery/pkg/runtime"
-	"sigs.k8s.io/controller-runtime/pkg/client"
+	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
-
-// Object is one that is to be there, and how it is.
-type Object struct {
-	Intent runtime.ApplyConfiguration
-	// Live is nil when there is none.
-	Live client.Object
-	Kind string
-	Name string
-}
-
-// IsSettings reports whether the object is the one with the flushers' config file.
-func (o *Object) IsSettings(cache *v1alpha1.WriteBehindCache) bool {
-	return o.Kind == "ConfigMap" && o.Name == resources.FlusherName(cache)
-}
 
 // planObjects lists the objects in the order in which they are needed.
 func (p *planner) planObjects(image string) error {
@@ -82,17 +67,12 @@ func (p *planner) planNetworkPolicies() error {
 	return nil
 }
 
-func (p *Plan) add(intent runtime.ApplyConfiguration, live client.Object, kind, name string) {
-	p.Objects = append(p.Objects, Object{Intent: intent, Live: live, Kind: kind, Name: name})
-}
-
-// liveOrNil keeps a nil pointer from becoming an interface that is not nil.
-func liveOrNil[T any, P interface {
-	*T
-	client.Object
-}](object P) client.Object {
-	if object == nil {
-		return nil
+// nowInForce is the record of the planned settings. Its revision changes only with
+// its content, so that most live settings leave the Service alone.
+func (p *planner) nowInForce() *InForce {
+	now := &InForce{Revision: p.Settings.Revision, External: p.carried.Spec.Redis.External, Mappings: p.Settings.Mappings}
+	if was := p.previous; was != nil && equality.Semantic.DeepEqual(was.External, now.External) && equality.Semantic.DeepEqual(was.Mappings, now.Mappings) {
+		now.Revision = was.Revision
 	}
-	return object
+	return now
 }

@@ -8,8 +8,12 @@ package plan
 import (
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
+	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -29,6 +33,35 @@ type Plan struct {
 	Held *failure.Stalled
 	// Again is when another pass is due although no watch asks for one.
 	Again time.Duration
+}
+
+// Object is one that is to be there, and how it is.
+type Object struct {
+	Intent runtime.ApplyConfiguration
+	// Live is nil when there is none.
+	Live client.Object
+	Kind string
+	Name string
+}
+
+// IsSettings reports whether the object is the one with the flushers' config file.
+func (o *Object) IsSettings(cache *v1alpha1.WriteBehindCache) bool {
+	return o.Kind == "ConfigMap" && o.Name == resources.FlusherName(cache)
+}
+
+func (p *Plan) add(intent runtime.ApplyConfiguration, live client.Object, kind, name string) {
+	p.Objects = append(p.Objects, Object{Intent: intent, Live: live, Kind: kind, Name: name})
+}
+
+// liveOrNil keeps a nil pointer from becoming an interface that is not nil.
+func liveOrNil[T any, P interface {
+	*T
+	client.Object
+}](object P) client.Object {
+	if object == nil {
+		return nil
+	}
+	return object
 }
 
 // planner makes a plan.

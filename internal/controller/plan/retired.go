@@ -14,9 +14,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// maxQueues is the most mappings of one config file, retired ones included.
-const maxQueues = 32
-
 // LossRetry is how soon a pass looks again at a retired queue whose life turned out
 // to be another: this pass counts the loss.
 const LossRetry = time.Second
@@ -62,14 +59,14 @@ func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []
 		if old := inTheWay(m, retired); old != nil {
 			p.hold(v1alpha1.ReasonQueueNotEmpty,
 				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty: %s",
-					m.Name, old.Name, old.KeyPrefix, p.stillHolds(old.Name)))
+					m.Name, old.Name, old.KeyPrefix, p.StillHolds(old.Name)))
 			continue
 		}
 		if isNew(m) {
 			if room <= 0 {
 				p.hold(v1alpha1.ReasonQueueNotEmpty,
 					fmt.Sprintf("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty, such as %s: %s",
-						m.Name, maxQueues, len(retired), retired[0].Name, p.stillHolds(retired[0].Name)))
+						m.Name, maxQueues, len(retired), retired[0].Name, p.StillHolds(retired[0].Name)))
 				continue
 			}
 			room--

@@ -98,17 +98,8 @@ func (p *planner) holdRedis(previous *InForce) bool {
 		p.hold(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
 			"the flushers stay there: %s. Stop the writers and wait, or put the address back, "+
 			"or give the queue up with the annotation %s: \"true\"%s",
-			m.Name, address, p.stillHolds(m.Name), v1alpha1.AnnotationForceDelete, p.AboutForce()))
+			m.Name, address, p.StillHolds(m.Name), v1alpha1.AnnotationForceDelete, p.AboutForce()))
 		return true
 	}
 	return false
-}
-
-// stillHolds says what is left in a queue that something waits for.
-func (p *planner) stillHolds(name string) string {
-	q := p.Queue(name, p.Settled)
-	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
-		return "no flusher has seen it empty yet"
-	}
-	return p.Contents(q)
 }

@@ -108,6 +108,15 @@ func (s *Snapshot) Contents(q *config.QueueStatus) string {
 	return text
 }
 
+// StillHolds says what is left in a queue that something waits for.
+func (s *Snapshot) StillHolds(name string) string {
+	q := s.Queue(name, s.Settled)
+	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
+		return "no flusher has seen it empty yet"
+	}
+	return s.Contents(q)
+}
+
 // DeadLetterCommand is what a person types to look after dead letters, without the
 // subcommand.
 func (s *Snapshot) DeadLetterCommand() string {
