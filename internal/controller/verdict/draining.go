@@ -18,25 +18,6 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// Drain is how a deletion goes on.
-type Drain struct {
-	// Condition is what Draining says. Once nothing needs to be waited for, it is the
-	// record of why.
-	Condition *Condition
-	// Done reports that nothing needs to be waited for any more.
-	Done bool
-	// GivenUp is what is lost with the namespace, empty when nothing is.
-	GivenUp string
-	// Err ends the pass while something needs to be waited for.
-	Err error
-	// Again is when another pass is due although no watch asks for one.
-	Again time.Duration
-}
-
-func drained(why string) Drain {
-	return Drain{Condition: abnormal(v1alpha1.ReasonDrained, why+"; the objects are being removed"), Done: true}
-}
-
 // waitsFor stands in Draining's message between the record and what the deletion
 // waits for.
 const waitsFor = "; waiting for "

@@ -20,23 +20,6 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// Progress is how far a pass got in carrying out the plan.
-type Progress struct {
-	// Failure is what ended the pass early, nil when nothing did.
-	Failure error
-	// Redis is how an application reaches a managed Redis, nil until its Secret is
-	// known to be there.
-	Redis *v1alpha1.RedisStatus
-	// Draining is how far a deletion got, nil outside one.
-	Draining *Condition
-	// Again is when another pass is due although no watch asks for one; zero when
-	// none is.
-	Again time.Duration
-}
-
-// LookAgain asks for another pass after d at the latest.
-func (p *Progress) LookAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
-
 // Verdict is what becomes of a pass.
 type Verdict struct {
 	// Status is the whole status, the same as before when nothing changed.
