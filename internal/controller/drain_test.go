@@ -42,8 +42,7 @@ var _ = Describe("Draining", func() {
 	It("takes silence for no sign that there is nothing to drain", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		w.rollOut(ctx)
-		f := w.startFlusher(ctx, "a")
-		f.silence(true)
+		f := w.startSilentFlusher(ctx, "a")
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown, "HTTP 500"))
 		Expect(w.now(ctx).Status.Mappings).To(HaveEach(HaveField("Journal", BeEmpty())))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
@@ -59,8 +58,7 @@ var _ = Describe("Draining", func() {
 
 	It("remembers that a flusher ran when nothing of it is left", func(ctx SpecContext) {
 		w := newWorld(ctx)
-		f := w.startFlusher(ctx, "a")
-		f.silence(true)
+		f := w.startSilentFlusher(ctx, "a")
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown, "HTTP 500"))
 		f.end(ctx)
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown, "has no Pod"))

@@ -168,6 +168,17 @@ func (w *world) startFlusher(ctx context.Context, name string, says ...func(*con
 	for _, edit := range says {
 		f.say(edit)
 	}
+	return w.serve(ctx, name, f)
+}
+
+// startSilentFlusher makes the Pod of one that has not answered yet.
+func (w *world) startSilentFlusher(ctx context.Context, name string) *flusher {
+	GinkgoHelper()
+	return w.serve(ctx, name, &flusher{silent: true})
+}
+
+func (w *world) serve(ctx context.Context, name string, f *flusher) *flusher {
+	GinkgoHelper()
 	server := httptest.NewServer(http.HandlerFunc(func(response http.ResponseWriter, request *http.Request) {
 		f.serve(request.Context(), w, response)
 	}))
