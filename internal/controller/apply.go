@@ -20,19 +20,16 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
-// step is one step of a pass. An error ends the pass; package failure says what
-// follows.
-type step func(context.Context, *pass) error
-
-// bring plans, and brings the cluster to the plan. A part of the spec that is held
-// back is an error at the end.
+// bring plans, and brings the cluster to the plan. The first error ends the pass;
+// package failure says what follows. A part of the spec that is held back is an error
+// at the end.
 func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 	var err error
 	if p.plan, err = plan.Make(p.Snapshot, r.FlusherImage); err != nil {
 		return err
 	}
-	for _, do := range []step{r.ensurePassword, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
-		if err := do(ctx, p); err != nil {
+	for _, step := range []func(context.Context, *pass) error{r.ensurePassword, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
+		if err := step(ctx, p); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,6 @@ func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 	s.Flushers.ConfigMap = fetch(ctx, in, &corev1.ConfigMap{}, flusher)
 	s.Flushers.Service = fetch(ctx, in, &corev1.Service{}, flusher)
 	s.Flushers.Deployment = fetch(ctx, in, &appsv1.Deployment{}, flusher)
-	s.Flushers.Budget = fetch(ctx, in, &policyv1.PodDisruptionBudget{}, flusher)
 	if s.Managed() {
 		redis := resources.RedisName(cache)
 		s.Redis.ConfigMap = fetch(ctx, in, &corev1.ConfigMap{}, redis)
@@ -49,6 +48,7 @@ func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 		s.Redis.StatefulSet = fetch(ctx, in, &appsv1.StatefulSet{}, redis)
 		s.Redis.Volume = fetch(ctx, in, &corev1.PersistentVolumeClaim{}, resources.RedisVolumeName(cache))
 	}
+	s.Flushers.Budget = fetch(ctx, in, &policyv1.PodDisruptionBudget{}, flusher)
 	in.readNetworkPolicies(ctx)
 	in.readPods(ctx)
 	if in.err == nil {

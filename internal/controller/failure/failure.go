@@ -19,10 +19,6 @@ import (
 // the name is free.
 const ConflictRetry = 30 * time.Second
 
-// GoneRetry is how soon a pass checks a name whose object is being deleted, which
-// takes seconds.
-const GoneRetry = 2 * time.Second
-
 // staleRetry is how soon a pass that acted on an old copy is repeated; a cache is
 // rarely further behind.
 const staleRetry = 200 * time.Millisecond

@@ -6,6 +6,7 @@ package plan
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
@@ -13,21 +14,13 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// Obstacle is an error while others hold needed names.
-func Obstacle(s *snapshot.Snapshot) error {
-	switch {
-	case len(s.Foreign) > 0:
-		return Conflict(s)
-	case len(s.Going) > 0:
-		return GoingAway(s)
-	default:
-		return nil
-	}
-}
+// goneRetry is how soon a pass checks a name whose object is being deleted, which
+// takes seconds.
+const goneRetry = 2 * time.Second
 
 // GoingAway waits for objects of needed names that are being deleted.
 func GoingAway(s *snapshot.Snapshot) error {
-	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier life to be gone", After: failure.GoneRetry}
+	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier life to be gone", After: goneRetry}
 }
 
 // Conflict says what to do about the objects of others. What an earlier resource of

@@ -29,11 +29,12 @@ func (p *planner) make(image string) error {
 	if p.RestartHash, err = resources.RestartHash(p.Settings); err != nil {
 		return err
 	}
-	// A deletion drains with what is there.
-	if !p.Deleting() {
-		if err := Obstacle(p.Snapshot); err != nil {
-			return err
-		}
+	switch {
+	case p.Deleting(): // draining goes on with what is there
+	case len(p.Foreign) > 0:
+		return Conflict(p.Snapshot)
+	case len(p.Going) > 0:
+		return GoingAway(p.Snapshot)
 	}
 	return p.planObjects(image)
 }

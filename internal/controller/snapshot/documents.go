@@ -10,9 +10,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Accept chooses the documents whose word on a queue counts.
-type Accept = func(*config.Status) bool
-
 // Ours reports whether a document is about this resource's settings.
 func (s *Snapshot) Ours(d *config.Status) bool { return d.Owner == string(s.Cache.UID) }
 

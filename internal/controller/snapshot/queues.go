@@ -14,13 +14,13 @@ import (
 
 // Queue is the newest report on one queue from the documents that accept lets
 // through; nil when there is none.
-func (s *Snapshot) Queue(name string, accept Accept) *config.QueueStatus {
+func (s *Snapshot) Queue(name string, accept func(*config.Status) bool) *config.QueueStatus {
 	q, _ := Newest(s.Seen.Answering(), name, accept)
 	return q
 }
 
 // Newest is the newest report on one queue, with the document that has it.
-func Newest(documents []*config.Status, name string, accept Accept) (q *config.QueueStatus, from *config.Status) {
+func Newest(documents []*config.Status, name string, accept func(*config.Status) bool) (q *config.QueueStatus, from *config.Status) {
 	for _, d := range documents {
 		if !accept(d) || from != nil && !d.ObservedTime.After(from.ObservedTime) {
 			continue

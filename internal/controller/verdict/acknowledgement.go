@@ -31,19 +31,19 @@ func acknowledgement(cache *v1alpha1.WriteBehindCache) (text string, number int6
 // acknowledgeLoss takes the annotation over once, when its value is new. A value
 // above the number of events acknowledges those that there are; were it read anew at
 // each pass, it would acknowledge losses that nobody has seen yet.
-func (t tally) acknowledgeLoss() {
-	if t.status.DataLossEvents == nil {
+func acknowledgeLoss(f *facts) {
+	if f.status.DataLossEvents == nil {
 		return // nobody knows how many there are to acknowledge
 	}
-	text, number, given, ok := acknowledgement(t.Cache)
-	d := dataLoss(t.status)
+	text, number, given, ok := acknowledgement(f.Cache)
+	d := dataLoss(f.status)
 	switch {
 	case !given || !ok:
 		d.Acknowledged, d.Annotation = 0, ""
 	case text != d.Annotation:
-		d.Acknowledged, d.Annotation = min(number, *t.status.DataLossEvents), text
+		d.Acknowledged, d.Annotation = min(number, *f.status.DataLossEvents), text
 	}
-	keepDataLoss(t.status, d)
+	keepDataLoss(f.status, d)
 }
 
 // acknowledged is how many events a person knows of.

@@ -65,7 +65,7 @@ func WhileDraining(s *snapshot.Snapshot, p *plan.Plan, err error) Drain {
 	if retains(s) {
 		return reopened(f)
 	}
-	obstacle, again := obstacle(f)
+	obstacle := obstacle(f)
 	switch {
 	case obstacle == "":
 		return drained("The queues are empty")
@@ -79,11 +79,11 @@ func WhileDraining(s *snapshot.Snapshot, p *plan.Plan, err error) Drain {
 	if earlier := f.earlier(v1alpha1.ConditionDraining); earlier != nil && !s.Seen.Looked {
 		return Drain{
 			Condition: &Condition{earlier.Status, earlier.Reason, earlier.Message},
-			Err:       cmp.Or[error](err, &failure.Waiting{What: "the first look at the flushers"}), Again: again,
+			Err:       cmp.Or[error](err, &failure.Waiting{What: "the first look at the flushers"}),
 		}
 	}
 	left := max(s.Cache.DeletionTimestamp.Add(time.Duration(s.Cache.Spec.DrainTimeoutSeconds)*time.Second).Sub(s.Now), 0)
-	return Drain{Condition: inTheWay(f, obstacle, left), Err: until(f, left), Again: again}
+	return Drain{Condition: inTheWay(f, obstacle, left), Err: until(f, left), Again: f.did.Again}
 }
 
 // inTheWay says what is in the way of draining, and from a moment on how to give up

@@ -123,30 +123,23 @@ func aboutDeadLetters(c change) *Event {
 	return nil
 }
 
-// moreLosses is how many data-loss events came to light, and how many there are.
-func (c change) moreLosses() (more, all int64) {
-	all = valueOf(c.after.DataLossEvents)
-	return max(all-valueOf(c.before.DataLossEvents), 0), all
-}
-
 func aboutLoss(c change) *Event {
-	more, all := c.moreLosses()
-	if more == 0 {
+	had, has := valueOf(c.before.DataLossEvents), valueOf(c.after.DataLossEvents)
+	if has <= had {
 		return nil
 	}
 	return &Event{Warning: true, Reason: v1alpha1.ReasonDataLoss, Note: fmt.Sprintf(
-		"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", more, all)}
+		"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)}
 }
 
 // aboutDurable leaves out the change that a new loss makes: the loss has an event of
 // its own, which tells more.
 func aboutDurable(c change) *Event {
 	was, is := c.turned(v1alpha1.ConditionDurable)
-	more, _ := c.moreLosses()
 	switch {
 	case is == nil:
 		return nil
-	case is.Status == metav1.ConditionFalse && (is.Reason != v1alpha1.ReasonDataLoss || more == 0):
+	case is.Status == metav1.ConditionFalse && (is.Reason != v1alpha1.ReasonDataLoss || aboutLoss(c) == nil):
 		return &Event{Warning: true, Reason: is.Reason, Note: is.Message}
 	case healed(was, is):
 		return &Event{Reason: v1alpha1.ConditionDurable, Note: is.Message}

@@ -37,9 +37,6 @@ type facts struct {
 	status *v1alpha1.WriteBehindCacheStatus
 }
 
-// tally writes the numbers of the status. Nothing else writes them.
-type tally struct{ *facts }
-
 func newFacts(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Duration) *facts {
 	f := &facts{
 		Snapshot: s, Plan: p, did: did, stuckAfter: stuckAfter,

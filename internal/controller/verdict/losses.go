@@ -28,17 +28,17 @@ const mostJournals = 128
 //	same Redis              has counted, or one where no flusher saw it vanish
 //	a journal at another    a queue that is new to the resource, or came back:
 //	Redis, or after none    the events that were not counted yet
-func (t tally) countLoss(m *v1alpha1.MappingStatus) {
+func countLoss(f *facts, m *v1alpha1.MappingStatus) {
 	lost := false
-	q, document := life(t.facts, m.Name)
+	q, document := life(f, m.Name)
 	if q != nil {
-		address := strings.Join(t.Settings.Redis.External.Addresses, ",")
+		address := strings.Join(f.Settings.Redis.External.Addresses, ",")
 		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address
-		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, keyPrefix(t.Settings, m.Name)
+		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, keyPrefix(f.Settings, m.Name)
 	} else {
 		// Where a flusher of other settings looks is not known, but a journal that
 		// is known already counts wherever it is read.
-		q, document = snapshot.Newest(t.documents, m.Name, t.Settled)
+		q, document = snapshot.Newest(f.documents, m.Name, f.Settled)
 		if m.Journal == "" {
 			m.Journal = q.Journal
 		}
@@ -47,20 +47,20 @@ func (t tally) countLoss(m *v1alpha1.MappingStatus) {
 		}
 	}
 
-	counted := lossOf(t.status, q.Journal)
+	counted := lossOf(f.status, q.Journal)
 	events := max(q.DataLossEvents-counted, 0)
 	switch {
 	case lost:
 		events = max(events, 1)
 	case q.DataLossEvents >= counted:
-	case !document.ObservedTime.Truncate(time.Second).After(t.Cache.Status.LastObservedTime.Time):
+	case !document.ObservedTime.Truncate(time.Second).After(f.Cache.Status.LastObservedTime.Time):
 		return // this document was read late, and is about a moment before
 	default:
 		events = 1
 	}
-	rememberLoss(t.status, q.Journal, q.DataLossEvents)
+	rememberLoss(f.status, q.Journal, q.DataLossEvents)
 	m.DataLossEvents = new(valueOf(m.DataLossEvents) + events)
-	t.status.DataLossEvents = new(valueOf(t.status.DataLossEvents) + events)
+	f.status.DataLossEvents = new(valueOf(f.status.DataLossEvents) + events)
 }
 
 // life is the newest report on a queue from the flushers that run the present

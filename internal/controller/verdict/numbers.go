@@ -16,30 +16,30 @@ import (
 
 // count takes the numbers over from what the flushers said. A number that nobody
 // reports keeps its last value.
-func (t tally) count() {
-	if t.Settings == nil {
+func count(f *facts) {
+	if f.Settings == nil {
 		return
 	}
 	known := map[string]v1alpha1.MappingStatus{}
-	for _, m := range t.status.Mappings {
+	for _, m := range f.status.Mappings {
 		known[m.Name] = m
 	}
-	t.status.Mappings = nil
+	f.status.Mappings = nil
 	observed := metav1.Time{}
-	for _, name := range queueNames(t.facts) {
+	for _, name := range queueNames(f) {
 		m, ok := known[name]
 		if !ok {
 			m = v1alpha1.MappingStatus{Name: name}
 		}
-		if q := t.Queue(name, t.Settled); q != nil && q.Journal != "" {
+		if q := f.Queue(name, f.Settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			t.countLoss(&m)
+			countLoss(f, &m)
 		}
-		t.fillFromEach(&m, &observed)
-		t.status.Mappings = append(t.status.Mappings, m)
+		fillFromEach(f, &m, &observed)
+		f.status.Mappings = append(f.status.Mappings, m)
 	}
-	total(t.status)
-	t.stamp(observed)
+	total(f.status)
+	stamp(f, observed)
 }
 
 // queueNames are those of the spec, in its order, and then the retired ones.
@@ -65,11 +65,11 @@ func fill(m *v1alpha1.MappingStatus, q *config.QueueStatus) {
 
 // fillFromEach takes over what each flusher knows only of itself: the newest flush
 // of any, and the first error.
-func (t tally) fillFromEach(m *v1alpha1.MappingStatus, observed *metav1.Time) {
-	if len(t.documents) > 0 {
+func fillFromEach(f *facts, m *v1alpha1.MappingStatus, observed *metav1.Time) {
+	if len(f.documents) > 0 {
 		m.LastError = ""
 	}
-	for _, d := range t.documents {
+	for _, d := range f.documents {
 		if d.ObservedTime.After(observed.Time) {
 			*observed = metav1.NewTime(d.ObservedTime.Truncate(time.Second))
 		}
@@ -124,11 +124,11 @@ func sum(mappings []v1alpha1.MappingStatus, of func(*v1alpha1.MappingStatus) *in
 
 // stamp sets lastObservedTime, but only together with another change of the numbers:
 // a clock alone is no reason to write.
-func (t tally) stamp(observed metav1.Time) {
-	was := &t.Cache.Status
-	same := equality.Semantic.DeepEqual(was.Mappings, t.status.Mappings) &&
-		equality.Semantic.DeepEqual(was.DataLossEvents, t.status.DataLossEvents)
+func stamp(f *facts, observed metav1.Time) {
+	was := &f.Cache.Status
+	same := equality.Semantic.DeepEqual(was.Mappings, f.status.Mappings) &&
+		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents)
 	if !same && !observed.IsZero() {
-		t.status.LastObservedTime = observed
+		f.status.LastObservedTime = observed
 	}
 }

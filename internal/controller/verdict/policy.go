@@ -22,54 +22,54 @@ var policy = []rule{
 			dangersUnknown,         // Unknown: as a flusher says, Progressing
 			unreportedIsNotDurable, // Unknown: Progressing
 			lossesUnknown,          // Unknown: Progressing
+			kept,                   // True
 		},
-		otherwise: kept,
-		suffix:    aboutAcknowledgement,
-		when:      onceTriedUnlessLost,
+		suffix: aboutAcknowledgement,
+		when:   onceTriedUnlessLost,
 	},
 	{
 		kind: v1alpha1.ConditionBacklogHealthy,
 		causes: []cause{
-			depthsUnknown, // Unknown: FlushersDown, Progressing
-			markReached,   // Full, Critical, Warning
+			depthsUnknown,  // Unknown: FlushersDown, Progressing
+			markReached,    // Full, Critical, Warning
+			underEveryMark, // True
 		},
-		otherwise: underEveryMark,
-		when:      always,
+		when: always,
 	},
 	{
 		kind: v1alpha1.ConditionDeadLetterQueueEmpty,
 		causes: []cause{
-			deadLettersUnknown, // Unknown: FlushersDown, Progressing
-			deadLettersPresent, // DeadLetters
+			deadLettersUnknown,                // Unknown: FlushersDown, Progressing
+			deadLettersPresent,                // DeadLetters
+			says("No queue has dead letters"), // True
 		},
-		otherwise: says("No queue has dead letters"),
-		when:      always,
+		when: always,
 	},
 	{
 		kind: v1alpha1.ConditionSettingsApplied,
 		causes: []cause{
-			stalledSettings, // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
-			nobodyAnswers,   // FlushersDown
-			rolling,         // Rolling
+			stalledSettings,  // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
+			nobodyAnswers,    // FlushersDown
+			rolling,          // Rolling
+			everyFlusherRuns, // True
 		},
-		otherwise: everyFlusherRuns,
-		when:      onceLookedUnlessBlocked,
+		when: onceLookedUnlessBlocked,
 	},
 	{
 		kind: v1alpha1.ConditionReady,
 		causes: []cause{
-			beingDeleted,          // Draining
-			blocked,               // InvalidSpec, ObjectConflict, QueueConflict
-			nobodyAnswers,         // FlushersDown
-			suspended,             // Suspended
-			unless(redisReady),    // as RedisReady
-			unless(databaseReady), // as DatabaseReady
-			unreportedIsNotReady,  // QueueNotEmpty, Storage…, Progressing
-			watchdogBarks,         // Stuck
-			nothingMoves,          // Stuck
+			beingDeleted,                          // Draining
+			blocked,                               // InvalidSpec, ObjectConflict, QueueConflict
+			nobodyAnswers,                         // FlushersDown
+			suspended,                             // Suspended
+			unless(redisReady),                    // as RedisReady
+			unless(databaseReady),                 // as DatabaseReady
+			unreportedIsNotReady,                  // QueueNotEmpty, Storage…, Progressing
+			watchdogBarks,                         // Stuck
+			nothingMoves,                          // Stuck
+			says("Data is reaching the database"), // True
 		},
-		otherwise: says("Data is reaching the database"),
-		when:      onceInForce,
+		when: onceInForce,
 	},
 	// It is there only in a deletion, and says how far that got.
 	{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always},
@@ -99,9 +99,9 @@ var (
 			nobodyKnows,         // Unknown: FlushersDown
 			redisFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithRedis, // as a flusher says of a queue
+			says("Redis is reachable and writable, and has the capture functions"), // True
 		},
-		otherwise: says("Redis is reachable and writable, and has the capture functions"),
-		when:      onceTried,
+		when: onceTried,
 	}
 	databaseReady = rule{
 		kind: v1alpha1.ConditionDatabaseReady,
@@ -110,9 +110,9 @@ var (
 			databaseFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithDatabase, // as a flusher says of a queue
 			stillOpen,              // CircuitOpen, as it stands
+			says("PostgreSQL is reachable and writable, and every table fits its mapping"), // True
 		},
-		otherwise: says("PostgreSQL is reachable and writable, and every table fits its mapping"),
-		when:      onceTried,
+		when: onceTried,
 	}
 )
 

@@ -20,11 +20,9 @@ const maxReason = 128
 // rule is what one condition is made of.
 type rule struct {
 	kind string
-	// causes stand in order of precedence: the first that applies decides.
+	// causes stand in order of precedence: the first that applies decides. Where none
+	// does, the condition is absent.
 	causes []cause
-	// otherwise is what holds when none applies; nil for a condition that is then
-	// absent.
-	otherwise cause
 	// suffix is what every message of the condition ends with, empty for nothing; nil
 	// for none.
 	suffix func(*facts) string
@@ -52,25 +50,18 @@ const (
 	before
 )
 
+// judge is the condition of the first cause that applies, nil when none does.
 func (r *rule) judge(f *facts) *Condition {
-	c := r.first(f)
-	if c != nil && r.suffix != nil {
-		c.Message += clause(r.suffix(f))
-	}
-	return c
-}
-
-// first is the condition of the first cause that applies.
-func (r *rule) first(f *facts) *Condition {
 	for _, applies := range r.causes {
-		if c := applies(f); c != nil {
+		c := applies(f)
+		if c != nil && r.suffix != nil {
+			c.Message += clause(r.suffix(f))
+		}
+		if c != nil {
 			return c
 		}
 	}
-	if r.otherwise == nil {
-		return nil
-	}
-	return r.otherwise(f)
+	return nil
 }
 
 // apply brings the condition into the status that is being computed.

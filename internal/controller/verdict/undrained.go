@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -61,10 +60,10 @@ func neverReached(d *config.Status) bool {
 // queue is closed to writers and empty, both seen in one document of a flusher that
 // runs the settings of the deletion. What could not be brought about matters only
 // while something is left.
-func obstacle(f *facts) (text string, again time.Duration) {
-	parts, again := notDrained(f)
+func obstacle(f *facts) string {
+	parts := notDrained(f)
 	if len(parts) == 0 {
-		return "", 0
+		return ""
 	}
 	if f.did.Failure != nil {
 		parts = append(parts, f.did.Failure.Error())
@@ -77,19 +76,20 @@ func obstacle(f *facts) (text string, again time.Duration) {
 	if stuck := watchdog(f.documents); stuck != "" {
 		parts = append(parts, v1alpha1.ReasonStuck+": "+stuck)
 	}
-	return strings.Join(parts, "; "), again
+	return strings.Join(parts, "; ")
 }
 
 // notDrained has one text a queue that is not known to be closed and empty.
-func notDrained(f *facts) (parts []string, again time.Duration) {
+func notDrained(f *facts) []string {
 	switch {
 	case !f.Seen.Looked:
-		return []string{"The flushers were not looked at yet"}, 0
+		return []string{"The flushers were not looked at yet"}
 	case len(f.documents) == 0:
-		return []string{whyNoFlusherAnswers(f) + ", and the queues were not seen empty"}, 0
+		return []string{whyNoFlusherAnswers(f) + ", and the queues were not seen empty"}
 	case f.Settings == nil:
-		return []string{"The settings to drain with are not known"}, 0
+		return []string{"The settings to drain with are not known"}
 	}
+	var parts []string
 	carried := map[string]bool{}
 	for _, m := range f.Settings.Mappings {
 		carried[m.Name] = true
@@ -103,13 +103,13 @@ func notDrained(f *facts) (parts []string, again time.Duration) {
 		}
 		emptied, lost := f.Emptied(m.Name)
 		if lost {
-			again = plan.LossRetry
+			f.did.LookAgain(plan.LossRetry)
 		}
 		if !emptied {
 			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
 		}
 	}
-	return parts, again
+	return parts
 }
 
 // left is what one queue still holds, empty when it is drained.

@@ -44,13 +44,15 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 	if did.Redis != nil {
 		status.Redis = did.Redis
 	}
-	numbers := tally{f}
-	numbers.count()
-	numbers.acknowledgeLoss()
+	count(f)
+	acknowledgeLoss(f)
 	for i := range policy {
 		policy[i].apply(f)
 	}
-	if brought(f) {
+	// The operator has done for this generation what it can: a person, or an event that
+	// is waited for, comes next.
+	var waiting *failure.Waiting
+	if did.Failure == nil || f.stalled != nil || errors.As(did.Failure, &waiting) {
 		status.ObservedGeneration = s.Cache.Generation
 	}
 
@@ -60,11 +62,4 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 		v.Result.RequeueAfter = failure.Sooner(did.Again, p.Again)
 	}
 	return v
-}
-
-// brought reports whether the operator has done for the present generation what it
-// can: a person, or an event that is waited for, comes next.
-func brought(f *facts) bool {
-	var waiting *failure.Waiting
-	return f.did.Failure == nil || f.stalled != nil || errors.As(f.did.Failure, &waiting)
 }
