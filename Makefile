@@ -23,6 +23,8 @@ REPORT ?=
 # How many resources `make scale` makes, and how long nothing changes then.
 RESOURCES ?= 1000
 QUIET ?= 3m
+# How long an API server of a test may take to start: many start at once, on few cores.
+export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT ?= 2m
 
 LOCALBIN := $(CURDIR)/bin
 DIST ?= dist

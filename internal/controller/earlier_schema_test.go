@@ -34,9 +34,9 @@ var _ = Describe("A resource of an earlier schema", func() {
 			}
 		})
 		environment := &envtest.Environment{CRDs: []*apiextensionsv1.CustomResourceDefinition{earlier}}
+		DeferCleanup(environment.Stop)
 		config, err := environment.Start()
 		Expect(err).NotTo(HaveOccurred())
-		DeferCleanup(environment.Stop)
 		server, err := client.New(config, client.Options{Scheme: scheme})
 		Expect(err).NotTo(HaveOccurred())
 		cache := minimal("default")
