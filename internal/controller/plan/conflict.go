@@ -29,7 +29,7 @@ func Conflict(s *snapshot.Snapshot) error {
 	message := fmt.Sprintf("%s of that name belongs to somebody else and is left alone; delete it, or give this resource another name",
 		strings.Join(s.Foreign, ", "))
 	if s.RetainedBy != "" {
-		message = fmt.Sprintf("%s of an earlier WriteBehindCache %s, which retained its Redis with what is queued. To flush that and go on with it, "+
+		message = fmt.Sprintf("In the way: %s of an earlier WriteBehindCache %s, which retained its Redis with what is queued. To flush that and go on with it, "+
 			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s}. "+
 			"To give it up, delete those objects; to leave it, give this resource another name",
 			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), resources.RetainedSecretName(s.Cache, s.RetainedBy))
