@@ -79,7 +79,7 @@ func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 			j := journal.New(admin)
 			m := config.DefaultMapping()
 			m.Name, m.KeyPrefix = "products", "product:"
-			s := journal.Settings{Owner: "test", Revision: 1, Mapping: m, MaxDepth: 2, WhenFull: config.WhenFullReject, State: config.StateOpen}
+			s := config.QueueSettings{Owner: "test", Revision: 1, Mapping: m, MaxDepth: 2, WhenFull: config.WhenFullReject, State: config.StateOpen}
 			_, err := j.EnsureLibrary(ctx)
 			if err == nil {
 				_, err = j.Open(ctx, s, "journal", false)

@@ -28,7 +28,7 @@ func TestClient(t *testing.T) {
 	open := func(state string, depth int) {
 		t.Helper()
 		revision++
-		s := journal.Settings{Owner: "test", Revision: revision, Mapping: m, MaxDepth: depth, WhenFull: config.WhenFullReject, State: state}
+		s := config.QueueSettings{Owner: "test", Revision: revision, Mapping: m, MaxDepth: depth, WhenFull: config.WhenFullReject, State: state}
 		if _, err := j.Open(ctx, s, "journal", false); err != nil {
 			t.Fatal(err)
 		}

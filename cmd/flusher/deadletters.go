@@ -16,6 +16,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
@@ -163,11 +164,11 @@ func (d *desk) close() { _ = d.rdb.Close() }
 
 // each calls with for every letter that the filter lets through. A queue that is
 // not in Redis is told at the end, after all others.
-func (d *desk) each(ctx context.Context, with func(queue string, letter *journal.DeadLetter) error) error {
+func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.DeadLetter) error) error {
 	var missing []string
 	for _, queue := range d.queues {
 		err := d.eachOf(ctx, queue, with)
-		if errors.Is(err, redis.Nil) || errors.Is(err, journal.ErrNoQueue) {
+		if errors.Is(err, redis.Nil) || errors.Is(err, entry.ErrNoQueue) {
 			missing = append(missing, queue)
 			continue
 		}
@@ -181,9 +182,9 @@ func (d *desk) each(ctx context.Context, with func(queue string, letter *journal
 	return nil
 }
 
-func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *journal.DeadLetter) error) error {
+func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entry.DeadLetter) error) error {
 	for letter, err := range d.letters(ctx, queue) {
-		if errors.Is(err, redis.Nil) || errors.Is(err, journal.ErrNoQueue) {
+		if errors.Is(err, redis.Nil) || errors.Is(err, entry.ErrNoQueue) {
 			return err
 		}
 		if err != nil {
@@ -201,13 +202,13 @@ func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *jour
 
 // letters are those of a queue that the filter may let through. Where one key is meant
 // its letter is fetched whole; all others come without their payloads, which may be large.
-func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*journal.DeadLetter, error] {
+func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*entry.DeadLetter, error] {
 	if !d.filter.exact() {
 		return d.journal.DeadLetters(ctx, queue)
 	}
-	return func(yield func(*journal.DeadLetter, error) bool) {
+	return func(yield func(*entry.DeadLetter, error) bool) {
 		letter, err := d.journal.DeadLetter(ctx, queue, d.filter.key)
-		if !errors.Is(err, journal.ErrNoLetter) {
+		if !errors.Is(err, entry.ErrNoLetter) {
 			yield(letter, err)
 			return
 		}
@@ -237,7 +238,7 @@ func lasting(err error) bool {
 
 func (d *desk) list(ctx context.Context) error {
 	var rows []row
-	err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
 		rows = append(rows, rowOf(queue, letter))
 		return nil
 	})
@@ -257,9 +258,9 @@ func (d *desk) list(ctx context.Context) error {
 }
 
 func (d *desk) show(ctx context.Context) error {
-	var found *journal.DeadLetter
+	var found *entry.DeadLetter
 	var of string
-	if err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+	if err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
 		found, of = letter, queue
 		return nil
 	}); err != nil {
@@ -282,12 +283,12 @@ type action struct {
 	// after is what a person has to know when it was done.
 	after string
 	// do returns the new version, where there is one.
-	do func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error)
+	do func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error)
 }
 
 // refuses tells whether it is known before that the letter cannot be replayed.
-func (a *action) refuses(letter *journal.DeadLetter) bool {
-	return a.name == replaying.name && letter.Cause == journal.CauseForged
+func (a *action) refuses(letter *entry.DeadLetter) bool {
+	return a.name == replaying.name && letter.Cause == entry.CauseForged
 }
 
 // forgedRemedy is said of a letter that no function of the journal has written.
@@ -296,21 +297,21 @@ const forgedRemedy = "cannot be replayed, discard it"
 var replaying = action{
 	name: "replay", done: "replayed", told: "written anew",
 	after: "dlq list shows in a moment what is refused again",
-	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return j.Replay(ctx, queue, letter)
 	},
 }
 
 var discarding = action{
 	name: "discard", done: "discarded", told: "discarded",
-	do: func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return 0, j.Discard(ctx, queue, letter)
 	},
 }
 
 func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 	done := &outcomes{report: &d.report, action: a, DryRun: dryRun, Items: []outcome{}}
-	err := d.each(ctx, func(queue string, letter *journal.DeadLetter) error {
+	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
 		o := outcome{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
 		if dryRun {
 			if a.refuses(letter) {
@@ -322,11 +323,11 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 		switch {
 		case err == nil:
 			o.Result, o.Version = a.done, version
-		case errors.Is(err, journal.ErrSuperseded):
+		case errors.Is(err, entry.ErrSuperseded):
 			o.Result = resultSuperseded
-		case errors.Is(err, journal.ErrForged):
+		case errors.Is(err, entry.ErrForged):
 			o.Result, o.Error = resultForged, forgedRemedy
-		case errors.Is(err, journal.ErrNoLetter):
+		case errors.Is(err, entry.ErrNoLetter):
 			o.Result = resultGone
 		case lasting(err):
 			return failed("%s %s: %s", a.name, quoted(letter.Key), explain(err))

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -257,7 +258,7 @@ func TestALetterThatGoesMeanwhileIsGone(t *testing.T) {
 	p := newPlace(t)
 	p.fill()
 	racing := replaying
-	racing.do = func(ctx context.Context, j *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+	racing.do = func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		if err := j.Discard(ctx, queue, letter); err != nil {
 			return 0, err
 		}
@@ -311,7 +312,7 @@ func TestWhatIsInTheWayIsOneLine(t *testing.T) {
 		p := newPlace(t)
 		p.fill()
 		gone := replaying
-		gone.do = func(ctx context.Context, _ *journal.Journal, queue string, letter *journal.DeadLetter) (int64, error) {
+		gone.do = func(ctx context.Context, _ *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 			server.MustKill(t)
 			return journal.New(server.Client(t)).Replay(ctx, queue, letter)
 		}

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // filter picks dead letters. A field that is empty lets everything through, but
@@ -45,7 +45,7 @@ func (f *filter) given() bool {
 }
 
 // causes are all that a dead letter may have.
-var causes = []string{journal.CauseRefused, journal.CauseNotAKey, journal.CauseNotADocument, journal.CauseValueLost, journal.CauseStale, journal.CauseForged}
+var causes = []string{entry.CauseRefused, entry.CauseNotAKey, entry.CauseNotADocument, entry.CauseValueLost, entry.CauseStale, entry.CauseForged}
 
 var statePattern = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 
@@ -95,7 +95,7 @@ func (f *filter) isPattern() bool { return !f.literal && strings.ContainsAny(f.k
 // exact tells whether one key alone is meant.
 func (f *filter) exact() bool { return f.key != "" && !f.isPattern() }
 
-func (f *filter) matches(letter *journal.DeadLetter) bool {
+func (f *filter) matches(letter *entry.DeadLetter) bool {
 	if f.reason != "" && f.reason != letter.Cause && f.reason != letter.SQLState {
 		return false
 	}

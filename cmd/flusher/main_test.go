@@ -45,7 +45,7 @@ func newPlace(t *testing.T) *place {
 	c, err := config.Read(p.file)
 	p.must(err)
 	for _, m := range c.Mappings {
-		_, err := j.Open(t.Context(), journal.Settings{
+		_, err := j.Open(t.Context(), config.QueueSettings{
 			Owner: "file", Revision: 1, Mapping: m, MaxDepth: 1000, WhenFull: config.WhenFullReject, State: config.StateOpen,
 		}, "journal-of-"+m.Name, false)
 		p.must(err)

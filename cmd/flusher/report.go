@@ -15,7 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Forms of output.
@@ -61,7 +61,7 @@ type row struct {
 	LastFailure  time.Time `json:"lastFailure"`
 }
 
-func rowOf(queue string, l *journal.DeadLetter) row {
+func rowOf(queue string, l *entry.DeadLetter) row {
 	return row{
 		Key: l.Key, Queue: queue, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column,
 		Operation: l.Operation, Version: l.Version, Attempts: l.Attempts, FirstFailure: l.FirstFailure, LastFailure: l.LastFailure,
@@ -139,7 +139,7 @@ type whole struct {
 	PayloadBase64 string `json:"payloadBase64,omitempty"`
 }
 
-func wholeOf(queue string, l *journal.DeadLetter) whole {
+func wholeOf(queue string, l *entry.DeadLetter) whole {
 	w := whole{row: rowOf(queue, l), Message: l.Message, Payload: l.Payload}
 	if !utf8.ValidString(l.Payload) {
 		w.Payload, w.PayloadBase64 = "", base64.StdEncoding.EncodeToString([]byte(l.Payload))

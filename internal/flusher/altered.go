@@ -8,7 +8,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -23,7 +23,7 @@ const mostAlterations = 10
 // carry writes a claim, and begins again with the table as it is now when it was altered
 // meanwhile: no row is at fault, and none waits. What had got through is written once
 // more, with the same values.
-func (q *queue) carry(ctx context.Context, p *partition, table *postgres.Table, claim *journal.Claim, policy policy, prefix string) (*flush, error) {
+func (q *queue) carry(ctx context.Context, p *partition, table *postgres.Table, claim *entry.Claim, policy policy, prefix string) (*flush, error) {
 	for again := 0; ; again++ {
 		f := newFlush(q, p, table, claim, policy, prefix)
 		err := f.write(ctx)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // dispatch looks at what waits and starts a worker for each partition that is
@@ -23,7 +23,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	for number, p := range q.partitions {
 		held = append(held, number)
 		if !p.busy && p.epoch != 0 {
-			idle[number] = p.lease.Step()
+			idle[number] = p.lease.Step
 		}
 	}
 	q.mu.Unlock()
@@ -111,7 +111,7 @@ func oldestFirst(ages []time.Duration) []int {
 // entry or, with nothing but entries to be tried again, since it was last looked
 // after. So do all while the mapping is paused, or the trials would always be of the
 // same. The mutex is held.
-func (q *queue) ages(held []int, loads []journal.Load, now time.Time) []time.Duration {
+func (q *queue) ages(held []int, loads []entry.Load, now time.Time) []time.Duration {
 	ages := make([]time.Duration, len(loads))
 	for i := range loads {
 		ages[i] = time.Duration(loads[i].HeadMilliseconds) * time.Millisecond
@@ -123,7 +123,7 @@ func (q *queue) ages(held []int, loads []journal.Load, now time.Time) []time.Dur
 }
 
 // observe notes and shows what waits in this flusher's partitions.
-func (q *queue) observe(loads []journal.Load) {
+func (q *queue) observe(loads []entry.Load) {
 	var entries, fresh, age int64
 	for _, load := range loads {
 		entries += load.Entries
@@ -144,7 +144,7 @@ func (q *queue) observe(loads []journal.Load) {
 
 // show puts what waits in partitions that are this flusher's to tell of into the gauges;
 // since is when they were found to be.
-func (q *queue) show(loads []journal.Load, since time.Time) {
+func (q *queue) show(loads []entry.Load, since time.Time) {
 	var entries, dead, oldest int64
 	for _, load := range loads {
 		entries, dead, oldest = entries+load.Entries, dead+load.DeadLetters, max(oldest, load.OldestMilliseconds)
@@ -168,7 +168,7 @@ func (q *queue) hideWhatIsOthers(now time.Time) {
 
 // start sends a worker to a partition that is due, if there is a slot. The mutex
 // is held.
-func (q *queue) start(ctx context.Context, number int, load journal.Load, now time.Time) {
+func (q *queue) start(ctx context.Context, number int, load entry.Load, now time.Time) {
 	p := q.partitions[number]
 	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
@@ -209,7 +209,7 @@ func (q *queue) start(ctx context.Context, number int, load journal.Load, now ti
 }
 
 // startEpoch sends a worker to begin a new epoch of a partition. The mutex is held.
-func (q *queue) startEpoch(ctx context.Context, p *partition, load journal.Load, now time.Time) {
+func (q *queue) startEpoch(ctx context.Context, p *partition, load entry.Load, now time.Time) {
 	if _, database := q.f.usable(); !database {
 		return
 	}

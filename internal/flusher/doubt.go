@@ -7,7 +7,7 @@ import (
 	"errors"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -94,22 +94,22 @@ var endedSession = fault{state: "lost"}
 
 // lostAlone notes that a row was alone when its connection was lost, which was the
 // partition's loss of that number.
-func (q *queue) lostAlone(entry *journal.Entry, failure *postgres.Error, losses int) {
+func (q *queue) lostAlone(e *entry.Entry, failure *postgres.Error, losses int) {
 	at := q.evidence.now()
-	q.evidence.fresh(entry.Key, entry.Operation == journal.OperationDelete, endedSession)
+	q.evidence.fresh(e.Key, e.Deletes(), endedSession)
 	lasts, _ := q.evidence.probationOf(endedSession, 0)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.enders[entry.Key]
-	if e == nil || e.version != entry.Version {
+	known := q.enders[e.Key]
+	if known == nil || known.version != e.Version {
 		if q.enders == nil || len(q.enders) >= mostEnders {
 			q.enders = make(map[string]*ender)
 		}
-		e = &ender{version: entry.Version, since: time.Now()}
-		q.enders[entry.Key] = e
+		known = &ender{version: e.Version, since: time.Now()}
+		q.enders[e.Key] = known
 	}
-	e.losses = max(e.losses+1, losses)
-	e.attempts, e.at, e.failure, e.among = entry.Attempts, at, failure, lasts > probation
+	known.losses = max(known.losses+1, losses)
+	known.attempts, known.at, known.failure, known.among = e.Attempts, at, failure, lasts > probation
 }
 
 // accuses tells whether any row is known that lost its connection alone: as a rule none
@@ -122,14 +122,14 @@ func (q *queue) accuses() bool {
 
 // suspected returns what is known of a row that lost its connection when it was last
 // tried, often enough to be the row's own fault; nil otherwise.
-func (q *queue) suspected(entry *journal.Entry) *ender {
+func (q *queue) suspected(e *entry.Entry) *ender {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	e := q.enders[entry.Key]
-	if e == nil || e.version != entry.Version || e.attempts != entry.Attempts || e.losses < lossesOfOne && !e.convicted {
+	known := q.enders[e.Key]
+	if known == nil || known.version != e.Version || known.attempts != e.Attempts || known.losses < lossesOfOne && !known.convicted {
 		return nil
 	}
-	return e
+	return known
 }
 
 // convict notes that the row has spent an attempt for its loss.
@@ -140,7 +140,7 @@ func (q *queue) convict(e *ender) {
 }
 
 // convicted tells whether the row has spent an attempt for its losses.
-func (q *queue) convicted(entry *journal.Entry) bool {
+func (q *queue) convicted(entry *entry.Entry) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	e := q.enders[entry.Key]
@@ -187,7 +187,7 @@ func (q *queue) reprieve(e *ender) bool {
 }
 
 // survived forgets rows that got through.
-func (q *queue) survived(entries []journal.Entry, rows []int) {
+func (q *queue) survived(entries []entry.Entry, rows []int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(q.enders) == 0 {

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -204,7 +204,7 @@ func (e *evidence) freeOf(key string, version int64) int {
 }
 
 // through forgets rows that got through; stuck ones have moved on.
-func (e *evidence) through(entries []journal.Entry, rows []int) {
+func (e *evidence) through(entries []entry.Entry, rows []int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if len(e.known) == 0 {

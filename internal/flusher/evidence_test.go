@@ -9,7 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -108,7 +108,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q queue
 		lose := func(key string) *ender {
-			e := journal.Entry{Key: key, Version: 1}
+			e := entry.Entry{Key: key, Version: 1}
 			q.lostAlone(&e, &postgres.Error{Lost: true}, lossesOfOne)
 			return q.suspected(&e)
 		}
@@ -172,7 +172,7 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 	}
 	tries(true, true, false)
 	e.waitsForOthers("b", 1, mark{})
-	e.through([]journal.Entry{{Key: "b"}, {Key: "c"}}, []int{0, 1})
+	e.through([]entry.Entry{{Key: "b"}, {Key: "c"}}, []int{0, 1})
 	tries(true, true, false)
 	if got := e.freeOf("a", 1); got != 4 {
 		t.Errorf("%d tries were free, want 4", got)

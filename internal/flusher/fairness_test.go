@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
@@ -17,7 +17,7 @@ func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 	now := time.Now()
 	q := &queue{partitions: make(map[int]*partition)}
 	var held []int
-	loads := []journal.Load{
+	loads := []entry.Load{
 		{Fresh: 1, HeadMilliseconds: 10},
 		{Fresh: 1},
 		{Fresh: 1, HeadMilliseconds: 900},
@@ -43,9 +43,9 @@ func TestAPausedMappingHoldsUpNoEnd(t *testing.T) {
 	defer f.rdb.Close()
 	q := newQueue(f, "products")
 	q.ending, q.paused = true, now.Add(time.Hour)
-	p := &partition{number: 0, epoch: 1, lease: &journal.Lease{}}
+	p := &partition{number: 0, epoch: 1, lease: &entry.Term{}}
 	q.partitions[0] = p
-	q.start(t.Context(), 0, journal.Load{Fresh: 5, Entries: 5}, now)
+	q.start(t.Context(), 0, entry.Load{Fresh: 5, Entries: 5}, now)
 	if !p.lastSwept || p.busy {
 		t.Errorf("the last sweep is waited for: %+v", p)
 	}

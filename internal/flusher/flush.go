@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -31,14 +31,13 @@ const reasonForged = "EntryForged"
 
 // flush is the way of one claim through the database.
 type flush struct {
-	q         *queue
-	partition *partition
-	table     *postgres.Table
-	batch     *postgres.Batch
-	claim     *journal.Claim
-	outcomes  []journal.Outcome
-	beyond    journal.Beyond
-	policy    policy
+	q           *queue
+	partition   *partition
+	table       *postgres.Table
+	batch       *postgres.Batch
+	claim       *entry.Claim
+	settlements []entry.Settlement
+	policy      policy
 	// isCurrent says that the table was still what it was read as when the claim was
 	// already there, which holds the values.
 	isCurrent bool
@@ -72,14 +71,13 @@ type flush struct {
 	ended error
 }
 
-func newFlush(q *queue, p *partition, table *postgres.Table, claim *journal.Claim, policy policy, prefix string) *flush {
+func newFlush(q *queue, p *partition, table *postgres.Table, claim *entry.Claim, policy policy, prefix string) *flush {
 	return &flush{
 		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
-		outcomes: make([]journal.Outcome, len(claim.Entries)),
-		beyond:   journal.Beyond{Letters: make(map[int]*journal.DeadLetter), Waits: make(map[int]time.Duration)},
-		refused:  make(map[int]*postgres.Error),
-		doubted:  make(map[int]*postgres.Error),
-		policy:   policy, prefix: prefix, trusting: true,
+		settlements: make([]entry.Settlement, len(claim.Entries)),
+		refused:     make(map[int]*postgres.Error),
+		doubted:     make(map[int]*postgres.Error),
+		policy:      policy, prefix: prefix, trusting: true,
 		searching: p.doubt.searching() || q.faultKnown() != nil,
 		start:     q.evidence.now(),
 	}
@@ -108,8 +106,8 @@ func (f *flush) writeAll(ctx context.Context) error {
 		case e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix):
 			f.forged(i)
 		case e.Lost:
-			f.outcomes[i] = journal.Lost
-			f.beyond.Letters[i] = &journal.DeadLetter{Cause: journal.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
+			f.settlements[i].Outcome = entry.Lost
+			f.settlements[i].Letter = &entry.DeadLetter{Cause: entry.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
 		case accused && f.sentence(ctx, i):
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
@@ -154,12 +152,12 @@ func (f *flush) commitAgain(ctx context.Context, again []int) error {
 	f.searching = true
 	for n, i := range again {
 		if n >= retriesAtOnce {
-			f.outcomes[i] = journal.Kept
+			f.settlements[i].Outcome = entry.Kept
 			continue
 		}
 		switch err := f.commit(ctx, []int{i}); {
 		case lost(err) != nil:
-			f.ended, f.beyond.Waits[i] = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
+			f.ended, f.settlements[i].Wait = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
 			return nil //nolint:nilerr // What was settled before it is acknowledged first; f.ended keeps the error.
 		case err != nil:
 			return err
@@ -175,11 +173,11 @@ func (f *flush) commitAgain(ctx context.Context, again []int) error {
 // and each dead letter tells all about itself.
 func (f *flush) tell() {
 	var refused, dead int
-	for _, outcome := range f.outcomes {
-		switch outcome {
-		case journal.Refused:
+	for _, s := range f.settlements {
+		switch s.Outcome {
+		case entry.Refused:
 			refused++
-		case journal.Dead:
+		case entry.Dead:
 			dead++
 		}
 	}
@@ -218,7 +216,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	}
 	deleted := 0
 	for _, i := range rows {
-		f.outcomes[i] = journal.Done
+		f.settlements[i].Outcome = entry.Done
 		if f.deletion(i) {
 			deleted++
 		}
@@ -243,7 +241,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 		e := &f.claim.Entries[i]
 		key := strings.TrimPrefix(e.Key, f.prefix)
 		var err error
-		if e.Operation == journal.OperationDelete {
+		if e.Deletes() {
 			err = f.batch.Delete(key)
 		} else {
 			err = f.batch.Set(key, []byte(e.Value))
@@ -265,16 +263,16 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 // unfit sets an entry aside that cannot be a row. A value that does not fit its column is
 // refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same.
 func (f *flush) unfit(i int, err error) {
-	letter := &journal.DeadLetter{Message: err.Error()}
+	letter := &entry.DeadLetter{Message: err.Error()}
 	row, known := errors.AsType[*postgres.RowError](err)
 	switch {
 	case known && row.OfKey:
-		f.dead(i, journal.CauseNotAKey, err.Error(), letter)
+		f.dead(i, entry.CauseNotAKey, err.Error(), letter)
 	case known && row.Column != "":
 		letter.SQLState, letter.Column = row.SQLSTATE, row.Column
-		f.dead(i, journal.CauseRefused, err.Error(), letter)
+		f.dead(i, entry.CauseRefused, err.Error(), letter)
 	default:
-		f.dead(i, journal.CauseNotADocument, err.Error(), letter)
+		f.dead(i, entry.CauseNotADocument, err.Error(), letter)
 	}
 }
 
@@ -283,7 +281,7 @@ func (f *flush) unfit(i int, err error) {
 func (f *flush) send(ctx context.Context, version int64) error {
 	p := f.partition
 	at := postgres.Position{
-		Journal: p.lease.Journal, Queue: f.q.name, Partition: p.number,
+		Journal: p.lease.Incarnation, Queue: f.q.name, Partition: p.number,
 		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
 	}
 	for attempt := 1; ; attempt++ {
@@ -327,7 +325,7 @@ func pause(ctx context.Context, d time.Duration) bool {
 // of a key that may be another queue's.
 func (f *flush) forged(i int) {
 	e := &f.claim.Entries[i]
-	f.outcomes[i] = journal.Forged
+	f.settlements[i].Outcome = entry.Forged
 	f.refusal = fmt.Sprintf("key %s is not flushed: its entry was written into the journal by hand, where the mapping's keys begin with %s; "+
 		"see whose rights reach the journal of this queue", shown(e.Key), shown(f.prefix))
 	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key))
@@ -347,14 +345,14 @@ func shown(key string) string {
 
 // dead makes an entry a dead letter. public may stand in logs and status, the
 // letter's own message only in the letter.
-func (f *flush) dead(i int, cause, public string, letter *journal.DeadLetter) {
+func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	e := &f.claim.Entries[i]
 	letter.Cause, letter.LastFailure = cause, time.Now().UTC()
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts + 1
 	}
 	f.q.evidence.buried(e.Key)
-	f.outcomes[i], f.beyond.Letters[i] = journal.Dead, letter
+	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
 	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 }

@@ -8,6 +8,8 @@ import (
 	"crypto/rand"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
@@ -58,7 +60,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (q *queue) open(ctx context.Context, settings journal.Settings) error {
+func (q *queue) open(ctx context.Context, settings config.QueueSettings) error {
 	if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (q *queue) open(ctx context.Context, settings journal.Settings) error {
 	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
 		q.opened = settings.Revision
 	}
-	q.enter(opened.Journal)
+	q.enter(opened.Incarnation)
 	return nil
 }
 
@@ -111,10 +113,10 @@ func (q *queue) forgetLost() {
 
 // hold brings the partitions in line with the leases: lost ones are forgotten,
 // new ones entered, and those above the share given back once they are idle.
-func (q *queue) hold(ctx context.Context, beat journal.Beat, now time.Time) error {
+func (q *queue) hold(ctx context.Context, beat entry.Membership, now time.Time) error {
 	q.mu.Lock()
-	q.enter(beat.Journal)
-	before := make(map[int]*journal.Lease)
+	q.enter(beat.Incarnation)
+	before := make(map[int]*entry.Term)
 	for number, p := range q.partitions {
 		epoch, held := beat.Held[number]
 		// Somebody else had the lease in between when Redis tells another epoch

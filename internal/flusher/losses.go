@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // uid is what Kubernetes calls a resource.
@@ -23,11 +23,11 @@ func watched(owner string) bool {
 }
 
 // lastSeen is what this flusher knows of the queue, for the next beat.
-func (q *queue) lastSeen() journal.Seen {
+func (q *queue) lastSeen() entry.Seen {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	seen := q.seen
-	if q.stats.Journal == seen.Journal {
+	if q.stats.Incarnation == seen.Incarnation {
 		seen.Losses = q.stats.DataLoss
 	}
 	return seen
@@ -35,17 +35,17 @@ func (q *queue) lastSeen() journal.Seen {
 
 // saw keeps the highest number of writes. That of another life of Redis waits for the
 // beat, which compares first.
-func (q *queue) saw(loads journal.Loads) {
+func (q *queue) saw(loads entry.Loads) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.seen.Journal == q.journalID && loads.Since != 0 && loads.Since == q.seen.Since {
+	if q.seen.Incarnation == q.journalID && loads.Since != 0 && loads.Since == q.seen.Since {
 		q.seen.Writes = max(q.seen.Writes, loads.Writes)
 	}
 }
 
 // compare takes what a beat tells of the queue, and tells of writes that are gone. The
 // journal has counted them.
-func (q *queue) compare(beat journal.Beat) {
+func (q *queue) compare(beat entry.Membership) {
 	q.mu.Lock()
 	q.seen = beat.Seen
 	q.mu.Unlock()
@@ -59,15 +59,15 @@ func (q *queue) compare(beat journal.Beat) {
 }
 
 // missed tells of entries that somebody has deleted from the journal. It has counted them.
-func (q *queue) missed(claim *journal.Claim) {
+func (q *queue) missed(claim *entry.Claim) {
 	if claim.Rebuilt {
-		q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", claim.Lease.Partition)
+		q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", claim.Term.Partition)
 	}
 	if claim.Gone == 0 {
 		return
 	}
 	text := fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
-		claim.Gone, claim.Lease.Partition)
+		claim.Gone, claim.Term.Partition)
 	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
 	q.log.Error("Data was lost", "cause", text)
 	q.note(text)
@@ -90,7 +90,7 @@ func (q *queue) noteEnd(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
 	stats, err := q.f.journal.Stats(ctx, q.name)
-	if err != nil || stats.Journal != id || stats.State != config.StatePaused || stats.Depth+stats.Dead > 0 {
+	if err != nil || stats.Incarnation != id || stats.State != config.StatePaused || stats.Depth+stats.Dead > 0 {
 		return
 	}
 	if err := q.f.database.End(ctx, id, q.name); err != nil {

@@ -110,7 +110,7 @@ func (m *memory) giveBack(bytes int64) {
 }
 
 // share is the part of the memory that one claim after the other holds: it implements
-// journal.Room. A claim waits for its first page alone; where there is no room for the
+// entry.Room. A claim waits for its first page alone; where there is no room for the
 // next one it ends there. So nobody waits who holds something, and nobody waits for ever.
 // A single value that is larger than all the memory goes when nobody else holds any.
 type share struct {

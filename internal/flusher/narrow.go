@@ -86,7 +86,7 @@ func (f *flush) commitSkipped(ctx context.Context, fresh []int) error {
 	}
 	var skipped []int
 	for _, i := range fresh {
-		if f.outcomes[i] == 0 && f.refused[i] == nil && f.doubted[i] == nil {
+		if f.settlements[i].Outcome == 0 && f.refused[i] == nil && f.doubted[i] == nil {
 			skipped = append(skipped, i)
 		}
 	}
@@ -127,7 +127,7 @@ func (f *flush) commitStuck(ctx context.Context) error {
 			if err := f.commit(ctx, []int{i}); err != nil {
 				return err
 			}
-			if f.outcomes[i] == 0 && f.refused[i] == nil && f.doubted[i] == nil {
+			if f.settlements[i].Outcome == 0 && f.refused[i] == nil && f.doubted[i] == nil {
 				f.refused[i] = failure
 			}
 		}
@@ -147,7 +147,7 @@ func (f *flush) commitTogether(ctx context.Context, rows []int) error {
 	err := f.commit(ctx, rows)
 	f.whole = false
 	for i, failure := range before {
-		if f.outcomes[i] == 0 {
+		if f.settlements[i].Outcome == 0 {
 			f.refused[i] = failure
 		}
 	}

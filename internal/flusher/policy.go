@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // scatteredBatchWait is how long a full batch that is scattered over several
@@ -41,7 +41,7 @@ func newPolicy(c *config.Config, m *config.Mapping) policy {
 
 // scatteredBatch tells whether a full batch waits scattered over the partitions,
 // and has waited for one of them to fill as long as it should.
-func (p policy) scatteredBatch(loads []journal.Load) bool {
+func (p policy) scatteredBatch(loads []entry.Load) bool {
 	var fresh, oldest int64
 	for _, load := range loads {
 		fresh += load.Fresh
@@ -61,7 +61,7 @@ const retriesAtOnce = 16
 // since a scattered batch was last seen (what waited then is flushed), and
 // sinceSweep the time since the partition was last swept. Entries that were
 // refused before never make a batch full: they are tried again when they are due.
-func (p policy) entriesToFlush(load journal.Load, sinceScattered, sinceSweep time.Duration) int64 {
+func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.Duration) int64 {
 	due := min(load.Due, retriesAtOnce)
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
 	if load.HeadUndated {
@@ -93,8 +93,8 @@ const trialBatch = 10
 // entries wait which were never refused: those that were may take half of the claim
 // beside them, or every second one of single entries, and nothing of a trial, since
 // they do not tell whether others get through.
-func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) journal.Bounds {
-	most := journal.Bounds{Entries: int(min(target, p.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
+func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) entry.Bounds {
+	most := entry.Bounds{Entries: int(min(target, p.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
 	if doubtful {
 		most.Entries = min(most.Entries, trialBatch)
 	}

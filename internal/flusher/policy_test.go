@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestWhenAPartitionIsFlushed(t *testing.T) {
@@ -16,28 +16,28 @@ func TestWhenAPartitionIsFlushed(t *testing.T) {
 	const never = time.Hour
 	for name, c := range map[string]struct {
 		policy         policy
-		load           journal.Load
+		load           entry.Load
 		sinceScattered time.Duration
 		sinceSweep     time.Duration
 		want           int64
 	}{
-		"nothing waits": {base, journal.Load{}, 0, never, 0},
-		"the oldest is younger than the interval":       {base, journal.Load{Fresh: 10, HeadMilliseconds: 4999}, never, never, 0},
-		"the interval has passed":                       {base, journal.Load{Fresh: 10, HeadMilliseconds: 5000}, never, 0, 10},
-		"a full batch waits":                            {base, journal.Load{Fresh: 100}, never, 0, 100},
-		"what does not fill a batch goes on coalescing": {base, journal.Load{Fresh: 250}, never, 0, 200},
-		"one short of a full batch":                     {base, journal.Load{Fresh: 99}, never, 0, 0},
-		"it waited when a scattered batch was seen":     {base, journal.Load{Fresh: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
-		"it came after a scattered batch was seen":      {base, journal.Load{Fresh: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
-		"refused entries make no batch full":            {base, journal.Load{Entries: 150, Fresh: 90}, never, 0, 0},
-		"refused ones that are due do not wait":         {base, journal.Load{Entries: 60, Fresh: 50, Due: 10}, never, 0, 10},
-		"they are tried a few at a time":                {base, journal.Load{Entries: 60, Due: 60}, never, 0, retriesAtOnce},
-		"and together with what is flushed anyway":      {base, journal.Load{Entries: 260, Fresh: 250, Due: 10}, never, 0, 210},
-		"an old clock's head waits for the next sweep":  {base, journal.Load{Fresh: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, 0, 4 * time.Second, 0},
-		"and no longer":                                 {base, journal.Load{Fresh: 1, HeadUndated: true}, never, 5 * time.Second, 1},
-		"suspended":                                     {policy{interval: 1, batchSize: 1, suspend: true}, journal.Load{Fresh: 10, Due: 1, HeadMilliseconds: 9999}, 0, never, 0},
-		"draining does not wait":                        {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Fresh: 1}, never, 0, 1},
-		"draining does not spin on refused entries":     {policy{interval: time.Hour, batchSize: 100, drain: true}, journal.Load{Entries: 1}, never, time.Minute, 0},
+		"nothing waits": {base, entry.Load{}, 0, never, 0},
+		"the oldest is younger than the interval":       {base, entry.Load{Fresh: 10, HeadMilliseconds: 4999}, never, never, 0},
+		"the interval has passed":                       {base, entry.Load{Fresh: 10, HeadMilliseconds: 5000}, never, 0, 10},
+		"a full batch waits":                            {base, entry.Load{Fresh: 100}, never, 0, 100},
+		"what does not fill a batch goes on coalescing": {base, entry.Load{Fresh: 250}, never, 0, 200},
+		"one short of a full batch":                     {base, entry.Load{Fresh: 99}, never, 0, 0},
+		"it waited when a scattered batch was seen":     {base, entry.Load{Fresh: 6, HeadMilliseconds: 300}, 200 * time.Millisecond, 0, 6},
+		"it came after a scattered batch was seen":      {base, entry.Load{Fresh: 6, HeadMilliseconds: 100}, 200 * time.Millisecond, 0, 0},
+		"refused entries make no batch full":            {base, entry.Load{Entries: 150, Fresh: 90}, never, 0, 0},
+		"refused ones that are due do not wait":         {base, entry.Load{Entries: 60, Fresh: 50, Due: 10}, never, 0, 10},
+		"they are tried a few at a time":                {base, entry.Load{Entries: 60, Due: 60}, never, 0, retriesAtOnce},
+		"and together with what is flushed anyway":      {base, entry.Load{Entries: 260, Fresh: 250, Due: 10}, never, 0, 210},
+		"an old clock's head waits for the next sweep":  {base, entry.Load{Fresh: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, 0, 4 * time.Second, 0},
+		"and no longer":                                 {base, entry.Load{Fresh: 1, HeadUndated: true}, never, 5 * time.Second, 1},
+		"suspended":                                     {policy{interval: 1, batchSize: 1, suspend: true}, entry.Load{Fresh: 10, Due: 1, HeadMilliseconds: 9999}, 0, never, 0},
+		"draining does not wait":                        {policy{interval: time.Hour, batchSize: 100, drain: true}, entry.Load{Fresh: 1}, never, 0, 1},
+		"draining does not spin on refused entries":     {policy{interval: time.Hour, batchSize: 100, drain: true}, entry.Load{Entries: 1}, never, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := c.policy.entriesToFlush(c.load, c.sinceScattered, c.sinceSweep); got != c.want {
@@ -50,15 +50,15 @@ func TestWhenAPartitionIsFlushed(t *testing.T) {
 func TestWhenABatchIsScattered(t *testing.T) {
 	p := policy{interval: 5 * time.Second, batchSize: 100}
 	for name, c := range map[string]struct {
-		loads []journal.Load
+		loads []entry.Load
 		want  bool
 	}{
 		"nothing waits":                 {nil, false},
-		"a batch in all, a second":      {[]journal.Load{{Fresh: 60, HeadMilliseconds: 1000}, {Fresh: 40}}, true},
-		"a batch in all, too young":     {[]journal.Load{{Fresh: 60, HeadMilliseconds: 999}, {Fresh: 40}}, false},
-		"one entry short":               {[]journal.Load{{Fresh: 59, HeadMilliseconds: 1000}, {Fresh: 40}}, false},
-		"refused ones do not count":     {[]journal.Load{{Entries: 100, Fresh: 40, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
-		"nor an age from another clock": {[]journal.Load{{Fresh: 100, HeadUndated: true, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
+		"a batch in all, a second":      {[]entry.Load{{Fresh: 60, HeadMilliseconds: 1000}, {Fresh: 40}}, true},
+		"a batch in all, too young":     {[]entry.Load{{Fresh: 60, HeadMilliseconds: 999}, {Fresh: 40}}, false},
+		"one entry short":               {[]entry.Load{{Fresh: 59, HeadMilliseconds: 1000}, {Fresh: 40}}, false},
+		"refused ones do not count":     {[]entry.Load{{Entries: 100, Fresh: 40, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
+		"nor an age from another clock": {[]entry.Load{{Fresh: 100, HeadUndated: true, HeadMilliseconds: 5000}, {Fresh: 50}}, false},
 	} {
 		if got := p.scatteredBatch(c.loads); got != c.want {
 			t.Errorf("%s: %v", name, got)
@@ -159,17 +159,17 @@ func TestHowMuchAClaimTakes(t *testing.T) {
 		target                     int64
 		batchSize                  int64
 		fresh, doubtful, retryNext bool
-		want                       journal.Bounds
+		want                       entry.Bounds
 	}{
-		"a batch at most":                      {1000, 100, true, false, false, journal.Bounds{Entries: 100, Retries: 16}},
-		"what is to be flushed":                {7, 100, false, false, false, journal.Bounds{Entries: 7, Retries: 16}},
-		"half of a small claim is for others":  {1000, 10, true, false, false, journal.Bounds{Entries: 10, Retries: 5}},
-		"all of it where there are none":       {1000, 10, false, false, false, journal.Bounds{Entries: 10, Retries: 16}},
-		"single entries in turn":               {1000, 1, true, false, true, journal.Bounds{Entries: 1, Retries: 16}},
-		"and then the other kind":              {1000, 1, true, false, false, journal.Bounds{Entries: 1, Retries: 0}},
-		"a trial":                              {1000, 100, true, true, true, journal.Bounds{Entries: trialBatch, Retries: 0}},
-		"a trial of nothing but refused ones":  {1000, 100, false, true, false, journal.Bounds{Entries: trialBatch, Retries: 16}},
-		"a trial of one entry is of fresh one": {1000, 1, true, true, true, journal.Bounds{Entries: 1, Retries: 0}},
+		"a batch at most":                      {1000, 100, true, false, false, entry.Bounds{Entries: 100, Retries: 16}},
+		"what is to be flushed":                {7, 100, false, false, false, entry.Bounds{Entries: 7, Retries: 16}},
+		"half of a small claim is for others":  {1000, 10, true, false, false, entry.Bounds{Entries: 10, Retries: 5}},
+		"all of it where there are none":       {1000, 10, false, false, false, entry.Bounds{Entries: 10, Retries: 16}},
+		"single entries in turn":               {1000, 1, true, false, true, entry.Bounds{Entries: 1, Retries: 16}},
+		"and then the other kind":              {1000, 1, true, false, false, entry.Bounds{Entries: 1, Retries: 0}},
+		"a trial":                              {1000, 100, true, true, true, entry.Bounds{Entries: trialBatch, Retries: 0}},
+		"a trial of nothing but refused ones":  {1000, 100, false, true, false, entry.Bounds{Entries: trialBatch, Retries: 16}},
+		"a trial of one entry is of fresh one": {1000, 1, true, true, true, entry.Bounds{Entries: 1, Retries: 0}},
 	} {
 		p.batchSize = c.batchSize
 		c.want.Bytes = maxClaimBytes

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -26,7 +26,7 @@ type queue struct {
 	nudged chan struct{}
 
 	mu       sync.Mutex
-	settings journal.Settings
+	settings config.QueueSettings
 	policy   policy
 	marks    config.Backpressure
 	// opened is the journal's revision of the settings: -1 until they are in
@@ -41,7 +41,7 @@ type queue struct {
 	// ready says whether the table fits, shape whether the queue in Redis does and is
 	// this config's; told is what the log said last of both together.
 	ready, shape, told config.Check
-	stats              journal.Stats
+	stats              entry.Stats
 	observed           time.Time
 	// shown is since when what the gauges show is known to be this flusher's to show, lookedOn
 	// when the numbers of a queue that is refused were read last.
@@ -52,7 +52,7 @@ type queue struct {
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
 	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
-	seen  journal.Seen
+	seen  entry.Seen
 	trust trust
 	// ended is the journal of which the ledger knows that it was drained to its end.
 	ended string
@@ -113,7 +113,7 @@ type partition struct {
 	// Owned by the worker while busy. epoch is 0 until it is begun; flush belongs to
 	// it, and so does lease, which is of the epoch before until then.
 	epoch, flush int64
-	lease        *journal.Lease
+	lease        *entry.Term
 	// doubt is what the failures of the last batches make of the next ones.
 	doubt doubt
 	// appetite is how much a claim takes.
@@ -145,7 +145,7 @@ func (q *queue) apply(c *config.Config, m *config.Mapping) {
 		state = config.StatePaused
 	}
 	q.mu.Lock()
-	q.settings = journal.Settings{
+	q.settings = config.QueueSettings{
 		Owner: c.Owner, Revision: c.Revision, Mapping: *m,
 		MaxDepth: c.Backpressure.MaxQueueDepth, WhenFull: c.Backpressure.WhenFull, State: state,
 		Alone: !watched(c.Owner),
@@ -250,7 +250,7 @@ func (q *queue) step(ctx context.Context) {
 		return
 	}
 	switch err := q.renew(ctx, now); {
-	case errors.Is(err, journal.ErrHomeAwaited):
+	case errors.Is(err, entry.ErrHomeAwaited):
 		// The next beat asks again.
 		q.mu.Lock()
 		q.lastBeat = now
@@ -269,7 +269,7 @@ func (q *queue) redisFailed(ctx context.Context, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if errors.Is(err, journal.ErrNoQueue) || errors.Is(err, journal.ErrNoLibrary) {
+	if errors.Is(err, entry.ErrNoQueue) || errors.Is(err, entry.ErrNoFunctions) {
 		q.mu.Lock()
 		q.opened = -1
 		q.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // trust says whether what stands in this Redis may be written over what stands in the
@@ -89,9 +89,9 @@ func (q *queue) verify(ctx context.Context) {
 	now := time.Now()
 	q.mu.Lock()
 	id, stopped := q.journalID, q.trust.split != ""
-	held := make(map[int]*journal.Lease)
+	held := make(map[int]*entry.Term)
 	for number, p := range q.partitions {
-		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Journal == id {
+		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == id {
 			held[number] = p.lease
 		}
 	}
@@ -133,7 +133,7 @@ func (q *queue) verify(ctx context.Context) {
 // outrun deals with an epoch that is gone from the ledger although the lease holds. A
 // side that is not behind begins a new one, which tells the other; so it does where the
 // ledger itself has lost the epoch.
-func (q *queue) outrun(number int, lease *journal.Lease, raised bool) {
+func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	p := q.partitions[number]

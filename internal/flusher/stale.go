@@ -7,7 +7,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -26,7 +26,7 @@ func (f *flush) withoutStale(ctx context.Context, rows []int, failure *postgres.
 			rest = append(rest, i)
 			continue
 		}
-		f.dead(i, journal.CauseStale, staleMessage, &journal.DeadLetter{Message: staleMessage})
+		f.dead(i, entry.CauseStale, staleMessage, &entry.DeadLetter{Message: staleMessage})
 	}
 	return f.commit(ctx, rest)
 }

@@ -219,7 +219,7 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	s := q.stats
 	// The numbers are of the life of the queue that they were read from, which is not
 	// the present one for a moment after Redis has lost it.
-	id := s.Journal
+	id := s.Incarnation
 	if id == "" {
 		id = q.journalID
 	}

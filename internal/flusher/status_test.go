@@ -10,7 +10,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -64,7 +64,7 @@ func TestNumbersAreToldOfTheLifeTheyAreFrom(t *testing.T) {
 		if step.life != "" {
 			q.enter(step.life)
 		}
-		q.stats = journal.Stats{Journal: step.read, DataLoss: step.lost}
+		q.stats = entry.Stats{Incarnation: step.read, DataLoss: step.lost}
 		if told, _, _ := q.status(); told.Journal != step.want || told.DataLossEvents != step.lost {
 			t.Errorf("step %d: the status tells journal %q and %d events, want %q and %d", n, told.Journal, told.DataLossEvents, step.want, step.lost)
 		}

@@ -13,6 +13,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
@@ -33,15 +34,16 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	lease := &journal.Lease{
-		Queue: q.name, Partition: p.number, Member: q.f.instance, Epoch: ledger.Epoch, Journal: id, Home: q.home(ledger.Home),
+	lease := &entry.Term{
+		Shard:  entry.Shard{Queue: q.name, Partition: p.number, Incarnation: id},
+		Member: q.f.instance, Epoch: ledger.Epoch, Home: q.home(ledger.Home),
 	}
 	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
 	q.judge(p, verdict)
-	p.behind = verdict == journal.RedisWentBack || verdict == journal.RedisWentBackAsTold
+	p.behind = verdict == entry.RedisWentBack || verdict == entry.RedisWentBackAsTold
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	p.found.began = true
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
@@ -50,22 +52,22 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 
 // judge tells of data that one of the servers has lost. The journal has counted it
 // already.
-func (q *queue) judge(p *partition, verdict journal.Verdict) {
+func (q *queue) judge(p *partition, verdict entry.Agreement) {
 	var text string
 	switch verdict {
-	case journal.RedisWentBack:
+	case entry.RedisWentBack:
 		text = "Redis came back with older data than it had confirmed: writes since then are lost"
-	case journal.RedisWentBackAsTold:
+	case entry.RedisWentBackAsTold:
 		q.distrust()
 		return
-	case journal.EarlierLifeLost:
+	case entry.EarlierLifeLost:
 		text = "Redis lost the queue while no flusher ran: the ledger knows of rows that were flushed in an earlier life of it, what was queued after those is lost"
-	case journal.DatabaseWentBack:
+	case entry.DatabaseWentBack:
 		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
 	default:
 		return
 	}
-	if verdict == journal.RedisWentBack {
+	if verdict == entry.RedisWentBack {
 		q.distrust()
 	}
 	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
@@ -129,7 +131,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return err
 		}
 		p.doubt.passed(len(claim.Entries) - f.yielded)
-		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.outcomes, f.beyond)
+		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.settlements)
 		if err != nil {
 			p.appetite.failed(err, claim.Bytes())
 			return err
@@ -162,14 +164,14 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return
-	case errors.Is(err, journal.ErrLeaseLost), errors.Is(err, journal.ErrClaimVoid), errors.Is(err, errFenced),
-		errors.Is(err, journal.ErrNoQueue), errors.Is(err, journal.ErrNoLibrary):
+	case errors.Is(err, entry.ErrLeaseLost), errors.Is(err, entry.ErrClaimVoid), errors.Is(err, errFenced),
+		errors.Is(err, entry.ErrNoQueue), errors.Is(err, entry.ErrNoFunctions):
 		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
 		q.mu.Lock()
 		p.lost = true
 		q.mu.Unlock()
 		return
-	case errors.Is(err, journal.ErrStep):
+	case errors.Is(err, entry.ErrStep):
 		// The new epoch counts it.
 		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
@@ -298,28 +300,28 @@ func (q *queue) journalOf() string {
 }
 
 // flushed counts a batch that was written and acknowledged.
-func (q *queue) flushed(f *flush, receipt journal.Receipt, started time.Time) {
+func (q *queue) flushed(f *flush, receipt entry.Receipt, started time.Time) {
 	m := q.f.metrics
 	now := time.Now()
 	var done, dead, stale, lost, coalesced int
 	lag := m.lag.WithLabelValues(q.name)
-	for i, outcome := range f.outcomes {
-		entry := &f.claim.Entries[i]
-		switch outcome {
-		case journal.Done:
+	for i, s := range f.settlements {
+		e := &f.claim.Entries[i]
+		switch s.Outcome {
+		case entry.Done:
 			done++
-			coalesced += int(entry.Writes) - 1
-			lag.Observe(max(0, float64(now.UnixMicro()-entry.First)/1e6))
-		case journal.Dead:
-			if f.beyond.Letters[i].Cause == journal.CauseStale {
+			coalesced += int(e.Writes) - 1
+			lag.Observe(max(0, float64(now.UnixMicro()-e.First)/1e6))
+		case entry.Dead:
+			if s.Letter.Cause == entry.CauseStale {
 				stale++
 			} else {
 				dead++
 			}
-		case journal.Lost:
+		case entry.Lost:
 			dead++
 			lost++
-			q.log.Error("The value of a dirty key is gone from Redis", "key", shown(entry.Key), "version", entry.Version)
+			q.log.Error("The value of a dirty key is gone from Redis", "key", shown(e.Key), "version", e.Version)
 		}
 	}
 	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))

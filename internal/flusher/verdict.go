@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -21,7 +21,7 @@ const probation = 12 * time.Second
 // endsItsSession is what a dead letter says of a row that loses every connection.
 const endsItsSession = "its statement ends the session, or crashes the server: see PostgreSQL's log"
 
-func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Operation == journal.OperationDelete }
+func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Deletes() }
 
 // othersPass tells whether rows get through at this very time where this one failed: in
 // this flush, in others since it began, or in a trial with a row of the table.
@@ -88,7 +88,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 			return false
 		}
 		f.yielded++
-		f.aside(i, journal.Kept, f.policy.retryAfter(e.Attempts+searchedRetries), known.failure)
+		f.aside(i, entry.Kept, f.policy.retryAfter(e.Attempts+searchedRetries), known.failure)
 		return true
 	}
 	f.q.convict(known)
@@ -101,15 +101,15 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 				f.unproved, f.unprovedDeletion = known.failure, f.deletion(i)
 			}
 			if !again {
-				f.aside(i, journal.Kept, min(left, f.policy.retryAfter(e.Attempts+searchedRetries)), known.failure)
+				f.aside(i, entry.Kept, min(left, f.policy.retryAfter(e.Attempts+searchedRetries)), known.failure)
 			}
 			return !again
 		}
-		f.dead(i, journal.CauseRefused, endsItsSession, &journal.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
+		f.dead(i, entry.CauseRefused, endsItsSession, &entry.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
 		return true
 	}
-	f.outcomes[i] = journal.Refused
-	f.beyond.Waits[i] = f.policy.retryAfter(e.Attempts + searchedRetries)
+	f.settlements[i].Outcome = entry.Refused
+	f.settlements[i].Wait = f.policy.retryAfter(e.Attempts + searchedRetries)
 	f.refusal = fmt.Sprintf("key %s is set aside: %s", shown(e.Key), endsItsSession)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 	return true
@@ -130,16 +130,16 @@ func (f *flush) controlOfRows(ctx context.Context, i int) bool {
 // settle finds an outcome for what is not committed. doubt is what the mapping was
 // paused for when the flush began, or nil.
 func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
-	for i := range f.outcomes {
+	for i := range f.settlements {
 		// What was skipped when all seemed in vain.
-		if f.outcomes[i] == 0 && f.refused[i] == nil {
-			f.outcomes[i] = journal.Kept
+		if f.settlements[i].Outcome == 0 && f.refused[i] == nil {
+			f.settlements[i].Outcome = entry.Kept
 		}
 	}
 	for i, failure := range f.refused {
 		if doubt != nil && sameFault(failure, doubt) {
 			// The mapping was mended while its rows were tried one by one.
-			f.outcomes[i], f.beyond.Waits[i] = journal.Kept, f.policy.retryAfter(0)
+			f.settlements[i] = entry.Settlement{Outcome: entry.Kept, Wait: f.policy.retryAfter(0)}
 			continue
 		}
 		f.refuse(ctx, i, failure)
@@ -171,13 +171,13 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 	switch {
 	case failure.Held && e.Attempts > 0:
 		// Whoever holds the lock will let it go, and no attempt is spent until then.
-		f.aside(i, journal.Kept, min(max(since, wait), longestRetry), failure)
+		f.aside(i, entry.Kept, min(max(since, wait), longestRetry), failure)
 		return
 	case failure.Held, free, attempts < f.policy.maxRetries:
-		f.aside(i, journal.Refused, wait, failure)
+		f.aside(i, entry.Refused, wait, failure)
 		return
 	case waiting:
-		f.aside(i, journal.Kept, wait, failure)
+		f.aside(i, entry.Kept, wait, failure)
 		return
 	}
 	others = others || f.taken > 0 || deletion && f.deleted > 0
@@ -187,12 +187,12 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 		switch trial := f.control(ctx, i); {
 		case trial == postgres.NoneTaken:
 			f.unproved, f.unprovedDeletion = failure, deletion
-			f.aside(i, journal.Kept, wait, failure)
+			f.aside(i, entry.Kept, wait, failure)
 			return
 		case (trial == postgres.PartTaken || !plain(failure)) && left > 0:
-			outcome := journal.Kept
+			outcome := entry.Kept
 			if e.Attempts == 0 {
-				outcome = journal.Refused
+				outcome = entry.Refused
 			}
 			if lasts > probation {
 				f.unproved, f.unprovedDeletion = failure, deletion
@@ -201,7 +201,7 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 			return
 		}
 	}
-	f.dead(i, journal.CauseRefused, failure.Message(), &journal.DeadLetter{
+	f.dead(i, entry.CauseRefused, failure.Message(), &entry.DeadLetter{
 		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: wholeStory(failure), Attempts: max(0, attempts) + 1,
 	})
 }
@@ -227,8 +227,8 @@ func plain(failure *postgres.Error) bool {
 }
 
 // aside keeps a refused row for another try.
-func (f *flush) aside(i int, outcome journal.Outcome, wait time.Duration, failure *postgres.Error) {
-	f.outcomes[i], f.beyond.Waits[i] = outcome, wait
+func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *postgres.Error) {
+	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
 	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message())
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 }
@@ -266,10 +266,10 @@ func sameFault(a, b *postgres.Error) bool { return faultOf(a) == faultOf(b) }
 // keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
 // next trial sees others.
 func (f *flush) keep(ctx context.Context, cause *postgres.Error) {
-	for i := range f.outcomes {
-		if f.outcomes[i] == 0 {
-			f.outcomes[i] = journal.Kept
-			f.beyond.Waits[i] = f.policy.retryAfter(0)
+	for i := range f.settlements {
+		if f.settlements[i].Outcome == 0 {
+			f.settlements[i].Outcome = entry.Kept
+			f.settlements[i].Wait = f.policy.retryAfter(0)
 		}
 	}
 	f.refusal = cause.Message()

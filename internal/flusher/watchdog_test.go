@@ -14,7 +14,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -47,7 +47,7 @@ func lastDial() { time.Sleep(2 * time.Second) }
 func (q *queue) passes(d time.Duration) (stuck time.Duration) {
 	began := time.Now()
 	for time.Since(began) < d {
-		q.observe([]journal.Load{{Entries: 1, Fresh: 1, HeadMilliseconds: time.Since(began).Milliseconds()}})
+		q.observe([]entry.Load{{Entries: 1, Fresh: 1, HeadMilliseconds: time.Since(began).Milliseconds()}})
 		if status, _, _ := q.status(); status.Ready.Reason == cachev1alpha1.ReasonStuck {
 			return time.Since(began)
 		}
@@ -108,7 +108,7 @@ func TestTheWatchdogIsQuietWhileNothingIsToMove(t *testing.T) {
 		f.Apply(settings)
 		began := time.Now()
 		for time.Since(began) < time.Minute {
-			q.observe([]journal.Load{{Entries: 1, Fresh: 1, HeadMilliseconds: time.Hour.Milliseconds()}})
+			q.observe([]entry.Load{{Entries: 1, Fresh: 1, HeadMilliseconds: time.Hour.Milliseconds()}})
 			if status, _, _ := q.status(); !status.Ready.OK {
 				break
 			}
@@ -118,7 +118,7 @@ func TestTheWatchdogIsQuietWhileNothingIsToMove(t *testing.T) {
 			t.Errorf("stuck %v after the suspension, want %v", waited, stuckFloor)
 		}
 		// Refused entries alone are the rows' own fault.
-		q.observe([]journal.Load{{Entries: 9, HeadMilliseconds: time.Hour.Milliseconds(), HeadUndated: true}})
+		q.observe([]entry.Load{{Entries: 9, HeadMilliseconds: time.Hour.Milliseconds(), HeadUndated: true}})
 		if status, _, _ := q.status(); !status.Ready.OK {
 			t.Errorf("with refused entries alone the queue is %+v", status.Ready)
 		}
@@ -134,13 +134,13 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		q := f.queues[0]
 		q.enter("journal")
 		q.setReady(config.Check{OK: true})
-		p := &partition{number: 3, epoch: 1, lease: &journal.Lease{}}
+		p := &partition{number: 3, epoch: 1, lease: &entry.Term{}}
 		q.partitions[3], q.table, q.trust = p, &postgres.Table{}, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {
 			q.mu.Lock()
-			q.start(t.Context(), 3, journal.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
+			q.start(t.Context(), 3, entry.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
 			started := p.busy
 			q.mu.Unlock()
 			if started {
@@ -160,7 +160,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		}
 		q.resume()
 		q.mu.Lock()
-		q.start(t.Context(), 3, journal.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
+		q.start(t.Context(), 3, entry.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
 		started := p.busy
 		q.mu.Unlock()
 		synctest.Wait()

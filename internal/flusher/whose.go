@@ -10,22 +10,22 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // home is a database as the queue's members tell each other of it.
-func (q *queue) home(h postgres.Home) journal.Home {
+func (q *queue) home(h postgres.Home) entry.Home {
 	q.mu.Lock()
 	owner := q.settings.Owner
 	q.mu.Unlock()
-	return journal.Home{ID: h.ID, Name: h.Name, Owner: owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
+	return entry.Home{ID: h.ID, Name: h.Name, Owner: owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }
 
 // move makes partitions begin anew whose epochs are another database's than the one that
 // the URL leads to now, and takes them out of held. The beat comes first, which tells
 // whether the queue may move.
-func (q *queue) move(held map[int]*journal.Lease) {
+func (q *queue) move(held map[int]*entry.Term) {
 	at := q.f.database.Home()
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -82,12 +82,12 @@ func (q *queue) lookOn(ctx context.Context) {
 	q.lookedOn = now
 	q.mu.Unlock()
 	stats, err := q.f.journal.Stats(ctx, q.name)
-	if err == nil || errors.Is(err, journal.ErrNoQueue) {
+	if err == nil || errors.Is(err, entry.ErrNoQueue) {
 		q.mu.Lock()
 		q.stats = stats
 		q.mu.Unlock()
 	}
-	var loads journal.Loads
+	var loads entry.Loads
 	shows := false
 	if err == nil {
 		shows, err = q.f.journal.Onlooks(ctx, q.name, q.f.instance, q.f.options.LeaseTime)
@@ -98,7 +98,7 @@ func (q *queue) lookOn(ctx context.Context) {
 			loads, err = q.f.journal.Poll(ctx, q.name, free)
 		}
 	}
-	if err != nil && !errors.Is(err, journal.ErrNoQueue) {
+	if err != nil && !errors.Is(err, entry.ErrNoQueue) {
 		// What is shown stands for a lease's time.
 		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -51,7 +52,7 @@ func BenchmarkOutage(b *testing.B) {
 			b.Fatal(err)
 		}
 		returned := time.Now()
-		until(b, r.journal, func(stats journal.Stats) bool { return stats.Depth <= usual })
+		until(b, r.journal, func(stats entry.Stats) bool { return stats.Depth <= usual })
 		b.ReportMetric(time.Since(returned).Seconds(), "recovery-s")
 		b.ReportMetric(float64(usual), "depth-before")
 		b.ReportMetric(float64(depth), "depth-after")

@@ -10,7 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/load"
@@ -65,7 +65,7 @@ func drainPoison(b *testing.B, server *journaltest.Server, database *postgrestes
 	want := poison(b, r.client)
 	started := time.Now()
 	r.begin()
-	until(b, r.journal, func(stats journal.Stats) bool { return stats.Depth == stats.Refused })
+	until(b, r.journal, func(stats entry.Stats) bool { return stats.Depth == stats.Refused })
 	took := time.Since(started)
 	until(b, r.journal, isEmpty)
 	b.ReportMetric(time.Since(started).Seconds()*1000, "all-dead-ms")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -79,7 +80,7 @@ func (r *rig) begin() {
 	r.flusher.Apply(&open)
 }
 
-func (r *rig) stats() journal.Stats {
+func (r *rig) stats() entry.Stats {
 	r.b.Helper()
 	stats, err := r.journal.Stats(r.b.Context(), queue)
 	if err != nil {
@@ -102,7 +103,7 @@ func (r *rig) compare(last map[int64]load.Write) {
 }
 
 // until waits until the queue's numbers are so.
-func until(b *testing.B, j *journal.Journal, so func(journal.Stats) bool) {
+func until(b *testing.B, j *journal.Journal, so func(entry.Stats) bool) {
 	b.Helper()
 	await(b, func() (bool, error) {
 		stats, err := j.Stats(b.Context(), queue)
@@ -110,7 +111,7 @@ func until(b *testing.B, j *journal.Journal, so func(journal.Stats) bool) {
 	})
 }
 
-func isEmpty(stats journal.Stats) bool { return stats.Depth == 0 }
+func isEmpty(stats entry.Stats) bool { return stats.Depth == 0 }
 
 // await looks every few milliseconds until it is so.
 func await(b *testing.B, look func() (bool, error)) {

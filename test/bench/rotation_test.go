@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/load"
@@ -34,7 +34,7 @@ func BenchmarkRotation(b *testing.B) {
 		const around = 10 * time.Second
 		writes := rotationRate * int((3 * around).Seconds())
 		go func() { writing <- r.application.Run(b.Context(), load.Volume{Writes: writes, Rate: rotationRate}) }()
-		until(b, r.journal, func(stats journal.Stats) bool { return stats.Flushed > 0 })
+		until(b, r.journal, func(stats entry.Stats) bool { return stats.Flushed > 0 })
 		b.ReportMetric(r.longestGap(around).Seconds(), "usual-gap-s")
 		database.Exec(b, "ALTER ROLE app PASSWORD 'second'")
 		setURL(b, c, database, "second")

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // conclude judges a world in which nothing is on its way any more, and nothing may
@@ -42,7 +42,7 @@ func (w *world) conclude(s *storm) *summary {
 	}
 }
 
-func (w *world) finalStats() journal.Stats {
+func (w *world) finalStats() entry.Stats {
 	w.t.Helper()
 	stats, err := w.journal.Stats(context.WithoutCancel(w.t.Context()), queue)
 	if err != nil {
@@ -53,7 +53,7 @@ func (w *world) finalStats() journal.Stats {
 
 // checkDataLoss compares what is reported as lost with what was, in Redis and in the
 // flushers' own words.
-func (w *world) checkDataLoss(stats journal.Stats, atLeast int64) {
+func (w *world) checkDataLoss(stats entry.Stats, atLeast int64) {
 	if atLeast == 0 && stats.DataLoss != 0 {
 		w.findings.add(unreported, "%d data-loss events are reported, though no fault may lose data", stats.DataLoss)
 	}
@@ -104,7 +104,7 @@ func (w *world) outcomes() func(id int64) outcome {
 
 // checkCounters compares the journal's numbers with each other and with what the
 // writers know. It returns the sums over the partitions.
-func (w *world) checkCounters(stats journal.Stats) map[string]int64 {
+func (w *world) checkCounters(stats entry.Stats) map[string]int64 {
 	w.t.Helper()
 	ctx := context.WithoutCancel(w.t.Context())
 	totals := make(map[string]int64)

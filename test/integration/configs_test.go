@@ -12,7 +12,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/test/programs"
 )
 
@@ -59,12 +59,12 @@ func (s *stack) refused(p *programs.Flusher, says ...string) {
 
 // looksOn waits until a flusher whose queue is refused tells the queue's numbers as they
 // are in Redis, and shows so many entries and dead letters that nobody else does.
-func (s *stack) looksOn(p *programs.Flusher, want journal.Stats, entries, dead int) {
+func (s *stack) looksOn(p *programs.Flusher, want entry.Stats, entries, dead int) {
 	s.t.Helper()
 	s.eventually("the numbers are those of the queue", func() error {
 		q := s.status(p).Queues[0]
 		if q.Ready.Reason != cachev1alpha1.ReasonQueueConflict || q.Depth != want.Depth || q.DeadLetters != want.Dead ||
-			q.DataLossEvents != want.DataLoss || q.Flushed != want.Flushed || q.Writes != want.Writes || q.Journal != want.Journal {
+			q.DataLossEvents != want.DataLoss || q.Flushed != want.Flushed || q.Writes != want.Writes || q.Journal != want.Incarnation {
 			return fmt.Errorf("the queue is told as %+v, want %+v", q, want)
 		}
 		_, metrics := s.get(p, "/metrics")

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestWritesAndDeletionsReachTheTable(t *testing.T) {
@@ -107,14 +107,14 @@ func TestWhatCannotBeARowIsSetAside(t *testing.T) {
 		t.Errorf("%s rows, want the 91 good ones", got)
 	}
 	letters := s.deadLetters()
-	for key, want := range map[string]journal.DeadLetter{
-		"product:1": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: "not json"},
-		"product:4": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22P02", Payload: `{"stock":"many"}`},
-		"product:5": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "23514", Constraint: "products_stock_check", Payload: `{"stock":-1}`},
-		"product:6": {Cause: journal.CauseRefused, Attempts: 4, SQLState: "22003", Payload: `{"price":1e30}`},
-		"product:8": {Cause: journal.CauseRefused, Attempts: 1, SQLState: "22021", Column: "name", Payload: `{"name":"\u0000"}`},
-		"product:9": {Cause: journal.CauseNotADocument, Attempts: 1, Payload: `{"name":"x"} trailing`},
-		"product:x": {Cause: journal.CauseNotAKey, Attempts: 1, Payload: `{"name":"no number"}`},
+	for key, want := range map[string]entry.DeadLetter{
+		"product:1": {Cause: entry.CauseNotADocument, Attempts: 1, Payload: "not json"},
+		"product:4": {Cause: entry.CauseRefused, Attempts: 4, SQLState: "22P02", Payload: `{"stock":"many"}`},
+		"product:5": {Cause: entry.CauseRefused, Attempts: 4, SQLState: "23514", Constraint: "products_stock_check", Payload: `{"stock":-1}`},
+		"product:6": {Cause: entry.CauseRefused, Attempts: 4, SQLState: "22003", Payload: `{"price":1e30}`},
+		"product:8": {Cause: entry.CauseRefused, Attempts: 1, SQLState: "22021", Column: "name", Payload: `{"name":"\u0000"}`},
+		"product:9": {Cause: entry.CauseNotADocument, Attempts: 1, Payload: `{"name":"x"} trailing`},
+		"product:x": {Cause: entry.CauseNotAKey, Attempts: 1, Payload: `{"name":"no number"}`},
 	} {
 		got := letters[key]
 		if got == nil || got.Cause != want.Cause || got.Attempts != want.Attempts || got.SQLState != want.SQLState ||

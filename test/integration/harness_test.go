@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
@@ -189,7 +190,7 @@ func (s *stack) drained() {
 	})
 }
 
-func (s *stack) stats() journal.Stats {
+func (s *stack) stats() entry.Stats {
 	s.t.Helper()
 	stats, err := journal.New(s.rdb).Stats(context.WithoutCancel(s.t.Context()), "products")
 	s.must(err)
@@ -197,9 +198,9 @@ func (s *stack) stats() journal.Stats {
 }
 
 // deadLetters are those of the queue, whole, by key.
-func (s *stack) deadLetters() map[string]*journal.DeadLetter {
+func (s *stack) deadLetters() map[string]*entry.DeadLetter {
 	s.t.Helper()
-	all := make(map[string]*journal.DeadLetter)
+	all := make(map[string]*entry.DeadLetter)
 	j := journal.New(s.rdb)
 	for known, err := range j.DeadLetters(s.t.Context(), "products") {
 		s.must(err)

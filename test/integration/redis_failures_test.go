@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/test/programs"
@@ -196,7 +197,7 @@ func TestFailuresOfRedisAreNamedAndHealWithoutLoss(t *testing.T) {
 			s.drained()
 			s.count(1, 100)
 			s.count(2, 20)
-			if stats := s.stats(); stats.DataLoss != 0 || stats.Dead != 0 || stats.Refused != 0 || stats.Journal != before.Journal ||
+			if stats := s.stats(); stats.DataLoss != 0 || stats.Dead != 0 || stats.Refused != 0 || stats.Incarnation != before.Incarnation ||
 				stats.Flushed != 120 || stats.Coalesced != 0 {
 				t.Errorf("stats are %+v", stats)
 			}
@@ -245,7 +246,7 @@ func TestARedisThatLosesEverythingIsADataLossEvent(t *testing.T) {
 	s.hold()
 	p := s.startReady()
 	s.setAll(1, 20, 1)
-	before := s.stats().Journal
+	before := s.stats().Incarnation
 	s.redis.MustKill(t)
 	s.redisIs(p, "ConnectionFailed", "refused")
 	s.redis.MustRestart(t)
@@ -318,7 +319,7 @@ func TestADirtyKeyWithoutItsValueIsALossAndADeadLetter(t *testing.T) {
 	s.count(1, 19)
 	letters := s.deadLetters()
 	letter := letters["product:7"]
-	if len(letters) != 1 || letter == nil || letter.Cause != journal.CauseValueLost || letter.Version != version ||
+	if len(letters) != 1 || letter == nil || letter.Cause != entry.CauseValueLost || letter.Version != version ||
 		letter.Payload != "" || letter.Operation != "set" {
 		t.Fatalf("the dead letters are %+v", letters)
 	}

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // TestAVersionColumnKeepsRowsFromAnOlderCopyOfRedis puts a copy back whose entries are
@@ -39,7 +39,7 @@ func TestAVersionColumnKeepsRowsFromAnOlderCopyOfRedis(t *testing.T) {
 		return nil
 	})
 	for _, key := range []string{"product:1", "product:2"} {
-		if letter := s.deadLetters()[key]; letter == nil || letter.Cause != journal.CauseStale || !strings.Contains(letter.Payload, "old") || letter.Attempts != 1 {
+		if letter := s.deadLetters()[key]; letter == nil || letter.Cause != entry.CauseStale || !strings.Contains(letter.Payload, "old") || letter.Attempts != 1 {
 			t.Errorf("the dead letter of %s is %+v; want one that is stale, with its payload", key, letter)
 		}
 	}
@@ -53,7 +53,7 @@ func TestAVersionColumnKeepsRowsFromAnOlderCopyOfRedis(t *testing.T) {
 		}
 		return nil
 	})
-	if code, out, problems := s.dlq("replay", "--queue", "products", "--reason", journal.CauseStale); code != 0 {
+	if code, out, problems := s.dlq("replay", "--queue", "products", "--reason", entry.CauseStale); code != 0 {
 		t.Fatalf("replay ends with %d: %s %s", code, out, problems)
 	}
 	s.drained()

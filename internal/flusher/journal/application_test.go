@@ -13,7 +13,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -66,7 +67,7 @@ func TestEveryNumberOfAQueueIsDocumented(t *testing.T) {
 }
 
 // another is a second queue of the same Redis, which no rule of the first may open.
-func another(s *journal.Settings) { s.Mapping.Name, s.Mapping.KeyPrefix = "orders", "order:" }
+func another(s *config.QueueSettings) { s.Mapping.Name, s.Mapping.KeyPrefix = "orders", "order:" }
 
 // applicationCalls is all that an application does with its queue, on every way that a
 // capture function takes; admin brings the queue where the way begins.
@@ -89,9 +90,9 @@ func applicationCalls(ctx context.Context, admin *fixture, app *redis.Client) []
 	l := admin.lease("a", 0, 1)
 	admin.set("product:refused", "{}")
 	admin.set("product:waits", "{}")
-	admin.acknowledge(admin.claim(l, 10), journal.Refused)
+	admin.acknowledge(admin.claim(l, 10), entry.Refused)
 	admin.set("product:dead", "{}")
-	admin.acknowledge(admin.claim(l, 10), journal.Dead)
+	admin.acknowledge(admin.claim(l, 10), entry.Dead)
 	errs := []error{
 		fcall("wb_set", "product:1", "{}"), fcall("wb_set", "product:1", "{}"), // clean, dirty
 		fcall("wb_set", "product:refused", "{}"),
@@ -170,14 +171,14 @@ func TestAnApplicationStaysInItsQueue(t *testing.T) {
 	f := open(t, server, onePartition)
 	ctx := t.Context()
 	f.check(f.j.Open(ctx, settings(onePartition, another), "journal-1", false))
-	f.check(f.j.Beat(ctx, settings(another), "b", leaseTime, journal.Seen{}))
-	theirs := &journal.Lease{Queue: "orders", Partition: 0, Member: "b", Epoch: 1, Journal: "journal-1"}
+	f.check(f.j.Beat(ctx, settings(another), "b", leaseTime, entry.Seen{}))
+	theirs := &entry.Term{Shard: entry.Shard{Queue: "orders", Partition: 0, Incarnation: "journal-1"}, Member: "b", Epoch: 1}
 	_, err := f.j.Begin(ctx, theirs, 0, 0, nil, false)
 	f.check(nil, err)
 	f.check(f.rdb.FCall(ctx, "wb_set", []string{"order:dead"}, "orders", `{"secret":1}`).Result())
 	claim, err := f.j.Claim(ctx, theirs, "order:", upTo(10))
 	f.check(claim, err)
-	f.check(f.j.Acknowledge(ctx, claim, all(claim, journal.Dead), journal.Beyond{Letters: letters(claim)}))
+	f.check(f.j.Acknowledge(ctx, claim, all(claim, entry.Dead, 0)))
 	f.check(f.rdb.FCall(ctx, "wb_set", []string{"order:1"}, "orders", "{}").Result())
 	letter := f.rdb.HGet(ctx, "wb:{orders:0}:dlq", "order:dead").Val()
 
@@ -228,7 +229,7 @@ func TestAKeyPrefixInARuleIsEscaped(t *testing.T) {
 	escaped := strings.NewReplacer(`*`, `\*`, `?`, `\?`, `[`, `\[`, `\`, `\\`).Replace(prefix)
 	rule := strings.Replace(documentedRule(t), "~product:*", "~"+escaped+"*", 1)
 	server := journaltest.New(t)
-	f := open(t, server, func(s *journal.Settings) { s.Mapping.KeyPrefix = prefix })
+	f := open(t, server, func(s *config.QueueSettings) { s.Mapping.KeyPrefix = prefix })
 	f.check(nil, f.rdb.Do(t.Context(), append([]any{"ACL", "SETUSER", "app", "reset", "on", ">password"}, fields(rule)...)...).Err())
 	app := server.ClientAs(t, "app", "password")
 	f.check(app.FCall(t.Context(), "wb_set", []string{prefix + "1"}, queue, "{}").Result())

@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -43,7 +44,7 @@ func TestWritesReturnGrowingVersionsAndPinTheValue(t *testing.T) {
 		t.Errorf("wb_pending of a clean key answers %v, want nil", err)
 	}
 	s := f.stats()
-	if s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Flushed != 0 || s.State != config.StateOpen || s.Journal != "journal-1" {
+	if s.Depth != 1 || s.Writes != 2 || s.Coalesced != 1 || s.Flushed != 0 || s.State != config.StateOpen || s.Incarnation != "journal-1" {
 		t.Errorf("stats are %+v", s)
 	}
 }
@@ -60,10 +61,10 @@ func TestDeletionIsAnEntryOfItsOwn(t *testing.T) {
 	}
 	l := f.lease("a", 0, 1)
 	claim := f.claim(l, 10)
-	if len(claim.Entries) != 1 || claim.Entries[0].Operation != journal.OperationDelete || claim.Entries[0].Lost {
+	if len(claim.Entries) != 1 || claim.Entries[0].Operation != entry.Delete || claim.Entries[0].Lost {
 		t.Fatalf("claim is %+v", claim.Entries)
 	}
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 	if s := f.stats(); s.Depth != 0 || s.Flushed != 1 || s.Coalesced != 1 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -97,9 +98,9 @@ func TestFillOnlyWhereNothingIsKnown(t *testing.T) {
 func TestACleanEntryGetsItsTimeToLive(t *testing.T) {
 	for name, seconds := range map[string]int{"an hour": 3600, "for ever": 0} {
 		t.Run(name, func(t *testing.T) {
-			f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.Mapping.TimeToLiveSeconds = seconds })
+			f := open(t, journaltest.New(t), onePartition, func(s *config.QueueSettings) { s.Mapping.TimeToLiveSeconds = seconds })
 			f.set("product:1", `{}`)
-			f.acknowledge(f.claim(f.lease("a", 0, 1), 10), journal.Done)
+			f.acknowledge(f.claim(f.lease("a", 0, 1), 10), entry.Done)
 			ttl := f.rdb.TTL(t.Context(), "product:1").Val()
 			if seconds == 0 && ttl != -1 || seconds > 0 && (ttl <= 0 || ttl > time.Hour) {
 				t.Errorf("TTL is %v", ttl)
@@ -124,13 +125,13 @@ func TestARefusedCallChangesNothing(t *testing.T) {
 		journaltest.User("nodue on >secret ~* +@all -zscore"),
 		journaltest.User("novalue on >secret ~wb:* %R~product:* +@all"),
 	)
-	f := open(t, server, func(s *journal.Settings) { s.MaxDepth = 3 })
+	f := open(t, server, func(s *config.QueueSettings) { s.MaxDepth = 3 })
 	ctx := t.Context()
 	f.set("product:1", `{"n":1}`)
 	f.rdb.RPush(ctx, "product:list", "x")
 	f.set("product:refused", `{"n":1}`)
 	refused := partitionOf(f, "product:refused")
-	f.acknowledge(f.claim(f.lease("a", int(refused), 1), 10), journal.Refused)
+	f.acknowledge(f.claim(f.lease("a", int(refused), 1), 10), entry.Refused)
 	// These journal keys belong to partitions that hold nothing yet.
 	broken := partitionOf(f, "product:brokenq")
 	f.rdb.Set(ctx, fmt.Sprintf("wb:{%s:%d}:q", queue, broken), "not a list", 0)
@@ -195,7 +196,7 @@ func partitionOf(f *fixture, key string) int64 {
 }
 
 func TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains(t *testing.T) {
-	f := open(t, journaltest.New(t, journaltest.MaxMemory("3mb", "noeviction")), onePartition, func(s *journal.Settings) { s.MaxDepth = 1_000_000 })
+	f := open(t, journaltest.New(t, journaltest.MaxMemory("3mb", "noeviction")), onePartition, func(s *config.QueueSettings) { s.MaxDepth = 1_000_000 })
 	ctx := t.Context()
 	value := `{"filler":"` + strings.Repeat("x", 10_000) + `"}`
 	written := 0
@@ -221,7 +222,7 @@ func TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains(t *testing.T) {
 	for drained := 0; drained < written; {
 		claim := f.claim(l, 50)
 		drained += len(claim.Entries)
-		f.acknowledge(claim, journal.Done)
+		f.acknowledge(claim, entry.Done)
 	}
 	if s := f.stats(); s.Depth != 0 || s.Flushed != int64(written) {
 		t.Errorf("after the drain stats are %+v", s)
@@ -229,7 +230,7 @@ func TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains(t *testing.T) {
 }
 
 func TestAFullQueueRefusesNewKeysOnly(t *testing.T) {
-	full := func(s *journal.Settings) { s.MaxDepth = 2; s.Mapping.Partitions = 1 }
+	full := func(s *config.QueueSettings) { s.MaxDepth = 2; s.Mapping.Partitions = 1 }
 	f := open(t, journaltest.New(t), full)
 	ctx := t.Context()
 	f.set("product:1", "{}")
@@ -238,17 +239,17 @@ func TestAFullQueueRefusesNewKeysOnly(t *testing.T) {
 	mustFail(t, f.rdb.FCall(ctx, "wb_del", []string{"product:4"}, queue), "WBFULL")
 	f.set("product:1", `{"n":2}`)
 	f.del("product:2")
-	f.acknowledge(f.claim(f.lease("a", 0, 1), 1), journal.Done)
+	f.acknowledge(f.claim(f.lease("a", 0, 1), 1), entry.Done)
 	f.set("product:3", "{}")
 	mustFail(t, f.rdb.FCall(ctx, "wb_set", []string{"product:4"}, queue, "{}"), "WBFULL")
-	f.check(f.j.Open(ctx, settings(full, func(s *journal.Settings) { s.Revision, s.WhenFull = 2, config.WhenFullAccept }), "", false))
+	f.check(f.j.Open(ctx, settings(full, func(s *config.QueueSettings) { s.Revision, s.WhenFull = 2, config.WhenFullAccept }), "", false))
 	f.set("product:4", "{}")
 }
 
 func TestAPausedQueueTakesNoWrites(t *testing.T) {
 	f := open(t, journaltest.New(t))
 	f.set("product:1", "{}")
-	f.check(f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
+	f.check(f.j.Open(t.Context(), settings(func(s *config.QueueSettings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
 	mustFail(t, f.rdb.FCall(t.Context(), "wb_set", []string{"product:1"}, queue, "{}"), "WBPAUSED")
 	if filled := f.rdb.FCall(t.Context(), "wb_fill", []string{"product:2"}, queue, "{}").Val(); filled != int64(0) {
 		t.Errorf("wb_fill of a paused queue answers %v", filled)
@@ -258,8 +259,8 @@ func TestAPausedQueueTakesNoWrites(t *testing.T) {
 
 func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 	f := open(t, journaltest.New(t))
-	with := func(owner string, revision int64, depth int) journal.Opened {
-		opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Owner, s.Revision, s.MaxDepth = owner, revision, depth }), "other", false)
+	with := func(owner string, revision int64, depth int) entry.Opened {
+		opened, err := f.j.Open(t.Context(), settings(func(s *config.QueueSettings) { s.Owner, s.Revision, s.MaxDepth = owner, revision, depth }), "other", false)
 		f.check(nil, err)
 		return opened
 	}
@@ -279,7 +280,7 @@ func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 		if opened.Revision < step.revision {
 			t.Errorf("revision %d is said to be in force after %d was given", opened.Revision, step.revision)
 		}
-		if opened.Made || opened.Journal != "journal-1" {
+		if opened.Made || opened.Incarnation != "journal-1" {
 			t.Errorf("opening again made a new queue: %+v", opened)
 		}
 		if got := f.stats().Max; got != step.want {
@@ -290,12 +291,12 @@ func TestTheHighestRevisionOfAnOwnerWinsAndAnotherOwnerReplaces(t *testing.T) {
 
 func TestAQueueKeepsPartitionsAndRefusesAnotherShapeWhileItHoldsEntries(t *testing.T) {
 	f := open(t, journaltest.New(t))
-	opened, err := f.j.Open(t.Context(), settings(func(s *journal.Settings) { s.Mapping.Partitions = 9 }), "other", false)
+	opened, err := f.j.Open(t.Context(), settings(func(s *config.QueueSettings) { s.Mapping.Partitions = 9 }), "other", false)
 	if err != nil || opened.Partitions != 4 {
 		t.Errorf("opened %+v, %v; want the 4 partitions it was made with", opened, err)
 	}
 	f.set("product:1", "{}")
-	other := settings(func(s *journal.Settings) { s.Mapping.KeyPrefix = "item:" })
+	other := settings(func(s *config.QueueSettings) { s.Mapping.KeyPrefix = "item:" })
 	if _, err := f.j.Open(t.Context(), other, "other", false); err == nil || journal.Explain(err).Reason != "JournalMismatch" {
 		t.Errorf("another prefix over a dirty queue answers %v", err)
 	}

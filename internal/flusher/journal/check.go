@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // oldestMajor is the first Redis with function libraries.
@@ -30,7 +31,7 @@ func (j *Journal) Check(ctx context.Context) config.Check {
 		return j.Explain(err)
 	}
 	err = j.tryWriting(ctx)
-	if errors.Is(err, ErrNoLibrary) || isHangup(err) {
+	if errors.Is(err, entry.ErrNoFunctions) || isHangup(err) {
 		// Somebody has removed it at this very moment, or the server has gone.
 		err = j.tryWriting(ctx)
 	}

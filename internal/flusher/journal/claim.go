@@ -8,111 +8,9 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-	"time"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
-
-// Lease is the right to flush one partition, in one epoch of one life of the queue.
-type Lease struct {
-	Queue     string
-	Partition int
-	Member    string
-	Epoch     int64
-	// Journal is the id of the queue's life that the epoch belongs to.
-	Journal string
-	// Home is the database whose ledger gave the epoch.
-	Home Home
-
-	// step counts the pages of claims and the parts of acknowledgements of the epoch, as
-	// the journal does.
-	step int64
-}
-
-// Step is how many pages and parts of the claims were made in the epoch. A journal
-// that is at another step is not the one that they were made in: Redis came back
-// with older data.
-func (l *Lease) Step() int64 { return l.step }
-
-// Operation is what an entry does to its row.
-type Operation byte
-
-// The operations are letters of the journal's own format.
-const (
-	OperationSet    Operation = 's'
-	OperationDelete Operation = 'd'
-)
-
-// Entry is one claimed dirty key.
-type Entry struct {
-	Key       string
-	Operation Operation
-	// Version is the newest version, First the lowest that may still be missing
-	// from the database; both in µs since 1970.
-	Version, First int64
-	// Attempts is how often the database refused this version.
-	Attempts int
-	// Writes is the number of writes that the entry stands for.
-	Writes int64
-	// FirstRefused is when the database first refused this version, in µs since
-	// 1970; 0 if it never did.
-	FirstRefused int64
-	// Value is the document of a set. It is shared with the claim: not to be
-	// changed.
-	Value string
-	// Lost says that the value of a set is gone from Redis: it was evicted,
-	// expired or deleted behind the journal's back.
-	Lost bool
-
-	// Garbled says that the entry is not in the journal's format: no function of the
-	// library has written it.
-	Garbled bool
-
-	// packed is the entry as it was claimed; the acknowledgement compares it.
-	packed string
-}
-
-// Claim is a set of entries that one flusher is about to write.
-type Claim struct {
-	Lease   *Lease
-	Number  int64
-	Entries []Entry
-	// Rebuilt says that the order of the queue had to be made anew, since
-	// somebody edited the journal by hand.
-	Rebuilt bool
-	// Gone is how many entries had gone when it was made anew. The journal has counted
-	// them as one data-loss event.
-	Gone int64
-}
-
-// Bytes is the length of all values.
-func (c *Claim) Bytes() int {
-	bytes := 0
-	for i := range c.Entries {
-		bytes += len(c.Entries[i].Value)
-	}
-	return bytes
-}
-
-// Bounds say how much one claim may take.
-type Bounds struct {
-	// Entries is the most of them; Retries how many of these may be entries that
-	// were refused before and are due for another try.
-	Entries, Retries int
-	// Bytes is the most of values, but for a single entry.
-	Bytes int
-	// Room is asked for the memory of each page before it is fetched; nil means that
-	// there is enough.
-	Room Room
-}
-
-// Room bounds the memory that claims take together.
-type Room interface {
-	// Take waits until there is room for so many bytes of values.
-	Take(ctx context.Context, bytes int) error
-	// TryTake takes the room only if it is there at once.
-	TryTake(bytes int) bool
-	// Settle says how much of what was taken last is used; the rest is free again.
-	Settle(used int)
-}
 
 type unlimited struct{}
 
@@ -153,8 +51,8 @@ const entryBytes = 256
 // waits. A new claim makes the one before it void. After an error it is not known
 // whether the claim was made: a new epoch has to begin. The claim tells then what is Gone
 // and Rebuilt as far as the pages before have told it, which Redis tells once.
-func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most Bounds) (*Claim, error) {
-	claim := &Claim{Lease: lease}
+func (j *Journal) Claim(ctx context.Context, term *entry.Term, prefix string, most entry.Bounds) (*entry.Claim, error) {
+	claim := &entry.Claim{Term: term}
 	room := most.Room
 	if room == nil {
 		room = unlimited{}
@@ -165,15 +63,15 @@ func (j *Journal) Claim(ctx context.Context, lease *Lease, prefix string, most B
 		entries := min(j.pieces.pageEntries, most.Entries-len(claim.Entries))
 		if len(claim.Entries) == 0 {
 			if err := room.Take(ctx, wanted+entries*entryBytes); err != nil {
-				return claim, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+				return claim, fmt.Errorf("claim partition %d: %w", term.Partition, err)
 			}
 		} else if !room.TryTake(wanted + entries*entryBytes) {
 			return claim, nil
 		}
-		p, err := j.page(ctx, claim, prefix, Bounds{Entries: entries, Retries: most.Retries, Bytes: wanted})
+		p, err := j.page(ctx, claim, prefix, entry.Bounds{Entries: entries, Retries: most.Retries, Bytes: wanted})
 		room.Settle(p.bytes + p.entries*entryBytes)
 		if err != nil {
-			return claim, fmt.Errorf("claim partition %d: %w", lease.Partition, err)
+			return claim, fmt.Errorf("claim partition %d: %w", term.Partition, err)
 		}
 		left -= p.bytes
 		switch {
@@ -205,10 +103,10 @@ type page struct {
 }
 
 // page fetches the next entries of the claim.
-func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bounds) (page, error) {
-	lease, offset := claim.Lease, len(claim.Entries)
+func (j *Journal) page(ctx context.Context, claim *entry.Claim, prefix string, most entry.Bounds) (page, error) {
+	term, offset := claim.Term, len(claim.Entries)
 	function := "wb_engine_claim"
-	args := []any{lease.Queue, lease.Partition, lease.Member, lease.Epoch, lease.Journal, lease.step, prefix, most.Entries, most.Bytes}
+	args := []any{term.Queue, term.Partition, term.Member, term.Epoch, term.Incarnation, term.Step, prefix, most.Entries, most.Bytes}
 	if offset == 0 {
 		args = append(args, min(most.Retries, most.Entries), "PAGED")
 	} else {
@@ -233,7 +131,7 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 	if count == 0 {
 		return p, nil
 	}
-	lease.step++
+	term.Step++
 	claim.Number = number
 	values := make([]any, 0, len(keys))
 	for _, group := range groups {
@@ -245,8 +143,7 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 	}
 	p.entries = count
 	for i := range count {
-		var e Entry
-		e.read(keys[i], packed[i], values[i])
+		e := read(keys[i], packed[i], values[i])
 		p.bytes += len(e.Value)
 		claim.Entries = append(claim.Entries, e)
 	}
@@ -256,21 +153,23 @@ func (j *Journal) page(ctx context.Context, claim *Claim, prefix string, most Bo
 // mendingNow is what a claim answers while the order is being made anew.
 const mendingNow = 2
 
-func (e *Entry) read(key, packed, value any) {
+func read(key, packed, value any) entry.Entry {
+	var e entry.Entry
 	e.Key, _ = key.(string)
 	text, ok := packed.(string)
 	if !ok {
 		// The key stands twice in the queue, or without an entry: there is
 		// nothing to write, and the acknowledgement drops it.
 		e.Lost = true
-		return
+		return e
 	}
-	e.Garbled = !e.unpack(text)
+	e.Garbled = !unpack(&e, text)
 	if e.Garbled {
-		return
+		return e
 	}
 	e.Value, ok = value.(string)
-	e.Lost = !ok && e.Operation == OperationSet
+	e.Lost = !ok && e.Operation == entry.Set
+	return e
 }
 
 // mostNumber is the highest that Lua counts exactly.
@@ -278,12 +177,12 @@ const mostNumber = 1 << 53
 
 // unpack reads OA:V:F:W or OA:V:F:W:T, the journal's format of an entry, and reports
 // whether the text is in that.
-func (e *Entry) unpack(text string) bool {
-	e.packed = text
-	if text == "" || text[0] != byte(OperationSet) && text[0] != byte(OperationDelete) {
+func unpack(e *entry.Entry, text string) bool {
+	e.Raw = text
+	if text == "" || text[0] != byte(entry.Set) && text[0] != byte(entry.Delete) {
 		return false
 	}
-	e.Operation = Operation(text[0])
+	e.Operation = entry.Operation(text[0])
 	rest := text[1:]
 	numbers := [5]int64{}
 	for i := range numbers {
@@ -302,80 +201,35 @@ func (e *Entry) unpack(text string) bool {
 	return true
 }
 
-// Outcome is what became of a claimed entry; its letters are those of the
-// acknowledgement.
-type Outcome byte
-
-// Outcomes of a claimed entry.
-const (
-	// Done says that the row is committed.
-	Done Outcome = 'd'
-	// Refused says that the database refused the row: it waits to be tried again.
-	Refused Outcome = 'r'
-	// Kept says that the row was not tried: it goes to the tail as it is or, if it was
-	// refused before, waits to be tried again.
-	Kept Outcome = 'k'
-	// Dead says that the row will not be tried again by itself: it becomes a dead
-	// letter.
-	Dead Outcome = 'x'
-	// Lost says that the value is gone: a data-loss event, and a dead letter that
-	// says so.
-	Lost Outcome = 'l'
-	// Forged says that no function of the library can have written the entry: it is
-	// dropped, and its key left alone.
-	Forged Outcome = 'f'
-)
-
-// Beyond is what an acknowledgement says beyond the outcomes, by the entry's index.
-type Beyond struct {
-	// Letters tell what is known of entries that are Dead or Lost; each has to have
-	// one.
-	Letters map[int]*DeadLetter
-	// Waits tell how long entries that are Refused or Kept wait before they are tried
-	// again. Without one they are due at once. It means nothing for those that were
-	// never refused.
-	Waits map[int]time.Duration
-}
-
-// Receipt is the answer to an acknowledgement.
-type Receipt struct {
-	// Applied is false when this claim was acknowledged before: a resent call changes
-	// nothing.
-	Applied bool
-	// Superseded is how many dead letters have gone, since a newer write of their key
-	// is committed or has become a dead letter in its turn.
-	Superseded int64
-}
-
 // Acknowledge tells the outcome of every entry of the claim, in its order. An entry
 // that was written again meanwhile stays dirty whatever its outcome. It does so in parts,
 // each of which is whole: after an error some may have been applied, and the rest belongs
 // to the next epoch.
-func (j *Journal) Acknowledge(ctx context.Context, claim *Claim, outcomes []Outcome, beyond Beyond) (Receipt, error) {
-	action := "acknowledge partition " + strconv.Itoa(claim.Lease.Partition)
-	if len(outcomes) != len(claim.Entries) {
-		return Receipt{}, fmt.Errorf("%s: %d outcomes for %d entries", action, len(outcomes), len(claim.Entries))
+func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
+	action := "acknowledge partition " + strconv.Itoa(claim.Term.Partition)
+	if len(settlements) != len(claim.Entries) {
+		return entry.Receipt{}, fmt.Errorf("%s: %d settlements for %d entries", action, len(settlements), len(claim.Entries))
 	}
 	var parts []part
-	for at := 0; at < len(outcomes); {
-		p, err := j.nextPart(claim, outcomes, beyond, at)
+	for at := 0; at < len(settlements); {
+		p, err := j.nextPart(claim, settlements, at)
 		if err != nil {
-			return Receipt{}, fmt.Errorf("%s: %w", action, err)
+			return entry.Receipt{}, fmt.Errorf("%s: %w", action, err)
 		}
 		parts = append(parts, p)
 		at += len(p.outcomes)
 	}
-	var receipt Receipt
-	l, left := claim.Lease, len(outcomes)
+	var receipt entry.Receipt
+	term, left := claim.Term, len(settlements)
 	for _, p := range parts {
 		left -= len(p.outcomes)
-		args := append([]any{l.Queue, l.Partition, l.Member, l.Epoch, l.Journal, claim.Number, p.floor, p.top, p.coalesced, left}, p.outcomes...)
+		args := append([]any{term.Queue, term.Partition, term.Member, term.Epoch, term.Incarnation, claim.Number, p.floor, p.top, p.coalesced, left}, p.outcomes...)
 		reply, err := j.call(ctx, "wb_engine_settle", args...).Int64()
 		if err != nil {
-			return Receipt{}, fmt.Errorf("%s: %w", action, err)
+			return entry.Receipt{}, fmt.Errorf("%s: %w", action, err)
 		}
 		if reply > 0 {
-			l.step++
+			term.Step++
 			receipt.Applied = true
 			receipt.Superseded += reply - 1
 		}
@@ -390,28 +244,28 @@ type part struct {
 }
 
 // nextPart collects the outcomes from the entry at on.
-func (j *Journal) nextPart(claim *Claim, outcomes []Outcome, beyond Beyond, at int) (part, error) {
+func (j *Journal) nextPart(claim *entry.Claim, settlements []entry.Settlement, at int) (part, error) {
 	var p part
-	for i, bytes := at, 0; i < len(outcomes) && i-at < j.pieces.partEntries && bytes < j.pieces.partBytes; i++ {
+	for i, bytes := at, 0; i < len(settlements) && i-at < j.pieces.partEntries && bytes < j.pieces.partBytes; i++ {
 		e := &claim.Entries[i]
-		arg := string(outcomes[i]) + e.packed
-		switch outcomes[i] {
+		arg := string(settlements[i].Outcome) + e.Raw
+		switch settlements[i].Outcome {
 		default:
 			return p, fmt.Errorf("entry %s has no outcome", e.Key)
-		case Done:
+		case entry.Done:
 			p.floor, p.top = max(p.floor, e.Version), max(p.top, e.Version)
 			p.coalesced += e.Writes - 1
-		case Dead, Lost:
+		case entry.Dead, entry.Lost:
 			p.floor = max(p.floor, e.Version)
-			known, err := beyond.Letters[i].marshal(e)
+			known, err := marshal(settlements[i].Letter, e)
 			if err != nil {
 				return p, fmt.Errorf("dead letter of %s: %w", e.Key, err)
 			}
 			arg += "\n" + known
 			bytes += len(e.Value)
-		case Forged:
-		case Refused, Kept:
-			if wait := beyond.Waits[i]; wait > 0 {
+		case entry.Forged:
+		case entry.Refused, entry.Kept:
+			if wait := settlements[i].Wait; wait > 0 {
 				arg += "\n" + strconv.FormatInt(wait.Milliseconds(), 10)
 			}
 		}

@@ -14,7 +14,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -25,7 +26,7 @@ func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	claim := f.claim(l, 10)
 	second := f.set("product:1", `{"n":2}`)
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 
 	pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64()
 	if err != nil || pending <= first || pending > second {
@@ -38,7 +39,7 @@ func TestAWriteBetweenClaimAndAcknowledgementStaysDirty(t *testing.T) {
 	if keysOf(again) != "1" || again.Entries[0].Value != `{"n":2}` || again.Entries[0].Version != second || again.Entries[0].Writes != 1 {
 		t.Errorf("claimed again: %+v", again.Entries)
 	}
-	f.acknowledge(again, journal.Done)
+	f.acknowledge(again, entry.Done)
 	if s := f.stats(); s.Depth != 0 || s.Writes != 3 || s.Flushed != 3 || s.Coalesced != 0 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -49,10 +50,10 @@ func TestAnAcknowledgementAppliesOnce(t *testing.T) {
 	f.fill(4)
 	l := f.lease("a", 0, 1)
 	claim := f.claim(l, 2)
-	if !f.acknowledge(claim, journal.Done) {
+	if !f.acknowledge(claim, entry.Done) {
 		t.Error("the first acknowledgement did not apply")
 	}
-	if f.acknowledge(claim, journal.Done) {
+	if f.acknowledge(claim, entry.Done) {
 		t.Error("the second acknowledgement applied too")
 	}
 	if got := keysOf(f.claim(l, 10)); got != "2 3" {
@@ -79,7 +80,7 @@ func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
 			f := open(t, journaltest.New(t), onePartition)
 			f.fill(4)
 			l := f.lease("a", 0, 1)
-			f.settle(f.claim(l, 2), journal.Refused, time.Minute)
+			f.settle(f.claim(l, 2), entry.Refused, time.Minute)
 			f.check(nil, edit(t.Context(), f.rdb))
 			if load := f.load(); load.Fresh+load.Due == 0 {
 				t.Fatalf("nobody would claim: load is %+v", load)
@@ -93,7 +94,7 @@ func TestAJournalEditedByHandIsMadeAnew(t *testing.T) {
 			if s := f.stats(); s.Refused != 2 {
 				t.Errorf("stats are %+v", s)
 			}
-			f.acknowledge(claim, journal.Done)
+			f.acknowledge(claim, entry.Done)
 			if s := f.stats(); s.Depth != 0 || s.Refused != 0 {
 				t.Errorf("stats are %+v", s)
 			}
@@ -108,15 +109,15 @@ func TestAnAnswerThatIsLostIsNoLoss(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	known := *l
 	claim := f.claim(l, 1)
-	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 2), 0, 0, &known, false); err != nil || verdict != journal.Agreed {
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 2), 0, 0, &known, false); err != nil || verdict != entry.Agreed {
 		t.Errorf("after a claim's answer was lost: %v, %v", verdict, err)
 	}
 	version := claim.Entries[0].Version
 	l = f.lease("a", 0, 3)
 	claim = f.claim(l, 1)
 	known = *l
-	f.acknowledge(claim, journal.Done)
-	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 4), version, version, &known, false); err != nil || verdict != journal.Agreed {
+	f.acknowledge(claim, entry.Done)
+	if verdict, err := f.j.Begin(t.Context(), lease(0, "a", 4), version, version, &known, false); err != nil || verdict != entry.Agreed {
 		t.Errorf("after an acknowledgement's answer was lost: %v, %v", verdict, err)
 	}
 	if s := f.stats(); s.DataLoss != 0 {
@@ -132,7 +133,7 @@ func TestAValueThatIsGoneIsADataLossEvent(t *testing.T) {
 	if len(claim.Entries) != 1 || !claim.Entries[0].Lost {
 		t.Fatalf("claim is %+v", claim.Entries)
 	}
-	f.acknowledge(claim, journal.Lost)
+	f.acknowledge(claim, entry.Lost)
 	if s := f.stats(); s.DataLoss != 1 || s.Depth != 0 || s.Flushed != 0 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -147,27 +148,27 @@ func TestOnlyTheOwnerInItsEpochMayClaimAndAcknowledge(t *testing.T) {
 	f.check(nil, f.j.Leave(ctx, queue, "a"))
 	after := f.lease("b", 0, 2)
 
-	if _, err := f.j.Claim(ctx, before, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, before, "product:", upTo(10)); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("the predecessor's claim answers %v", err)
 	}
-	if _, err := f.j.Acknowledge(ctx, claim, all(claim, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Acknowledge(ctx, claim, all(claim, entry.Done, 0)); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("the predecessor's acknowledgement answers %v", err)
 	}
-	if _, err := f.j.Begin(ctx, before, 0, 0, nil, false); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Begin(ctx, before, 0, 0, nil, false); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("the predecessor begins again: %v", err)
 	}
 	other := *after
-	other.Journal = "journal-0"
-	if _, err := f.j.Begin(ctx, &other, 0, 0, nil, false); !errors.Is(err, journal.ErrLeaseLost) {
+	other.Incarnation = "journal-0"
+	if _, err := f.j.Begin(ctx, &other, 0, 0, nil, false); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("an epoch of another life of the queue begins: %v", err)
 	}
-	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, &other, "product:", upTo(10)); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("a lease of another life of the queue claims: %v", err)
 	}
-	if _, err := f.j.Claim(ctx, after, "item:", upTo(10)); !errors.Is(err, journal.ErrLeaseLost) {
+	if _, err := f.j.Claim(ctx, after, "item:", upTo(10)); !errors.Is(err, entry.ErrLeaseLost) {
 		t.Errorf("a claim for another prefix answers %v", err)
 	}
-	f.acknowledge(f.claim(after, 10), journal.Done)
+	f.acknowledge(f.claim(after, 10), entry.Done)
 	if s := f.stats(); s.Flushed != 1 || s.Depth != 0 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -180,13 +181,13 @@ func TestANewEpochOrANewClaimMakesTheOldClaimVoid(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	old := f.claim(l, 10)
 	f.claim(l, 10)
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrClaimVoid) {
+	if _, err := f.j.Acknowledge(ctx, old, all(old, entry.Done, 0)); !errors.Is(err, entry.ErrClaimVoid) {
 		t.Errorf("a claim that was replaced is acknowledged: %v", err)
 	}
 	old = f.claim(l, 10)
 	f.begin(0, "a", 2, 0, 0)
-	old.Lease.Epoch = 2
-	if _, err := f.j.Acknowledge(ctx, old, all(old, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrClaimVoid) {
+	old.Term.Epoch = 2
+	if _, err := f.j.Acknowledge(ctx, old, all(old, entry.Done, 0)); !errors.Is(err, entry.ErrClaimVoid) {
 		t.Errorf("a claim of the last epoch is acknowledged: %v", err)
 	}
 	if s := f.stats(); s.Depth != 1 {
@@ -203,7 +204,7 @@ func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
 			ctx := t.Context()
 			l := f.lease("a", 0, 1)
 			f.set("product:1", "{}")
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			f.set("product:2", "{}")
 			var older map[string]string
 			if until == "claim" {
@@ -213,27 +214,27 @@ func TestAJournalThatWentBackIsNotTakenForTheOneBefore(t *testing.T) {
 			if until == "acknowledge" {
 				older = f.snapshot()
 			}
-			f.acknowledge(claim, journal.Done)
-			if load := f.load(); load.Step != l.Step() {
-				t.Fatalf("the journal is at step %d, its owner at %d", load.Step, l.Step())
+			f.acknowledge(claim, entry.Done)
+			if load := f.load(); load.Step != l.Step {
+				t.Fatalf("the journal is at step %d, its owner at %d", load.Step, l.Step)
 			}
 			f.restore(older)
-			if load := f.load(); load.Step == l.Step() {
+			if load := f.load(); load.Step == l.Step {
 				t.Errorf("both are at step %d", load.Step)
 			}
 			f.set("product:3", "{}")
-			if _, err := f.j.Claim(ctx, l, "product:", upTo(10)); !errors.Is(err, journal.ErrStep) {
+			if _, err := f.j.Claim(ctx, l, "product:", upTo(10)); !errors.Is(err, entry.ErrStep) {
 				t.Errorf("a claim answers %v", err)
 			}
 			// The ledger alone would not tell where a claim was out that explains it.
 			version := claim.Entries[0].Version
 			verdict, err := f.j.Begin(ctx, lease(0, "a", 2), 0, version, l, false)
-			if err != nil || verdict != journal.RedisWentBack || f.stats().DataLoss != 1 {
+			if err != nil || verdict != entry.RedisWentBack || f.stats().DataLoss != 1 {
 				t.Errorf("the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}
 			// The answer is lost, and the owner knows of no later epoch.
 			verdict, err = f.j.Begin(ctx, lease(0, "a", 3), 0, version, l, false)
-			if err != nil || verdict != journal.Agreed || f.stats().DataLoss != 1 {
+			if err != nil || verdict != entry.Agreed || f.stats().DataLoss != 1 {
 				t.Errorf("told again: the verdict is %v, %v; stats are %+v", verdict, err, f.stats())
 			}
 		})
@@ -251,7 +252,7 @@ func TestNoVersionIsGivenOutBelowTheFloor(t *testing.T) {
 		}
 	}
 	l := lease(0, "a", 1)
-	f.acknowledge(f.claim(l, 1), journal.Done)
+	f.acknowledge(f.claim(l, 1), entry.Done)
 	if got := f.set("product:2", "{}"); got != ahead+4 {
 		t.Errorf("after the flush another key got version %d, want %d", got, int64(ahead+4))
 	}
@@ -268,7 +269,7 @@ func TestAnEditedQueueIsRebuilt(t *testing.T) {
 }
 
 func TestMembersShareThePartitions(t *testing.T) {
-	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.Mapping.Partitions = 10 })
+	f := open(t, journaltest.New(t), func(s *config.QueueSettings) { s.Mapping.Partitions = 10 })
 	ctx := t.Context()
 	held := func(member string) (int, int) {
 		beat := f.beat(member)
@@ -304,13 +305,13 @@ func TestAClaimIsBoundedInBytes(t *testing.T) {
 	}
 	l := f.lease("a", 0, 1)
 	for limit, want := range map[int]int{10_020: 10, 10_019: 9, 1: 1} {
-		claim, err := f.j.Claim(t.Context(), l, "product:", journal.Bounds{Entries: 1000, Bytes: limit})
+		claim, err := f.j.Claim(t.Context(), l, "product:", entry.Bounds{Entries: 1000, Bytes: limit})
 		f.check(nil, err)
 		if n := len(claim.Entries); n != want {
 			t.Errorf("claimed %d entries of 1,002 bytes for %d bytes, want %d", n, limit, want)
 		}
 	}
-	f.acknowledge(f.claim(l, 190), journal.Done)
+	f.acknowledge(f.claim(l, 190), entry.Done)
 	if s := f.stats(); s.Depth != 10 {
 		t.Errorf("depth is %d, want 10", s.Depth)
 	}

@@ -14,22 +14,23 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
 // of are the settings of a queue of that name and prefix.
-func of(name, prefix string) func(*journal.Settings) {
-	return func(s *journal.Settings) { s.Mapping.Name, s.Mapping.KeyPrefix = name, prefix }
+func of(name, prefix string) func(*config.QueueSettings) {
+	return func(s *config.QueueSettings) { s.Mapping.Name, s.Mapping.KeyPrefix = name, prefix }
 }
 
 // by are the settings of an owner's revision, with a table.
-func by(owner string, revision int64, table string) func(*journal.Settings) {
-	return func(s *journal.Settings) { s.Owner, s.Revision, s.Mapping.Table = owner, revision, table }
+func by(owner string, revision int64, table string) func(*config.QueueSettings) {
+	return func(s *config.QueueSettings) { s.Owner, s.Revision, s.Mapping.Table = owner, revision, table }
 }
 
 // opens tries to open a queue and returns why it cannot.
-func (f *fixture) opens(change ...func(*journal.Settings)) config.Check {
+func (f *fixture) opens(change ...func(*config.QueueSettings)) config.Check {
 	f.t.Helper()
 	if _, err := f.j.Open(f.t.Context(), settings(change...), "journal-2", false); err != nil {
 		return journal.Explain(err)
@@ -38,9 +39,9 @@ func (f *fixture) opens(change ...func(*journal.Settings)) config.Check {
 }
 
 // beats tries to renew the member's leases and returns why that cannot be.
-func (f *fixture) beats(member string, change ...func(*journal.Settings)) config.Check {
+func (f *fixture) beats(member string, change ...func(*config.QueueSettings)) config.Check {
 	f.t.Helper()
-	if _, err := f.j.Beat(f.t.Context(), settings(change...), member, leaseTime, journal.Seen{}); err != nil {
+	if _, err := f.j.Beat(f.t.Context(), settings(change...), member, leaseTime, entry.Seen{}); err != nil {
 		return journal.Explain(err)
 	}
 	return config.Check{OK: true}
@@ -63,7 +64,7 @@ func TestAQueueWithKeysOfAnotherIsNotMade(t *testing.T) {
 	before := dump(t, f.rdb)
 	for _, prefix := range []string{"product:", "p", "product", "product:1", "product:\x00", "product:\xff"} {
 		f.conflicts(f.opens(of("late", prefix)), "queue late (keyPrefix "+strings.ToValidUTF8(strings.ReplaceAll(prefix, "\x00", "?"), ""), "queue products (keyPrefix product:)")
-		f.conflicts(f.opens(of("late", prefix), func(s *journal.Settings) { s.State = config.StatePaused }), "queue products")
+		f.conflicts(f.opens(of("late", prefix), func(s *config.QueueSettings) { s.State = config.StatePaused }), "queue products")
 	}
 	if after := dump(t, f.rdb); !maps.Equal(before, after) {
 		t.Error("a queue that is refused has changed Redis")
@@ -102,7 +103,7 @@ func TestAConflictEndsWithTheOtherQueue(t *testing.T) {
 		f.forget(queue)
 		f.conflicts(f.opens(late), "queue products")
 		l := f.lease("a", 0, 1)
-		f.acknowledge(f.claim(l, 10), journal.Dead)
+		f.acknowledge(f.claim(l, 10), entry.Dead)
 		f.forget(queue)
 		f.conflicts(f.opens(late), "queue products")
 		f.check(nil, f.j.Discard(t.Context(), queue, f.deadLetters()["product:1"]))
@@ -117,7 +118,7 @@ func TestAConflictEndsWithTheOtherQueue(t *testing.T) {
 func TestQueuesOfBeforeAreListedAsTheyAreSeen(t *testing.T) {
 	f := open(t, journaltest.New(t), onePartition)
 	f.check(f.rdb.Del(t.Context(), "wb:queues").Result())
-	late := func(s *journal.Settings) { onePartition(s); of("late", "product:1")(s) }
+	late := func(s *config.QueueSettings) { onePartition(s); of("late", "product:1")(s) }
 	said(t, f.opens(late), "")
 	f.check(f.rdb.Del(t.Context(), "wb:queues").Result())
 	said(t, f.beats("a"), "")
@@ -125,15 +126,15 @@ func TestQueuesOfBeforeAreListedAsTheyAreSeen(t *testing.T) {
 	f.conflicts(f.opens(late), "queue products")
 
 	f.check(f.rdb.FCall(t.Context(), "wb_set", []string{"product:11"}, "late", "{}").Result())
-	said(t, f.opens(late, func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "")
+	said(t, f.opens(late, func(s *config.QueueSettings) { s.Revision, s.State = 2, config.StatePaused }), "")
 	said(t, f.beats("b", late), "")
-	l := &journal.Lease{Queue: "late", Partition: 0, Member: "b", Epoch: 1, Journal: "journal-2"}
+	l := &entry.Term{Shard: entry.Shard{Queue: "late", Partition: 0, Incarnation: "journal-2"}, Member: "b", Epoch: 1}
 	_, err := f.j.Begin(t.Context(), l, 0, 0, nil, false)
 	f.check(nil, err)
 	claim, err := f.j.Claim(t.Context(), l, "product:1", upTo(10))
 	f.check(nil, err)
 	f.set("product:11", `{"of":"products"}`)
-	f.check(f.j.Acknowledge(t.Context(), claim, all(claim, journal.Done), journal.Beyond{}))
+	f.check(f.j.Acknowledge(t.Context(), claim, all(claim, entry.Done, 0)))
 	if ttl := f.rdb.TTL(t.Context(), "product:11").Val(); ttl != -1 {
 		t.Errorf("a key that is dirty in the other queue has the TTL %v", ttl)
 	}
@@ -185,12 +186,12 @@ func TestNoTwoQueuesShareKeys(t *testing.T) {
 
 func TestOneQueueHasOneTable(t *testing.T) {
 	const operator = "uid"
-	other := []func(*journal.Settings){by("other", 9, "public.others")}
-	newer := []func(*journal.Settings){by(operator, 2, "others")}
-	of := func(s []func(*journal.Settings)) []func(*journal.Settings) {
-		return append([]func(*journal.Settings){onePartition}, s...)
+	other := []func(*config.QueueSettings){by("other", 9, "public.others")}
+	newer := []func(*config.QueueSettings){by(operator, 2, "others")}
+	of := func(s []func(*config.QueueSettings)) []func(*config.QueueSettings) {
+		return append([]func(*config.QueueSettings){onePartition}, s...)
 	}
-	first := of([]func(*journal.Settings){by(operator, 1, "products")})
+	first := of([]func(*config.QueueSettings){by(operator, 1, "products")})
 	start := func(t *testing.T) *fixture {
 		f := open(t, journaltest.New(t), first...)
 		f.j = f.j.WithLedger("writebehind")
@@ -219,21 +220,21 @@ func TestOneQueueHasOneTable(t *testing.T) {
 		claim := f.claim(l, 10)
 		said(t, f.opens(of(newer)...), "")
 		// What the older one has in hand is not acknowledged, and written anew.
-		if _, err := f.j.Acknowledge(t.Context(), claim, all(claim, journal.Done), journal.Beyond{}); err == nil {
+		if _, err := f.j.Acknowledge(t.Context(), claim, all(claim, entry.Done, 0)); err == nil {
 			t.Error("a flusher of the table of before acknowledges")
 		}
 		f.conflicts(f.beats("a", first...), "revision 2 of this config")
-		beat, err := f.j.Beat(t.Context(), settings(of(newer)...), "b", leaseTime, journal.Seen{})
+		beat, err := f.j.Beat(t.Context(), settings(of(newer)...), "b", leaseTime, entry.Seen{})
 		if err != nil || len(beat.Held) != 1 || beat.Share != 1 {
 			t.Errorf("the newer one holds %+v, %v", beat, err)
 		}
 		f.conflicts(f.opens(first...), "into table public.others", "revision 2 of this config", "bring every flusher to one revision")
 		// And the one that undoes it, in turn.
-		said(t, f.opens(of([]func(*journal.Settings){by(operator, 3, "public.products")})...), "")
+		said(t, f.opens(of([]func(*config.QueueSettings){by(operator, 3, "public.products")})...), "")
 	})
 	t.Run("the same revision does not", func(t *testing.T) {
 		f := start(t)
-		f.conflicts(f.opens(of([]func(*journal.Settings){by(operator, 1, "others")})...), "revision 1 of this config")
+		f.conflicts(f.opens(of([]func(*config.QueueSettings){by(operator, 1, "others")})...), "revision 1 of this config")
 	})
 	t.Run("an older one works where none is left, until a newer comes back", func(t *testing.T) {
 		f := start(t)
@@ -267,21 +268,21 @@ func TestOneQueueHasOneTable(t *testing.T) {
 	})
 	t.Run("another key column is another target", func(t *testing.T) {
 		f := start(t)
-		key := func(s *journal.Settings) { s.Mapping.KeyColumn = "number" }
-		f.conflicts(f.opens(of([]func(*journal.Settings){by("other", 9, "products"), key})...), "(ledger in schema writebehind) with key column  by another config (owner uid)")
+		key := func(s *config.QueueSettings) { s.Mapping.KeyColumn = "number" }
+		f.conflicts(f.opens(of([]func(*config.QueueSettings){by("other", 9, "products"), key})...), "(ledger in schema writebehind) with key column  by another config (owner uid)")
 		f.conflicts(f.beats("b", append(first, key)...), "with key column ")
 		said(t, f.opens(append(first, by(operator, 2, "products"), key)...), "")
 		f.conflicts(f.beats("a", first...), "with key column number by revision 2 of this config")
 	})
 	t.Run("another prefix is another queue", func(t *testing.T) {
 		f := start(t)
-		f.conflicts(f.opens(by("other", 9, "products"), func(s *journal.Settings) { s.Mapping.KeyPrefix = "item:" }), "keyPrefix product:")
+		f.conflicts(f.opens(by("other", 9, "products"), func(s *config.QueueSettings) { s.Mapping.KeyPrefix = "item:" }), "keyPrefix product:")
 		said(t, f.beats("a", first...), "")
 	})
 	t.Run("the release before tells no target", func(t *testing.T) {
 		f := start(t)
-		said(t, f.opens(of([]func(*journal.Settings){by(operator, 1, "")})...), "")
-		said(t, f.beats("old", of([]func(*journal.Settings){by(operator, 1, "")})...), "")
+		said(t, f.opens(of([]func(*config.QueueSettings){by(operator, 1, "")})...), "")
+		said(t, f.beats("old", of([]func(*config.QueueSettings){by(operator, 1, "")})...), "")
 		f.conflicts(f.opens(of(other)...), "into table public.products")
 	})
 	t.Run("columns that the operator rolls do not count", func(t *testing.T) {
@@ -298,8 +299,8 @@ func TestOneQueueHasOneTable(t *testing.T) {
 }
 
 // feeding are settings with columns, each fed by the field behind it.
-func feeding(pairs ...string) func(*journal.Settings) {
-	return func(s *journal.Settings) {
+func feeding(pairs ...string) func(*config.QueueSettings) {
+	return func(s *config.QueueSettings) {
 		for i := 0; i < len(pairs); i += 2 {
 			s.Mapping.Columns = append(s.Mapping.Columns, config.Column{Column: pairs[i], Field: pairs[i+1]})
 		}
@@ -309,14 +310,14 @@ func feeding(pairs ...string) func(*journal.Settings) {
 // Two config files that nobody watches share the keys out, and each would write what its
 // own columns say.
 func TestTwoFilesWriteTheSameColumns(t *testing.T) {
-	alone := func(owner string, revision int64, change ...func(*journal.Settings)) []func(*journal.Settings) {
-		all := []func(*journal.Settings){by(owner, revision, "products"), func(s *journal.Settings) { s.Alone = true }}
+	alone := func(owner string, revision int64, change ...func(*config.QueueSettings)) []func(*config.QueueSettings) {
+		all := []func(*config.QueueSettings){by(owner, revision, "products"), func(s *config.QueueSettings) { s.Alone = true }}
 		return append(all, change...)
 	}
-	version := func(s *journal.Settings) { s.Mapping.VersionColumn = "ver" }
+	version := func(s *config.QueueSettings) { s.Mapping.VersionColumn = "ver" }
 	server := journaltest.New(t)
 	for name, c := range map[string]struct {
-		before, after []func(*journal.Settings)
+		before, after []func(*config.QueueSettings)
 		says          string
 	}{
 		"none, twice":          {alone(config.OwnerFile, 1), alone(config.OwnerFile, 2), ""},
@@ -328,7 +329,7 @@ func TestTwoFilesWriteTheSameColumns(t *testing.T) {
 		"with a version":       {alone(config.OwnerFile, 1), alone(config.OwnerFile, 2, version), "with every column from the field of its name by"},
 		"odd letters":          {alone(config.OwnerFile, 1, feeding("a\x00\n\x1b", "x")), alone(config.OwnerFile, 2), "with columns a? ? from x by"},
 		"very many":            {alone(config.OwnerFile, 1, feeding(strings.Repeat("a", 9000), "x")), alone(config.OwnerFile, 2), "aaa... by another"},
-		"an operator's beside": {alone(config.OwnerFile, 1, feeding("a", "x")), []func(*journal.Settings){by("uid", 1, "public.products")}, ""},
+		"an operator's beside": {alone(config.OwnerFile, 1, feeding("a", "x")), []func(*config.QueueSettings){by("uid", 1, "public.products")}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, server)

@@ -9,14 +9,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
 // deadLetters are those of the queue, whole, by key.
-func (f *fixture) deadLetters() map[string]*journal.DeadLetter {
+func (f *fixture) deadLetters() map[string]*entry.DeadLetter {
 	f.t.Helper()
-	all := make(map[string]*journal.DeadLetter)
+	all := make(map[string]*entry.DeadLetter)
 	for known, err := range f.j.DeadLetters(f.t.Context(), queue) {
 		f.check(nil, err)
 		letter, err := f.j.DeadLetter(f.t.Context(), queue, known.Key)
@@ -27,10 +28,10 @@ func (f *fixture) deadLetters() map[string]*journal.DeadLetter {
 }
 
 // bury makes the key's write a dead letter.
-func (f *fixture) bury(l *journal.Lease, key, value string) {
+func (f *fixture) bury(l *entry.Term, key, value string) {
 	f.t.Helper()
 	f.set(key, value)
-	f.acknowledge(f.claim(l, 10), journal.Dead)
+	f.acknowledge(f.claim(l, 10), entry.Dead)
 }
 
 func TestADeadLetterHoldsAllThatIsKnown(t *testing.T) {
@@ -38,9 +39,9 @@ func TestADeadLetterHoldsAllThatIsKnown(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	before := time.Now().Add(-time.Second)
 	version := f.set("product:1", `{"stock":-1}`)
-	f.acknowledge(f.claim(l, 10), journal.Refused)
-	f.acknowledge(f.claim(l, 10), journal.Refused)
-	f.acknowledge(f.claim(l, 10), journal.Dead)
+	f.acknowledge(f.claim(l, 10), entry.Refused)
+	f.acknowledge(f.claim(l, 10), entry.Refused)
+	f.acknowledge(f.claim(l, 10), entry.Dead)
 
 	letter := f.deadLetters()["product:1"]
 	if letter == nil || letter.Payload != `{"stock":-1}` || letter.Version != version || letter.Operation != "set" ||
@@ -60,12 +61,12 @@ func TestADeadLetterHoldsAllThatIsKnown(t *testing.T) {
 }
 
 func TestDeadLettersCountForTheDepth(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 2 })
+	f := open(t, journaltest.New(t), onePartition, func(s *config.QueueSettings) { s.MaxDepth = 2 })
 	l := f.lease("a", 0, 1)
 	f.bury(l, "product:1", "bad")
 	f.set("product:2", "{}")
 	mustFail(t, f.rdb.FCall(t.Context(), "wb_set", []string{"product:3"}, queue, "{}"), "WBFULL")
-	f.acknowledge(f.claim(l, 10), journal.Done)
+	f.acknowledge(f.claim(l, 10), entry.Done)
 	f.set("product:3", "{}")
 	if s := f.stats(); s.Depth != 1 || s.Dead != 1 {
 		t.Errorf("stats are %+v", s)
@@ -81,14 +82,14 @@ func TestANewerWriteSupersedesADeadLetterWhenItIsCommitted(t *testing.T) {
 	if pending, err := f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Int64(); err != nil || pending != version {
 		t.Errorf("wb_pending is %d, %v", pending, err)
 	}
-	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrSuperseded) {
+	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, entry.ErrSuperseded) {
 		t.Errorf("replay over a newer write answers %v", err)
 	}
-	f.acknowledge(f.claim(l, 10), journal.Done)
+	f.acknowledge(f.claim(l, 10), entry.Done)
 	if s := f.stats(); s.Dead != 0 || s.Depth != 0 || s.Flushed != 1 {
 		t.Errorf("stats are %+v", s)
 	}
-	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+	if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, entry.ErrNoLetter) {
 		t.Errorf("replay of a superseded letter answers %v", err)
 	}
 	if got := f.rdb.Get(t.Context(), "product:1").Val(); got != `{"good":true}` {
@@ -97,7 +98,7 @@ func TestANewerWriteSupersedesADeadLetterWhenItIsCommitted(t *testing.T) {
 }
 
 func TestASecondDeadLetterTakesThePlaceOfTheFirst(t *testing.T) {
-	f := open(t, journaltest.New(t), onePartition, func(s *journal.Settings) { s.MaxDepth = 2 })
+	f := open(t, journaltest.New(t), onePartition, func(s *config.QueueSettings) { s.MaxDepth = 2 })
 	l := f.lease("a", 0, 1)
 	f.bury(l, "product:1", "bad")
 	f.bury(l, "product:1", "worse")
@@ -116,26 +117,26 @@ func TestReplayIsANewWrite(t *testing.T) {
 	f.bury(l, "product:1", `{"n":1}`)
 	f.set("product:2", "{}")
 	f.del("product:2")
-	f.acknowledge(f.claim(l, 10), journal.Dead)
+	f.acknowledge(f.claim(l, 10), entry.Dead)
 	letters := f.deadLetters()
 	for key, letter := range letters {
 		version, err := f.j.Replay(t.Context(), queue, letter)
 		if err != nil || version <= letter.Version {
 			t.Errorf("replay of %s: version %d after %d, %v", key, version, letter.Version, err)
 		}
-		if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+		if _, err := f.j.Replay(t.Context(), queue, letter); !errors.Is(err, entry.ErrNoLetter) {
 			t.Errorf("replay again answers %v", err)
 		}
 	}
 	claim := f.claim(l, 10)
-	operations := map[string]journal.Operation{}
+	operations := map[string]entry.Operation{}
 	for _, e := range claim.Entries {
 		operations[e.Key] = e.Operation
 	}
-	if len(operations) != 2 || operations["product:1"] != journal.OperationSet || operations["product:2"] != journal.OperationDelete {
+	if len(operations) != 2 || operations["product:1"] != entry.Set || operations["product:2"] != entry.Delete {
 		t.Errorf("replayed entries are %+v", claim.Entries)
 	}
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 	if s := f.stats(); s.Dead != 0 || s.Depth != 0 || s.Flushed != 2 || s.Writes != s.Flushed+s.Coalesced+2 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -157,7 +158,7 @@ func TestDiscardGivesUp(t *testing.T) {
 	f.bury(f.lease("a", 0, 1), "product:1", "bad")
 	letter := f.deadLetters()["product:1"]
 	f.check(nil, f.j.Discard(t.Context(), queue, letter))
-	if err := f.j.Discard(t.Context(), queue, letter); !errors.Is(err, journal.ErrNoLetter) {
+	if err := f.j.Discard(t.Context(), queue, letter); !errors.Is(err, entry.ErrNoLetter) {
 		t.Errorf("discarding again answers %v", err)
 	}
 	if ttl := f.rdb.TTL(t.Context(), "product:1").Val(); ttl <= 0 {
@@ -173,7 +174,7 @@ func TestALostValueIsADeadLetterThatCannotBeReplayed(t *testing.T) {
 	l := f.lease("a", 0, 1)
 	f.set("product:1", "{}")
 	f.rdb.Del(t.Context(), "product:1")
-	f.acknowledge(f.claim(l, 10), journal.Lost)
+	f.acknowledge(f.claim(l, 10), entry.Lost)
 	letter := f.deadLetters()["product:1"]
 	if letter == nil || letter.Payload != "" {
 		t.Fatalf("dead letter is %+v", letter)
@@ -187,14 +188,14 @@ func TestALostValueIsADeadLetterThatCannotBeReplayed(t *testing.T) {
 }
 
 func TestManyDeadLettersAreAllFound(t *testing.T) {
-	f := open(t, journaltest.New(t), func(s *journal.Settings) { s.MaxDepth = 10_000 })
+	f := open(t, journaltest.New(t), func(s *config.QueueSettings) { s.MaxDepth = 10_000 })
 	beat := f.beat("a")
 	for i := range 2500 {
 		f.set(fmt.Sprintf("product:%d", i), "bad")
 	}
 	for p := range beat.Held {
 		f.begin(p, "a", 1, 0, 0)
-		f.acknowledge(f.claim(lease(p, "a", 1), 5000), journal.Dead)
+		f.acknowledge(f.claim(lease(p, "a", 1), 5000), entry.Dead)
 	}
 	if n := len(f.deadLetters()); n != 2500 {
 		t.Errorf("found %d dead letters, want 2500", n)
@@ -207,21 +208,21 @@ func TestJournalAndLedgerAreCompared(t *testing.T) {
 		// of the acknowledged and of the claimed entry.
 		committed func(acknowledged, claimed int64) int64
 		claimed   bool
-		want      journal.Verdict
+		want      entry.Agreement
 	}{
-		"both agree":                               {func(a, _ int64) int64 { return a }, false, journal.Agreed},
-		"a commit that was not acknowledged":       {func(_, c int64) int64 { return c }, true, journal.Agreed},
-		"a claim that was not committed":           {func(a, _ int64) int64 { return a }, true, journal.Agreed},
-		"a commit that the journal knows not":      {func(_, c int64) int64 { return c + 1 }, true, journal.RedisWentBack},
-		"a commit without any claim":               {func(a, _ int64) int64 { return a + 1 }, false, journal.RedisWentBack},
-		"an acknowledgement that was not a commit": {func(a, _ int64) int64 { return a - 1 }, false, journal.DatabaseWentBack},
-		"an empty ledger":                          {func(int64, int64) int64 { return 0 }, false, journal.DatabaseWentBack},
+		"both agree":                               {func(a, _ int64) int64 { return a }, false, entry.Agreed},
+		"a commit that was not acknowledged":       {func(_, c int64) int64 { return c }, true, entry.Agreed},
+		"a claim that was not committed":           {func(a, _ int64) int64 { return a }, true, entry.Agreed},
+		"a commit that the journal knows not":      {func(_, c int64) int64 { return c + 1 }, true, entry.RedisWentBack},
+		"a commit without any claim":               {func(a, _ int64) int64 { return a + 1 }, false, entry.RedisWentBack},
+		"an acknowledgement that was not a commit": {func(a, _ int64) int64 { return a - 1 }, false, entry.DatabaseWentBack},
+		"an empty ledger":                          {func(int64, int64) int64 { return 0 }, false, entry.DatabaseWentBack},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := open(t, journaltest.New(t), onePartition)
 			acknowledged := f.set("product:1", "{}")
 			l := f.lease("a", 0, 1)
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			claimed := f.set("product:2", "{}")
 			if c.claimed {
 				f.claim(l, 10)
@@ -233,7 +234,7 @@ func TestJournalAndLedgerAreCompared(t *testing.T) {
 				t.Errorf("verdict is %v, want %v", got, c.want)
 			}
 			loss := int64(0)
-			if c.want != journal.Agreed {
+			if c.want != entry.Agreed {
 				loss = 1
 			}
 			if s := f.stats(); s.DataLoss != loss {

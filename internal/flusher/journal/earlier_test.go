@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -177,14 +178,14 @@ func TestTheReleaseBeforeGoesOnWithThisLibrary(t *testing.T) {
 	}
 	f.beat("new")
 	next := lease(0, "new", 8)
-	if verdict, err := f.j.Begin(t.Context(), next, 0, top, nil, false); err != nil || verdict != journal.Agreed {
+	if verdict, err := f.j.Begin(t.Context(), next, 0, top, nil, false); err != nil || verdict != entry.Agreed {
 		t.Errorf("this release finds %v, %v", verdict, err)
 	}
 	taken := f.claim(next, 10)
 	if keysOf(taken) != "6" {
 		t.Errorf("this release claims %s", keysOf(taken))
 	}
-	f.acknowledge(taken, journal.Done)
+	f.acknowledge(taken, entry.Done)
 	f.check(nil, f.j.Leave(t.Context(), queue, "new"))
 	e.epoch = 9
 	e.beats()

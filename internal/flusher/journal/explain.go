@@ -21,6 +21,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // answers maps the code of a server's error to what a person should know and do.
@@ -111,7 +112,7 @@ func explain(err error, user, patterns string) config.Check {
 		check := answers["READONLY"]
 		check.Message += ", which is " + replica.primary
 		return check
-	case errors.Is(err, errOtherRelease), errors.Is(err, ErrNoLibrary), isMisread(err):
+	case errors.Is(err, errOtherRelease), errors.Is(err, entry.ErrNoFunctions), isMisread(err):
 		return config.Check{
 			Reason: cachev1alpha1.ReasonLibraryMismatch,
 			Message: "the function library in Redis is of another release than this flusher, and they do not understand each other: " +

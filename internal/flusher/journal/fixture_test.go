@@ -16,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -31,10 +32,10 @@ const queue = "products"
 // leaseTime is long enough that no lease runs out by accident.
 const leaseTime = 60_000
 
-func settings(change ...func(*journal.Settings)) journal.Settings {
+func settings(change ...func(*config.QueueSettings)) config.QueueSettings {
 	m := config.DefaultMapping()
 	m.Name, m.KeyPrefix, m.Partitions = queue, "product:", 4
-	s := journal.Settings{
+	s := config.QueueSettings{
 		Owner: "test", Revision: 1, Mapping: m,
 		MaxDepth: 1000, WhenFull: config.WhenFullReject, State: config.StateOpen,
 	}
@@ -45,7 +46,7 @@ func settings(change ...func(*journal.Settings)) journal.Settings {
 }
 
 // onePartition makes the order of a test's entries plain.
-func onePartition(s *journal.Settings) { s.Mapping.Partitions = 1 }
+func onePartition(s *config.QueueSettings) { s.Mapping.Partitions = 1 }
 
 type fixture struct {
 	t   *testing.T
@@ -54,7 +55,7 @@ type fixture struct {
 }
 
 // open starts a Redis with the queue in it.
-func open(t *testing.T, server *journaltest.Server, change ...func(*journal.Settings)) *fixture {
+func open(t *testing.T, server *journaltest.Server, change ...func(*config.QueueSettings)) *fixture {
 	t.Helper()
 	f := &fixture{t: t, rdb: server.Client(t)}
 	f.j = journal.New(f.rdb)
@@ -94,7 +95,7 @@ func (f *fixture) del(key string) int64 {
 	return version
 }
 
-func (f *fixture) stats() journal.Stats {
+func (f *fixture) stats() entry.Stats {
 	f.t.Helper()
 	stats, err := f.j.Stats(f.t.Context(), queue)
 	f.check(nil, err)
@@ -102,7 +103,7 @@ func (f *fixture) stats() journal.Stats {
 }
 
 // lease takes every partition for the member and begins the epoch on it.
-func (f *fixture) lease(member string, partition int, epoch int64) *journal.Lease {
+func (f *fixture) lease(member string, partition int, epoch int64) *entry.Term {
 	f.t.Helper()
 	f.beat(member)
 	l := lease(partition, member, epoch)
@@ -111,49 +112,45 @@ func (f *fixture) lease(member string, partition int, epoch int64) *journal.Leas
 	return l
 }
 
-func lease(partition int, member string, epoch int64) *journal.Lease {
-	return &journal.Lease{Queue: queue, Partition: partition, Member: member, Epoch: epoch, Journal: "journal-1"}
+func lease(partition int, member string, epoch int64) *entry.Term {
+	return &entry.Term{Shard: entry.Shard{Queue: queue, Partition: partition, Incarnation: "journal-1"}, Member: member, Epoch: epoch}
 }
 
-func (f *fixture) beat(member string) journal.Beat {
+func (f *fixture) beat(member string) entry.Membership {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), settings(), member, leaseTime, journal.Seen{})
+	beat, err := f.j.Beat(f.t.Context(), settings(), member, leaseTime, entry.Seen{})
 	f.check(beat, err)
 	return beat
 }
 
-func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) journal.Verdict {
+func (f *fixture) begin(partition int, member string, epoch, floor, committed int64) entry.Agreement {
 	f.t.Helper()
 	verdict, err := f.j.Begin(f.t.Context(), lease(partition, member, epoch), floor, committed, nil, false)
 	f.check(nil, err)
 	return verdict
 }
 
-func (f *fixture) claim(l *journal.Lease, most int) *journal.Claim {
+func (f *fixture) claim(l *entry.Term, most int) *entry.Claim {
 	f.t.Helper()
 	claim, err := f.j.Claim(f.t.Context(), l, "product:", upTo(most))
 	f.check(nil, err)
 	return claim
 }
 
-func (f *fixture) acknowledge(c *journal.Claim, outcome journal.Outcome) bool {
+func (f *fixture) acknowledge(c *entry.Claim, outcome entry.Outcome) bool {
 	f.t.Helper()
 	return f.settle(c, outcome, 0).Applied
 }
 
 // settle acknowledges with the same outcome, and wait before another try, for all.
-func (f *fixture) settle(c *journal.Claim, outcome journal.Outcome, wait time.Duration) journal.Receipt {
+func (f *fixture) settle(c *entry.Claim, outcome entry.Outcome, wait time.Duration) entry.Receipt {
 	f.t.Helper()
-	beyond := journal.Beyond{Letters: letters(c), Waits: make(map[int]time.Duration)}
-	for i := range c.Entries {
-		beyond.Waits[i] = wait
-	}
-	receipt, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome), beyond)
+	receipt, err := f.j.Acknowledge(f.t.Context(), c, all(c, outcome, wait))
 	f.check(nil, err)
 	return receipt
 }
 
-func (f *fixture) load() journal.Load {
+func (f *fixture) load() entry.Load {
 	f.t.Helper()
 	loads, err := f.j.Poll(f.t.Context(), queue, []int{0})
 	f.check(nil, err)
@@ -161,28 +158,29 @@ func (f *fixture) load() journal.Load {
 }
 
 // upTo are the bounds of a claim that takes whatever is there, up to a number.
-func upTo(entries int) journal.Bounds {
-	return journal.Bounds{Entries: entries, Retries: entries, Bytes: 1 << 20}
+func upTo(entries int) entry.Bounds {
+	return entry.Bounds{Entries: entries, Retries: entries, Bytes: 1 << 20}
 }
 
-func all(c *journal.Claim, outcome journal.Outcome) []journal.Outcome {
-	outcomes := make([]journal.Outcome, len(c.Entries))
-	for i := range outcomes {
-		outcomes[i] = outcome
+// all settles every entry of the claim alike.
+func all(c *entry.Claim, outcome entry.Outcome, wait time.Duration) []entry.Settlement {
+	settlements := make([]entry.Settlement, len(c.Entries))
+	for i := range settlements {
+		settlements[i] = settled(outcome, wait)
 	}
-	return outcomes
+	return settlements
 }
 
-// letters says of every entry of the claim why it would be dead.
-func letters(c *journal.Claim) map[int]*journal.DeadLetter {
-	known := make(map[int]*journal.DeadLetter)
-	for i := range c.Entries {
-		known[i] = &journal.DeadLetter{
-			Attempts: 4, Cause: journal.CauseRefused, SQLState: "23514", Constraint: "products_stock_check",
+// settled has what a dead letter tells, if the entry becomes one.
+func settled(outcome entry.Outcome, wait time.Duration) entry.Settlement {
+	s := entry.Settlement{Outcome: outcome, Wait: wait}
+	if outcome == entry.Dead || outcome == entry.Lost {
+		s.Letter = &entry.DeadLetter{
+			Attempts: 4, Cause: entry.CauseRefused, SQLState: "23514", Constraint: "products_stock_check",
 			Message: "new row violates\na check", LastFailure: time.Now().UTC(),
 		}
 	}
-	return known
+	return s
 }
 
 // dump is everything that Redis holds, so that a test can say that nothing has
@@ -233,7 +231,7 @@ func write(t *testing.T, dir, name, text string) string {
 	return path
 }
 
-func keysOf(c *journal.Claim) string {
+func keysOf(c *entry.Claim) string {
 	var keys []string
 	for _, e := range c.Entries {
 		keys = append(keys, strings.TrimPrefix(e.Key, "product:"))

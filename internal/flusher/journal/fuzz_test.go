@@ -17,6 +17,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -68,24 +69,24 @@ func (w *world) build(t testing.TB) {
 		must(w.rdb.FCall(ctx, "wb_set", []string{key}, queue, `{"n":1}`).Result())
 	}
 	must(w.rdb.FlushAll(ctx).Result())
-	for name, change := range map[string]func(*journal.Settings){
-		queue:      func(s *journal.Settings) { s.Mapping.Partitions = 2 },
-		oddQueue:   func(s *journal.Settings) { s.Mapping.KeyPrefix, s.Mapping.TimeToLiveSeconds = oddPrefix, 0 },
-		"full":     func(s *journal.Settings) { s.Mapping.KeyPrefix, s.MaxDepth = "full:", 1 },
-		"paused":   func(s *journal.Settings) { s.Mapping.KeyPrefix, s.State = "paused:", config.StatePaused },
-		"counters": func(s *journal.Settings) { s.Mapping.KeyPrefix, s.Mapping.Mode = "count:", "Increment" },
+	for name, change := range map[string]func(*config.QueueSettings){
+		queue:      func(s *config.QueueSettings) { s.Mapping.Partitions = 2 },
+		oddQueue:   func(s *config.QueueSettings) { s.Mapping.KeyPrefix, s.Mapping.TimeToLiveSeconds = oddPrefix, 0 },
+		"full":     func(s *config.QueueSettings) { s.Mapping.KeyPrefix, s.MaxDepth = "full:", 1 },
+		"paused":   func(s *config.QueueSettings) { s.Mapping.KeyPrefix, s.State = "paused:", config.StatePaused },
+		"counters": func(s *config.QueueSettings) { s.Mapping.KeyPrefix, s.Mapping.Mode = "count:", "Increment" },
 	} {
-		must(w.j.Open(ctx, settings(change, func(s *journal.Settings) { s.Mapping.Name = name }), "journal-1", false))
+		must(w.j.Open(ctx, settings(change, func(s *config.QueueSettings) { s.Mapping.Name = name }), "journal-1", false))
 	}
 	set("full", "full:1")
 	set(oddQueue, oddPrefix+"1")
-	must(w.j.Beat(ctx, settings(), "a", leaseTime, journal.Seen{}))
-	leases := make([]*journal.Lease, 2)
+	must(w.j.Beat(ctx, settings(), "a", leaseTime, entry.Seen{}))
+	leases := make([]*entry.Term, 2)
 	for p := range leases {
 		leases[p] = lease(p, "a", 1)
 		must(w.j.Begin(ctx, leases[p], 0, 0, nil, false))
 	}
-	settle := func(outcome journal.Outcome) {
+	settle := func(outcome entry.Outcome) {
 		t.Helper()
 		for _, l := range leases {
 			claim, err := w.j.Claim(ctx, l, "product:", upTo(100))
@@ -93,34 +94,25 @@ func (w *world) build(t testing.TB) {
 			if len(claim.Entries) == 0 {
 				continue
 			}
-			must(w.j.Acknowledge(ctx, claim, all(claim, outcome), journal.Beyond{Letters: letters(claim), Waits: waits(claim)}))
+			must(w.j.Acknowledge(ctx, claim, all(claim, outcome, time.Minute)))
 		}
 	}
 	for i := range 4 {
 		set(queue, fmt.Sprintf("product:clean%d", i))
 	}
-	settle(journal.Done)
+	settle(entry.Done)
 	set(queue, "product:dead")
-	settle(journal.Dead)
+	settle(entry.Dead)
 	for i := range 4 {
 		set(queue, fmt.Sprintf("product:refused%d", i))
 	}
-	settle(journal.Refused)
+	settle(entry.Refused)
 	for i := range 4 {
 		set(queue, fmt.Sprintf("product:dirty%d", i))
 	}
 	must(w.rdb.FCall(ctx, "wb_del", []string{"product:gone"}, queue).Result())
 	must(w.rdb.RPush(ctx, "product:list", "x").Result())
 	must(w.rdb.HSet(ctx, "product:hash", "a", "b").Result())
-}
-
-// waits let refused entries wait for longer than a test takes.
-func waits(c *journal.Claim) map[int]time.Duration {
-	all := make(map[int]time.Duration)
-	for i := range c.Entries {
-		all[i] = time.Minute
-	}
-	return all
 }
 
 // everything is all that Redis holds: each key's value, whole, and when it expires.
@@ -365,10 +357,10 @@ func FuzzDeadLetter(f *testing.F) {
 		l := x.lease("a", 0, 1)
 		version := x.set(key, payload)
 		claim := x.claim(l, 10)
-		said := &journal.DeadLetter{
-			Cause: journal.CauseRefused, Attempts: 1, Message: message, SQLState: state, Constraint: constraint, Column: column, LastFailure: time.Now().UTC(),
+		said := &entry.DeadLetter{
+			Cause: entry.CauseRefused, Attempts: 1, Message: message, SQLState: state, Constraint: constraint, Column: column, LastFailure: time.Now().UTC(),
 		}
-		x.check(j.Acknowledge(ctx, claim, []journal.Outcome{journal.Dead}, journal.Beyond{Letters: map[int]*journal.DeadLetter{0: said}}))
+		x.check(j.Acknowledge(ctx, claim, []entry.Settlement{{Outcome: entry.Dead, Letter: said}}))
 		raw, err := rdb.HGet(ctx, "wb:{products:0}:dlq", key).Result()
 		x.check(nil, err)
 		if apart := rdb.HGet(ctx, payloads, key).Val(); apart != payload || strings.Contains(raw, "\n") || !utf8.ValidString(raw) {

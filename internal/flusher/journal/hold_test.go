@@ -16,6 +16,8 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -118,7 +120,7 @@ func BenchmarkHold(b *testing.B) {
 		must(rdb.FlushAll(ctx).Err())
 		_, err := j.EnsureLibrary(ctx)
 		must(err)
-		s := settings(func(s *journal.Settings) { s.Mapping.Partitions, s.MaxDepth = mostPartitions, 10_000_000 })
+		s := settings(func(s *config.QueueSettings) { s.Mapping.Partitions, s.MaxDepth = mostPartitions, 10_000_000 })
 		_, err = j.Open(ctx, s, "journal-1", false)
 		must(err)
 		put := func(from, to, attempts int) {
@@ -134,7 +136,7 @@ func BenchmarkHold(b *testing.B) {
 			members = append(members, fmt.Sprintf("a flusher that is dead, number %d", i), 1)
 		}
 		must(rdb.HSet(ctx, "wb:{products}:members", members...).Err())
-		_, err = j.Beat(ctx, s, "a", leaseTime, journal.Seen{})
+		_, err = j.Beat(ctx, s, "a", leaseTime, entry.Seen{})
 		must(err)
 		l := lease(0, "a", 1)
 		_, err = j.Begin(ctx, l, 0, 0, nil, false)
@@ -143,20 +145,20 @@ func BenchmarkHold(b *testing.B) {
 		for i := range numbers {
 			numbers[i] = i
 		}
-		claim := func() *journal.Claim {
-			c, err := j.Claim(ctx, l, "product:", journal.Bounds{Entries: mostBatch, Retries: 16, Bytes: 16 << 20})
+		claim := func() *entry.Claim {
+			c, err := j.Claim(ctx, l, "product:", entry.Bounds{Entries: mostBatch, Retries: 16, Bytes: 16 << 20})
 			must(err)
 			return c
 		}
-		settle := func(outcome journal.Outcome) {
+		settle := func(outcome entry.Outcome) {
 			c := claim()
-			_, err := j.Acknowledge(ctx, c, all(c, outcome), journal.Beyond{Letters: letters(c)})
+			_, err := j.Acknowledge(ctx, c, all(c, outcome, 0))
 			must(err)
 		}
-		settle(journal.Done)
-		settle(journal.Refused)
+		settle(entry.Done)
+		settle(entry.Refused)
 		for range n / 10 / mostBatch {
-			settle(journal.Dead)
+			settle(entry.Dead)
 		}
 		_, err = j.Poll(ctx, queue, numbers)
 		must(err)

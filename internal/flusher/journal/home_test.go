@@ -11,32 +11,33 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
 // The databases that flushers of these tests write to.
 var (
-	here  = journal.Home{ID: "71/5", Name: "shop", Owner: config.OwnerFile, Since: 1000}
-	there = journal.Home{ID: "72/5", Name: "shop", Owner: config.OwnerFile, Since: 2000}
+	here  = entry.Home{ID: "71/5", Name: "shop", Owner: config.OwnerFile, Since: 1000}
+	there = entry.Home{ID: "72/5", Name: "shop", Owner: config.OwnerFile, Since: 2000}
 )
 
 // ofOwner is the home of a flusher of that owner, whose URL is of that time.
-func ofOwner(h journal.Home, owner string, since int64) journal.Home {
+func ofOwner(h entry.Home, owner string, since int64) entry.Home {
 	h.Owner, h.Since = owner, since
 	return h
 }
 
 // at are the settings of a flusher that writes to the home.
-func at(h journal.Home, member string) func(*journal.Settings) {
-	return func(s *journal.Settings) { s.Home, s.Member = h, member }
+func at(h entry.Home, member string) func(*config.QueueSettings) {
+	return func(s *config.QueueSettings) { s.Home, s.Member = h, member }
 }
 
 // enters tries to begin an epoch at the home and returns the verdict and why it cannot.
-func (f *fixture) enters(h journal.Home, member string, partition int, epoch, committed int64) (journal.Verdict, config.Check) {
+func (f *fixture) enters(h entry.Home, member string, partition int, epoch, committed int64) (entry.Agreement, config.Check) {
 	f.t.Helper()
 	l := lease(partition, member, epoch)
-	l.Home, l.Journal = h, f.stats().Journal
+	l.Home, l.Incarnation = h, f.stats().Incarnation
 	verdict, err := f.j.Begin(f.t.Context(), l, 0, committed, nil, false)
 	if err != nil {
 		return verdict, journal.Explain(err)
@@ -45,15 +46,15 @@ func (f *fixture) enters(h journal.Home, member string, partition int, epoch, co
 }
 
 // renews renews the member's leases and returns the partitions that it holds.
-func (f *fixture) renews(h journal.Home, member string) map[int]int64 {
+func (f *fixture) renews(h entry.Home, member string) map[int]int64 {
 	f.t.Helper()
-	beat, err := f.j.Beat(f.t.Context(), settings(at(h, member)), member, leaseTime, journal.Seen{})
+	beat, err := f.j.Beat(f.t.Context(), settings(at(h, member)), member, leaseTime, entry.Seen{})
 	f.check(nil, err)
 	return beat.Held
 }
 
 // starts has a member take its share and begin its epochs at the home.
-func (f *fixture) starts(h journal.Home, member string) {
+func (f *fixture) starts(h entry.Home, member string) {
 	f.t.Helper()
 	for p := range f.renews(h, member) {
 		_, check := f.enters(h, member, p, 1, 0)
@@ -90,7 +91,7 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 		f.set("product:1", "{}")
 		f.renews(here, "a")
 		f.check(nil, f.j.Release(t.Context(), queue, "a", 2, 3))
-		f.renews(journal.Home{}, "b")
+		f.renews(entry.Home{}, "b")
 		_, check := f.enters(here, "a", 0, 1, 0)
 		said(t, check, "")
 		before := dump(t, f.rdb)
@@ -161,19 +162,19 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 		for p := range 4 {
 			f.check(f.rdb.HSet(t.Context(), fmt.Sprintf("wb:{products:%d}:lease", p), "expiry", 1).Result())
 		}
-		f.renews(journal.Home{}, "a")
+		f.renews(entry.Home{}, "a")
 		said(t, f.beats("b", at(there, "b")), "")
 	})
 	t.Run("where it is not known it is let through", func(t *testing.T) {
 		f := start(t)
 		f.starts(here, "a")
-		for _, s := range []journal.Home{{}, {Name: "shop", Owner: "other", Since: 1}} {
+		for _, s := range []entry.Home{{}, {Name: "shop", Owner: "other", Since: 1}} {
 			said(t, f.opens(at(s, "b")), "")
 			said(t, f.beats("b", at(s, "b")), "")
 		}
 		f.check(nil, f.j.Release(t.Context(), queue, "a", 0, 1))
-		f.renews(journal.Home{}, "b")
-		_, check := f.enters(journal.Home{}, "b", 0, 2, 0)
+		f.renews(entry.Home{}, "b")
+		_, check := f.enters(entry.Home{}, "b", 0, 2, 0)
 		said(t, check, "")
 		// And holds nobody up.
 		f.check(nil, f.j.Leave(t.Context(), queue, "a"))
@@ -181,16 +182,16 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 	})
 	t.Run("where it was not looked at yet, others come first", func(t *testing.T) {
 		f := start(t)
-		awaited := journal.Home{Awaited: true}
+		awaited := entry.Home{Awaited: true}
 		said(t, f.opens(at(awaited, "b")), "")
 		said(t, f.beats("b", at(awaited, "b")), "")
 		f.check(nil, f.j.Leave(t.Context(), queue, "b"))
 		f.starts(here, "a")
 		before := dump(t, f.rdb)
-		if _, err := f.j.Open(t.Context(), settings(by("other", 9, ""), at(awaited, "b")), "j", false); !errors.Is(err, journal.ErrHomeAwaited) {
+		if _, err := f.j.Open(t.Context(), settings(by("other", 9, ""), at(awaited, "b")), "j", false); !errors.Is(err, entry.ErrHomeAwaited) {
 			t.Errorf("Open = %v", err)
 		}
-		if _, err := f.j.Beat(t.Context(), settings(at(awaited, "b")), "b", leaseTime, journal.Seen{}); !errors.Is(err, journal.ErrHomeAwaited) {
+		if _, err := f.j.Beat(t.Context(), settings(at(awaited, "b")), "b", leaseTime, entry.Seen{}); !errors.Is(err, entry.ErrHomeAwaited) {
 			t.Errorf("Beat = %v", err)
 		}
 		if after := dump(t, f.rdb); !maps.Equal(before, after) {
@@ -216,7 +217,7 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 }
 
 // named is the home whose URL is at a place that settings of that revision named first.
-func named(h journal.Home, revision int64) journal.Home {
+func named(h entry.Home, revision int64) entry.Home {
 	h.Revision = revision
 	return h
 }
@@ -224,7 +225,7 @@ func named(h journal.Home, revision int64) journal.Home {
 func TestOfOneConfigTheNewestURLCounts(t *testing.T) {
 	server := journaltest.New(t)
 	for name, c := range map[string]struct {
-		before, after journal.Home
+		before, after entry.Home
 		moves         bool
 	}{
 		"newer":                              {ofOwner(here, "uid", 9), ofOwner(there, "uid", 10), true},
@@ -261,7 +262,7 @@ func TestOfOneConfigTheNewestURLCounts(t *testing.T) {
 			said(t, check, "")
 			// What the other had in hand is not acknowledged, and written anew.
 			old := lease(2, "a", 1)
-			old.Journal = f.stats().Journal
+			old.Incarnation = f.stats().Incarnation
 			if holds, err := f.j.Holds(t.Context(), old); err != nil || holds {
 				t.Errorf("the older one holds its partitions: %v, %v", holds, err)
 			}

@@ -20,6 +20,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 //go:embed writebehind.lua
@@ -73,7 +74,7 @@ func (j *Journal) WithMappings(mappings []config.Mapping) *Journal {
 // target is where the mapping's rows go, in the words of a message; empty for a mapping
 // without a table. The columns of watched flushers are the operator's to change, which
 // rolls them: those before and after work side by side for a moment.
-func (j *Journal) target(s *Settings) string {
+func (j *Journal) target(s *config.QueueSettings) string {
 	m := &s.Mapping
 	if m.Table == "" {
 		return ""
@@ -173,27 +174,6 @@ func (j *Journal) library(ctx context.Context) (version int64, missing bool, err
 	return version, false, err
 }
 
-// ErrNoLibrary says that Redis has lost the function library.
-var ErrNoLibrary = errors.New("function library is not in Redis")
-
-// ErrNoQueue says that the queue is not in Redis: it was never opened, or Redis
-// has lost it.
-var ErrNoQueue = errors.New("queue is not in Redis")
-
-// ErrLeaseLost says that the flusher no longer holds the partition in the epoch
-// that it named. Whatever it had in hand belongs to the next owner.
-var ErrLeaseLost = errors.New("partition lease is lost")
-
-// ErrStep says that the journal is not at the step of its owner, though owner and epoch
-// are: Redis came back with older data. No answer was lost, or a new epoch had begun.
-var ErrStep = errors.New("journal is at another step")
-
-// ErrHomeAwaited says that the flusher has to look at its database first.
-var ErrHomeAwaited = errors.New("database is not known yet")
-
-// ErrClaimVoid says that the claim named is not the one that is out.
-var ErrClaimVoid = errors.New("claim is void")
-
 // call runs a function of the engine and turns the library's own error codes
 // into the errors above.
 func (j *Journal) call(ctx context.Context, function string, args ...any) *redis.Cmd {
@@ -223,24 +203,24 @@ func ofEngine(err error) error {
 
 func interpret(err error) error {
 	if isMissingFunction(err) {
-		return fmt.Errorf("%w: %w", ErrNoLibrary, err)
+		return fmt.Errorf("%w: %w", entry.ErrNoFunctions, err)
 	}
 	code, _, _ := strings.Cut(err.Error(), " ")
 	switch code {
 	case "WBNOQUEUE":
-		return fmt.Errorf("%w: %w", ErrNoQueue, err)
+		return fmt.Errorf("%w: %w", entry.ErrNoQueue, err)
 	case "WBLEASE":
-		return fmt.Errorf("%w: %w", ErrLeaseLost, err)
+		return fmt.Errorf("%w: %w", entry.ErrLeaseLost, err)
 	case "WBNOLETTER":
-		return fmt.Errorf("%w: %w", ErrNoLetter, err)
+		return fmt.Errorf("%w: %w", entry.ErrNoLetter, err)
 	case "WBSUPERSEDED":
-		return fmt.Errorf("%w: %w", ErrSuperseded, err)
+		return fmt.Errorf("%w: %w", entry.ErrSuperseded, err)
 	case "WBWAIT":
-		return fmt.Errorf("%w: %w", ErrHomeAwaited, err)
+		return fmt.Errorf("%w: %w", entry.ErrHomeAwaited, err)
 	case "WBSTEP":
-		return fmt.Errorf("%w: %w", ErrStep, err)
+		return fmt.Errorf("%w: %w", entry.ErrStep, err)
 	case "WBCLAIM":
-		return fmt.Errorf("%w: %w", ErrClaimVoid, err)
+		return fmt.Errorf("%w: %w", entry.ErrClaimVoid, err)
 	}
 	return err
 }

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
 // beatSeen renews the leases and tells what the member has seen.
-func (f *fixture) beatSeen(member string, seen *journal.Seen) journal.Beat {
+func (f *fixture) beatSeen(member string, seen *entry.Seen) entry.Membership {
 	f.t.Helper()
 	beat, err := f.j.Beat(f.t.Context(), settings(), member, leaseTime, *seen)
 	f.check(nil, err)
@@ -42,7 +43,7 @@ func TestWritesThatAreGoneAreCountedOnce(t *testing.T) {
 			server := journaltest.New(t, journaltest.Config("save 3600 1000000"))
 			f := open(t, server)
 			f.fill(7)
-			var a, b journal.Seen
+			var a, b entry.Seen
 			f.beatSeen("a", &a)
 			f.beatSeen("b", &b)
 			f.beatSeen("a", &a)
@@ -87,17 +88,17 @@ func TestALossIsNotCountedByThePartitionsOnceMore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			f := open(t, journaltest.New(t), onePartition)
-			var seen journal.Seen
+			var seen entry.Seen
 			f.beatSeen("a", &seen)
 			l := f.lease("a", 0, 1)
 			older := f.snapshot()
 			version := f.set("product:1", "{}")
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			f.beatSeen("a", &seen)
 			f.restore(older)
-			want, lost := journal.RedisWentBack, int64(0)
+			want, lost := entry.RedisWentBack, int64(0)
 			if memberFirst {
-				want, lost = journal.RedisWentBackAsTold, 1
+				want, lost = entry.RedisWentBackAsTold, 1
 				if beat := f.beatSeen("a", &seen); beat.LostWrites != 1 {
 					t.Errorf("%d writes are found lost, want 1", beat.LostWrites)
 				}
@@ -123,7 +124,7 @@ func TestAFailOverAndBackLosesNothing(t *testing.T) {
 	second := journaltest.New(t, journaltest.Config(fmt.Sprintf("replicaof 127.0.0.1 %d", first.Port())))
 	f := open(t, first)
 	f.fill(5)
-	var seen journal.Seen
+	var seen entry.Seen
 	f.beatSeen("a", &seen)
 	there := &fixture{t: t, rdb: second.Client(t)}
 	there.j = journal.New(there.rdb)

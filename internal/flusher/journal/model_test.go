@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -79,15 +80,15 @@ type model struct {
 
 	member string
 	epoch  int64
-	lease  *journal.Lease
+	lease  *entry.Term
 	// pending is the claim that is out; committed says that its rows are in the
 	// database; acked is the last one that was acknowledged.
-	pending   *journal.Claim
+	pending   *entry.Claim
 	committed bool
-	outcomes  []journal.Outcome
-	acked     *journal.Claim
-	ackedWith []journal.Outcome
-	stale     *journal.Claim // of an owner that was fenced
+	outcomes  []entry.Outcome
+	acked     *entry.Claim
+	ackedWith []entry.Settlement
+	stale     *entry.Claim // of an owner that was fenced
 
 	// plan is what happens before each of the next calls of claim and acknowledge, and
 	// to its answer.
@@ -343,12 +344,12 @@ func (m *model) claim(t *rapid.T) {
 	m.pending = claim
 	m.outcomes = m.outcomes[:0]
 	for range claim.Entries {
-		m.outcomes = append(m.outcomes, rapid.SampledFrom([]journal.Outcome{journal.Done, journal.Done, journal.Refused, journal.Kept, journal.Dead}).Draw(t, "outcome"))
+		m.outcomes = append(m.outcomes, rapid.SampledFrom([]entry.Outcome{entry.Done, entry.Done, entry.Refused, entry.Kept, entry.Dead}).Draw(t, "outcome"))
 	}
 }
 
 // mended checks the order of a queue that was made anew: by first version.
-func (m *model) mended(t *rapid.T, claim *journal.Claim) {
+func (m *model) mended(t *rapid.T, claim *entry.Claim) {
 	if !claim.Rebuilt {
 		return
 	}
@@ -381,13 +382,13 @@ func (m *model) commit(t *rapid.T) {
 		if e.Lost {
 			t.Fatalf("the value of %s is gone", e.Key)
 		}
-		if m.outcomes[i] != journal.Done {
+		if m.outcomes[i] != entry.Done {
 			continue
 		}
 		if before := m.database[e.Key].version; e.Version < before {
 			t.Fatalf("%s goes back from version %d to %d", e.Key, before, e.Version)
 		}
-		m.database[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
+		m.database[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == entry.Delete}
 	}
 	m.committed = true
 }
@@ -396,14 +397,14 @@ func (m *model) acknowledge(t *rapid.T) {
 	if m.pending == nil || !m.committed {
 		return
 	}
-	beyond := journal.Beyond{Letters: letters(m.pending), Waits: make(map[int]time.Duration)}
-	for i := range m.outcomes {
-		beyond.Waits[i] = time.Duration(rapid.IntRange(0, 5).Draw(t, "wait")) * time.Millisecond
+	settlements := make([]entry.Settlement, len(m.outcomes))
+	for i, outcome := range m.outcomes {
+		settlements[i] = settled(outcome, time.Duration(rapid.IntRange(0, 5).Draw(t, "wait"))*time.Millisecond)
 	}
 	before := int64(len(m.dead))
 	m.interrupted(t)
 	m.settling, m.settled, m.buried = true, 0, 0
-	receipt, err := m.j.Acknowledge(context.Background(), m.pending, m.outcomes, beyond)
+	receipt, err := m.j.Acknowledge(context.Background(), m.pending, settlements)
 	m.settling, m.plan = false, m.plan[:0]
 	if errors.Is(err, errLostAnswer) {
 		// Some parts are acknowledged. The owner does not know which.
@@ -417,7 +418,7 @@ func (m *model) acknowledge(t *rapid.T) {
 	if gone := before + m.buried - int64(len(m.dead)); receipt.Superseded != gone {
 		t.Fatalf("%d dead letters were superseded, want %d", receipt.Superseded, gone)
 	}
-	m.acked, m.ackedWith = m.pending, append([]journal.Outcome(nil), m.outcomes...)
+	m.acked, m.ackedWith = m.pending, settlements
 	m.pending, m.committed = nil, false
 }
 
@@ -426,19 +427,19 @@ func (m *model) settlePart() {
 	for end := min(m.settled+atOnce, len(m.outcomes)); m.settled < end; m.settled++ {
 		e := m.pending.Entries[m.settled]
 		switch outcome := m.outcomes[m.settled]; {
-		case outcome == journal.Done:
+		case outcome == entry.Done:
 			m.flushed++
 			delete(m.dead, e.Key)
-		case outcome == journal.Dead && m.written[e.Key].version == e.Version:
+		case outcome == entry.Dead && m.written[e.Key].version == e.Version:
 			m.buried++
-			m.dead[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == journal.OperationDelete}
+			m.dead[e.Key] = row{version: e.Version, value: e.Value, deleted: e.Operation == entry.Delete}
 		}
 	}
 }
 
 // letter draws one of the dead letters.
-func (m *model) letter(t *rapid.T) *journal.DeadLetter {
-	var all []*journal.DeadLetter
+func (m *model) letter(t *rapid.T) *entry.DeadLetter {
+	var all []*entry.DeadLetter
 	for known, err := range m.j.DeadLetters(context.Background(), queue) {
 		if err != nil {
 			t.Fatal(err)
@@ -458,7 +459,7 @@ func (m *model) letter(t *rapid.T) *journal.DeadLetter {
 	if len(all) == 0 {
 		return nil
 	}
-	slices.SortFunc(all, func(a, b *journal.DeadLetter) int { return strings.Compare(a.Key, b.Key) })
+	slices.SortFunc(all, func(a, b *entry.DeadLetter) int { return strings.Compare(a.Key, b.Key) })
 	return rapid.SampledFrom(all).Draw(t, "letter")
 }
 
@@ -471,7 +472,7 @@ func (m *model) replay(t *rapid.T) {
 	r := m.dead[letter.Key]
 	version, err := m.j.Replay(context.Background(), queue, letter)
 	if m.written[letter.Key].version > r.version {
-		if !errors.Is(err, journal.ErrSuperseded) {
+		if !errors.Is(err, entry.ErrSuperseded) {
 			t.Fatalf("replay over a newer write: %v", err)
 		}
 		return
@@ -499,13 +500,13 @@ func (m *model) discard(t *rapid.T) {
 func (m *model) resend(t *rapid.T) {
 	ctx := context.Background()
 	if m.acked != nil {
-		receipt, err := m.j.Acknowledge(ctx, m.acked, m.ackedWith, journal.Beyond{Letters: letters(m.acked)})
-		if receipt.Applied || (err != nil && !errors.Is(err, journal.ErrLeaseLost) && !errors.Is(err, journal.ErrClaimVoid)) {
+		receipt, err := m.j.Acknowledge(ctx, m.acked, m.ackedWith)
+		if receipt.Applied || (err != nil && !errors.Is(err, entry.ErrLeaseLost) && !errors.Is(err, entry.ErrClaimVoid)) {
 			t.Fatalf("a resent acknowledgement: applied %v, %v", receipt.Applied, err)
 		}
 	}
 	if m.stale != nil {
-		if _, err := m.j.Acknowledge(ctx, m.stale, all(m.stale, journal.Done), journal.Beyond{}); !errors.Is(err, journal.ErrLeaseLost) {
+		if _, err := m.j.Acknowledge(ctx, m.stale, all(m.stale, entry.Done, 0)); !errors.Is(err, entry.ErrLeaseLost) {
 			t.Fatalf("a fenced owner acknowledges: %v", err)
 		}
 	}
@@ -522,7 +523,7 @@ func (m *model) takeOver(t *rapid.T) {
 		m.stale, m.pending, m.committed = m.pending, nil, false
 	}
 	m.member = fmt.Sprintf("member-%d", m.epoch+1)
-	if _, err := m.j.Beat(ctx, settings(), m.member, leaseTime, journal.Seen{}); err != nil {
+	if _, err := m.j.Beat(ctx, settings(), m.member, leaseTime, entry.Seen{}); err != nil {
 		t.Fatal(err)
 	}
 	m.begin(t)
@@ -537,7 +538,7 @@ func (m *model) begin(t *rapid.T) {
 	held := m.lease
 	m.lease = lease(0, m.member, m.epoch)
 	verdict, err := m.j.Begin(context.Background(), m.lease, position, position, held, false)
-	if err != nil || verdict != journal.Agreed {
+	if err != nil || verdict != entry.Agreed {
 		t.Fatalf("begin: %v, %v", verdict, err)
 	}
 }
@@ -616,7 +617,7 @@ func (m *model) drain(t *rapid.T) {
 			break
 		}
 		m.mended(t, claim)
-		m.pending, m.committed, m.outcomes = claim, false, all(claim, journal.Done)
+		m.pending, m.committed, m.outcomes = claim, false, slices.Repeat([]entry.Outcome{entry.Done}, len(claim.Entries))
 		m.commit(t)
 		m.acknowledge(t)
 	}

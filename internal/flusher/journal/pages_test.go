@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -48,7 +48,7 @@ func (r *room) TryTake(bytes int) bool {
 
 func (r *room) Settle(used int) { r.used += used }
 
-func (f *fixture) claimIn(l *journal.Lease, most journal.Bounds, r *room) *journal.Claim {
+func (f *fixture) claimIn(l *entry.Term, most entry.Bounds, r *room) *entry.Claim {
 	f.t.Helper()
 	most.Room = r
 	claim, err := f.j.Claim(f.t.Context(), l, "product:", most)
@@ -63,7 +63,7 @@ func TestAClaimOfManyPagesIsOneClaim(t *testing.T) {
 	wrote := false
 	claim := f.claimIn(l, upTo(7), &room{before: func() {
 		// A write between two pages: the entry is as new as its own page.
-		if !wrote && l.Step() > 0 {
+		if !wrote && l.Step > 0 {
 			f.set("product:5", `{"late":1}`)
 			wrote = true
 		}
@@ -71,11 +71,11 @@ func TestAClaimOfManyPagesIsOneClaim(t *testing.T) {
 	if keysOf(claim) != "0 1 2 3 4 5 6" || claim.Entries[5].Value != `{"late":1}` || claim.Entries[5].Writes != 2 {
 		t.Errorf("the claim is %+v", claim.Entries)
 	}
-	if !f.acknowledge(claim, journal.Done) || f.acknowledge(claim, journal.Done) {
+	if !f.acknowledge(claim, entry.Done) || f.acknowledge(claim, entry.Done) {
 		t.Error("the acknowledgement does not apply once")
 	}
-	if s := f.stats(); s.Depth != 0 || s.Flushed != 7 || f.load().Step != l.Step() {
-		t.Errorf("stats are %+v, the step is %d and %d", s, f.load().Step, l.Step())
+	if s := f.stats(); s.Depth != 0 || s.Flushed != 7 || f.load().Step != l.Step {
+		t.Errorf("stats are %+v, the step is %d and %d", s, f.load().Step, l.Step)
 	}
 }
 
@@ -92,7 +92,7 @@ func TestAPageOfAVoidClaimIsRefused(t *testing.T) {
 			done := false
 			bounds := upTo(6)
 			bounds.Room = &room{before: func() {
-				if l.Step() == 1 && !done {
+				if l.Step == 1 && !done {
 					done = true
 					f.check(f.rdb.HSet(t.Context(), "wb:{products:0}:meta", "step", 0).Result())
 					meanwhile(f)
@@ -100,7 +100,7 @@ func TestAPageOfAVoidClaimIsRefused(t *testing.T) {
 				}
 			}}
 			claim, err := f.j.Claim(t.Context(), l, "product:", bounds)
-			if !errors.Is(err, journal.ErrClaimVoid) && !errors.Is(err, journal.ErrLeaseLost) {
+			if !errors.Is(err, entry.ErrClaimVoid) && !errors.Is(err, entry.ErrLeaseLost) {
 				t.Errorf("the claim is %+v, %v", claim, err)
 			}
 		})
@@ -122,16 +122,16 @@ func TestAClaimAsksForRoomPageByPage(t *testing.T) {
 	if keysOf(claim) != "0" || r.most < 5000 || r.most > 7000 || r.used < 5000 || r.used > 6000 {
 		t.Errorf("claimed %s; asked for %d bytes, %d used", keysOf(claim), r.most, r.used)
 	}
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 	r = &room{}
 	if claim = f.claimIn(l, upTo(4), r); keysOf(claim) != "1 2 3" {
 		t.Errorf("claimed %s", keysOf(claim))
 	}
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 	for i := range 3 {
 		f.set(fmt.Sprintf("product:%d", i), large)
 	}
-	if claim, err := f.j.Claim(t.Context(), l, "product:", journal.Bounds{Entries: 3, Bytes: 11_000}); err != nil || keysOf(claim) != "0 1" {
+	if claim, err := f.j.Claim(t.Context(), l, "product:", entry.Bounds{Entries: 3, Bytes: 11_000}); err != nil || keysOf(claim) != "0 1" {
 		t.Errorf("of 11,000 bytes: claimed %s, %v", keysOf(claim), err)
 	}
 }
@@ -141,7 +141,7 @@ func TestTheOrderIsMadeAnewWhileWritersGoOn(t *testing.T) {
 	f := piecemeal(t)
 	f.fill(9)
 	l := f.lease("a", 0, 1)
-	f.acknowledge(f.claim(l, 1), journal.Refused)
+	f.acknowledge(f.claim(l, 1), entry.Refused)
 	f.check(f.rdb.Del(t.Context(), "wb:{products:0}:q").Result())
 	calls := 0
 	interrupted, cancel := context.WithCancel(t.Context())
@@ -165,7 +165,7 @@ func TestTheOrderIsMadeAnewWhileWritersGoOn(t *testing.T) {
 	if keysOf(claim) != "0 1 2 3 4 5 6 7 8 10 11 12 13 20" || !claim.Rebuilt {
 		t.Errorf("claimed %s, made anew: %v", keysOf(claim), claim.Rebuilt)
 	}
-	f.acknowledge(claim, journal.Done)
+	f.acknowledge(claim, entry.Done)
 	if s := f.stats(); s.Depth != 0 {
 		t.Errorf("stats are %+v", s)
 	}
@@ -201,13 +201,13 @@ func TestEntriesThatAreDeletedByHandAreALoss(t *testing.T) {
 			f := piecemeal(t)
 			f.fill(7)
 			l := f.lease("a", 0, 1)
-			f.settle(f.claim(l, 1), journal.Refused, time.Minute)
+			f.settle(f.claim(l, 1), entry.Refused, time.Minute)
 			c.edit(f)
 			claim := f.claim(l, 20)
 			if claim.Gone != c.gone || int64(len(claim.Entries)) != c.left || !claim.Rebuilt {
 				t.Errorf("%d entries are gone and %d claimed, want %d and %d", claim.Gone, len(claim.Entries), c.gone, c.left)
 			}
-			f.acknowledge(claim, journal.Done)
+			f.acknowledge(claim, entry.Done)
 			if again := f.claim(l, 20); again.Gone != 0 || again.Rebuilt || len(again.Entries) != 0 {
 				t.Errorf("the next claim is %+v", again)
 			}
@@ -227,8 +227,8 @@ func TestWhatIsGoneIsToldOfAClaimThatFails(t *testing.T) {
 		step string
 		want error
 	}{
-		"the lease is lost":             {"lease", journal.ErrLeaseLost},
-		"Redis came back with old data": {"meta", journal.ErrStep},
+		"the lease is lost":             {"lease", entry.ErrLeaseLost},
+		"Redis came back with old data": {"meta", entry.ErrStep},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -239,7 +239,7 @@ func TestWhatIsGoneIsToldOfAClaimThatFails(t *testing.T) {
 			most := upTo(20)
 			most.Room = &room{before: func() {
 				// Once the first page is there, and the number has been told.
-				if l.Step() == 1 {
+				if l.Step == 1 {
 					f.check(f.rdb.Del(t.Context(), "wb:{products:0}:"+c.step).Result())
 				}
 			}}
@@ -290,7 +290,7 @@ func TestDeadLettersAreListedWithoutTheirPayloads(t *testing.T) {
 		f.check(f.rdb.HSet(t.Context(), "wb:{products:0}:dlq", key, old).Result())
 	}
 	list(3, 10)
-	all := make(map[string]*journal.DeadLetter)
+	all := make(map[string]*entry.DeadLetter)
 	for letter, err := range f.j.DeadLetters(t.Context(), queue) {
 		f.check(nil, err)
 		if letter.Payload != "" {
@@ -304,7 +304,7 @@ func TestDeadLettersAreListedWithoutTheirPayloads(t *testing.T) {
 	if whole, err := f.j.DeadLetter(t.Context(), queue, "product:3"); err != nil || whole.Payload != large {
 		t.Errorf("the letter is %.100v, %v", whole, err)
 	}
-	if _, err := f.j.DeadLetter(t.Context(), queue, "product:99"); !errors.Is(err, journal.ErrNoLetter) {
+	if _, err := f.j.DeadLetter(t.Context(), queue, "product:99"); !errors.Is(err, entry.ErrNoLetter) {
 		t.Errorf("of a key without letter: %v", err)
 	}
 	f.check(f.j.Replay(t.Context(), queue, all["product:3"]))

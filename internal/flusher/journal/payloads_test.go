@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -21,9 +22,9 @@ const payloads = "wb:{products:0}:payloads"
 const soundLetter = `{"key":"product:1","operation":"set","version":1,"attempts":4,"cause":"Refused","message":"no"}`
 
 // known are the queue's letters as a walk tells them, by key.
-func (f *fixture) known() map[string]*journal.DeadLetter {
+func (f *fixture) known() map[string]*entry.DeadLetter {
 	f.t.Helper()
-	all := make(map[string]*journal.DeadLetter)
+	all := make(map[string]*entry.DeadLetter)
 	for letter, err := range f.j.DeadLetters(f.t.Context(), queue) {
 		f.check(nil, err)
 		all[letter.Key] = letter
@@ -49,29 +50,29 @@ func TestNobodyReadsPayloadsToListLetters(t *testing.T) {
 // later letter of the key.
 func TestAPayloadGoesWithItsLetter(t *testing.T) {
 	for name, c := range map[string]struct {
-		end  func(f *fixture, l *journal.Lease)
+		end  func(f *fixture, l *entry.Term)
 		left string
 	}{
-		"replayed": {func(f *fixture, _ *journal.Lease) { f.check(f.j.Replay(f.t.Context(), queue, f.known()["product:1"])) }, ""},
-		"discarded": {func(f *fixture, _ *journal.Lease) {
+		"replayed": {func(f *fixture, _ *entry.Term) { f.check(f.j.Replay(f.t.Context(), queue, f.known()["product:1"])) }, ""},
+		"discarded": {func(f *fixture, _ *entry.Term) {
 			f.check(nil, f.j.Discard(f.t.Context(), queue, f.known()["product:1"]))
 		}, ""},
-		"superseded": {func(f *fixture, l *journal.Lease) {
+		"superseded": {func(f *fixture, l *entry.Term) {
 			f.set("product:1", "{}")
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 		}, ""},
-		"newer":           {func(f *fixture, l *journal.Lease) { f.bury(l, "product:1", "newer") }, "newer"},
-		"newer and empty": {func(f *fixture, l *journal.Lease) { f.bury(l, "product:1", "") }, ""},
-		"a deletion":      {func(f *fixture, l *journal.Lease) { f.del("product:1"); f.acknowledge(f.claim(l, 10), journal.Dead) }, ""},
-		"a value that is lost": {func(f *fixture, l *journal.Lease) {
+		"newer":           {func(f *fixture, l *entry.Term) { f.bury(l, "product:1", "newer") }, "newer"},
+		"newer and empty": {func(f *fixture, l *entry.Term) { f.bury(l, "product:1", "") }, ""},
+		"a deletion":      {func(f *fixture, l *entry.Term) { f.del("product:1"); f.acknowledge(f.claim(l, 10), entry.Dead) }, ""},
+		"a value that is lost": {func(f *fixture, l *entry.Term) {
 			f.set("product:1", "{}")
 			f.rdb.Del(f.t.Context(), "product:1")
-			f.acknowledge(f.claim(l, 10), journal.Lost)
+			f.acknowledge(f.claim(l, 10), entry.Lost)
 		}, ""},
-		"deleted by hand, and another flushed": {func(f *fixture, l *journal.Lease) {
+		"deleted by hand, and another flushed": {func(f *fixture, l *entry.Term) {
 			f.check(f.rdb.Del(f.t.Context(), "wb:{products:0}:dlq").Result())
 			f.set("product:2", "{}")
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -105,7 +106,7 @@ func TestLettersOfTheReleaseBeforeGoOn(t *testing.T) {
 		f.check(f.rdb.HSet(ctx, "wb:{products:0}:dlq", fmt.Sprintf("product:%d", i), soundLetter+"\n"+`{"n":`+fmt.Sprint(i)+"}\n").Result())
 	}
 	letters := f.known()
-	if got := slices.Sorted(maps.Keys(letters)); len(got) != 5 || letters["product:1"].Cause != journal.CauseRefused {
+	if got := slices.Sorted(maps.Keys(letters)); len(got) != 5 || letters["product:1"].Cause != entry.CauseRefused {
 		t.Fatalf("listed are %v", got)
 	}
 	if whole, err := f.j.DeadLetter(ctx, queue, "product:2"); err != nil || whole.Payload != "{\"n\":2}\n" || whole.Attempts != 4 {
@@ -115,10 +116,10 @@ func TestLettersOfTheReleaseBeforeGoOn(t *testing.T) {
 	if got := f.rdb.Get(ctx, "product:1").Val(); got != "{\"n\":1}\n" {
 		t.Errorf("replayed is %q", got)
 	}
-	f.acknowledge(f.claim(l, 10), journal.Done)
+	f.acknowledge(f.claim(l, 10), entry.Done)
 	f.check(nil, f.j.Discard(ctx, queue, letters["product:2"]))
 	f.set("product:3", "{}")
-	f.acknowledge(f.claim(l, 10), journal.Done)
+	f.acknowledge(f.claim(l, 10), entry.Done)
 	f.bury(l, "product:4", "again")
 	all := f.deadLetters()
 	if s := f.stats(); s.Dead != 2 || all["product:4"].Payload != "again" || all["product:5"].Payload != "{\"n\":5}\n" {
@@ -158,16 +159,16 @@ func BenchmarkLetters(b *testing.B) {
 		s := settings(onePartition)
 		_, err = j.Open(ctx, s, "journal-1", false)
 		must(err)
-		_, err = j.Beat(ctx, s, "a", leaseTime, journal.Seen{})
+		_, err = j.Beat(ctx, s, "a", leaseTime, entry.Seen{})
 		must(err)
 		l := lease(0, "a", 1)
 		_, err = j.Begin(ctx, l, 0, 0, nil, false)
 		must(err)
 		for i := range 20 {
 			must(rdb.FCall(ctx, "wb_set", []string{fmt.Sprintf("product:%d", i)}, queue, large).Err())
-			c, err := j.Claim(ctx, l, "product:", journal.Bounds{Entries: 1, Retries: 1, Bytes: 16 << 20})
+			c, err := j.Claim(ctx, l, "product:", entry.Bounds{Entries: 1, Retries: 1, Bytes: 16 << 20})
 			must(err)
-			_, err = j.Acknowledge(ctx, c, all(c, journal.Dead), journal.Beyond{Letters: letters(c)})
+			_, err = j.Acknowledge(ctx, c, all(c, entry.Dead, 0))
 			must(err)
 		}
 		for letter, err := range j.DeadLetters(ctx, queue) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -30,7 +31,7 @@ func TestPlantedLettersAreOnlyDiscarded(t *testing.T) {
 	for key, letter := range planted {
 		f.check(f.rdb.HSet(ctx, "wb:{products:0}:dlq", key, letter).Result())
 	}
-	letters := make(map[string]*journal.DeadLetter)
+	letters := make(map[string]*entry.DeadLetter)
 	for letter, err := range f.j.DeadLetters(ctx, queue) {
 		f.check(nil, err)
 		letters[letter.Key] = letter
@@ -80,7 +81,7 @@ func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 			l := f.lease("a", 0, 1)
 			f.bury(l, "product:dead", "{}")
 			f.set("product:1", "{}")
-			f.acknowledge(f.claim(l, 10), journal.Refused)
+			f.acknowledge(f.claim(l, 10), entry.Refused)
 			f.set("product:2", "{}")
 			switch key {
 			case "wb:{products:0}:mend":
@@ -93,7 +94,7 @@ func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 
 			calls := map[string]func() error{
 				"stats": func() error { _, err := f.j.Stats(ctx, queue); return err },
-				"beat":  func() error { _, err := f.j.Beat(ctx, settings(), "a", leaseTime, journal.Seen{}); return err },
+				"beat":  func() error { _, err := f.j.Beat(ctx, settings(), "a", leaseTime, entry.Seen{}); return err },
 				"poll":  func() error { _, err := f.j.Poll(ctx, queue, []int{0}); return err },
 				"claim": func() error { _, err := f.j.Claim(ctx, l, "product:", upTo(10)); return err },
 				"get":   func() error { return f.rdb.FCall(ctx, "wb_get", []string{"product:9"}, queue).Err() },
@@ -137,7 +138,7 @@ func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 						flushed = append(flushed, claim.Entries[i].Key)
 					}
 				}
-				f.acknowledge(claim, journal.Done)
+				f.acknowledge(claim, entry.Done)
 			}
 			slices.Sort(flushed)
 			want := "product:1 product:2"

@@ -15,7 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -48,7 +48,7 @@ func (f *fixture) reads() int64 {
 }
 
 func TestWhatWasReadBeforeAWriteIsNotCached(t *testing.T) {
-	flush := func(f *fixture, outcome journal.Outcome) {
+	flush := func(f *fixture, outcome entry.Outcome) {
 		f.acknowledge(f.claim(f.lease("a", 0, time.Now().UnixMicro()), 10), outcome)
 	}
 	evict := func(f *fixture) { f.check(f.rdb.Del(f.t.Context(), "product:1").Result()) }
@@ -57,30 +57,30 @@ func TestWhatWasReadBeforeAWriteIsNotCached(t *testing.T) {
 		cached    bool
 	}{
 		"nothing":                          {func(*fixture) {}, true},
-		"a write of another key, flushed":  {func(f *fixture) { f.set("product:2", "{}"); flush(f, journal.Done) }, true},
+		"a write of another key, flushed":  {func(f *fixture) { f.set("product:2", "{}"); flush(f, entry.Done) }, true},
 		"another reader":                   {func(f *fixture) { f.miss("product:1") }, true},
 		"a deletion":                       {func(f *fixture) { f.del("product:1") }, false},
-		"a deletion that was flushed":      {func(f *fixture) { f.del("product:1"); flush(f, journal.Done) }, false},
-		"a deletion that is a dead letter": {func(f *fixture) { f.del("product:1"); flush(f, journal.Dead) }, false},
-		"a deletion that waits":            {func(f *fixture) { f.del("product:1"); flush(f, journal.Refused) }, false},
-		"a write, flushed and evicted":     {func(f *fixture) { f.set("product:1", "{}"); flush(f, journal.Done); evict(f) }, false},
-		"a write that lost its value":      {func(f *fixture) { f.set("product:1", "{}"); evict(f); flush(f, journal.Lost) }, false},
+		"a deletion that was flushed":      {func(f *fixture) { f.del("product:1"); flush(f, entry.Done) }, false},
+		"a deletion that is a dead letter": {func(f *fixture) { f.del("product:1"); flush(f, entry.Dead) }, false},
+		"a deletion that waits":            {func(f *fixture) { f.del("product:1"); flush(f, entry.Refused) }, false},
+		"a write, flushed and evicted":     {func(f *fixture) { f.set("product:1", "{}"); flush(f, entry.Done); evict(f) }, false},
+		"a write that lost its value":      {func(f *fixture) { f.set("product:1", "{}"); evict(f); flush(f, entry.Lost) }, false},
 		"two writes, one of them flushed": {func(f *fixture) {
 			f.set("product:1", "{}")
 			claim := f.claim(f.lease("a", 0, 1), 10)
 			f.del("product:1")
-			f.acknowledge(claim, journal.Done)
+			f.acknowledge(claim, entry.Done)
 		}, false},
 		"a discarded dead letter": {func(f *fixture) {
 			f.del("product:1")
-			flush(f, journal.Dead)
+			flush(f, entry.Dead)
 			f.check(nil, f.j.Discard(f.t.Context(), queue, f.deadLetters()["product:1"]))
 		}, false},
 		"a dead letter, replayed and flushed": {func(f *fixture) {
 			f.del("product:1")
-			flush(f, journal.Dead)
+			flush(f, entry.Dead)
 			f.check(f.j.Replay(f.t.Context(), queue, f.deadLetters()["product:1"]))
-			flush(f, journal.Done)
+			flush(f, entry.Done)
 		}, false},
 		"a fill by another": {func(f *fixture) {
 			f.check(f.rdb.FCall(f.t.Context(), "wb_fill", []string{"product:1"}, queue, "{}").Result())
@@ -96,7 +96,7 @@ func TestWhatWasReadBeforeAWriteIsNotCached(t *testing.T) {
 			f.miss("product:1")
 		}, false},
 		"a pause": {func(f *fixture) {
-			f.check(f.j.Open(f.t.Context(), settings(onePartition, func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
+			f.check(f.j.Open(f.t.Context(), settings(onePartition, func(s *config.QueueSettings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
 		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -122,7 +122,7 @@ func TestATokenOfADirtyKeyNeverFits(t *testing.T) {
 	if n := f.reads(); n != 0 {
 		t.Errorf("%d reads of a dirty key are remembered", n)
 	}
-	f.acknowledge(f.claim(f.lease("a", 0, 1), 10), journal.Done)
+	f.acknowledge(f.claim(f.lease("a", 0, 1), 10), entry.Done)
 	if f.fillSince("product:1", while) {
 		t.Error("what was read while the deletion was on its way is cached")
 	}
@@ -215,7 +215,7 @@ func TestGetReadsAndRefuses(t *testing.T) {
 	if got := f.rdb.FCall(ctx, "wb_get", []string{"product:1"}, queue).Val(); got != `{"n":1}` {
 		t.Errorf("wb_get of a dirty key answers %v", got)
 	}
-	f.acknowledge(f.claim(f.lease("a", 0, 1), 10), journal.Done)
+	f.acknowledge(f.claim(f.lease("a", 0, 1), 10), entry.Done)
 	if got := f.rdb.FCall(ctx, "wb_get", []string{"product:1"}, queue).Val(); got != `{"n":1}` {
 		t.Errorf("wb_get of a clean key answers %v", got)
 	}
@@ -238,7 +238,7 @@ func TestGetReadsAndRefuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { mustFail(t, c.call, c.code) })
 	}
-	f.check(f.j.Open(ctx, settings(onePartition, func(s *journal.Settings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
+	f.check(f.j.Open(ctx, settings(onePartition, func(s *config.QueueSettings) { s.Revision, s.State = 2, config.StatePaused }), "", false))
 	if got := f.rdb.FCall(ctx, "wb_get", []string{"product:1"}, queue).Val(); got != `{"n":1}` {
 		t.Errorf("wb_get of a paused queue answers %v", got)
 	}
@@ -327,7 +327,7 @@ func TestReadersRaceAWriter(t *testing.T) {
 		mu.Lock()
 		row = n
 		mu.Unlock()
-		f.acknowledge(claim, journal.Done)
+		f.acknowledge(claim, entry.Done)
 		cached, err := f.rdb.Get(ctx, "product:1").Result()
 		if err == nil && cached != strconv.Itoa(n) {
 			t.Errorf("row %d is in the database, and %s in the cache", n, cached)

@@ -21,6 +21,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
@@ -105,26 +106,26 @@ func TestTheRightsInAMessageAreEnough(t *testing.T) {
 			f.check(j.Open(t.Context(), settings(onePartition), "journal-1", false))
 			f.set("product:1", "{}")
 			l := f.lease("a", 0, 1)
-			f.acknowledge(f.claim(l, 10), journal.Refused)
-			f.acknowledge(f.claim(l, 10), journal.Refused)
+			f.acknowledge(f.claim(l, 10), entry.Refused)
+			f.acknowledge(f.claim(l, 10), entry.Refused)
 			f.set("product:2", "{}")
 			f.set("product:1", "{}")
 			// By hand, so that the order has to be made anew.
 			if err := admin.Del(t.Context(), "wb:{products:0}:q").Err(); err != nil {
 				t.Fatal(err)
 			}
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			for _, key := range []string{"product:3", "product:4"} {
 				f.bury(l, key, "{}")
 			}
 			letters := f.deadLetters()
 			f.check(j.Replay(t.Context(), queue, letters["product:3"]))
 			f.check(nil, j.Discard(t.Context(), queue, letters["product:4"]))
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			f.del("product:1")
 			f.check(rdb.FCall(t.Context(), "wb_fill", []string{"product:9"}, queue, "{}").Result())
 			f.check(rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue).Result())
-			f.acknowledge(f.claim(l, 10), journal.Done)
+			f.acknowledge(f.claim(l, 10), entry.Done)
 			if s := f.stats(); s.Depth != 0 || s.Dead != 0 {
 				t.Errorf("stats are %+v", s)
 			}
@@ -142,7 +143,7 @@ func TestARightThatOnlyAClaimNeeds(t *testing.T) {
 	l := admin.lease("a", 0, 1)
 	j, _ := dialAs(t, server, "flusher")
 	said(t, j.Check(t.Context()), "")
-	_, err := j.Claim(t.Context(), l, "product:", journal.Bounds{Entries: 1, Bytes: 1000})
+	_, err := j.Claim(t.Context(), l, "product:", entry.Bounds{Entries: 1, Bytes: 1000})
 	if err == nil {
 		t.Fatal("a claim needs no right to the values")
 	}
@@ -404,7 +405,7 @@ func TestALibraryOfAnotherReleaseIsNamed(t *testing.T) {
 			return err
 		},
 		"beat": func(ctx context.Context, j *journal.Journal) error {
-			_, err := j.Beat(ctx, settings(), "m", leaseTime, journal.Seen{})
+			_, err := j.Beat(ctx, settings(), "m", leaseTime, entry.Seen{})
 			return err
 		},
 		"begin": func(ctx context.Context, j *journal.Journal) error {
@@ -416,7 +417,7 @@ func TestALibraryOfAnotherReleaseIsNamed(t *testing.T) {
 			return err
 		},
 		"claim": func(ctx context.Context, j *journal.Journal) error {
-			_, err := j.Claim(ctx, lease(0, "m", 1), "product:", journal.Bounds{Entries: 1, Bytes: 1000})
+			_, err := j.Claim(ctx, lease(0, "m", 1), "product:", entry.Bounds{Entries: 1, Bytes: 1000})
 			return err
 		},
 		"stats": func(ctx context.Context, j *journal.Journal) error {
