@@ -12,7 +12,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // breaker is the circuit breaker before the database. It counts what the database
@@ -80,12 +80,12 @@ func (b *breaker) forget() {
 // a lack of memory is told of a batch only when it lasts down to a single row, and for
 // other rows too.
 func databaseFails(err error) bool {
-	failure, ok := errors.AsType[*postgres.Error](err)
+	failure, ok := errors.AsType[*entry.Fault](err)
 	if !ok || failure.Raised {
 		return false
 	}
-	return failure.Kind == postgres.Transient ||
-		failure.Kind == postgres.TooHeavy && (failure.SQLSTATE == "57014" || strings.HasPrefix(failure.SQLSTATE, "53"))
+	return failure.Kind == entry.Transient ||
+		failure.Kind == entry.TooHeavy && (failure.SQLSTATE == "57014" || strings.HasPrefix(failure.SQLSTATE, "53"))
 }
 
 func (b *breaker) current() *gobreaker.CircuitBreaker[struct{}] {

@@ -14,7 +14,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // circuit is a breaker with the textbook's settings, and the states it went through.
@@ -35,17 +35,17 @@ func (c *circuit) work(p *partition, found finding, err error) error {
 	return c.run(p, func() (finding, error) { return found, err })
 }
 
-func (c *circuit) attempt(kind postgres.Kind) error {
+func (c *circuit) attempt(kind entry.Kind) error {
 	if kind == 0 {
 		return c.work(&partition{}, finding{works: true}, nil)
 	}
-	err := &postgres.Error{Kind: kind}
+	err := &entry.Fault{Kind: kind}
 	return c.work(&partition{}, finding{works: !databaseFails(err)}, err)
 }
 
 func (c *circuit) fail(times int) {
 	for range times {
-		_ = c.attempt(postgres.Transient)
+		_ = c.attempt(entry.Transient)
 	}
 }
 
@@ -93,7 +93,7 @@ func TestAHalfOpenCircuitLetsOneInAndOpensForTheWholeTimeAgain(t *testing.T) {
 			time.Sleep(10*time.Second + time.Millisecond)
 			probing, done := make(chan struct{}), make(chan error)
 			go func() {
-				done <- c.run(&partition{}, func() (finding, error) { <-probing; return finding{}, &postgres.Error{Kind: postgres.Transient} })
+				done <- c.run(&partition{}, func() (finding, error) { <-probing; return finding{}, &entry.Fault{Kind: entry.Transient} })
 			}()
 			synctest.Wait()
 			if err := c.attempt(0); !errors.Is(err, gobreaker.ErrTooManyRequests) {
@@ -118,8 +118,8 @@ func TestAHalfOpenCircuitLetsOneInAndOpensForTheWholeTimeAgain(t *testing.T) {
 func TestTheCircuitCountsWhatTheDatabaseFailsAtOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		// A batch that is too heavy is tried in parts.
-		kinds := []postgres.Kind{postgres.Contention, postgres.Locked, postgres.TooHeavy, postgres.Order, postgres.Row, postgres.Mapping}
-		if slices.Contains(kinds, postgres.Transient) {
+		kinds := []entry.Kind{entry.Contention, entry.Locked, entry.TooHeavy, entry.Order, entry.Row, entry.Mapping}
+		if slices.Contains(kinds, entry.Transient) {
 			t.Fatal("the list is wrong")
 		}
 		for _, kind := range kinds {
@@ -158,11 +158,11 @@ func TestTheSameSettingsLeaveAnOpenCircuitOpen(t *testing.T) {
 }
 
 var (
-	errAway     = &postgres.Error{Kind: postgres.Transient}
-	errLost     = &postgres.Error{Kind: postgres.Transient, Lost: true}
-	errTooLong  = &postgres.Error{Kind: postgres.TooHeavy, SQLSTATE: "57014"}
-	errCrowded  = &postgres.Error{Kind: postgres.Transient, SQLSTATE: "53300"}
-	errStarting = &postgres.Error{Kind: postgres.Transient, SQLSTATE: "57P03"}
+	errAway     = &entry.Fault{Kind: entry.Transient}
+	errLost     = &entry.Fault{Kind: entry.Transient, Lost: true}
+	errTooLong  = &entry.Fault{Kind: entry.TooHeavy, SQLSTATE: "57014"}
+	errCrowded  = &entry.Fault{Kind: entry.Transient, SQLSTATE: "53300"}
+	errStarting = &entry.Fault{Kind: entry.Transient, SQLSTATE: "57P03"}
 )
 
 // piece is one piece of work at the first or the second of two partitions.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 const (
@@ -51,7 +50,7 @@ func (d *doubt) most() int {
 }
 
 // failed notes that a batch of that many entries failed at its rows.
-func (d *doubt) failed(failure *postgres.Error, entries int, now time.Time) {
+func (d *doubt) failed(failure *entry.Fault, entries int, now time.Time) {
 	switch {
 	case failure.Lost:
 		d.losses++
@@ -85,7 +84,7 @@ type ender struct {
 	// at is what had been taken when the connection was lost, since when it was so first.
 	at      mark
 	since   time.Time
-	failure *postgres.Error
+	failure *entry.Fault
 }
 
 // endedSession is the reason of all rows that end their session, whatever they are
@@ -94,7 +93,7 @@ var endedSession = fault{state: "lost"}
 
 // lostAlone notes that a row was alone when its connection was lost, which was the
 // partition's loss of that number.
-func (q *queue) lostAlone(e *entry.Entry, failure *postgres.Error, losses int) {
+func (q *queue) lostAlone(e *entry.Entry, failure *entry.Fault, losses int) {
 	at := q.evidence.now()
 	q.evidence.fresh(e.Key, e.Deletes(), endedSession)
 	lasts, _ := q.evidence.probationOf(endedSession, 0)
@@ -200,14 +199,14 @@ func (q *queue) survived(entries []entry.Entry, rows []int) {
 
 // stumbled notes what a failed batch says of the partition's next one.
 func (p *partition) stumbled(err error, entries int) {
-	if failure, ok := errors.AsType[*postgres.Error](err); ok {
+	if failure, ok := errors.AsType[*entry.Fault](err); ok {
 		p.doubt.failed(failure, entries, time.Now())
 	}
 }
 
 // lost returns the failure that ended the session in which rows were written, or nil.
-func lost(err error) *postgres.Error {
-	if failure, ok := errors.AsType[*postgres.Error](err); ok && failure.Lost {
+func lost(err error) *entry.Fault {
+	if failure, ok := errors.AsType[*entry.Fault](err); ok && failure.Lost {
 		return failure
 	}
 	return nil

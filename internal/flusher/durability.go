@@ -10,7 +10,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // notLookedAt is what is known of durability before the first look.
@@ -44,9 +44,9 @@ func (f *Flusher) watchLedger(ctx context.Context, usable config.Check) {
 			return
 		}
 		var err error
-		var failure *postgres.Error
+		var failure *entry.Fault
 		if check, err = f.database.Durability(ctx); errors.As(err, &failure) {
-			check = config.Check{Reason: failure.Reason(), Message: failure.Message()}
+			check = config.Check{Reason: failure.Reason, Message: failure.Message}
 		}
 	}
 	if ctx.Err() != nil {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 const (
@@ -23,7 +22,7 @@ const (
 // fault is what tells one reason of a refusal from another.
 type fault struct{ state, constraint, column string }
 
-func faultOf(e *postgres.Error) fault { return fault{e.SQLSTATE, e.Constraint, e.Column} }
+func faultOf(e *entry.Fault) fault { return fault{e.SQLSTATE, e.Constraint, e.Column} }
 
 // evidence is what a queue knows of whether its mapping takes rows, over all of its
 // partitions and over time: a refusal is the row's own only if others get through.

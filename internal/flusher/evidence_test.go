@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 func TestDistinctKeysAreCountedUntilARowIsTaken(t *testing.T) {
@@ -109,7 +108,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 		var q queue
 		lose := func(key string) *ender {
 			e := entry.Entry{Key: key, Version: 1}
-			q.lostAlone(&e, &postgres.Error{Lost: true}, lossesOfOne)
+			q.lostAlone(&e, &entry.Fault{Lost: true}, lossesOfOne)
 			return q.suspected(&e)
 		}
 		first := lose("0")
@@ -190,7 +189,7 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 // one of a thousand, and how long it takes.
 func TestTheSearchForARowThatEndsItsSession(t *testing.T) {
 	t.Parallel()
-	lost := &postgres.Error{Kind: postgres.Transient, Lost: true}
+	lost := &entry.Fault{Kind: entry.Transient, Lost: true}
 	for _, bad := range []int{0, 1, 499, 500, 998, 999} {
 		var d doubt
 		now, start := time.Unix(0, 0), time.Unix(0, 0)
@@ -228,19 +227,19 @@ func later(a, b time.Time) time.Time {
 func TestADoubtEndsWhenTheRowsGetThrough(t *testing.T) {
 	t.Parallel()
 	var d doubt
-	d.failed(&postgres.Error{Kind: postgres.Transient}, 100, time.Now())
+	d.failed(&entry.Fault{Kind: entry.Transient}, 100, time.Now())
 	if d.searching() || d.most() != 0 {
 		t.Error("a server that is away makes its rows suspect")
 	}
-	d.failed(&postgres.Error{Kind: postgres.Transient, AtRows: true}, 100, time.Now())
+	d.failed(&entry.Fault{Kind: entry.Transient, AtRows: true}, 100, time.Now())
 	if !d.searching() {
 		t.Error("an error at the rows does not make them suspect")
 	}
-	d.failed(&postgres.Error{Lost: true}, 100, time.Now())
+	d.failed(&entry.Fault{Lost: true}, 100, time.Now())
 	if d.most() != 0 {
 		t.Error("one lost connection makes the rows suspect")
 	}
-	d.failed(&postgres.Error{Lost: true}, 100, time.Now())
+	d.failed(&entry.Fault{Lost: true}, 100, time.Now())
 	if d.most() != 100/searchParts || d.until.IsZero() {
 		t.Errorf("after two losses: %+v", d)
 	}

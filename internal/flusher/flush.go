@@ -49,19 +49,19 @@ type flush struct {
 	// refused are the rows that the database refused alone, with the reason; taken and
 	// deleted count those that are committed. A deletion says nothing of whether rows
 	// get through.
-	refused        map[int]*postgres.Error
+	refused        map[int]*entry.Fault
 	taken, deleted int
 	// refusal is the last row error, in words for the status.
 	refusal string
 	// searching says that a row is looked for at any error of the rows; doubted are those
 	// that failed alone with one that may be the server's own.
 	searching bool
-	doubted   map[int]*postgres.Error
+	doubted   map[int]*entry.Fault
 	// whole says that a batch that is refused is not to be tried in parts.
 	whole bool
 	// unproved is what a row is refused for of which nothing shows that others get
 	// through, and unprovedDeletion that it is to be deleted.
-	unproved         *postgres.Error
+	unproved         *entry.Fault
 	unprovedDeletion bool
 	// start is what the queue had taken when the flush began.
 	start mark
@@ -75,8 +75,8 @@ func newFlush(q *queue, p *partition, table *postgres.Table, claim *entry.Claim,
 	return &flush{
 		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
 		settlements: make([]entry.Settlement, len(claim.Entries)),
-		refused:     make(map[int]*postgres.Error),
-		doubted:     make(map[int]*postgres.Error),
+		refused:     make(map[int]*entry.Fault),
+		doubted:     make(map[int]*entry.Fault),
 		policy:      policy, prefix: prefix, trusting: true,
 		searching: p.doubt.searching() || q.faultKnown() != nil,
 		start:     q.evidence.now(),
@@ -197,7 +197,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 		return nil
 	}
 	err = f.send(ctx, version)
-	var failure *postgres.Error
+	var failure *entry.Fault
 	switch {
 	case err == nil:
 	case errors.As(err, &failure) && len(failure.Stale) > 0:
@@ -264,7 +264,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 // refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same.
 func (f *flush) unfit(i int, err error) {
 	letter := &entry.DeadLetter{Message: err.Error()}
-	row, known := errors.AsType[*postgres.RowError](err)
+	row, known := errors.AsType[*entry.Unfit](err)
 	switch {
 	case known && row.OfKey:
 		f.dead(i, entry.CauseNotAKey, err.Error(), letter)
@@ -280,17 +280,17 @@ func (f *flush) unfit(i int, err error) {
 // once; it ends in a definite error of the server, so the number is still free.
 func (f *flush) send(ctx context.Context, version int64) error {
 	p := f.partition
-	at := postgres.Position{
-		Journal: p.lease.Incarnation, Queue: f.q.name, Partition: p.number,
+	at := entry.Place{
+		Shard: p.lease.Shard,
 		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
 	}
 	for attempt := 1; ; attempt++ {
 		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
-		failure, failed := errors.AsType[*postgres.Error](err)
+		failure, failed := errors.AsType[*entry.Fault](err)
 		if err == nil || failed && failure.AtRows && !databaseFails(err) {
 			p.found.works = true
 		}
-		if failed && failure.Kind == postgres.Contention && !failure.Unsettled && attempt < contentionRetries {
+		if failed && failure.Kind == entry.Contention && !failure.Unsettled && attempt < contentionRetries {
 			if !pause(ctx, rand.N(contentionPause)) {
 				return err
 			}
@@ -299,10 +299,10 @@ func (f *flush) send(ctx context.Context, version int64) error {
 		if err != nil {
 			return fmt.Errorf("write partition %d: %w", p.number, err)
 		}
-		if outcome == postgres.Altered {
+		if outcome == entry.Altered {
 			return errAltered
 		}
-		if outcome != postgres.Committed {
+		if outcome != entry.Committed {
 			return fmt.Errorf("write partition %d: %w", p.number, errFenced)
 		}
 		p.flush++

@@ -9,7 +9,7 @@ import (
 	"math/rand/v2"
 	"slices"
 
-	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // witnesses is how many rows have to fail alone with an error that may be the server's
@@ -25,7 +25,7 @@ var errUnproved = errors.New("no row is known to get through")
 // one row, that one is set aside, those before it wait for the end, since they got
 // through, and those after it are tried in parts, since where one row is bad others
 // may be. Without such words the halves are tried.
-func (f *flush) narrow(ctx context.Context, rows []int, failure *postgres.Error) error {
+func (f *flush) narrow(ctx context.Context, rows []int, failure *entry.Fault) error {
 	if len(rows) == 1 && !ofOneRow(failure) {
 		return f.doubt(ctx, rows[0], failure)
 	}
@@ -143,7 +143,7 @@ func (f *flush) commitStuck(ctx context.Context) error {
 // commitTogether writes rows again in one transaction, or leaves them as they were.
 func (f *flush) commitTogether(ctx context.Context, rows []int) error {
 	before := f.refused
-	f.refused, f.whole = make(map[int]*postgres.Error), true
+	f.refused, f.whole = make(map[int]*entry.Fault), true
 	err := f.commit(ctx, rows)
 	f.whole = false
 	for i, failure := range before {
@@ -156,7 +156,7 @@ func (f *flush) commitTogether(ctx context.Context, rows []int) error {
 
 // movesOn tells whether a row is refused because another one has, or lacks, what it
 // needs: a unique value, its part of a range, the row that it refers to.
-func movesOn(failure *postgres.Error) bool {
+func movesOn(failure *entry.Fault) bool {
 	return slices.Contains([]string{"23505", "23P01", "23503", "23001"}, failure.SQLSTATE)
 }
 
@@ -178,12 +178,12 @@ func pick(rows, at []int) []int {
 // and only after an error whose transaction is known to be over, may other rows
 // take the same flush number. While a row is searched for, that is so of any error
 // that came while PostgreSQL was at work on the rows.
-func (f *flush) ofRows(failure *postgres.Error) bool {
+func (f *flush) ofRows(failure *entry.Fault) bool {
 	if failure.Unsettled || failure.Lost {
 		return false
 	}
 	switch failure.Kind {
-	case postgres.Row, postgres.Order, postgres.TooHeavy:
+	case entry.Row, entry.Order, entry.TooHeavy:
 		return true
 	default:
 		return failure.AtRows && f.searching
@@ -192,6 +192,6 @@ func (f *flush) ofRows(failure *postgres.Error) bool {
 
 // ofOneRow tells whether an error that a row meets alone is of the kind that only rows
 // meet. All others may as well be the server's.
-func ofOneRow(failure *postgres.Error) bool {
-	return failure.Kind == postgres.Row || failure.Kind == postgres.Order
+func ofOneRow(failure *entry.Fault) bool {
+	return failure.Kind == entry.Row || failure.Kind == entry.Order
 }

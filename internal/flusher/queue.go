@@ -61,7 +61,7 @@ type queue struct {
 	// paused is when a mapping whose rows are all refused is tried again, pausedFor
 	// what the rows are refused for; zero while it flows.
 	paused          time.Time
-	pausedFor       *postgres.Error
+	pausedFor       *entry.Fault
 	pausedDeletions bool
 	pausedForFew    bool
 	// evidence is what shows whether the mapping takes rows, enders are rows that were

@@ -8,7 +8,6 @@ import (
 	"slices"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // staleMessage is what a dead letter says whose row is newer in the table.
@@ -17,7 +16,7 @@ const staleMessage = "the row in the table has a higher version than this write,
 // withoutStale makes dead letters of the entries whose rows are newer in the table, since
 // no retry can change that, and writes the others. An entry that was written again
 // meanwhile goes back by the acknowledgement's own comparison.
-func (f *flush) withoutStale(ctx context.Context, rows []int, failure *postgres.Error) error {
+func (f *flush) withoutStale(ctx context.Context, rows []int, failure *entry.Fault) error {
 	stale := slices.Clone(failure.Stale)
 	slices.Sort(stale)
 	rest := make([]int, 0, len(rows))

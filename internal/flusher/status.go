@@ -14,7 +14,7 @@ import (
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // tableInterval is how often a table that fits is read anew: often enough that a
@@ -172,8 +172,8 @@ func (q *queue) probeTable(ctx context.Context) bool {
 		return true
 	}
 	table, err := q.f.database.Table(ctx, mapping)
-	var mismatch *postgres.MappingError
-	var failure *postgres.Error
+	var mismatch *entry.Misfit
+	var failure *entry.Fault
 	switch {
 	case err == nil:
 		q.mu.Lock()
@@ -197,14 +197,14 @@ func (q *queue) probeTable(ctx context.Context) bool {
 	case errors.As(err, &mismatch):
 		q.misfit(mismatch)
 	case errors.As(err, &failure):
-		q.setReady(config.Check{Reason: failure.Reason(), Message: failure.Message()})
+		q.setReady(config.Check{Reason: failure.Reason, Message: failure.Message})
 		return false
 	}
 	return true
 }
 
 // misfit keeps batches from a table that does not fit the mapping.
-func (q *queue) misfit(mismatch *postgres.MappingError) {
+func (q *queue) misfit(mismatch *entry.Misfit) {
 	q.mu.Lock()
 	q.table, q.fault = nil, config.Check{}
 	q.mu.Unlock()

@@ -15,7 +15,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // lockedPause is how long a table that somebody has locked is left alone: about as
@@ -38,7 +37,7 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		Shard:  entry.Shard{Queue: q.name, Partition: p.number, Incarnation: id},
 		Member: q.f.instance, Epoch: ledger.Epoch, Home: q.home(ledger.Home),
 	}
-	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Position, ledger.Committed, p.lease, ledger.Earlier)
+	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
@@ -88,7 +87,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 	if trial {
 		// The first look after the circuit was open asks for nothing but an answer.
 		if check := q.f.database.Check(ctx); !check.OK {
-			return &postgres.Error{Kind: postgres.Transient, Err: errors.New(check.Message)}
+			return &entry.Fault{Kind: entry.Transient, Err: errors.New(check.Message)}
 		}
 	}
 	room := q.f.memory.share()
@@ -159,8 +158,8 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		return
 	}
 	p.epoch = 0
-	var database *postgres.Error
-	var mismatch *postgres.MappingError
+	var database *entry.Fault
+	var mismatch *entry.Misfit
 	switch {
 	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
 		return
@@ -191,19 +190,19 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	q.log.Warn("Could not flush", "partition", p.number, "error", err)
 }
 
-func (q *queue) databaseFailed(failure *postgres.Error, err error) {
-	q.f.metrics.failures.WithLabelValues(failure.Reason(), q.name).Inc()
+func (q *queue) databaseFailed(failure *entry.Fault, err error) {
+	q.f.metrics.failures.WithLabelValues(failure.Reason, q.name).Inc()
 	q.note(err.Error())
 	switch failure.Kind {
-	case postgres.Mapping:
+	case entry.Mapping:
 		// The probe looks at the table at once and says in full what does not fit. Where
 		// it finds nothing, this is told, until a batch gets through.
-		check := config.Check{Reason: failure.Reason(), Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message())}
+		check := config.Check{Reason: failure.Reason, Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message)}
 		q.mu.Lock()
 		q.table, q.fault = nil, check
 		q.mu.Unlock()
 		nudge(q.f.lookAtDatabase)
-	case postgres.Locked:
+	case entry.Locked:
 		// The database is well, and other queues need not wait for this table.
 		q.mu.Lock()
 		q.locked = time.Now().Add(lockedPause)
@@ -218,14 +217,14 @@ func (q *queue) databaseFailed(failure *postgres.Error, err error) {
 
 // pause stops the flow of the mapping. Before that the catalogue is asked once more: it may
 // say in full why every row is refused, as that no policy lets any through.
-func (f *flush) pause(ctx context.Context, cause *postgres.Error, deletions, few bool) {
+func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
 	q := f.q
 	q.mu.Lock()
 	mapping, flows := q.settings.Mapping, q.paused.IsZero()
 	q.mu.Unlock()
 	if flows {
 		_, err := q.f.database.Table(ctx, mapping)
-		if mismatch, ok := errors.AsType[*postgres.MappingError](err); ok {
+		if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
 			q.note(mismatch.Message)
 			q.misfit(mismatch)
 			return
@@ -238,7 +237,7 @@ func (f *flush) pause(ctx context.Context, cause *postgres.Error, deletions, few
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
 // once an interval, or once a minute where that is longer. deletions says that all of
 // them were deletions, few that they are too few to know that the mapping is at fault.
-func (q *queue) pause(policy policy, cause *postgres.Error, deletions, few bool) {
+func (q *queue) pause(policy policy, cause *entry.Fault, deletions, few bool) {
 	q.mu.Lock()
 	first := q.paused.IsZero()
 	few = few && (q.pausedFor == nil || q.pausedForFew)
@@ -249,7 +248,7 @@ func (q *queue) pause(policy policy, cause *postgres.Error, deletions, few bool)
 		what = "the database refuses what is written, and nothing shows that it takes any other row"
 	}
 	text := fmt.Sprintf("mapping %s is paused: %s, %s; the rows wait: mend the table or its triggers or, "+
-		"if the rows are at fault, write or delete their keys", q.name, what, cause.Message())
+		"if the rows are at fault, write or delete their keys", q.name, what, cause.Message)
 	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
 	if first {
 		q.note(text)
@@ -277,7 +276,7 @@ func (q *queue) pausedByDeletions() bool {
 }
 
 // faultKnown is what every row of a paused mapping is refused for, or nil.
-func (q *queue) faultKnown() *postgres.Error {
+func (q *queue) faultKnown() *entry.Fault {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.pausedForFew {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // probation is how long a row is refused at least before a control that is weak makes
@@ -25,30 +24,30 @@ func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Deletes() }
 
 // othersPass tells whether rows get through at this very time where this one failed: in
 // this flush, in others since it began, or in a trial with a row of the table.
-func (f *flush) othersPass(ctx context.Context, i int, failure *postgres.Error) bool {
+func (f *flush) othersPass(ctx context.Context, i int, failure *entry.Fault) bool {
 	deletion := f.deletion(i)
 	switch {
 	case f.taken > 0, deletion && f.deleted > 0, f.q.evidence.since(f.start, deletion):
 		return true
-	case failure.Kind != postgres.TooHeavy && !failure.Raised:
+	case failure.Kind != entry.TooHeavy && !failure.Raised:
 		// A full disk, a lost link or a lock may well spare a single row.
 		return false
 	}
-	return f.control(ctx, i) != postgres.NoneTaken
+	return f.control(ctx, i) != entry.NoneTaken
 }
 
 // control tries whether the table takes others than this row, in a transaction that is
 // rolled back.
-func (f *flush) control(ctx context.Context, i int) postgres.Trial {
+func (f *flush) control(ctx context.Context, i int) entry.Trial {
 	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
-		return postgres.NoneTaken
+		return entry.NoneTaken
 	}
 	return f.q.f.database.Control(ctx, f.table, f.batch)
 }
 
 // doubt takes note of a row that failed alone with an error that may be the server's.
 // Several of them, and none that gets through, end the search.
-func (f *flush) doubt(ctx context.Context, i int, failure *postgres.Error) error {
+func (f *flush) doubt(ctx context.Context, i int, failure *entry.Fault) error {
 	f.doubted[i] = failure
 	if len(f.doubted) < witnesses {
 		return nil
@@ -124,12 +123,12 @@ func (f *flush) controlOfRows(ctx context.Context, i int) bool {
 	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
 		return false
 	}
-	return f.q.f.database.ControlOfRows(ctx, f.table, f.batch) != postgres.NoneTaken
+	return f.q.f.database.ControlOfRows(ctx, f.table, f.batch) != entry.NoneTaken
 }
 
 // settle finds an outcome for what is not committed. doubt is what the mapping was
 // paused for when the flush began, or nil.
-func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
+func (f *flush) settle(ctx context.Context, doubt *entry.Fault) {
 	for i := range f.settlements {
 		// What was skipped when all seemed in vain.
 		if f.settlements[i].Outcome == 0 && f.refused[i] == nil {
@@ -151,7 +150,7 @@ func (f *flush) settle(ctx context.Context, doubt *postgres.Error) {
 
 // refuse settles a row that the database refused alone: it is tried again until its
 // retries are used up, and then as long as nothing shows that others get through.
-func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
+func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 	e := &f.claim.Entries[i]
 	deletion := f.deletion(i)
 	since, others := f.q.evidence.refused(e.Key, e.Version, deletion, f.start)
@@ -185,11 +184,11 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 		lasts, quiet := f.q.evidence.probationOf(faultOf(failure), since)
 		left := lasts - quiet
 		switch trial := f.control(ctx, i); {
-		case trial == postgres.NoneTaken:
+		case trial == entry.NoneTaken:
 			f.unproved, f.unprovedDeletion = failure, deletion
 			f.aside(i, entry.Kept, wait, failure)
 			return
-		case (trial == postgres.PartTaken || !plain(failure)) && left > 0:
+		case (trial == entry.PartTaken || !plain(failure)) && left > 0:
 			outcome := entry.Kept
 			if e.Attempts == 0 {
 				outcome = entry.Refused
@@ -201,20 +200,20 @@ func (f *flush) refuse(ctx context.Context, i int, failure *postgres.Error) {
 			return
 		}
 	}
-	f.dead(i, entry.CauseRefused, failure.Message(), &entry.DeadLetter{
+	f.dead(i, entry.CauseRefused, failure.Message, &entry.DeadLetter{
 		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: wholeStory(failure), Attempts: max(0, attempts) + 1,
 	})
 }
 
 // wholeStory is what a dead letter says: PostgreSQL's own words and, of a row that waited
 // for another, what may help.
-func wholeStory(failure *postgres.Error) string {
-	detail := failure.Detail()
+func wholeStory(failure *entry.Fault) string {
+	detail := failure.Detail
 	switch {
 	case detail == "":
-		return failure.Message()
+		return failure.Message
 	case movesOn(failure):
-		return detail + "\n" + failure.Message()
+		return detail + "\n" + failure.Message
 	}
 	return detail
 }
@@ -222,14 +221,14 @@ func wholeStory(failure *postgres.Error) string {
 // plain tells whether a row that is in the table, written to itself, meets all that can
 // refuse a row for this: a value's type, NOT NULL and CHECK. A trigger may know whether
 // a row is new, and the rest depends on other rows.
-func plain(failure *postgres.Error) bool {
+func plain(failure *entry.Fault) bool {
 	return !failure.Raised && (failure.SQLSTATE == "23502" || failure.SQLSTATE == "23514" || len(failure.SQLSTATE) == 5 && failure.SQLSTATE[:2] == "22")
 }
 
 // aside keeps a refused row for another try.
-func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *postgres.Error) {
+func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *entry.Fault) {
 	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
-	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message())
+	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message)
 	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
 }
 
@@ -237,7 +236,7 @@ func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure 
 // mapping's fault and not the rows': ten different ones were refused for it since a row
 // was last taken, in whatever partition and however slowly, or the mapping is paused
 // already, be it for another fault of its table. It is nil otherwise.
-func (f *flush) faultOfMapping() *postgres.Error {
+func (f *flush) faultOfMapping() *entry.Fault {
 	if f.taken > 0 {
 		return nil
 	}
@@ -261,18 +260,18 @@ func (f *flush) faultOfMapping() *postgres.Error {
 	return nil
 }
 
-func sameFault(a, b *postgres.Error) bool { return faultOf(a) == faultOf(b) }
+func sameFault(a, b *entry.Fault) bool { return faultOf(a) == faultOf(b) }
 
 // keep pauses the mapping. Its rows wait, none of them has spent an attempt, and the
 // next trial sees others.
-func (f *flush) keep(ctx context.Context, cause *postgres.Error) {
+func (f *flush) keep(ctx context.Context, cause *entry.Fault) {
 	for i := range f.settlements {
 		if f.settlements[i].Outcome == 0 {
 			f.settlements[i].Outcome = entry.Kept
 			f.settlements[i].Wait = f.policy.retryAfter(0)
 		}
 	}
-	f.refusal = cause.Message()
+	f.refusal = cause.Message
 	deletions := true
 	for i := range f.refused {
 		deletions = deletions && f.deletion(i)

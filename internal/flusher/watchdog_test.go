@@ -147,7 +147,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 				tries++
 				synctest.Wait()
 				// The database refuses every row of what was tried.
-				q.pause(q.policy, &postgres.Error{Kind: postgres.Row, SQLSTATE: "P0001"}, false, false)
+				q.pause(q.policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001"}, false, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -11,11 +11,10 @@ import (
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // home is a database as the queue's members tell each other of it.
-func (q *queue) home(h postgres.Home) entry.Home {
+func (q *queue) home(h entry.Home) entry.Home {
 	q.mu.Lock()
 	owner := q.settings.Owner
 	q.mu.Unlock()

@@ -87,6 +87,9 @@ func (m *Misfit) Error() string { return m.Message }
 // Unfit means that an entry cannot become a row. It was found out before anything was
 // sent. Its text may name the key, never a value.
 type Unfit struct {
+	// SQLSTATE is the code that PostgreSQL gives for the same fault, Column the column
+	// concerned, if it is one.
+	SQLSTATE, Column string
 	// OfKey means that the key cannot be a row's, whatever the document.
 	OfKey bool
 	// Message says what is wrong.

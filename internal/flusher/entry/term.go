@@ -3,6 +3,8 @@
 
 package entry
 
+import "fmt"
+
 // Shard is one partition of one life of a queue.
 type Shard struct {
 	Queue     string
@@ -36,6 +38,10 @@ type Place struct {
 	Version int64
 }
 
+func (p Place) String() string {
+	return fmt.Sprintf("batch %d of %s/%d", p.Flush, p.Queue, p.Partition)
+}
+
 // Mark is what the ledger knows of a shard when it gives out a term.
 type Mark struct {
 	// Epoch is the one given out. 0 means that the ledger has no such row.
@@ -45,6 +51,8 @@ type Mark struct {
 	// Queue is the highest version that committed in any shard of any incarnation of the
 	// queue, Shard the highest that committed in this very shard.
 	Queue, Shard int64
+	// Home is the database of the ledger.
+	Home Home
 	// Earlier means that batches were committed in the incarnation before this one, of
 	// which nothing says that it was drained to its end.
 	Earlier bool

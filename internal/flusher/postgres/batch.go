@@ -103,7 +103,7 @@ func (b *Batch) initialGroups() []group {
 	return []group{{columns: all}}
 }
 
-// Set adds the row of a document. An error is a *RowError, and then nothing was
+// Set adds the row of a document. An error is a *entry.Unfit, and then nothing was
 // added. Of several entries with one key the last one counts.
 func (b *Batch) Set(rowKey string, document []byte) error {
 	number, err := b.table.key.check(rowKey)
@@ -134,7 +134,7 @@ func (b *Batch) Set(rowKey string, document []byte) error {
 	return nil
 }
 
-// Delete adds the deletion of a row. An error is a *RowError, and then nothing
+// Delete adds the deletion of a row. An error is a *entry.Unfit, and then nothing
 // was added.
 func (b *Batch) Delete(rowKey string) error {
 	number, err := b.table.key.check(rowKey)

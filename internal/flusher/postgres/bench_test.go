@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -54,7 +55,7 @@ func BenchmarkBatchSet(b *testing.B) {
 				b.Fatal(err)
 			}
 			if i%rows == rows-1 {
-				d.pipeline(table, Position{Journal: "j", Queue: "q"}, batch)
+				d.pipeline(table, entry.Place{Shard: entry.Shard{Incarnation: "j", Queue: "q"}}, batch)
 			}
 		}
 	})

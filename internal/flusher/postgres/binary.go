@@ -8,6 +8,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // binaryType is the type of bytes, by its name in pg_catalog.
@@ -87,5 +89,5 @@ func (c *column) appendBinaryElement(dst []byte, v jsonValue) ([]byte, error) {
 }
 
 func (c *column) notBinary() error {
-	return &RowError{SQLSTATE: stateInvalidText, Column: c.name, Message: fmt.Sprintf("column %s: %s", c.name, notBinary)}
+	return &entry.Unfit{SQLSTATE: stateInvalidText, Column: c.name, Message: fmt.Sprintf("column %s: %s", c.name, notBinary)}
 }

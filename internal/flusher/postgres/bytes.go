@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // holdsBytes is the expression for whether a type has bytea within: as what it is an array,
@@ -212,7 +214,7 @@ func (c *column) notHexWithin() error {
 	case c.array && len(c.record) > 0:
 		allowed = `give a JSON array of texts of the composite, with bytes only as "\x" and hexadecimal digits`
 	}
-	return &RowError{
+	return &entry.Unfit{
 		SQLSTATE: stateInvalidText, Column: c.name,
 		Message: fmt.Sprintf("column %s: the type %s has bytea within, and a string stands for one as PostgreSQL writes it: %s", c.name, c.shown, allowed),
 	}

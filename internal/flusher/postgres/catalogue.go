@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // relation is what the catalogue says about a table.
@@ -208,7 +209,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	if err == nil {
 		return t, nil
 	}
-	if mapping, ok := errors.AsType[*MappingError](err); ok {
+	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return nil, mapping
 	}
 	return nil, failure(action, err, apart)

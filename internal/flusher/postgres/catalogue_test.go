@@ -11,6 +11,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -69,7 +70,7 @@ func TestTablesThatDoNotFit(t *testing.T) {
 				server.Exec(t, test.schema)
 			}
 			_, err := d.Table(t.Context(), mapping(test.table, test.columns...))
-			var e *MappingError
+			var e *entry.Misfit
 			if !errors.As(err, &e) || e.Reason != v1alpha1.ReasonSchemaMismatch || !strings.Contains(e.Message, test.says) {
 				t.Errorf("Table = %v; want SchemaMismatch with %q", err, test.says)
 			}
@@ -150,7 +151,7 @@ func TestPrivilegesOnTheTable(t *testing.T) {
 				o.write(t, "1", `{"a":"y"}`, "2", "")
 				return
 			}
-			var e *MappingError
+			var e *entry.Misfit
 			says := strings.ReplaceAll(test.says, "ROLE", `"`+role+`"`)
 			if !errors.As(err, &e) || e.Reason != v1alpha1.ReasonPrivilegeMissing || !strings.Contains(e.Message, says) {
 				t.Errorf("Table = %v; want PrivilegeMissing with %q", err, says)

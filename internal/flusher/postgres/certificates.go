@@ -20,6 +20,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // certificates are what database.postgres.tls says: whom to trust, and how to show
@@ -93,7 +94,7 @@ func unusable(file, secret string, err error) error {
 	case errors.Is(err, syscall.EISDIR):
 		problem = "is a directory: name the file in it"
 	}
-	return &Error{Kind: Transient, reason: v1alpha1.ReasonSecretMissing, remedy: what + " of PostgreSQL's TLS " + problem, Err: err}
+	return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonSecretMissing, remedy: what + " of PostgreSQL's TLS " + problem, Err: err}
 }
 
 // apply turns TLS on for every host, whatever the URL's sslmode, and has the server's

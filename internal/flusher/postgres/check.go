@@ -15,6 +15,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -40,7 +41,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 		return config.Check{OK: true}
 	}
 	d.verified.Store(false)
-	if mapping, ok := errors.AsType[*MappingError](err); ok {
+	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
 	e := failure("", err, apart)
@@ -90,10 +91,10 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	case err != nil:
 		return err
 	case standby:
-		return &Error{Kind: Transient, reason: v1alpha1.ReasonReadOnly, Err: errStandby, remedy: standbyRemedy}
+		return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonReadOnly, Err: errStandby, remedy: standbyRemedy}
 	case readOnly:
 		return &Error{
-			Kind: Transient, reason: v1alpha1.ReasonReadOnly, Err: pgconn.ErrReadOnlyConnection,
+			Kind: entry.Transient, reason: v1alpha1.ReasonReadOnly, Err: pgconn.ErrReadOnlyConnection,
 			remedy: toWrite(conn.Config().User, conn.Config().Database),
 		}
 	}
@@ -112,7 +113,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil && conn.PgConn().Exec(ctx, "ROLLBACK").Close() == nil {
 		// The ledger may have been altered since it was found fit: then this look says
 		// so in the words of the next ones.
-		if mismatch, ok := errors.AsType[*MappingError](d.ensureLedger(ctx, conn)); ok {
+		if mismatch, ok := errors.AsType[*entry.Misfit](d.ensureLedger(ctx, conn)); ok {
 			return mismatch
 		}
 	}
@@ -124,7 +125,7 @@ func judgeVersion(version int) error {
 	if version >= oldestVersion {
 		return nil
 	}
-	return &MappingError{
+	return &entry.Misfit{
 		Reason: v1alpha1.ReasonVersionTooOld,
 		Message: fmt.Sprintf("the server is PostgreSQL %d: version %d or later is needed",
 			version/10000, oldestVersion/10000),
@@ -276,7 +277,7 @@ func (d *Database) judgeLedger(s ledgerState) error {
 	case !s.mayUse || !s.mayRead || !s.mayWrite:
 		return d.ledgerPrivilege(s)
 	case s.otherKind || !s.fits:
-		return &MappingError{
+		return &entry.Misfit{
 			Reason: v1alpha1.ReasonSchemaMismatch,
 			Message: fmt.Sprintf("%s is not a flusher's ledger: set another ledgerSchema or, if nothing else needs it, run as an administrator: ALTER TABLE %s RENAME TO ledger_before;",
 				d.ledger.table, d.ledger.table),
@@ -300,7 +301,7 @@ func (d *Database) ledgerPrivilege(s ledgerState) error {
 	if s.table {
 		statements = append(statements, fmt.Sprintf("GRANT SELECT, INSERT, UPDATE ON TABLE %s TO %s", d.ledger.table, role))
 	}
-	return &MappingError{
+	return &entry.Misfit{
 		Reason: v1alpha1.ReasonPrivilegeMissing,
 		Message: fmt.Sprintf("role %s may not make or use the ledger: run as an administrator: %s;",
 			role, strings.Join(statements, "; ")),

@@ -19,6 +19,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -56,11 +57,11 @@ func TestCheckMakesALedgerThatVanished(t *testing.T) {
 	server, d, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
 	server.Exec(t, "DROP SCHEMA writebehind CASCADE")
-	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient {
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != entry.Transient {
 		t.Errorf("Write without a ledger = %v; want a transient error", e)
 	}
 	ready(t, d)
-	if outcome, err := d.Write(t.Context(), o.table, o.next(1), o.table.NewBatch()); outcome != Fenced {
+	if outcome, err := d.Write(t.Context(), o.table, o.next(1), o.table.NewBatch()); outcome != entry.Fenced {
 		t.Errorf("Write = %v, %v; want Fenced", outcome, err)
 	}
 }
@@ -248,7 +249,7 @@ func TestASessionThatTurnsReadOnly(t *testing.T) {
 		d.committed.Store(0)
 	}
 	failing(t, d.Check(t.Context()), v1alpha1.ReasonReadOnly)
-	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient || e.Reason() != v1alpha1.ReasonReadOnly || e.Unsettled {
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != entry.Transient || e.Reason() != v1alpha1.ReasonReadOnly || e.Unsettled {
 		t.Errorf("Write = %v; want a settled transient error for ReadOnly", e)
 	}
 	switchReadOnly("off")
@@ -446,7 +447,7 @@ func TestARotatedURLThatCannotBeUsedStopsWriting(t *testing.T) {
 	if err := os.WriteFile(file, []byte("postgres://u:s3cret@host:port/db"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient || e.Reason() != v1alpha1.ReasonInvalidURL {
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != entry.Transient || e.Reason() != v1alpha1.ReasonInvalidURL {
 		t.Errorf("Write = %v; want a transient error for InvalidURL", e)
 	}
 	failing(t, d.Check(t.Context()), v1alpha1.ReasonInvalidURL)
@@ -508,7 +509,7 @@ func TestAServerThatHangsIsReportedSoon(t *testing.T) {
 			start := time.Now()
 			failing(t, d.Check(t.Context()), v1alpha1.ReasonConnectionFailed, "no answer in time")
 			var e *Error
-			if _, err := d.Table(t.Context(), mapping("items")); !errors.As(err, &e) || e.Kind != Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
+			if _, err := d.Table(t.Context(), mapping("items")); !errors.As(err, &e) || e.Kind != entry.Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
 				t.Errorf("Table = %v; want a transient error for ConnectionFailed", err)
 			}
 			if took := time.Since(start); took > testTimeout/2 {
@@ -544,7 +545,7 @@ func TestCheckDoesNotHideThatNothingCanBeWritten(t *testing.T) {
 	server.Exec(t, `CREATE FUNCTION disk_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   RAISE EXCEPTION 'no space left' USING ERRCODE = '53100'; END $$;
 CREATE TRIGGER disk_full BEFORE INSERT OR UPDATE ON writebehind.ledger FOR EACH ROW EXECUTE FUNCTION disk_full()`)
-	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != Transient || e.SQLSTATE != "53100" {
+	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != entry.Transient || e.SQLSTATE != "53100" {
 		t.Errorf("Write = %v; want a transient error, SQLSTATE 53100", e)
 	}
 	failing(t, d.Check(t.Context()), v1alpha1.ReasonStatementFailed, "disk is full", "53100")

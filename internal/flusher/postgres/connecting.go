@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // connectFailure is an error of a connection that was never made.
@@ -91,8 +92,8 @@ func (e *Error) connecting(err *pgconn.PgError, cause error) {
 	if origin.certain {
 		role, name = quote(origin.config.User), quote(origin.config.Database)
 	}
-	transient := judge(err.Code).kind == Transient
-	e.Kind = Transient
+	transient := judge(err.Code).kind == entry.Transient
+	e.Kind = entry.Transient
 	sql := ""
 	switch {
 	case err.Code == "42501" && err.Routine == ofDatabase:
@@ -151,7 +152,7 @@ func (e *connectFailure) onlyEncrypted() string {
 // pooled shows the words of a pooler in front of PostgreSQL, which knows nothing of
 // rows.
 func (e *Error) pooled(err *pgconn.PgError) {
-	if !ofPooler(err) || e.Kind != Transient || err.Message == "" || len(err.Message) > mostWords {
+	if !ofPooler(err) || e.Kind != entry.Transient || err.Message == "" || len(err.Message) > mostWords {
 		return
 	}
 	switch {

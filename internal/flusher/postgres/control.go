@@ -11,20 +11,8 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5"
-)
 
-// Trial is what a control showed.
-type Trial int
-
-// What a control may show.
-const (
-	// NoneTaken means that the table took nothing, or had no row to try.
-	NoneTaken Trial = iota
-	// PartTaken means that the table takes a row that is like the refused one in part: it
-	// has all columns where that has a few, or lacks one of its values.
-	PartTaken
-	// RowTaken means that the table takes another row.
-	RowTaken
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -42,17 +30,17 @@ var errTaken = errors.New("taken")
 // which it refused: first rows that are there, each written to itself by a statement of
 // the same columns, so that it meets the same triggers, policies and constraints; then
 // the refused row without one of its values. Nothing of it is kept.
-func (d *Database) Control(ctx context.Context, t *Table, b *Batch) Trial {
-	if trial := d.ControlOfRows(ctx, t, b); trial != NoneTaken {
+func (d *Database) Control(ctx context.Context, t *Table, b *Batch) entry.Trial {
+	if trial := d.ControlOfRows(ctx, t, b); trial != entry.NoneTaken {
 		return trial
 	}
 	return d.controlOfParts(ctx, t, b)
 }
 
 // ControlOfRows is the part of a control that tries rows of the table.
-func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) Trial {
+func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) entry.Trial {
 	if b.Len() != 1 {
-		return NoneTaken
+		return entry.NoneTaken
 	}
 	r := &b.rows[0]
 	shape := t.everyColumn()
@@ -67,21 +55,21 @@ func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) Trial 
 	}
 	keys, err := d.otherKeys(ctx, t, string(b.text(r.key)))
 	if err != nil {
-		return NoneTaken
+		return entry.NoneTaken
 	}
 	for n, columns := range shapes {
 		for _, key := range keys {
 			if d.tries(ctx, t, t.toItself(columns), key) {
-				return []Trial{RowTaken, PartTaken}[n]
+				return []entry.Trial{entry.RowTaken, entry.PartTaken}[n]
 			}
 		}
 	}
-	return NoneTaken
+	return entry.NoneTaken
 }
 
-func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) Trial {
+func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) entry.Trial {
 	if b.Len() != 1 || b.rows[0].group == deleted {
-		return NoneTaken
+		return entry.NoneTaken
 	}
 	r := &b.rows[0]
 	columns := b.groups[r.group].columns
@@ -99,10 +87,10 @@ func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) Trial
 			values = append(values, r.version)
 		}
 		if d.tries(ctx, t, t.single(rest), values...) {
-			return PartTaken
+			return entry.PartTaken
 		}
 	}
-	return NoneTaken
+	return entry.NoneTaken
 }
 
 // otherKeys are a few keys of rows that are there.

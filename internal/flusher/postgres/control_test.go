@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const refuseAll = `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;`
@@ -18,24 +20,24 @@ func TestAControlShowsWhatTheTableTakes(t *testing.T) {
 	const filled = "INSERT INTO items VALUES (1, 'x', 1, '1'), (2, 'y', 2, '2');"
 	for name, c := range map[string]struct {
 		schema, document string
-		want             Trial
+		want             entry.Trial
 	}{
-		"a row passes":                        {filled, `{"a":"x","b":1,"c":1}`, RowTaken},
-		"a deletion":                          {filled, ``, RowTaken},
-		"no column is named":                  {filled, `{}`, RowTaken},
-		"the refused row is the only one":     {"INSERT INTO items VALUES (9, 'x', 1, '1');", `{"a":"x"}`, PartTaken},
-		"the table is empty":                  {"", `{"a":"x","b":1,"c":1}`, PartTaken},
-		"empty, and a deletion":               {"", ``, NoneTaken},
-		"a trigger before the insert":         {filled + refuseAll + "CREATE TRIGGER r BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x"}`, NoneTaken},
-		"a trigger before the update":         {filled + refuseAll + "CREATE TRIGGER r BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x","b":1,"c":1}`, PartTaken},
-		"a trigger of the statement":          {filled + refuseAll + "CREATE TRIGGER r BEFORE INSERT ON items EXECUTE FUNCTION refuse()", `{"a":"x"}`, NoneTaken},
-		"a deferred trigger":                  {filled + refuseAll + "CREATE CONSTRAINT TRIGGER r AFTER INSERT OR UPDATE ON items DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x"}`, NoneTaken},
-		"a check that no row passes":          {filled + "ALTER TABLE items ADD CHECK (a = 'z') NOT VALID", `{"a":"q"}`, PartTaken},
-		"a check that fails for any row":      {filled + "ALTER TABLE items ADD CHECK (false) NOT VALID", `{"a":"q"}`, NoneTaken},
-		"a trigger keeps every row out":       {filled + "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER r BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION keep()", `{"a":"x"}`, NoneTaken},
-		"a column that the document leaves":   {filled + "ALTER TABLE items ALTER b SET NOT NULL, ALTER b DROP DEFAULT", `{"a":"x"}`, PartTaken},
-		"a column that nobody can leave out":  {"ALTER TABLE items ADD must text NOT NULL", `{"a":"x","must":null}`, NoneTaken},
-		"one of the rows there is bad itself": {filled + "ALTER TABLE items ADD CHECK (a <> 'x') NOT VALID", `{"a":"x"}`, RowTaken},
+		"a row passes":                        {filled, `{"a":"x","b":1,"c":1}`, entry.RowTaken},
+		"a deletion":                          {filled, ``, entry.RowTaken},
+		"no column is named":                  {filled, `{}`, entry.RowTaken},
+		"the refused row is the only one":     {"INSERT INTO items VALUES (9, 'x', 1, '1');", `{"a":"x"}`, entry.PartTaken},
+		"the table is empty":                  {"", `{"a":"x","b":1,"c":1}`, entry.PartTaken},
+		"empty, and a deletion":               {"", ``, entry.NoneTaken},
+		"a trigger before the insert":         {filled + refuseAll + "CREATE TRIGGER r BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x"}`, entry.NoneTaken},
+		"a trigger before the update":         {filled + refuseAll + "CREATE TRIGGER r BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x","b":1,"c":1}`, entry.PartTaken},
+		"a trigger of the statement":          {filled + refuseAll + "CREATE TRIGGER r BEFORE INSERT ON items EXECUTE FUNCTION refuse()", `{"a":"x"}`, entry.NoneTaken},
+		"a deferred trigger":                  {filled + refuseAll + "CREATE CONSTRAINT TRIGGER r AFTER INSERT OR UPDATE ON items DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION refuse()", `{"a":"x"}`, entry.NoneTaken},
+		"a check that no row passes":          {filled + "ALTER TABLE items ADD CHECK (a = 'z') NOT VALID", `{"a":"q"}`, entry.PartTaken},
+		"a check that fails for any row":      {filled + "ALTER TABLE items ADD CHECK (false) NOT VALID", `{"a":"q"}`, entry.NoneTaken},
+		"a trigger keeps every row out":       {filled + "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$; CREATE TRIGGER r BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION keep()", `{"a":"x"}`, entry.NoneTaken},
+		"a column that the document leaves":   {filled + "ALTER TABLE items ALTER b SET NOT NULL, ALTER b DROP DEFAULT", `{"a":"x"}`, entry.PartTaken},
+		"a column that nobody can leave out":  {"ALTER TABLE items ADD must text NOT NULL", `{"a":"x","must":null}`, entry.NoneTaken},
+		"one of the rows there is bad itself": {filled + "ALTER TABLE items ADD CHECK (a <> 'x') NOT VALID", `{"a":"x"}`, entry.RowTaken},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -63,19 +65,19 @@ func TestWhereAnErrorCame(t *testing.T) {
 	for name, c := range map[string]struct {
 		reply                      reply
 		err                        pgconn.PgError
-		kind                       Kind
+		kind                       entry.Kind
 		atRows, raised, held, lost bool
 	}{
-		"a trigger's 08001":           {atRows, pgconn.PgError{Code: "08001", Where: function}, Transient, true, true, false, false},
-		"a full disk":                 {atRows, pgconn.PgError{Code: "53100"}, Transient, true, false, false, false},
-		"temp_file_limit":             {atRows, pgconn.PgError{Code: "53400"}, TooHeavy, true, false, false, false},
-		"out of memory":               {atRows, pgconn.PgError{Code: "53200"}, TooHeavy, true, false, false, false},
-		"a lock":                      {atRows, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts", Where: "while updating tuple (0,1)"}, Locked, true, false, true, false},
-		"a trigger's 55P03":           {atRows, pgconn.PgError{Code: "55P03", Routine: "exec_stmt_raise", Where: function}, Locked, true, true, false, false},
-		"a session that was ended":    {atRows, pgconn.PgError{Code: "57P01", SeverityUnlocalized: "FATAL", Where: function}, Transient, true, false, false, true},
-		"a lock of the ledger":        {reply{sent: true, parsed: 5, bound: 5, done: 2}, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts"}, Locked, false, false, false, false},
-		"a lock before the rows":      {reply{sent: true, parsed: 2, bound: 2, done: 2}, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts"}, Locked, false, false, false, false},
-		"out of memory at the ledger": {reply{sent: true, parsed: 5, bound: 5, done: 2}, pgconn.PgError{Code: "53200"}, Transient, false, false, false, false},
+		"a trigger's 08001":           {atRows, pgconn.PgError{Code: "08001", Where: function}, entry.Transient, true, true, false, false},
+		"a full disk":                 {atRows, pgconn.PgError{Code: "53100"}, entry.Transient, true, false, false, false},
+		"temp_file_limit":             {atRows, pgconn.PgError{Code: "53400"}, entry.TooHeavy, true, false, false, false},
+		"out of memory":               {atRows, pgconn.PgError{Code: "53200"}, entry.TooHeavy, true, false, false, false},
+		"a lock":                      {atRows, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts", Where: "while updating tuple (0,1)"}, entry.Locked, true, false, true, false},
+		"a trigger's 55P03":           {atRows, pgconn.PgError{Code: "55P03", Routine: "exec_stmt_raise", Where: function}, entry.Locked, true, true, false, false},
+		"a session that was ended":    {atRows, pgconn.PgError{Code: "57P01", SeverityUnlocalized: "FATAL", Where: function}, entry.Transient, true, false, false, true},
+		"a lock of the ledger":        {reply{sent: true, parsed: 5, bound: 5, done: 2}, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts"}, entry.Locked, false, false, false, false},
+		"a lock before the rows":      {reply{sent: true, parsed: 2, bound: 2, done: 2}, pgconn.PgError{Code: "55P03", Routine: "ProcessInterrupts"}, entry.Locked, false, false, false, false},
+		"out of memory at the ledger": {reply{sent: true, parsed: 5, bound: 5, done: 2}, pgconn.PgError{Code: "53200"}, entry.Transient, false, false, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Settings says which database, and within which bounds.
@@ -77,7 +78,7 @@ type Database struct {
 	// the last trouble.
 	verified atomic.Bool
 	// home is what the database said of itself last.
-	home atomic.Pointer[Home]
+	home atomic.Pointer[entry.Home]
 	// committed is when a batch last committed, in Unix nanoseconds.
 	committed atomic.Int64
 	// fed holds the mappings of which a document has fed a column.

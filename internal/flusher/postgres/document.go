@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"unicode/utf8"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -49,15 +51,15 @@ const (
 func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 	t := b.table
 	if len(document) > maxDocument {
-		return 0, &RowError{SQLSTATE: stateLimit, Message: fmt.Sprintf("the document is longer than %d bytes", maxDocument)}
+		return 0, &entry.Unfit{SQLSTATE: stateLimit, Message: fmt.Sprintf("the document is longer than %d bytes", maxDocument)}
 	}
 	if !utf8.Valid(document) {
-		return 0, &RowError{SQLSTATE: stateInvalidChar, Message: "the document is not valid UTF-8"}
+		return 0, &entry.Unfit{SQLSTATE: stateInvalidChar, Message: "the document is not valid UTF-8"}
 	}
 	s := scanner{data: document}
 	if s.next() != '{' {
 		if bytes.HasPrefix(document, []byte(byteOrderMark)) {
-			return 0, &RowError{
+			return 0, &entry.Unfit{
 				SQLSTATE: stateInvalidText,
 				Message:  "the document begins with a byte order mark (the bytes EF BB BF), which is no part of JSON: write it without",
 			}
@@ -66,7 +68,7 @@ func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 			return 0, invalidJSON(s.fail(word))
 		}
 		if _, err := s.value(0); err == nil && s.next() == 0 && s.pos == len(document) {
-			return 0, &RowError{SQLSTATE: stateInvalidText, Message: "the document is valid JSON but not an object"}
+			return 0, &entry.Unfit{SQLSTATE: stateInvalidText, Message: "the document is valid JSON but not an object"}
 		}
 		return 0, invalidJSON(s.fail("an object is missing"))
 	}
@@ -149,10 +151,10 @@ func (b *Batch) field(name jsonValue, previous int) int {
 }
 
 func invalidJSON(err error) error {
-	if _, ok := errors.AsType[*RowError](err); ok {
+	if _, ok := errors.AsType[*entry.Unfit](err); ok {
 		return err
 	}
-	return &RowError{SQLSTATE: stateInvalidText, Message: err.Error()}
+	return &entry.Unfit{SQLSTATE: stateInvalidText, Message: err.Error()}
 }
 
 // store puts a value into a column's cell, in the text form that PostgreSQL
@@ -207,17 +209,17 @@ func (c *column) judge(v jsonValue) error {
 	verbatim := c.json || v.kind == jsonObject || v.kind == jsonArray && !c.array
 	switch {
 	case v.odd&hasSurrogate != 0 && (c.json || !verbatim):
-		return &RowError{
+		return &entry.Unfit{
 			SQLSTATE: stateUntranslatable, Column: c.name,
 			Message: fmt.Sprintf("column %s: a string holds half a surrogate pair, which is no character", c.name),
 		}
 	case v.odd&hasNul != 0 && !verbatim:
-		return &RowError{
+		return &entry.Unfit{
 			SQLSTATE: stateInvalidChar, Column: c.name,
 			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which PostgreSQL cannot store", c.name),
 		}
 	case v.odd&hasNul != 0 && c.binaryJSON:
-		return &RowError{
+		return &entry.Unfit{
 			SQLSTATE: stateUntranslatable, Column: c.name,
 			Message: fmt.Sprintf("column %s: a string holds the character U+0000, which jsonb cannot store", c.name),
 		}
@@ -250,7 +252,7 @@ func (c *column) appendArray(dst, text []byte, left int) ([]byte, error) {
 		case c.jsonElements:
 			dst = appendQuoted(dst, v.text)
 		case v.kind == jsonArray && left == 1:
-			return dst, &RowError{
+			return dst, &entry.Unfit{
 				SQLSTATE: stateLimit, Column: c.name,
 				Message: fmt.Sprintf("column %s: an array has more than %d dimensions", c.name, maxDimensions),
 			}

@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // fakeTable is a table that no catalogue knows: fields a (text), j (jsonb), k
@@ -176,7 +177,7 @@ func TestADocumentThatCannotBeUsed(t *testing.T) {
 			}
 			size, ignored := b.Size(), b.Ignored()
 			err := b.Set("2", []byte(test.document))
-			var e *RowError
+			var e *entry.Unfit
 			if !errors.As(err, &e) || e.SQLSTATE != test.state || !strings.Contains(e.Message, test.says) {
 				t.Fatalf("Set = %v; want SQLSTATE %s and %q", err, test.state, test.says)
 			}
@@ -258,7 +259,7 @@ func TestFieldsInAnyOrder(t *testing.T) {
 
 func TestTheLongestDocument(t *testing.T) {
 	t.Parallel()
-	var e *RowError
+	var e *entry.Unfit
 	if err := fakeTable().NewBatch().Set("1", make([]byte, maxDocument+1)); !errors.As(err, &e) || e.SQLSTATE != "54000" {
 		t.Errorf("Set = %v; want SQLSTATE 54000", err)
 	}
@@ -286,7 +287,7 @@ func FuzzDocument(f *testing.F) {
 			}
 		}
 		valid := oracle == nil && fields != nil && utf8.Valid(document)
-		var e *RowError
+		var e *entry.Unfit
 		switch {
 		case err == nil && !valid:
 			t.Fatalf("%q was taken; encoding/json says %v", document, oracle)

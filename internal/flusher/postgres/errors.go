@@ -8,43 +8,9 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
-
-// Kind says what an error calls for.
-type Kind int
-
-// The kinds of error, and what each one asks of the caller.
-const (
-	// Transient asks to keep the batch and to back off: the server, the network
-	// or the credentials are at fault, never a row.
-	Transient Kind = iota + 1
-	// Contention asks to try again at once, with jitter: another transaction was
-	// in the way.
-	Contention
-	// Locked asks to leave the queue alone for a while and to go on with others:
-	// another transaction holds a lock, and this one has waited for it as long as
-	// it may already.
-	Locked
-	// TooHeavy asks to halve the batch.
-	TooHeavy
-	// Order asks to try again for a bounded time: the row that is referred to
-	// may be on its way.
-	Order
-	// Row asks to bisect: at least one row of the batch is refused.
-	Row
-	// Mapping asks to pause the mapping: the statement does not fit the table,
-	// whatever the rows.
-	Mapping
-)
-
-var kindNames = map[Kind]string{
-	Transient: "Transient", Contention: "Contention", Locked: "Locked", TooHeavy: "TooHeavy",
-	Order: "Order", Row: "Row", Mapping: "Mapping",
-}
-
-func (k Kind) String() string {
-	return kindNames[k]
-}
 
 // ErrLedgerOutOfStep says that the ledger stands at a flush number that neither
 // precedes the batch nor is its own: the ledger was changed from outside, or
@@ -54,7 +20,7 @@ var ErrLedgerOutOfStep = errors.New("the ledger is out of step with the journal"
 // Error is a failure of the database. Its text names SQLSTATE, constraint,
 // column, table and a remedy, and nothing else that the server said.
 type Error struct {
-	Kind Kind
+	Kind entry.Kind
 	// SQLSTATE is empty when the failure is not PostgreSQL's.
 	SQLSTATE string
 	// Constraint, Column and Table are those that PostgreSQL names, if any.
@@ -144,31 +110,15 @@ func (e *Error) Detail() string {
 	return strings.Join(parts, "\n")
 }
 
-// RowError says that one entry cannot become a row, found out before anything
-// was sent. It may name the key, never a value.
-type RowError struct {
-	// SQLSTATE is the code that PostgreSQL gives for the same fault.
-	SQLSTATE string
-	// Column is the column concerned, if it is one.
-	Column string
-	// OfKey says that it is the key which cannot be a row's, whatever the document.
-	OfKey bool
-	// Message says what is wrong.
-	Message string
-}
-
-// Error leaves the SQLSTATE out: PostgreSQL was not asked, so nobody finds it there.
-func (e *RowError) Error() string { return e.Message }
-
-// MappingError says that a mapping does not fit its table. Only a person can
-// help, and the message says how.
-type MappingError struct {
-	// Reason is a reason of DatabaseReady.
-	Reason string
-	// Message names the mapping, the fault and the remedy.
-	Message string
-}
-
-func (e *MappingError) Error() string {
-	return e.Message
+// As makes an error of this package a fault, which is all that others know of it.
+func (e *Error) As(target any) bool {
+	fault, ok := target.(**entry.Fault)
+	if ok {
+		*fault = &entry.Fault{
+			Kind: e.Kind, SQLSTATE: e.SQLSTATE, Constraint: e.Constraint, Column: e.Column,
+			Unsettled: e.Unsettled, AtRows: e.AtRows, Raised: e.Raised, Held: e.Held, Lost: e.Lost, Stale: e.Stale,
+			Reason: e.reason, Message: e.Message(), Action: e.action, Detail: e.Detail(), Err: e,
+		}
+	}
+	return ok
 }

@@ -10,16 +10,17 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
 // result is what a write in another goroutine came to.
 type result struct {
-	outcome Outcome
+	outcome entry.Commit
 	err     error
 }
 
-func (o *owner) writeAside(ctx context.Context, at Position, b *Batch) <-chan result {
+func (o *owner) writeAside(ctx context.Context, at entry.Place, b *Batch) <-chan result {
 	done := make(chan result, 1)
 	go func() {
 		outcome, err := o.d.Write(ctx, o.table, at, b)
@@ -31,7 +32,7 @@ func (o *owner) writeAside(ctx context.Context, at Position, b *Batch) <-chan re
 func unsettled(t *testing.T, err error) {
 	t.Helper()
 	var e *Error
-	if !errors.As(err, &e) || e.Kind != Transient || !e.Unsettled {
+	if !errors.As(err, &e) || e.Kind != entry.Transient || !e.Unsettled {
 		t.Fatalf("Write = %+v; want an unsettled transient error", err)
 	}
 }
@@ -47,7 +48,7 @@ func TestACommitWhoseAnswerIsLost(t *testing.T) {
 	p.cut("COMMIT\x00")
 	_, err := d.Write(t.Context(), o.table, at, b)
 	unsettled(t, err)
-	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != AlreadyCommitted {
+	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != entry.AlreadyCommitted {
 		t.Errorf("The second Write = %v, %v; want AlreadyCommitted", outcome, err)
 	}
 	equal(t, server, allItems, "1|x|1|1")
@@ -73,7 +74,7 @@ func TestABatchThatNeverArrives(t *testing.T) {
 		t.Errorf("Write = %v; want it to say that it was cancelled", r.err)
 	}
 	p.allow(-1)
-	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != Committed {
+	if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != entry.Committed {
 		t.Errorf("The second Write = %v, %v; want Committed", outcome, err)
 	}
 	equal(t, server, allItems, "1|x|1|1")
@@ -107,7 +108,7 @@ func TestAStoppedPredecessorHoldsNoLock(t *testing.T) {
 		<-done
 		p.allow(-1)
 		predecessor.at = successor.at
-		if outcome, err := zombie.Write(t.Context(), table, at, b); outcome != Fenced {
+		if outcome, err := zombie.Write(t.Context(), table, at, b); outcome != entry.Fenced {
 			t.Errorf("After %d bytes: the zombie's Write = %v, %v; want Fenced", sent, outcome, err)
 		}
 		equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|successor", "2|successor")
@@ -149,16 +150,16 @@ func TestARetryWhileTheFirstAttemptIsStuck(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		finish func(*testing.T, *postgrestest.Database, func())
-		want   Outcome
+		want   entry.Commit
 	}{
 		"learns that the first one committed": {
-			func(_ *testing.T, _ *postgrestest.Database, gate func()) { gate() }, AlreadyCommitted,
+			func(_ *testing.T, _ *postgrestest.Database, gate func()) { gate() }, entry.AlreadyCommitted,
 		},
 		"commits when the first one was ended": {
 			func(t *testing.T, server *postgrestest.Database, gate func()) {
 				server.Exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'")
 				gate()
-			}, Committed,
+			}, entry.Committed,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -241,7 +242,7 @@ func TestALockOnTheLedgerRowIsWaitedForOnce(t *testing.T) {
 	_, acquired := d.Acquire(t.Context(), "j1", "products", 0)
 	for action, err := range map[string]error{"Write": written, "Acquire": acquired} {
 		var e *Error
-		if !errors.As(err, &e) || e.Kind != Locked || e.SQLSTATE != "55P03" || e.Unsettled {
+		if !errors.As(err, &e) || e.Kind != entry.Locked || e.SQLSTATE != "55P03" || e.Unsettled {
 			t.Errorf("%s = %v; want it to be settled and Locked", action, err)
 		}
 	}
@@ -260,7 +261,7 @@ func TestAServerThatCrashesAndComesBack(t *testing.T) {
 		at := o.next(9)
 		b := batch(t, o.table, "1", `{"a":"after"}`)
 		var e *Error
-		if _, err := d.Write(t.Context(), o.table, at, b); !errors.As(err, &e) || e.Kind != Transient {
+		if _, err := d.Write(t.Context(), o.table, at, b); !errors.As(err, &e) || e.Kind != entry.Transient {
 			t.Errorf("Write to a dead server = %v; want a transient error", err)
 		}
 		if c := d.Check(t.Context()); c.OK || c.Reason != "ConnectionFailed" {
@@ -270,7 +271,7 @@ func TestAServerThatCrashesAndComesBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		ready(t, d)
-		if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != Committed {
+		if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != entry.Committed {
 			t.Fatalf("Write = %v, %v; want Committed", outcome, err)
 		}
 	}
@@ -286,10 +287,10 @@ func TestASessionThatTheServerEnds(t *testing.T) {
 	b := batch(t, o.table, "1", `{"a":"y"}`)
 	var e *Error
 	if _, err := d.Write(t.Context(), o.table, at, b); err != nil {
-		if !errors.As(err, &e) || e.Kind != Transient {
+		if !errors.As(err, &e) || e.Kind != entry.Transient {
 			t.Fatalf("Write = %v; want a transient error", err)
 		}
-		if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != Committed {
+		if outcome, err := d.Write(t.Context(), o.table, at, b); outcome != entry.Committed {
 			t.Fatalf("The second Write = %v, %v; want Committed", outcome, err)
 		}
 	}

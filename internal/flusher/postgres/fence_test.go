@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // TestAnEpochIsNeverGivenOutTwice puts the ledger back to how it was before a
@@ -44,7 +46,7 @@ func TestAnEpochIsNeverGivenOutTwice(t *testing.T) {
 			for flush := successor.at.Flush; flush < successor.at.Flush+2; flush++ {
 				at := predecessor.at
 				at.Flush, at.Version = flush+1, 1
-				if outcome, err := d.Write(t.Context(), table, at, batch(t, table, "1", `{"a":"stale"}`)); err != nil || outcome != Fenced {
+				if outcome, err := d.Write(t.Context(), table, at, batch(t, table, "1", `{"a":"stale"}`)); err != nil || outcome != entry.Fenced {
 					t.Errorf("The predecessor's Write = %v, %v; want Fenced", outcome, err)
 				}
 			}
@@ -135,12 +137,12 @@ CREATE TRIGGER note BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION note()`
 	d := openURL(t, u.String())
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
 	o.write(t, "1", `{"a":"x"}`)
-	if name := server.Value(t, "SELECT a FROM items"); !strings.HasPrefix(name, o.at.sessionName()+" shop") {
+	if name := server.Value(t, "SELECT a FROM items"); !strings.HasPrefix(name, sessionName(o.at)+" shop") {
 		t.Errorf("A session that writes is called %q", name)
 	}
 	equal(t, server, "SELECT DISTINCT application_name FROM pg_stat_activity WHERE datname = current_database() AND application_name ~ 'shop|behind'", "shop")
-	long := Position{Journal: strings.Repeat("j", 26), Queue: strings.Repeat("q", 63), Partition: 1023, Epoch: 9_000_000_000_000_000}
-	if name := long.sessionName(); len(name) > 63 {
+	long := entry.Place{Shard: entry.Shard{Incarnation: strings.Repeat("j", 26), Queue: strings.Repeat("q", 63), Partition: 1023}, Epoch: 9_000_000_000_000_000}
+	if name := sessionName(long); len(name) > 63 {
 		t.Errorf("%q is longer than a name may be", name)
 	}
 }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // judge says what does not fit, or which columns are the key, the version's, if any,
@@ -55,7 +56,7 @@ type fit struct {
 }
 
 func (f *fit) mismatch(format string, args ...any) error {
-	return &MappingError{
+	return &entry.Misfit{
 		Reason:  v1alpha1.ReasonSchemaMismatch,
 		Message: "mapping " + f.mapping.Name + ": " + fmt.Sprintf(format, args...),
 	}
@@ -273,7 +274,7 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	if len(missing) == 0 && len(f.policies.forbidden) > 0 {
 		problem = fmt.Sprintf("row-level security of table %s lets role %s %s no row", f.mapping.Table, role, strings.Join(f.policies.forbidden, ", "))
 	}
-	return &MappingError{
+	return &entry.Misfit{
 		Reason:  v1alpha1.ReasonPrivilegeMissing,
 		Message: fmt.Sprintf("mapping %s: %s: run as an administrator: %s;", f.mapping.Name, problem, strings.Join(statements, "; ")),
 	}

@@ -9,6 +9,8 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // The form of a table is what a batch relies on: which table the name stands for, and
@@ -71,7 +73,7 @@ func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *re
 	if r.moved || conn.IsClosed() || !errors.As(err, &pgErr) {
 		return false
 	}
-	if kind := verdictOf(pgErr, r.stage()).kind; kind != Mapping && kind != Row {
+	if kind := verdictOf(pgErr, r.stage()).kind; kind != entry.Mapping && kind != entry.Row {
 		return false
 	}
 	form, err := d.askForm(ctx, conn, t)

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // What a table is altered to after it was read is noticed by the transaction that
@@ -51,7 +52,7 @@ func TestATableThatIsAlteredIsReadAnew(t *testing.T) {
 			}
 			at := o.next(2)
 			outcome, err := d.Write(t.Context(), o.table, at, b)
-			if outcome != Altered || err != nil {
+			if outcome != entry.Altered || err != nil {
 				t.Fatalf("Write = %v, %v (%s); want Altered", outcome, err, detail(err))
 			}
 			if current, err := d.Current(t.Context(), o.table); current || err != nil {
@@ -94,7 +95,7 @@ func TestATableThatIsGoneIsReadAnew(t *testing.T) {
 			server, d, o := openItems(t)
 			server.Exec(t, change)
 			outcome, err := d.Write(t.Context(), o.table, o.next(1), batch(t, o.table, "1", `{"a":"x","b":1,"c":1}`, "2", ""))
-			if outcome != Altered || err != nil {
+			if outcome != entry.Altered || err != nil {
 				t.Errorf("Write = %v, %v (%s); want Altered", outcome, err, detail(err))
 			}
 		})
@@ -127,12 +128,12 @@ func TestATableThatIsAlteredUnderLoad(t *testing.T) {
 						return
 					}
 					outcome, err := d.Write(t.Context(), o.table, at, b)
-					if outcome == Altered {
+					if outcome == entry.Altered {
 						if o.table, err = d.Table(t.Context(), m); err == nil {
 							continue
 						}
 					}
-					if outcome != Committed {
+					if outcome != entry.Committed {
 						t.Errorf("Write = %v, %v (%s)", outcome, err, detail(err))
 						return
 					}
@@ -166,7 +167,7 @@ func TestAnAlteredTableOfListedColumns(t *testing.T) {
 	table := readTable(t, d, m)
 	server.Exec(t, "ALTER TABLE items ALTER n TYPE numeric")
 	// The value is none of the table that was read, and one of the table as it is.
-	if err := table.NewBatch().Set("1", []byte(`{"count":"a"}`)); err != nil && !errors.As(err, new(*RowError)) {
+	if err := table.NewBatch().Set("1", []byte(`{"count":"a"}`)); err != nil && !errors.As(err, new(*entry.Unfit)) {
 		t.Fatal(err)
 	}
 	if current, err := d.Current(t.Context(), table); current || err != nil {
@@ -186,12 +187,12 @@ func TestASchemaThatIsClosedIsNoFaultOfTheLedger(t *testing.T) {
 	o.write(t, "1", `{"a":"x"}`)
 	server.Exec(t, "REVOKE ALL ON SCHEMA public FROM PUBLIC")
 	e := o.refuse(t, "1", `{"a":"y"}`)
-	if e.Kind != Mapping || e.Reason() != v1alpha1.ReasonPrivilegeMissing || e.Unsettled || !strings.Contains(e.Message(), `GRANT USAGE ON SCHEMA "public"`) {
+	if e.Kind != entry.Mapping || e.Reason() != v1alpha1.ReasonPrivilegeMissing || e.Unsettled || !strings.Contains(e.Message(), `GRANT USAGE ON SCHEMA "public"`) {
 		t.Errorf("Write = %v, %s, %v; want PrivilegeMissing of the mapping", e.Kind, e.Reason(), e)
 	}
 	server.Exec(t, "REVOKE ALL ON writebehind.ledger FROM PUBLIC")
 	server.Exec(t, "GRANT ALL ON SCHEMA public TO PUBLIC")
-	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != Transient || !strings.Contains(e.Message(), "the ledger") {
+	if e := o.refuse(t, "1", `{"a":"y"}`); e.Kind != entry.Transient || !strings.Contains(e.Message(), "the ledger") {
 		t.Errorf("Write = %v, %v; want a fault of the ledger", e.Kind, e)
 	}
 	equal(t, server, "SELECT id, a FROM items", "1|x")

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -76,7 +77,7 @@ func readTable(t testing.TB, d *Database, m config.Mapping) *Table {
 type owner struct {
 	d     *Database
 	table *Table
-	at    Position
+	at    entry.Place
 }
 
 func own(t testing.TB, d *Database, table *Table, partition int) *owner {
@@ -86,13 +87,13 @@ func own(t testing.TB, d *Database, table *Table, partition int) *owner {
 	if err != nil {
 		t.Fatalf("Acquire: %v", err)
 	}
-	return &owner{d: d, table: table, at: Position{
-		Journal: "j1", Queue: "products", Partition: partition, Epoch: l.Epoch, Flush: l.Flush,
+	return &owner{d: d, table: table, at: entry.Place{
+		Shard: entry.Shard{Incarnation: "j1", Queue: "products", Partition: partition}, Epoch: l.Epoch, Flush: l.Flush,
 	}}
 }
 
 // next is the position of the owner's next batch.
-func (o *owner) next(version int64) Position {
+func (o *owner) next(version int64) entry.Place {
 	o.at.Flush++
 	o.at.Version = version
 	return o.at
@@ -120,7 +121,7 @@ func batch(t testing.TB, table *Table, pairs ...string) *Batch {
 func (o *owner) write(t testing.TB, pairs ...string) {
 	t.Helper()
 	outcome, err := o.d.Write(t.Context(), o.table, o.next(o.at.Version+1), batch(t, o.table, pairs...))
-	if err != nil || outcome != Committed {
+	if err != nil || outcome != entry.Committed {
 		t.Fatalf("Write = %v, %v: %s; want Committed", outcome, err, detail(err))
 	}
 }
@@ -138,7 +139,7 @@ func (o *owner) refuse(t testing.TB, pairs ...string) *Error {
 }
 
 // ledgerOf reads what the ledger holds of a partition.
-func ledgerOf(t testing.TB, d *Database, partition int) Ledger {
+func ledgerOf(t testing.TB, d *Database, partition int) entry.Mark {
 	t.Helper()
 	l, err := d.readLedger(t.Context(), d.pool, "j1", "products", partition)
 	if err != nil {
@@ -164,4 +165,10 @@ func equal(t testing.TB, server *postgrestest.Database, sql string, want ...stri
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("%s gives\n%s\nwant\n%s", sql, strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
+}
+
+// fault is what others see of an error of this package.
+func fault(err error) *entry.Fault {
+	f, _ := errors.AsType[*entry.Fault](err)
+	return f
 }

@@ -9,17 +9,9 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-)
 
-// Home is what a database says of itself, whatever name it is reached by.
-type Home struct {
-	// ID is the number that initdb gave to the server's files and that of the database
-	// within them: a standby has both, and what is put back from a copy of the files. It is
-	// empty where the role may not ask for them.
-	ID string
-	// Name is what the server calls the database.
-	Name string
-}
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
 
 const (
 	// A statement that names the function fails where it may not be called, even if it
@@ -30,7 +22,7 @@ FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname 
 )
 
 // readHome asks the database what it is.
-func readHome(ctx context.Context, q querier) (h Home, err error) {
+func readHome(ctx context.Context, q querier) (h entry.Home, err error) {
 	err = q.QueryRow(ctx, homeSQL).Scan(&h.ID, &h.Name)
 	return h, err
 }
@@ -44,7 +36,7 @@ var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
 // nothing: what is known of it stays.
 func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	var may bool
-	var h Home
+	var h entry.Home
 	err := conn.QueryRow(ctx, mayTellHomeSQL).Scan(&may)
 	if err == nil && may {
 		h, err = readHome(ctx, conn)
@@ -64,11 +56,11 @@ func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 func (d *Database) Known() bool { return d.home.Load() != nil }
 
 // Home is the database that was reached last, empty before the first time.
-func (d *Database) Home() Home {
+func (d *Database) Home() entry.Home {
 	if h := d.home.Load(); h != nil {
 		return *h
 	}
-	return Home{}
+	return entry.Home{}
 }
 
 // Since is when the URL in force was put where it is, in µs since 1970; 0 before it was

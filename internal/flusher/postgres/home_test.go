@@ -9,14 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
 // homeOf is what the database of the URL says of itself, at a look and with an epoch.
-func homeOf(t *testing.T, url string) Home {
+func homeOf(t *testing.T, url string) entry.Home {
 	t.Helper()
 	d := openURL(t, url)
-	if d.Home() != (Home{}) {
+	if d.Home() != (entry.Home{}) {
 		t.Error("a database that was not looked at is known")
 	}
 	ready(t, d)
@@ -85,7 +86,7 @@ func TestADatabaseThatDoesNotTellWhatItIs(t *testing.T) {
 	}
 	ready(t, d)
 	l, err := d.Acquire(t.Context(), "j", "products", 0)
-	if err != nil || l.Epoch == 0 || l.Home != (Home{}) || d.Home() != (Home{}) {
+	if err != nil || l.Epoch == 0 || l.Home != (entry.Home{}) || d.Home() != (entry.Home{}) {
 		t.Errorf("Acquire = %+v, %v, home is %+v", l, err, d.Home())
 	}
 	ready(t, openURL(t, url))

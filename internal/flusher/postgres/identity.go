@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // anonymous is a table, or a partition, of which a publication publishes updates or
@@ -217,7 +218,7 @@ func ofIdentity(err *pgconn.PgError) bool {
 }
 
 var identityVerdict = verdict{
-	Mapping, v1alpha1.ReasonSchemaMismatch,
+	entry.Mapping, v1alpha1.ReasonSchemaMismatch,
 	"a publication publishes updates or deletions of the table, and the table's replica identity does not do for it, its row filter or its column list: " +
 		"see ALTER TABLE ... REPLICA IDENTITY and ALTER PUBLICATION",
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // errKeptOut and errKept stand for the errors that the statements provoke for a row
@@ -56,7 +57,7 @@ func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, acti
 	if deletion {
 		cause = errKept
 	}
-	e := &Error{Kind: Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: cause.Error(), Err: cause}
+	e := &Error{Kind: entry.Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: cause.Error(), Err: cause}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
 		_, number, _ := strings.Cut(pgErr.Message, kept)
 		number, _, _ = strings.Cut(number, `"`)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -56,10 +57,10 @@ CREATE TRIGGER "The keeper" BEFORE DELETE ON %s FOR EACH ROW EXECUTE FUNCTION ke
 			_, err := d.Write(t.Context(), o.table, o.next(9), b)
 			o.at.Flush--
 			e, ok := err.(*Error) //nolint:errorlint // it is an *Error itself
-			if !ok || e.Kind != Row || e.Unsettled || e.Detail() != "" || !strings.HasSuffix(e.Error(), "; the table has "+test.names) {
+			if !ok || e.Kind != entry.Row || e.Unsettled || e.Detail() != "" || !strings.HasSuffix(e.Error(), "; the table has "+test.names) {
 				t.Errorf("Write = %v (%s); want a settled error of a row that names %s", err, detail(err), test.names)
 			}
-			if s, ok := b.Suspect(e); !ok || s.Entry != 2 {
+			if s, ok := b.Suspect(fault(e)); !ok || s.Entry != 2 {
 				t.Errorf("Suspect = %+v, %t; want the entry of key 2", s, ok)
 			}
 			equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|x", "2|kept", "3|x")
@@ -101,10 +102,10 @@ CREATE TRIGGER spare BEFORE UPDATE ON items FOR EACH ROW EXECUTE FUNCTION spare(
 					_, err := d.Write(t.Context(), o.table, o.next(9), b)
 					o.at.Flush--
 					e, ok := err.(*Error) //nolint:errorlint // it is an *Error itself
-					if !ok || e.Kind != Row || e.Unsettled || !strings.Contains(e.Error(), "trigger skip") {
+					if !ok || e.Kind != entry.Row || e.Unsettled || !strings.Contains(e.Error(), "trigger skip") {
 						t.Fatalf("Write = %v (%s); want the row to be refused", err, detail(err))
 					}
-					if s, ok := b.Suspect(e); !ok || s.Entry != 3 {
+					if s, ok := b.Suspect(fault(e)); !ok || s.Entry != 3 {
 						t.Errorf("Suspect = %+v, %t; want the last entry", s, ok)
 					}
 				}
@@ -150,7 +151,7 @@ CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF new.a IS
 CREATE TRIGGER raise BEFORE INSERT ON items FOR EACH ROW EXECUTE FUNCTION raise()`)
 		o := own(t, d, readTable(t, d, mapping("items")), 0)
 		for document, state := range map[string]string{`{"n":["` + words + `"]}`: "22P02", `{"a":"` + words + `"}`: "P0001"} {
-			if e := o.refuse(t, "1", document); e.Kind != Row || e.SQLSTATE != state || !strings.Contains(e.Detail(), words) {
+			if e := o.refuse(t, "1", document); e.Kind != entry.Row || e.SQLSTATE != state || !strings.Contains(e.Detail(), words) {
 				t.Errorf("Write = %v, %v (%s); want the row's own fault, SQLSTATE %s", e.Kind, e, e.Detail(), state)
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // keyKind is the type of a key column, as far as it decides which texts are
@@ -87,7 +89,7 @@ func keyError(state, text, what string) error {
 	if len(shown) > longestShown {
 		shown = shown[:longestShown] + "…"
 	}
-	return &RowError{SQLSTATE: state, OfKey: true, Message: fmt.Sprintf("key %q %s", shown, what)}
+	return &entry.Unfit{SQLSTATE: state, OfKey: true, Message: fmt.Sprintf("key %q %s", shown, what)}
 }
 
 func isInteger(text string) bool {

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestOnlyCanonicalKeysAreTaken(t *testing.T) {
@@ -64,7 +66,7 @@ func TestOnlyCanonicalKeysAreTaken(t *testing.T) {
 			t.Parallel()
 			k := key{column: column{shown: "its type"}, kind: test.kind, length: test.length}
 			_, err := k.check(test.key)
-			var e *RowError
+			var e *entry.Unfit
 			switch {
 			case test.state == "" && err != nil:
 				t.Errorf("%q is refused: %v", test.key, err)

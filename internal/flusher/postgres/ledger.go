@@ -12,73 +12,9 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
-
-// Position is the place of one batch in the ledger.
-type Position struct {
-	// Journal, Queue and Partition name the ledger row.
-	Journal   string
-	Queue     string
-	Partition int
-	// Epoch is the one that Acquire gave.
-	Epoch int64
-	// Flush is the number of this batch; the ledger must stand at Flush-1.
-	Flush int64
-	// Version is the highest version in the batch; the ledger's position is
-	// raised to it.
-	Version int64
-}
-
-func (p Position) String() string {
-	return fmt.Sprintf("batch %d of %s/%d", p.Flush, p.Queue, p.Partition)
-}
-
-// Ledger is what the database knows about a partition.
-type Ledger struct {
-	// Epoch grows with every acquisition and is never given out twice; 0 means that
-	// the ledger has no such row.
-	Epoch int64
-	// Flush is the number of the last batch that committed.
-	Flush int64
-	// Position is the highest version that committed in any partition of any
-	// journal of the queue: no new version may be lower.
-	Position int64
-	// Committed is the highest version that committed in this very partition of
-	// this journal.
-	Committed int64
-	// Earlier says that batches were committed in the life of the queue before this
-	// one, of which nothing says that it was drained to its end.
-	Earlier bool
-	// Home is the database that the ledger is in.
-	Home Home
-}
-
-// Outcome is what became of a batch.
-type Outcome int
-
-// The outcomes of a batch.
-const (
-	// Committed means that the batch committed now.
-	Committed Outcome = iota + 1
-	// AlreadyCommitted means that the same batch committed earlier; nothing was
-	// written now.
-	AlreadyCommitted
-	// Altered means that the table is not what it was when it was read; nothing was
-	// written. The table is to be read anew, and the same entries may be written at
-	// the same position.
-	Altered
-	// Fenced means that the partition has another owner; nothing was written,
-	// and nothing ever will be at this epoch.
-	Fenced
-)
-
-var outcomeNames = map[Outcome]string{
-	Committed: "Committed", AlreadyCommitted: "AlreadyCommitted", Altered: "Altered", Fenced: "Fenced",
-}
-
-func (o Outcome) String() string {
-	return outcomeNames[o]
-}
 
 // ledgerTable is the ledger's table within its schema.
 const ledgerTable = "ledger"
@@ -166,8 +102,8 @@ WHERE a.pid <> pg_catalog.pg_backend_pid() AND a.datname = pg_catalog.current_da
 // sessionName is what a session is called while it writes a batch, before the name
 // that it has otherwise: the next owner of the partition finds it by that, and ends
 // it. It fits into the 63 bytes of an application_name.
-func (p Position) sessionName() string {
-	return fmt.Sprintf("%s%s %d %d", sessionsOf(p.Queue), shortHash(p.Journal), p.Partition, p.Epoch)
+func sessionName(p entry.Place) string {
+	return fmt.Sprintf("%s%s %d %d", sessionsOf(p.Queue), shortHash(p.Incarnation), p.Partition, p.Epoch)
 }
 
 // sessionsOf begins the names of all sessions that write batches of a queue.
@@ -232,16 +168,16 @@ func statementTimeoutSQL(statement time.Duration) string {
 // the epoch, and whatever was sent at a lower one, even if it is still under
 // way, takes no effect. The first acquisition of a journal also shuts out the
 // owners of the queue's other journals. It may be repeated after any error.
-func (d *Database) Acquire(ctx context.Context, journal, queue string, partition int) (Ledger, error) {
-	var l Ledger
+func (d *Database) Acquire(ctx context.Context, journal, queue string, partition int) (entry.Mark, error) {
+	var l entry.Mark
 	var known bool
 	action := fmt.Sprintf("acquire partition %d of %s", partition, queue)
-	d.clear(ctx, Position{Journal: journal, Queue: queue, Partition: partition})
+	d.clear(ctx, entry.Place{Shard: entry.Shard{Incarnation: journal, Queue: queue, Partition: partition}})
 	err := d.inTransaction(ctx, action, func(ctx context.Context, tx pgx.Tx) error {
 		if err := tx.QueryRow(ctx, d.ledger.known, journal, queue).Scan(&known); err != nil {
 			return err
 		}
-		if err := tx.QueryRow(ctx, d.ledger.raise, journal, queue, partition).Scan(&l.Epoch, &l.Flush, &l.Committed); err != nil {
+		if err := tx.QueryRow(ctx, d.ledger.raise, journal, queue, partition).Scan(&l.Epoch, &l.Flush, &l.Shard); err != nil {
 			return err
 		}
 		if !known {
@@ -250,7 +186,7 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 			}
 		}
 		all, err := d.readLedger(ctx, tx, journal, queue, partition)
-		l.Position = all.Position
+		l.Queue = all.Queue
 		if err != nil {
 			return err
 		}
@@ -264,19 +200,19 @@ func (d *Database) Acquire(ctx context.Context, journal, queue string, partition
 		return err
 	})
 	if err != nil {
-		return Ledger{}, d.ledgerFailure(err)
+		return entry.Mark{}, d.ledgerFailure(err)
 	}
 	if l.Home.ID != "" {
 		d.home.Store(&l.Home)
 	}
-	d.evict(ctx, Position{Journal: journal, Queue: queue, Partition: partition, Epoch: l.Epoch}, !known)
+	d.evict(ctx, entry.Place{Shard: entry.Shard{Incarnation: journal, Queue: queue, Partition: partition}, Epoch: l.Epoch}, !known)
 	return l, nil
 }
 
 // clear ends the sessions that write for the partition's present epoch: the next one
 // would wait for the row of the ledger, which a flusher that was stopped between its
 // statements and its COMMIT holds until its transaction times out.
-func (d *Database) clear(ctx context.Context, p Position) {
+func (d *Database) clear(ctx context.Context, p entry.Place) {
 	bounded, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()
 	var first bool
@@ -285,7 +221,7 @@ func (d *Database) clear(ctx context.Context, p Position) {
 		return
 	}
 	err = d.ask(bounded, conn.Conn(), func() error {
-		return conn.QueryRow(bounded, d.ledger.present, p.Journal, p.Queue, p.Partition).Scan(&p.Epoch, &first)
+		return conn.QueryRow(bounded, d.ledger.present, p.Incarnation, p.Queue, p.Partition).Scan(&p.Epoch, &first)
 	})
 	conn.Release()
 	if err != nil {
@@ -300,7 +236,7 @@ func (d *Database) clear(ctx context.Context, p Position) {
 // but one that was stopped in the middle of sending holds the lock of the table, which
 // an ALTER TABLE would wait for, and every reader behind that. Nothing depends on it:
 // behind some poolers, or with a role of many, nobody is found.
-func (d *Database) evict(ctx context.Context, p Position, first bool) {
+func (d *Database) evict(ctx context.Context, p entry.Place, first bool) {
 	ctx, cancel := context.WithTimeout(ctx, evictTimeout)
 	defer cancel()
 	conn, err := d.pool.Acquire(ctx)
@@ -310,7 +246,7 @@ func (d *Database) evict(ctx context.Context, p Position, first bool) {
 	defer conn.Release()
 	names := "^" + sessionsOf(p.Queue) + "([0-9a-f]{8}) ([0-9]{1,9}) ([0-9]{1,18})( |$)"
 	_ = d.ask(ctx, conn.Conn(), func() error {
-		_, err := conn.Exec(ctx, d.ledger.evict, names, shortHash(p.Journal), p.Partition, p.Epoch, first)
+		_, err := conn.Exec(ctx, d.ledger.evict, names, shortHash(p.Incarnation), p.Partition, p.Epoch, first)
 		return err
 	})
 }
@@ -363,22 +299,22 @@ type querier interface {
 	QueryRow(ctx context.Context, sql string, args ...any) pgx.Row
 }
 
-func (d *Database) readLedger(ctx context.Context, q querier, journal, queue string, partition int) (Ledger, error) {
-	var l Ledger
-	err := q.QueryRow(ctx, d.ledger.read, journal, queue, partition).Scan(&l.Position, &l.Epoch, &l.Flush, &l.Committed)
+func (d *Database) readLedger(ctx context.Context, q querier, journal, queue string, partition int) (entry.Mark, error) {
+	var l entry.Mark
+	err := q.QueryRow(ctx, d.ledger.read, journal, queue, partition).Scan(&l.Queue, &l.Epoch, &l.Flush, &l.Shard)
 	return l, err
 }
 
 // against tells what a ledger says about a batch that did not move it.
-func (p Position) against(l Ledger) (Outcome, error) {
+func against(p entry.Place, l entry.Mark) (entry.Commit, error) {
 	switch {
 	case l.Epoch != p.Epoch:
-		return Fenced, nil
+		return entry.Fenced, nil
 	case l.Flush == p.Flush:
-		return AlreadyCommitted, nil
+		return entry.AlreadyCommitted, nil
 	case l.Flush == p.Flush-1:
 		// The ledger was ready for the batch, so that it was the table that was not.
-		return Altered, nil
+		return entry.Altered, nil
 	}
 	return 0, fmt.Errorf("%w: it stands at batch %d", ErrLedgerOutOfStep, l.Flush)
 }
@@ -390,17 +326,17 @@ func (d *Database) ledgerFailure(err error) error {
 	if !errors.As(err, &e) {
 		return err
 	}
-	if e.Kind == TooHeavy {
+	if e.Kind == entry.TooHeavy {
 		// A smaller batch would not help.
-		e.Kind = Transient
+		e.Kind = entry.Transient
 	}
-	if e.Kind == Mapping || e.Kind == Row {
-		e.Kind = Transient
+	if e.Kind == entry.Mapping || e.Kind == entry.Row {
+		e.Kind = entry.Transient
 		if e.SQLSTATE != "" {
 			e.remedy = "the ledger " + d.ledger.table + " cannot be used"
 		}
 	}
-	if e.Kind == Transient {
+	if e.Kind == entry.Transient {
 		d.verified.Store(false)
 	}
 	return e

@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestAcquireRaisesTheEpochAndKeepsTheRest(t *testing.T) {
@@ -21,10 +23,10 @@ func TestAcquireRaisesTheEpochAndKeepsTheRest(t *testing.T) {
 	if again.Epoch <= o.at.Epoch {
 		t.Errorf("Acquire gave epoch %d after %d", again.Epoch, o.at.Epoch)
 	}
-	if want := (Ledger{Epoch: again.Epoch, Flush: 1, Position: 1, Committed: 1, Home: d.Home()}); err != nil || again != want {
+	if want := (entry.Mark{Epoch: again.Epoch, Flush: 1, Queue: 1, Shard: 1, Home: d.Home()}); err != nil || again != want {
 		t.Errorf("Acquire = %+v, %v; want %+v", again, err, want)
 	}
-	again.Home = Home{} // which is read apart
+	again.Home = entry.Home{} // which is read apart
 	if read := ledgerOf(t, d, 0); read != again {
 		t.Errorf("The ledger holds %+v; want %+v", read, again)
 	}
@@ -35,13 +37,13 @@ func TestAcquireSeedsThePositionFromAllJournalsOfTheQueue(t *testing.T) {
 	_, d, o := openItems(t)
 	o.at.Version = 41
 	o.write(t, "1", `{"a":"x"}`)
-	o.at.Journal, o.at.Flush = "j2", 0
+	o.at.Incarnation, o.at.Flush = "j2", 0
 	other, err := d.Acquire(t.Context(), "j2", "products", 5)
-	if want := (Ledger{Epoch: other.Epoch, Position: 42, Earlier: true, Home: d.Home()}); err != nil || other != want {
+	if want := (entry.Mark{Epoch: other.Epoch, Queue: 42, Earlier: true, Home: d.Home()}); err != nil || other != want {
 		t.Errorf("Acquire in another journal = %+v, %v; want %+v", other, err, want)
 	}
 	stranger, err := d.Acquire(t.Context(), "j1", "orders", 0)
-	if want := (Ledger{Epoch: stranger.Epoch, Home: d.Home()}); err != nil || stranger != want {
+	if want := (entry.Mark{Epoch: stranger.Epoch, Home: d.Home()}); err != nil || stranger != want {
 		t.Errorf("Acquire in another queue = %+v, %v; want %+v", stranger, err, want)
 	}
 }
@@ -54,7 +56,7 @@ func TestAPositionNeverFalls(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if l := ledgerOf(t, d, 0); l.Committed != 100 || l.Flush != 2 {
+	if l := ledgerOf(t, d, 0); l.Shard != 100 || l.Flush != 2 {
 		t.Errorf("The ledger holds %+v; want position 100 after 2 batches", l)
 	}
 }
@@ -105,12 +107,12 @@ func TestALedgerWithoutTheRow(t *testing.T) {
 	t.Parallel()
 	_, d, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
-	if l, want := ledgerOf(t, d, 9), (Ledger{Position: 1}); l != want {
+	if l, want := ledgerOf(t, d, 9), (entry.Mark{Queue: 1}); l != want {
 		t.Errorf("The ledger holds %+v; want %+v", l, want)
 	}
 	at := o.next(1)
 	at.Partition = 9
-	if outcome, err := d.Write(t.Context(), o.table, at, o.table.NewBatch()); outcome != Fenced {
+	if outcome, err := d.Write(t.Context(), o.table, at, o.table.NewBatch()); outcome != entry.Fenced {
 		t.Errorf("Write = %v, %v; want Fenced", outcome, err)
 	}
 }
@@ -153,7 +155,7 @@ func TestNewJournalsAtOnceDoNotBlockEachOther(t *testing.T) {
 				if err == nil {
 					return
 				}
-				if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Contention && e.Kind != Locked {
+				if e, ok := errors.AsType[*Error](err); !ok || e.Kind != entry.Contention && e.Kind != entry.Locked {
 					t.Error(err)
 					return
 				}

@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // beginAttempts is how often a look begins where a time-out of the role is so short that
@@ -76,7 +77,7 @@ func (d *Database) lookTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
 // tooSlow is the error of a look that PostgreSQL ended.
 func tooSlow(err error, within time.Duration) error {
 	return &Error{
-		Kind: Transient, reason: v1alpha1.ReasonStatementFailed, SQLSTATE: "57014", Err: err,
+		Kind: entry.Transient, reason: v1alpha1.ReasonStatementFailed, SQLSTATE: "57014", Err: err,
 		remedy: fmt.Sprintf("PostgreSQL took longer than %v for a look at its catalogue or at the ledger, or was told to cancel it: "+
 			"it is overloaded, or a setting of the role or of the database slows it down: see SELECT * FROM pg_db_role_setting", within),
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -260,7 +261,7 @@ func (o *owner) bisect(t testing.TB, refused map[string]error, pairs ...string) 
 	var in []string
 	for i := 0; i < len(pairs); i += 2 {
 		err := b.Set(pairs[i], []byte(pairs[i+1]))
-		if row, ok := errors.AsType[*RowError](err); ok && len(row.SQLSTATE) == 5 {
+		if row, ok := errors.AsType[*entry.Unfit](err); ok && len(row.SQLSTATE) == 5 {
 			refused[pairs[i]] = err
 			continue
 		}
@@ -273,12 +274,12 @@ func (o *owner) bisect(t testing.TB, refused map[string]error, pairs ...string) 
 		return
 	}
 	outcome, err := o.d.Write(context.WithoutCancel(t.Context()), o.table, o.next(o.at.Version+1), b)
-	if err == nil && outcome == Committed {
+	if err == nil && outcome == entry.Committed {
 		return
 	}
 	o.at.Flush--
 	e, ok := errors.AsType[*Error](err)
-	if !ok || e.Unsettled || e.Kind != Row && e.Kind != Order && e.Kind != TooHeavy {
+	if !ok || e.Unsettled || e.Kind != entry.Row && e.Kind != entry.Order && e.Kind != entry.TooHeavy {
 		t.Fatalf("Write = %v, %v: %s; want an error that is one row's own", outcome, err, detail(err))
 	}
 	if len(in) == 2 {

@@ -17,6 +17,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // unneeded are parameters that libpq knows, the driver does not, and that change
@@ -191,7 +192,7 @@ func unreadable(err error) string {
 // invalid is an error of the URL that only who wrote it can mend.
 func (s *source) invalid(format string, args ...any) error {
 	return &Error{
-		Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
+		Kind: entry.Transient, reason: v1alpha1.ReasonInvalidURL,
 		remedy: "the connection URL in " + s.place() + " cannot be used: " + fmt.Sprintf(format, args...),
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"context"
 	"fmt"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // A document that does not name every column updates a row that is there, whatever
@@ -60,7 +62,7 @@ func TestAPartialDocumentOfANewRowIsHeldAgainstTheConstraints(t *testing.T) {
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
 	o.write(t, "1", `{"name":"x","price":1}`)
 	for document, state := range map[string]string{`{"price":5}`: "23502", `{}`: "23502", `{"name":"y","price":-1}`: "23514"} {
-		if e := o.refuse(t, "1", `{"price":2}`, "2", document); e.Kind != Row || e.SQLSTATE != state || e.Unsettled {
+		if e := o.refuse(t, "1", `{"price":2}`, "2", document); e.Kind != entry.Row || e.SQLSTATE != state || e.Unsettled {
 			t.Errorf("Write %s = %v; want a row's error %s", document, e, state)
 		}
 	}
@@ -91,7 +93,7 @@ func TestAPartialDocumentUnderPolicies(t *testing.T) {
 			t.Parallel()
 			server, d := asPlainRole(t, "CREATE TABLE items (id bigint PRIMARY KEY, a text, b text); INSERT INTO items VALUES (1, 'theirs', 'x'), (2, 'mine', 'x'); ALTER TABLE items ENABLE ROW LEVEL SECURITY; "+policies)
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
-			if e := o.refuse(t, "1", `{"b":"y"}`, "2", `{"b":"y"}`); e.Kind != Row || e.Unsettled {
+			if e := o.refuse(t, "1", `{"b":"y"}`, "2", `{"b":"y"}`); e.Kind != entry.Row || e.Unsettled {
 				t.Errorf("Write = %v (%s); want a settled error of a row", e, e.Detail())
 			}
 			o.write(t, "2", `{"b":"y"}`, "3", `{"b":"y"}`)
@@ -124,7 +126,7 @@ func TestAPartialDocumentWhoseRowComesOrGoesMeanwhile(t *testing.T) {
 			if err := tx.Commit(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			if r := <-done; r.outcome != Committed {
+			if r := <-done; r.outcome != entry.Committed {
 				t.Fatalf("Write = %v, %v (%s); want Committed", r.outcome, r.err, detail(r.err))
 			}
 			equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|new", "2|new")

@@ -6,6 +6,8 @@ package postgres
 import (
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Whether a policy hides a row nobody can ask who may not see it: what may do so is told.
@@ -36,7 +38,7 @@ func TestPoliciesThatMayHideRowsAreNamed(t *testing.T) {
 			// It is so: a row that is not named as hidden is deleted, or its deletion refused.
 			outcome, err := d.Write(t.Context(), o.table, o.next(1), batch(t, o.table, "1", ""))
 			there := server.Value(t, "SELECT count(*) FROM items") == "1"
-			if hidden := err == nil && outcome == Committed && there; hidden != (test.hide != "") {
+			if hidden := err == nil && outcome == entry.Committed && there; hidden != (test.hide != "") {
 				t.Errorf("the row is hidden: %v; Write = %v, %v", hidden, outcome, err)
 			}
 		})

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -102,18 +103,18 @@ func TestATransactionPoolerThatIsKilledLosesNothing(t *testing.T) {
 			l, err := d.Acquire(t.Context(), "j1", "products", 0)
 			last = err
 			if err != nil {
-				if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Transient && e.Kind != Contention {
+				if e, ok := errors.AsType[*Error](err); !ok || e.Kind != entry.Transient && e.Kind != entry.Contention {
 					t.Fatalf("Acquire = %v; want a fault of the way", err)
 				}
 				<-hit
 				pooler.Revive(t)
 				continue
 			}
-			at := Position{Journal: "j1", Queue: "products", Partition: 0, Epoch: l.Epoch, Flush: l.Flush + 1, Version: int64(round + 1)}
+			at := entry.Place{Shard: entry.Shard{Incarnation: "j1", Queue: "products", Partition: 0}, Epoch: l.Epoch, Flush: l.Flush + 1, Version: int64(round + 1)}
 			outcome, err := d.Write(t.Context(), table, at, batch(t, table, pairs...))
-			written = err == nil && outcome == Committed
+			written = err == nil && outcome == entry.Committed
 			last = err
-			if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Kind != Transient && e.Kind != Contention) {
+			if e, ok := errors.AsType[*Error](err); err != nil && (!ok || e.Kind != entry.Transient && e.Kind != entry.Contention) {
 				t.Fatalf("Write = %v; want a fault of the way", err)
 			}
 		}

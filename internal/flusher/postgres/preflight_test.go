@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -260,7 +261,7 @@ func (w *world) compare(t *rapid.T, schema string, def definition) (happened str
 	if err != nil {
 		t.Fatal(err)
 	}
-	at := Position{Journal: schema, Queue: "products", Epoch: l.Epoch, Flush: l.Flush}
+	at := entry.Place{Shard: entry.Shard{Incarnation: schema, Queue: "products"}, Epoch: l.Epoch, Flush: l.Flush}
 	for _, pairs := range [][]string{{"1", def.first, "2", def.second}, {"2", ""}, {"1", def.second}} {
 		b := table.NewBatch()
 		for i := 0; i < len(pairs); i += 2 {
@@ -278,7 +279,7 @@ func (w *world) compare(t *rapid.T, schema string, def definition) (happened str
 		if e, ok := errors.AsType[*Error](err); ok {
 			return e.Message() + ": " + e.Detail(), verdict
 		}
-		if err != nil || outcome != Committed {
+		if err != nil || outcome != entry.Committed {
 			t.Fatalf("Write = %v, %v", outcome, err)
 		}
 	}

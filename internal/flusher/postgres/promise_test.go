@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // TestRowsAreLockedInTheOrderOfTheirKeys lets the table itself tell the order in
@@ -59,7 +61,7 @@ func TestPartitionsThatWriteOneTableDoNotDeadlock(t *testing.T) {
 						t.Error(err)
 					}
 				}
-				if outcome, err := d.Write(t.Context(), table, o.next(int64(n+1)), b); err != nil || outcome != Committed {
+				if outcome, err := d.Write(t.Context(), table, o.next(int64(n+1)), b); err != nil || outcome != entry.Committed {
 					t.Errorf("Write = %v, %v: %s", outcome, err, detail(err))
 					return
 				}
@@ -83,7 +85,7 @@ func TestABatchHasMoreValuesThanAStatementHasParameters(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if outcome, err := o.d.Write(t.Context(), table, o.next(1), b); err != nil || outcome != Committed {
+	if outcome, err := o.d.Write(t.Context(), table, o.next(1), b); err != nil || outcome != entry.Committed {
 		t.Fatalf("Write = %v, %v: %s", outcome, err, detail(err))
 	}
 	equal(t, server, "SELECT count(*), sum(a - id), sum(b + c + d + e + f + g) FROM items", fmt.Sprintf("%d|0|%d", rows, 6*rows))
@@ -100,7 +102,7 @@ func TestRowsExchangeAUniqueValue(t *testing.T) {
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			o.write(t, "1", `{"slot":"x"}`, "2", `{"slot":"y"}`)
 			if refused {
-				if e := o.refuse(t, "1", `{"slot":"y"}`, "2", `{"slot":"x"}`); e.Kind != Row || e.Constraint != "one_each" {
+				if e := o.refuse(t, "1", `{"slot":"y"}`, "2", `{"slot":"x"}`); e.Kind != entry.Row || e.Constraint != "one_each" {
 					t.Errorf("Write = %+v; want an error of the row that names the constraint", e)
 				}
 				return

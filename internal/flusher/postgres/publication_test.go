@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -99,7 +100,7 @@ func TestAPublicationThatComesLaterPausesTheMapping(t *testing.T) {
 			o.write(t, "1", `{"a":"x"}`)
 			server.Exec(t, test.schema)
 			e := o.refuse(t, "1", `{"a":"y"}`, "2", "")
-			if e.Kind != Mapping || e.Unsettled || e.Reason() != v1alpha1.ReasonSchemaMismatch {
+			if e.Kind != entry.Mapping || e.Unsettled || e.Reason() != v1alpha1.ReasonSchemaMismatch {
 				t.Errorf("Write = %v, %v; want the mapping's fault", e.Kind, e)
 			}
 			equal(t, server, "SELECT id, a FROM items", "1|x")
@@ -146,7 +147,7 @@ INSERT INTO shop.items (id, a, b) VALUES (1, 'y', 'x'), (3, 'x', 'x') ON CONFLIC
 				return
 			}
 			refused++
-			var mismatch *MappingError
+			var mismatch *entry.Misfit
 			if !errors.As(verdict, &mismatch) || mismatch.Reason != v1alpha1.ReasonSchemaMismatch {
 				t.Fatalf("Table = %v", verdict)
 			}

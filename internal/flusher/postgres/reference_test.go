@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // PostgreSQL names one table and one constraint whichever side of a foreign key a row is
@@ -52,11 +54,11 @@ func TestTheWordsForAForeignKey(t *testing.T) {
 			server, d := open(t, fmt.Sprintf(test.schema, test.timing))
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			e := o.refuse(t, test.key, test.bad)
-			if e.Kind != Order || e.Unsettled || !e.AtRows || e.Constraint == "" || !strings.Contains(e.Message(), test.says) {
+			if e.Kind != entry.Order || e.Unsettled || !e.AtRows || e.Constraint == "" || !strings.Contains(e.Message(), test.says) {
 				t.Errorf("Write = %v, %v (%s); want %q", e.Kind, e, e.Detail(), test.says)
 			}
 			// It is the row's, whatever stands beside it.
-			if e := o.refuse(t, "3", `{"a":"z"}`, test.key, test.bad, "2", ""); e.Kind != Order {
+			if e := o.refuse(t, "3", `{"a":"z"}`, test.key, test.bad, "2", ""); e.Kind != entry.Order {
 				t.Errorf("Write = %v, %v", e.Kind, e)
 			}
 			o.write(t, "3", `{"a":"z"}`, "2", "")

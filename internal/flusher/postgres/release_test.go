@@ -10,6 +10,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -60,7 +61,7 @@ func TestTablesOfNewerReleasesTakeRows(t *testing.T) {
 				if b.Ignored() != 0 {
 					t.Errorf("%d fields count as unknown", b.Ignored())
 				}
-				if outcome, err := d.Write(t.Context(), o.table, o.next(1), b); err != nil || outcome != Committed {
+				if outcome, err := d.Write(t.Context(), o.table, o.next(1), b); err != nil || outcome != entry.Committed {
 					t.Fatalf("Write = %v, %v: %s", outcome, err, detail(err))
 				}
 			}
@@ -107,7 +108,7 @@ func TestTablesOfNewerReleasesThatDoNotFit(t *testing.T) {
 			m := mapping("items", test.columns...)
 			m.VersionColumn = test.version
 			_, err := d.Table(t.Context(), m)
-			var e *MappingError
+			var e *entry.Misfit
 			if !errors.As(err, &e) || e.Reason != v1alpha1.ReasonSchemaMismatch || !strings.Contains(e.Message, test.says) {
 				t.Errorf("Table = %v; want SchemaMismatch with %q", err, test.says)
 			}
@@ -124,29 +125,29 @@ func TestRowsThatNewerReleasesRefuse(t *testing.T) {
 		since     int
 		schema    string
 		good, bad string
-		kind      Kind
+		kind      entry.Kind
 		state     string
 		says      string
 		known     bool
 	}{
 		"a range of another row's": {
 			18, "CREATE EXTENSION btree_gist; CREATE TABLE items (id bigint PRIMARY KEY, room bigint, at int4range, UNIQUE (room, at WITHOUT OVERLAPS))",
-			`{"room":7,"at":"[1,5)"}`, `{"room":7,"at":"[2,3)"}`, Row, "23P01", "another row is in the way", false,
+			`{"room":7,"at":"[1,5)"}`, `{"room":7,"at":"[2,3)"}`, entry.Row, "23P01", "another row is in the way", false,
 		},
 		"a period that nothing covers": {
 			18, rooms + "CREATE TABLE items (id bigint PRIMARY KEY, room bigint, at int4range, FOREIGN KEY (room, PERIOD at) REFERENCES rooms)",
-			`{"room":7,"at":"[1,5)"}`, `{"room":7,"at":"[5,50)"}`, Order, "23503", "refers to one that does not exist", false,
+			`{"room":7,"at":"[1,5)"}`, `{"room":7,"at":"[5,50)"}`, entry.Order, "23503", "refers to one that does not exist", false,
 		},
 		"a virtual column that gets null": {
-			18, "CREATE TABLE items (id bigint PRIMARY KEY, a text, g text NOT NULL GENERATED ALWAYS AS (a) VIRTUAL, b text)", `{"a":"x","b":"x"}`, `{"a":null,"b":"x"}`, Row, "23502", "must not be null", true,
+			18, "CREATE TABLE items (id bigint PRIMARY KEY, a text, g text NOT NULL GENERATED ALWAYS AS (a) VIRTUAL, b text)", `{"a":"x","b":"x"}`, `{"a":null,"b":"x"}`, entry.Row, "23502", "must not be null", true,
 		},
 		"a virtual column that is checked": {
-			18, "CREATE TABLE items (g text GENERATED ALWAYS AS (a) VIRTUAL CHECK (g <> 'bad'), id bigint PRIMARY KEY, a text)", `{"a":"x"}`, `{"a":"bad"}`, Row, "23514", "check constraint", true,
+			18, "CREATE TABLE items (g text GENERATED ALWAYS AS (a) VIRTUAL CHECK (g <> 'bad'), id bigint PRIMARY KEY, a text)", `{"a":"x"}`, `{"a":"bad"}`, entry.Row, "23514", "check constraint", true,
 		},
 		"not null that is not valid yet": {
-			18, "CREATE TABLE items (id bigint PRIMARY KEY, a text, b text); ALTER TABLE items ADD CONSTRAINT n NOT NULL b NOT VALID", `{"a":"x","b":"x"}`, `{"a":"x","b":null}`, Row, "23502", "must not be null", true,
+			18, "CREATE TABLE items (id bigint PRIMARY KEY, a text, b text); ALTER TABLE items ADD CONSTRAINT n NOT NULL b NOT VALID", `{"a":"x","b":"x"}`, `{"a":"x","b":null}`, entry.Row, "23502", "must not be null", true,
 		},
-		"a second null": {15, "CREATE TABLE items (id bigint PRIMARY KEY, a text UNIQUE NULLS NOT DISTINCT)", `{"a":null}`, `{"a":null}`, Row, "23505", "same unique value", false},
+		"a second null": {15, "CREATE TABLE items (id bigint PRIMARY KEY, a text UNIQUE NULLS NOT DISTINCT)", `{"a":null}`, `{"a":null}`, entry.Row, "23505", "same unique value", false},
 	} {
 		if release < test.since {
 			continue
@@ -164,7 +165,7 @@ func TestRowsThatNewerReleasesRefuse(t *testing.T) {
 			if !ok || e.Kind != test.kind || e.SQLSTATE != test.state || e.Unsettled || !e.AtRows || !strings.Contains(e.Message(), test.says) {
 				t.Fatalf("Write = %v (%s); want %v, SQLSTATE %s, %q", err, detail(err), test.kind, test.state, test.says)
 			}
-			if s, ok := b.Suspect(e); ok != test.known || ok && s.Entry != 1 {
+			if s, ok := b.Suspect(fault(e)); ok != test.known || ok && s.Entry != 1 {
 				t.Errorf("Suspect = %+v, %t; want the second entry: %t", s, ok, test.known)
 			}
 			o.write(t, "1", test.good)
@@ -188,7 +189,7 @@ CREATE TABLE parts (item bigint, at int4range, FOREIGN KEY (item, at) REFERENCES
 	server.Exec(t, `INSERT INTO items VALUES (1, 'x', '[2,3)'); INSERT INTO parts VALUES (1, '[2,3)')`)
 	d := openURL(t, server.URL())
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
-	if e := o.refuse(t, "1", ""); e.Kind != Order || e.SQLSTATE != "23503" || !strings.Contains(e.Message(), "refer to the row, which is to be deleted") {
+	if e := o.refuse(t, "1", ""); e.Kind != entry.Order || e.SQLSTATE != "23503" || !strings.Contains(e.Message(), "refer to the row, which is to be deleted") {
 		t.Errorf("Write = %v, %v", e.Kind, e)
 	}
 	o.write(t, "1", `{"a":"y"}`)

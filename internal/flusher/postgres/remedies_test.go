@@ -14,6 +14,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -25,7 +26,7 @@ func preflight(t *testing.T, d *Database, m config.Mapping) config.Check {
 		return c
 	}
 	table, err := d.Table(t.Context(), m)
-	if mismatch, ok := errors.AsType[*MappingError](err); ok {
+	if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
 		return config.Check{Reason: mismatch.Reason, Message: mismatch.Message}
 	}
 	if err != nil {
@@ -228,7 +229,7 @@ func TestAParameterOfTheURLThatIsRefused(t *testing.T) {
 			d := openURL(t, url+"&"+parameter, func(s *Settings) { s.URLSecret = "Secret shop-db, key uri" })
 			failing(t, d.Check(t.Context()), v1alpha1.ReasonInvalidURL, "refuses a parameter", "correct the URL in Secret shop-db, key uri")
 			_, err := d.Acquire(t.Context(), "j", "q", 0)
-			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Transient {
+			if e, ok := errors.AsType[*Error](err); !ok || e.Kind != entry.Transient {
 				t.Errorf("Acquire = %v; want a transient error, since no table is at fault", err)
 			}
 		})
@@ -243,7 +244,7 @@ func TestTheOldestVersion(t *testing.T) {
 			t.Errorf("version %d: %v", version, err)
 		}
 	}
-	var e *MappingError
+	var e *entry.Misfit
 	if err := judgeVersion(120022); !errors.As(err, &e) || e.Reason != v1alpha1.ReasonVersionTooOld || e.Message != "the server is PostgreSQL 12: version 13 or later is needed" {
 		t.Errorf("%v", err)
 	}
@@ -277,7 +278,7 @@ func TestADatabaseOfAnotherEncoding(t *testing.T) {
 			}
 			o.write(t, "2", `{"a":"é"}`)
 			e := o.refuse(t, "3", `{"a":"😀"}`)
-			if e.Kind != Row || e.SQLSTATE != "22P05" || !strings.Contains(e.Message(), "encoding of the database") {
+			if e.Kind != entry.Row || e.SQLSTATE != "22P05" || !strings.Contains(e.Message(), "encoding of the database") {
 				t.Errorf("Write = %v; want the row's error 22P05", e)
 			}
 		})

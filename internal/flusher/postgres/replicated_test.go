@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -77,7 +78,7 @@ func TestACommitThatNoStandbyConfirmed(t *testing.T) {
 				}
 			}
 			e, ok := errors.AsType[*Error](err)
-			if !ok || e.Kind != Transient || !e.Unsettled || !strings.Contains(e.Error(), "synchronous_standby_names") {
+			if !ok || e.Kind != entry.Transient || !e.Unsettled || !strings.Contains(e.Error(), "synchronous_standby_names") {
 				t.Errorf("%s after %s = %v; want it to be unsettled, with the standby named", name, end, err)
 			}
 		}

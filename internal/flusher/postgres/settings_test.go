@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // What a role or a database has set must not change what a batch writes.
@@ -69,7 +70,7 @@ CREATE TABLE secured (LIKE items INCLUDING ALL); ALTER TABLE secured ENABLE ROW 
 				const document = `{"a":["a",null,"NULL","\\"],"d":"2026-02-03","z":"2026-02-03T04:05:06Z","i":"P1DT2H","b":"AP8=","f":0.1,"n":1.5,"s":"it's \\ é"}`
 				e := o.refuse(t, "2", `{"n":"many"}`)
 				answer, ok := errors.AsType[*pgconn.PgError](e)
-				if e.Kind != Row || !ok || answer.Code != "22P02" || answer.SeverityUnlocalized != "ERROR" {
+				if e.Kind != entry.Row || !ok || answer.Code != "22P02" || answer.SeverityUnlocalized != "ERROR" {
 					t.Errorf("Write = %v, %v; want a row's fault, and the session to go on", e.Kind, e)
 				}
 				o.write(t, "1", document)
@@ -113,7 +114,7 @@ func TestATimeoutOfTheRoleIsNotTheFlushers(t *testing.T) {
 			return nil
 		})
 	}
-	o := &owner{d: d, at: Position{Journal: "j1", Queue: "products"}}
+	o := &owner{d: d, at: entry.Place{Shard: entry.Shard{Incarnation: "j1", Queue: "products"}}}
 	repeat("Table", func() (err error) { o.table, err = d.Table(t.Context(), mapping("items")); return err })
 	repeat("Acquire", func() error {
 		l, err := d.Acquire(t.Context(), "j1", "products", 0)

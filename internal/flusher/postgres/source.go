@@ -23,6 +23,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -182,7 +183,7 @@ func (s *source) made(conn *pgx.Conn) bool {
 }
 
 func (s *source) missing(err error) error {
-	e := &Error{Kind: Transient, reason: v1alpha1.ReasonSecretMissing, Err: err}
+	e := &Error{Kind: entry.Transient, reason: v1alpha1.ReasonSecretMissing, Err: err}
 	name, key, named := config.CutSecretKey(s.secret)
 	switch {
 	case err != nil && !errors.Is(err, os.ErrNotExist):

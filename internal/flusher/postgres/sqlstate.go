@@ -10,11 +10,12 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // verdict is what an SQLSTATE, or a class of them, means here.
 type verdict struct {
-	kind   Kind
+	kind   entry.Kind
 	reason string
 	remedy string
 }
@@ -23,58 +24,58 @@ type verdict struct {
 // longest prefix of the SQLSTATE decides; what is not listed is the row's. The
 // stage corrects it: see failure.
 var verdicts = map[string]verdict{
-	"08":    {Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
-	"25":    {Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
-	"25006": {Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary"},
-	"26":    {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
-	"28":    {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the connection to this user, host and database: see pg_hba.conf"},
-	"28P01": {Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the user or the password"},
-	"34":    {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
-	"3D000": {Transient, v1alpha1.ReasonInvalidURL, "the database that the URL names does not exist"},
-	"53":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of resources"},
-	"53100": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
-	"53200": {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of memory"},
-	"53300": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower postgres.maxConnections"},
-	"55P03": {Locked, v1alpha1.ReasonStatementFailed, "another transaction holds a lock: see pg_locks"},
-	"55006": {Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
-	"57":    {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
-	"57014": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, as a rule because it ran into statementTimeoutSeconds"},
-	"57P03": {Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL is starting up or shutting down"},
-	"58":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's operating system fails it"},
-	"F0":    {Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's configuration fails it"},
+	"08":    {entry.Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
+	"25":    {entry.Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
+	"25006": {entry.Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary"},
+	"26":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"28":    {entry.Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the connection to this user, host and database: see pg_hba.conf"},
+	"28P01": {entry.Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the user or the password"},
+	"34":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"3D000": {entry.Transient, v1alpha1.ReasonInvalidURL, "the database that the URL names does not exist"},
+	"53":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of resources"},
+	"53100": {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
+	"53200": {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of memory"},
+	"53300": {entry.Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL has no connection left: raise max_connections or lower postgres.maxConnections"},
+	"55P03": {entry.Locked, v1alpha1.ReasonStatementFailed, "another transaction holds a lock: see pg_locks"},
+	"55006": {entry.Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
+	"57":    {entry.Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
+	"57014": {entry.TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, as a rule because it ran into statementTimeoutSeconds"},
+	"57P03": {entry.Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL is starting up or shutting down"},
+	"58":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's operating system fails it"},
+	"F0":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's configuration fails it"},
 
-	"40":    {Contention, v1alpha1.ReasonStatementFailed, "the transaction lost against another one"},
-	"40003": {Transient, v1alpha1.ReasonConnectionFailed, "the outcome of the transaction is not known"},
-	"42P05": {Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
-	"54001": {TooHeavy, v1alpha1.ReasonStatementFailed, "the statement is too complex"},
-	"23503": {Order, v1alpha1.ReasonStatementFailed, "the row refers to one that does not exist"},
-	"23001": {Order, v1alpha1.ReasonStatementFailed, "rows of the table that is named refer to the row"},
+	"40":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the transaction lost against another one"},
+	"40003": {entry.Transient, v1alpha1.ReasonConnectionFailed, "the outcome of the transaction is not known"},
+	"42P05": {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"54001": {entry.TooHeavy, v1alpha1.ReasonStatementFailed, "the statement is too complex"},
+	"23503": {entry.Order, v1alpha1.ReasonStatementFailed, "the row refers to one that does not exist"},
+	"23001": {entry.Order, v1alpha1.ReasonStatementFailed, "rows of the table that is named refer to the row"},
 
-	"0A000": {Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
-	"3F000": {Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
-	"42":    {Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
-	"42501": {Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, as a rule on a function or sequence of the table: PostgreSQL's log names it; GRANT it"},
-	"42703": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
-	"42804": {Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
-	"42P01": {Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},
-	"42P10": {Mapping, v1alpha1.ReasonSchemaMismatch, "the key column has no unique index any more"},
-	"55000": {Mapping, v1alpha1.ReasonSchemaMismatch, "the table is not in a state that allows this"},
+	"0A000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
+	"3F000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
+	"42":    {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
+	"42501": {entry.Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, as a rule on a function or sequence of the table: PostgreSQL's log names it; GRANT it"},
+	"42703": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
+	"42804": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
+	"42P01": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},
+	"42P10": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "the key column has no unique index any more"},
+	"55000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "the table is not in a state that allows this"},
 
-	"":      {Row, v1alpha1.ReasonStatementFailed, "PostgreSQL refuses the row"},
-	"21000": {Row, v1alpha1.ReasonStatementFailed, "two keys of the batch mean one row"},
-	"22":    {Row, v1alpha1.ReasonStatementFailed, "a value does not fit its column"},
-	"22001": {Row, v1alpha1.ReasonStatementFailed, "a value is too long for its column"},
-	"22003": {Row, v1alpha1.ReasonStatementFailed, "a number is out of its column's range"},
-	"22P05": {Row, v1alpha1.ReasonStatementFailed, "a character does not exist in the encoding of the database: only UTF8 holds all"},
-	"22P02": {Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
-	"23":    {Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
-	"23502": {Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
-	"23505": {Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value; rows that exchange unique values cannot be written one after the other: " +
+	"":      {entry.Row, v1alpha1.ReasonStatementFailed, "PostgreSQL refuses the row"},
+	"21000": {entry.Row, v1alpha1.ReasonStatementFailed, "two keys of the batch mean one row"},
+	"22":    {entry.Row, v1alpha1.ReasonStatementFailed, "a value does not fit its column"},
+	"22001": {entry.Row, v1alpha1.ReasonStatementFailed, "a value is too long for its column"},
+	"22003": {entry.Row, v1alpha1.ReasonStatementFailed, "a number is out of its column's range"},
+	"22P05": {entry.Row, v1alpha1.ReasonStatementFailed, "a character does not exist in the encoding of the database: only UTF8 holds all"},
+	"22P02": {entry.Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
+	"23":    {entry.Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
+	"23502": {entry.Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
+	"23505": {entry.Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value; rows that exchange unique values cannot be written one after the other: " +
 		"they get through in one batch if the constraint is DEFERRABLE INITIALLY DEFERRED"},
-	"23514": {Row, v1alpha1.ReasonStatementFailed, "the row violates a check constraint or has no partition"},
-	"23P01": {Row, v1alpha1.ReasonStatementFailed, "another row is in the way of the row by a constraint that is EXCLUDE or WITHOUT OVERLAPS; rows that exchange what it compares " +
-		"get through in one batch if the constraint is EXCLUDE and DEFERRABLE INITIALLY DEFERRED"},
-	"P0": {Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
+	"23514": {entry.Row, v1alpha1.ReasonStatementFailed, "the row violates a check constraint or has no partition"},
+	"23P01": {entry.Row, v1alpha1.ReasonStatementFailed, "another row is in the way of the row by a constraint that is EXCLUDE or WITHOUT OVERLAPS; rows that exchange what it " +
+		"compares get through in one batch if the constraint is EXCLUDE and DEFERRABLE INITIALLY DEFERRED"},
+	"P0": {entry.Row, v1alpha1.ReasonStatementFailed, "a trigger or a function refuses the row"},
 }
 
 // rowSecurity is PostgreSQL's own name of the check whose failure shares
@@ -147,12 +148,12 @@ var heavy = map[string]bool{"53200": true, "53400": true}
 // rows. What a trigger or a function raised there tells nothing of the server, although
 // its SQLSTATE may say so.
 func (e *Error) atRows(err *pgconn.PgError) {
-	e.Held = (e.Kind == Locked || e.Kind == Contention) && held[err.Routine]
+	e.Held = (e.Kind == entry.Locked || e.Kind == entry.Contention) && held[err.Routine]
 	if heavy[err.Code] {
-		e.Kind = TooHeavy
+		e.Kind = entry.TooHeavy
 	}
 	e.Raised = err.Where != "" && !e.Held
-	if e.Raised && (e.Kind == Transient || e.Kind == Locked || e.Kind == Contention) {
+	if e.Raised && (e.Kind == entry.Transient || e.Kind == entry.Locked || e.Kind == entry.Contention) {
 		e.reason, e.remedy = v1alpha1.ReasonStatementFailed, "a trigger or a function that the table calls for a row fails"
 	}
 }
@@ -162,16 +163,16 @@ func (e *Error) atRows(err *pgconn.PgError) {
 func verdictOf(err *pgconn.PgError, at stage) verdict {
 	v := judge(err.Code)
 	if err.Code == "42501" && err.Routine == rowSecurity {
-		v = verdict{Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
+		v = verdict{entry.Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
 	}
 	switch {
 	case ofIdentity(err):
 		v = identityVerdict
-	case at == preparing && v.kind == Row:
-		v.kind, v.reason = Mapping, v1alpha1.ReasonSchemaMismatch
+	case at == preparing && v.kind == entry.Row:
+		v.kind, v.reason = entry.Mapping, v1alpha1.ReasonSchemaMismatch
 	case at == executing && ofValue(err):
 		v = verdicts["22P02"]
-	case at == executing && !lacksPrivilege(err) && (v.kind == Mapping || ofConnection(err.Code)):
+	case at == executing && !lacksPrivilege(err) && (v.kind == entry.Mapping || ofConnection(err.Code)):
 		v = verdicts["P0"]
 	}
 	return v
@@ -199,7 +200,7 @@ func failure(action string, err error, at stage) *Error {
 		}
 		return e
 	}
-	e.Kind = Transient
+	e.Kind = entry.Transient
 	if errors.Is(err, errUnreplicated) {
 		e.reason, e.remedy, e.Unsettled = v1alpha1.ReasonStatementFailed, err.Error(), true
 		return e

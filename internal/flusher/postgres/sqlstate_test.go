@@ -18,18 +18,19 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestEverySQLSTATEHasItsKind(t *testing.T) {
 	t.Parallel()
-	for kind, states := range map[Kind][]string{
-		Transient:  {"08000", "08006", "53100", "53200", "53300", "57P01", "57P02", "57P03", "57P05", "25006", "25P02", "25P03", "25P04", "28000", "28P01", "3D000", "40003", "58030", "F0000"},
-		Contention: {"40001", "40P01", "55006", "42P05", "26000", "34000"},
-		Locked:     {"55P03"},
-		TooHeavy:   {"57014", "54001"},
-		Order:      {"23503", "23001"},
-		Row:        {"22001", "22P02", "22021", "23502", "23505", "23514", "23P01", "21000", "P0001", "44000", "54000", "XX000", "99999", "", "HV000"},
-		Mapping:    {"42P01", "42703", "42804", "42501", "42P10", "42601", "3F000", "0A000", "428C9", "55000"},
+	for kind, states := range map[entry.Kind][]string{
+		entry.Transient:  {"08000", "08006", "53100", "53200", "53300", "57P01", "57P02", "57P03", "57P05", "25006", "25P02", "25P03", "25P04", "28000", "28P01", "3D000", "40003", "58030", "F0000"},
+		entry.Contention: {"40001", "40P01", "55006", "42P05", "26000", "34000"},
+		entry.Locked:     {"55P03"},
+		entry.TooHeavy:   {"57014", "54001"},
+		entry.Order:      {"23503", "23001"},
+		entry.Row:        {"22001", "22P02", "22021", "23502", "23505", "23514", "23P01", "21000", "P0001", "44000", "54000", "XX000", "99999", "", "HV000"},
+		entry.Mapping:    {"42P01", "42703", "42804", "42501", "42P10", "42601", "3F000", "0A000", "428C9", "55000"},
 	} {
 		for _, state := range states {
 			e := failure("do", &pgconn.PgError{Code: state}, apart)
@@ -49,21 +50,21 @@ func TestTheStageCorrectsTheKind(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  pgconn.PgError
 		at   stage
-		want Kind
+		want entry.Kind
 	}{
-		"a table that is gone":                        {pgconn.PgError{Code: "42P01"}, preparing, Mapping},
-		"an index that is gone":                       {pgconn.PgError{Code: "42P10"}, apart, Mapping},
-		"a value of a type that names tables":         {pgconn.PgError{Code: "42P01"}, executing, Row},
-		"a function that may not be called":           {pgconn.PgError{Code: "42501"}, preparing, Mapping},
-		"a table that may not be written":             {pgconn.PgError{Code: "42501", Routine: "aclcheck_error"}, executing, Mapping},
-		"a trigger that may not read a table":         {pgconn.PgError{Code: "42501", Routine: "aclcheck_error", Where: function}, executing, Row},
-		"a trigger's own 42501":                       {pgconn.PgError{Code: "42501", Routine: "exec_stmt_raise", Where: function}, executing, Row},
-		"a policy":                                    {pgconn.PgError{Code: "42501", Routine: rowSecurity}, executing, Row},
-		"a trigger's own 28000":                       {pgconn.PgError{Code: "28000", Where: function}, executing, Row},
-		"a trigger's own 3D000":                       {pgconn.PgError{Code: "3D000", Where: function}, executing, Row},
-		"a password that is refused":                  {pgconn.PgError{Code: "28P01"}, apart, Transient},
-		"a row's fault before there are rows":         {pgconn.PgError{Code: "22P02"}, preparing, Mapping},
-		"a trigger's statement that runs out of disk": {pgconn.PgError{Code: "53100", Where: function}, executing, Transient},
+		"a table that is gone":                        {pgconn.PgError{Code: "42P01"}, preparing, entry.Mapping},
+		"an index that is gone":                       {pgconn.PgError{Code: "42P10"}, apart, entry.Mapping},
+		"a value of a type that names tables":         {pgconn.PgError{Code: "42P01"}, executing, entry.Row},
+		"a function that may not be called":           {pgconn.PgError{Code: "42501"}, preparing, entry.Mapping},
+		"a table that may not be written":             {pgconn.PgError{Code: "42501", Routine: "aclcheck_error"}, executing, entry.Mapping},
+		"a trigger that may not read a table":         {pgconn.PgError{Code: "42501", Routine: "aclcheck_error", Where: function}, executing, entry.Row},
+		"a trigger's own 42501":                       {pgconn.PgError{Code: "42501", Routine: "exec_stmt_raise", Where: function}, executing, entry.Row},
+		"a policy":                                    {pgconn.PgError{Code: "42501", Routine: rowSecurity}, executing, entry.Row},
+		"a trigger's own 28000":                       {pgconn.PgError{Code: "28000", Where: function}, executing, entry.Row},
+		"a trigger's own 3D000":                       {pgconn.PgError{Code: "3D000", Where: function}, executing, entry.Row},
+		"a password that is refused":                  {pgconn.PgError{Code: "28P01"}, apart, entry.Transient},
+		"a row's fault before there are rows":         {pgconn.PgError{Code: "22P02"}, preparing, entry.Mapping},
+		"a trigger's statement that runs out of disk": {pgconn.PgError{Code: "53100", Where: function}, executing, entry.Transient},
 	} {
 		if e := failure("do", &test.err, test.at); e.Kind != test.want || e.SQLSTATE != test.err.Code {
 			t.Errorf("%s is %v, SQLSTATE %s; want %v", name, e.Kind, e.SQLSTATE, test.want)
@@ -96,7 +97,7 @@ func TestAValueThatItsTypeCannotReadIsSaidToBeOne(t *testing.T) {
 			name := fmt.Sprintf("items%d", i)
 			server.Exec(t, "CREATE TABLE "+name+" (id bigint PRIMARY KEY, v "+test.column+")")
 			e := own(t, d, readTable(t, d, mapping(name)), i).refuse(t, "1", fmt.Sprintf(`{"v":%q}`, test.value))
-			if e.Kind != Row || !strings.HasPrefix(e.Message(), "a value ") || e.SQLSTATE == "" {
+			if e.Kind != entry.Row || !strings.HasPrefix(e.Message(), "a value ") || e.SQLSTATE == "" {
 				t.Errorf("Write = %v %v: %s; want a row's fault, in words of a value", e.Kind, e, e.Detail())
 			}
 		})
@@ -124,8 +125,8 @@ func TestErrorsOfTheConnection(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			e := failure("do it", fmt.Errorf("s3cret: %w", test.err), apart)
-			if e.Kind != Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
-				t.Errorf("%v is %v, %s; want Transient, ConnectionFailed", test.err, e.Kind, e.Reason())
+			if e.Kind != entry.Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
+				t.Errorf("%v is %v, %s; want entry.Transient, ConnectionFailed", test.err, e.Kind, e.Reason())
 			}
 			if !strings.HasPrefix(e.Error(), "do it: ") || !strings.HasSuffix(e.Error(), test.says) || strings.Contains(e.Error(), "s3cret") {
 				t.Errorf("Error = %q; want it to end in %q", e.Error(), test.says)

@@ -9,26 +9,22 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
-)
 
-// Suspicion is a guess at which entry of a batch was refused. Entries are named by
-// the order in which they were added.
-type Suspicion struct {
-	// Entry is the one that is suspected.
-	Entry int
-	// Before are the ones that were executed before it, After all others. If the guess
-	// is right, those before it were found good.
-	Before, After []int
-}
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
 
 // Suspect guesses from what the server said of the batch written last which entry
 // it refused, and is false if that does not tell one. PostgreSQL names no row, but quotes
 // the whole of it, a value, or a key: that is searched for among the entries. A wrong
 // guess is possible, so it may save time and must decide nothing.
-func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
+func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
+	failure, ok := errors.AsType[*Error](fault.Err)
+	if !ok {
+		return entry.Suspicion{}, false
+	}
 	matches := b.matcher(failure)
 	if matches == nil {
-		return Suspicion{}, false
+		return entry.Suspicion{}, false
 	}
 	executed := make([]int32, 0, len(b.rows))
 	executed = append(executed, b.removed...)
@@ -36,7 +32,7 @@ func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
 		executed = append(executed, b.groups[i].members...)
 	}
 	// An entry that another one of its key has replaced was not written.
-	s := Suspicion{Entry: -1}
+	s := entry.Suspicion{Entry: -1}
 	seen := make([]bool, len(b.rows))
 	for _, at := range executed {
 		seen[at] = true
@@ -44,7 +40,7 @@ func (b *Batch) Suspect(failure *Error) (Suspicion, bool) {
 		switch {
 		case match && s.Entry >= 0:
 			// What fits several rows points at none.
-			return Suspicion{}, false
+			return entry.Suspicion{}, false
 		case match:
 			s.Entry = int(at)
 		case s.Entry >= 0:

@@ -56,7 +56,7 @@ func TestTheServersWordsPointAtTheRow(t *testing.T) {
 			if !errors.As(err, &failure) {
 				t.Fatalf("the batch was not refused: %v", err)
 			}
-			s, ok := b.Suspect(failure)
+			s, ok := b.Suspect(fault(failure))
 			if ok != c.want || ok && s.Entry != bad {
 				t.Fatalf("suspects %+v, %v; want entry %d, %v (%s)", s, ok, bad, c.want, failure.Detail())
 			}
@@ -94,7 +94,7 @@ func TestADeletionThatOthersReferToIsSuspected(t *testing.T) {
 	if !errors.As(err, &failure) {
 		t.Fatalf("the batch was not refused: %v", err)
 	}
-	if s, ok := b.Suspect(failure); !ok || s.Entry != 2 || len(s.Before)+len(s.After) != 3 {
+	if s, ok := b.Suspect(fault(failure)); !ok || s.Entry != 2 || len(s.Before)+len(s.After) != 3 {
 		t.Errorf("suspects %+v, %v (%s)", s, ok, failure.Detail())
 	}
 }
@@ -113,7 +113,7 @@ func TestWordsThatSayNothingOfARow(t *testing.T) {
 	if !errors.As(err, &failure) {
 		t.Fatalf("the batch was not refused: %v", err)
 	}
-	if s, ok := b.Suspect(failure); ok {
+	if s, ok := b.Suspect(fault(failure)); ok {
 		t.Errorf("suspects %+v", s)
 	}
 }

@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Every value must arrive as PostgreSQL itself would read its text.
@@ -125,7 +127,7 @@ func TestAnArrayOfUnequalDepthIsTheRows(t *testing.T) {
 	t.Parallel()
 	_, d := open(t, "CREATE TABLE items (id bigint PRIMARY KEY, v text[])")
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
-	if e := o.refuse(t, "1", `{"v":[1,[2]]}`); e.Kind != Row {
+	if e := o.refuse(t, "1", `{"v":[1,[2]]}`); e.Kind != entry.Row {
 		t.Errorf("Write = %v; want an error of the row", e)
 	}
 }
@@ -202,7 +204,7 @@ CREATE DOMAIN digest AS bytea; CREATE DOMAIN digests AS bytea[]; CREATE DOMAIN p
 		t.Run(test.column+" "+test.value, func(t *testing.T) {
 			server.Exec(t, "DROP TABLE IF EXISTS items; CREATE TABLE items (id bigint PRIMARY KEY, v "+test.column+")")
 			err := readTable(t, d, mapping("items")).NewBatch().Set("1", []byte(`{"v":`+test.value+"}"))
-			refused, ok := errors.AsType[*RowError](err)
+			refused, ok := errors.AsType[*entry.Unfit](err)
 			if test.words == "" {
 				if err != nil {
 					t.Errorf("Set = %v", err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // unfed refuses a batch of documents that have fields, none of which any column takes,
@@ -43,7 +44,7 @@ func (d *Database) unfed(t *Table, b *Batch) error {
 		kind = "the fields that feed columns are those of the mapping's columns"
 	}
 	return &Error{
-		Kind: Mapping, reason: v1alpha1.ReasonSchemaMismatch,
+		Kind: entry.Mapping, reason: v1alpha1.ReasonSchemaMismatch,
 		remedy: fmt.Sprintf("no field of any document feeds a column of table %s, so that rows of nothing but the key would be written: "+
 			"the documents name %s; %s: %s; upper and lower case count: map them in the mapping's columns, as {field: %s, column: %s}, or let the documents name other fields",
 			t.shown, list(names), kind, list(fed), example, t.columns[0].name),

@@ -9,6 +9,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 func TestDocumentsThatFeedNoColumnAreTheMappingsFault(t *testing.T) {
@@ -21,7 +22,7 @@ func TestDocumentsThatFeedNoColumnAreTheMappingsFault(t *testing.T) {
 	} {
 		o.table = readTable(t, d, mapping("items", columns...))
 		e := o.refuse(t, "1", `{"unitPrice":1,"id":1}`, "2", `{"itemName":"x"}`, "3", "")
-		if e.Kind != Mapping || e.Reason() != v1alpha1.ReasonSchemaMismatch || e.Unsettled {
+		if e.Kind != entry.Mapping || e.Reason() != v1alpha1.ReasonSchemaMismatch || e.Unsettled {
 			t.Errorf("%s: Write = %v %s %v; want the mapping's fault", name, e.Kind, e.Reason(), e)
 		}
 		fed := "own names: unit_price, name;"
@@ -36,7 +37,7 @@ func TestDocumentsThatFeedNoColumnAreTheMappingsFault(t *testing.T) {
 	}
 	// A name that no column can have is not kept.
 	o.table = readTable(t, d, mapping("items"))
-	if e := o.refuse(t, "1", `{"`+strings.Repeat("x", 64)+`":1}`); e.Kind != Mapping || !strings.Contains(e.Message(), "only fields of more than 63 bytes") {
+	if e := o.refuse(t, "1", `{"`+strings.Repeat("x", 64)+`":1}`); e.Kind != entry.Mapping || !strings.Contains(e.Message(), "only fields of more than 63 bytes") {
 		t.Errorf("a long name: Write = %v %v", e.Kind, e)
 	}
 	equal(t, server, "SELECT count(*) FROM items", "0")

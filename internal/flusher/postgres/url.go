@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const percentEncode = "give " + exampleURL + ", with special characters of the user and the password percent-encoded (@ is %40, : is %3A, / is %2F, # is %23, ? is %3F, % is %25)"
@@ -33,7 +34,7 @@ func (s *source) shapeless(more string) error {
 		hint = inQuotes
 	}
 	return &Error{
-		Kind: Transient, reason: v1alpha1.ReasonInvalidURL,
+		Kind: entry.Transient, reason: v1alpha1.ReasonInvalidURL,
 		remedy: "the connection URL in " + s.place() + " cannot be parsed: " + hint + more,
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // atVersion stands for the version column among the numbers of a table's columns. It
@@ -94,7 +95,7 @@ func (d *Database) staleError(ctx context.Context, conn *pgx.Conn, t *Table, act
 	if err != nil || len(numbers) == 0 {
 		return nil //nolint:nilerr // The shortfall is told then as that of any other table.
 	}
-	e := &Error{Kind: Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: errStale.Error(), Err: errStale}
+	e := &Error{Kind: entry.Row, action: action, reason: v1alpha1.ReasonStatementFailed, remedy: errStale.Error(), Err: errStale}
 	for _, n := range numbers {
 		e.Stale = append(e.Stale, int(members[n-1]))
 	}

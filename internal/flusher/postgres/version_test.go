@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // versioned owns a table with a version column.
@@ -49,13 +50,13 @@ func TestAVersionColumnGuardsEveryKindOfWrite(t *testing.T) {
 			b := versionedBatch(t, o, pairs...)
 			_, err := o.d.Write(t.Context(), o.table, o.next(50), b)
 			e, ok := errors.AsType[*Error](err)
-			if !ok || e.Kind != Row || e.Unsettled || !slices.Equal(e.Stale, []int{1}) {
+			if !ok || e.Kind != entry.Row || e.Unsettled || !slices.Equal(e.Stale, []int{1}) {
 				t.Fatalf("Write = %v (%s); want entry 1 to be stale", err, detail(err))
 			}
 			o.at.Flush--
 			has("SELECT id, v FROM items ORDER BY id", "1|100", "2|50", "3|10", "4|NULL")
 			rest := versionedBatch(t, o, slices.Concat(pairs[:2], pairs[4:])...)
-			if outcome, err := o.d.Write(t.Context(), o.table, o.next(50), rest); err != nil || outcome != Committed {
+			if outcome, err := o.d.Write(t.Context(), o.table, o.next(50), rest); err != nil || outcome != entry.Committed {
 				t.Fatalf("Write = %v, %v (%s)", outcome, err, detail(err))
 			}
 			if document == "" {
@@ -97,7 +98,7 @@ func TestAValueThatReadsAsAShortfallMakesNothingStale(t *testing.T) {
 	_, o := versioned(t, versionedSchema)
 	b := versionedBatch(t, o, "3", `{"b":"`+kept+`1"}`, "2", `{"b":5}`)
 	_, err := o.d.Write(t.Context(), o.table, o.next(50), b)
-	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != Row || e.Stale != nil {
+	if e, ok := errors.AsType[*Error](err); !ok || e.Kind != entry.Row || e.Stale != nil {
 		t.Errorf("Write = %v; want an error of a row and nothing stale", err)
 	}
 }
@@ -131,7 +132,7 @@ func TestAVersionColumnHasToFit(t *testing.T) {
 			o := own(t, d, table, 0)
 			o.write(t, "1", `{"a":"x"}`, "2", `{}`)
 			o.write(t, "1", "")
-			if trial := d.Control(t.Context(), table, batch(t, table, "3", `{"a":"x"}`)); trial != RowTaken {
+			if trial := d.Control(t.Context(), table, batch(t, table, "3", `{"a":"x"}`)); trial != entry.RowTaken {
 				t.Errorf("Control = %v; want that the table takes its own row", trial)
 			}
 		})

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // step is one statement of a batch's pipeline.
@@ -106,8 +108,8 @@ func (p *pipeline) int8(n int64) {
 // batch.
 var ledgerTypes = []uint32{oidText, oidText, oidInt4, oidInt8, oidInt8}
 
-func (p *pipeline) ledger(at Position) {
-	p.text(at.Journal)
+func (p *pipeline) ledger(at entry.Place) {
+	p.text(at.Incarnation)
 	p.text(at.Queue)
 	p.bulk = append(p.bulk, 0, 0, 0, 4)
 	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(at.Partition))
@@ -157,12 +159,12 @@ func (p *pipeline) cell(b *Batch, c cell) {
 // pipeline puts the batch into protocol. Rows are deleted before others are
 // written, so that a unique value that moves from one to the other is free. Whether
 // they are gone is looked at when all that may write them anew has run.
-func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
+func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	b.arrange()
 	p := &pipeline{
 		bulk: append(b.wire[:0], d.prologue...), steps: []step{stepBegin, stepSettings}, members: make([][]int32, prologueSteps),
 	}
-	p.bind("", []uint32{oidText}, func() { p.text(at.sessionName()) })
+	p.bind("", []uint32{oidText}, func() { p.text(sessionName(at)) })
 	p.bulk = appendExecute(p.bulk, "")
 	p.parse(stepTimeout, statementTimeoutSQL(d.settings.StatementTimeout), nil, nil)
 	p.bind("t", nil, func() {})
@@ -200,7 +202,7 @@ func (d *Database) pipeline(t *Table, at Position, b *Batch) *pipeline {
 
 // rows adds a statement on rows: the ledger's parameters, the keys, and one array for
 // each column.
-func (p *pipeline) rows(s step, portal, sql string, at Position, b *Batch, members []int32, columns []int) {
+func (p *pipeline) rows(s step, portal, sql string, at entry.Place, b *Batch, members []int32, columns []int) {
 	types := append(slices.Clip(ledgerTypes), oidTextArray)
 	for range columns {
 		types = append(types, oidTextArray)

@@ -14,6 +14,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // cancelTimeout bounds the attempt to stop in the server what the caller gave
@@ -27,17 +29,17 @@ const cancelTimeout = 2 * time.Second
 // not Unsettled; otherwise the partition must be acquired anew first.
 //
 // The batch may be written again or Reset afterwards, whatever the outcome.
-func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (Outcome, error) {
+func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch) (entry.Commit, error) {
 	action := "write " + at.String()
 	if b.table != t {
-		return 0, &Error{Kind: Mapping, action: action, remedy: "the batch was begun for another table"}
+		return 0, &Error{Kind: entry.Mapping, action: action, remedy: "the batch was begun for another table"}
 	}
 	if b.Size() > heaviest {
-		return 0, &Error{Kind: TooHeavy, action: action, remedy: fmt.Sprintf("the batch holds more than %d bytes", heaviest)}
+		return 0, &Error{Kind: entry.TooHeavy, action: action, remedy: fmt.Sprintf("the batch holds more than %d bytes", heaviest)}
 	}
 	if err := d.unfed(t, b); err != nil {
 		if current, err := d.Current(ctx, t); err == nil && !current {
-			return Altered, nil
+			return entry.Altered, nil
 		}
 		return 0, failure(action, err, apart)
 	}
@@ -69,7 +71,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	case keptRow(err):
 		return 0, d.keptError(ctx, conn.Conn(), t, action, &r, err)
 	case err != nil && d.outdated(ctx, conn.Conn(), t, &r, err):
-		return Altered, nil
+		return entry.Altered, nil
 	case err != nil:
 		if e := d.hidden(ctx, conn.Conn(), t, action, &r, err); e != nil {
 			return 0, e
@@ -84,7 +86,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at Position, b *Batch) (
 	if d.source.made(conn.Conn()) {
 		d.committed.Store(time.Now().UnixNano())
 	}
-	return Committed, nil
+	return entry.Committed, nil
 }
 
 // writeFailure is the error of a batch by what was answered before it.
@@ -94,11 +96,11 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	r.place(e, err)
 	if cancelled(err) && r.step() <= stepSettings {
 		// The next one may get through, and fewer rows would help nothing.
-		e.Kind = Contention
+		e.Kind = entry.Contention
 		e.remedy = "a statement_timeout that the role, the database or the URL sets is so short that it ends a batch before its own is set: " +
 			"see SELECT * FROM pg_db_role_setting, and ALTER ROLE ... RESET statement_timeout"
 	}
-	if e.Kind == Transient {
+	if e.Kind == entry.Transient {
 		d.verified.Store(false)
 	}
 	if r.step() <= stepLedger {
@@ -108,15 +110,15 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 }
 
 // explain tells why a batch did not move the ledger.
-func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at Position) (Outcome, error) {
-	var l Ledger
+func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Place) (entry.Commit, error) {
+	var l entry.Mark
 	err := d.ask(ctx, conn.Conn(), func() (err error) {
-		l, err = d.readLedger(ctx, conn, at.Journal, at.Queue, at.Partition)
+		l, err = d.readLedger(ctx, conn, at.Incarnation, at.Queue, at.Partition)
 		return err
 	})
 	if err == nil {
-		var outcome Outcome
-		if outcome, err = at.against(l); err == nil {
+		var outcome entry.Commit
+		if outcome, err = against(at, l); err == nil {
 			return outcome, nil
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
 
@@ -79,7 +80,7 @@ func TestWriteCarriesRows(t *testing.T) {
 			}
 			equal(t, server, allItems, test.want...)
 			l := ledgerOf(t, d, 0)
-			if n := int64(len(test.batches)); l.Flush != n || l.Committed != n || l.Position != n {
+			if n := int64(len(test.batches)); l.Flush != n || l.Shard != n || l.Queue != n {
 				t.Errorf("Ledger = %+v; want flush and position %d", l, n)
 			}
 		})
@@ -126,7 +127,7 @@ func TestWriteReusesABatch(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if outcome, err := d.Write(t.Context(), o.table, o.next(round), b); outcome != Committed {
+		if outcome, err := d.Write(t.Context(), o.table, o.next(round), b); outcome != entry.Committed {
 			t.Fatalf("Write = %v, %v", outcome, err)
 		}
 	}
@@ -147,51 +148,51 @@ func TestWriteAnswersOfTheLedger(t *testing.T) {
 	const document = `{"a":"new","b":1,"c":1}`
 	for name, test := range map[string]struct {
 		// change alters the position, or the world, after the first batch.
-		change  func(*testing.T, *postgrestest.Database, *Database, *Position)
-		outcome Outcome
+		change  func(*testing.T, *postgrestest.Database, *Database, *entry.Place)
+		outcome entry.Commit
 		err     error
 	}{
 		"the same batch again is already committed": {
-			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *Position) { at.Flush-- },
-			AlreadyCommitted, nil,
+			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *entry.Place) { at.Flush-- },
+			entry.AlreadyCommitted, nil,
 		},
 		"after another acquisition it is fenced": {
-			func(t *testing.T, _ *postgrestest.Database, d *Database, at *Position) {
-				if _, err := d.Acquire(t.Context(), at.Journal, at.Queue, at.Partition); err != nil {
+			func(t *testing.T, _ *postgrestest.Database, d *Database, at *entry.Place) {
+				if _, err := d.Acquire(t.Context(), at.Incarnation, at.Queue, at.Partition); err != nil {
 					t.Fatal(err)
 				}
 			},
-			Fenced, nil,
+			entry.Fenced, nil,
 		},
 		"the same batch again is fenced after another acquisition": {
-			func(t *testing.T, _ *postgrestest.Database, d *Database, at *Position) {
+			func(t *testing.T, _ *postgrestest.Database, d *Database, at *entry.Place) {
 				at.Flush--
-				if _, err := d.Acquire(t.Context(), at.Journal, at.Queue, at.Partition); err != nil {
+				if _, err := d.Acquire(t.Context(), at.Incarnation, at.Queue, at.Partition); err != nil {
 					t.Fatal(err)
 				}
 			},
-			Fenced, nil,
+			entry.Fenced, nil,
 		},
 		"after the first acquisition of another journal it is fenced": {
-			func(t *testing.T, _ *postgrestest.Database, d *Database, at *Position) {
+			func(t *testing.T, _ *postgrestest.Database, d *Database, at *entry.Place) {
 				if _, err := d.Acquire(t.Context(), "j2", at.Queue, 77); err != nil {
 					t.Fatal(err)
 				}
 			},
-			Fenced, nil,
+			entry.Fenced, nil,
 		},
 		"without its ledger row it is fenced": {
-			func(t *testing.T, server *postgrestest.Database, _ *Database, _ *Position) {
+			func(t *testing.T, server *postgrestest.Database, _ *Database, _ *entry.Place) {
 				server.Exec(t, "DELETE FROM writebehind.ledger")
 			},
-			Fenced, nil,
+			entry.Fenced, nil,
 		},
 		"a batch that skips a number is out of step": {
-			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *Position) { at.Flush++ },
+			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *entry.Place) { at.Flush++ },
 			0, ErrLedgerOutOfStep,
 		},
 		"an older batch is out of step": {
-			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *Position) { at.Flush -= 2 },
+			func(_ *testing.T, _ *postgrestest.Database, _ *Database, at *entry.Place) { at.Flush -= 2 },
 			0, ErrLedgerOutOfStep,
 		},
 	} {
@@ -216,7 +217,7 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 	server, d, o := openItems(t)
 	o.write(t, "1", `{"a":"old"}`, "2", `{"a":"old"}`)
 	e := o.refuse(t, "1", `{"a":"new"}`, "2", "", "3", `{"b":"not a number"}`)
-	if e.Kind != Row || e.SQLSTATE != "22P02" || e.Unsettled {
+	if e.Kind != entry.Row || e.SQLSTATE != "22P02" || e.Unsettled {
 		t.Errorf("Write = %+v; want a settled error of a row", e)
 	}
 	equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|old", "2|old")
@@ -249,21 +250,21 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNC
 		document string
 		timeout  time.Duration
 		state    string
-		kind     Kind
+		kind     entry.Kind
 		names    string
 	}{
-		"a value that does not fit":       {`{"b":"S3cretValue"}`, 0, "22P02", Row, ""},
-		"a fraction for an integer":       {`{"b":1.5,"a":"S3cretValue"}`, 0, "22P02", Row, ""},
-		"a number out of range":           {`{"b":99999999999}`, 0, "22003", Row, ""},
-		"a numeric out of range":          {`{"price":123456789}`, 0, "22003", Row, ""},
-		"a text too long is not cut":      {`{"short":"S3cretValue"}`, 0, "22001", Row, ""},
-		"a null where none may be":        {`{"must":null,"a":"S3cretValue"}`, 0, "23502", Row, "must"},
-		"a unique value twice":            {`{"mail":"S3cretValue"}`, 0, "23505", Row, "items_mail_key"},
-		"a check":                         {`{"positive":-5,"a":"S3cretValue"}`, 0, "23514", Row, "positive_only"},
-		"a reference to nothing":          {`{"parent":5}`, 0, "23503", Order, "items_parent_fkey"},
-		"a trigger's refusal":             {`{"a":"refuse S3cretValue"}`, 0, "P0001", Row, ""},
-		"a statement that takes too long": {`{"a":"slow"}`, time.Second, "57014", TooHeavy, ""},
-		"a lock that another session has": {`{"a":"lock"}`, 0, "55P03", Locked, ""},
+		"a value that does not fit":       {`{"b":"S3cretValue"}`, 0, "22P02", entry.Row, ""},
+		"a fraction for an integer":       {`{"b":1.5,"a":"S3cretValue"}`, 0, "22P02", entry.Row, ""},
+		"a number out of range":           {`{"b":99999999999}`, 0, "22003", entry.Row, ""},
+		"a numeric out of range":          {`{"price":123456789}`, 0, "22003", entry.Row, ""},
+		"a text too long is not cut":      {`{"short":"S3cretValue"}`, 0, "22001", entry.Row, ""},
+		"a null where none may be":        {`{"must":null,"a":"S3cretValue"}`, 0, "23502", entry.Row, "must"},
+		"a unique value twice":            {`{"mail":"S3cretValue"}`, 0, "23505", entry.Row, "items_mail_key"},
+		"a check":                         {`{"positive":-5,"a":"S3cretValue"}`, 0, "23514", entry.Row, "positive_only"},
+		"a reference to nothing":          {`{"parent":5}`, 0, "23503", entry.Order, "items_parent_fkey"},
+		"a trigger's refusal":             {`{"a":"refuse S3cretValue"}`, 0, "P0001", entry.Row, ""},
+		"a statement that takes too long": {`{"a":"slow"}`, time.Second, "57014", entry.TooHeavy, ""},
+		"a lock that another session has": {`{"a":"lock"}`, 0, "55P03", entry.Locked, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -306,18 +307,18 @@ func TestWriteTellsAFaultOfTheMappingFromOneOfARow(t *testing.T) {
 	for name, test := range map[string]struct {
 		change string
 		state  string
-		kind   Kind
+		kind   entry.Kind
 		reason string
 	}{
-		"the unique index is gone": {"ALTER TABLE items DROP CONSTRAINT items_pkey", "42P10", Mapping, v1alpha1.ReasonSchemaMismatch},
-		"UPDATE is revoked":        {"REVOKE UPDATE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"INSERT is revoked":        {"REVOKE INSERT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"SELECT is revoked":        {"REVOKE SELECT ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"DELETE is revoked":        {"REVOKE DELETE ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"every privilege is gone":  {"REVOKE ALL ON items FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"a default's is revoked":   {"REVOKE ALL ON SEQUENCE q FROM public", "42501", Mapping, v1alpha1.ReasonPrivilegeMissing},
-		"a policy refuses the row": {"ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (true) WITH CHECK (b > 5)", "42501", Row, v1alpha1.ReasonStatementFailed},
-		"the ledger is gone":       {"DROP TABLE writebehind.ledger", "42P01", Transient, v1alpha1.ReasonSchemaMismatch},
+		"the unique index is gone": {"ALTER TABLE items DROP CONSTRAINT items_pkey", "42P10", entry.Mapping, v1alpha1.ReasonSchemaMismatch},
+		"UPDATE is revoked":        {"REVOKE UPDATE ON items FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"INSERT is revoked":        {"REVOKE INSERT ON items FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"SELECT is revoked":        {"REVOKE SELECT ON items FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"DELETE is revoked":        {"REVOKE DELETE ON items FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"every privilege is gone":  {"REVOKE ALL ON items FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"a default's is revoked":   {"REVOKE ALL ON SEQUENCE q FROM public", "42501", entry.Mapping, v1alpha1.ReasonPrivilegeMissing},
+		"a policy refuses the row": {"ALTER TABLE items ENABLE ROW LEVEL SECURITY; CREATE POLICY p ON items USING (true) WITH CHECK (b > 5)", "42501", entry.Row, v1alpha1.ReasonStatementFailed},
+		"the ledger is gone":       {"DROP TABLE writebehind.ledger", "42P01", entry.Transient, v1alpha1.ReasonSchemaMismatch},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -356,7 +357,7 @@ CREATE TRIGGER refuse BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNC
 		"3F000": "3F000", "28000": "28000", "read": "42501",
 	} {
 		e := o.refuse(t, "1", `{"a":"fine"}`, "2", `{"a":"`+document+`"}`)
-		if e.Kind != Row || e.SQLSTATE != state || e.Unsettled {
+		if e.Kind != entry.Row || e.SQLSTATE != state || e.Unsettled {
 			t.Errorf("Write = %+v (%s); want SQLSTATE %s, settled, of a row", e, e.Detail(), state)
 		}
 		o.write(t, "1", `{"a":"fine"}`)
@@ -380,7 +381,7 @@ CREATE TRIGGER skip BEFORE INSERT OR UPDATE ON items FOR EACH ROW EXECUTE FUNCTI
 			{"0", `{"a":"new","b":1,"c":1}`, key, `{"a":"` + a + `","b":1,"c":1}`, "9", ""},
 		} {
 			e := o.refuse(t, pairs...)
-			if e.Kind != Row || e.Unsettled || !strings.Contains(e.Error(), "returning NULL") || e.Detail() != "" {
+			if e.Kind != entry.Row || e.Unsettled || !strings.Contains(e.Error(), "returning NULL") || e.Detail() != "" {
 				t.Errorf("Write = %+v (%s); want a settled error of a row that names the trigger", e, e.Detail())
 			}
 			equal(t, server, "SELECT id, a FROM items", "1|old")
@@ -419,7 +420,7 @@ func TestARowThatAPolicyHidesIsNotTakenForWritten(t *testing.T) {
 	_, url := server.NewRole(t)
 	d := openURL(t, url)
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
-	if e := o.refuse(t, "1", `{"a":"mine"}`); e.Kind != Row || e.Unsettled {
+	if e := o.refuse(t, "1", `{"a":"mine"}`); e.Kind != entry.Row || e.Unsettled {
 		t.Errorf("Write = %v (%s); want a settled error of a row", e, e.Detail())
 	}
 	o.write(t, "2", `{"a":"mine"}`)
@@ -437,7 +438,7 @@ func TestWriteWaitsForALockedTableOnlyShortly(t *testing.T) {
 	if _, err := tx.Exec(t.Context(), "LOCK TABLE items"); err != nil {
 		t.Fatal(err)
 	}
-	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != Locked || e.Unsettled {
+	if e := o.refuse(t, "1", `{"a":"x"}`); e.Kind != entry.Locked || e.Unsettled {
 		t.Errorf("Write = %v; want it to be settled and Locked", e)
 	}
 	if got := lockTimeout(30 * time.Second); got > 2*time.Second {
@@ -451,7 +452,7 @@ func TestWriteChecksDeferredConstraintsInside(t *testing.T) {
 CREATE TABLE items (id bigint PRIMARY KEY, parent bigint REFERENCES parents DEFERRABLE INITIALLY DEFERRED)`)
 	o := own(t, d, readTable(t, d, mapping("items")), 0)
 	e := o.refuse(t, "1", `{"parent":1}`)
-	if e.Kind != Order || e.Constraint != "items_parent_fkey" || e.Unsettled {
+	if e.Kind != entry.Order || e.Constraint != "items_parent_fkey" || e.Unsettled {
 		t.Errorf("Write = %+v; want a settled error of order that names the constraint", e)
 	}
 	o.write(t, "1", `{"parent":null}`)
@@ -467,7 +468,7 @@ func TestWriteRefusesWhatIsTooHeavyOrForeign(t *testing.T) {
 	heavy := o.table.NewBatch()
 	heavy.arena = make([]byte, heaviest+1)
 	var e *Error
-	if _, err := d.Write(t.Context(), o.table, o.next(1), heavy); !errors.As(err, &e) || e.Kind != TooHeavy {
+	if _, err := d.Write(t.Context(), o.table, o.next(1), heavy); !errors.As(err, &e) || e.Kind != entry.TooHeavy {
 		t.Errorf("Write = %v; want TooHeavy", err)
 	}
 }
