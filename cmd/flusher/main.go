@@ -25,6 +25,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/service"
 )
 
 func main() {
@@ -117,7 +118,7 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return flusher.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, URLRevision: revision, LimitMemory: limitMemory})
+			return service.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, URLRevision: revision, LimitMemory: limitMemory})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // errAltered says that the table was altered since it was read. Nothing of the batch was
@@ -23,7 +22,7 @@ const mostAlterations = 10
 // carry writes a claim, and begins again with the table as it is now when it was altered
 // meanwhile: no row is at fault, and none waits. What had got through is written once
 // more, with the same values.
-func (q *queue) carry(ctx context.Context, p *partition, table *postgres.Table, claim *entry.Claim, policy policy, prefix string) (*flush, error) {
+func (q *queue) carry(ctx context.Context, p *partition, table Table, claim *entry.Claim, policy policy, prefix string) (*flush, error) {
 	for again := 0; ; again++ {
 		f := newFlush(q, p, table, claim, policy, prefix)
 		err := f.write(ctx)
@@ -37,7 +36,7 @@ func (q *queue) carry(ctx context.Context, p *partition, table *postgres.Table, 
 }
 
 // renewed is the table as it is now. Another partition may have read it already.
-func (q *queue) renewed(ctx context.Context, before *postgres.Table) (*postgres.Table, error) {
+func (q *queue) renewed(ctx context.Context, before Table) (Table, error) {
 	q.mu.Lock()
 	mapping, table := q.settings.Mapping, q.table
 	q.mu.Unlock()
@@ -63,7 +62,7 @@ func (f *flush) current(ctx context.Context) error {
 	if f.isCurrent {
 		return nil
 	}
-	current, err := f.q.f.database.Current(ctx, f.table)
+	current, err := f.table.Current(ctx)
 	switch {
 	case err != nil:
 		return err

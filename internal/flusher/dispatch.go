@@ -31,7 +31,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	slices.Sort(held)
-	seen, err := q.f.journal.Poll(ctx, q.name, held)
+	seen, err := q.f.source.Poll(ctx, q.name, held)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,11 @@
 // epoch of its owner and the number of the last flush. Redis says what has to be
 // written, PostgreSQL says who may write it.
 //
+// The engine knows both by the interfaces of ports.go, which are split by who calls them,
+// and by the words of package entry. Package service makes the ports of the two packages,
+// package enginetest makes them of memory, for tests without a server. A claim crosses the
+// edge as a whole and a batch stays behind it: what is called for each row copies nothing.
+//
 // # The way of a partition
 //
 //	       lease free or expired                    ledger: epoch + 1

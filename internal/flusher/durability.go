@@ -26,7 +26,7 @@ var notLookedAt = config.Durability{
 func (f *Flusher) watchRedisDurability(ctx context.Context, usable config.Check) {
 	persistence, eviction := usable, usable
 	if usable.OK || usable.Reason != cachev1alpha1.ReasonConnectionFailed {
-		persistence, eviction = f.journal.Durability(ctx)
+		persistence, eviction = f.source.Durability(ctx)
 	}
 	if ctx.Err() != nil {
 		return

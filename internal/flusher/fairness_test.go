@@ -38,9 +38,7 @@ func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 func TestAPausedMappingHoldsUpNoEnd(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	f := New(secretless(), Options{})
-	defer f.database.Close()
-	defer f.rdb.Close()
+	f := alone(secretless(), Options{})
 	q := newQueue(f, "products")
 	q.ending, q.paused = true, now.Add(time.Hour)
 	p := &partition{number: 0, epoch: 1, lease: &entry.Term{}}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 const (
@@ -33,8 +32,8 @@ const reasonForged = "EntryForged"
 type flush struct {
 	q           *queue
 	partition   *partition
-	table       *postgres.Table
-	batch       *postgres.Batch
+	table       Table
+	batch       Batch
 	claim       *entry.Claim
 	settlements []entry.Settlement
 	policy      policy
@@ -71,7 +70,7 @@ type flush struct {
 	ended error
 }
 
-func newFlush(q *queue, p *partition, table *postgres.Table, claim *entry.Claim, policy policy, prefix string) *flush {
+func newFlush(q *queue, p *partition, table Table, claim *entry.Claim, policy policy, prefix string) *flush {
 	return &flush{
 		q: q, partition: p, table: table, batch: table.NewBatch(), claim: claim,
 		settlements: make([]entry.Settlement, len(claim.Entries)),
@@ -244,7 +243,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 		if e.Deletes() {
 			err = f.batch.Delete(key)
 		} else {
-			err = f.batch.Set(key, []byte(e.Value))
+			err = f.batch.Set(key, e.Value)
 		}
 		if err != nil {
 			if err := f.current(ctx); err != nil {
@@ -285,7 +284,7 @@ func (f *flush) send(ctx context.Context, version int64) error {
 		Epoch: p.epoch, Flush: p.flush + 1, Version: version,
 	}
 	for attempt := 1; ; attempt++ {
-		outcome, err := f.q.f.database.Write(ctx, f.table, at, f.batch)
+		outcome, err := f.batch.Write(ctx, at)
 		failure, failed := errors.AsType[*entry.Fault](err)
 		if err == nil || failed && failure.AtRows && !databaseFails(err) {
 			p.found.works = true

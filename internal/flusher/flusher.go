@@ -7,18 +7,14 @@ import (
 	"context"
 	"crypto/rand"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/redis/go-redis/v9"
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // Options are what a flusher is given beside its config. The durations have
@@ -54,7 +50,8 @@ type Options struct {
 	DoubtTime time.Duration
 }
 
-func (o Options) withDefaults() Options {
+// WithDefaults fills in what is not given.
+func (o Options) WithDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -88,13 +85,8 @@ type Flusher struct {
 	instance string
 	metrics  *metrics
 
-	rdb *redis.Client
-	// secrets is what a person calls the credentials of Redis.
-	secrets string
-	// proof belongs to the probe of Redis.
-	proof    *journal.Proof
-	journal  *journal.Journal
-	database *postgres.Database
+	source   Source
+	database Database
 
 	slots           slots
 	memory          memory
@@ -128,23 +120,14 @@ func notChecked(what string) config.Check {
 }
 
 // New prepares a flusher. Nothing is connected before Run.
-func New(c *config.Config, options Options) *Flusher {
-	options = options.withDefaults()
-	p := c.Database.Postgres
+func New(c *config.Config, source Source, database Database, options Options) *Flusher {
+	options = options.WithDefaults()
 	f := &Flusher{
-		options:  options,
-		instance: rand.Text(),
-		metrics:  newMetrics(options.Registry),
-		// Every queue polls and beats on its own while all workers claim.
-		rdb:     journal.Dial(c.Redis.External, c.Flush.Concurrency+len(c.Mappings)+2),
-		proof:   journal.NewProof(c.Redis.External),
-		secrets: strings.Trim(c.Redis.External.UsernameSecret+"; "+c.Redis.External.CredentialsSecret, "; "),
-		database: postgres.Open(postgres.Settings{
-			URLFile: p.URLFile, URLSecret: p.URLSecret, TLS: p.TLS,
-			MaxConnections:   p.MaxConnections,
-			StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
-			LedgerSchema:     p.LedgerSchema,
-		}),
+		options:       options,
+		instance:      rand.Text(),
+		metrics:       newMetrics(options.Registry),
+		source:        source,
+		database:      database,
 		redisCheck:    notChecked("Redis"),
 		databaseCheck: notChecked("PostgreSQL"),
 		durability:    notLookedAt,
@@ -152,7 +135,6 @@ func New(c *config.Config, options Options) *Flusher {
 		lookAtRedis: make(chan struct{}, 1), lookAtDatabase: make(chan struct{}, 1),
 	}
 	f.log = options.Log.With("flusher", f.instance)
-	f.journal = journal.New(f.rdb).WithLedger(p.LedgerSchema).WithMappings(c.Mappings)
 	f.breaker.changed = func(from, to gobreaker.State) {
 		if from == gobreaker.StateClosed {
 			f.broke.Store(time.Now().UnixNano())
@@ -193,7 +175,7 @@ func (f *Flusher) Apply(c *config.Config) {
 func (f *Flusher) Run(ctx context.Context) {
 	defer f.database.Close()
 	defer func() {
-		if err := f.rdb.Close(); err != nil {
+		if err := f.source.Close(); err != nil {
 			f.log.Debug("Could not close the connections to Redis", "error", err)
 		}
 	}()

@@ -10,7 +10,6 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
 // renew opens the queue when its settings are not in Redis, keeps the leases and
@@ -35,21 +34,21 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	// Where others flush the queue, nobody joins them who may be of another database, and
 	// can write nothing before that is known.
 	settings.Home.Awaited = !q.f.database.Known()
-	beat, err := q.f.journal.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
+	beat, err := q.f.source.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
 	if err != nil {
 		return err
 	}
 	q.accept()
 	q.compare(beat)
-	if beat.Library < journal.LibraryVersion {
-		if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+	if beat.Outdated {
+		if err := q.f.source.Prepare(ctx); err != nil {
 			return err
 		}
 	}
 	if err := q.hold(ctx, beat, now); err != nil {
 		return err
 	}
-	stats, err := q.f.journal.Stats(ctx, q.name)
+	stats, err := q.f.source.Stats(ctx, q.name)
 	if err != nil {
 		return err
 	}
@@ -61,10 +60,10 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 }
 
 func (q *queue) open(ctx context.Context, settings config.QueueSettings) error {
-	if _, err := q.f.journal.EnsureLibrary(ctx); err != nil {
+	if err := q.f.source.Prepare(ctx); err != nil {
 		return err
 	}
-	opened, err := q.f.journal.Open(ctx, settings, rand.Text(), q.journalOf() != "")
+	opened, err := q.f.source.Open(ctx, settings, rand.Text(), q.journalOf() != "")
 	if err != nil {
 		return err
 	}
@@ -145,5 +144,5 @@ func (q *queue) hold(ctx context.Context, beat entry.Membership, now time.Time) 
 		delete(q.partitions, number)
 	}
 	q.mu.Unlock()
-	return q.f.journal.Release(ctx, q.name, q.f.instance, surplus...)
+	return q.f.source.Release(ctx, q.name, q.f.instance, surplus...)
 }

@@ -89,7 +89,7 @@ func (q *queue) noteEnd(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, endTimeout)
 	defer cancel()
-	stats, err := q.f.journal.Stats(ctx, q.name)
+	stats, err := q.f.source.Stats(ctx, q.name)
 	if err != nil || stats.Incarnation != id || stats.State != config.StatePaused || stats.Depth+stats.Dead > 0 {
 		return
 	}

@@ -139,8 +139,7 @@ func TestAQueueThatCannotWorkLeavesTheLine(t *testing.T) {
 	c.Redis.External.Addresses = []string{"127.0.0.1:1"}
 	c.Mappings = []config.Mapping{config.DefaultMapping(), config.DefaultMapping()}
 	c.Flush.Concurrency = 1
-	f := New(c, Options{})
-	defer f.database.Close()
+	f := alone(c, Options{})
 	stuck, other := f.queues[0], f.queues[1]
 	if !f.slots.take(other) || f.slots.take(stuck) {
 		t.Fatal("one slot does not let exactly one in")

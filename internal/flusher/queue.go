@@ -13,7 +13,6 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // queue is one mapping's part of a flusher: it holds leases, watches what waits
@@ -34,7 +33,7 @@ type queue struct {
 	opened     int64
 	journalID  string
 	partitions map[int]*partition
-	table      *postgres.Table
+	table      Table
 	tableTime  time.Time
 	// hides is what the log said last of rows that may be hidden.
 	hides string
@@ -226,7 +225,7 @@ func (q *queue) finished() bool {
 func (q *queue) leave(work context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), time.Second)
 	defer cancel()
-	if err := q.f.journal.Leave(ctx, q.name, q.f.instance); err != nil {
+	if err := q.f.source.Leave(ctx, q.name, q.f.instance); err != nil {
 		q.log.Warn("Could not give the partitions back, their leases run out by themselves", "error", err)
 	}
 }

@@ -42,7 +42,7 @@ func unseen(check config.Check) bool {
 func (f *Flusher) redisFailed(err error) config.Check {
 	now := time.Now()
 	f.redisBackoff.failed(now)
-	check := f.nameSecret(f.journal.Explain(err))
+	check := f.source.Explain(err)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.redisAnswers = false

@@ -109,7 +109,7 @@ func (q *queue) verify(ctx context.Context) {
 		if epochs[number] == lease.Epoch {
 			continue
 		}
-		holds, err := q.f.journal.Holds(ctx, lease)
+		holds, err := q.f.source.Holds(ctx, lease)
 		if err != nil {
 			return
 		}

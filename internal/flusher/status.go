@@ -40,7 +40,7 @@ func (f *Flusher) probe(ctx context.Context, look func(context.Context), nudged 
 
 func (f *Flusher) probeRedis(ctx context.Context) {
 	began := time.Now()
-	reached := f.nameSecret(f.journal.Check(ctx))
+	reached := f.source.Check(ctx)
 	if ctx.Err() != nil {
 		return
 	}
@@ -50,8 +50,8 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 	check := reached
 	if reached.OK {
 		f.redisBackoff.succeeded()
-		if err := f.proof.Check(ctx); err != nil {
-			check = f.nameSecret(f.journal.Explain(err))
+		if err := f.source.Prove(ctx); err != nil {
+			check = f.source.Explain(err)
 		}
 		if ctx.Err() != nil {
 			return
@@ -96,14 +96,6 @@ func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
 	default:
 		f.log.Warn("Server is not ready", "server", server, "reason", check.Reason, "message", check.Message)
 	}
-}
-
-// nameSecret adds what the Secrets are called whose credentials Redis refuses.
-func (f *Flusher) nameSecret(check config.Check) config.Check {
-	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && f.secrets != "" {
-		check.Message += " (" + f.secrets + ")"
-	}
-	return check
 }
 
 // usable tells whether both servers worked when last looked at: of a Redis whose
@@ -273,4 +265,19 @@ func (f *Flusher) Ready() config.Check {
 		}
 	}
 	return config.Check{OK: true}
+}
+
+// wedgedAfter is far more than a step of a queue takes, whose every call has a
+// time-out of seconds: after that only a restart helps.
+const wedgedAfter = 2 * time.Minute
+
+// Wedged names a queue whose loop stands still, empty if none does. A server that is
+// away makes no queue stand still: a restart would not help.
+func (f *Flusher) Wedged(now time.Time) string {
+	for _, q := range f.queues {
+		if stepped := q.stepped.Load(); stepped != 0 && now.Sub(time.Unix(0, stepped)) > wedgedAfter {
+			return q.name
+		}
+	}
+	return ""
 }

@@ -4,30 +4,19 @@
 package flusher
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
+	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
 // A flusher that ends flushes what it can over the connections that are open.
 func TestARedisWithoutItsSecretIsUsable(t *testing.T) {
 	t.Parallel()
-	password := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(password, []byte("secret"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	server := journaltest.New(t, journaltest.Password("secret"))
-	c := config.Default()
-	c.Redis.External.Addresses = []string{server.Addr()}
-	c.Redis.External.PasswordFile = password
-	f := New(c, Options{})
-	defer f.database.Close()
-	defer func() { _ = f.rdb.Close() }()
+	redis := &answering{check: config.Check{OK: true}}
+	f := New(config.Default(), redis, awayDatabase{}, Options{})
 	looks := func(what, reason string, answers bool) {
 		t.Helper()
 		f.probeRedis(t.Context())
@@ -36,13 +25,9 @@ func TestARedisWithoutItsSecretIsUsable(t *testing.T) {
 		}
 	}
 	looks("the password is there", "", true)
-	if err := os.Remove(password); err != nil {
-		t.Fatal(err)
-	}
+	redis.proof = config.Check{Reason: cachev1alpha1.ReasonSecretMissing}
 	looks("the password is gone", cachev1alpha1.ReasonSecretMissing, true)
-	if err := server.Stop(); err != nil {
-		t.Fatal(err)
-	}
+	redis.check = config.Check{Reason: cachev1alpha1.ReasonConnectionFailed}
 	looks("Redis is gone too", cachev1alpha1.ReasonConnectionFailed, false)
 }
 
@@ -52,9 +37,7 @@ func TestNumbersAreToldOfTheLifeTheyAreFrom(t *testing.T) {
 	t.Parallel()
 	c := config.Default()
 	c.Redis.External.Addresses = []string{"127.0.0.1:1"} // nobody goes there
-	f := New(c, Options{})
-	defer f.database.Close()
-	defer func() { _ = f.rdb.Close() }()
+	f := alone(c, Options{})
 	q := newQueue(f, "products")
 	for n, step := range []struct {
 		life, read string
@@ -67,6 +50,41 @@ func TestNumbersAreToldOfTheLifeTheyAreFrom(t *testing.T) {
 		q.stats = entry.Stats{Incarnation: step.read, DataLoss: step.lost}
 		if told, _, _ := q.status(); told.Journal != step.want || told.DataLossEvents != step.lost {
 			t.Errorf("step %d: the status tells journal %q and %d events, want %q and %d", n, told.Journal, told.DataLossEvents, step.want, step.lost)
+		}
+	}
+}
+
+// TestAQueueThatWasNotMadeYetIsNotReady: who waits for readiness means to write.
+func TestAQueueThatWasNotMadeYetIsNotReady(t *testing.T) {
+	t.Parallel()
+	f := alone(secretless(), Options{})
+	q := f.queues[0]
+	q.setReady(config.Check{OK: true})
+	if status, _, _ := q.status(); status.Ready.OK {
+		t.Error("it is ready without a journal")
+	}
+	q.enter("journal")
+	if status, _, _ := q.status(); !status.Ready.OK {
+		t.Errorf("it is not ready: %+v", status.Ready)
+	}
+}
+
+// TestAQueueWhoseLoopStandsStillIsNotAlive, and nothing less is a reason to restart.
+func TestAQueueWhoseLoopStandsStillIsNotAlive(t *testing.T) {
+	t.Parallel()
+	f := alone(secretless(), Options{})
+	for name, c := range map[string]struct {
+		stepped time.Time
+		want    string
+	}{
+		"it has just stepped":      {time.Now(), ""},
+		"it waits for an answer":   {time.Now().Add(-wedgedAfter / 2), ""},
+		"it stands still":          {time.Now().Add(-2 * wedgedAfter), "products"},
+		"it does not run (by now)": {time.Unix(0, 0), ""},
+	} {
+		f.queues[0].stepped.Store(c.stepped.UnixNano())
+		if queue := f.Wedged(time.Now()); queue != c.want {
+			t.Errorf("%s: %q is wedged, want %q", name, queue, c.want)
 		}
 	}
 }

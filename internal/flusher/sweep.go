@@ -14,7 +14,6 @@ import (
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
 // lockedPause is how long a table that somebody has locked is left alone: about as
@@ -37,7 +36,7 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		Shard:  entry.Shard{Queue: q.name, Partition: p.number, Incarnation: id},
 		Member: q.f.instance, Epoch: ledger.Epoch, Home: q.home(ledger.Home),
 	}
-	verdict, err := q.f.journal.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
+	verdict, err := q.f.source.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
@@ -110,11 +109,13 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		}
 		most.Bytes, most.Room = p.appetite.bound(), room
 		started := time.Now()
-		claim, err := q.f.journal.Claim(ctx, p.lease, prefix, most)
-		// Also of a claim that failed at a later page: nobody is told once more.
-		q.missed(claim)
+		claim, err := q.f.source.Claim(ctx, p.lease, prefix, most)
+		if claim != nil {
+			// Also of one that failed at a later page: nobody is told once more.
+			q.missed(claim)
+		}
 		if err != nil {
-			p.appetite.failed(err, journal.PageBytes)
+			p.appetite.failed(err, entry.PageBytes)
 			return err
 		}
 		if len(claim.Entries) == 0 {
@@ -130,7 +131,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return err
 		}
 		p.doubt.passed(len(claim.Entries) - f.yielded)
-		receipt, err := q.f.journal.Acknowledge(ctx, claim, f.settlements)
+		receipt, err := q.f.source.Acknowledge(ctx, claim, f.settlements)
 		if err != nil {
 			p.appetite.failed(err, claim.Bytes())
 			return err
@@ -184,7 +185,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	case q.refuse(ctx, err):
 		return
 	default:
-		q.f.metrics.failures.WithLabelValues(q.f.journal.Explain(err).Reason, q.name).Inc()
+		q.f.metrics.failures.WithLabelValues(q.f.source.Explain(err).Reason, q.name).Inc()
 		q.note(q.f.redisFailed(err).Message)
 	}
 	q.log.Warn("Could not flush", "partition", p.number, "error", err)

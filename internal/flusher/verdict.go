@@ -42,7 +42,7 @@ func (f *flush) control(ctx context.Context, i int) entry.Trial {
 	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
 		return entry.NoneTaken
 	}
-	return f.q.f.database.Control(ctx, f.table, f.batch)
+	return f.batch.Control(ctx)
 }
 
 // doubt takes note of a row that failed alone with an error that may be the server's.
@@ -123,7 +123,7 @@ func (f *flush) controlOfRows(ctx context.Context, i int) bool {
 	if in, _, err := f.fill(ctx, []int{i}); err != nil || len(in) == 0 {
 		return false
 	}
-	return f.q.f.database.ControlOfRows(ctx, f.table, f.batch) != entry.NoneTaken
+	return f.batch.ControlOfRows(ctx) != entry.NoneTaken
 }
 
 // settle finds an outcome for what is not committed. doubt is what the mapping was

@@ -15,7 +15,6 @@ import (
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
 // secretless is a config whose Secrets are all missing: both servers are away
@@ -29,13 +28,6 @@ func secretless() *config.Config {
 	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = "products", "product:", "public.products", "id"
 	c.Mappings = []config.Mapping{m}
 	return c
-}
-
-// closed ends what New has begun, for a flusher that is never run, in a bubble.
-func closed(f *Flusher) {
-	f.database.Close()
-	_ = f.rdb.Close()
-	lastDial()
 }
 
 // lastDial is when the Redis client notices in a bubble that it was closed: while
@@ -68,8 +60,7 @@ func TestTheWatchdogBarksAfterThreeIntervals(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				settings := secretless()
 				settings.Flush.IntervalMilliseconds = c.milliseconds
-				f := New(settings, Options{})
-				defer closed(f)
+				f := alone(settings, Options{})
 				q := f.queues[0]
 				q.enter("journal")
 				q.setReady(config.Check{OK: true})
@@ -96,8 +87,7 @@ func TestTheWatchdogIsQuietWhileNothingIsToMove(t *testing.T) {
 		settings.Flush.IntervalMilliseconds = 1000
 		suspended := *settings
 		suspended.Suspend = true
-		f := New(&suspended, Options{})
-		defer closed(f)
+		f := alone(&suspended, Options{})
 		q := f.queues[0]
 		q.enter("journal")
 		q.setReady(config.Check{OK: true})
@@ -129,13 +119,12 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		settings := secretless()
 		settings.Flush.IntervalMilliseconds = 5000
-		f := New(settings, Options{})
-		defer closed(f)
+		f := alone(settings, Options{})
 		q := f.queues[0]
 		q.enter("journal")
 		q.setReady(config.Check{OK: true})
 		p := &partition{number: 3, epoch: 1, lease: &entry.Term{}}
-		q.partitions[3], q.table, q.trust = p, &postgres.Table{}, trust{whole: true}
+		q.partitions[3], q.table, q.trust = p, someTable{}, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {
@@ -147,7 +136,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 				tries++
 				synctest.Wait()
 				// The database refuses every row of what was tried.
-				q.pause(q.policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001"}, false, false)
+				q.pause(q.policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}, false, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)
@@ -195,7 +184,7 @@ func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 		var lines []string
 		settings := secretless()
 		settings.Revision = 7
-		f := New(settings, Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
+		f := alone(settings, Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
 		q := f.queues[0]
 		seen := time.Now()
 		q.observed = seen
@@ -207,7 +196,7 @@ func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 		}()
 		time.Sleep(time.Hour)
 		status := f.Status()
-		if status.Redis.Reason != cachev1alpha1.ReasonSecretMissing || status.Database.Reason != cachev1alpha1.ReasonSecretMissing {
+		if status.Redis.Reason != cachev1alpha1.ReasonConnectionFailed || status.Database.Reason != cachev1alpha1.ReasonConnectionFailed {
 			t.Errorf("status is %+v", status)
 		}
 		if status.Tried() != 7 || status.Revision == 7 {

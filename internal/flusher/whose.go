@@ -45,7 +45,7 @@ func (q *queue) move(held map[int]*entry.Term) {
 // its shape: Redis is well, and this queue alone has to wait, to forget what it held
 // and to leave that to the others at once.
 func (q *queue) refuse(ctx context.Context, err error) bool {
-	check := q.f.journal.Explain(err)
+	check := q.f.source.Explain(err)
 	if check.Reason != cachev1alpha1.ReasonJournalMismatch && check.Reason != cachev1alpha1.ReasonQueueConflict {
 		return false
 	}
@@ -80,7 +80,7 @@ func (q *queue) lookOn(ctx context.Context) {
 	q.mu.Lock()
 	q.lookedOn = now
 	q.mu.Unlock()
-	stats, err := q.f.journal.Stats(ctx, q.name)
+	stats, err := q.f.source.Stats(ctx, q.name)
 	if err == nil || errors.Is(err, entry.ErrNoQueue) {
 		q.mu.Lock()
 		q.stats = stats
@@ -89,12 +89,12 @@ func (q *queue) lookOn(ctx context.Context) {
 	var loads entry.Loads
 	shows := false
 	if err == nil {
-		shows, err = q.f.journal.Onlooks(ctx, q.name, q.f.instance, q.f.options.LeaseTime)
+		shows, err = q.f.source.Onlooks(ctx, q.name, q.f.instance, q.f.options.LeaseTime)
 	}
 	if err == nil && shows {
 		var free []int
-		if free, err = q.f.journal.Free(ctx, q.name); err == nil {
-			loads, err = q.f.journal.Poll(ctx, q.name, free)
+		if free, err = q.f.source.Free(ctx, q.name); err == nil {
+			loads, err = q.f.source.Poll(ctx, q.name, free)
 		}
 	}
 	if err != nil && !errors.Is(err, entry.ErrNoQueue) {

@@ -21,6 +21,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/load"
 )
 
@@ -51,7 +52,7 @@ type rig struct {
 // in one round trip.
 func newRig(b *testing.B, server *journaltest.Server, database *postgrestest.Database, c *config.Config, keys, pipeline int) *rig {
 	b.Helper()
-	r := &rig{b: b, database: database, config: c, client: server.Client(b), flusher: flusher.New(c, flusher.Options{})}
+	r := &rig{b: b, database: database, config: c, client: server.Client(b), flusher: service.New(c, flusher.Options{})}
 	r.journal = journal.New(r.client)
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup

@@ -21,6 +21,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/programs"
 )
 
@@ -39,7 +40,7 @@ func hasty(file string) int {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	err := flusher.Serve(ctx, file, flusher.Options{
+	err := service.Serve(ctx, file, flusher.Options{
 		Log: log, LeaseTime: 800 * time.Millisecond, BeatInterval: 100 * time.Millisecond,
 		PollInterval: 10 * time.Millisecond, ProbeInterval: 200 * time.Millisecond,
 	})

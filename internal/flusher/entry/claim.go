@@ -27,6 +27,10 @@ func (c *Claim) Bytes() int {
 	return bytes
 }
 
+// PageBytes is the most that one call of a source fetches of values, but for a single
+// larger one.
+const PageBytes = 1 << 20
+
 // Bounds limit one claim.
 type Bounds struct {
 	// Entries is the most of them. Retries is how many of these may be entries that were

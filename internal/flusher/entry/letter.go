@@ -12,7 +12,8 @@ const (
 	CauseNotAKey = "NotAKey"
 	// CauseNotADocument means that the payload cannot be a row at all.
 	CauseNotADocument = "NotADocument"
-	// CauseRefused means that the database refused the row at every attempt.
+	// CauseRefused means that the database refused the row at every attempt, or would: of a
+	// value that does not fit its column it is not asked.
 	CauseRefused = "Refused"
 	// CauseValueLost means that the value was gone from Redis.
 	CauseValueLost = "ValueLost"

@@ -28,8 +28,8 @@ type Opened struct {
 
 // Membership is the answer to a heartbeat.
 type Membership struct {
-	// Library is the version of the functions that the source runs.
-	Library     int64
+	// Outdated means that the source runs older functions than the caller's.
+	Outdated    bool
 	Incarnation string
 	// Partitions is the number of the whole queue, Share how many of them this member
 	// should hold.

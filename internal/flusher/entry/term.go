@@ -68,6 +68,7 @@ type Home struct {
 	// of one config the newest URL counts, by the one and then by the other.
 	Owner           string
 	Revision, Since int64
-	// Awaited means that the database was not looked at yet.
+	// Awaited means that the database was not looked at yet, whatever else is said: where
+	// others flush the queue, that comes first.
 	Awaited bool
 }

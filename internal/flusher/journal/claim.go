@@ -31,11 +31,8 @@ type pieces struct {
 	letters, letterBytes int
 }
 
-// PageBytes is the most that one call fetches of values, but for a single larger one.
-const PageBytes = 1 << 20
-
 var usualPieces = pieces{
-	pageEntries: 500, pageBytes: PageBytes,
+	pageEntries: 500, pageBytes: entry.PageBytes,
 	partEntries: 250, partBytes: 1 << 20,
 	letters: 100, letterBytes: 1 << 20,
 }

@@ -58,11 +58,12 @@ func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member strin
 		return entry.Membership{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}
 	r := reader{values: reply}
+	library := r.number()
 	beat := entry.Membership{
-		Library: r.number(), Incarnation: r.text(), Partitions: int(r.number()), Share: int(r.number()),
+		Outdated: library < LibraryVersion, Incarnation: r.text(), Partitions: int(r.number()), Share: int(r.number()),
 		Held: make(map[int]int64),
 	}
-	if beat.Library >= libraryOfSeen {
+	if library >= libraryOfSeen {
 		beat.Seen = entry.Seen{Incarnation: beat.Incarnation, Since: r.number(), Writes: r.number()}
 		beat.LostWrites = r.number()
 	}

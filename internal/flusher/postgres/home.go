@@ -21,7 +21,9 @@ const (
 FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
 )
 
-// readHome asks the database what it is.
+// readHome asks the database what it is. Its id is the number that initdb gave to the
+// server's files and that of the database within them: a standby has both, and what is put
+// back from a copy of the files.
 func readHome(ctx context.Context, q querier) (h entry.Home, err error) {
 	err = q.QueryRow(ctx, homeSQL).Scan(&h.ID, &h.Name)
 	return h, err

@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher
+package service
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -24,8 +25,8 @@ const listenRetry = 2 * time.Second
 // its end and a new one start. The error is that of an unusable config at the
 // start or of an address that cannot be listened on then. A config that becomes
 // unusable later is logged, and the last good one stays in force.
-func Serve(ctx context.Context, path string, options Options) error {
-	options = options.withDefaults()
+func Serve(ctx context.Context, path string, options flusher.Options) error {
+	options = options.WithDefaults()
 	file, c, err := config.Open(path)
 	if err != nil {
 		return err
@@ -62,7 +63,7 @@ func Serve(ctx context.Context, path string, options Options) error {
 // service is what outlives a flusher when the config changes in more than live
 // settings.
 type service struct {
-	options Options
+	options flusher.Options
 	changes chan *config.Config
 	site    *site
 }

@@ -1,19 +1,21 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher
+package service
 
 import (
 	"io"
 	"net"
 	"net/http"
 	"testing"
+
+	"github.com/writebehind/operator/internal/flusher"
 )
 
 // TestWhoConnectsBeforeThereIsAnythingToShowWaits: whoever reads /status must never
 // meet anything but a status.
 func TestWhoConnectsBeforeThereIsAnythingToShowWaits(t *testing.T) {
-	s, err := listen(t.Context(), "127.0.0.1:0", Options{}.withDefaults())
+	s, err := listen(t.Context(), "127.0.0.1:0", flusher.Options{}.WithDefaults())
 	if err != nil {
 		t.Fatal(err)
 	}

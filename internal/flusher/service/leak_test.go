@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher_test
+package service_test
 
 import (
 	"context"
@@ -22,6 +22,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/internal/flusher/service"
 )
 
 // sharedServer waits for the end of the PostgreSQL that all tests share, which ends
@@ -40,7 +41,7 @@ func served(t *testing.T, file, address, path, want string) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- flusher.Serve(ctx, file, flusher.Options{}) }()
+	go func() { ended <- service.Serve(ctx, file, flusher.Options{}) }()
 	defer func() {
 		stop()
 		if err := <-ended; err != nil {

@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher_test
+package service_test
 
 import (
 	"os"

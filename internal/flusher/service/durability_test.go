@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher_test
+package service_test
 
 import (
 	"context"
@@ -15,6 +15,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/internal/flusher/service"
 )
 
 // patience is how long a look may take to come on a slow machine.
@@ -42,7 +43,7 @@ func run(t *testing.T, schema string, edit func(*config.Config), options ...jour
 	if edit != nil {
 		edit(c)
 	}
-	r.Flusher = flusher.New(c, flusher.Options{ProbeInterval: 50 * time.Millisecond, Grace: time.Millisecond})
+	r.Flusher = service.New(c, flusher.Options{ProbeInterval: 50 * time.Millisecond, Grace: time.Millisecond})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
 	ended := make(chan struct{})
 	go func() {

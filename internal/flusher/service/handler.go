@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher
+package service
 
 import (
 	"encoding/json"
@@ -10,14 +10,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/writebehind/operator/internal/flusher"
 )
 
 // Handler serves /metrics, /healthz, /readyz and /status of a flusher.
-func Handler(f *Flusher, gatherer prometheus.Gatherer) http.Handler {
+func Handler(f *flusher.Flusher, gatherer prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if queue := f.wedged(time.Now()); queue != "" {
+		if queue := f.Wedged(time.Now()); queue != "" {
 			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " is not looked after any more"})
 			return
 		}
@@ -35,21 +37,6 @@ func Handler(f *Flusher, gatherer prometheus.Gatherer) http.Handler {
 		answer(w, http.StatusOK, f.Status())
 	})
 	return mux
-}
-
-// wedgedAfter is far more than a step of a queue takes, whose every call has a
-// time-out of seconds: after that only a restart helps.
-const wedgedAfter = 2 * time.Minute
-
-// wedged names a queue whose loop stands still, empty if none does. A server that is
-// away makes no queue stand still: a restart would not help.
-func (f *Flusher) wedged(now time.Time) string {
-	for _, q := range f.queues {
-		if stepped := q.stepped.Load(); stepped != 0 && now.Sub(time.Unix(0, stepped)) > wedgedAfter {
-			return q.name
-		}
-	}
-	return ""
 }
 
 func answer(w http.ResponseWriter, code int, body any) {

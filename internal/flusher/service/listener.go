@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package flusher
+package service
 
 import (
 	"context"
@@ -13,6 +13,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/writebehind/operator/internal/flusher"
 )
 
 // site is a listening HTTP server that shows one flusher after the other.
@@ -29,7 +31,7 @@ type site struct {
 }
 
 // listen takes the address. Who connects waits until something is shown.
-func listen(ctx context.Context, address string, options Options) (*site, error) {
+func listen(ctx context.Context, address string, options flusher.Options) (*site, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, listenError(address, err)

@@ -1,0 +1,119 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package service
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// New prepares a flusher of the config with the servers that it names. Nothing is
+// connected before Run.
+func New(c *config.Config, options flusher.Options) *flusher.Flusher {
+	return flusher.New(c, newSource(c), newDatabase(c), options)
+}
+
+// source is the journal in Redis.
+type source struct {
+	*journal.Journal
+	rdb   *redis.Client
+	proof *journal.Proof
+	// secrets is what a person calls the credentials.
+	secrets string
+}
+
+func newSource(c *config.Config) *source {
+	external := c.Redis.External
+	// Every queue polls and beats on its own while all workers claim.
+	rdb := journal.Dial(external, c.Flush.Concurrency+len(c.Mappings)+2)
+	return &source{
+		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings),
+		rdb:     rdb,
+		proof:   journal.NewProof(external),
+		secrets: strings.Trim(external.UsernameSecret+"; "+external.CredentialsSecret, "; "),
+	}
+}
+
+// Prepare loads the function library where it is missing or older.
+func (s *source) Prepare(ctx context.Context) error {
+	_, err := s.EnsureLibrary(ctx)
+	return err
+}
+
+func (s *source) Check(ctx context.Context) config.Check { return s.named(s.Journal.Check(ctx)) }
+
+func (s *source) Explain(err error) config.Check { return s.named(s.Journal.Explain(err)) }
+
+func (s *source) Prove(ctx context.Context) error { return s.proof.Check(ctx) }
+
+func (s *source) Close() error { return s.rdb.Close() }
+
+// named adds what the Secrets are called whose credentials Redis refuses.
+func (s *source) named(check config.Check) config.Check {
+	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && s.secrets != "" {
+		check.Message += " (" + s.secrets + ")"
+	}
+	return check
+}
+
+// database is PostgreSQL.
+type database struct{ *postgres.Database }
+
+func newDatabase(c *config.Config) database {
+	p := c.Database.Postgres
+	return database{postgres.Open(postgres.Settings{
+		URLFile: p.URLFile, URLSecret: p.URLSecret, TLS: p.TLS,
+		MaxConnections:   p.MaxConnections,
+		StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
+		LedgerSchema:     p.LedgerSchema,
+	})}
+}
+
+func (d database) Table(ctx context.Context, m config.Mapping) (flusher.Table, error) {
+	t, err := d.Database.Table(ctx, m)
+	if err != nil {
+		return nil, err
+	}
+	return &table{t, d.Database}, nil
+}
+
+type table struct {
+	*postgres.Table
+	database *postgres.Database
+}
+
+func (t *table) Current(ctx context.Context) (bool, error) { return t.database.Current(ctx, t.Table) }
+
+func (t *table) NewBatch() flusher.Batch { return &batch{t.Table.NewBatch(), t} }
+
+type batch struct {
+	*postgres.Batch
+	table *table
+}
+
+// Set converts the document where the method behind it is known: then the compiler may
+// spare the copy.
+func (b *batch) Set(rowKey, document string) error { return b.Batch.Set(rowKey, []byte(document)) }
+
+func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error) {
+	return b.table.database.Write(ctx, b.table.Table, at, b.Batch)
+}
+
+func (b *batch) Control(ctx context.Context) entry.Trial {
+	return b.table.database.Control(ctx, b.table.Table, b.Batch)
+}
+
+func (b *batch) ControlOfRows(ctx context.Context) entry.Trial {
+	return b.table.database.ControlOfRows(ctx, b.table.Table, b.Batch)
+}
