@@ -244,7 +244,7 @@ func TestEveryAlertIsDocumented(t *testing.T) {
 
 func TestEveryCauseOfADeadLetterIsDocumented(t *testing.T) {
 	text := pages(t)["docs/operations.md"].prose
-	for _, cause := range names(t, `Cause\w+ = "(\w+)"`, "internal/flusher/journal/*.go") {
+	for _, cause := range names(t, `Cause\w+ = "(\w+)"`, "internal/flusher/entry/*.go") {
 		if !strings.Contains(text, "\n| "+cause+" | ") {
 			t.Errorf("docs/operations.md does not tell of the cause %s", cause)
 		}

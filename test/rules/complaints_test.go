@@ -62,7 +62,7 @@ var complaints = []rule{
 		"integration.TestFailuresOfRedisAreNamedAndHealWithoutLoss", "journal.TestPersistenceFollowsARunningServer", "integration.TestRedisThatRefusesWritesIsNotReady", "integration.TestAManagedRedisIsDurable",
 	}},
 	{Complaint: 18, Text: "an eviction policy that may drop dirty entries is told, again and again", Tests: []string{
-		"journal.TestEvictionIsSafeUnlessItTakesAllKeys", "flusher.TestTheStatusFollowsWhatRedisIsToldAtRunTime", "controller: takes the worst of several flushers",
+		"journal.TestEvictionIsSafeUnlessItTakesAllKeys", "service.TestTheStatusFollowsWhatRedisIsToldAtRunTime", "controller: takes the worst of several flushers",
 	}},
 
 	// Order, duplicates, deletions
