@@ -47,6 +47,8 @@ func openURL(t testing.TB, url string, settings ...func(*Settings)) *Database {
 	}
 	d := Open(s)
 	t.Cleanup(d.Close)
+	// On a machine that is busy a look may take longer than it is given.
+	d.probeTimeout = testTimeout
 	return d
 }
 

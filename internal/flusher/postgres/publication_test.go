@@ -113,7 +113,6 @@ func TestAPublicationIsJudgedAsPostgreSQLJudgesIt(t *testing.T) {
 	t.Parallel()
 	server, d := open(t, "CREATE SCHEMA shop")
 	ready(t, d)
-	d.probeTimeout = testTimeout
 	release, refused, through := major(t, server), 0, 0
 	run := func(sql string) error {
 		conn, err := server.Pool().Acquire(t.Context())

@@ -54,7 +54,6 @@ func TestTablesOfNewerReleasesTakeRows(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, d := open(t, test.schema)
-			d.probeTimeout = testTimeout
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			for _, a := range []string{"x", "y", "y"} {
 				b := batch(t, o.table, "1", `{"a":"`+a+`"`+test.more+`}`, "3", `{"a":"`+a+`"`+strings.Replace(test.more, `"room":7`, `"room":null`, 1)+`}`)
@@ -104,7 +103,6 @@ func TestTablesOfNewerReleasesThatDoNotFit(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			_, d := open(t, test.schema)
-			d.probeTimeout = testTimeout
 			m := mapping("items", test.columns...)
 			m.VersionColumn = test.version
 			_, err := d.Table(t.Context(), m)
@@ -155,7 +153,6 @@ func TestRowsThatNewerReleasesRefuse(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, d := open(t, test.schema)
-			d.probeTimeout = testTimeout
 			o := own(t, d, readTable(t, d, mapping("items")), 0)
 			o.write(t, "1", test.good)
 			b := batch(t, o.table, "1", test.good, "2", test.bad)

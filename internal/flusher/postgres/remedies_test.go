@@ -148,7 +148,6 @@ func remedied(t *testing.T, m config.Mapping, schema, reason string, says ...str
 		says[i] = fill(says[i])
 	}
 	d := openURL(t, url)
-	d.probeTimeout = testTimeout
 	check := preflight(t, d, m)
 	failing(t, check, reason, says...)
 	for !check.OK {
