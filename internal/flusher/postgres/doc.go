@@ -18,7 +18,7 @@
 // PostgreSQL measures a statement's time from its first message on, while the rest may
 // still be on its way: a large row over a slow link would time out, again and again, with
 // nothing wrong in it. The time-out is therefore off until the tail, which begins by setting
-// it. It is so for every batch: a statement of a few bytes was measured to cost nothing.
+// it. It is so for every batch: the statement is of a few bytes and costs no round trip.
 // The flusher in turn gives a server up that is silent, not a batch that moves.
 //
 // Every statement that writes rows asks whether this very transaction moved the
