@@ -114,6 +114,7 @@ func TestProblemsOfTheDatabaseAreNamedAndHeal(t *testing.T) {
 				t.Errorf("healthz answers %d: a restart would not help", code)
 			}
 			// Writers do not notice: that is what the queue is for.
+			s.opened()
 			s.set(1, `{"name":"waits","price":1,"stock":1}`)
 			c.mend(s)
 			s.eventuallyRow(1, "waits|1.00|1")

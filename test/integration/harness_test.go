@@ -211,6 +211,15 @@ func (s *stack) deadLetters() map[string]*entry.DeadLetter {
 	return all
 }
 
+// opened waits until the queue takes writes. Where the database is away that comes after
+// it was looked at in vain.
+func (s *stack) opened() {
+	s.t.Helper()
+	s.eventually("the queue takes writes", func() error {
+		return s.rdb.FCallRO(s.t.Context(), "wb_stats", nil, "products").Err()
+	})
+}
+
 func (s *stack) set(id int64, document string) int64 {
 	s.t.Helper()
 	version, err := s.rdb.FCall(s.t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", document).Int64()

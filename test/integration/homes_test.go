@@ -125,10 +125,9 @@ func TestTwoDatabasesFromTheBeginning(t *testing.T) {
 	db.Exec(t, productsTable)
 	other := s.into(db)
 	flushers := map[*stack]*programs.Flusher{s: s.start(), other: other.start()}
+	s.opened()
 	for id := range int64(100) {
-		s.eventually("the queue is there", func() error {
-			return s.rdb.FCall(t.Context(), "wb_set", []string{fmt.Sprintf("product:%d", id)}, "products", `{"name":"lamp"}`).Err()
-		})
+		s.set(id, `{"name":"lamp"}`)
 	}
 	s.drained()
 	winner, loser := s, other
