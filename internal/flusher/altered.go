@@ -20,17 +20,25 @@ var errAltered = errors.New("the table was altered since it was read")
 const mostAlterations = 10
 
 // carry writes a claim, and begins again with the table as it is now when it was altered
-// meanwhile: no row is at fault, and none waits. What had got through is written once
-// more, with the same values.
+// meanwhile: no row is at fault, and none waits. What had got through is not written
+// again.
 func (q *queue) carry(ctx context.Context, p *partition, table Table, claim *entry.Claim, policy policy, prefix string) (*flush, error) {
+	f := newFlush(q, p, table, claim, policy, prefix)
 	for again := 0; ; again++ {
-		f := newFlush(q, p, table, claim, policy, prefix)
 		err := f.write(ctx)
 		if !errors.Is(err, errAltered) || again == mostAlterations {
 			return f, err
 		}
 		if table, err = q.renewed(ctx, table); err != nil {
 			return f, err
+		}
+		before := f
+		f = newFlush(q, p, table, claim, policy, prefix)
+		f.taken, f.deleted, f.start = before.taken, before.deleted, before.start
+		for i, s := range before.settlements {
+			if s.Outcome == entry.Done {
+				f.settlements[i] = s
+			}
 		}
 	}
 }

@@ -102,6 +102,8 @@ func (f *flush) writeAll(ctx context.Context) error {
 	for i := range f.claim.Entries {
 		e := &f.claim.Entries[i]
 		switch {
+		case f.settlements[i].Outcome == entry.Done:
+			// It was committed before the table was altered.
 		case e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix):
 			f.forged(i)
 		case e.Lost:

@@ -123,6 +123,8 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		}
 		f, err := q.carry(ctx, p, table, claim, policy, prefix)
 		if errors.Is(err, errAltered) {
+			// What got through is not acknowledged, and no epoch writes it twice.
+			p.epoch = 0
 			return nil
 		}
 		if err != nil {

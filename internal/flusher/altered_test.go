@@ -1,0 +1,97 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// scripted is a database whose batches come to what is written down, one after the other.
+// It keeps the keys of those that committed.
+type scripted struct {
+	awayDatabase
+	outcomes  []any
+	committed []string
+}
+
+func (s *scripted) Table(context.Context, config.Mapping) (Table, error) {
+	return &scriptedTable{database: s}, nil
+}
+
+type scriptedTable struct {
+	Table
+	database *scripted
+}
+
+func (t *scriptedTable) NewBatch() Batch { return &scriptedBatch{database: t.database} }
+
+type scriptedBatch struct {
+	Batch
+	database *scripted
+	keys     []string
+}
+
+func (b *scriptedBatch) Reset()        { b.keys = nil }
+func (b *scriptedBatch) Version(int64) {}
+func (b *scriptedBatch) Ignored() int  { return 0 }
+
+func (b *scriptedBatch) Set(key, _ string) error {
+	b.keys = append(b.keys, key)
+	return nil
+}
+
+func (b *scriptedBatch) Suspect(*entry.Fault) (entry.Suspicion, bool) {
+	return entry.Suspicion{}, false
+}
+
+func (b *scriptedBatch) Write(context.Context, entry.Place) (entry.Commit, error) {
+	next := any(entry.Committed)
+	if len(b.database.outcomes) > 0 {
+		next, b.database.outcomes = b.database.outcomes[0], b.database.outcomes[1:]
+	}
+	if fault, refused := next.(*entry.Fault); refused {
+		return 0, fault
+	}
+	if next == entry.Committed {
+		b.database.committed = append(b.database.committed, b.keys...)
+	}
+	return next.(entry.Commit), nil
+}
+
+// A batch is refused and cut into halves, and the table is altered between the two.
+func TestWhatIsCommittedBeforeTheTableIsAlteredIsNotWrittenAgain(t *testing.T) {
+	t.Parallel()
+	database := &scripted{outcomes: []any{
+		&entry.Fault{Kind: entry.Row, SQLSTATE: "23514", AtRows: true}, entry.Committed, entry.Altered,
+	}}
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix = "products", "product:"
+	f := New(&config.Config{Mappings: []config.Mapping{m}}, away{}, database, Options{})
+	claim := &entry.Claim{Entries: make([]entry.Entry, 4)}
+	for i := range claim.Entries {
+		claim.Entries[i] = entry.Entry{Key: "product:" + string(rune('a'+i)), Value: "{}", Version: int64(i + 1)}
+	}
+	table, _ := database.Table(t.Context(), m)
+	p := &partition{epoch: 1, lease: &entry.Term{Epoch: 1}}
+	done, err := f.queues[0].carry(t.Context(), p, table, claim, policy{batchSize: 4, maxRetries: 1}, "product:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{"a", "b", "c", "d"}; !slices.Equal(database.committed, want) {
+		t.Errorf("the commits are of %v, want %v", database.committed, want)
+	}
+	for i, s := range done.settlements {
+		if s.Outcome != entry.Done {
+			t.Errorf("entry %d is %v, want done", i, s.Outcome)
+		}
+	}
+	if done.taken != 4 {
+		t.Errorf("%d rows are taken, want 4", done.taken)
+	}
+}
