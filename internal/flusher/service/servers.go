@@ -102,8 +102,7 @@ type batch struct {
 	table *table
 }
 
-// Set converts the document where the method behind it is known: then the compiler may
-// spare the copy.
+// Set copies the document, since the batch keeps parts of it.
 func (b *batch) Set(rowKey, document string) error { return b.Batch.Set(rowKey, []byte(document)) }
 
 func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error) {
