@@ -95,3 +95,36 @@ func TestWhatIsCommittedBeforeTheTableIsAlteredIsNotWrittenAgain(t *testing.T) {
 		t.Errorf("%d rows are taken, want 4", done.taken)
 	}
 }
+
+// claiming hands out one claim, which nobody may acknowledge.
+type claiming struct {
+	away
+	claim *entry.Claim
+}
+
+func (c claiming) Claim(context.Context, *entry.Term, string, entry.Bounds) (*entry.Claim, error) {
+	return c.claim, nil
+}
+
+// What got through before is not acknowledged then: only another epoch may write it again.
+func TestATableThatIsAlteredAllTheTimeEndsTheEpoch(t *testing.T) {
+	t.Parallel()
+	database := &scripted{}
+	for range mostAlterations + 1 {
+		database.outcomes = append(database.outcomes, entry.Altered)
+	}
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix = "products", "product:"
+	claim := &entry.Claim{Entries: []entry.Entry{{Key: "product:a", Value: "{}", Version: 1}}}
+	f := New(&config.Config{Mappings: []config.Mapping{m}}, claiming{claim: claim}, database, Options{})
+	q := f.queues[0]
+	q.table, _ = database.Table(t.Context(), m)
+	q.settings.Mapping = m
+	p := &partition{epoch: 7, lease: &entry.Term{Epoch: 7}}
+	if err := q.sweep(t.Context(), p, 1, true); err != nil {
+		t.Fatal(err)
+	}
+	if p.epoch != 0 || len(database.committed) > 0 {
+		t.Errorf("the epoch is %d, %v are committed", p.epoch, database.committed)
+	}
+}
