@@ -46,12 +46,12 @@ func (q *queue) carry(ctx context.Context, p *partition, table Table, claim *ent
 // renewed is the table as it is now. Another partition may have read it already.
 func (q *queue) renewed(ctx context.Context, before Table) (Table, error) {
 	q.mu.Lock()
-	mapping, table := q.settings.Mapping, q.table
+	table := q.table
 	q.mu.Unlock()
 	if table != nil && table != before {
 		return table, nil
 	}
-	table, err := q.f.database.Table(ctx, mapping)
+	table, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 	if err != nil {
 		return nil, err
 	}

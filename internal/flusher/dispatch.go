@@ -58,7 +58,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	q.trust.look(q.partitions, now, q.f.options.DoubtTime)
-	if q.policy.scatteredBatch(loads) {
+	if q.settings.Load().policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
 	for _, i := range oldestFirst(q.ages(held, loads, now)) {
@@ -81,7 +81,7 @@ func (q *queue) resting(now time.Time) bool {
 			return false
 		}
 	}
-	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.policy.interval/4) {
+	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.settings.Load().policy.interval/4) {
 		return true
 	}
 	q.lastPoll = now
@@ -173,7 +173,7 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
-	if q.ending && (load.Fresh+load.Due == 0 || q.policy.suspend || now.Before(q.paused)) {
+	if q.ending && (load.Fresh+load.Due == 0 || q.settings.Load().policy.suspend || now.Before(q.paused)) {
 		p.lastSwept = true
 		return
 	}
@@ -193,7 +193,7 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 		// Also at the end: it takes a moment, or a doubt's time at most.
 		return
 	}
-	target := q.policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
+	target := q.settings.Load().policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep))
 	if q.ending {
 		if p.lastSwept {
 			return
@@ -238,7 +238,7 @@ func (q *queue) startEpoch(ctx context.Context, p *partition, load entry.Load, n
 
 // flows tells whether batches of the queue may be tried. The mutex is held.
 func (q *queue) flows(now time.Time) bool {
-	return q.table != nil && !now.Before(q.paused) && !q.policy.suspend
+	return q.table != nil && !now.Before(q.paused) && !q.settings.Load().policy.suspend
 }
 
 // launch runs job on the partition in a goroutine if a slot is free. The mutex is
@@ -273,8 +273,8 @@ func (q *queue) launch(ctx context.Context, p *partition, job func(context.Conte
 
 // watchDepth says in the log when the depth crosses a mark, either way.
 func (q *queue) watchDepth(depth int64) {
+	marks := q.settings.Load().marks
 	q.mu.Lock()
-	marks := q.marks
 	mark := ""
 	switch {
 	case depth >= int64(marks.MaxQueueDepth):

@@ -15,19 +15,21 @@ import (
 // renew opens the queue when its settings are not in Redis, keeps the leases and
 // reads the queue's numbers.
 func (q *queue) renew(ctx context.Context, now time.Time) error {
+	current := q.settings.Load()
+	settings := current.QueueSettings
 	q.mu.Lock()
-	settings, opened := q.settings, q.opened
+	opened := q.opened == current
 	beatDue := now.Sub(q.lastBeat) >= q.f.options.BeatInterval
 	q.mu.Unlock()
-	if opened >= 0 && !beatDue {
+	if opened && !beatDue {
 		return nil
 	}
 	settings.Member, settings.Home = q.f.instance, q.home(q.f.database.Home())
-	if opened < 0 {
+	if !opened {
 		// Once the database was looked at in vain the queue opens: whoever writes would find
 		// none.
 		settings.Home.Awaited = settings.Home.ID == "" && q.f.looked.Load() == 0
-		if err := q.open(ctx, settings); err != nil {
+		if err := q.open(ctx, settings, current); err != nil {
 			return err
 		}
 	}
@@ -59,7 +61,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-func (q *queue) open(ctx context.Context, settings config.QueueSettings) error {
+func (q *queue) open(ctx context.Context, settings config.QueueSettings, of *settings) error {
 	if err := q.f.source.Prepare(ctx); err != nil {
 		return err
 	}
@@ -75,9 +77,7 @@ func (q *queue) open(ctx context.Context, settings config.QueueSettings) error {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.settings.Revision == settings.Revision && q.settings.Owner == settings.Owner {
-		q.opened = settings.Revision
-	}
+	q.opened = of
 	q.enter(opened.Incarnation)
 	return nil
 }

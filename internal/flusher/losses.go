@@ -77,8 +77,9 @@ func (q *queue) missed(claim *entry.Claim) {
 // drained: when its journal goes, nothing is lost.
 func (q *queue) noteEnd(ctx context.Context) {
 	_, database := q.f.usable()
+	paused := q.settings.Load().State == config.StatePaused
 	q.mu.Lock()
-	id, paused := q.journalID, q.settings.State == config.StatePaused
+	id := q.journalID
 	if !paused {
 		q.ended = ""
 	}

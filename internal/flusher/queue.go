@@ -24,13 +24,12 @@ type queue struct {
 	log    *slog.Logger
 	nudged chan struct{}
 
-	mu       sync.Mutex
-	settings config.QueueSettings
-	policy   policy
-	marks    config.Backpressure
-	// opened is the journal's revision of the settings: -1 until they are in
-	// Redis.
-	opened     int64
+	settings atomic.Pointer[settings]
+
+	mu sync.Mutex
+	// opened are the settings that the queue in Redis was given last, nil when it has to
+	// be given them again.
+	opened     *settings
 	journalID  string
 	partitions map[int]*partition
 	table      Table
@@ -76,9 +75,6 @@ type queue struct {
 	age     time.Duration
 	// eager says that fresh entries wait and may be flushed, for the other queues.
 	eager atomic.Bool
-	// since is when the settings in force were given: before that nothing counts
-	// as stuck.
-	since time.Time
 	// wants says that work waits for a slot, locked until when the table is not
 	// touched since somebody else has locked it.
 	wants  bool
@@ -127,33 +123,20 @@ type partition struct {
 
 func newQueue(f *Flusher, name string) *queue {
 	f.metrics.show(name)
-	return &queue{
+	q := &queue{
 		f: f, name: name,
 		log:        f.log.With("queue", name),
 		nudged:     make(chan struct{}, 1),
-		opened:     -1,
 		partitions: make(map[int]*partition),
 		shape:      config.Check{OK: true},
 		ready:      notChecked("the table of mapping " + name),
 	}
+	q.settings.Store(&settings{})
+	return q
 }
 
 func (q *queue) apply(c *config.Config, m *config.Mapping) {
-	state := config.StateOpen
-	if c.Draining || m.Retired {
-		state = config.StatePaused
-	}
-	q.mu.Lock()
-	q.settings = config.QueueSettings{
-		Owner: c.Owner, Revision: c.Revision, Mapping: *m,
-		MaxDepth: c.Backpressure.MaxQueueDepth, WhenFull: c.Backpressure.WhenFull, State: state,
-		Alone: !watched(c.Owner),
-	}
-	q.policy = newPolicy(c, m)
-	q.marks = c.Backpressure
-	q.since = time.Now()
-	q.opened = -1
-	q.mu.Unlock()
+	q.settings.Store(newSettings(c, m))
 	q.wake()
 }
 
@@ -213,7 +196,7 @@ func (q *queue) finished() bool {
 		if p.busy {
 			return false
 		}
-		if redis && database && q.table != nil && !q.policy.suspend && !p.lastSwept && !p.lost {
+		if redis && database && q.table != nil && !q.settings.Load().policy.suspend && !p.lastSwept && !p.lost {
 			return false
 		}
 	}
@@ -270,7 +253,7 @@ func (q *queue) redisFailed(ctx context.Context, err error) {
 	}
 	if errors.Is(err, entry.ErrNoQueue) || errors.Is(err, entry.ErrNoFunctions) {
 		q.mu.Lock()
-		q.opened = -1
+		q.opened = nil
 		q.mu.Unlock()
 		return
 	}

@@ -157,13 +157,12 @@ func (f *Flusher) waits() bool {
 // queue flushes nothing. It reports whether the database could be asked.
 func (q *queue) probeTable(ctx context.Context) bool {
 	q.mu.Lock()
-	mapping := q.settings.Mapping
 	due := q.table == nil || time.Since(q.tableTime) >= tableInterval
 	q.mu.Unlock()
 	if !due {
 		return true
 	}
-	table, err := q.f.database.Table(ctx, mapping)
+	table, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 	var mismatch *entry.Misfit
 	var failure *entry.Fault
 	switch {
@@ -206,6 +205,7 @@ func (q *queue) misfit(mismatch *entry.Misfit) {
 // status is the queue's part of the document, with the time at which its numbers
 // were read and the revision of the settings that the capture functions have.
 func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
+	settings := q.settings.Load()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
@@ -216,7 +216,7 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		id = q.journalID
 	}
 	status = config.QueueStatus{
-		Name: q.name, Journal: id, Retired: q.settings.Mapping.Retired, State: s.State,
+		Name: q.name, Journal: id, Retired: settings.Mapping.Retired, State: s.State,
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
 		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.judgement(),
@@ -231,7 +231,11 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	if stuck := q.stuck(); stuck != "" && status.Ready.OK {
 		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: stuck}
 	}
-	return status, q.observed, q.opened
+	revision = -1
+	if q.opened == settings {
+		revision = settings.Revision
+	}
+	return status, q.observed, revision
 }
 
 // stuckIntervals is how many intervals entries may wait, with nothing flushed,
@@ -244,8 +248,9 @@ const (
 
 // stuck is the watchdog: it says what does not move, or nothing. The mutex is held.
 func (q *queue) stuck() string {
-	limit := max(stuckIntervals*q.policy.interval, stuckFloor)
-	if q.policy.suspend || q.waiting == 0 || q.age < limit || time.Since(q.lastFlush) < limit || time.Since(q.since) < limit {
+	settings := q.settings.Load()
+	limit := max(stuckIntervals*settings.policy.interval, stuckFloor)
+	if settings.policy.suspend || q.waiting == 0 || q.age < limit || time.Since(q.lastFlush) < limit || time.Since(settings.since) < limit {
 		return ""
 	}
 	return fmt.Sprintf("entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)

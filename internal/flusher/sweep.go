@@ -93,9 +93,11 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 	defer room.giveBack()
 	for batch := 0; batch < sweepBatches && target > 0 && ctx.Err() == nil; batch++ {
 		q.mu.Lock()
-		policy, prefix, table := q.policy, q.settings.Mapping.KeyPrefix, q.table
+		table := q.table
 		doubtful := trial || !q.paused.IsZero()
 		q.mu.Unlock()
+		settings := q.settings.Load()
+		policy, prefix := settings.policy, settings.Mapping.KeyPrefix
 		if policy.suspend || table == nil {
 			return nil
 		}
@@ -223,10 +225,10 @@ func (q *queue) databaseFailed(failure *entry.Fault, err error) {
 func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
 	q := f.q
 	q.mu.Lock()
-	mapping, flows := q.settings.Mapping, q.paused.IsZero()
+	flows := q.paused.IsZero()
 	q.mu.Unlock()
 	if flows {
-		_, err := q.f.database.Table(ctx, mapping)
+		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 		if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
 			q.note(mismatch.Message)
 			q.misfit(mismatch)

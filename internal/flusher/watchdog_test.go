@@ -136,7 +136,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 				tries++
 				synctest.Wait()
 				// The database refuses every row of what was tried.
-				q.pause(q.policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}, false, false)
+				q.pause(q.settings.Load().policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}, false, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)

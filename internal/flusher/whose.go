@@ -15,10 +15,7 @@ import (
 
 // home is a database as the queue's members tell each other of it.
 func (q *queue) home(h entry.Home) entry.Home {
-	q.mu.Lock()
-	owner := q.settings.Owner
-	q.mu.Unlock()
-	return entry.Home{ID: h.ID, Name: h.Name, Owner: owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
+	return entry.Home{ID: h.ID, Name: h.Name, Owner: q.settings.Load().Owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }
 
 // move makes partitions begin anew whose epochs are another database's than the one that
@@ -58,7 +55,7 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		q.observe(nil)
 	}
 	q.judged(func() {
-		q.shape, q.opened = check, -1
+		q.shape, q.opened = check, nil
 		for _, p := range q.partitions {
 			p.lost = true
 		}
