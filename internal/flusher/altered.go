@@ -45,21 +45,18 @@ func (q *queue) carry(ctx context.Context, p *partition, table Table, claim *ent
 
 // renewed is the table as it is now. Another partition may have read it already.
 func (q *queue) renewed(ctx context.Context, before Table) (Table, error) {
-	q.mu.Lock()
-	table := q.table
-	q.mu.Unlock()
-	if table != nil && table != before {
+	if table := q.gate.now().table; table != nil && table != before {
 		return table, nil
 	}
 	table, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 	if err != nil {
 		return nil, err
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.table == before {
-		q.table, q.tableTime = table, time.Now()
-	}
+	q.gate.after(func(p *passage) {
+		if p.table == before {
+			p.table, p.read = table, time.Now()
+		}
+	})
 	return table, nil
 }
 

@@ -54,14 +54,15 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 			p.epoch = 0
 		}
 	}
-	if q.f.databaseBackoff.waits(now) || now.Before(q.locked) {
+	passage := q.gate.now()
+	if q.f.databaseBackoff.waits(now) || now.Before(passage.locked) {
 		return nil
 	}
 	q.trust.look(q.partitions, now, q.f.options.DoubtTime)
 	if q.settings.Load().policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
-	for _, i := range oldestFirst(q.ages(held, loads, now)) {
+	for _, i := range oldestFirst(q.ages(held, loads, passage.paused(), now)) {
 		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil
@@ -111,11 +112,11 @@ func oldestFirst(ages []time.Duration) []int {
 // entry or, with nothing but entries to be tried again, since it was last looked
 // after. So do all while the mapping is paused, or the trials would always be of the
 // same. The mutex is held.
-func (q *queue) ages(held []int, loads []entry.Load, now time.Time) []time.Duration {
+func (q *queue) ages(held []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
 	ages := make([]time.Duration, len(loads))
 	for i := range loads {
 		ages[i] = time.Duration(loads[i].HeadMilliseconds) * time.Millisecond
-		if p := q.partitions[held[i]]; p != nil && (loads[i].Fresh == 0 || !q.paused.IsZero()) {
+		if p := q.partitions[held[i]]; p != nil && (loads[i].Fresh == 0 || paused) {
 			ages[i] = now.Sub(p.lastSweep)
 		}
 	}
@@ -173,7 +174,7 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 	if p == nil || p.busy || p.lost || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
-	if q.ending && (load.Fresh+load.Due == 0 || q.settings.Load().policy.suspend || now.Before(q.paused)) {
+	if q.ending && (load.Fresh+load.Due == 0 || q.settings.Load().policy.suspend || now.Before(q.gate.now().obstacle.until)) {
 		p.lastSwept = true
 		return
 	}
@@ -238,7 +239,7 @@ func (q *queue) startEpoch(ctx context.Context, p *partition, load entry.Load, n
 
 // flows tells whether batches of the queue may be tried. The mutex is held.
 func (q *queue) flows(now time.Time) bool {
-	return q.table != nil && !now.Before(q.paused) && !q.settings.Load().policy.suspend
+	return q.gate.now().flows(now) && !q.settings.Load().policy.suspend
 }
 
 // launch runs job on the partition in a goroutine if a slot is free. The mutex is

@@ -77,14 +77,3 @@ func (f *Flusher) tellDurability(what string, at *config.Check, check config.Che
 		f.log.Info("What was confirmed is in danger no more", "of", what)
 	}
 }
-
-// durability is what is known of the queue's table. The mutex is held.
-func (q *queue) durability() config.Check {
-	switch {
-	case q.table != nil:
-		return q.table.Durability()
-	case !q.ready.OK:
-		return q.ready
-	}
-	return notChecked("the table of mapping " + q.name)
-}

@@ -29,7 +29,7 @@ func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 		held = append(held, i)
 		q.partitions[i] = &partition{number: i, lastSweep: now.Add(-400 * time.Millisecond)}
 	}
-	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(q.ages(held, loads, now))); diff != "" {
+	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(q.ages(held, loads, false, now))); diff != "" {
 		t.Errorf("the order differs (-want +got):\n%s", diff)
 	}
 }
@@ -40,7 +40,7 @@ func TestAPausedMappingHoldsUpNoEnd(t *testing.T) {
 	now := time.Now()
 	f := alone(secretless(), Options{})
 	q := newQueue(f, "products")
-	q.ending, q.paused = true, now.Add(time.Hour)
+	q.ending, q.gate.passage.obstacle = true, obstacle{cause: &entry.Fault{}, until: now.Add(time.Hour)}
 	p := &partition{number: 0, epoch: 1, lease: &entry.Term{}}
 	q.partitions[0] = p
 	q.start(t.Context(), 0, entry.Load{Fresh: 5, Entries: 5}, now)

@@ -77,7 +77,7 @@ func newFlush(q *queue, p *partition, table Table, claim *entry.Claim, policy po
 		refused:     make(map[int]*entry.Fault),
 		doubted:     make(map[int]*entry.Fault),
 		policy:      policy, prefix: prefix, trusting: true,
-		searching: p.doubt.searching() || q.faultKnown() != nil,
+		searching: p.doubt.searching() || q.gate.now().known() != nil,
 		start:     q.evidence.now(),
 	}
 }
@@ -96,7 +96,7 @@ func (f *flush) write(ctx context.Context) error {
 
 func (f *flush) writeAll(ctx context.Context) error {
 	now := time.Now()
-	doubt, accused := f.q.faultKnown(), f.q.accuses()
+	doubt, accused := f.q.gate.now().known(), f.q.accuses()
 	fresh := make([]int, 0, len(f.claim.Entries))
 	var again []int
 	for i := range f.claim.Entries {
@@ -133,13 +133,13 @@ func (f *flush) writeAll(ctx context.Context) error {
 	}
 	// Rows that were refused before, among others that were not, say nothing of the
 	// mapping unless it is known to be at fault.
-	if f.q.faultKnown() != nil {
+	if f.q.gate.now().known() != nil {
 		if cause := f.faultOfMapping(); cause != nil {
 			f.keep(ctx, cause)
 			return nil
 		}
 	}
-	if f.taken > 0 || f.deleted > 0 && f.q.pausedByDeletions() {
+	if f.taken > 0 || f.deleted > 0 && f.q.gate.now().obstacle.deletions {
 		f.q.resume()
 	}
 	f.settle(ctx, doubt)

@@ -94,6 +94,7 @@ func (q *queue) enter(id string) {
 		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
 	}
 	q.journalID = id
+	q.gate.after(func(p *passage) { p.made = true })
 	q.trust = trust{}
 	for _, p := range q.partitions {
 		p.lost = true

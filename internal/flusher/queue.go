@@ -25,6 +25,9 @@ type queue struct {
 	nudged chan struct{}
 
 	settings atomic.Pointer[settings]
+	gate     gate
+	// hides is what the log said last of rows that may be hidden. It belongs to the probe.
+	hides string
 
 	mu sync.Mutex
 	// opened are the settings that the queue in Redis was given last, nil when it has to
@@ -32,15 +35,8 @@ type queue struct {
 	opened     *settings
 	journalID  string
 	partitions map[int]*partition
-	table      Table
-	tableTime  time.Time
-	// hides is what the log said last of rows that may be hidden.
-	hides string
-	// ready says whether the table fits, shape whether the queue in Redis does and is
-	// this config's; told is what the log said last of both together.
-	ready, shape, told config.Check
-	stats              entry.Stats
-	observed           time.Time
+	stats      entry.Stats
+	observed   time.Time
 	// shown is since when what the gauges show is known to be this flusher's to show, lookedOn
 	// when the numbers of a queue that is refused were read last.
 	shown, lookedOn time.Time
@@ -56,29 +52,18 @@ type queue struct {
 	ended string
 	// backoff keeps this queue alone from Redis.
 	backoff backoff
-	// paused is when a mapping whose rows are all refused is tried again, pausedFor
-	// what the rows are refused for; zero while it flows.
-	paused          time.Time
-	pausedFor       *entry.Fault
-	pausedDeletions bool
-	pausedForFew    bool
 	// evidence is what shows whether the mapping takes rows, enders are rows that were
 	// alone when their connection was lost.
 	evidence evidence
 	enders   map[string]*ender
-	// fault is what keeps every batch from being written although the catalogue shows
-	// nothing of it; empty if nothing does.
-	fault config.Check
 	// waiting is how many fresh entries waited in this flusher's partitions when
 	// last looked at, and age that of the oldest of them.
 	waiting int64
 	age     time.Duration
 	// eager says that fresh entries wait and may be flushed, for the other queues.
 	eager atomic.Bool
-	// wants says that work waits for a slot, locked until when the table is not
-	// touched since somebody else has locked it.
-	wants  bool
-	locked time.Time
+	// wants says that work waits for a slot.
+	wants bool
 	// quiet says that the partitions were found empty at lastPoll: they are looked
 	// at less often then.
 	quiet    bool
@@ -123,13 +108,12 @@ type partition struct {
 
 func newQueue(f *Flusher, name string) *queue {
 	f.metrics.show(name)
+	log := f.log.With("queue", name)
 	q := &queue{
-		f: f, name: name,
-		log:        f.log.With("queue", name),
+		f: f, name: name, log: log,
 		nudged:     make(chan struct{}, 1),
+		gate:       gate{mapping: name, log: log, passage: passage{check: notChecked("the table of mapping " + name)}},
 		partitions: make(map[int]*partition),
-		shape:      config.Check{OK: true},
-		ready:      notChecked("the table of mapping " + name),
 	}
 	q.settings.Store(&settings{})
 	return q
@@ -190,13 +174,14 @@ func (q *queue) withdrawIfIdle() {
 // had its last sweep, or the servers do not let it happen.
 func (q *queue) finished() bool {
 	redis, database := q.f.usable()
+	flows := redis && database && q.gate.now().table != nil && !q.settings.Load().policy.suspend
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, p := range q.partitions {
 		if p.busy {
 			return false
 		}
-		if redis && database && q.table != nil && !q.settings.Load().policy.suspend && !p.lastSwept && !p.lost {
+		if flows && !p.lastSwept && !p.lost {
 			return false
 		}
 	}

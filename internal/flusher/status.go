@@ -156,10 +156,7 @@ func (f *Flusher) waits() bool {
 // probeTable reads the table anew when that is due. While it does not fit, the
 // queue flushes nothing. It reports whether the database could be asked.
 func (q *queue) probeTable(ctx context.Context) bool {
-	q.mu.Lock()
-	due := q.table == nil || time.Since(q.tableTime) >= tableInterval
-	q.mu.Unlock()
-	if !due {
+	if p := q.gate.now(); p.table != nil && time.Since(p.read) < tableInterval {
 		return true
 	}
 	table, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
@@ -167,28 +164,17 @@ func (q *queue) probeTable(ctx context.Context) bool {
 	var failure *entry.Fault
 	switch {
 	case err == nil:
-		q.mu.Lock()
-		q.table, q.tableTime = table, time.Now()
-		paused, fault := !q.paused.IsZero(), q.fault
 		hides := table.Hides()
-		told := q.hides == hides
-		q.hides = hides
-		q.mu.Unlock()
-		if hides != "" && !told {
+		if hides != "" && hides != q.hides {
 			q.log.Warn("Rows of the table may be hidden", "message", hides)
 		}
-		switch {
-		case paused:
-		case fault != config.Check{}:
-			q.setReady(fault)
-		default:
-			q.setReady(config.Check{OK: true})
-		}
+		q.hides = hides
+		q.gate.after(func(p *passage) { p.fits(table, time.Now()) })
 		q.wake()
 	case errors.As(err, &mismatch):
 		q.misfit(mismatch)
 	case errors.As(err, &failure):
-		q.setReady(config.Check{Reason: failure.Reason, Message: failure.Message})
+		q.gate.after(func(p *passage) { p.unread(config.Check{Reason: failure.Reason, Message: failure.Message}) })
 		return false
 	}
 	return true
@@ -196,16 +182,13 @@ func (q *queue) probeTable(ctx context.Context) bool {
 
 // misfit keeps batches from a table that does not fit the mapping.
 func (q *queue) misfit(mismatch *entry.Misfit) {
-	q.mu.Lock()
-	q.table, q.fault = nil, config.Check{}
-	q.mu.Unlock()
-	q.setReady(config.Check{Reason: mismatch.Reason, Message: mismatch.Message})
+	q.gate.after(func(p *passage) { p.misfits(config.Check{Reason: mismatch.Reason, Message: mismatch.Message}) })
 }
 
 // status is the queue's part of the document, with the time at which its numbers
 // were read and the revision of the settings that the capture functions have.
 func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
-	settings := q.settings.Load()
+	settings, passage := q.settings.Load(), q.gate.now()
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.stats
@@ -219,8 +202,8 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		Name: q.name, Journal: id, Retired: settings.Mapping.Retired, State: s.State,
 		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
 		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
-		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: q.judgement(),
-		Durable: q.durability(),
+		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: passage.ready(q.name),
+		Durable: passage.durable(q.name),
 	}
 	for number, p := range q.partitions {
 		if !p.lost {

@@ -59,7 +59,7 @@ func TestAQueueThatWasNotMadeYetIsNotReady(t *testing.T) {
 	t.Parallel()
 	f := alone(secretless(), Options{})
 	q := f.queues[0]
-	q.setReady(config.Check{OK: true})
+	q.fits()
 	if status, _, _ := q.status(); status.Ready.OK {
 		t.Error("it is ready without a journal")
 	}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
@@ -92,13 +91,10 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 	room := q.f.memory.share()
 	defer room.giveBack()
 	for batch := 0; batch < sweepBatches && target > 0 && ctx.Err() == nil; batch++ {
-		q.mu.Lock()
-		table := q.table
-		doubtful := trial || !q.paused.IsZero()
-		q.mu.Unlock()
-		settings := q.settings.Load()
+		settings, passage := q.settings.Load(), q.gate.now()
 		policy, prefix := settings.policy, settings.Mapping.KeyPrefix
-		if policy.suspend || table == nil {
+		doubtful := trial || passage.paused()
+		if policy.suspend || passage.table == nil {
 			return nil
 		}
 		p.retryNext = !p.retryNext
@@ -123,7 +119,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		if len(claim.Entries) == 0 {
 			return nil
 		}
-		f, err := q.carry(ctx, p, table, claim, policy, prefix)
+		f, err := q.carry(ctx, p, passage.table, claim, policy, prefix)
 		if errors.Is(err, errAltered) {
 			// What got through is not acknowledged, and no epoch writes it twice.
 			p.epoch = 0
@@ -203,15 +199,11 @@ func (q *queue) databaseFailed(failure *entry.Fault, err error) {
 		// The probe looks at the table at once and says in full what does not fit. Where
 		// it finds nothing, this is told, until a batch gets through.
 		check := config.Check{Reason: failure.Reason, Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message)}
-		q.mu.Lock()
-		q.table, q.fault = nil, check
-		q.mu.Unlock()
+		q.gate.after(func(p *passage) { p.unwritable(check) })
 		nudge(q.f.lookAtDatabase)
 	case entry.Locked:
 		// The database is well, and other queues need not wait for this table.
-		q.mu.Lock()
-		q.locked = time.Now().Add(lockedPause)
-		q.mu.Unlock()
+		q.gate.after(func(p *passage) { p.locked = time.Now().Add(lockedPause) })
 	default:
 		// After a lost connection the new epoch shows whether the server is there.
 		if !failure.Lost {
@@ -224,10 +216,7 @@ func (q *queue) databaseFailed(failure *entry.Fault, err error) {
 // say in full why every row is refused, as that no policy lets any through.
 func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
 	q := f.q
-	q.mu.Lock()
-	flows := q.paused.IsZero()
-	q.mu.Unlock()
-	if flows {
+	if !q.gate.now().paused() {
 		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 		if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
 			q.note(mismatch.Message)
@@ -243,18 +232,12 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bo
 // once an interval, or once a minute where that is longer. deletions says that all of
 // them were deletions, few that they are too few to know that the mapping is at fault.
 func (q *queue) pause(policy policy, cause *entry.Fault, deletions, few bool) {
-	q.mu.Lock()
-	first := q.paused.IsZero()
-	few = few && (q.pausedFor == nil || q.pausedForFew)
-	q.paused, q.pausedFor, q.pausedDeletions, q.pausedForFew = time.Now().Add(policy.retryAfter(0)), cause, deletions, few
-	q.mu.Unlock()
-	what := "the database refuses every row"
-	if few {
-		what = "the database refuses what is written, and nothing shows that it takes any other row"
-	}
-	text := fmt.Sprintf("mapping %s is paused: %s, %s; the rows wait: mend the table or its triggers or, "+
-		"if the rows are at fault, write or delete their keys", q.name, what, cause.Message)
-	q.setReady(config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: text})
+	var first bool
+	var text string
+	q.gate.after(func(p *passage) {
+		first = p.pauses(q.name, obstacle{cause: cause, until: time.Now().Add(policy.retryAfter(0)), deletions: deletions, few: few})
+		text = p.check.Message
+	})
 	if first {
 		q.note(text)
 	}
@@ -262,32 +245,11 @@ func (q *queue) pause(policy policy, cause *entry.Fault, deletions, few bool) {
 
 // resume lets a paused mapping flow again, after a row got through or when none waits.
 func (q *queue) resume() {
-	q.mu.Lock()
-	ends := !q.paused.IsZero() || q.fault != config.Check{} && q.table != nil
-	q.paused, q.pausedFor, q.fault = time.Time{}, nil, config.Check{}
-	q.mu.Unlock()
+	var ends bool
+	q.gate.after(func(p *passage) { ends = p.resumes() })
 	if ends {
 		q.evidence.restart()
-		q.setReady(config.Check{OK: true})
 	}
-}
-
-// pausedByDeletions tells whether the mapping is paused since deletions are refused:
-// then one that gets through is a sign.
-func (q *queue) pausedByDeletions() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.pausedFor != nil && q.pausedDeletions
-}
-
-// faultKnown is what every row of a paused mapping is refused for, or nil.
-func (q *queue) faultKnown() *entry.Fault {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.pausedForFew {
-		return nil
-	}
-	return q.pausedFor
 }
 
 // note keeps what a person should read in the status.

@@ -251,7 +251,7 @@ func (f *flush) faultOfMapping() *entry.Fault {
 			f.q.evidence.fresh(e.Key, f.deletion(i), faultOf(failure))
 		}
 	}
-	known := f.q.faultKnown() != nil
+	known := f.q.gate.now().known() != nil
 	for _, failure := range f.refused {
 		if known || f.q.evidence.refusedFor(faultOf(failure)) >= trialBatch {
 			return failure

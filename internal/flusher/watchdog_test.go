@@ -63,7 +63,7 @@ func TestTheWatchdogBarksAfterThreeIntervals(t *testing.T) {
 				f := alone(settings, Options{})
 				q := f.queues[0]
 				q.enter("journal")
-				q.setReady(config.Check{OK: true})
+				q.fits()
 				time.Sleep(time.Hour)
 				if stuck := q.passes(time.Minute); stuck != c.want {
 					t.Errorf("stuck after %v, want %v", stuck, c.want)
@@ -90,7 +90,7 @@ func TestTheWatchdogIsQuietWhileNothingIsToMove(t *testing.T) {
 		f := alone(&suspended, Options{})
 		q := f.queues[0]
 		q.enter("journal")
-		q.setReady(config.Check{OK: true})
+		q.fits()
 		if stuck := q.passes(time.Hour); stuck != 0 {
 			t.Errorf("a suspended queue is stuck after %v", stuck)
 		}
@@ -122,9 +122,9 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		f := alone(settings, Options{})
 		q := f.queues[0]
 		q.enter("journal")
-		q.setReady(config.Check{OK: true})
+		q.fits()
 		p := &partition{number: 3, epoch: 1, lease: &entry.Term{}}
-		q.partitions[3], q.table, q.trust = p, someTable{}, trust{whole: true}
+		q.partitions[3], q.trust = p, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {

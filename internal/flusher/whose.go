@@ -47,20 +47,18 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		return false
 	}
 	q.backoff.failed(time.Now())
-	q.mu.Lock()
-	first := q.shape.OK
-	q.mu.Unlock()
-	if first {
+	if q.gate.now().refused.Reason == "" {
 		// What was held is given back, and shown by whoever takes it.
 		q.observe(nil)
 	}
-	q.judged(func() {
-		q.shape, q.opened = check, nil
-		for _, p := range q.partitions {
-			p.lost = true
-		}
-		q.forgetLost()
-	})
+	q.gate.after(func(p *passage) { p.refused = check })
+	q.mu.Lock()
+	q.opened = nil
+	for _, p := range q.partitions {
+		p.lost = true
+	}
+	q.forgetLost()
+	q.mu.Unlock()
 	q.leave(ctx)
 	q.lookOn(ctx)
 	return true
@@ -105,7 +103,7 @@ func (q *queue) lookOn(ctx context.Context) {
 // lookOnAgain looks on as often as a member beats, however rarely the queue is tried.
 func (q *queue) lookOnAgain(ctx context.Context, now time.Time) {
 	q.mu.Lock()
-	due := !q.shape.OK && now.Sub(q.lookedOn) >= q.f.options.BeatInterval
+	due := q.gate.now().refused.Reason != "" && now.Sub(q.lookedOn) >= q.f.options.BeatInterval
 	q.mu.Unlock()
 	if due {
 		q.lookOn(ctx)
@@ -115,41 +113,5 @@ func (q *queue) lookOnAgain(ctx context.Context, now time.Time) {
 // accept takes note that the queue is this config's.
 func (q *queue) accept() {
 	q.backoff.succeeded()
-	q.judged(func() { q.shape = config.Check{OK: true} })
-}
-
-// setReady stores whether the table fits.
-func (q *queue) setReady(check config.Check) {
-	q.judged(func() { q.ready = check })
-}
-
-// judged changes what is known of the mapping, and logs what it comes to when that is
-// another than it said last.
-func (q *queue) judged(change func()) {
-	q.mu.Lock()
-	change()
-	check := q.judgement()
-	changed := q.told != check
-	q.told = check
-	q.mu.Unlock()
-	switch {
-	case !changed:
-	case check.OK:
-		q.log.Info("Mapping is ready")
-	case check.Reason != "":
-		q.log.Warn("Mapping is not ready", "reason", check.Reason, "message", check.Message)
-	}
-}
-
-// judgement is whether the mapping can work: the queue has to be this config's, and the
-// table has to fit. The mutex is held.
-func (q *queue) judgement() config.Check {
-	switch {
-	case !q.shape.OK:
-		return q.shape
-	case q.ready.OK && q.journalID == "":
-		// Whoever waits for readiness means to write, and would find no queue.
-		return notChecked("queue " + q.name + " in Redis")
-	}
-	return q.ready
+	q.gate.after(func(p *passage) { p.refused = config.Check{} })
 }
