@@ -37,7 +37,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	}
 	loads := seen.Of
 	q.saw(seen)
-	if q.observe(loads); q.isQuiet() {
+	if q.observe(loads); q.quiet {
 		q.resume()
 	}
 	q.mu.Lock()
@@ -89,13 +89,6 @@ func (q *queue) resting(now time.Time) bool {
 	return false
 }
 
-// isQuiet tells whether nothing waited when last looked at.
-func (q *queue) isQuiet() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.quiet
-}
-
 // oldestFirst gives the order in which partitions compete for the slots, by
 // index. In any fixed order the last ones would starve while the first ones take
 // every slot.
@@ -123,48 +116,11 @@ func (q *queue) ages(held []int, loads []entry.Load, paused bool, now time.Time)
 	return ages
 }
 
-// observe notes and shows what waits in this flusher's partitions.
+// observe takes what waits in this flusher's partitions.
 func (q *queue) observe(loads []entry.Load) {
-	var entries, fresh, age int64
-	for _, load := range loads {
-		entries += load.Entries
-		fresh += load.Fresh
-		if !load.HeadUndated {
-			age = max(age, load.HeadMilliseconds)
-		}
-	}
-	q.mu.Lock()
-	q.waiting, q.age = fresh, time.Duration(age)*time.Millisecond
+	entries, fresh := q.meter.observe(loads)
 	q.quiet = entries == 0
 	q.eager.Store(fresh > 0 && q.flows(time.Now()))
-	// They are this flusher's for as long as the leases are.
-	since := q.observed
-	q.mu.Unlock()
-	q.show(loads, since)
-}
-
-// show puts what waits in partitions that are this flusher's to tell of into the gauges;
-// since is when they were found to be.
-func (q *queue) show(loads []entry.Load, since time.Time) {
-	var entries, dead, oldest int64
-	for _, load := range loads {
-		entries, dead, oldest = entries+load.Entries, dead+load.DeadLetters, max(oldest, load.OldestMilliseconds)
-	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.shown = since
-	q.f.metrics.waits(q.name, entries, dead, oldest)
-}
-
-// hideWhatIsOthers shows nothing any more once a lease's time has gone by while Redis does
-// not answer: somebody else may show the same partitions by now.
-func (q *queue) hideWhatIsOthers(now time.Time) {
-	q.mu.Lock()
-	cutOff := !q.shown.IsZero() && now.Sub(q.shown) > q.f.options.LeaseTime
-	q.mu.Unlock()
-	if cutOff {
-		q.show(nil, time.Time{})
-	}
 }
 
 // start sends a worker to a partition that is due, if there is a slot. The mutex
@@ -270,29 +226,4 @@ func (q *queue) launch(ctx context.Context, p *partition, job func(context.Conte
 		q.wake()
 	})
 	return true
-}
-
-// watchDepth says in the log when the depth crosses a mark, either way.
-func (q *queue) watchDepth(depth int64) {
-	marks := q.settings.Load().marks
-	q.mu.Lock()
-	mark := ""
-	switch {
-	case depth >= int64(marks.MaxQueueDepth):
-		mark = "full"
-	case depth >= int64(marks.CriticalQueueDepth):
-		mark = "critical"
-	case depth >= int64(marks.WarningQueueDepth):
-		mark = "warning"
-	}
-	changed := mark != q.mark
-	q.mark = mark
-	q.mu.Unlock()
-	switch {
-	case !changed:
-	case mark == "":
-		q.log.Info("Queue depth is under the marks again", "depth", depth)
-	default:
-		q.log.Warn("Queue depth is over a mark", "mark", mark, "depth", depth)
-	}
 }

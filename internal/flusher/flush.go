@@ -330,7 +330,7 @@ func (f *flush) forged(i int) {
 	f.refusal = fmt.Sprintf("key %s is not flushed: its entry was written into the journal by hand, where the mapping's keys begin with %s; "+
 		"see whose rights reach the journal of this queue", shown(e.Key), shown(f.prefix))
 	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key))
-	f.q.f.metrics.failures.WithLabelValues(reasonForged, f.q.name).Inc()
+	f.q.meter.failed(reasonForged)
 }
 
 // shownKey is how much of a key stands in logs and status.
@@ -355,5 +355,5 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	f.q.evidence.buried(e.Key)
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
 	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
-	f.q.f.metrics.failures.WithLabelValues(reasonRowRefused, f.q.name).Inc()
+	f.q.meter.failed(reasonRowRefused)
 }

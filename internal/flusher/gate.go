@@ -104,11 +104,14 @@ func (p passage) known() *entry.Fault {
 	return p.obstacle.cause
 }
 
+// isRefused tells whether the queue in Redis is another one.
+func (p passage) isRefused() bool { return p.refused != (config.Check{}) }
+
 // ready is whether the mapping can work: the queue has to be this config's, and the table
 // has to fit.
 func (p passage) ready(mapping string) config.Check {
 	switch {
-	case p.refused.Reason != "":
+	case p.isRefused():
 		return p.refused
 	case p.check.OK && !p.made:
 		// Whoever waits for readiness means to write, and would find no queue.

@@ -55,9 +55,10 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 		return err
 	}
 	q.mu.Lock()
-	q.lastBeat, q.stats, q.observed = now, stats, now
+	q.lastBeat = now
 	q.mu.Unlock()
-	q.watchDepth(stats.Depth + stats.Dead)
+	q.meter.read(stats, now)
+	q.meter.watchDepth(stats.Depth+stats.Dead, current.marks)
 	return nil
 }
 
@@ -91,7 +92,7 @@ func (q *queue) enter(id string) {
 	if q.journalID != "" {
 		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
 		q.log.Error("Redis has lost the queue and its entries, a new journal has begun", "before", q.journalID, "journal", id)
-		q.lastError = "Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun"
+		q.meter.note("Redis lost the queue: journal " + q.journalID + " is gone and a new one has begun")
 	}
 	q.journalID = id
 	q.gate.after(func(p *passage) { p.made = true })

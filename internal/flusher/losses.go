@@ -25,11 +25,9 @@ func watched(owner string) bool {
 // lastSeen is what this flusher knows of the queue, for the next beat.
 func (q *queue) lastSeen() entry.Seen {
 	q.mu.Lock()
-	defer q.mu.Unlock()
 	seen := q.seen
-	if q.stats.Incarnation == seen.Incarnation {
-		seen.Losses = q.stats.DataLoss
-	}
+	q.mu.Unlock()
+	seen.Losses = q.meter.lossesOf(seen.Incarnation)
 	return seen
 }
 
@@ -52,10 +50,7 @@ func (q *queue) compare(beat entry.Membership) {
 	if beat.LostWrites == 0 {
 		return
 	}
-	text := fmt.Sprintf("Redis came back with older data than it had confirmed: at least %d writes are lost", beat.LostWrites)
-	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
-	q.log.Error("Data was lost", "cause", text)
-	q.note(text)
+	q.meter.lost(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %d writes are lost", beat.LostWrites))
 }
 
 // missed tells of entries that somebody has deleted from the journal. It has counted them.
@@ -66,11 +61,8 @@ func (q *queue) missed(claim *entry.Claim) {
 	if claim.Gone == 0 {
 		return
 	}
-	text := fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
-		claim.Gone, claim.Term.Partition)
-	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
-	q.log.Error("Data was lost", "cause", text)
-	q.note(text)
+	q.meter.lost(fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
+		claim.Gone, claim.Term.Partition))
 }
 
 // noteEnd lets the ledger know that a queue which takes no writes any more has been

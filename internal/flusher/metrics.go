@@ -5,6 +5,8 @@ package flusher
 
 import (
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Outcomes of a write, as the label of writebehind_writes_total.
@@ -89,8 +91,12 @@ func (m *metrics) show(queue string) {
 	m.dataLoss.WithLabelValues(queue)
 }
 
-// waits shows what waits in a queue; the age of the oldest entry is in ms.
-func (m *metrics) waits(queue string, entries, deadLetters, oldest int64) {
+// waits shows what waits in partitions of a queue.
+func (m *metrics) waits(queue string, loads []entry.Load) {
+	var entries, deadLetters, oldest int64
+	for _, load := range loads {
+		entries, deadLetters, oldest = entries+load.Entries, deadLetters+load.DeadLetters, max(oldest, load.OldestMilliseconds)
+	}
 	m.queueSize.WithLabelValues(queue).Set(float64(entries))
 	m.deadLetters.WithLabelValues(queue).Set(float64(deadLetters))
 	m.oldest.WithLabelValues(queue).Set(float64(oldest) / 1000)

@@ -26,6 +26,7 @@ type queue struct {
 
 	settings atomic.Pointer[settings]
 	gate     gate
+	meter    meter
 	// hides is what the log said last of rows that may be hidden. It belongs to the probe.
 	hides string
 
@@ -35,14 +36,7 @@ type queue struct {
 	opened     *settings
 	journalID  string
 	partitions map[int]*partition
-	stats      entry.Stats
-	observed   time.Time
-	// shown is since when what the gauges show is known to be this flusher's to show, lookedOn
-	// when the numbers of a queue that is refused were read last.
-	shown, lookedOn time.Time
-	lastFlush       time.Time
-	lastError       string
-	lastBeat        time.Time
+	lastBeat   time.Time
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
 	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
@@ -56,10 +50,6 @@ type queue struct {
 	// alone when their connection was lost.
 	evidence evidence
 	enders   map[string]*ender
-	// waiting is how many fresh entries waited in this flusher's partitions when
-	// last looked at, and age that of the oldest of them.
-	waiting int64
-	age     time.Duration
 	// eager says that fresh entries wait and may be flushed, for the other queues.
 	eager atomic.Bool
 	// wants says that work waits for a slot.
@@ -68,8 +58,6 @@ type queue struct {
 	// at less often then.
 	quiet    bool
 	lastPoll time.Time
-	// mark is the depth mark that was last crossed, for the log.
-	mark string
 	// lastScattered is when a full batch was last seen scattered over partitions.
 	lastScattered time.Time
 	// ending is set when the flusher stops: every partition gets one last sweep.
@@ -113,6 +101,7 @@ func newQueue(f *Flusher, name string) *queue {
 		f: f, name: name, log: log,
 		nudged:     make(chan struct{}, 1),
 		gate:       gate{mapping: name, log: log, passage: passage{check: notChecked("the table of mapping " + name)}},
+		meter:      meter{queue: name, log: log, metrics: f.metrics},
 		partitions: make(map[int]*partition),
 	}
 	q.settings.Store(&settings{})
@@ -208,12 +197,15 @@ func (q *queue) step(ctx context.Context) {
 	defer q.withdrawIfIdle()
 	now := time.Now()
 	q.stepped.Store(now.UnixNano())
-	q.hideWhatIsOthers(now)
+	q.meter.hide(now, q.f.options.LeaseTime)
 	if q.f.redisBackoff.waits(now) {
 		return
 	}
 	if q.backoff.waits(now) {
-		q.lookOnAgain(ctx, now)
+		// As often as a member beats, however rarely the queue is tried.
+		if q.gate.now().isRefused() {
+			q.lookOn(ctx, q.f.options.BeatInterval)
+		}
 		return
 	}
 	switch err := q.renew(ctx, now); {

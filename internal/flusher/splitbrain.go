@@ -147,13 +147,13 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher; "+
 			"with mappings[].versionColumn each row also guards itself against older values",
 			q.name, q.journalID)
-		q.lastError = q.trust.split
+		q.meter.note(q.trust.split)
 		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", q.journalID)
 		return
 	case raised:
 		text := fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
 			"two Redis hold one queue, stop the one that is not wanted", q.journalID, number, q.name)
-		q.lastError = text
+		q.meter.note(text)
 		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", q.journalID)
 	default:
 		q.log.Warn("The ledger has lost the epoch of a partition", "partition", number)

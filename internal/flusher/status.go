@@ -189,21 +189,18 @@ func (q *queue) misfit(mismatch *entry.Misfit) {
 // were read and the revision of the settings that the capture functions have.
 func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
 	settings, passage := q.settings.Load(), q.gate.now()
+	status, observed = q.meter.status()
+	status.Retired, status.Ready, status.Durable = settings.Mapping.Retired, passage.ready(q.name), passage.durable(q.name)
+	if status.Ready.OK && q.meter.stuck(settings) {
+		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: fmt.Sprintf(
+			"entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)}
+	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := q.stats
 	// The numbers are of the life of the queue that they were read from, which is not
 	// the present one for a moment after Redis has lost it.
-	id := s.Incarnation
-	if id == "" {
-		id = q.journalID
-	}
-	status = config.QueueStatus{
-		Name: q.name, Journal: id, Retired: settings.Mapping.Retired, State: s.State,
-		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
-		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
-		Refused: s.Refused, LastFlushTime: q.lastFlush, LastError: q.lastError, Ready: passage.ready(q.name),
-		Durable: passage.durable(q.name),
+	if status.Journal == "" {
+		status.Journal = q.journalID
 	}
 	for number, p := range q.partitions {
 		if !p.lost {
@@ -211,32 +208,11 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		}
 	}
 	slices.Sort(status.Partitions)
-	if stuck := q.stuck(); stuck != "" && status.Ready.OK {
-		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: stuck}
-	}
 	revision = -1
 	if q.opened == settings {
 		revision = settings.Revision
 	}
-	return status, q.observed, revision
-}
-
-// stuckIntervals is how many intervals entries may wait, with nothing flushed,
-// before the flusher says that it is stuck; stuckFloor is the least time, since a
-// batch may well take a second.
-const (
-	stuckIntervals = 3
-	stuckFloor     = 5 * time.Second
-)
-
-// stuck is the watchdog: it says what does not move, or nothing. The mutex is held.
-func (q *queue) stuck() string {
-	settings := q.settings.Load()
-	limit := max(stuckIntervals*settings.policy.interval, stuckFloor)
-	if settings.policy.suspend || q.waiting == 0 || q.age < limit || time.Since(q.lastFlush) < limit || time.Since(settings.since) < limit {
-		return ""
-	}
-	return fmt.Sprintf("entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)
+	return status, observed, revision
 }
 
 // Ready tells whether data can flow, or the first thing that is in the way.

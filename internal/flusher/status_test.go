@@ -47,7 +47,7 @@ func TestNumbersAreToldOfTheLifeTheyAreFrom(t *testing.T) {
 		if step.life != "" {
 			q.enter(step.life)
 		}
-		q.stats = entry.Stats{Incarnation: step.read, DataLoss: step.lost}
+		q.meter.stats = entry.Stats{Incarnation: step.read, DataLoss: step.lost}
 		if told, _, _ := q.status(); told.Journal != step.want || told.DataLossEvents != step.lost {
 			t.Errorf("step %d: the status tells journal %q and %d events, want %q and %d", n, told.Journal, told.DataLossEvents, step.want, step.lost)
 		}

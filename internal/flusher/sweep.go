@@ -67,9 +67,7 @@ func (q *queue) judge(p *partition, verdict entry.Agreement) {
 	if verdict == entry.RedisWentBack {
 		q.distrust()
 	}
-	q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
-	q.log.Error("Data was lost", "partition", p.number, "cause", text)
-	q.note(text)
+	q.meter.lost(text, "partition", p.number)
 }
 
 // sweepBatches is how many batches one sweep may take: then the slot is free for
@@ -137,7 +135,7 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return err
 		}
 		p.appetite.passed()
-		q.flushed(f, receipt, started)
+		q.meter.flushed(f, receipt, started)
 		if f.ended != nil {
 			// What was sent on the session that has ended may yet commit.
 			return f.ended
@@ -177,23 +175,23 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		return
 	case errors.As(err, &mismatch):
 		// The table was altered, so that it was read anew, and fits no longer.
-		q.f.metrics.failures.WithLabelValues(mismatch.Reason, q.name).Inc()
-		q.note(mismatch.Message)
+		q.meter.failed(mismatch.Reason)
+		q.meter.note(mismatch.Message)
 		q.misfit(mismatch)
 	case errors.As(err, &database):
 		q.databaseFailed(database, err)
 	case q.refuse(ctx, err):
 		return
 	default:
-		q.f.metrics.failures.WithLabelValues(q.f.source.Explain(err).Reason, q.name).Inc()
-		q.note(q.f.redisFailed(err).Message)
+		q.meter.failed(q.f.source.Explain(err).Reason)
+		q.meter.note(q.f.redisFailed(err).Message)
 	}
 	q.log.Warn("Could not flush", "partition", p.number, "error", err)
 }
 
 func (q *queue) databaseFailed(failure *entry.Fault, err error) {
-	q.f.metrics.failures.WithLabelValues(failure.Reason, q.name).Inc()
-	q.note(err.Error())
+	q.meter.failed(failure.Reason)
+	q.meter.note(err.Error())
 	switch failure.Kind {
 	case entry.Mapping:
 		// The probe looks at the table at once and says in full what does not fit. Where
@@ -219,7 +217,7 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bo
 	if !q.gate.now().paused() {
 		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 		if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
-			q.note(mismatch.Message)
+			q.meter.note(mismatch.Message)
 			q.misfit(mismatch)
 			return
 		}
@@ -239,7 +237,7 @@ func (q *queue) pause(policy policy, cause *entry.Fault, deletions, few bool) {
 		text = p.check.Message
 	})
 	if first {
-		q.note(text)
+		q.meter.note(text)
 	}
 }
 
@@ -252,60 +250,8 @@ func (q *queue) resume() {
 	}
 }
 
-// note keeps what a person should read in the status.
-func (q *queue) note(text string) {
-	q.mu.Lock()
-	q.lastError = text
-	q.mu.Unlock()
-}
-
 func (q *queue) journalOf() string {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return q.journalID
-}
-
-// flushed counts a batch that was written and acknowledged.
-func (q *queue) flushed(f *flush, receipt entry.Receipt, started time.Time) {
-	m := q.f.metrics
-	now := time.Now()
-	var done, dead, stale, lost, coalesced int
-	lag := m.lag.WithLabelValues(q.name)
-	for i, s := range f.settlements {
-		e := &f.claim.Entries[i]
-		switch s.Outcome {
-		case entry.Done:
-			done++
-			coalesced += int(e.Writes) - 1
-			lag.Observe(max(0, float64(now.UnixMicro()-e.First)/1e6))
-		case entry.Dead:
-			if s.Letter.Cause == entry.CauseStale {
-				stale++
-			} else {
-				dead++
-			}
-		case entry.Lost:
-			dead++
-			lost++
-			q.log.Error("The value of a dirty key is gone from Redis", "key", shown(e.Key), "version", e.Version)
-		}
-	}
-	m.writes.WithLabelValues(outcomeFlushed, q.name).Add(float64(done))
-	m.writes.WithLabelValues(outcomeDead, q.name).Add(float64(dead))
-	m.writes.WithLabelValues(outcomeStale, q.name).Add(float64(stale))
-	m.writes.WithLabelValues(outcomeSuperseded, q.name).Add(float64(receipt.Superseded))
-	m.coalesced.WithLabelValues(q.name).Add(float64(coalesced))
-	m.dataLoss.WithLabelValues(q.name).Add(float64(lost))
-	m.flushDuration.WithLabelValues(q.name).Observe(now.Sub(started).Seconds())
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if done > 0 {
-		q.lastFlush = now
-	}
-	switch {
-	case f.refusal != "":
-		q.lastError = f.refusal
-	case done > 0 && q.stats.Refused == 0:
-		q.lastError = ""
-	}
 }

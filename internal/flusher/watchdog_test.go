@@ -69,7 +69,7 @@ func TestTheWatchdogBarksAfterThreeIntervals(t *testing.T) {
 					t.Errorf("stuck after %v, want %v", stuck, c.want)
 				}
 				// Something moves.
-				q.lastFlush = time.Now()
+				q.meter.lastFlush = time.Now()
 				if status, _, _ := q.status(); !status.Ready.OK {
 					t.Errorf("after a flush the queue is %+v", status.Ready)
 				}
@@ -187,7 +187,7 @@ func TestHoursWithoutServersAreToldOnceAndEndAtOnce(t *testing.T) {
 		f := alone(settings, Options{Log: slog.New(countingHandler{mu: &sync.Mutex{}, lines: &lines})})
 		q := f.queues[0]
 		seen := time.Now()
-		q.observed = seen
+		q.meter.observed = seen
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan struct{})
 		go func() {

@@ -47,9 +47,10 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		return false
 	}
 	q.backoff.failed(time.Now())
-	if q.gate.now().refused.Reason == "" {
+	if !q.gate.now().isRefused() {
 		// What was held is given back, and shown by whoever takes it.
-		q.observe(nil)
+		q.meter.observe(nil)
+		q.eager.Store(false)
 	}
 	q.gate.after(func(p *passage) { p.refused = check })
 	q.mu.Lock()
@@ -60,26 +61,24 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 	q.forgetLost()
 	q.mu.Unlock()
 	q.leave(ctx)
-	q.lookOn(ctx)
+	q.lookOn(ctx, 0)
 	return true
 }
 
 // lookOn reads the numbers of a queue that is refused, as they are in Redis: it may hold
-// entries that nobody flushes, and zeros would say that all is well. It is no observation of
-// a member, by which the operator would take the queue for its own.
+// entries that nobody flushes, and zeros would say that all is well. It does so once in an
+// interval.
 //
 // What somebody holds, they show. What nobody holds is shown by one of those that look on,
 // the queue's onlooker, so that a sum over all flushers has each partition once.
-func (q *queue) lookOn(ctx context.Context) {
+func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
 	now := time.Now()
-	q.mu.Lock()
-	q.lookedOn = now
-	q.mu.Unlock()
+	if !q.meter.looksOn(now, interval) {
+		return
+	}
 	stats, err := q.f.source.Stats(ctx, q.name)
 	if err == nil || errors.Is(err, entry.ErrNoQueue) {
-		q.mu.Lock()
-		q.stats = stats
-		q.mu.Unlock()
+		q.meter.readOn(stats)
 	}
 	var loads entry.Loads
 	shows := false
@@ -97,17 +96,7 @@ func (q *queue) lookOn(ctx context.Context) {
 		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
 		return
 	}
-	q.show(loads.Of, now)
-}
-
-// lookOnAgain looks on as often as a member beats, however rarely the queue is tried.
-func (q *queue) lookOnAgain(ctx context.Context, now time.Time) {
-	q.mu.Lock()
-	due := q.gate.now().refused.Reason != "" && now.Sub(q.lookedOn) >= q.f.options.BeatInterval
-	q.mu.Unlock()
-	if due {
-		q.lookOn(ctx)
-	}
+	q.meter.show(loads.Of, now)
 }
 
 // accept takes note that the queue is this config's.

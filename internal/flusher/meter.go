@@ -1,0 +1,229 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// meter has the numbers of one queue, for the status and the metrics.
+type meter struct {
+	queue   string
+	log     *slog.Logger
+	metrics *metrics
+
+	mu sync.Mutex
+	// stats are those of the whole queue as they were read last, observed is when a member
+	// of it read them, and lookedOn when one did that is refused.
+	stats              entry.Stats
+	observed, lookedOn time.Time
+	// shown is since when what the gauges show is known to be this flusher's to show.
+	shown time.Time
+	// waiting is how many fresh entries waited in this flusher's partitions when last
+	// looked at, and age that of the oldest of them.
+	waiting   int64
+	age       time.Duration
+	lastFlush time.Time
+	lastError string
+	// mark is the depth mark that was last crossed, for the log.
+	mark string
+}
+
+// read takes the numbers of the whole queue, which a member has read.
+func (m *meter) read(stats entry.Stats, now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats, m.observed = stats, now
+}
+
+// readOn takes the numbers of a queue that is refused. They are no observation of a member,
+// by which the operator would take the queue for its own.
+func (m *meter) readOn(stats entry.Stats) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stats = stats
+}
+
+// looksOn tells whether it is time to look at a queue that is refused, and takes it that
+// this is done.
+func (m *meter) looksOn(now time.Time, interval time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if now.Sub(m.lookedOn) < interval {
+		return false
+	}
+	m.lookedOn = now
+	return true
+}
+
+// lossesOf counts the data-loss events of that life of the queue, as far as known.
+func (m *meter) lossesOf(incarnation string) int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.stats.Incarnation != incarnation {
+		return 0
+	}
+	return m.stats.DataLoss
+}
+
+// observe takes and shows what waits in this flusher's partitions. They are this flusher's
+// for as long as the leases are.
+func (m *meter) observe(loads []entry.Load) (entries, fresh int64) {
+	var age int64
+	for _, load := range loads {
+		entries += load.Entries
+		fresh += load.Fresh
+		if !load.HeadUndated {
+			age = max(age, load.HeadMilliseconds)
+		}
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.waiting, m.age = fresh, time.Duration(age)*time.Millisecond
+	m.shown = m.observed
+	m.metrics.waits(m.queue, loads)
+	return entries, fresh
+}
+
+// show puts what waits in partitions that are this flusher's to tell of into the gauges;
+// since is when they were found to be.
+func (m *meter) show(loads []entry.Load, since time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.shown = since
+	m.metrics.waits(m.queue, loads)
+}
+
+// hide shows nothing any more once that much time has gone by while Redis does not answer:
+// somebody else may show the same partitions by now.
+func (m *meter) hide(now time.Time, after time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.shown.IsZero() && now.Sub(m.shown) > after {
+		m.shown = time.Time{}
+		m.metrics.waits(m.queue, nil)
+	}
+}
+
+// note keeps what a person should read in the status.
+func (m *meter) note(text string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastError = text
+}
+
+// failed counts a failure.
+func (m *meter) failed(reason string) {
+	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
+}
+
+// lost counts and tells of data that a server has lost.
+func (m *meter) lost(text string, about ...any) {
+	m.metrics.dataLoss.WithLabelValues(m.queue).Inc()
+	m.log.With(about...).Error("Data was lost", "cause", text)
+	m.note(text)
+}
+
+// flushed counts a batch that was written and acknowledged.
+func (m *meter) flushed(f *flush, receipt entry.Receipt, started time.Time) {
+	now := time.Now()
+	var done, dead, stale, lost, coalesced int
+	lag := m.metrics.lag.WithLabelValues(m.queue)
+	for i, s := range f.settlements {
+		e := &f.claim.Entries[i]
+		switch s.Outcome {
+		case entry.Done:
+			done++
+			coalesced += int(e.Writes) - 1
+			lag.Observe(max(0, float64(now.UnixMicro()-e.First)/1e6))
+		case entry.Dead:
+			if s.Letter.Cause == entry.CauseStale {
+				stale++
+			} else {
+				dead++
+			}
+		case entry.Lost:
+			dead++
+			lost++
+			m.log.Error("The value of a dirty key is gone from Redis", "key", shown(e.Key), "version", e.Version)
+		}
+	}
+	for outcome, n := range map[string]int{
+		outcomeFlushed: done, outcomeDead: dead, outcomeStale: stale, outcomeSuperseded: int(receipt.Superseded),
+	} {
+		m.metrics.writes.WithLabelValues(outcome, m.queue).Add(float64(n))
+	}
+	m.metrics.coalesced.WithLabelValues(m.queue).Add(float64(coalesced))
+	m.metrics.dataLoss.WithLabelValues(m.queue).Add(float64(lost))
+	m.metrics.flushDuration.WithLabelValues(m.queue).Observe(now.Sub(started).Seconds())
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if done > 0 {
+		m.lastFlush = now
+	}
+	switch {
+	case f.refusal != "":
+		m.lastError = f.refusal
+	case done > 0 && m.stats.Refused == 0:
+		m.lastError = ""
+	}
+}
+
+// watchDepth says in the log when the depth crosses a mark, either way.
+func (m *meter) watchDepth(depth int64, marks config.Backpressure) {
+	mark := ""
+	switch {
+	case depth >= int64(marks.MaxQueueDepth):
+		mark = "full"
+	case depth >= int64(marks.CriticalQueueDepth):
+		mark = "critical"
+	case depth >= int64(marks.WarningQueueDepth):
+		mark = "warning"
+	}
+	m.mu.Lock()
+	changed := mark != m.mark
+	m.mark = mark
+	m.mu.Unlock()
+	switch {
+	case !changed:
+	case mark == "":
+		m.log.Info("Queue depth is under the marks again", "depth", depth)
+	default:
+		m.log.Warn("Queue depth is over a mark", "mark", mark, "depth", depth)
+	}
+}
+
+// status is the meter's part of the document, with the time at which its numbers were read.
+func (m *meter) status() (status config.QueueStatus, observed time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := &m.stats
+	return config.QueueStatus{
+		Name: m.queue, Journal: s.Incarnation, State: s.State,
+		Depth: s.Depth, DeadLetters: s.Dead, OldestPendingSeconds: float64(s.OldestMilliseconds) / 1000,
+		Writes: s.Writes, Flushed: s.Flushed, Coalesced: s.Coalesced, DataLossEvents: s.DataLoss,
+		Refused: s.Refused, LastFlushTime: m.lastFlush, LastError: m.lastError,
+	}, m.observed
+}
+
+// stuckIntervals is how many intervals entries may wait, with nothing flushed,
+// before the flusher says that it is stuck; stuckFloor is the least time, since a
+// batch may well take a second.
+const (
+	stuckIntervals = 3
+	stuckFloor     = 5 * time.Second
+)
+
+// stuck is the watchdog: it tells whether what waits does not move.
+func (m *meter) stuck(s *settings) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	limit := max(stuckIntervals*s.policy.interval, stuckFloor)
+	return !s.policy.suspend && m.waiting > 0 && m.age >= limit && time.Since(m.lastFlush) >= limit && time.Since(s.since) >= limit
+}
