@@ -5,6 +5,7 @@ package flusher
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
@@ -71,6 +72,13 @@ func (d *doubt) passed(entries int) {
 	}
 }
 
+// enders are the rows of a queue that were alone when their connection was lost. The zero
+// value is ready.
+type enders struct {
+	mu    sync.Mutex
+	known map[string]*ender
+}
+
 // ender is a row that was alone when its connection was lost.
 type ender struct {
 	version  int64
@@ -93,19 +101,19 @@ var endedSession = fault{state: "lost"}
 
 // lostAlone notes that a row was alone when its connection was lost, which was the
 // partition's loss of that number.
-func (q *queue) lostAlone(e *entry.Entry, failure *entry.Fault, losses int) {
-	at := q.evidence.now()
-	q.evidence.fresh(e.Key, e.Deletes(), endedSession)
-	lasts, _ := q.evidence.probationOf(endedSession, 0)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	known := q.enders[e.Key]
+func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evidence *evidence) {
+	at := evidence.now()
+	evidence.fresh(e.Key, e.Deletes(), endedSession)
+	lasts, _ := evidence.probationOf(endedSession, 0)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.known[e.Key]
 	if known == nil || known.version != e.Version {
-		if q.enders == nil || len(q.enders) >= mostEnders {
-			q.enders = make(map[string]*ender)
+		if s.known == nil || len(s.known) >= mostEnders {
+			s.known = make(map[string]*ender)
 		}
 		known = &ender{version: e.Version, since: time.Now()}
-		q.enders[e.Key] = known
+		s.known[e.Key] = known
 	}
 	known.losses = max(known.losses+1, losses)
 	known.attempts, known.at, known.failure, known.among = e.Attempts, at, failure, lasts > probation
@@ -113,18 +121,18 @@ func (q *queue) lostAlone(e *entry.Entry, failure *entry.Fault, losses int) {
 
 // accuses tells whether any row is known that lost its connection alone: as a rule none
 // is, and then no entry has to be looked up.
-func (q *queue) accuses() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return len(q.enders) > 0
+func (s *enders) accuses() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.known) > 0
 }
 
 // suspected returns what is known of a row that lost its connection when it was last
 // tried, often enough to be the row's own fault; nil otherwise.
-func (q *queue) suspected(e *entry.Entry) *ender {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	known := q.enders[e.Key]
+func (s *enders) suspected(e *entry.Entry) *ender {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.known[e.Key]
 	if known == nil || known.version != e.Version || known.attempts != e.Attempts || known.losses < lossesOfOne && !known.convicted {
 		return nil
 	}
@@ -132,34 +140,34 @@ func (q *queue) suspected(e *entry.Entry) *ender {
 }
 
 // convict notes that the row has spent an attempt for its loss.
-func (q *queue) convict(e *ender) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (s *enders) convict(e *ender) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	e.convicted = true
 }
 
 // convicted tells whether the row has spent an attempt for its losses.
-func (q *queue) convicted(entry *entry.Entry) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	e := q.enders[entry.Key]
+func (s *enders) convicted(entry *entry.Entry) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.known[entry.Key]
 	return e != nil && e.version == entry.Version && e.convicted
 }
 
 // spare tells for how long a row that has used up its attempts is not to be a dead letter
 // yet, if none was taken since it lost its last connection: others may still show that
 // all rows end their sessions. Where several did, every second look sends it again.
-func (q *queue) spare(e *ender) (left time.Duration, several, again bool) {
-	lasts, quiet := q.evidence.probationOf(endedSession, time.Since(e.since))
+func (s *enders) spare(e *ender, evidence *evidence) (left time.Duration, several, again bool) {
+	lasts, quiet := evidence.probationOf(endedSession, time.Since(e.since))
 	left, several = lasts-quiet, lasts > probation
-	if q.evidence.refusedFor(endedSession) >= trialBatch {
+	if evidence.refusedFor(endedSession) >= trialBatch {
 		left = longestRetry
 	}
 	if left <= 0 || !several {
 		return max(0, left), several, false
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	again = e.spared
 	e.spared = !e.spared
 	return left, several, again
@@ -168,32 +176,32 @@ func (q *queue) spare(e *ender) (left time.Duration, several, again bool) {
 // yields tells whether a row of which nothing shows that others get through lets those
 // behind it pass first: every second time, or the first row of an empty table would hold
 // up for ever the ones that can show it.
-func (q *queue) yields(e *ender) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (s *enders) yields(e *ender) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	e.spared = !e.spared
 	return e.spared
 }
 
 // reprieve tells whether a row is to be sent once more, although others got through since
 // it lost its last connection: they may do so since all that ended sessions was mended.
-func (q *queue) reprieve(e *ender) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
+func (s *enders) reprieve(e *ender) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	among := e.among
 	e.among = false
 	return among
 }
 
 // survived forgets rows that got through.
-func (q *queue) survived(entries []entry.Entry, rows []int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.enders) == 0 {
+func (s *enders) survived(entries []entry.Entry, rows []int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.known) == 0 {
 		return
 	}
 	for _, i := range rows {
-		delete(q.enders, entries[i].Key)
+		delete(s.known, entries[i].Key)
 	}
 }
 

@@ -37,7 +37,7 @@ type evidence struct {
 	// last taken, with the reason.
 	last map[string]suspectRow
 	// known are the refused rows that wait to be tried again.
-	known map[string]*history
+	known histories
 }
 
 type suspectRow struct {
@@ -45,6 +45,9 @@ type suspectRow struct {
 	deletion bool
 	at       time.Time
 }
+
+// histories are what is remembered of refused rows, by key.
+type histories map[string]*history
 
 // history is what is remembered of one refused row.
 type history struct {
@@ -138,25 +141,24 @@ func (e *evidence) probationOf(why fault, since time.Duration) (lasts, quiet tim
 	return probation * time.Duration(max(1, rows-1)), since
 }
 
-// remember returns what is known of a refused row. One that was not known, or was
-// written anew, is refused for the first time; start is what had been taken when its
-// batch began. The mutex is held.
-func (e *evidence) remember(key string, version int64, start mark) *history {
-	h := e.known[key]
+// of returns what is known of a refused row. One that was not known, or was written anew,
+// is refused for the first time; start is what had been taken when its batch began.
+func (r *histories) of(key string, version int64, start mark) *history {
+	h := (*r)[key]
 	if h != nil && h.version == version {
 		return h
 	}
-	if e.known == nil {
-		e.known = make(map[string]*history)
+	if *r == nil {
+		*r = make(histories)
 	}
-	if h == nil && len(e.known) >= mostRemembered {
-		for other := range e.known {
-			delete(e.known, other)
+	if h == nil && len(*r) >= mostRemembered {
+		for other := range *r {
+			delete(*r, other)
 			break
 		}
 	}
 	h = &history{version: version, since: time.Now(), sets: start.sets, deletions: start.deletions, last: -1, before: -1}
-	e.known[key] = h
+	(*r)[key] = h
 	return h
 }
 
@@ -165,7 +167,7 @@ func (e *evidence) remember(key string, version int64, start mark) *history {
 func (e *evidence) refused(key string, version int64, deletion bool, start mark) (since time.Duration, others bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.remember(key, version, start)
+	h := e.known.of(key, version, start)
 	return time.Since(h.since), e.sets > h.sets || deletion && e.deletions > h.deletions
 }
 
@@ -176,7 +178,7 @@ func (e *evidence) refused(key string, version int64, deletion bool, start mark)
 func (e *evidence) waitsForOthers(key string, version int64, start mark) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.remember(key, version, start)
+	h := e.known.of(key, version, start)
 	free := h.free < freeTries && e.moved > h.before
 	h.stuck, h.before, h.last = true, h.last, e.moved
 	if free {

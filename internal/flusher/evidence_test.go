@@ -108,35 +108,35 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 		var q queue
 		lose := func(key string) *ender {
 			e := entry.Entry{Key: key, Version: 1}
-			q.lostAlone(&e, &entry.Fault{Lost: true}, lossesOfOne)
-			return q.suspected(&e)
+			q.enders.lostAlone(&e, &entry.Fault{Lost: true}, lossesOfOne, &q.evidence)
+			return q.enders.suspected(&e)
 		}
 		first := lose("0")
-		if left, several, again := q.spare(first); left != probation || several || again {
+		if left, several, again := q.enders.spare(first, &q.evidence); left != probation || several || again {
 			t.Errorf("a lone row is spared for %v, of several: %v, sent again: %v", left, several, again)
 		}
 		time.Sleep(probation)
-		if left, _, _ := q.spare(first); left != 0 {
+		if left, _, _ := q.enders.spare(first, &q.evidence); left != 0 {
 			t.Errorf("a lone row is spared for %v more", left)
 		}
 		for n := 1; n < trialBatch; n++ {
-			if e := lose(fmt.Sprint(n)); q.reprieve(e) != (n > 1) || q.reprieve(e) {
+			if e := lose(fmt.Sprint(n)); q.enders.reprieve(e) != (n > 1) || q.enders.reprieve(e) {
 				t.Errorf("row %d is sent once more: want that of the third and later, once", n+1)
 			}
 			time.Sleep(5 * time.Second)
 			for look := range 4 {
-				left, several, again := q.spare(first)
+				left, several, again := q.enders.spare(first, &q.evidence)
 				if left <= 0 && n > 1 || several != (n > 1) || again != (several && look%2 == 1) {
 					t.Errorf("with %d rows it is spared for %v, of several: %v, sent again at look %d: %v", n+1, left, several, look, again)
 				}
 			}
 		}
 		time.Sleep(time.Hour)
-		if left, _, _ := q.spare(first); left <= 0 {
+		if left, _, _ := q.enders.spare(first, &q.evidence); left <= 0 {
 			t.Error("one of ten is spared no more")
 		}
 		q.evidence.took(1, 0)
-		if left, several, _ := q.spare(first); left != 0 || several {
+		if left, several, _ := q.enders.spare(first, &q.evidence); left != 0 || several {
 			t.Errorf("it is spared for %v when a row was taken, of several: %v", left, several)
 		}
 	})

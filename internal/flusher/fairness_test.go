@@ -15,7 +15,7 @@ import (
 func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	q := &queue{partitions: make(map[int]*partition)}
+	m := &member{partitions: make(holdings)}
 	var held []int
 	loads := []entry.Load{
 		{Fresh: 1, HeadMilliseconds: 10},
@@ -27,9 +27,9 @@ func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 	}
 	for i := range loads {
 		held = append(held, i)
-		q.partitions[i] = &partition{number: i, lastSweep: now.Add(-400 * time.Millisecond)}
+		m.partitions[i] = &partition{number: i, lastSweep: now.Add(-400 * time.Millisecond)}
 	}
-	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(q.ages(held, loads, false, now))); diff != "" {
+	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(m.ages(held, loads, false, now))); diff != "" {
 		t.Errorf("the order differs (-want +got):\n%s", diff)
 	}
 }
@@ -42,7 +42,7 @@ func TestAPausedMappingHoldsUpNoEnd(t *testing.T) {
 	q := newQueue(f, "products")
 	q.ending, q.gate.passage.obstacle = true, obstacle{cause: &entry.Fault{}, until: now.Add(time.Hour)}
 	p := &partition{number: 0, epoch: 1, lease: &entry.Term{}}
-	q.partitions[0] = p
+	q.member.partitions[0] = p
 	q.start(t.Context(), 0, entry.Load{Fresh: 5, Entries: 5}, now)
 	if !p.lastSwept || p.busy {
 		t.Errorf("the last sweep is waited for: %+v", p)

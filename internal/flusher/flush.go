@@ -96,7 +96,7 @@ func (f *flush) write(ctx context.Context) error {
 
 func (f *flush) writeAll(ctx context.Context) error {
 	now := time.Now()
-	doubt, accused := f.q.gate.now().known(), f.q.accuses()
+	doubt, accused := f.q.gate.now().known(), f.q.enders.accuses()
 	fresh := make([]int, 0, len(f.claim.Entries))
 	var again []int
 	for i := range f.claim.Entries {
@@ -206,8 +206,8 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case !errors.As(err, &failure) || !f.ofRows(failure):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
-			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.convicted(e)
-			f.q.lostAlone(e, cause, f.partition.doubt.losses+1)
+			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.enders.convicted(e)
+			f.q.enders.lostAlone(e, cause, f.partition.doubt.losses+1, &f.q.evidence)
 		}
 		return err
 	case f.whole:
@@ -226,7 +226,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	f.taken += len(rows) - deleted
 	f.q.evidence.took(len(rows)-deleted, deleted)
 	f.q.evidence.through(f.claim.Entries, rows)
-	f.q.survived(f.claim.Entries, rows)
+	f.q.enders.survived(f.claim.Entries, rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
 	f.q.f.metrics.batchSize.WithLabelValues(f.q.name).Observe(float64(len(rows)))
 	return nil

@@ -22,8 +22,10 @@ type gate struct {
 
 	mu      sync.Mutex
 	passage passage
-	// told is what the log said last of the mapping.
-	told config.Check
+	// told is what the log said last of the mapping, hides what it said of rows that may be
+	// hidden.
+	told  config.Check
+	hides string
 }
 
 // now is the passage as it is.
@@ -49,6 +51,19 @@ func (g *gate) after(event func(*passage)) {
 	case check.Reason != "":
 		g.log.Warn("Mapping is not ready", "reason", check.Reason, "message", check.Message)
 	}
+}
+
+// fits takes a table that was read and fits.
+func (g *gate) fits(table Table) {
+	hides := table.Hides()
+	g.mu.Lock()
+	changed := g.hides != hides
+	g.hides = hides
+	g.mu.Unlock()
+	if changed && hides != "" {
+		g.log.Warn("Rows of the table may be hidden", "message", hides)
+	}
+	g.after(func(p *passage) { p.fits(table, time.Now()) })
 }
 
 // passage says what a queue may write. It is a value: a copy never changes, and an event

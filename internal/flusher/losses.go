@@ -24,29 +24,15 @@ func watched(owner string) bool {
 
 // lastSeen is what this flusher knows of the queue, for the next beat.
 func (q *queue) lastSeen() entry.Seen {
-	q.mu.Lock()
-	seen := q.seen
-	q.mu.Unlock()
+	seen := q.member.lastSeen()
 	seen.Losses = q.meter.lossesOf(seen.Incarnation)
 	return seen
-}
-
-// saw keeps the highest number of writes. That of another life of Redis waits for the
-// beat, which compares first.
-func (q *queue) saw(loads entry.Loads) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.seen.Incarnation == q.journalID && loads.Since != 0 && loads.Since == q.seen.Since {
-		q.seen.Writes = max(q.seen.Writes, loads.Writes)
-	}
 }
 
 // compare takes what a beat tells of the queue, and tells of writes that are gone. The
 // journal has counted them.
 func (q *queue) compare(beat entry.Membership) {
-	q.mu.Lock()
-	q.seen = beat.Seen
-	q.mu.Unlock()
+	q.member.sees(beat.Seen)
 	if beat.LostWrites == 0 {
 		return
 	}
@@ -69,14 +55,7 @@ func (q *queue) missed(claim *entry.Claim) {
 // drained: when its journal goes, nothing is lost.
 func (q *queue) noteEnd(ctx context.Context) {
 	_, database := q.f.usable()
-	paused := q.settings.Load().State == config.StatePaused
-	q.mu.Lock()
-	id := q.journalID
-	if !paused {
-		q.ended = ""
-	}
-	due := paused && id != "" && q.ended != id
-	q.mu.Unlock()
+	id, due := q.member.unended(q.settings.Load().State == config.StatePaused)
 	if !due || !database || ctx.Err() != nil {
 		return
 	}
@@ -90,9 +69,7 @@ func (q *queue) noteEnd(ctx context.Context) {
 		q.log.Debug("Could not note that the queue is drained", "error", err)
 		return
 	}
-	q.mu.Lock()
-	q.ended = id
-	q.mu.Unlock()
+	q.member.ends(id)
 }
 
 // endTimeout bounds a note on which little depends: without it a drained queue whose

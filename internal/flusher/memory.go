@@ -21,13 +21,41 @@ func processMemory(inFlight int64) int64 { return inFlight/2*5 + 20<<20 }
 // asked first is served first. Its size may change while it is in use: what is held stays
 // held, and where that is more than the new size nothing is given out until it is less.
 type memory struct {
-	mu          sync.Mutex
+	mu sync.Mutex
+	pool
+}
+
+// pool is the account of a memory.
+type pool struct {
 	limit, held int64
 	waiting     []*seeker
 	// tell, if given, is told how many bytes may be in flight: the limit or, while a value
-	// is out that is larger, what that takes. It is called with the mutex held.
+	// is out that is larger, what that takes. It is told one bound after the other, under the
+	// memory's lock.
 	tell func(bytes int64)
 	told int64
+}
+
+// note tells of another bound.
+func (p *pool) note() {
+	if bound := max(p.limit, p.held); p.tell != nil && bound != p.told {
+		p.told = bound
+		p.tell(bound)
+	}
+}
+
+// fits tells whether so much may be given out: also what is larger than all the memory,
+// when nothing else is held.
+func (p *pool) fits(bytes int64) bool { return p.held == 0 || p.held+bytes <= p.limit }
+
+// serve gives out what there is, in the order of asking.
+func (p *pool) serve() {
+	for len(p.waiting) > 0 && p.fits(p.waiting[0].bytes) {
+		p.held += p.waiting[0].bytes
+		close(p.waiting[0].served)
+		p.waiting = slices.Delete(p.waiting, 0, 1)
+	}
+	p.note()
 }
 
 // seeker is one who waits for memory.
@@ -42,28 +70,6 @@ func (m *memory) resize(limit int64) {
 	defer m.mu.Unlock()
 	m.limit = limit
 	m.serve()
-}
-
-// note tells of another bound. The mutex is held.
-func (m *memory) note() {
-	if bound := max(m.limit, m.held); m.tell != nil && bound != m.told {
-		m.told = bound
-		m.tell(bound)
-	}
-}
-
-// fits tells whether so much may be given out: also what is larger than all the memory,
-// when nothing else is held. The mutex is held.
-func (m *memory) fits(bytes int64) bool { return m.held == 0 || m.held+bytes <= m.limit }
-
-// serve gives out what there is, in the order of asking. The mutex is held.
-func (m *memory) serve() {
-	for len(m.waiting) > 0 && m.fits(m.waiting[0].bytes) {
-		m.held += m.waiting[0].bytes
-		close(m.waiting[0].served)
-		m.waiting = slices.Delete(m.waiting, 0, 1)
-	}
-	m.note()
 }
 
 // take waits for memory. An error is the context's, and then nothing is held.

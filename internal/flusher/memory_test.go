@@ -189,7 +189,7 @@ func TestTheMemoryHoldsWhileItsSizeChangesUnderLoad(t *testing.T) {
 func TestTheProcessIsGivenWhatALargeValueTakes(t *testing.T) {
 	t.Parallel()
 	var told []int64
-	m := &memory{tell: func(bytes int64) { told = append(told, bytes) }}
+	m := &memory{pool: pool{tell: func(bytes int64) { told = append(told, bytes) }}}
 	says := func(when string, want ...int64) {
 		t.Helper()
 		if !slices.Equal(told, want) {

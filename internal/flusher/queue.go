@@ -23,36 +23,27 @@ type queue struct {
 	name   string
 	log    *slog.Logger
 	nudged chan struct{}
+	work   sync.WaitGroup
 
+	// What loop, workers and probe share. Each has a lock of its own, and no lock of the
+	// engine is taken while another one is held.
 	settings atomic.Pointer[settings]
+	member   member
 	gate     gate
 	meter    meter
-	// hides is what the log said last of rows that may be hidden. It belongs to the probe.
-	hides string
-
-	mu sync.Mutex
-	// opened are the settings that the queue in Redis was given last, nil when it has to
-	// be given them again.
-	opened     *settings
-	journalID  string
-	partitions map[int]*partition
-	lastBeat   time.Time
-	// left is how many partitions of the queue were ever given back, as last seen.
-	left int64
-	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
-	seen  entry.Seen
-	trust trust
-	// ended is the journal of which the ledger knows that it was drained to its end.
-	ended string
-	// backoff keeps this queue alone from Redis.
-	backoff backoff
 	// evidence is what shows whether the mapping takes rows, enders are rows that were
 	// alone when their connection was lost.
 	evidence evidence
-	enders   map[string]*ender
+	enders   enders
+	// backoff keeps this queue alone from Redis.
+	backoff backoff
 	// eager says that fresh entries wait and may be flushed, for the other queues.
 	eager atomic.Bool
-	// wants says that work waits for a slot.
+	// stepped is when the last step began, in ns since 1970; 0 while the loop does not
+	// run.
+	stepped atomic.Int64
+
+	// The rest is the loop's own. wants says that work waits for a slot.
 	wants bool
 	// quiet says that the partitions were found empty at lastPoll: they are looked
 	// at less often then.
@@ -62,36 +53,6 @@ type queue struct {
 	lastScattered time.Time
 	// ending is set when the flusher stops: every partition gets one last sweep.
 	ending bool
-	work   sync.WaitGroup
-	// stepped is when the last step began, in ns since 1970; 0 while the loop does not
-	// run.
-	stepped atomic.Int64
-}
-
-// partition is one that this flusher holds. Its fields belong to the queue's
-// mutex, but for those that a running worker owns.
-type partition struct {
-	number int
-	// busy says that a worker is at it, lost that the lease is gone.
-	busy, lost bool
-	lastSweep  time.Time
-	// lastSwept says that the sweep before the end has been started.
-	lastSwept bool
-
-	// Owned by the worker while busy. epoch is 0 until it is begun; flush belongs to
-	// it, and so does lease, which is of the epoch before until then.
-	epoch, flush int64
-	lease        *entry.Term
-	// doubt is what the failures of the last batches make of the next ones.
-	doubt doubt
-	// appetite is how much a claim takes.
-	appetite appetite
-	// found is what the work under way has shown of the database.
-	found finding
-	// behind says that the ledger was ahead of the journal when the epoch began.
-	behind bool
-	// retryNext says whose turn it is where a claim has one entry.
-	retryNext bool
 }
 
 func newQueue(f *Flusher, name string) *queue {
@@ -99,10 +60,10 @@ func newQueue(f *Flusher, name string) *queue {
 	log := f.log.With("queue", name)
 	q := &queue{
 		f: f, name: name, log: log,
-		nudged:     make(chan struct{}, 1),
-		gate:       gate{mapping: name, log: log, passage: passage{check: notChecked("the table of mapping " + name)}},
-		meter:      meter{queue: name, log: log, metrics: f.metrics},
-		partitions: make(map[int]*partition),
+		nudged: make(chan struct{}, 1),
+		member: member{partitions: make(holdings)},
+		gate:   gate{mapping: name, log: log, passage: passage{check: notChecked("the table of mapping " + name)}},
+		meter:  meter{queue: name, log: log, metrics: f.metrics},
 	}
 	q.settings.Store(&settings{})
 	return q
@@ -133,9 +94,7 @@ func (q *queue) run(stop, work context.Context) {
 		case <-q.nudged:
 		}
 	}
-	q.mu.Lock()
 	q.ending = true
-	q.mu.Unlock()
 	for work.Err() == nil && !q.finished() {
 		q.step(work)
 		select {
@@ -150,31 +109,11 @@ func (q *queue) run(stop, work context.Context) {
 	q.leave(work)
 }
 
-func (q *queue) withdrawIfIdle() {
-	q.mu.Lock()
-	wants := q.wants
-	q.mu.Unlock()
-	if !wants {
-		q.f.slots.withdraw(q)
-	}
-}
-
 // finished tells whether nothing more can be done before the end: each partition
 // had its last sweep, or the servers do not let it happen.
 func (q *queue) finished() bool {
 	redis, database := q.f.usable()
-	flows := redis && database && q.gate.now().table != nil && !q.settings.Load().policy.suspend
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for _, p := range q.partitions {
-		if p.busy {
-			return false
-		}
-		if flows && !p.lastSwept && !p.lost {
-			return false
-		}
-	}
-	return true
+	return q.member.finished(redis && database && q.gate.now().table != nil && !q.settings.Load().policy.suspend)
 }
 
 // leave hands over at once. The time-out is short since the leases run out by
@@ -189,12 +128,14 @@ func (q *queue) leave(work context.Context) {
 
 // step renews what is due and starts what is due.
 func (q *queue) step(ctx context.Context) {
-	q.mu.Lock()
 	q.wants = false
-	q.mu.Unlock()
-	// However the step ends: a queue that stays in line for a slot which it will
-	// not take would keep the others from it.
-	defer q.withdrawIfIdle()
+	defer func() {
+		// However the step ends: a queue that stays in line for a slot which it will
+		// not take would keep the others from it.
+		if !q.wants {
+			q.f.slots.withdraw(q)
+		}
+	}()
 	now := time.Now()
 	q.stepped.Store(now.UnixNano())
 	q.meter.hide(now, q.f.options.LeaseTime)
@@ -211,9 +152,7 @@ func (q *queue) step(ctx context.Context) {
 	switch err := q.renew(ctx, now); {
 	case errors.Is(err, entry.ErrHomeAwaited):
 		// The next beat asks again.
-		q.mu.Lock()
-		q.lastBeat = now
-		q.mu.Unlock()
+		q.member.beaten(now)
 		return
 	case err != nil:
 		q.redisFailed(ctx, err)
@@ -229,9 +168,7 @@ func (q *queue) redisFailed(ctx context.Context, err error) {
 		return
 	}
 	if errors.Is(err, entry.ErrNoQueue) || errors.Is(err, entry.ErrNoFunctions) {
-		q.mu.Lock()
-		q.opened = nil
-		q.mu.Unlock()
+		q.member.opens(nil)
 		return
 	}
 	if !q.refuse(ctx, err) {

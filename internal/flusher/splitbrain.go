@@ -14,7 +14,7 @@ import (
 )
 
 // trust says whether what stands in this Redis may be written over what stands in the
-// database. It belongs to the queue's mutex.
+// database.
 //
 // An older copy of Redis that was started beside the original has the same journal, and
 // its flusher gets epochs as everybody does. What tells it is the ledger, which is ahead
@@ -44,7 +44,7 @@ func (t *trust) begins(now time.Time) {
 // look finds out whether every partition has begun: one that is not behind must not be
 // flushed before another one tells that this Redis is an older copy. Partitions that
 // cannot begin do not hold the others up for longer than a doubt lasts.
-func (t *trust) look(partitions map[int]*partition, now time.Time, longest time.Duration) {
+func (t *trust) look(partitions holdings, now time.Time, longest time.Duration) {
 	if t.whole || len(partitions) == 0 {
 		return
 	}
@@ -61,23 +61,13 @@ func (t *trust) look(partitions map[int]*partition, now time.Time, longest time.
 }
 
 // complete tells whether rows may be written.
-func (t *trust) complete() bool {
+func (t trust) complete() bool {
 	return t.whole && t.doubted.IsZero() && t.split == ""
-}
-
-// trusts tells whether rows may be written.
-func (q *queue) trusts() bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.trust.complete()
 }
 
 // distrust keeps the queue from being flushed until nobody else can be at work.
 func (q *queue) distrust() {
-	until := time.Now().Add(q.f.options.DoubtTime)
-	q.mu.Lock()
-	q.trust.doubted = until
-	q.mu.Unlock()
+	q.member.distrust(time.Now().Add(q.f.options.DoubtTime))
 	q.log.Warn("The ledger is ahead of this Redis, so nothing is flushed until it is known that no flusher works at another one",
 		"wait", q.f.options.DoubtTime)
 }
@@ -87,16 +77,8 @@ func (q *queue) distrust() {
 // lease holds is at another Redis.
 func (q *queue) verify(ctx context.Context) {
 	now := time.Now()
-	q.mu.Lock()
-	id, stopped := q.journalID, q.trust.split != ""
-	held := make(map[int]*entry.Term)
-	for number, p := range q.partitions {
-		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == id {
-			held[number] = p.lease
-		}
-	}
-	q.mu.Unlock()
-	if stopped || len(held) == 0 {
+	id, held := q.member.begun()
+	if q.member.trusts().split != "" || len(held) == 0 {
 		return
 	}
 	q.move(held)
@@ -117,15 +99,7 @@ func (q *queue) verify(ctx context.Context) {
 			q.outrun(number, lease, epochs[number] > lease.Epoch)
 		}
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if !q.trust.doubted.IsZero() && now.After(q.trust.doubted) && q.trust.split == "" {
-		q.trust.doubted = time.Time{}
-		for _, p := range q.partitions {
-			if !p.busy {
-				p.behind = false
-			}
-		}
+	if q.member.doubtsNoMore(now) {
 		q.log.Info("No flusher works at another Redis, so this one is flushed")
 	}
 }
@@ -134,37 +108,33 @@ func (q *queue) verify(ctx context.Context) {
 // side that is not behind begins a new one, which tells the other; so it does where the
 // ledger itself has lost the epoch.
 func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	p := q.partitions[number]
-	if p == nil || p.busy || p.lost || p.epoch != lease.Epoch || q.trust.split != "" {
-		return
-	}
-	switch {
-	case raised && p.behind:
-		q.trust.split = fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
+	if raised {
+		split := fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
 			"another Redis with the same journal %s is at work; nothing is flushed from here, so that no row goes back to an older value: "+
 			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher; "+
 			"with mappings[].versionColumn each row also guards itself against older values",
-			q.name, q.journalID)
-		q.meter.note(q.trust.split)
-		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", q.journalID)
+			q.name, lease.Incarnation)
+		if q.member.splits(number, lease, split) {
+			q.meter.note(split)
+			q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)
+			return
+		}
+	}
+	if !q.member.anew(number, lease) {
 		return
-	case raised:
-		text := fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
-			"two Redis hold one queue, stop the one that is not wanted", q.journalID, number, q.name)
-		q.meter.note(text)
-		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", q.journalID)
-	default:
+	}
+	if raised {
+		q.meter.note(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
+			"two Redis hold one queue, stop the one that is not wanted", lease.Incarnation, number, q.name))
+		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", lease.Incarnation)
+	} else {
 		q.log.Warn("The ledger has lost the epoch of a partition", "partition", number)
 	}
-	p.epoch = 0
 	q.wake()
 }
 
 // splitBrain is what the status says of Redis once the queue has stopped.
 func (q *queue) splitBrain() (config.Check, bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: q.trust.split}, q.trust.split != ""
+	split := q.member.trusts().split
+	return config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: split}, split != ""
 }

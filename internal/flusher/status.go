@@ -164,12 +164,7 @@ func (q *queue) probeTable(ctx context.Context) bool {
 	var failure *entry.Fault
 	switch {
 	case err == nil:
-		hides := table.Hides()
-		if hides != "" && hides != q.hides {
-			q.log.Warn("Rows of the table may be hidden", "message", hides)
-		}
-		q.hides = hides
-		q.gate.after(func(p *passage) { p.fits(table, time.Now()) })
+		q.gate.fits(table)
 		q.wake()
 	case errors.As(err, &mismatch):
 		q.misfit(mismatch)
@@ -195,21 +190,14 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: fmt.Sprintf(
 			"entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)}
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	// The numbers are of the life of the queue that they were read from, which is not
 	// the present one for a moment after Redis has lost it.
 	if status.Journal == "" {
-		status.Journal = q.journalID
+		status.Journal = q.member.life()
 	}
-	for number, p := range q.partitions {
-		if !p.lost {
-			status.Partitions = append(status.Partitions, number)
-		}
-	}
-	slices.Sort(status.Partitions)
+	status.Partitions = q.member.holds()
 	revision = -1
-	if q.opened == settings {
+	if q.member.isOpen(settings) {
 		revision = settings.Revision
 	}
 	return status, observed, revision

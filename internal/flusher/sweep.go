@@ -25,7 +25,7 @@ var errFenced = errors.New("another flusher holds the partition")
 // begin enters a new epoch of a partition just leased: first in the ledger, which
 // fences every predecessor, then in the journal, which makes its claim void.
 func (q *queue) begin(ctx context.Context, p *partition) error {
-	id := q.journalOf()
+	id := q.member.life()
 	p.found.begins = true
 	ledger, err := q.f.database.Acquire(ctx, id, q.name, p.number)
 	if err != nil {
@@ -165,9 +165,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 	case errors.Is(err, entry.ErrLeaseLost), errors.Is(err, entry.ErrClaimVoid), errors.Is(err, errFenced),
 		errors.Is(err, entry.ErrNoQueue), errors.Is(err, entry.ErrNoFunctions):
 		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
-		q.mu.Lock()
-		p.lost = true
-		q.mu.Unlock()
+		q.member.lose(p)
 		return
 	case errors.Is(err, entry.ErrStep):
 		// The new epoch counts it.
@@ -248,10 +246,4 @@ func (q *queue) resume() {
 	if ends {
 		q.evidence.restart()
 	}
-}
-
-func (q *queue) journalOf() string {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.journalID
 }

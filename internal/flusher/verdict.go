@@ -77,25 +77,25 @@ func (f *flush) weigh(ctx context.Context) error {
 // while others get through. It is set aside, to be tried rarely.
 func (f *flush) sentence(ctx context.Context, i int) bool {
 	e := &f.claim.Entries[i]
-	known := f.q.suspected(e)
+	known := f.q.enders.suspected(e)
 	if known == nil {
 		return false
 	}
 	others := f.q.evidence.since(known.at, f.deletion(i))
 	if !others && !f.controlOfRows(ctx, i) {
-		if !f.q.yields(known) {
+		if !f.q.enders.yields(known) {
 			return false
 		}
 		f.yielded++
 		f.aside(i, entry.Kept, f.policy.retryAfter(e.Attempts+searchedRetries), known.failure)
 		return true
 	}
-	f.q.convict(known)
+	f.q.enders.convict(known)
 	if e.Attempts >= f.policy.maxRetries {
-		if others && f.q.reprieve(known) {
+		if others && f.q.enders.reprieve(known) {
 			return false
 		}
-		if left, several, again := f.q.spare(known); !others && left > 0 {
+		if left, several, again := f.q.enders.spare(known, &f.q.evidence); !others && left > 0 {
 			if several {
 				f.unproved, f.unprovedDeletion = known.failure, f.deletion(i)
 			}

@@ -124,17 +124,15 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		q.enter("journal")
 		q.fits()
 		p := &partition{number: 3, epoch: 1, lease: &entry.Term{}}
-		q.partitions[3], q.trust = p, trust{whole: true}
+		q.member.partitions[3], q.member.trust = p, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {
-			q.mu.Lock()
+			before := p.lastSweep
 			q.start(t.Context(), 3, entry.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
-			started := p.busy
-			q.mu.Unlock()
-			if started {
+			synctest.Wait()
+			if p.lastSweep != before {
 				tries++
-				synctest.Wait()
 				// The database refuses every row of what was tried.
 				q.pause(q.settings.Load().policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}, false, false)
 				p.epoch = 1
@@ -148,11 +146,10 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 			t.Errorf("status is %+v", status)
 		}
 		q.resume()
-		q.mu.Lock()
+		before := p.lastSweep
 		q.start(t.Context(), 3, entry.Load{Entries: 10, Fresh: 10, HeadMilliseconds: 60_000}, time.Now())
-		started := p.busy
-		q.mu.Unlock()
 		synctest.Wait()
+		started := p.lastSweep != before
 		if status, _, _ := q.status(); !started || !status.Ready.OK {
 			t.Errorf("after a row got through: started %v, status is %+v", started, status.Ready)
 		}

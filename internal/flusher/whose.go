@@ -23,15 +23,12 @@ func (q *queue) home(h entry.Home) entry.Home {
 // whether the queue may move.
 func (q *queue) move(held map[int]*entry.Term) {
 	at := q.f.database.Home()
-	q.mu.Lock()
-	defer q.mu.Unlock()
 	for number, lease := range held {
 		if at.ID == "" || lease.Home.ID == "" || lease.Home.ID == at.ID {
 			continue
 		}
 		delete(held, number)
-		if p := q.partitions[number]; p != nil && !p.busy && !p.lost && p.epoch == lease.Epoch {
-			p.epoch, q.lastBeat = 0, time.Time{}
+		if q.member.anew(number, lease) {
 			q.log.Info("The URL leads to another database", "partition", number, "before", lease.Home.Name, "database", at.Name)
 			q.wake()
 		}
@@ -53,13 +50,7 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 		q.eager.Store(false)
 	}
 	q.gate.after(func(p *passage) { p.refused = check })
-	q.mu.Lock()
-	q.opened = nil
-	for _, p := range q.partitions {
-		p.lost = true
-	}
-	q.forgetLost()
-	q.mu.Unlock()
+	q.member.leave()
 	q.leave(ctx)
 	q.lookOn(ctx, 0)
 	return true

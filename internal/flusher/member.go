@@ -1,0 +1,346 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// member is this flusher among those of a queue, in one life of the queue: what it knows
+// of that life, and the partitions that it holds. Only the loop enters partitions, and takes
+// them for a worker. Until that one puts its partition back it alone uses it.
+type member struct {
+	mu sync.Mutex
+	// opened are the settings that the queue in Redis was given last, nil when it has to
+	// be given them again.
+	opened      *settings
+	incarnation string
+	partitions  holdings
+	lastBeat    time.Time
+	// left is how many partitions of the queue were ever given back, as last seen.
+	left int64
+	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
+	seen  entry.Seen
+	trust trust
+	// ended is the life of which the ledger knows that it was drained to its end.
+	ended string
+}
+
+// opens notes that the queue in Redis has these settings, or that it has to be given some.
+func (m *member) opens(s *settings) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opened = s
+}
+
+// isOpen tells whether the queue in Redis has the settings.
+func (m *member) isOpen(s *settings) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.opened == s
+}
+
+// beatIsDue tells whether that much time has gone by since the last one.
+func (m *member) beatIsDue(now time.Time, interval time.Duration) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return now.Sub(m.lastBeat) >= interval
+}
+
+func (m *member) beaten(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastBeat = now
+}
+
+func (m *member) life() string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.incarnation
+}
+
+// enter begins the life of the queue that Redis tells of, and returns the one before. A
+// new one makes everything held in the old one void.
+func (m *member) enter(incarnation string) (before string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if before = m.incarnation; before != incarnation {
+		m.incarnation, m.trust = incarnation, trust{}
+		m.partitions.loseAll()
+	}
+	return before
+}
+
+func (m *member) follow(beat entry.Membership, now time.Time) (surplus []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.partitions.follow(beat, now)
+}
+
+// leave forgets what is held, and that the queue is open.
+func (m *member) leave() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opened = nil
+	m.partitions.loseAll()
+}
+
+// sees keeps what Redis told of the queue.
+func (m *member) sees(seen entry.Seen) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.seen = seen
+}
+
+func (m *member) lastSeen() entry.Seen {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.seen
+}
+
+// held lists the partitions, in order, with the steps of those that have begun and are
+// idle.
+func (m *member) held() (numbers []int, steps map[int]int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	steps = make(map[int]int64)
+	for number, p := range m.partitions {
+		if !p.busy && p.epoch != 0 {
+			steps[number] = p.lease.Step
+		}
+	}
+	return slices.Sorted(maps.Keys(m.partitions)), steps
+}
+
+// idles tells whether every partition has begun that no worker is at.
+func (m *member) idles() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.partitions {
+		if !p.busy && p.epoch == 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// compare takes what waits in the partitions, and returns those whose steps are not those
+// that they had: they begin anew. The highest number of writes is kept, but that of another
+// life of Redis waits for the beat, which compares first.
+func (m *member) compare(seen entry.Loads, numbers []int, steps map[int]int64) (older []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.seen.Incarnation == m.incarnation && seen.Since != 0 && seen.Since == m.seen.Since {
+		m.seen.Writes = max(m.seen.Writes, seen.Writes)
+	}
+	if seen.Left != m.left {
+		// Whoever leaves hands over at once: the next step takes what is free.
+		m.left, m.lastBeat = seen.Left, time.Time{}
+	}
+	for i, number := range numbers {
+		// Nobody but the loop starts a worker: what was idle still is.
+		p := m.partitions[number]
+		if step, ok := steps[number]; ok && p != nil && step != seen.Of[i].Step {
+			p.epoch = 0
+			older = append(older, number)
+		}
+	}
+	return older
+}
+
+// ages says how long each partition waits for a slot: as long as its oldest fresh
+// entry or, with nothing but entries to be tried again, since it was last looked
+// after. So do all while the mapping is paused, or the trials would always be of the
+// same.
+func (m *member) ages(numbers []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	ages := make([]time.Duration, len(loads))
+	for i := range loads {
+		ages[i] = time.Duration(loads[i].HeadMilliseconds) * time.Millisecond
+		if p := m.partitions[numbers[i]]; p != nil && (loads[i].Fresh == 0 || paused) {
+			ages[i] = now.Sub(p.lastSweep)
+		}
+	}
+	return ages
+}
+
+// idle is the partition as it is, if no worker is at it.
+func (m *member) idle(number int) (p partition, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if held := m.partitions[number]; held != nil && !held.busy && !held.lost {
+		return *held, true
+	}
+	return partition{}, false
+}
+
+// take gives the partition to a worker, if it still is as it was. Otherwise it is nil.
+func (m *member) take(as partition) *partition {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[as.number]
+	if p == nil || p.busy || p.lost || p.epoch != as.epoch {
+		return nil
+	}
+	p.busy = true
+	return p
+}
+
+// putBack ends the work at a partition.
+func (m *member) putBack(p *partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.busy, p.lastSweep = false, time.Now()
+	m.partitions.forgetLost()
+}
+
+// lose notes that the lease of a partition is gone.
+func (m *member) lose(p *partition) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p.lost = true
+}
+
+// swept notes that the partition has nothing to wait for before the end.
+func (m *member) swept(number int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if p := m.partitions[number]; p != nil {
+		p.lastSwept = true
+	}
+}
+
+// finished tells whether no worker is at a partition and, where the last sweep can be, none
+// waits for it.
+func (m *member) finished(sweeps bool) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range m.partitions {
+		if p.busy || sweeps && !p.lastSwept && !p.lost {
+			return false
+		}
+	}
+	return true
+}
+
+// begun is the life of the queue, and the leases under which idle partitions have begun in
+// it.
+func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	leases = make(map[int]*entry.Term)
+	for number, p := range m.partitions {
+		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.incarnation {
+			leases[number] = p.lease
+		}
+	}
+	return m.incarnation, leases
+}
+
+// anew makes a partition begin anew that is idle under the lease, after another beat. It
+// reports whether it is.
+func (m *member) anew(number int, lease *entry.Term) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[number]
+	if !p.isAt(lease) || m.trust.split != "" {
+		return false
+	}
+	p.epoch, m.lastBeat = 0, time.Time{}
+	return true
+}
+
+// splits stops the member for that reason, if the partition is idle under the lease and
+// was behind the ledger when its epoch began. It reports whether that is so.
+func (m *member) splits(number int, lease *entry.Term, why string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	p := m.partitions[number]
+	if !p.isAt(lease) || !p.behind || m.trust.split != "" {
+		return false
+	}
+	m.trust.split = why
+	return true
+}
+
+// trusts is whether the queue may be flushed from here, as it is now known.
+func (m *member) trusts() trust {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.trust
+}
+
+// begins notes that a partition is about to begin an epoch.
+func (m *member) begins(now time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trust.begins(now)
+}
+
+// look finds out whether every partition has told whether it is behind.
+func (m *member) look(now time.Time, longest time.Duration) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trust.look(m.partitions, now, longest)
+}
+
+// distrust keeps the queue from being flushed until then.
+func (m *member) distrust(until time.Time) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.trust.doubted = until
+}
+
+// doubtsNoMore ends a doubt whose time is over, and reports whether there was one.
+func (m *member) doubtsNoMore(now time.Time) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.trust.doubted.IsZero() || !now.After(m.trust.doubted) || m.trust.split != "" {
+		return false
+	}
+	m.trust.doubted = time.Time{}
+	for _, p := range m.partitions {
+		if !p.busy {
+			p.behind = false
+		}
+	}
+	return true
+}
+
+// unended is the life of a queue that takes no writes any more, if the ledger is yet to be
+// told that it was drained.
+func (m *member) unended(paused bool) (incarnation string, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !paused {
+		m.ended = ""
+	}
+	return m.incarnation, paused && m.incarnation != "" && m.ended != m.incarnation
+}
+
+func (m *member) ends(incarnation string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.ended = incarnation
+}
+
+// holds lists the partitions whose leases are not gone, in order.
+func (m *member) holds() []int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var numbers []int
+	for number, p := range m.partitions {
+		if !p.lost {
+			numbers = append(numbers, number)
+		}
+	}
+	slices.Sort(numbers)
+	return numbers
+}

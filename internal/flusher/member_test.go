@@ -1,0 +1,183 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package flusher
+
+import (
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// under is a lease of the epoch.
+func under(epoch int64) *entry.Term {
+	return &entry.Term{Shard: entry.Shard{Incarnation: "life"}, Epoch: epoch, Step: 7}
+}
+
+func TestHoldingsFollowTheLeases(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	for name, c := range map[string]struct {
+		held  holdings
+		beat  entry.Membership
+		holds []int
+		// anew are those that begin, lost those whose worker is yet to end.
+		anew, lost []int
+		surplus    int
+	}{
+		"new ones are entered": {
+			held: holdings{}, beat: entry.Membership{Share: 2, Held: map[int]int64{1: 0, 2: 0}},
+			holds: []int{1, 2}, anew: []int{1, 2},
+		},
+		"those that are held stay": {
+			held: holdings{1: {number: 1, epoch: 5, lease: under(5)}}, beat: entry.Membership{Share: 1, Held: map[int]int64{1: 5}},
+			holds: []int{1},
+		},
+		"one whose lease is gone is forgotten": {
+			held: holdings{1: {number: 1, epoch: 5, lease: under(5)}}, beat: entry.Membership{Share: 1, Held: map[int]int64{}},
+		},
+		"after its worker, if there is one": {
+			held: holdings{1: {number: 1, epoch: 5, busy: true}}, beat: entry.Membership{Share: 1, Held: map[int]int64{}},
+			holds: []int{1}, lost: []int{1},
+		},
+		"one whose epoch is another begins anew": {
+			held: holdings{1: {number: 1, epoch: 5, lease: under(5)}}, beat: entry.Membership{Share: 1, Held: map[int]int64{1: 6}},
+			holds: []int{1}, anew: []int{1},
+		},
+		"one that is about to begin stays": {
+			held: holdings{1: {number: 1, epoch: 5, busy: true}}, beat: entry.Membership{Share: 1, Held: map[int]int64{1: 6}},
+			holds: []int{1},
+		},
+		"what is above the share is given back": {
+			held:  holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, busy: true}},
+			beat:  entry.Membership{Share: 1, Held: map[int]int64{1: 5, 2: 5}},
+			holds: []int{2}, surplus: 1,
+		},
+		"but for what a worker is at": {
+			held:  holdings{1: {number: 1, epoch: 5, busy: true}, 2: {number: 2, epoch: 5, busy: true}},
+			beat:  entry.Membership{Share: 1, Held: map[int]int64{1: 5, 2: 5}},
+			holds: []int{1, 2},
+		},
+	} {
+		before := maps.Clone(c.held)
+		surplus := c.held.follow(c.beat, now)
+		holds := slices.Sorted(maps.Keys(c.held))
+		var anew, lost []int
+		for _, number := range holds {
+			switch p := c.held[number]; {
+			case p.lost:
+				lost = append(lost, number)
+			case !p.busy && p.epoch == 0:
+				anew = append(anew, number)
+				// Redis that is an older copy is found out by the lease before.
+				if was := before[number]; was != nil && p.lease != was.lease {
+					t.Errorf("%s: the lease before is forgotten", name)
+				}
+			}
+		}
+		if diff := cmp.Diff([][]int{c.holds, c.anew, c.lost}, [][]int{holds, anew, lost}); diff != "" || len(surplus) != c.surplus {
+			t.Errorf("%s: %v is given back, and what is held, begins and is lost differs (-want +got):\n%s", name, surplus, diff)
+		}
+	}
+}
+
+// TestAPartitionIsTakenAsItWasSeen, or not at all.
+func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		meanwhile func(*member)
+		want      bool
+	}{
+		"nothing happens":       {func(*member) {}, true},
+		"it is lost":            {func(m *member) { m.lose(m.partitions[1]) }, false},
+		"all are left":          {func(m *member) { m.leave() }, false},
+		"it is to begin anew":   {func(m *member) { m.anew(1, under(5)) }, false},
+		"another life begins":   {func(m *member) { m.enter("another") }, false},
+		"the same life goes on": {func(m *member) { m.enter("life") }, true},
+		"another worker is at it": {func(m *member) {
+			seen, _ := m.idle(1)
+			m.take(seen)
+		}, false},
+	} {
+		m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}}}
+		seen, ok := m.idle(1)
+		c.meanwhile(m)
+		if p := m.take(seen); !ok || (p != nil) != c.want {
+			t.Errorf("%s: it is taken: %v, want %v", name, p != nil, c.want)
+		}
+	}
+}
+
+// TestWhatIsLostIsForgottenOnceItsWorkerEnds, and nobody else's business until then.
+func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
+	t.Parallel()
+	m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}}}
+	seen, _ := m.idle(1)
+	p := m.take(seen)
+	if _, leases := m.begun(); len(leases) != 1 || m.anew(1, under(5)) || m.splits(1, under(5), "no") {
+		t.Errorf("a partition with a worker is looked at: %v", leases)
+	}
+	m.leave()
+	if numbers, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.holds()) != 0 || m.finished(false) {
+		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.holds(), m.finished(false))
+	}
+	m.putBack(p)
+	if numbers, _ := m.held(); len(numbers) != 0 || !m.finished(true) {
+		t.Errorf("%v are there", numbers)
+	}
+}
+
+// TestAPartitionAtAnotherStepBeginsAnew, unless a worker has moved it.
+func TestAPartitionAtAnotherStepBeginsAnew(t *testing.T) {
+	t.Parallel()
+	m := &member{incarnation: "life", lastBeat: time.Now(), seen: entry.Seen{Incarnation: "life", Since: 3, Writes: 10}, partitions: holdings{
+		1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}, 3: {number: 3, epoch: 5, lease: under(5), busy: true}, 4: {number: 4},
+	}}
+	numbers, steps := m.held()
+	of := []entry.Load{{Step: 7}, {Step: 6}, {Step: 9}, {Step: 0}}
+	if older := m.compare(entry.Loads{Since: 3, Writes: 12, Of: of}, numbers, steps); !slices.Equal(older, []int{2}) || m.partitions[2].epoch != 0 {
+		t.Errorf("%v begin anew", older)
+	}
+	if m.lastSeen().Writes != 12 || m.lastBeat.IsZero() {
+		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
+	}
+	// Another life of Redis waits for the beat; what is given back does not.
+	m.compare(entry.Loads{Since: 4, Writes: 99, Left: 1, Of: of}, numbers, nil)
+	if m.lastSeen().Writes != 12 || !m.lastBeat.IsZero() {
+		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
+	}
+}
+
+// TestOnlyTheSideThatIsBehindStops, and only once.
+func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
+	t.Parallel()
+	now := time.Now()
+	m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5), behind: true}}}
+	m.begins(now)
+	m.look(now, time.Second)
+	if !m.trusts().complete() {
+		t.Error("it is not trusted although all have begun")
+	}
+	if m.splits(1, under(5), "no") || m.splits(2, under(4), "no") {
+		t.Error("a side stops that is not behind, or of another epoch")
+	}
+	m.distrust(now.Add(time.Second))
+	if m.trusts().complete() || m.doubtsNoMore(now.Add(time.Second)) {
+		t.Error("a doubt is over too early")
+	}
+	if !m.splits(2, under(5), "two sides") || m.splits(2, under(5), "again") || m.trusts().split != "two sides" {
+		t.Errorf("it is %+v", m.trusts())
+	}
+	if m.doubtsNoMore(now.Add(time.Hour)) || m.anew(1, under(5)) {
+		t.Error("a side that has stopped goes on")
+	}
+	m.enter("another")
+	if m.trusts() != (trust{}) {
+		t.Errorf("in another life it is %+v", m.trusts())
+	}
+}
