@@ -5,14 +5,12 @@ package flusher
 
 import (
 	"errors"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
 
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // breaker is the circuit breaker before the database. It counts what the database
@@ -73,19 +71,6 @@ func (b *breaker) forget() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.streak = streak{}
-}
-
-// databaseFails tells whether an error says that the database is away or unwell. What a
-// function says that was called for a row does not, whatever its SQLSTATE. A time-out or
-// a lack of memory is told of a batch only when it lasts down to a single row, and for
-// other rows too.
-func databaseFails(err error) bool {
-	failure, ok := errors.AsType[*entry.Fault](err)
-	if !ok || failure.Raised {
-		return false
-	}
-	return failure.Kind == entry.Transient ||
-		failure.Kind == entry.TooHeavy && (failure.SQLSTATE == "57014" || strings.HasPrefix(failure.SQLSTATE, "53"))
 }
 
 func (b *breaker) current() *gobreaker.CircuitBreaker[struct{}] {

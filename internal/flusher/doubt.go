@@ -211,11 +211,3 @@ func (p *partition) stumbled(err error, entries int) {
 		p.doubt.failed(failure, entries, time.Now())
 	}
 }
-
-// lost returns the failure that ended the session in which rows were written, or nil.
-func lost(err error) *entry.Fault {
-	if failure, ok := errors.AsType[*entry.Fault](err); ok && failure.Lost {
-		return failure
-	}
-	return nil
-}

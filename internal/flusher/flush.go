@@ -14,13 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-const (
-	// contentionRetries is how often a batch that met a deadlock or a lock is sent
-	// again at once, before it counts as a failure.
-	contentionRetries = 5
-	// contentionPause keeps two that met from meeting again: at most 20 ms.
-	contentionPause = 20 * time.Millisecond
-)
+// contentionPause keeps two that met from meeting again: at most 20 ms.
+const contentionPause = 20 * time.Millisecond
 
 // reasonRowRefused is the label of a failure that is one row's own.
 const reasonRowRefused = "RowRefused"
@@ -203,7 +198,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case err == nil:
 	case errors.As(err, &failure) && len(failure.Stale) > 0:
 		return f.withoutStale(ctx, rows, failure)
-	case !errors.As(err, &failure) || !f.ofRows(failure):
+	case !errors.As(err, &failure) || !inParts(failure, f.searching):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
 			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.enders.convicted(e)
@@ -277,8 +272,7 @@ func (f *flush) unfit(i int, err error) {
 	}
 }
 
-// send writes the batch under the next flush number. Contention is retried at
-// once; it ends in a definite error of the server, so the number is still free.
+// send writes the batch under the next flush number.
 func (f *flush) send(ctx context.Context, version int64) error {
 	p := f.partition
 	at := entry.Place{
@@ -291,7 +285,7 @@ func (f *flush) send(ctx context.Context, version int64) error {
 		if err == nil || failed && failure.AtRows && !databaseFails(err) {
 			p.found.works = true
 		}
-		if failed && failure.Kind == entry.Contention && !failure.Unsettled && attempt < contentionRetries {
+		if failed && isSentAgain(failure, attempt) {
 			if !pause(ctx, rand.N(contentionPause)) {
 				return err
 			}

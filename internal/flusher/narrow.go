@@ -154,12 +154,6 @@ func (f *flush) commitTogether(ctx context.Context, rows []int) error {
 	return err
 }
 
-// movesOn tells whether a row is refused because another one has, or lacks, what it
-// needs: a unique value, its part of a range, the row that it refers to.
-func movesOn(failure *entry.Fault) bool {
-	return slices.Contains([]string{"23505", "23P01", "23503", "23001"}, failure.SQLSTATE)
-}
-
 // hopeless tells whether so many rows were refused for one reason, and none got
 // through, that it is no use to try the others: the mapping is at fault.
 func (f *flush) hopeless() bool {
@@ -172,26 +166,4 @@ func pick(rows, at []int) []int {
 		picked[i] = rows[n]
 	}
 	return picked
-}
-
-// ofRows tells whether fewer rows may get through where these did not. Only then,
-// and only after an error whose transaction is known to be over, may other rows
-// take the same flush number. While a row is searched for, that is so of any error
-// that came while PostgreSQL was at work on the rows.
-func (f *flush) ofRows(failure *entry.Fault) bool {
-	if failure.Unsettled || failure.Lost {
-		return false
-	}
-	switch failure.Kind {
-	case entry.Row, entry.Order, entry.TooHeavy:
-		return true
-	default:
-		return failure.AtRows && f.searching
-	}
-}
-
-// ofOneRow tells whether an error that a row meets alone is of the kind that only rows
-// meet. All others may as well be the server's.
-func ofOneRow(failure *entry.Fault) bool {
-	return failure.Kind == entry.Row || failure.Kind == entry.Order
 }

@@ -155,23 +155,10 @@ func (q *queue) step(ctx context.Context) {
 		q.member.beaten(now)
 		return
 	case err != nil:
-		q.redisFailed(ctx, err)
+		q.stepFailed(ctx, err)
 		return
 	}
 	if err := q.dispatch(ctx, now); err != nil {
-		q.redisFailed(ctx, err)
-	}
-}
-
-func (q *queue) redisFailed(ctx context.Context, err error) {
-	if errors.Is(err, context.Canceled) {
-		return
-	}
-	if errors.Is(err, entry.ErrNoQueue) || errors.Is(err, entry.ErrNoFunctions) {
-		q.member.opens(nil)
-		return
-	}
-	if !q.refuse(ctx, err) {
-		q.f.redisFailed(err)
+		q.stepFailed(ctx, err)
 	}
 }

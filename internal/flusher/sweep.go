@@ -11,13 +11,8 @@ import (
 
 	"github.com/sony/gobreaker/v2"
 
-	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
-
-// lockedPause is how long a table that somebody has locked is left alone: about as
-// long as a batch waits for the lock, so that at most half of the time is waiting.
-const lockedPause = 2 * time.Second
 
 // errFenced says that another flusher has taken the partition over in the ledger.
 var errFenced = errors.New("another flusher holds the partition")
@@ -146,66 +141,6 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 		}
 	}
 	return nil
-}
-
-// failed decides what an error means for the partition, and tells it. Whatever is
-// not known to have been rolled back makes the partition begin a new epoch: that
-// fences a transaction which is still on its way, and the new claim holds values
-// at least as new.
-func (q *queue) failed(ctx context.Context, p *partition, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	p.epoch = 0
-	var database *entry.Fault
-	var mismatch *entry.Misfit
-	switch {
-	case errors.Is(err, gobreaker.ErrOpenState), errors.Is(err, gobreaker.ErrTooManyRequests):
-		return
-	case errors.Is(err, entry.ErrLeaseLost), errors.Is(err, entry.ErrClaimVoid), errors.Is(err, errFenced),
-		errors.Is(err, entry.ErrNoQueue), errors.Is(err, entry.ErrNoFunctions):
-		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
-		q.member.lose(p)
-		return
-	case errors.Is(err, entry.ErrStep):
-		// The new epoch counts it.
-		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
-		return
-	case errors.As(err, &mismatch):
-		// The table was altered, so that it was read anew, and fits no longer.
-		q.meter.failed(mismatch.Reason)
-		q.meter.note(mismatch.Message)
-		q.misfit(mismatch)
-	case errors.As(err, &database):
-		q.databaseFailed(database, err)
-	case q.refuse(ctx, err):
-		return
-	default:
-		q.meter.failed(q.f.source.Explain(err).Reason)
-		q.meter.note(q.f.redisFailed(err).Message)
-	}
-	q.log.Warn("Could not flush", "partition", p.number, "error", err)
-}
-
-func (q *queue) databaseFailed(failure *entry.Fault, err error) {
-	q.meter.failed(failure.Reason)
-	q.meter.note(err.Error())
-	switch failure.Kind {
-	case entry.Mapping:
-		// The probe looks at the table at once and says in full what does not fit. Where
-		// it finds nothing, this is told, until a batch gets through.
-		check := config.Check{Reason: failure.Reason, Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, failure.Message)}
-		q.gate.after(func(p *passage) { p.unwritable(check) })
-		nudge(q.f.lookAtDatabase)
-	case entry.Locked:
-		// The database is well, and other queues need not wait for this table.
-		q.gate.after(func(p *passage) { p.locked = time.Now().Add(lockedPause) })
-	default:
-		// After a lost connection the new epoch shows whether the server is there.
-		if !failure.Lost {
-			q.f.databaseBackoff.failed(time.Now())
-		}
-	}
 }
 
 // pause stops the flow of the mapping. Before that the catalogue is asked once more: it may

@@ -29,11 +29,8 @@ func (f *flush) othersPass(ctx context.Context, i int, failure *entry.Fault) boo
 	switch {
 	case f.taken > 0, deletion && f.deleted > 0, f.q.evidence.since(f.start, deletion):
 		return true
-	case failure.Kind != entry.TooHeavy && !failure.Raised:
-		// A full disk, a lost link or a lock may well spare a single row.
-		return false
 	}
-	return f.control(ctx, i) != entry.NoneTaken
+	return controls(failure) && f.control(ctx, i) != entry.NoneTaken
 }
 
 // control tries whether the table takes others than this row, in a transaction that is
@@ -216,13 +213,6 @@ func wholeStory(failure *entry.Fault) string {
 		return detail + "\n" + failure.Message
 	}
 	return detail
-}
-
-// plain tells whether a row that is in the table, written to itself, meets all that can
-// refuse a row for this: a value's type, NOT NULL and CHECK. A trigger may know whether
-// a row is new, and the rest depends on other rows.
-func plain(failure *entry.Fault) bool {
-	return !failure.Raised && (failure.SQLSTATE == "23502" || failure.SQLSTATE == "23514" || len(failure.SQLSTATE) == 5 && failure.SQLSTATE[:2] == "22")
 }
 
 // aside keeps a refused row for another try.
