@@ -26,7 +26,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 		return err
 	}
 	loads := seen.Of
-	for _, number := range q.member.compare(seen, held, steps) {
+	for _, number := range q.member.polled(seen, held, steps) {
 		q.log.Warn("Redis came back with an older journal", "partition", number)
 	}
 	if q.observe(loads); q.quiet {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -98,16 +99,18 @@ func TestWhatBecomesOfAPartitionWhoseWorkFailed(t *testing.T) {
 		"a row that nothing explains": {&entry.Fault{Kind: entry.Row}, comes{databaseRests: true}},
 		"Redis is away":               {errNobody, comes{redisRests: true}},
 	} {
-		f := alone(secretless(), Options{})
-		q := f.queues[0]
-		q.fits()
-		p := &partition{number: 1, epoch: 5, lease: under(5)}
-		q.failed(t.Context(), p, fmt.Errorf("write partition 1: %w", c.err))
-		now, passage := time.Now(), q.gate.now()
-		got := comes{p.lost, now.Before(passage.locked), passage.table == nil, f.databaseBackoff.waits(now), f.redisBackoff.waits(now)}
-		if got != c.want || p.epoch != 0 {
-			t.Errorf("%s: it comes to %+v and epoch %d, want %+v and a new one", name, got, p.epoch, c.want)
-		}
+		synctest.Test(t, func(t *testing.T) {
+			f := alone(secretless(), Options{})
+			q := f.queues[0]
+			q.fits()
+			p := &partition{number: 1, epoch: 5, lease: under(5)}
+			q.failed(t.Context(), p, fmt.Errorf("write partition 1: %w", c.err))
+			now, passage := time.Now(), q.gate.now()
+			got := comes{p.lost, now.Before(passage.locked), passage.table == nil, f.databaseBackoff.waits(now), f.redisBackoff.waits(now)}
+			if got != c.want || p.epoch != 0 {
+				t.Errorf("%s: it comes to %+v and epoch %d, want %+v and a new one", name, got, p.epoch, c.want)
+			}
+		})
 	}
 	// Work that the end has cut off has shown nothing.
 	over, cancel := context.WithCancel(t.Context())

@@ -130,10 +130,10 @@ func (m *member) idles() bool {
 	return true
 }
 
-// compare takes what waits in the partitions, and returns those whose steps are not those
+// polled takes what waits in the partitions, and returns those whose steps are not those
 // that they had: they begin anew. The highest number of writes is kept, but that of another
 // life of Redis waits for the beat, which compares first.
-func (m *member) compare(seen entry.Loads, numbers []int, steps map[int]int64) (older []int) {
+func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (older []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.seen.Incarnation == m.incarnation && seen.Since != 0 && seen.Since == m.seen.Since {
@@ -231,13 +231,13 @@ func (m *member) finished(sweeps bool) bool {
 }
 
 // begun is the life of the queue, and the leases under which idle partitions have begun in
-// it.
+// it: none, once the member has stopped.
 func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	leases = make(map[int]*entry.Term)
 	for number, p := range m.partitions {
-		if !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.incarnation {
+		if m.trust.split == "" && !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.incarnation {
 			leases[number] = p.lease
 		}
 	}

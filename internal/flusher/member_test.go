@@ -140,14 +140,14 @@ func TestAPartitionAtAnotherStepBeginsAnew(t *testing.T) {
 	}}
 	numbers, steps := m.held()
 	of := []entry.Load{{Step: 7}, {Step: 6}, {Step: 9}, {Step: 0}}
-	if older := m.compare(entry.Loads{Since: 3, Writes: 12, Of: of}, numbers, steps); !slices.Equal(older, []int{2}) || m.partitions[2].epoch != 0 {
+	if older := m.polled(entry.Loads{Since: 3, Writes: 12, Of: of}, numbers, steps); !slices.Equal(older, []int{2}) || m.partitions[2].epoch != 0 {
 		t.Errorf("%v begin anew", older)
 	}
 	if m.lastSeen().Writes != 12 || m.lastBeat.IsZero() {
 		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
 	}
 	// Another life of Redis waits for the beat; what is given back does not.
-	m.compare(entry.Loads{Since: 4, Writes: 99, Left: 1, Of: of}, numbers, nil)
+	m.polled(entry.Loads{Since: 4, Writes: 99, Left: 1, Of: of}, numbers, nil)
 	if m.lastSeen().Writes != 12 || !m.lastBeat.IsZero() {
 		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
 	}
