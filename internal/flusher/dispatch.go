@@ -17,8 +17,8 @@ import (
 // dispatch looks at what waits and starts a worker for each partition that is
 // due, as long as there are slots.
 func (q *queue) dispatch(ctx context.Context, now time.Time) error {
-	held, steps := q.member.held()
-	if q.resting(now) {
+	held, steps, begun := q.member.held()
+	if begun && q.resting(now) {
 		return nil
 	}
 	seen, err := q.f.source.Poll(ctx, q.name, held)
@@ -53,9 +53,6 @@ const longestRest = 250 * time.Millisecond
 
 // resting tells whether it is too early to look at partitions that were empty.
 func (q *queue) resting(now time.Time) bool {
-	if !q.member.idles() {
-		return false
-	}
 	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.settings.Load().policy.interval/4) {
 		return true
 	}
@@ -88,7 +85,7 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 	if !ok || q.f.breaker.state() == gobreaker.StateOpen {
 		return
 	}
-	policy, trust := q.settings.Load().policy, q.member.trusts()
+	policy, trust := q.settings.Load().policy, q.member.now().trust
 	switch {
 	case q.ending && (load.Fresh+load.Due == 0 || policy.suspend || now.Before(q.gate.now().obstacle.until)):
 		q.member.swept(number)
@@ -132,14 +129,14 @@ func (q *queue) startEpoch(ctx context.Context, p partition, load entry.Load, no
 				return err
 			}
 			p.found = finding{}
-			if !q.member.trusts().complete() {
+			if !q.member.now().trust.complete() {
 				return nil
 			}
 			return q.sweep(ctx, p, load.Fresh, true)
 		}
 	}
 	if q.launch(ctx, p, begin) {
-		q.member.begins(now)
+		q.member.after(func(l *life) { l.trust.begins(now) })
 	}
 }
 

@@ -213,7 +213,7 @@ func (q *queue) stepFailed(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
 	case isAny(err, entry.ErrNoQueue, entry.ErrNoFunctions):
-		q.member.opens(nil)
+		q.member.after(func(l *life) { l.opened = nil })
 	case q.refuse(ctx, err):
 	default:
 		q.f.redisFailed(err)

@@ -16,8 +16,9 @@ import (
 func (q *queue) renew(ctx context.Context, now time.Time) error {
 	current := q.settings.Load()
 	settings := current.QueueSettings
-	opened := q.member.isOpen(current)
-	if opened && !q.member.beatIsDue(now, q.f.options.BeatInterval) {
+	known := q.member.now()
+	opened := known.opened == current
+	if opened && now.Sub(known.lastBeat) < q.f.options.BeatInterval {
 		return nil
 	}
 	settings.Member, settings.Home = q.f.instance, q.home(q.f.database.Home())
@@ -51,7 +52,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if err != nil {
 		return err
 	}
-	q.member.beaten(now)
+	q.member.after(func(l *life) { l.lastBeat = now })
 	q.meter.read(stats, now)
 	q.meter.watchDepth(stats.Depth+stats.Dead, current.marks)
 	return nil
@@ -61,7 +62,7 @@ func (q *queue) open(ctx context.Context, settings config.QueueSettings, of *set
 	if err := q.f.source.Prepare(ctx); err != nil {
 		return err
 	}
-	opened, err := q.f.source.Open(ctx, settings, rand.Text(), q.member.life() != "")
+	opened, err := q.f.source.Open(ctx, settings, rand.Text(), q.member.now().incarnation != "")
 	if err != nil {
 		return err
 	}
@@ -71,7 +72,7 @@ func (q *queue) open(ctx context.Context, settings config.QueueSettings, of *set
 	if opened.Revision != settings.Revision {
 		q.log.Warn("The capture functions keep newer settings of the same owner", "revision", opened.Revision, "given", settings.Revision)
 	}
-	q.member.opens(of)
+	q.member.after(func(l *life) { l.opened = of })
 	q.enter(opened.Incarnation)
 	return nil
 }

@@ -24,7 +24,7 @@ func watched(owner string) bool {
 
 // lastSeen is what this flusher knows of the queue, for the next beat.
 func (q *queue) lastSeen() entry.Seen {
-	seen := q.member.lastSeen()
+	seen := q.member.now().seen
 	seen.Losses = q.meter.lossesOf(seen.Incarnation)
 	return seen
 }
@@ -32,7 +32,7 @@ func (q *queue) lastSeen() entry.Seen {
 // compare takes what a beat tells of the queue, and tells of writes that are gone. The
 // journal has counted them.
 func (q *queue) compare(beat entry.Membership) {
-	q.member.sees(beat.Seen)
+	q.member.after(func(l *life) { l.seen = beat.Seen })
 	if beat.LostWrites == 0 {
 		return
 	}
@@ -55,7 +55,13 @@ func (q *queue) missed(claim *entry.Claim) {
 // drained: when its journal goes, nothing is lost.
 func (q *queue) noteEnd(ctx context.Context) {
 	_, database := q.f.usable()
-	id, due := q.member.unended(q.settings.Load().State == config.StatePaused)
+	paused := q.settings.Load().State == config.StatePaused
+	known := q.member.now()
+	if !paused && known.ended != "" {
+		q.member.after(func(l *life) { l.ended = "" })
+	}
+	id := known.incarnation
+	due := paused && id != "" && known.ended != id
 	if !due || !database || ctx.Err() != nil {
 		return
 	}
@@ -69,7 +75,7 @@ func (q *queue) noteEnd(ctx context.Context) {
 		q.log.Debug("Could not note that the queue is drained", "error", err)
 		return
 	}
-	q.member.ends(id)
+	q.member.after(func(l *life) { l.ended = id })
 }
 
 // endTimeout bounds a note on which little depends: without it a drained queue whose

@@ -16,12 +16,17 @@ import (
 // of that life, and the partitions that it holds. Only the loop enters partitions, and takes
 // them for a worker. Until that one puts its partition back it alone uses it.
 type member struct {
-	mu sync.Mutex
+	mu         sync.Mutex
+	life       life
+	partitions holdings
+}
+
+// life is what a member knows of one life of a queue. It is a value: a copy never changes.
+type life struct {
 	// opened are the settings that the queue in Redis was given last, nil when it has to
 	// be given them again.
 	opened      *settings
 	incarnation string
-	partitions  holdings
 	lastBeat    time.Time
 	// left is how many partitions of the queue were ever given back, as last seen.
 	left int64
@@ -32,37 +37,18 @@ type member struct {
 	ended string
 }
 
-// opens notes that the queue in Redis has these settings, or that it has to be given some.
-func (m *member) opens(s *settings) {
+// now is the life as it is.
+func (m *member) now() life {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.opened = s
+	return m.life
 }
 
-// isOpen tells whether the queue in Redis has the settings.
-func (m *member) isOpen(s *settings) bool {
+// after makes the life another one.
+func (m *member) after(event func(*life)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.opened == s
-}
-
-// beatIsDue tells whether that much time has gone by since the last one.
-func (m *member) beatIsDue(now time.Time, interval time.Duration) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return now.Sub(m.lastBeat) >= interval
-}
-
-func (m *member) beaten(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.lastBeat = now
-}
-
-func (m *member) life() string {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.incarnation
+	event(&m.life)
 }
 
 // enter begins the life of the queue that Redis tells of, and returns the one before. A
@@ -70,8 +56,8 @@ func (m *member) life() string {
 func (m *member) enter(incarnation string) (before string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if before = m.incarnation; before != incarnation {
-		m.incarnation, m.trust = incarnation, trust{}
+	if before = m.life.incarnation; before != incarnation {
+		m.life.incarnation, m.life.trust = incarnation, trust{}
 		m.partitions.loseAll()
 	}
 	return before
@@ -87,47 +73,26 @@ func (m *member) follow(beat entry.Membership, now time.Time) (surplus []int) {
 func (m *member) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.opened = nil
+	m.life.opened = nil
 	m.partitions.loseAll()
 }
 
-// sees keeps what Redis told of the queue.
-func (m *member) sees(seen entry.Seen) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.seen = seen
-}
-
-func (m *member) lastSeen() entry.Seen {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.seen
-}
-
 // held lists the partitions, in order, with the steps of those that have begun and are
-// idle.
-func (m *member) held() (numbers []int, steps map[int]int64) {
+// idle. begun says that all have that are idle.
+func (m *member) held() (numbers []int, steps map[int]int64, begun bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	steps = make(map[int]int64)
+	steps, begun = make(map[int]int64), true
 	for number, p := range m.partitions {
-		if !p.busy && p.epoch != 0 {
+		switch {
+		case p.busy:
+		case p.epoch == 0:
+			begun = false
+		default:
 			steps[number] = p.lease.Step
 		}
 	}
-	return slices.Sorted(maps.Keys(m.partitions)), steps
-}
-
-// idles tells whether every partition has begun that no worker is at.
-func (m *member) idles() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	for _, p := range m.partitions {
-		if !p.busy && p.epoch == 0 {
-			return false
-		}
-	}
-	return true
+	return slices.Sorted(maps.Keys(m.partitions)), steps, begun
 }
 
 // polled takes what waits in the partitions, and returns those whose steps are not those
@@ -136,12 +101,12 @@ func (m *member) idles() bool {
 func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (older []int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.seen.Incarnation == m.incarnation && seen.Since != 0 && seen.Since == m.seen.Since {
-		m.seen.Writes = max(m.seen.Writes, seen.Writes)
+	if m.life.seen.Incarnation == m.life.incarnation && seen.Since != 0 && seen.Since == m.life.seen.Since {
+		m.life.seen.Writes = max(m.life.seen.Writes, seen.Writes)
 	}
-	if seen.Left != m.left {
+	if seen.Left != m.life.left {
 		// Whoever leaves hands over at once: the next step takes what is free.
-		m.left, m.lastBeat = seen.Left, time.Time{}
+		m.life.left, m.life.lastBeat = seen.Left, time.Time{}
 	}
 	for i, number := range numbers {
 		// Nobody but the loop starts a worker: what was idle still is.
@@ -237,11 +202,11 @@ func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
 	defer m.mu.Unlock()
 	leases = make(map[int]*entry.Term)
 	for number, p := range m.partitions {
-		if m.trust.split == "" && !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.incarnation {
+		if m.life.trust.split == "" && !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.life.incarnation {
 			leases[number] = p.lease
 		}
 	}
-	return m.incarnation, leases
+	return m.life.incarnation, leases
 }
 
 // anew makes a partition begin anew that is idle under the lease, after another beat. It
@@ -250,10 +215,10 @@ func (m *member) anew(number int, lease *entry.Term) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[number]
-	if !p.isAt(lease) || m.trust.split != "" {
+	if !p.isAt(lease) || m.life.trust.split != "" {
 		return false
 	}
-	p.epoch, m.lastBeat = 0, time.Time{}
+	p.epoch, m.life.lastBeat = 0, time.Time{}
 	return true
 }
 
@@ -263,72 +228,34 @@ func (m *member) splits(number int, lease *entry.Term, why string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[number]
-	if !p.isAt(lease) || !p.behind || m.trust.split != "" {
+	if !p.isAt(lease) || !p.behind || m.life.trust.split != "" {
 		return false
 	}
-	m.trust.split = why
+	m.life.trust.split = why
 	return true
-}
-
-// trusts is whether the queue may be flushed from here, as it is now known.
-func (m *member) trusts() trust {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.trust
-}
-
-// begins notes that a partition is about to begin an epoch.
-func (m *member) begins(now time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.trust.begins(now)
 }
 
 // look finds out whether every partition has told whether it is behind.
 func (m *member) look(now time.Time, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.trust.look(m.partitions, now, longest)
-}
-
-// distrust keeps the queue from being flushed until then.
-func (m *member) distrust(until time.Time) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.trust.doubted = until
+	m.life.trust.look(m.partitions, now, longest)
 }
 
 // doubtsNoMore ends a doubt whose time is over, and reports whether there was one.
 func (m *member) doubtsNoMore(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.trust.doubted.IsZero() || !now.After(m.trust.doubted) || m.trust.split != "" {
+	if m.life.trust.doubted.IsZero() || !now.After(m.life.trust.doubted) || m.life.trust.split != "" {
 		return false
 	}
-	m.trust.doubted = time.Time{}
+	m.life.trust.doubted = time.Time{}
 	for _, p := range m.partitions {
 		if !p.busy {
 			p.behind = false
 		}
 	}
 	return true
-}
-
-// unended is the life of a queue that takes no writes any more, if the ledger is yet to be
-// told that it was drained.
-func (m *member) unended(paused bool) (incarnation string, ok bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !paused {
-		m.ended = ""
-	}
-	return m.incarnation, paused && m.incarnation != "" && m.ended != m.incarnation
-}
-
-func (m *member) ends(incarnation string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ended = incarnation
 }
 
 // holds lists the partitions whose leases are not gone, in order.

@@ -104,7 +104,7 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 			m.take(seen)
 		}, false},
 	} {
-		m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}}}
+		m := &member{life: life{incarnation: "life"}, partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}}}
 		seen, ok := m.idle(1)
 		c.meanwhile(m)
 		if p := m.take(seen); !ok || (p != nil) != c.want {
@@ -116,18 +116,18 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 // TestWhatIsLostIsForgottenOnceItsWorkerEnds, and nobody else's business until then.
 func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
 	t.Parallel()
-	m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}}}
+	m := &member{life: life{incarnation: "life"}, partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}}}
 	seen, _ := m.idle(1)
 	p := m.take(seen)
 	if _, leases := m.begun(); len(leases) != 1 || m.anew(1, under(5)) || m.splits(1, under(5), "no") {
 		t.Errorf("a partition with a worker is looked at: %v", leases)
 	}
 	m.leave()
-	if numbers, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.holds()) != 0 || m.finished(false) {
+	if numbers, _, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.holds()) != 0 || m.finished(false) {
 		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.holds(), m.finished(false))
 	}
 	m.putBack(p)
-	if numbers, _ := m.held(); len(numbers) != 0 || !m.finished(true) {
+	if numbers, _, _ := m.held(); len(numbers) != 0 || !m.finished(true) {
 		t.Errorf("%v are there", numbers)
 	}
 }
@@ -135,21 +135,21 @@ func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
 // TestAPartitionAtAnotherStepBeginsAnew, unless a worker has moved it.
 func TestAPartitionAtAnotherStepBeginsAnew(t *testing.T) {
 	t.Parallel()
-	m := &member{incarnation: "life", lastBeat: time.Now(), seen: entry.Seen{Incarnation: "life", Since: 3, Writes: 10}, partitions: holdings{
+	m := &member{life: life{incarnation: "life", lastBeat: time.Now(), seen: entry.Seen{Incarnation: "life", Since: 3, Writes: 10}}, partitions: holdings{
 		1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}, 3: {number: 3, epoch: 5, lease: under(5), busy: true}, 4: {number: 4},
 	}}
-	numbers, steps := m.held()
+	numbers, steps, begun := m.held()
 	of := []entry.Load{{Step: 7}, {Step: 6}, {Step: 9}, {Step: 0}}
-	if older := m.polled(entry.Loads{Since: 3, Writes: 12, Of: of}, numbers, steps); !slices.Equal(older, []int{2}) || m.partitions[2].epoch != 0 {
+	if older := m.polled(entry.Loads{Since: 3, Writes: 12, Of: of}, numbers, steps); begun || !slices.Equal(older, []int{2}) || m.partitions[2].epoch != 0 {
 		t.Errorf("%v begin anew", older)
 	}
-	if m.lastSeen().Writes != 12 || m.lastBeat.IsZero() {
-		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
+	if m.now().seen.Writes != 12 || m.now().lastBeat.IsZero() {
+		t.Errorf("it has seen %+v, and beats at once: %v", m.now().seen, m.now().lastBeat.IsZero())
 	}
 	// Another life of Redis waits for the beat; what is given back does not.
 	m.polled(entry.Loads{Since: 4, Writes: 99, Left: 1, Of: of}, numbers, nil)
-	if m.lastSeen().Writes != 12 || !m.lastBeat.IsZero() {
-		t.Errorf("it has seen %+v, and beats at once: %v", m.lastSeen(), m.lastBeat.IsZero())
+	if m.now().seen.Writes != 12 || !m.now().lastBeat.IsZero() {
+		t.Errorf("it has seen %+v, and beats at once: %v", m.now().seen, m.now().lastBeat.IsZero())
 	}
 }
 
@@ -157,27 +157,27 @@ func TestAPartitionAtAnotherStepBeginsAnew(t *testing.T) {
 func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	m := &member{incarnation: "life", partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5), behind: true}}}
-	m.begins(now)
+	m := &member{life: life{incarnation: "life"}, partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5), behind: true}}}
+	m.after(func(l *life) { l.trust.begins(now) })
 	m.look(now, time.Second)
-	if !m.trusts().complete() {
+	if !m.now().trust.complete() {
 		t.Error("it is not trusted although all have begun")
 	}
 	if m.splits(1, under(5), "no") || m.splits(2, under(4), "no") {
 		t.Error("a side stops that is not behind, or of another epoch")
 	}
-	m.distrust(now.Add(time.Second))
-	if m.trusts().complete() || m.doubtsNoMore(now.Add(time.Second)) {
+	m.after(func(l *life) { l.trust.doubted = now.Add(time.Second) })
+	if m.now().trust.complete() || m.doubtsNoMore(now.Add(time.Second)) {
 		t.Error("a doubt is over too early")
 	}
-	if !m.splits(2, under(5), "two sides") || m.splits(2, under(5), "again") || m.trusts().split != "two sides" {
-		t.Errorf("it is %+v", m.trusts())
+	if !m.splits(2, under(5), "two sides") || m.splits(2, under(5), "again") || m.now().trust.split != "two sides" {
+		t.Errorf("it is %+v", m.now().trust)
 	}
 	if m.doubtsNoMore(now.Add(time.Hour)) || m.anew(1, under(5)) {
 		t.Error("a side that has stopped goes on")
 	}
 	m.enter("another")
-	if m.trusts() != (trust{}) {
-		t.Errorf("in another life it is %+v", m.trusts())
+	if m.now().trust != (trust{}) {
+		t.Errorf("in another life it is %+v", m.now().trust)
 	}
 }

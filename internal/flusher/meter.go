@@ -35,19 +35,14 @@ type meter struct {
 	mark string
 }
 
-// read takes the numbers of the whole queue, which a member has read.
-func (m *meter) read(stats entry.Stats, now time.Time) {
+// read takes the numbers of the whole queue. observed is when a member read them: zero of a
+// queue that is refused, which the operator must not take for its own.
+func (m *meter) read(stats entry.Stats, observed time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.stats, m.observed = stats, now
-}
-
-// readOn takes the numbers of a queue that is refused. They are no observation of a member,
-// by which the operator would take the queue for its own.
-func (m *meter) readOn(stats entry.Stats) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.stats = stats
+	if m.stats = stats; !observed.IsZero() {
+		m.observed = observed
+	}
 }
 
 // looksOn tells whether it is time to look at a queue that is refused, and takes it that

@@ -82,7 +82,7 @@ func TestTheNumbersOfARefusedQueueAreNoObservation(t *testing.T) {
 	m, _ := newTestMeter(prometheus.NewRegistry())
 	seen := time.Now()
 	m.read(entry.Stats{Incarnation: "first", Depth: 1, DataLoss: 2}, seen)
-	m.readOn(entry.Stats{Incarnation: "second", Depth: 3, DataLoss: 4})
+	m.read(entry.Stats{Incarnation: "second", Depth: 3, DataLoss: 4}, time.Time{})
 	if status, observed := m.status(); !observed.Equal(seen) || status.Depth != 3 || status.Journal != "second" {
 		t.Errorf("the status is %+v of %v", status, observed)
 	}

@@ -152,7 +152,7 @@ func (q *queue) step(ctx context.Context) {
 	switch err := q.renew(ctx, now); {
 	case errors.Is(err, entry.ErrHomeAwaited):
 		// The next beat asks again.
-		q.member.beaten(now)
+		q.member.after(func(l *life) { l.lastBeat = now })
 		return
 	case err != nil:
 		q.stepFailed(ctx, err)

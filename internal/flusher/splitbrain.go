@@ -67,7 +67,7 @@ func (t trust) complete() bool {
 
 // distrust keeps the queue from being flushed until nobody else can be at work.
 func (q *queue) distrust() {
-	q.member.distrust(time.Now().Add(q.f.options.DoubtTime))
+	q.member.after(func(l *life) { l.trust.doubted = time.Now().Add(q.f.options.DoubtTime) })
 	q.log.Warn("The ledger is ahead of this Redis, so nothing is flushed until it is known that no flusher works at another one",
 		"wait", q.f.options.DoubtTime)
 }
@@ -135,6 +135,6 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 
 // splitBrain is what the status says of Redis once the queue has stopped.
 func (q *queue) splitBrain() (config.Check, bool) {
-	split := q.member.trusts().split
+	split := q.member.now().trust.split
 	return config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: split}, split != ""
 }

@@ -183,7 +183,7 @@ func (q *queue) misfit(mismatch *entry.Misfit) {
 // status is the queue's part of the document, with the time at which its numbers
 // were read and the revision of the settings that the capture functions have.
 func (q *queue) status() (status config.QueueStatus, observed time.Time, revision int64) {
-	settings, passage := q.settings.Load(), q.gate.now()
+	settings, passage, known := q.settings.Load(), q.gate.now(), q.member.now()
 	status, observed = q.meter.status()
 	status.Retired, status.Ready, status.Durable = settings.Mapping.Retired, passage.ready(q.name), passage.durable(q.name)
 	if status.Ready.OK && q.meter.stuck(settings) {
@@ -193,11 +193,11 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	// The numbers are of the life of the queue that they were read from, which is not
 	// the present one for a moment after Redis has lost it.
 	if status.Journal == "" {
-		status.Journal = q.member.life()
+		status.Journal = known.incarnation
 	}
 	status.Partitions = q.member.holds()
 	revision = -1
-	if q.member.isOpen(settings) {
+	if known.opened == settings {
 		revision = settings.Revision
 	}
 	return status, observed, revision

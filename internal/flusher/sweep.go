@@ -20,7 +20,7 @@ var errFenced = errors.New("another flusher holds the partition")
 // begin enters a new epoch of a partition just leased: first in the ledger, which
 // fences every predecessor, then in the journal, which makes its claim void.
 func (q *queue) begin(ctx context.Context, p *partition) error {
-	id := q.member.life()
+	id := q.member.now().incarnation
 	p.found.begins = true
 	ledger, err := q.f.database.Acquire(ctx, id, q.name, p.number)
 	if err != nil {

@@ -124,7 +124,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 		q.enter("journal")
 		q.fits()
 		p := &partition{number: 3, epoch: 1, lease: &entry.Term{}}
-		q.member.partitions[3], q.member.trust = p, trust{whole: true}
+		q.member.partitions[3], q.member.life.trust = p, trust{whole: true}
 		tries := 0
 		began := time.Now()
 		for time.Since(began) < time.Minute {

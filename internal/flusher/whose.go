@@ -69,7 +69,7 @@ func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
 	}
 	stats, err := q.f.source.Stats(ctx, q.name)
 	if err == nil || errors.Is(err, entry.ErrNoQueue) {
-		q.meter.readOn(stats)
+		q.meter.read(stats, time.Time{})
 	}
 	var loads entry.Loads
 	shows := false
