@@ -101,26 +101,6 @@ func (s states) have(f *entry.Fault) bool {
 	return slices.ContainsFunc(s, func(state string) bool { return strings.HasPrefix(f.SQLSTATE, state) })
 }
 
-// afterwards is what work that failed comes to, beside the new epoch of its partition. The
-// first that applies does all of it.
-var afterwards = []func(*failedWork) bool{
-	notTried,     // the circuit is open: nothing
-	isAnothers,   // a lease, claim, epoch or queue that is gone: the partition is forgotten
-	wentBack,     // a journal that is older: the new epoch counts it
-	fitsNoLonger, // a table that was altered: the queue waits until it fits
-	ofDatabase,   // a fault: as reactions says
-	ofQueue,      // a queue that is another config's: it is left, and tried again later
-	ofRedis,      // all else: Redis is left alone for a while
-}
-
-// failedWork is a piece of work at a partition that failed.
-type failedWork struct {
-	q   *queue
-	p   *partition
-	ctx context.Context // It ends with the work, as this does.
-	err error
-}
-
 // failed decides what an error means for the partition, and tells it. Whatever is
 // not known to have been rolled back makes the partition begin a new epoch: that
 // fences a transaction which is still on its way, and the new claim holds values
@@ -130,81 +110,49 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		return
 	}
 	p.epoch = 0
-	work := &failedWork{q, p, ctx, err}
-	for _, applies := range afterwards {
-		if applies(work) {
-			return
-		}
+	fault, _ := errors.AsType[*entry.Fault](err)
+	misfit, _ := errors.AsType[*entry.Misfit](err)
+	switch {
+	case isAny(err, gobreaker.ErrOpenState, gobreaker.ErrTooManyRequests):
+		// Nothing was tried.
+		return
+	case isAny(err, entry.ErrLeaseLost, entry.ErrClaimVoid, errFenced, entry.ErrNoQueue, entry.ErrNoFunctions):
+		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
+		q.member.lose(p)
+		return
+	case errors.Is(err, entry.ErrStep):
+		// The new epoch counts it.
+		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
+		return
+	case misfit != nil:
+		// The table was altered, so that it was read anew, and fits no longer.
+		q.meter.batchFailed(misfit.Reason, misfit.Message)
+		q.misfit(misfit)
+	case fault != nil:
+		q.meter.batchFailed(fault.Reason, err.Error())
+		q.rest(fault)
+	case q.refuse(ctx, err):
+		return
+	default:
+		q.meter.batchFailed(q.f.source.Explain(err).Reason, q.f.redisFailed(err).Message)
 	}
+	q.log.Warn("Could not flush", "partition", p.number, "error", err)
 }
 
-func isAny(err error, of ...error) bool {
-	return slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) })
-}
-
-func notTried(w *failedWork) bool {
-	return isAny(w.err, gobreaker.ErrOpenState, gobreaker.ErrTooManyRequests)
-}
-
-func isAnothers(w *failedWork) bool {
-	if !isAny(w.err, entry.ErrLeaseLost, entry.ErrClaimVoid, errFenced, entry.ErrNoQueue, entry.ErrNoFunctions) {
-		return false
-	}
-	w.q.log.Info("Partition is lost to another flusher", "partition", w.p.number, "cause", w.err)
-	w.q.member.lose(w.p)
-	return true
-}
-
-func wentBack(w *failedWork) bool {
-	if !errors.Is(w.err, entry.ErrStep) {
-		return false
-	}
-	w.q.log.Warn("Redis came back with an older journal", "partition", w.p.number, "cause", w.err)
-	return true
-}
-
-func fitsNoLonger(w *failedWork) bool {
-	mismatch, ok := errors.AsType[*entry.Misfit](w.err)
-	if ok {
-		w.q.misfit(mismatch)
-		w.tell(mismatch.Reason, mismatch.Message)
-	}
-	return ok
-}
-
-func ofDatabase(w *failedWork) bool {
-	failure, ok := errors.AsType[*entry.Fault](w.err)
-	if !ok {
-		return false
-	}
-	w.tell(failure.Reason, w.err.Error())
-	switch reactions[failure.Kind].rests {
+// rest has those wait who are to after a fault of the database.
+func (q *queue) rest(fault *entry.Fault) {
+	switch reactions[fault.Kind].rests {
 	case untilItFits:
-		check := config.Check{Reason: failure.Reason, Message: fmt.Sprintf("mapping %s: no batch can be written: %s", w.q.name, failure.Message)}
-		w.q.gate.after(func(p *passage) { p.unwritable(check) })
-		nudge(w.q.f.lookAtDatabase)
+		check := config.Check{Reason: fault.Reason, Message: fmt.Sprintf("mapping %s: no batch can be written: %s", q.name, fault.Message)}
+		q.gate.after(func(p *passage) { p.unwritable(check) })
+		nudge(q.f.lookAtDatabase)
 	case thisQueue:
-		w.q.gate.after(func(p *passage) { p.locked = time.Now().Add(lockedPause) })
+		q.gate.after(func(p *passage) { p.locked = time.Now().Add(lockedPause) })
 	case everyQueue:
-		if !failure.Lost {
-			w.q.f.databaseBackoff.failed(time.Now())
+		if !fault.Lost {
+			q.f.databaseBackoff.failed(time.Now())
 		}
 	}
-	return true
-}
-
-func ofQueue(w *failedWork) bool { return w.q.refuse(w.ctx, w.err) }
-
-func ofRedis(w *failedWork) bool {
-	w.tell(w.q.f.source.Explain(w.err).Reason, w.q.f.redisFailed(w.err).Message)
-	return true
-}
-
-// tell counts the failure, and tells it in the status and the log.
-func (w *failedWork) tell(reason, text string) {
-	w.q.meter.failed(reason)
-	w.q.meter.note(text)
-	w.q.log.Warn("Could not flush", "partition", w.p.number, "error", w.err)
 }
 
 // stepFailed decides what an error of the loop means. Redis is left alone for a while,
@@ -218,6 +166,10 @@ func (q *queue) stepFailed(ctx context.Context, err error) {
 	default:
 		q.f.redisFailed(err)
 	}
+}
+
+func isAny(err error, of ...error) bool {
+	return slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) })
 }
 
 // inParts tells whether fewer rows may get through where these did not. Only then,

@@ -324,7 +324,7 @@ func (f *flush) forged(i int) {
 	f.refusal = fmt.Sprintf("key %s is not flushed: its entry was written into the journal by hand, where the mapping's keys begin with %s; "+
 		"see whose rights reach the journal of this queue", shown(e.Key), shown(f.prefix))
 	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key))
-	f.q.meter.failed(reasonForged)
+	f.q.meter.rowFailed(reasonForged)
 }
 
 // shownKey is how much of a key stands in logs and status.
@@ -349,5 +349,5 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	f.q.evidence.buried(e.Key)
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
 	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
-	f.q.meter.failed(reasonRowRefused)
+	f.q.meter.rowFailed(reasonRowRefused)
 }

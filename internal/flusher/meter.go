@@ -113,9 +113,15 @@ func (m *meter) note(text string) {
 	m.lastError = text
 }
 
-// failed counts a failure.
-func (m *meter) failed(reason string) {
+// rowFailed counts a row that is not written for that reason, batchFailed a batch, and says
+// why in the status.
+func (m *meter) rowFailed(reason string) {
 	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
+}
+
+func (m *meter) batchFailed(reason, text string) {
+	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
+	m.note(text)
 }
 
 // lost counts and tells of data that a server has lost.

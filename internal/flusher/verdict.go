@@ -107,7 +107,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	f.settlements[i].Outcome = entry.Refused
 	f.settlements[i].Wait = f.policy.retryAfter(e.Attempts + searchedRetries)
 	f.refusal = fmt.Sprintf("key %s is set aside: %s", shown(e.Key), endsItsSession)
-	f.q.meter.failed(reasonRowRefused)
+	f.q.meter.rowFailed(reasonRowRefused)
 	return true
 }
 
@@ -219,7 +219,7 @@ func wholeStory(failure *entry.Fault) string {
 func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *entry.Fault) {
 	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
 	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message)
-	f.q.meter.failed(reasonRowRefused)
+	f.q.meter.rowFailed(reasonRowRefused)
 }
 
 // faultOfMapping returns what the database refuses every row for, if that is the
