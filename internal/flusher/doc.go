@@ -18,6 +18,11 @@
 // package enginetest makes them of memory, for tests without a server. A claim crosses the
 // edge as a whole and a batch stays behind it: what is called for each row copies nothing.
 //
+// A queue is a loop, which beats, looks at what waits and sends workers. What it shares with
+// them and with the probes are a member (the leases, and what is known of the queue's life),
+// a gate (what may be written), a meter (the numbers) and the evidence of what rows did. Each
+// is a value behind a lock of its own, and no lock is taken while another one is held.
+//
 // # The way of a partition
 //
 //	       lease free or expired                    ledger: epoch + 1
@@ -55,6 +60,8 @@
 // deleted row takes its version along: what comes after is ordered by the ledger.
 //
 // # What happens when something fails
+//
+// By the kind of a fault it is the table at the head of failure.go. As it looks from outside:
 //
 //	failure                             what the partition does
 //	----------------------------------  ---------------------------------------------

@@ -59,6 +59,10 @@ func (awayDatabase) Acquire(context.Context, string, string, int) (entry.Mark, e
 	return entry.Mark{}, &entry.Fault{Kind: entry.Transient, Reason: cachev1alpha1.ReasonConnectionFailed, Message: "nobody is there", Err: errNobody}
 }
 
+func (awayDatabase) Table(context.Context, config.Mapping) (Table, error) {
+	return nil, &entry.Fault{Kind: entry.Transient, Err: errNobody}
+}
+
 func (awayDatabase) Close()           {}
 func (awayDatabase) Home() entry.Home { return entry.Home{} }
 func (awayDatabase) Since() int64     { return 0 }

@@ -33,11 +33,15 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	// Where others flush the queue, nobody joins them who may be of another database, and
 	// can write nothing before that is known.
 	settings.Home.Awaited = !q.f.database.Known()
-	beat, err := q.f.source.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), q.lastSeen())
+	seen := known.seen
+	seen.Losses = q.meter.lossesOf(seen.Incarnation)
+	beat, err := q.f.source.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), seen)
 	if err != nil {
 		return err
 	}
-	q.accept()
+	// The queue is this config's.
+	q.backoff.succeeded()
+	q.gate.after(func(p *passage) { p.refused = config.Check{} })
 	q.compare(beat)
 	if beat.Outdated {
 		if err := q.f.source.Prepare(ctx); err != nil {

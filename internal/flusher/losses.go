@@ -22,13 +22,6 @@ func watched(owner string) bool {
 	return uid.MatchString(owner)
 }
 
-// lastSeen is what this flusher knows of the queue, for the next beat.
-func (q *queue) lastSeen() entry.Seen {
-	seen := q.member.now().seen
-	seen.Losses = q.meter.lossesOf(seen.Incarnation)
-	return seen
-}
-
 // compare takes what a beat tells of the queue, and tells of writes that are gone. The
 // journal has counted them.
 func (q *queue) compare(beat entry.Membership) {

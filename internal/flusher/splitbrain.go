@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"time"
 
-	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
-	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
@@ -131,10 +129,4 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 		q.log.Warn("The ledger has lost the epoch of a partition", "partition", number)
 	}
 	q.wake()
-}
-
-// splitBrain is what the status says of Redis once the queue has stopped.
-func (q *queue) splitBrain() (config.Check, bool) {
-	split := q.member.now().trust.split
-	return config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: split}, split != ""
 }

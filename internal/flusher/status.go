@@ -136,8 +136,8 @@ func (f *Flusher) Status() config.Status {
 	for i, q := range f.queues {
 		s, observed, revision := q.status()
 		status.Queues = append(status.Queues, s)
-		if check, ok := q.splitBrain(); ok && status.Redis.OK {
-			status.Redis = check
+		if split := q.member.now().trust.split; split != "" && status.Redis.OK {
+			status.Redis = config.Check{Reason: cachev1alpha1.ReasonSplitBrain, Message: split}
 		}
 		if i == 0 || observed.Before(status.ObservedTime) {
 			status.ObservedTime = observed

@@ -143,30 +143,27 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 	return nil
 }
 
-// pause stops the flow of the mapping. Before that the catalogue is asked once more: it may
-// say in full why every row is refused, as that no policy lets any through.
-func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
-	q := f.q
-	if !q.gate.now().paused() {
-		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
-		if mismatch, ok := errors.AsType[*entry.Misfit](err); ok {
-			q.meter.note(mismatch.Message)
-			q.misfit(mismatch)
-			return
-		}
-	}
-	q.pause(f.policy, cause, deletions, few)
-}
-
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
 // once an interval, or once a minute where that is longer. deletions says that all of
 // them were deletions, few that they are too few to know that the mapping is at fault.
-func (q *queue) pause(policy policy, cause *entry.Fault, deletions, few bool) {
+// Before that the catalogue is asked once more: it may say in full why every row is
+// refused, as that no policy lets any through.
+func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
+	q := f.q
+	if !q.gate.now().paused() {
+		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
+		if misfit, ok := errors.AsType[*entry.Misfit](err); ok {
+			q.meter.note(misfit.Message)
+			q.misfit(misfit)
+			return
+		}
+	}
+	o := obstacle{cause: cause, until: time.Now().Add(f.policy.retryAfter(0)), deletions: deletions, few: few}
 	var first bool
 	var text string
 	q.gate.after(func(p *passage) {
-		first = p.pauses(q.name, obstacle{cause: cause, until: time.Now().Add(policy.retryAfter(0)), deletions: deletions, few: few})
+		first = p.pauses(q.name, o)
 		text = p.check.Message
 	})
 	if first {

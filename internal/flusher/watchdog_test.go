@@ -134,7 +134,8 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 			if p.lastSweep != before {
 				tries++
 				// The database refuses every row of what was tried.
-				q.pause(q.settings.Load().policy, &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}, false, false)
+				every := &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}
+				(&flush{q: q, policy: q.settings.Load().policy}).pause(t.Context(), every, false, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)

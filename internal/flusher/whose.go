@@ -9,7 +9,6 @@ import (
 	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
-	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
@@ -88,10 +87,4 @@ func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
 		return
 	}
 	q.meter.show(loads.Of, now)
-}
-
-// accept takes note that the queue is this config's.
-func (q *queue) accept() {
-	q.backoff.succeeded()
-	q.gate.after(func(p *passage) { p.refused = config.Check{} })
 }
