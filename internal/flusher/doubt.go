@@ -90,7 +90,7 @@ type ender struct {
 	// ended their sessions and none was taken when it lost its last connection.
 	spared, among bool
 	// at is what had been taken when the connection was lost, since when it was so first.
-	at      mark
+	at      taken
 	since   time.Time
 	failure *entry.Fault
 }

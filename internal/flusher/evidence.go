@@ -28,9 +28,8 @@ func faultOf(e *entry.Fault) fault { return fault{e.SQLSTATE, e.Constraint, e.Co
 // partitions and over time: a refusal is the row's own only if others get through.
 // The zero value is ready.
 type evidence struct {
-	mu sync.Mutex
-	// sets and deletions count what was taken.
-	sets, deletions int64
+	mu    sync.Mutex
+	taken taken
 	// moved counts the rows that got through after they were stuck.
 	moved int64
 	// last are the distinct keys that were refused for the first time since a row was
@@ -53,8 +52,8 @@ type histories map[string]*history
 type history struct {
 	version int64
 	since   time.Time
-	// sets and deletions are what had been taken when it was refused first.
-	sets, deletions int64
+	// start is what had been taken when its batch began that was refused first.
+	start taken
 	// stuck says that it waits for another row. Of its refusals free cost it nothing;
 	// last is how many rows had moved on at the last one, before at the one before that.
 	stuck        bool
@@ -62,22 +61,33 @@ type history struct {
 	free         int
 }
 
-// mark is a moment in what was taken.
-type mark struct{ sets, deletions int64 }
+// taken counts the rows that were committed: those that were written, and deletions.
+type taken struct{ sets, deletions int64 }
 
-func (e *evidence) now() mark {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return mark{e.sets, e.deletions}
+func (t *taken) add(sets, deletions int) {
+	t.sets += int64(sets)
+	t.deletions += int64(deletions)
 }
 
-// took notes rows that were committed. A deletion says nothing of whether rows get
-// through, a row says it of deletions too.
+func (t taken) rows() int64 { return t.sets + t.deletions }
+
+// shows tells whether what was taken since then shows that others get through. A deletion
+// says nothing of whether rows do, a row says it of deletions too.
+func (t taken) shows(since taken, deletion bool) bool {
+	return t.sets > since.sets || deletion && t.deletions > since.deletions
+}
+
+func (e *evidence) now() taken {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.taken
+}
+
+// took notes rows that were committed.
 func (e *evidence) took(sets, deletions int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.sets += int64(sets)
-	e.deletions += int64(deletions)
+	e.taken.add(sets, deletions)
 	if sets > 0 {
 		clear(e.last)
 		return
@@ -89,14 +99,6 @@ func (e *evidence) took(sets, deletions int) {
 			}
 		}
 	}
-}
-
-// since tells whether a row was taken after the mark, or a deletion where that is
-// what is asked.
-func (e *evidence) since(m mark, deletion bool) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.sets > m.sets || deletion && e.deletions > m.deletions
 }
 
 // fresh notes a key that is refused for the first time while nothing is taken.
@@ -143,7 +145,7 @@ func (e *evidence) probationOf(why fault, since time.Duration) (lasts, quiet tim
 
 // of returns what is known of a refused row. One that was not known, or was written anew,
 // is refused for the first time; start is what had been taken when its batch began.
-func (r *histories) of(key string, version int64, start mark) *history {
+func (r *histories) of(key string, version int64, start taken) *history {
 	h := (*r)[key]
 	if h != nil && h.version == version {
 		return h
@@ -157,25 +159,25 @@ func (r *histories) of(key string, version int64, start mark) *history {
 			break
 		}
 	}
-	h = &history{version: version, since: time.Now(), sets: start.sets, deletions: start.deletions, last: -1, before: -1}
+	h = &history{version: version, since: time.Now(), start: start, last: -1, before: -1}
 	(*r)[key] = h
 	return h
 }
 
 // refused notes that a row was refused. It tells since when, and whether others were
 // taken after that.
-func (e *evidence) refused(key string, version int64, deletion bool, start mark) (since time.Duration, others bool) {
+func (e *evidence) refused(key string, version int64, deletion bool, start taken) (since time.Duration, others bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := e.known.of(key, version, start)
-	return time.Since(h.since), e.sets > h.sets || deletion && e.deletions > h.deletions
+	return time.Since(h.since), e.taken.shows(h.start, deletion)
 }
 
 // waitsForOthers notes that a row is stuck because another one has what it needs, and
 // tells whether the refusal costs it nothing: the first two do not, nor does any while
 // rows that were stuck have moved on since the last but one. Which of two partitions is
 // tried first is chance, hence two.
-func (e *evidence) waitsForOthers(key string, version int64, start mark) bool {
+func (e *evidence) waitsForOthers(key string, version int64, start taken) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := e.known.of(key, version, start)
@@ -188,10 +190,10 @@ func (e *evidence) waitsForOthers(key string, version int64, start mark) bool {
 }
 
 // moveOn counts rows that got through after they were stuck.
-func (e *evidence) moveOn(rows int) {
+func (e *evidence) moveOn(rows int64) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.moved += int64(rows)
+	e.moved += rows
 }
 
 // freeOf is how many of a row's refusals cost it nothing.

@@ -146,7 +146,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	var e evidence
 	for n := range mostRemembered + 100 {
-		e.refused(fmt.Sprint(n), 1, false, mark{})
+		e.refused(fmt.Sprint(n), 1, false, taken{})
 		e.fresh(fmt.Sprint(n), false, fault{})
 	}
 	if len(e.known) != mostRemembered || len(e.last) != mostRemembered {
@@ -164,13 +164,13 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 	tries := func(want ...bool) {
 		t.Helper()
 		for n, w := range want {
-			if got := e.waitsForOthers("a", 1, mark{}); got != w {
+			if got := e.waitsForOthers("a", 1, taken{}); got != w {
 				t.Errorf("try %d is free: %v, want %v", n+1, got, w)
 			}
 		}
 	}
 	tries(true, true, false)
-	e.waitsForOthers("b", 1, mark{})
+	e.waitsForOthers("b", 1, taken{})
 	e.through([]entry.Entry{{Key: "b"}, {Key: "c"}}, []int{0, 1})
 	tries(true, true, false)
 	if got := e.freeOf("a", 1); got != 4 {
@@ -178,7 +178,7 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 	}
 	for range 2 * freeTries {
 		e.moveOn(1)
-		e.waitsForOthers("a", 1, mark{})
+		e.waitsForOthers("a", 1, taken{})
 	}
 	if got := e.freeOf("a", 1); got != freeTries {
 		t.Errorf("%d tries were free, want at most %d", got, freeTries)

@@ -40,11 +40,9 @@ type flush struct {
 	passed   []int
 	trusting bool
 	prefix   string
-	// refused are the rows that the database refused alone, with the reason; taken and
-	// deleted count those that are committed. A deletion says nothing of whether rows
-	// get through.
-	refused        map[int]*entry.Fault
-	taken, deleted int
+	// refused are the rows that the database refused alone, with the reason.
+	refused map[int]*entry.Fault
+	taken   taken
 	// refusal is the last row error, in words for the status.
 	refusal string
 	// searching says that a row is looked for at any error of the rows; doubted are those
@@ -58,7 +56,7 @@ type flush struct {
 	unproved         *entry.Fault
 	unprovedDeletion bool
 	// start is what the queue had taken when the flush began.
-	start mark
+	start taken
 	// yielded counts the rows that were not sent, so that those behind them come first.
 	yielded int
 	// ended is the failure that ended the session of a row that was tried again.
@@ -134,7 +132,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.taken > 0 || f.deleted > 0 && f.q.gate.now().obstacle.deletions {
+	if f.taken.sets > 0 || f.taken.deletions > 0 && f.q.gate.now().obstacle.deletions {
 		f.q.resume()
 	}
 	f.settle(ctx, doubt)
@@ -217,8 +215,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 			deleted++
 		}
 	}
-	f.deleted += deleted
-	f.taken += len(rows) - deleted
+	f.taken.add(len(rows)-deleted, deleted)
 	f.q.evidence.took(len(rows)-deleted, deleted)
 	f.q.evidence.through(f.claim.Entries, rows)
 	f.q.enders.survived(f.claim.Entries, rows)

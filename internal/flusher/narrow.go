@@ -81,7 +81,7 @@ func (f *flush) commitPassed(ctx context.Context) error {
 // commitSkipped writes the rows that were not tried when all seemed in vain, if others got
 // through after all: in the next claim there may be none that show it.
 func (f *flush) commitSkipped(ctx context.Context, fresh []int) error {
-	if f.taken == 0 {
+	if f.taken.sets == 0 {
 		return nil
 	}
 	var skipped []int
@@ -99,7 +99,7 @@ func (f *flush) commitSkipped(ctx context.Context, fresh []int) error {
 // constraint that is checked at the end; one by one, from either end in turn, they pass
 // in whatever order there is.
 func (f *flush) commitStuck(ctx context.Context) error {
-	for round := 0; round < freeTries && f.taken+f.deleted > 0; round++ {
+	for round := 0; round < freeTries && f.taken.rows() > 0; round++ {
 		var stuck []int
 		for i, failure := range f.refused {
 			if movesOn(failure) {
@@ -110,12 +110,12 @@ func (f *flush) commitStuck(ctx context.Context) error {
 			return nil
 		}
 		slices.Sort(stuck)
-		before := f.taken + f.deleted
+		before := f.taken.rows()
 		if round == 0 && len(stuck) > 1 {
 			if err := f.commitTogether(ctx, stuck); err != nil {
 				return err
 			}
-			f.q.evidence.moveOn(f.taken + f.deleted - before)
+			f.q.evidence.moveOn(f.taken.rows() - before)
 			continue
 		}
 		if round%2 == 0 {
@@ -131,7 +131,7 @@ func (f *flush) commitStuck(ctx context.Context) error {
 				f.refused[i] = failure
 			}
 		}
-		moved := f.taken + f.deleted - before
+		moved := f.taken.rows() - before
 		f.q.evidence.moveOn(moved)
 		if moved == 0 {
 			return nil

@@ -25,12 +25,7 @@ func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Deletes() }
 // othersPass tells whether rows get through at this very time where this one failed: in
 // this flush, in others since it began, or in a trial with a row of the table.
 func (f *flush) othersPass(ctx context.Context, i int, failure *entry.Fault) bool {
-	deletion := f.deletion(i)
-	switch {
-	case f.taken > 0, deletion && f.deleted > 0, f.q.evidence.since(f.start, deletion):
-		return true
-	}
-	return controls(failure) && f.control(ctx, i) != entry.NoneTaken
+	return f.q.evidence.now().shows(f.start, f.deletion(i)) || controls(failure) && f.control(ctx, i) != entry.NoneTaken
 }
 
 // control tries whether the table takes others than this row, in a transaction that is
@@ -78,7 +73,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	if known == nil {
 		return false
 	}
-	others := f.q.evidence.since(known.at, f.deletion(i))
+	others := f.q.evidence.now().shows(known.at, f.deletion(i))
 	if !others && !f.controlOfRows(ctx, i) {
 		if !f.q.enders.yields(known) {
 			return false
@@ -176,7 +171,6 @@ func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 		f.aside(i, entry.Kept, wait, failure)
 		return
 	}
-	others = others || f.taken > 0 || deletion && f.deleted > 0
 	if !others {
 		lasts, quiet := f.q.evidence.probationOf(faultOf(failure), since)
 		left := lasts - quiet
@@ -227,11 +221,11 @@ func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure 
 // was last taken, in whatever partition and however slowly, or the mapping is paused
 // already, be it for another fault of its table. It is nil otherwise.
 func (f *flush) faultOfMapping() *entry.Fault {
-	if f.taken > 0 {
+	if f.taken.sets > 0 {
 		return nil
 	}
 	for i := range f.refused {
-		if f.deletion(i) && f.deleted > 0 {
+		if f.deletion(i) && f.taken.deletions > 0 {
 			return nil
 		}
 	}
