@@ -132,7 +132,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.taken.sets > 0 || f.taken.deletions > 0 && f.q.gate.now().obstacle.deletions {
+	if f.taken.shows(taken{}, f.q.gate.now().obstacle.deletions) {
 		f.q.resume()
 	}
 	f.settle(ctx, doubt)

@@ -221,11 +221,8 @@ func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure 
 // was last taken, in whatever partition and however slowly, or the mapping is paused
 // already, be it for another fault of its table. It is nil otherwise.
 func (f *flush) faultOfMapping() *entry.Fault {
-	if f.taken.sets > 0 {
-		return nil
-	}
 	for i := range f.refused {
-		if f.deletion(i) && f.taken.deletions > 0 {
+		if f.taken.shows(taken{}, f.deletion(i)) {
 			return nil
 		}
 	}
