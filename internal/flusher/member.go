@@ -209,30 +209,22 @@ func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
 	return m.life.incarnation, leases
 }
 
-// anew makes a partition begin anew that is idle under the lease, after another beat. It
-// reports whether it is.
-func (m *member) anew(number int, lease *entry.Term) bool {
+// anew makes a partition begin anew that is idle under the lease, after another beat, and
+// reports whether it is. Where another flusher has raised its epoch, split is why the member
+// stops instead if the partition was behind the ledger when its epoch began.
+func (m *member) anew(number int, lease *entry.Term, split string) (begins, stops bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[number]
-	if !p.isAt(lease) || m.life.trust.split != "" {
-		return false
+	switch {
+	case !p.isAt(lease), m.life.trust.split != "":
+		return false, false
+	case split != "" && p.behind:
+		m.life.trust.split = split
+		return false, true
 	}
 	p.epoch, m.life.lastBeat = 0, time.Time{}
-	return true
-}
-
-// splits stops the member for that reason, if the partition is idle under the lease and
-// was behind the ledger when its epoch began. It reports whether that is so.
-func (m *member) splits(number int, lease *entry.Term, why string) bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	p := m.partitions[number]
-	if !p.isAt(lease) || !p.behind || m.life.trust.split != "" {
-		return false
-	}
-	m.life.trust.split = why
-	return true
+	return true, false
 }
 
 // look finds out whether every partition has told whether it is behind.

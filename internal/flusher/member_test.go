@@ -19,6 +19,17 @@ func under(epoch int64) *entry.Term {
 	return &entry.Term{Shard: entry.Shard{Incarnation: "life"}, Epoch: epoch, Step: 7}
 }
 
+// anewIs is what becomes of a partition whose epoch is gone.
+func (m *member) anewIs(number int, lease *entry.Term, split string) string {
+	switch begins, stops := m.anew(number, lease, split); {
+	case begins:
+		return "begins"
+	case stops:
+		return "stops"
+	}
+	return "neither"
+}
+
 func TestHoldingsFollowTheLeases(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
@@ -96,7 +107,7 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 		"nothing happens":       {func(*member) {}, true},
 		"it is lost":            {func(m *member) { m.lose(m.partitions[1]) }, false},
 		"all are left":          {func(m *member) { m.leave() }, false},
-		"it is to begin anew":   {func(m *member) { m.anew(1, under(5)) }, false},
+		"it is to begin anew":   {func(m *member) { m.anew(1, under(5), "") }, false},
 		"another life begins":   {func(m *member) { m.enter("another") }, false},
 		"the same life goes on": {func(m *member) { m.enter("life") }, true},
 		"another worker is at it": {func(m *member) {
@@ -119,7 +130,7 @@ func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
 	m := &member{life: life{incarnation: "life"}, partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5)}}}
 	seen, _ := m.idle(1)
 	p := m.take(seen)
-	if _, leases := m.begun(); len(leases) != 1 || m.anew(1, under(5)) || m.splits(1, under(5), "no") {
+	if _, leases := m.begun(); len(leases) != 1 || m.anewIs(1, under(5), "no") != "neither" {
 		t.Errorf("a partition with a worker is looked at: %v", leases)
 	}
 	m.leave()
@@ -157,24 +168,42 @@ func TestAPartitionAtAnotherStepBeginsAnew(t *testing.T) {
 func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
 	t.Parallel()
 	now := time.Now()
-	m := &member{life: life{incarnation: "life"}, partitions: holdings{1: {number: 1, epoch: 5, lease: under(5)}, 2: {number: 2, epoch: 5, lease: under(5), behind: true}}}
+	m := &member{life: life{incarnation: "life"}, partitions: holdings{
+		1: {number: 1, epoch: 5, lease: under(5)},
+		2: {number: 2, epoch: 5, lease: under(5), behind: true},
+		3: {number: 3, epoch: 5, lease: under(5), behind: true},
+	}}
 	m.after(func(l *life) { l.trust.begins(now) })
 	m.look(now, time.Second)
 	if !m.now().trust.complete() {
 		t.Error("it is not trusted although all have begun")
 	}
-	if m.splits(1, under(5), "no") || m.splits(2, under(4), "no") {
-		t.Error("a side stops that is not behind, or of another epoch")
+	for _, c := range []struct {
+		what   string
+		number int
+		epoch  int64
+		split  string
+		want   string
+	}{
+		{"a partition that is not behind", 1, 5, "two sides", "begins"},
+		{"one of another epoch", 2, 4, "two sides", "neither"},
+		{"one that is behind, and that nobody took", 3, 5, "", "begins"},
+	} {
+		if got := m.anewIs(c.number, under(c.epoch), c.split); got != c.want {
+			t.Errorf("%s: it %s, want %s", c.what, got, c.want)
+		}
 	}
 	m.after(func(l *life) { l.trust.doubted = now.Add(time.Second) })
 	if m.now().trust.complete() || m.doubtsNoMore(now.Add(time.Second)) {
 		t.Error("a doubt is over too early")
 	}
-	if !m.splits(2, under(5), "two sides") || m.splits(2, under(5), "again") || m.now().trust.split != "two sides" {
-		t.Errorf("it is %+v", m.now().trust)
+	for _, want := range []string{"stops", "neither"} {
+		if got := m.anewIs(2, under(5), "two sides"); got != want || m.now().trust.split != "two sides" {
+			t.Errorf("it %s, want %s, and is %+v", got, want, m.now().trust)
+		}
 	}
-	if m.doubtsNoMore(now.Add(time.Hour)) || m.anew(1, under(5)) {
-		t.Error("a side that has stopped goes on")
+	if _, leases := m.begun(); m.doubtsNoMore(now.Add(time.Hour)) || len(leases) != 0 {
+		t.Errorf("a side that has stopped goes on: %v", leases)
 	}
 	m.enter("another")
 	if m.now().trust != (trust{}) {

@@ -106,26 +106,26 @@ func (q *queue) verify(ctx context.Context) {
 // side that is not behind begins a new one, which tells the other; so it does where the
 // ledger itself has lost the epoch.
 func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
+	split := ""
 	if raised {
-		split := fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
+		split = fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
 			"another Redis with the same journal %s is at work; nothing is flushed from here, so that no row goes back to an older value: "+
 			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher; "+
 			"with mappings[].versionColumn each row also guards itself against older values",
 			q.name, lease.Incarnation)
-		if q.member.splits(number, lease, split) {
-			q.meter.note(split)
-			q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)
-			return
-		}
 	}
-	if !q.member.anew(number, lease) {
+	switch begins, stops := q.member.anew(number, lease, split); {
+	case stops:
+		q.meter.note(split)
+		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)
 		return
-	}
-	if raised {
+	case !begins:
+		return
+	case raised:
 		q.meter.note(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
 			"two Redis hold one queue, stop the one that is not wanted", lease.Incarnation, number, q.name))
 		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", lease.Incarnation)
-	} else {
+	default:
 		q.log.Warn("The ledger has lost the epoch of a partition", "partition", number)
 	}
 	q.wake()
