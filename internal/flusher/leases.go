@@ -34,7 +34,7 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	// can write nothing before that is known.
 	settings.Home.Awaited = !q.f.database.Known()
 	seen := known.seen
-	seen.Losses = q.meter.lossesOf(seen.Incarnation)
+	seen.Losses = q.meter.lossesOf(seen)
 	beat, err := q.f.source.Beat(ctx, settings, q.f.instance, q.f.options.LeaseTime.Milliseconds(), seen)
 	if err != nil {
 		return err

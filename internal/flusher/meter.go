@@ -57,12 +57,12 @@ func (m *meter) looksOn(now time.Time, interval time.Duration) bool {
 	return true
 }
 
-// lossesOf counts the data-loss events of that life of the queue, as far as known.
-func (m *meter) lossesOf(incarnation string) int64 {
+// lossesOf counts the data-loss events of a life of the queue that was seen, as last known.
+func (m *meter) lossesOf(seen entry.Seen) int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.stats.Incarnation != incarnation {
-		return 0
+	if m.stats.Incarnation != seen.Incarnation {
+		return seen.Losses
 	}
 	return m.stats.DataLoss
 }

@@ -86,7 +86,7 @@ func TestTheNumbersOfARefusedQueueAreNoObservation(t *testing.T) {
 	if status, observed := m.status(); !observed.Equal(seen) || status.Depth != 3 || status.Journal != "second" {
 		t.Errorf("the status is %+v of %v", status, observed)
 	}
-	if before, now := m.lossesOf("first"), m.lossesOf("second"); before != 0 || now != 4 {
+	if before, now := m.lossesOf(entry.Seen{Incarnation: "first", Losses: 1}), m.lossesOf(entry.Seen{Incarnation: "second", Losses: 1}); before != 1 || now != 4 {
 		t.Errorf("%d losses of another life, %d of this one", before, now)
 	}
 	for _, c := range []struct {
