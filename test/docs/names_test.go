@@ -194,7 +194,7 @@ func same(t *testing.T, what, page, pattern string, there []string) {
 	}
 }
 
-const library = "internal/flusher/journal/*.lua"
+const library = "internal/flusher/journal/library/*.lua"
 
 func TestEveryCaptureFunctionIsDocumented(t *testing.T) {
 	functions := slices.DeleteFunc(names(t, `register\('(wb_\w+)'`, library), func(name string) bool {

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -280,9 +282,9 @@ func TestAnOlderLibraryIsReplaced(t *testing.T) {
 	t.Parallel()
 	s := newStack(t)
 	p := s.startReady()
-	source, err := os.ReadFile("../../internal/flusher/journal/writebehind.lua")
+	loaded, err := s.rdb.FunctionList(t.Context(), redis.FunctionListQuery{LibraryNamePattern: "writebehind", WithCode: true}).Result()
 	s.must(err)
-	older := libraryLine.ReplaceAllString(string(source), "local LIBRARY = 1")
+	older := libraryLine.ReplaceAllString(loaded[0].Code, "local LIBRARY = 1")
 	s.must(s.rdb.FunctionLoadReplace(t.Context(), older).Err())
 	if version := s.stats().Library; version != 1 {
 		t.Fatalf("the library has version %d", version)

