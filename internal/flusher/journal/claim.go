@@ -172,7 +172,7 @@ func read(key, packed, value any) entry.Entry {
 // mostNumber is the highest that Lua counts exactly.
 const mostNumber = 1 << 53
 
-// unpack reads OA:V:F:W or OA:V:F:W:T, the journal's format of an entry, and reports
+// unpack reads an entry's fields as library/entries.lua writes them, and reports
 // whether the text is in that.
 func unpack(e *entry.Entry, text string) bool {
 	e.Raw = text

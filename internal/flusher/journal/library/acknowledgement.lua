@@ -35,11 +35,11 @@ local function settle(result, key, outcome, claimed, current, beyond)
       local _, _, was, _, before = unpack_entry(claimed)
       result.entries[#result.entries + 1] = key
       result.entries[#result.entries + 1] =
-        pack(op, attempts, version, digits(tonumber(was) + 1), digits(tonumber(writes) - tonumber(before)))
+        pack_entry(op, attempts, version, digits(tonumber(was) + 1), digits(tonumber(writes) - tonumber(before)))
     end
     return
   end
-  local fresh = string.sub(claimed, 2, 3) == '0:'
+  local fresh = is_fresh(claimed)
   if outcome == 'k' and fresh then
     result.back[#result.back + 1] = key
     return
@@ -49,16 +49,16 @@ local function settle(result, key, outcome, claimed, current, beyond)
     result.retry[#result.retry + 1] = key
   end
   if outcome == 'r' then
-    local op, attempts, version, first, writes = unpack_entry(claimed)
-    local since = string.match(claimed, ':%d+:%d+:%d+:(%d+)$') or digits(now_us())
+    local op, attempts, version, first, writes, since = unpack_entry(claimed)
     result.entries[#result.entries + 1] = key
-    result.entries[#result.entries + 1] = pack(op, digits(tonumber(attempts) + 1), version, first, writes) .. ':' .. since
+    result.entries[#result.entries + 1] =
+      pack_entry(op, digits(tonumber(attempts) + 1), version, first, writes, since or digits(now_us()))
     result.late[#result.late + 1] = first
     result.late[#result.late + 1] = key
   end
   if outcome == 'k' or outcome == 'r' then return end
   result.gone[#result.gone + 1] = key
-  local set = string.sub(claimed, 1, 1) == 's'
+  local set = is_set(claimed)
   if not done then
     result.dead[#result.dead + 1] = key
     result.dead[#result.dead + 1] = beyond or ''

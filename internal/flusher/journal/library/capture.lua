@@ -82,10 +82,10 @@ local function journal_then(at, op, command, value)
     local _, tries, pending, from, writes = unpack_entry(at.entry)
     attempts, first = tries, from
     version = math.max(version, tonumber(pending) + 1)
-    reply = enter_again(at, pack(op, 0, digits(version), from, digits(tonumber(writes) + 1)), from, tries)
+    reply = enter_again(at, pack_entry(op, 0, digits(version), from, digits(tonumber(writes) + 1)), from, tries)
   else
     local text = digits(version)
-    reply = enter_first(at, pack(op, 0, text, text, 1), text)
+    reply = enter_first(at, pack_entry(op, 0, text, text, 1), text)
   end
   if reply then return reply end
 

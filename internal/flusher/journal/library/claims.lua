@@ -42,7 +42,7 @@ end
 local function top_of(entries, count, top)
   for i = 1, count do
     if entries[i] then
-      local version = string.match(entries[i], '^%a%d+:(%d+)')
+      local version = version_of(entries[i])
       if version and higher(version, top) then top = version end
     end
   end

@@ -16,7 +16,7 @@
 --                          database (the identity of the one that it was last flushed to)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
 --   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
---   wb:{Q:p}:ops     hash  dirty key -> entry (below)
+--   wb:{Q:p}:ops     hash  dirty key -> entry (entries.lua)
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
 --   wb:{Q:p}:retry   zset  those of them that wait for another try, by its time (ms since 1970)
 --   wb:{Q:p}:mend    zset  while q is made anew: keys that will stand in it, by first version
@@ -35,12 +35,6 @@
 --                          loss is counted already)
 --
 -- None of them has a TTL, or a volatile-* eviction policy could drop it.
---
--- An entry is one string, OA:V:F:W, so that an acknowledgement can compare it
--- whole: O is s (set) or d (delete), A the attempts of this version that the
--- database refused, V the newest version, F the lowest version that may still be
--- missing from the database, W the writes that it stands for. After a refusal :T
--- follows, the time of the first one in µs since 1970.
 --
 -- A dirty key stands either in q or in retry: what was refused is out of the way
 -- until its time has come. A claim takes a few that are due to the head of q.

@@ -81,8 +81,8 @@ local function mend(base, mending, prefix)
     local all, fresh, late, retry = scan[2], {}, {}, {}
     for i = 1, #all, 2 do
       local _, attempts, _, first = unpack_entry(all[i + 1])
-      local into = (attempts or '0') == '0' and fresh or late
-      into[#into + 1] = first or 0
+      local into = attempts == '0' and fresh or late
+      into[#into + 1] = first
       into[#into + 1] = all[i]
       if into == late then
         retry[#retry + 1] = 0

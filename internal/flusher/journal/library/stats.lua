@@ -15,8 +15,7 @@ local function wb_pending(keys, args)
     end
     return false
   end
-  local _, _, _, first = unpack_entry(at.entry)
-  return tonumber(first)
+  return tonumber(first_of(at.entry))
 end
 
 local function total_depth(queue, partitions)
@@ -46,8 +45,7 @@ local function oldest_of(base)
     local key = redis.call('LINDEX', base .. 'q', i)
     local entry = key and redis.call('HGET', base .. 'ops', key)
     if entry then
-      local _, _, _, first = unpack_entry(entry)
-      oldest = math.min(oldest or math.huge, tonumber(first))
+      oldest = math.min(oldest or math.huge, tonumber(first_of(entry)))
     end
   end
   if not oldest then
@@ -127,7 +125,7 @@ local function engine_poll(_, args)
     local age, undated = 0, 0
     local entry = head and redis.call('HGET', base .. 'ops', head)
     if entry then
-      local _, _, _, first = unpack_entry(entry)
+      local first = first_of(entry)
       age = age_of(first)
       if tonumber(first) > now then undated = 1 end
     end
