@@ -224,6 +224,13 @@
 // time to live: they may be dirty in the other. The list has no hash tag: a Redis Cluster
 // would have to keep it elsewhere.
 //
+// The functions of the engine take their settings by name, packed in one argument: a map of
+// MessagePack, which Redis unpacks in the time in which Lua reads the same as pairs of
+// arguments. A library that knows positions alone finds too few of them in such a call, and
+// changes nothing; of pairs it would take the first name for a queue, and make it. All values
+// are texts: Lua counts exactly only to 2^53, and writes 14 digits. The release before
+// this one gives positions, and they are taken as before.
+//
 // A queue has one target: its table, its key column and the ledger's schema, and its columns
 // where nobody but the config says so. Those of a resource are left out, since the operator
 // rolls its flushers when they change: for a moment each writes what its settings name, and

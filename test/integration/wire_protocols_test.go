@@ -28,9 +28,8 @@ var engineCalls = map[string]string{
 	"wb_engine_claim": "claim", "wb_engine_more": "more", "wb_engine_settle": "ack", "wb_engine_begin": "enter", "wb_engine_beat": "beat",
 }
 
-// firstOutcome is where the outcomes begin in FCALL wb_engine_settle 0 and its ten
-// arguments.
-const firstOutcome = 13
+// firstOutcome is where the outcomes begin in FCALL wb_engine_settle 0 and its settings.
+const firstOutcome = 4
 
 func namesOf(args []string) []string {
 	if len(args) < 2 || !strings.EqualFold(args[0], "fcall") || engineCalls[args[1]] == "" {

@@ -201,7 +201,7 @@ func TestAnApplicationStaysInItsQueue(t *testing.T) {
 		"a claim":                fcall("wb_engine_claim", nil, "orders", 0, "b", 1, "journal-1", 2, "order:", 10, 1000, 1),
 		"an acknowledgement":     fcall("wb_engine_ack", nil, "orders", 0, "b", 1, "journal-1", 1, 0, 0, 0, "d"),
 		"a lease":                fcall("wb_engine_beat", nil, "orders", "evil", 60000, "order:", "Latest", "JSON"),
-		"an epoch":               fcall("wb_engine_begin", nil, "orders", 0, "b", 9, "journal-1", 0, 0),
+		"an epoch":               fcall("wb_engine_begin", nil, "orders", 0, "b", 9, "journal-1", 0, 0, 0, 0),
 		"a release":              fcall("wb_engine_leave", nil, "orders", "b"),
 		"settings":               fcall("wb_engine_open", nil, "orders", "evil", 9, "j", "order:", 1, "Latest", "JSON", 0, 1, "Reject", "paused", 0),
 		"a queue over it":        fcall("wb_engine_open", nil, "evil", "evil", 9, "j", "order:", 1, "Latest", "JSON", 0, 1, "Reject", "open", 0),

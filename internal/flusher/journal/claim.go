@@ -101,16 +101,12 @@ type page struct {
 
 // page fetches the next entries of the claim.
 func (j *Journal) page(ctx context.Context, claim *entry.Claim, prefix string, most entry.Bounds) (page, error) {
-	term, offset := claim.Term, len(claim.Entries)
-	function := "wb_engine_claim"
-	args := []any{term.Queue, term.Partition, term.Member, term.Epoch, term.Incarnation, term.Step, prefix, most.Entries, most.Bytes}
-	if offset == 0 {
-		args = append(args, min(most.Retries, most.Entries), "PAGED")
-	} else {
-		function = "wb_engine_more"
-		args = append(args, claim.Number, offset)
+	term := claim.Term
+	function, s := "wb_engine_claim", claimSettings(term, prefix, most)
+	if len(claim.Entries) > 0 {
+		function, s = "wb_engine_more", moreSettings(claim, prefix, most)
 	}
-	reply, err := j.call(ctx, function, args...).Slice()
+	reply, err := j.call(ctx, function, s.argument()).Slice()
 	if err != nil {
 		return page{}, err
 	}
@@ -220,7 +216,7 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlemen
 	term, left := claim.Term, len(settlements)
 	for _, p := range parts {
 		left -= len(p.outcomes)
-		args := append([]any{term.Queue, term.Partition, term.Member, term.Epoch, term.Incarnation, claim.Number, p.floor, p.top, p.coalesced, left}, p.outcomes...)
+		args := append([]any{settleSettings(claim, &p, left).argument()}, p.outcomes...)
 		reply, err := j.call(ctx, "wb_engine_settle", args...).Int64()
 		if err != nil {
 			return entry.Receipt{}, fmt.Errorf("%s: %w", action, err)

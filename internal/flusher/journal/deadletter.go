@@ -63,7 +63,7 @@ func (j *Journal) deadLettersOf(ctx context.Context, queue string, partition int
 	seen := make(map[string]bool)
 	for cursor := "0"; ; {
 		action := fmt.Sprintf("read dead letters of partition %d", partition)
-		reply, err := j.callRO(ctx, "wb_engine_known", queue, partition, cursor, j.pieces.letters, j.pieces.letterBytes).Slice()
+		reply, err := j.callRO(ctx, "wb_engine_known", letterSettings(queue, partition, cursor, &j.pieces).argument()).Slice()
 		if err != nil {
 			yield(nil, fmt.Errorf("%s: %w", action, err))
 			return false

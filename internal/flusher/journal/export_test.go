@@ -12,6 +12,15 @@ import (
 // Library is the text that Redis is given.
 var Library = library
 
+// Settings packs pairs of names and values as calls of the engine do.
+func Settings(pairs ...string) string {
+	s := &settings{packed: make([]byte, headBytes)}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		s.text(pairs[i], pairs[i+1])
+	}
+	return string(s.argument())
+}
+
 // Piecemeal makes the journal do everything in pieces of so many entries, so that a few
 // entries show what a large queue meets.
 func (j *Journal) Piecemeal(ctx context.Context, entries int) error {

@@ -294,6 +294,22 @@ var engineFunctions = []string{
 	"wb_engine_claim", "wb_engine_more", "wb_engine_settle", "wb_engine_ack", "wb_engine_letters", "wb_engine_known", "wb_engine_letter", "wb_engine_replay", "wb_engine_discard",
 }
 
+// packed makes settings of what stands between the lines "packed" and "list", which are
+// names and values in turn.
+func packed(lines []string) []string {
+	if lines[0] != "packed" {
+		return lines
+	}
+	pairs, list := lines[1:], []string(nil)
+	if at := slices.Index(pairs, "list"); at >= 0 {
+		pairs, list = pairs[:at], pairs[at+1:]
+	}
+	return append([]string{journal.Settings(pairs...)}, list...)
+}
+
+// term are the settings of an owner, as packed takes them.
+const term = "packed\nqueue\n" + queue + "\npartition\n0\nmember\na\nepoch\n1\nincarnation\njournal-1\n"
+
 // FuzzEngine calls the engine's functions with any arguments, given as lines. A
 // flusher gives the right ones; whatever another caller gives, nothing is touched but the
 // queue that is named and the key that is given, and Redis goes on.
@@ -303,6 +319,11 @@ func FuzzEngine(f *testing.F) {
 			"", queue, "nope", queue + "\n0", queue + "\n0\na\n1\njournal-1", queue + "\na\n60000\nproduct:\nLatest\nJSON", queue + "\nx\n1\nj\nproduct:\n2\nLatest\nJSON\n0\n9\nReject\nopen\n0",
 			queue + "\n0\na\n1\njournal-1\n0\n0", queue + "\n0\na\n1\njournal-1\nproduct:\n10\n1000", queue + "\n0\na\n1\njournal-1\nproduct:\nx\n-1", queue + "\n0\na\n1\njournal-1\n1\n0\n0\n0\nd",
 			queue + "\n0\n0\n10", queue + "\n-1\n0\nx", queue + "\n1e300\nnan\ninf", "new\nx\n1\nj\np:\n0\nLatest\nJSON", "\xff\n\x00\n{}",
+			"packed", term, term + "step\n0\nprefix\nproduct:\nentries\n10\nbytes\n1000\nretries\n5", term + "step\n0\nprefix\nproduct:\nentries\nnan\nbytes\n\nretries\n-1",
+			term + "floor\n0\ncommitted\nx\nheld_epoch\n1e300\nheld_step\n0\nhome\n?", term + "claim\n1\nfloor\n0\ntop\n0\ncoalesced\n0\nleft\n-1\nlist\nd\n\nx",
+			"packed\nqueue\n" + queue + "\nmember\na\nttl\ninf\nprefix\nproduct:\nmode\nLatest\nencoding\nJSON\nseen_incarnation\njournal-1",
+			"packed\nqueue\n" + queue + "\npartition\n0\ncursor\nx\ncount\n1\nbytes\n-1",
+			"packed\nqueue\nnew\nowner\nx\nrevision\n1\nincarnation\nj\nprefix\np:\npartitions\n0\nmode\nLatest\nencoding\nJSON\nttl\n0\nmax\n9\nfull\nReject\nstate\nopen\nearlier\n2\nhome\nx",
 		} {
 			f.Add(uint8(function), int8(0), lines)
 			f.Add(uint8(function), int8(1), "product:dead\n"+lines)
@@ -312,7 +333,7 @@ func FuzzEngine(f *testing.F) {
 	f.Fuzz(func(t *testing.T, which uint8, keys int8, lines string) {
 		ctx := context.WithoutCancel(t.Context())
 		given := strings.Split(lines, "\n")
-		call := arguments(engineFunctions[int(which)%len(engineFunctions)], keys, uint8(min(len(given), 64)), given...)
+		call := arguments(engineFunctions[int(which)%len(engineFunctions)], keys, uint8(min(len(given), 64)), packed(given)...)
 		before := w.everything(t)
 		err := w.rdb.Do(ctx, call...).Err()
 		after := w.everything(t)

@@ -17,7 +17,7 @@ var files embed.FS
 // they are one Lua function: a local is known only below the line that declares it, and
 // there may be 200 of them.
 var subjects = []string{
-	"library", "numbers", "calls", "keys", "entries", "life",
+	"library", "numbers", "calls", "settings", "keys", "entries", "life",
 	"checks", "capture", "reads", "stats",
 	"prefixes", "members", "targets", "queue", "leases", "epochs",
 	"repair", "claims", "letters", "acknowledgement", "remedies",

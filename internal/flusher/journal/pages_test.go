@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
@@ -277,7 +278,8 @@ func TestDeadLettersAreListedWithoutTheirPayloads(t *testing.T) {
 	}
 	list := func(least, most int) {
 		t.Helper()
-		raw, err := f.rdb.Do(t.Context(), "FCALL_RO", "wb_engine_known", 0, queue, 0, 0, 1000, 250_000).Slice()
+		raw, err := f.rdb.Do(t.Context(), "FCALL_RO", "wb_engine_known", 0, journal.Settings(
+			"queue", queue, "partition", "0", "cursor", "0", "count", "1000", "bytes", "250000")).Slice()
 		f.check(nil, err)
 		if n := len(raw[1].([]any)) / 2; n < least || n > most || len(fmt.Sprint(raw)) > 10_000 {
 			t.Errorf("one call lists %d letters, in %d bytes", n, len(fmt.Sprint(raw)))

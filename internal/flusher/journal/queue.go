@@ -24,23 +24,21 @@ import (
 // live at the queue with another prefix, table, key column, columns or database, the error is of reason
 // QueueConflict and nothing is written.
 func (j *Journal) Open(ctx context.Context, s config.QueueSettings, offered string, lost bool) (entry.Opened, error) {
-	before := 0
+	var earlier int64 = noEarlierLife
 	switch {
 	case lost:
-		before = 1
+		earlier = knownEarlierLife
 	case s.Alone:
-		before = 2
+		earlier = askLedger
 	}
-	m := s.Mapping
-	reply, err := j.call(ctx, "wb_engine_open", m.Name, s.Owner, s.Revision, offered,
-		m.KeyPrefix, m.Partitions, m.Mode, m.Encoding, m.TimeToLiveSeconds*1000,
-		s.MaxDepth, s.WhenFull, s.State, before, j.target(&s), homeText(s.Home), s.Member).Slice()
+	action := "open queue " + s.Mapping.Name
+	reply, err := j.call(ctx, "wb_engine_open", j.openSettings(&s, offered, earlier).argument()).Slice()
 	if err != nil {
-		return entry.Opened{}, fmt.Errorf("open queue %s: %w", m.Name, err)
+		return entry.Opened{}, fmt.Errorf("%s: %w", action, err)
 	}
 	r := reader{values: reply}
 	opened := entry.Opened{Incarnation: r.text(), Partitions: int(r.number()), Made: r.number() == 1, Revision: r.number()}
-	return opened, r.done("open queue " + m.Name)
+	return opened, r.done(action)
 }
 
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
@@ -50,10 +48,8 @@ func (j *Journal) Open(ctx context.Context, s config.QueueSettings, offered stri
 // writes that are gone since then are counted as a data-loss event, by the first member
 // that notices.
 func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member string, ttlMilliseconds int64, seen entry.Seen) (entry.Membership, error) {
-	m := s.Mapping
-	queue := m.Name
-	reply, err := j.call(ctx, "wb_engine_beat", queue, member, ttlMilliseconds, m.KeyPrefix, m.Mode, m.Encoding, j.target(&s),
-		seen.Incarnation, seen.Since, seen.Writes, seen.Losses, homeText(s.Home)).Slice()
+	queue := s.Mapping.Name
+	reply, err := j.call(ctx, "wb_engine_beat", j.beatSettings(&s, member, ttlMilliseconds, seen).argument()).Slice()
 	if err != nil {
 		return entry.Membership{}, fmt.Errorf("renew leases of queue %s: %w", queue, err)
 	}
@@ -89,8 +85,7 @@ func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int
 	if held == nil || held.Incarnation != t.Incarnation {
 		held = &entry.Term{}
 	}
-	agreement, err := j.call(ctx, "wb_engine_begin", t.Queue, t.Partition, t.Member, t.Epoch, t.Incarnation,
-		floor, committed, held.Epoch, held.Step, earlier, homeText(t.Home)).Int()
+	agreement, err := j.call(ctx, "wb_engine_begin", beginSettings(t, floor, committed, held, earlier).argument()).Int()
 	if err != nil {
 		return entry.Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", t.Epoch, t.Partition, err)
 	}

@@ -71,14 +71,14 @@ local function settle(result, key, outcome, claimed, current, beyond)
 end
 
 -- acknowledge cuts the first entries off the claimed prefix, those whose outcomes begin
--- with the argument of number first, and left remain claimed. See engine_settle.
-local function acknowledge(args, first, left)
-  local base, member, epoch, claim = partition_prefix(args[1], args[2]), args[3], args[4], args[6]
-  if not holds(base, member, epoch, args[5]) then return lost(member, epoch) end
-  local meta = redis.call('HMGET', base .. 'meta', 'claim', 'claimed', 'acked', 'floor', 'top')
-  local claimed, count = tonumber(meta[2] or 0), #args - first + 1
-  if meta[3] == claim then return 0 end
-  if meta[1] ~= claim or claimed == 0 then
+-- with the argument of number first. See engine_settle.
+local function acknowledge(call, args, first)
+  local base, claim, left = partition_prefix(call.queue, call.partition), call.claim, tonumber(call.left or 0)
+  if not holds(base, call.member, call.epoch, call.incarnation) then return lost(call.member, call.epoch) end
+  local meta = fields(base .. 'meta', 'claim', 'claimed', 'acked', 'floor', 'top')
+  local claimed, count = tonumber(meta.claimed or 0), #args - first + 1
+  if meta.acked == claim then return 0 end
+  if meta.claim ~= claim or claimed == 0 then
     return fail('WBCLAIM', 'claim ' .. claim .. ' is not the one that is out')
   end
   if claimed <= left then return 0 end
@@ -119,43 +119,41 @@ local function acknowledge(args, first, left)
   call_in_chunks('ZADD', base .. 'late', result.late)
   call_in_chunks('ZADD', base .. 'retry', result.retry)
   call_in_chunks('ZREM', base .. 'late', result.healed)
-  local queue = queue_key(args[1])
+  local queue = queue_key(call.queue)
   local ttl = redis.call('HGET', queue, 'ttl')
   if ttl ~= '0' then
     for _, key in ipairs(result.clean) do redis.call('PEXPIRE', key, ttl) end
   end
   redis.call('HINCRBY', queue, 'depth', #result.dead / 2 - superseded - #result.gone)
   redis.call('HINCRBY', base .. 'meta', 'flushed', result.done)
-  redis.call('HINCRBY', base .. 'meta', 'coalesced', args[9])
+  redis.call('HINCRBY', base .. 'meta', 'coalesced', call.coalesced)
   redis.call('HINCRBY', base .. 'meta', 'superseded', superseded)
   redis.call('HINCRBY', base .. 'meta', 'data_loss', result.loss)
   redis.call('HINCRBY', base .. 'meta', 'step', 1)
-  local floor, top = args[7], args[8]
-  if meta[4] and higher(meta[4], floor) then floor = meta[4] end
-  if meta[5] and higher(meta[5], top) then top = meta[5] end
+  local floor, top = call.floor, call.top
+  if meta.floor and higher(meta.floor, floor) then floor = meta.floor end
+  if meta.top and higher(meta.top, top) then top = meta.top end
   redis.call('HSET', base .. 'meta', 'floor', floor, 'top', top, 'claimed', left)
   if left == 0 then redis.call('HSET', base .. 'meta', 'acked', claim) end
   return 1 + superseded
 end
 
--- wb_engine_settle 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED LEFT OUTCOME...:
--- acknowledges the first entries of the claim, so that LEFT remain, and cuts them off the
--- queue: a large claim is acknowledged in parts, each of them whole. An OUTCOME is d
--- (done), r (refused, to be tried
--- again), k (kept, not tried), f (forged: dropped), x (dead) or l (dead, since its value is lost), followed
--- by the entry as it was claimed and, after a line feed, where it is dead by what is
--- known of it, and where it waits for another try by the ms to wait; the order is the
--- claim's. FLOOR is the highest version of the part that is now committed or dead, TOP the
--- highest that is committed, COALESCED the writes that done entries stood for beyond the
--- first. A part applies once: a repeat returns 0, the first call 1 and how many dead letters
--- have gone for a newer one or a newer write on top of that. The lease may have run
--- out as long as nobody took it: what has been committed needs no second flush.
-local function engine_settle(_, args)
-  return acknowledge(args, 11, tonumber(args[10]))
-end
+-- wb_engine_settle acknowledges the first entries of the claim, so that left remain, and
+-- cuts them off the queue: a large claim is acknowledged in parts, each of them whole. The
+-- list has an outcome for each, in the claim's order: d (done), r (refused, to be tried
+-- again), k (kept, not tried), f (forged: dropped), x (dead) or l (dead, since its value is
+-- lost), followed by the entry as it was claimed and, after a line feed, where it is dead by
+-- what is known of it, and where it waits for another try by the ms to wait. floor is the
+-- highest version of the part that is now committed or dead, top the highest that is
+-- committed, coalesced the writes that done entries stood for beyond the first. A part
+-- applies once: a repeat returns 0, the first call 1 and how many dead letters have gone for
+-- a newer one or a newer write on top of that. The lease may have run out as long as nobody
+-- took it: what has been committed needs no second flush.
+local engine_settle = by_name({
+  'queue', 'partition', 'member', 'epoch', 'incarnation', 'claim', 'floor', 'top', 'coalesced', 'left',
+}, acknowledge)
 
--- wb_engine_ack 0 QUEUE P MEMBER EPOCH JOURNAL CLAIM FLOOR TOP COALESCED OUTCOME...: the
--- whole claim at once, as the release before this one calls.
-local function engine_ack(_, args)
-  return acknowledge(args, 10, 0)
-end
+-- wb_engine_ack settles the whole claim at once, as the release before this one calls.
+local engine_ack = by_name({
+  'queue', 'partition', 'member', 'epoch', 'incarnation', 'claim', 'floor', 'top', 'coalesced',
+}, acknowledge)

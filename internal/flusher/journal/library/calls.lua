@@ -26,6 +26,13 @@ local function call_in_chunks(command, key, list)
   end)
 end
 
+-- fields returns the named fields of a hash. One that is not there is nil.
+local function fields(key, ...)
+  local names, named = { ... }, {}
+  for i, value in ipairs(redis.call('HMGET', key, ...)) do named[names[i]] = value or nil end
+  return named
+end
+
 -- hmget answers false for a field that is not there.
 local function hmget(key, fields)
   if #fields <= CHUNK then

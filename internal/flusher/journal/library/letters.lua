@@ -59,13 +59,13 @@ local function engine_letters(_, args)
   return scan
 end
 
--- wb_engine_known 0 QUEUE P CURSOR COUNT BYTES: what is known of some dead letters of a
--- partition, without the payloads: about COUNT of them, fewer where letters of library 4
--- are large, since Redis has to touch BYTES of them. Returns the next cursor, 0 at the end,
--- and key and what is known in turn.
-local function engine_known(_, args)
-  local dlq, cursor = partition_prefix(args[1], args[2]) .. 'dlq', args[3]
-  local most, bytes, found = tonumber(args[4]), tonumber(args[5]), {}
+-- wb_engine_known tells what is known of some dead letters of a partition, without the
+-- payloads: about count of them, fewer where letters of library 4 are large, since Redis
+-- has to touch bytes of them. Returns the next cursor, 0 at the end, and key and what is
+-- known in turn.
+local engine_known = by_name({ 'queue', 'partition', 'cursor', 'count', 'bytes' }, function(call)
+  local dlq, cursor = partition_prefix(call.queue, call.partition) .. 'dlq', call.cursor
+  local most, bytes, found = tonumber(call.count), tonumber(call.bytes), {}
   -- HSCAN reads the letters whole: one bucket at a time tells in time that they are large.
   local stride = '1'
   repeat
@@ -83,7 +83,7 @@ local function engine_known(_, args)
     if read < 4096 then stride = '10' else stride = '1' end
   until cursor == '0' or #found >= 2 * most or bytes <= 0
   return { cursor, found }
-end
+end)
 
 -- wb_engine_letter 1 KEY QUEUE: what is known of the key's dead letter and its payload,
 -- or nil.

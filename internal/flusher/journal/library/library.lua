@@ -9,8 +9,9 @@
 -- with P partitions, p in 0..P-1:
 --
 --   wb:queues        zset  all queues of this Redis: prefix, NUL, name, each with score 0
---   wb:{Q}:queue     hash  settings, journal id, the counters depth, writes and left
---                          (partitions given back); since (when this process of Redis
+--   wb:{Q}:queue     hash  settings, journal (the incarnation: a random id of one life of
+--                          the queue), the counters depth, writes and left (partitions
+--                          given back); since (when this process of Redis
 --                          began to work with it), since_writes, since_lost (the loss
 --                          is counted), fresh (nobody knows of a life before this one),
 --                          database (the identity of the one that it was last flushed to)
@@ -24,8 +25,8 @@
 --   wb:{Q:p}:dlq     hash  key -> dead letter (below)
 --   wb:{Q:p}:payloads hash key -> payload of its dead letter, if that has one
 --   wb:{Q:p}:reads   zset  clean keys that somebody reads from the database, by token
---   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970), home (the database that the
---                          epoch was begun at, below)
+--   wb:{Q:p}:lease   hash  owner, epoch, expiry (ms since 1970), journal (the incarnation),
+--                          home (the database that the epoch was begun at, below)
 --   wb:{Q:p}:meta    hash  floor, top (highest version acknowledged), claim, claimed,
 --                          claimed_top, acked, step (pages of claims and parts of
 --                          acknowledgements of this epoch), flushed, coalesced,

@@ -11,7 +11,7 @@ local function guarded(callback)
     local ran, reply = pcall(callback, keys, args)
     local err = refused(reply) or not ran and reply
     if not err then return reply end
-    local named = string.sub(err, 1, 20) == 'WRONGTYPE Operation ' and planted(args[1] or '')
+    local named = string.sub(err, 1, 20) == 'WRONGTYPE Operation ' and planted(queue_of(args))
     if named then return named end
     if ran then return reply end
     error({ err = string.match(err, '^%u+ ') and err or 'ERR ' .. err })
