@@ -41,12 +41,12 @@ local function settings_of(args, needed)
   return settings, list
 end
 
--- by_name makes of a function that takes settings one that Redis can call. Its call gets
--- the settings, all arguments, and the number of the one at which the list begins.
-local function by_name(needed, call)
+-- by_name makes of a callback that takes settings one that Redis can call. It gets the
+-- settings, all arguments, and the number of the one at which the list begins.
+local function by_name(needed, callback)
   return function(_, args)
     local settings, list = settings_of(args, needed)
     if not settings then return list end
-    return call(settings, args, list)
+    return callback(settings, args, list)
   end
 end
