@@ -149,7 +149,7 @@ type ExternalRedis struct {
 	Mode RedisMode `json:"mode,omitempty"`
 
 	// credentialsSecretRef names the Secret with the user and the password.
-	// Without it the flushers log in as nobody.
+	// Without it the flushers connect without authentication.
 	// +optional
 	CredentialsSecretRef *CredentialsSecretRef `json:"credentialsSecretRef,omitempty"`
 

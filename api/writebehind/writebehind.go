@@ -42,6 +42,9 @@ var (
 	// ErrArguments says that the arguments are wrong or that the key is outside
 	// the queue's prefix.
 	ErrArguments = errors.New("the arguments are wrong")
+	// ErrDead says that the newest write of a key is a dead letter: the database has
+	// refused it, and it is not tried again by itself. Only Pending returns it.
+	ErrDead = errors.New("the newest write is a dead letter")
 	// ErrNoToken says that a key is not cached and that nothing may be cached for it
 	// either, since Redis refuses the note that a token stands for: go to the database,
 	// without Fill. The error that it comes with is Redis' reason.
@@ -50,6 +53,7 @@ var (
 
 var errorsByCode = map[string]error{
 	"WBFULL": ErrFull, "WBPAUSED": ErrPaused, "WBNOQUEUE": ErrNoQueue, "WBMODE": ErrMode, "WBARGS": ErrArguments,
+	"WBDEAD": ErrDead,
 }
 
 // Caller is what a Queue needs of a Redis client; the clients of go-redis have it.
@@ -160,7 +164,8 @@ func (q *Queue) Fill(ctx context.Context, key, value string, token ...Token) (bo
 }
 
 // Pending returns the lowest version of key that may still be missing from the
-// database, and whether there is one. Every lower version is in it.
+// database, and whether there is one. Every lower version is in it. While the newest
+// write of key is a dead letter, it returns ErrDead.
 func (q *Queue) Pending(ctx context.Context, key string) (version int64, pending bool, err error) {
 	version, err = q.number(q.rdb.FCallRO(ctx, "wb_pending", []string{key}, q.name))
 	if errors.Is(err, redis.Nil) {

@@ -122,7 +122,7 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
-	root.Flags().DurationVar(&grace, "grace-period", 20*time.Second, "how long to go on flushing after SIGTERM")
+	root.Flags().DurationVar(&grace, "grace-period", flusher.Options{}.WithDefaults().Grace, "how long to go on flushing after SIGTERM")
 	root.Flags().StringVar(&format, "log-format", "json", "json or text")
 	root.Flags().BoolVar(&debug, "debug", false, "log every take-over of a partition too")
 	root.AddCommand(deadLettersCommand(&path))

@@ -9,8 +9,11 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/pflag"
@@ -228,6 +231,24 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 	})
 	for name := range told {
 		t.Errorf("there is no flag --%s", name)
+	}
+}
+
+// A Pod of the operator, which sets no flag, has the time to flush for the whole grace
+// period and to end after it.
+func TestAPodOutlastsTheGracePeriod(t *testing.T) {
+	pod, err := os.ReadFile(filepath.Join("..", "..", "internal", "controller", "resources", "testdata", "flusher_deployment.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := regexp.MustCompile(`terminationGracePeriodSeconds: (\d+)\n`).FindSubmatch(pod)
+	if found == nil || strings.Contains(string(pod), "--grace-period") {
+		t.Fatalf("the Pod is given %q, and perhaps a --grace-period", found)
+	}
+	seconds, _ := strconv.Atoi(string(found[1]))
+	grace, err := rootCommand().Flags().GetDuration("grace-period")
+	if err != nil || time.Duration(seconds)*time.Second < 2*grace {
+		t.Errorf("a Pod is killed after %d s, and flushes for %v: %v", seconds, grace, err)
 	}
 }
 

@@ -33,8 +33,10 @@ type Options struct {
 	PollInterval time.Duration
 	// ProbeInterval is how often servers and tables are checked: 1 s.
 	ProbeInterval time.Duration
-	// Grace is how long Run may go on flushing after it was told to stop: 20 s,
-	// well within the 30 s that Kubernetes grants by default.
+	// Grace is how long Run may go on flushing after it was told to stop: 20 s. Then it
+	// rolls back what is in flight, and gives its partitions back, for which it has a
+	// second. Whoever ends the process by force has to wait longer: Kubernetes waits for
+	// 30 s by default, and for a Pod of the operator longer still.
 	Grace time.Duration
 	// URLRevision is the revision of the settings that first named the place which the
 	// database's URL is read from. Where it is not known it is 0.

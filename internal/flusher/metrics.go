@@ -19,6 +19,10 @@ const (
 	outcomeSuperseded = "superseded"
 )
 
+// failuresHelp says the unit of each reason: a batch is the unit of a failure, but a row
+// that is refused fails alone, and the others of its batch are written.
+const failuresHelp = "Failures to flush, by reason. " + reasonRowRefused + " and " + reasonForged + " count rows, every other reason counts batches."
+
 // namespace begins the name of every metric.
 const namespace = "writebehind"
 
@@ -60,7 +64,7 @@ func newMetrics(registry prometheus.Registerer) *metrics {
 		writes:        counter("writes_total", "Entries settled by this flusher, by outcome.", "outcome"),
 		coalesced:     counter("coalesced_total", "Writes that reached the database in the row of a later write."),
 		ignored:       counter("ignored_fields_total", "Fields of flushed documents that the table has no column for."),
-		failures:      counter("flush_failures_total", "Batches that could not be flushed, by reason.", "reason"),
+		failures:      counter("flush_failures_total", failuresHelp, "reason"),
 		flushDuration: histogram("flush_duration_seconds", "Time of one batch from claim to acknowledgement.", durationBuckets),
 		batchSize:     histogram("batch_size", "Rows of one transaction.", prometheus.ExponentialBuckets(1, 2, 15)),
 		lag:           histogram("lag_seconds", "Age of an entry when its row is committed.", prometheus.ExponentialBuckets(0.005, 1.5, 30)),

@@ -90,9 +90,9 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 const trialBatch = 10
 
 // bounds says how much the next claim takes of what is to be flushed. fresh says that
-// entries wait which were never refused: those that were may take half of the claim
-// beside them, or every second one of single entries, and nothing of a trial, since
-// they do not tell whether others get through.
+// entries wait which were never refused. Retries may then fill half of the claim. Where a
+// claim has one entry, every second claim is a retry. A trial takes no retries, since they
+// do not show whether others get through.
 func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) entry.Bounds {
 	most := entry.Bounds{Entries: int(min(target, p.batchSize)), Retries: retriesAtOnce, Bytes: maxClaimBytes}
 	if doubtful {

@@ -28,9 +28,9 @@ type refusal struct {
 // every look of the probe.
 const refusalHolds = 2 * longestBackoff
 
-// unseen tells whether the probe may be content although the check is not: each
-// function works with keys and commands of its own. Of everything else it takes a
-// second time, or a connection that ended would be told as a fault of the server.
+// unseen reports whether the check is of a key or a command that the probe does not use,
+// so that a look that finds nothing must not clear it. Any other failure has to come
+// twice: a connection that ended is no fault of the server.
 func unseen(check config.Check) bool {
 	return slices.Contains([]string{
 		cachev1alpha1.ReasonPrivilegeMissing, cachev1alpha1.ReasonLibraryMismatch, cachev1alpha1.ReasonCommandFailed,

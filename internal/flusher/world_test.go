@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"github.com/writebehind/operator/internal/flusher"
@@ -56,9 +57,10 @@ func inWorld(t *testing.T, edit func(*config.Config), test func(*world)) {
 // member is a flusher that runs.
 type member struct {
 	*flusher.Flusher
-	faults *enginetest.Faults
-	cancel context.CancelFunc
-	ended  chan struct{}
+	faults   *enginetest.Faults
+	registry *prometheus.Registry
+	cancel   context.CancelFunc
+	ended    chan struct{}
 }
 
 // start runs a flusher until it is stopped, at the latest when the test ends.
@@ -68,8 +70,8 @@ func (w *world) start() *member {
 
 // startOf runs a flusher of what before makes of the source.
 func (w *world) startOf(before func(flusher.Source) flusher.Source) *member {
-	m := &member{faults: &enginetest.Faults{}, ended: make(chan struct{})}
-	m.Flusher = flusher.New(w.config, before(m.faults.Source(w.source)), m.faults.Database(w.database), flusher.Options{})
+	m := &member{faults: &enginetest.Faults{}, registry: prometheus.NewRegistry(), ended: make(chan struct{})}
+	m.Flusher = flusher.New(w.config, before(m.faults.Source(w.source)), m.faults.Database(w.database), flusher.Options{Registry: m.registry})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(w.t.Context()))
 	m.cancel = cancel
 	go func() {

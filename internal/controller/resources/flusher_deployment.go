@@ -40,8 +40,10 @@ const (
 	// flusherUser is the nonroot user of the distroless images.
 	flusherUser int64 = 65532
 
-	// flusherGraceSeconds leaves a flusher the time to finish two statements of
-	// the default time-out of 30 s, and to release its partitions.
+	// flusherGraceSeconds leaves a flusher its --grace-period, the default of 20 s,
+	// and twice as long again to roll back what is in flight and to give its
+	// partitions back on a node that is short of CPU. One that is ended by force
+	// loses nothing, but keeps its partitions until their leases run out.
 	flusherGraceSeconds int64 = 60
 )
 

@@ -153,8 +153,9 @@ const failuresMark = 0.01
 
 // failures compares what failed with all that was tried. Both are looked for
 // under one selector, since a flusher whose every batch fails has no series of
-// those that were written. It takes ten minutes, so that one row that is refused
-// a few times and becomes a dead letter does not fire it.
+// those that were written. A row that is refused weighs as much as a batch that
+// fails. It takes ten minutes, so that one row that is refused a few times and
+// becomes a dead letter does not fire it.
 func (a *alerts) failures() Rule {
 	const window = "[5m]"
 	failed := a.sum("rate(" + a.series("writebehind_flush_failures_total") + window + ")")

@@ -40,8 +40,8 @@ type Status struct {
 	Queues []QueueStatus `json:"queues"`
 }
 
-// Tried is the revision of the settings that the checks speak of, also of a flusher
-// which is of a release that told only of those in force.
+// Tried returns the revision of the settings that the checks speak of. Releases before
+// RunningRevision report only Revision.
 func (s *Status) Tried() int64 { return max(s.Revision, s.RunningRevision) }
 
 // Check is the outcome of looking at something that must be right for data to
@@ -75,8 +75,8 @@ type Durability struct {
 }
 
 // QueueStatus tells about one queue. Depth, DeadLetters, OldestPendingSeconds,
-// Writes, Flushed, Coalesced and DataLossEvents are of the whole queue, read
-// from its journal; the rest is this flusher's own view.
+// Writes, Flushed, Coalesced, DataLossEvents and Refused are of the whole queue,
+// read from its journal; the rest is this flusher's own view.
 type QueueStatus struct {
 	Name string `json:"name"`
 	// Journal is the random id of this life of the queue; empty until known.
@@ -95,16 +95,16 @@ type QueueStatus struct {
 	Coalesced            int64   `json:"coalesced"`
 	DataLossEvents       int64   `json:"dataLossEvents"`
 
-	// Refused is the number of entries that the database refused and that wait
-	// at the tail of the queue to be tried again. They are part of Depth.
+	// Refused is the number of entries that the database refused. They wait beside the
+	// queue, each until its time, to be tried again. They are part of Depth.
 	Refused int64 `json:"refused"`
 	// Partitions are the ones that this flusher holds.
 	Partitions []int `json:"partitions,omitempty"`
 	// LastFlushTime is when this flusher last committed a batch.
 	LastFlushTime time.Time `json:"lastFlushTime,omitzero"`
 	// LastError is the last failure to flush, in words a person can act on and
-	// without row values; empty once a later flush of the same partition
-	// succeeded.
+	// without row values. It is empty again once this flusher has written a row of
+	// whichever partition while none of the queue's entries is Refused.
 	LastError string `json:"lastError,omitempty"`
 	// Ready says whether the table fits the mapping and the queue the settings.
 	Ready Check `json:"ready"`

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/writebehind/operator/api/writebehind"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -55,6 +56,9 @@ func TestADeadLetterHoldsAllThatIsKnown(t *testing.T) {
 		t.Errorf("stats are %+v", s)
 	}
 	mustFail(t, f.rdb.FCallRO(t.Context(), "wb_pending", []string{"product:1"}, queue), "WBDEAD")
+	if _, pending, err := writebehind.NewQueue(f.rdb, queue).Pending(t.Context(), "product:1"); !errors.Is(err, writebehind.ErrDead) || pending {
+		t.Errorf("the Go client says of it %v, %v; want ErrDead", pending, err)
+	}
 	if ttl := f.rdb.TTL(t.Context(), "product:1").Val(); ttl != -1 {
 		t.Errorf("its value has the TTL %v", ttl)
 	}

@@ -154,11 +154,11 @@ func explainTLS(err error) (config.Check, bool) {
 	case errors.As(err, &host):
 		message = "Redis shows a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
-		message = "Redis shows a certificate that is not valid, as one that has expired: renew it"
+		message = "Redis shows a certificate that is not valid (it may have expired): renew it"
 	case errors.As(err, &header):
 		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
-		message = "Redis refuses the TLS handshake, as where it wants a client's certificate or does not take the one that it gets: " +
+		message = "Redis refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
 			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to one of its authority"
 	default:
 		return config.Check{}, false
@@ -311,5 +311,5 @@ func networkProblem(err error) string {
 
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
-const closed = "the connection was closed, as a server does that is at its maxclients, in protected mode, speaks TLS only, " +
-	"or wants a client's certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"
+const closed = "the server closed the connection: it may be at its maxclients, be in protected mode, accept only TLS, " +
+	"or require a client's certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"

@@ -48,7 +48,7 @@ func (r *reader) number() int64 {
 func (r *reader) text() string {
 	text, ok := r.next().(string)
 	if !ok {
-		r.fail("a text is missing")
+		r.fail("a string is missing")
 	}
 	return text
 }

@@ -259,7 +259,7 @@ func network(err error) string {
 	case errors.As(err, &invalid), errors.As(err, &certificate):
 		return what + ": the server's certificate is not valid" + tail
 	case op != nil && op.Op == "remote error":
-		return what + ": the server refuses the TLS handshake, as where it wants a client's certificate or does not take the one that it gets: " +
+		return what + ": the server refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
 			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to one of its authority" + tail
 	case errors.As(err, &record):
 		return what + ": what answers there speaks neither TLS nor PostgreSQL's protocol" + tail
@@ -290,7 +290,7 @@ func ofSilence(origin *connectFailure) string {
 // with a connection that it resets.
 func ofSystem(errno syscall.Errno, origin *connectFailure) string {
 	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {
-		return errno.Error() + ", as where the server refuses the TLS handshake, since it does not take the client's certificate"
+		return errno.Error() + ": the server may have refused the TLS handshake, since it does not trust the client's certificate"
 	}
 	return errno.Error()
 }
