@@ -73,27 +73,6 @@ func (s *site) shown() http.Handler { return *s.handler.Load() }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) { s.shown().ServeHTTP(w, r) }
 
-// occupies tells whether the site may itself be in the way of listening on
-// address: both have the same port.
-func (s *site) occupies(address string) bool {
-	_, mine, err := net.SplitHostPort(s.listening)
-	if err != nil {
-		return false
-	}
-	_, port, err := net.SplitHostPort(address)
-	return err == nil && port == mine
-}
-
-// serving tells whether the site still listens.
-func (s *site) serving() bool {
-	select {
-	case <-s.done:
-		return false
-	default:
-		return true
-	}
-}
-
 func (s *site) stop() {
 	// Nothing that is being read is worth waiting for at the end.
 	_ = s.server.Close()

@@ -33,21 +33,4 @@ func TestWhoConnectsBeforeThereIsAnythingToShowWaits(t *testing.T) {
 	if err != nil || len(answer) < 5 || string(answer[len(answer)-5:]) != "first" {
 		t.Errorf("the answer is %q, %v", answer, err)
 	}
-	s.show(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "second") }))
-	if !s.serving() || !s.occupies("0.0.0.0:"+portOf(t, s.listening)) || s.occupies("127.0.0.1:1") {
-		t.Errorf("a site at %s does not know where it is", s.listening)
-	}
-	s.stop()
-	if s.serving() {
-		t.Error("a site that was stopped says that it serves")
-	}
-}
-
-func portOf(t *testing.T, address string) string {
-	t.Helper()
-	_, port, err := net.SplitHostPort(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return port
 }

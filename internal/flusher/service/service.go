@@ -5,9 +5,7 @@ package service
 
 import (
 	"context"
-	"errors"
 	"sync"
-	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -15,10 +13,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
-
-// listenRetry is how often an address that could not be listened on is tried
-// again: whoever holds it may be on its way out.
-const listenRetry = 2 * time.Second
 
 // Serve runs the config file at path until the context ends. Live settings are
 // applied as the file changes; anything else makes the flusher stop as it would at
@@ -86,51 +80,33 @@ func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config
 		flusher.Wait()
 	}()
 
-	// waiting is a config whose address cannot be listened on.
-	var waiting *config.Config
-	retry := time.NewTicker(listenRetry)
-	defer retry.Stop()
 	for {
-		var next *config.Config
 		select {
 		case <-ctx.Done():
 			return nil
-		case next = <-s.changes:
-			waiting = nil
-		case <-retry.C:
-			if waiting == nil {
+		case next := <-s.changes:
+			if next.SameStructure(c) {
+				c = next
+				f.Apply(c)
 				continue
 			}
-			next = waiting
-		}
-		if next.SameStructure(c) {
-			c = next
-			f.Apply(c)
-			continue
-		}
-		if err := s.move(ctx, next.ListenAddress); err != nil {
-			if waiting == nil && ctx.Err() == nil {
-				options.Log.Error("Config cannot take effect yet, the last good one stays in force", "error", err, "revision", next.Revision)
+			if err := s.move(ctx, next.ListenAddress); err != nil {
+				options.Log.Error("Config cannot take effect, the last good one stays in force", "error", err, "revision", next.Revision)
+				continue
 			}
-			waiting = next
-			continue
+			options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
+			return next
 		}
-		options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
-		return next
 	}
 }
 
-// move makes the service listen on another address, before the flusher is given
-// up. What is shown stays the same. After an error it listens where it did.
+// move takes the address of a flusher that is to start, before the present one is given
+// up: one that cannot be listened on stops nothing.
 func (s *service) move(ctx context.Context, address string) error {
-	if address == s.site.address && s.site.serving() {
+	if address == s.site.address {
 		return nil
 	}
 	next, err := listen(ctx, address, s.options)
-	if err != nil && s.site.occupies(address) {
-		// Nobody else may be in the way.
-		next, err = s.replace(ctx, address)
-	}
 	if err != nil {
 		return err
 	}
@@ -138,23 +114,4 @@ func (s *service) move(ctx context.Context, address string) error {
 	s.site.stop()
 	s.site = next
 	return nil
-}
-
-// replace listens on an address that the present one overlaps, and on the present
-// one again if that cannot be.
-func (s *service) replace(ctx context.Context, address string) (*site, error) {
-	s.site.stop()
-	next, err := listen(ctx, address, s.options)
-	if err == nil {
-		return next, nil
-	}
-	back, backErr := listen(ctx, s.site.listening, s.options)
-	if backErr != nil {
-		// The flusher works on; the next try may find the address free again.
-		return nil, errors.Join(err, backErr)
-	}
-	back.address = s.site.address
-	back.show(s.site.shown())
-	s.site = back
-	return nil, err
 }
