@@ -58,7 +58,9 @@ func tooManyColumns(size, most int) error {
 	}
 }
 
-// text is the record as an annotation: its hash, and its JSON, compressed.
+// text is the record as an annotation: its hash, and its JSON, compressed. Plain it
+// would not fit beside others: what the schema allows, 32 mappings of 200 columns, takes
+// more than the 256 KiB.
 func (m *InForce) text() (string, error) {
 	plain, err := json.Marshal(m)
 	if err != nil {

@@ -17,9 +17,10 @@ import (
 )
 
 // decode lays a document over c, in which the defaults are. The document is held
-// against the shape of Config first, field by field and by exact name, since a
-// decoder takes a null, another case and a second document silently, and answers
-// in Go's words, not in those of the file.
+// against the shape of Config first, field by field and by exact name. The strict
+// decoding of sigs.k8s.io/yaml does not serve: it takes a null, another case, an empty
+// file, a second document and `yes` for a text silently, and where it refuses it names
+// types of Go, and neither the value nor which of the mappings it is.
 func decode(data []byte, c *Config) error {
 	written, err := readDocument(data)
 	if err != nil {
