@@ -148,20 +148,20 @@ func BenchmarkTakeOver(b *testing.B) {
 func awaitShares(b *testing.B, client *redis.Client, flushers int) {
 	b.Helper()
 	partitions := config.DefaultMapping().Partitions
-	await(b, func() (bool, error) {
+	patience.Eventually(b, "the partitions are shared", func() error {
 		held := make(map[string]int)
 		for p := range partitions {
 			owner, err := client.HGet(b.Context(), fmt.Sprintf("wb:{%s:%d}:lease", queue, p), "owner").Result()
 			if err != nil && !errors.Is(err, redis.Nil) {
-				return false, err
+				return err
 			}
 			held[owner]++
 		}
 		for _, n := range held {
-			if n != partitions/flushers {
-				return false, nil
+			if n != partitions/flushers || len(held) != flushers {
+				return fmt.Errorf("%v are held", held)
 			}
 		}
-		return len(held) == flushers, nil
+		return nil
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/load"
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -32,6 +33,9 @@ const (
 	queue       = "products"
 	prefix      = "product:"
 )
+
+// patience is fine, since what it waits for is timed.
+var patience = programs.Patience{Limit: 2 * time.Minute, Interval: 2 * time.Millisecond}
 
 // rig is a flusher in this process between two real servers, and an application that
 // writes.
@@ -57,10 +61,7 @@ func newRig(b *testing.B, server *journaltest.Server, database *postgrestest.Dat
 	ctx, cancel := context.WithCancel(b.Context())
 	var running sync.WaitGroup
 	running.Go(func() { r.flusher.Run(ctx) })
-	await(b, func() (bool, error) {
-		stats, err := r.journal.Stats(ctx, queue)
-		return err == nil && stats.State == config.StateOpen && stats.Revision == c.Revision, nil
-	})
+	until(b, r.journal, func(stats entry.Stats) bool { return stats.State == config.StateOpen && stats.Revision == c.Revision })
 	r.application = load.New(load.Options{
 		Redis: server.Options(), Queue: queue, KeyPrefix: prefix,
 		Keys: keys, Workers: concurrency, Pipeline: pipeline, Seed: 1,
@@ -106,33 +107,16 @@ func (r *rig) compare(last map[int64]load.Write) {
 // until waits until the queue's numbers are so.
 func until(b *testing.B, j *journal.Journal, so func(entry.Stats) bool) {
 	b.Helper()
-	await(b, func() (bool, error) {
+	patience.Eventually(b, "the queue's numbers", func() error {
 		stats, err := j.Stats(b.Context(), queue)
-		return err == nil && so(stats), err
+		if err == nil && !so(stats) {
+			err = fmt.Errorf("they are %+v", stats)
+		}
+		return err
 	})
 }
 
 func isEmpty(stats entry.Stats) bool { return stats.Depth == 0 }
-
-// await looks every few milliseconds until it is so.
-func await(b *testing.B, look func() (bool, error)) {
-	b.Helper()
-	ticker := time.NewTicker(2 * time.Millisecond)
-	defer ticker.Stop()
-	timeout := time.After(2 * time.Minute)
-	for {
-		if done, err := look(); err != nil {
-			b.Fatal(err)
-		} else if done {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-timeout:
-			b.Fatal("not within two minutes")
-		}
-	}
-}
 
 // writeConfig reads a config of the servers back from a file; it is suspended.
 func writeConfig(b *testing.B, server *journaltest.Server, database *postgrestest.Database) *config.Config {

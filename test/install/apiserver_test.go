@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/go-logr/logr"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -25,9 +24,6 @@ import (
 	"github.com/writebehind/operator/test/kube"
 	"github.com/writebehind/operator/test/programs"
 )
-
-// patience is how long a condition may take.
-var patience = programs.Patience{Limit: 60 * time.Second, Interval: 20 * time.Millisecond}
 
 // operatorImage is what the chart installs by default.
 const operatorImage = "writebehind/operator:v0.1.0"
@@ -129,10 +125,10 @@ func newCluster(t *testing.T, crds ...string) *cluster {
 		}
 	})
 	scheme := runtime.NewScheme()
-	must(t, clientgoscheme.AddToScheme(scheme))
-	must(t, v1alpha1.AddToScheme(scheme))
+	programs.Must(t, clientgoscheme.AddToScheme(scheme))
+	programs.Must(t, v1alpha1.AddToScheme(scheme))
 	c.client, err = client.New(c.config, client.Options{Scheme: scheme})
-	must(t, err)
+	programs.Must(t, err)
 	return c
 }
 
@@ -144,7 +140,7 @@ func (c *cluster) apply(t *testing.T, objects []*unstructured.Unstructured) []*u
 	for _, object := range objects {
 		object = object.DeepCopy()
 		name := object.GetKind() + " " + object.GetName()
-		eventually(t, name+" is applied", func() error {
+		programs.Usual.Eventually(t, name+" is applied", func() error {
 			err := c.client.Apply(t.Context(), client.ApplyConfigurationFromUnstructured(object), client.FieldOwner("kubectl"))
 			if err != nil && !meta.IsNoMatchError(err) {
 				t.Fatalf("Apply %s: %v", name, err)
@@ -155,16 +151,4 @@ func (c *cluster) apply(t *testing.T, objects []*unstructured.Unstructured) []*u
 		applied = append(applied, object)
 	}
 	return applied
-}
-
-func eventually(t *testing.T, what string, check func() error) {
-	t.Helper()
-	patience.Eventually(t, what, check)
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

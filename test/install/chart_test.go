@@ -17,6 +17,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -144,9 +146,9 @@ func TestTheChartIsWithoutComplaint(t *testing.T) {
 // and looks for what it is to change.
 func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(chart(), "values.yaml"))
-	must(t, err)
+	programs.Must(t, err)
 	var values map[string]any
-	must(t, yaml.UnmarshalStrict(text, &values))
+	programs.Must(t, yaml.UnmarshalStrict(text, &values))
 	changes := map[string]struct {
 		set  []string
 		in   string
@@ -184,7 +186,7 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 	found := func(objects []*unstructured.Unstructured, kind, text string) bool {
 		return slices.ContainsFunc(objects, func(o *unstructured.Unstructured) bool {
 			encoded, err := o.MarshalJSON()
-			must(t, err)
+			programs.Must(t, err)
 			return o.GetKind() == kind && strings.Contains(string(encoded), text)
 		})
 	}
@@ -227,9 +229,9 @@ func TestTheChartWithACertificateMountsIt(t *testing.T) {
 			continue
 		}
 		volumes, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "volumes")
-		must(t, err)
+		programs.Must(t, err)
 		containers, _, err := unstructured.NestedSlice(object.Object, "spec", "template", "spec", "containers")
-		must(t, err)
+		programs.Must(t, err)
 		mounts := containers[0].(map[string]any)["volumeMounts"]
 		if difference := cmp.Diff([]any{
 			map[string]any{"name": "metrics-certificate", "secret": map[string]any{"secretName": "cert"}},
@@ -283,20 +285,20 @@ func TestTheChartRefusesAWrongValue(t *testing.T) {
 func TestHelmUpgradesTheCRDAndLeavesItBehind(t *testing.T) {
 	c := newCluster(t)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, os.WriteFile(kubeconfig, c.KubeConfig, 0o600))
+	programs.Must(t, os.WriteFile(kubeconfig, c.KubeConfig, 0o600))
 	to := []string{"--kubeconfig", kubeconfig, "--namespace", releaseNamespace}
 
 	// An older chart, whose CRD does not know a field yet.
 	older := filepath.Join(t.TempDir(), "writebehind")
-	must(t, os.CopyFS(older, os.DirFS(chart())))
+	programs.Must(t, os.CopyFS(older, os.DirFS(chart())))
 	template := filepath.Join(older, "templates", "crd.yaml")
 	text, err := os.ReadFile(template)
-	must(t, err)
+	programs.Must(t, err)
 	renamed := strings.Replace(string(text), "\n              drainTimeoutSeconds:\n", "\n              anotherField:\n", 1)
 	if renamed == string(text) {
 		t.Fatal("the CRD has no drainTimeoutSeconds where it is looked for")
 	}
-	must(t, os.WriteFile(template, []byte(renamed), 0o600))
+	programs.Must(t, os.WriteFile(template, []byte(renamed), 0o600))
 
 	run(t, helm(t, append([]string{"install", release, older, "--create-namespace"}, to...)...))
 	if hasField(t, c, "drainTimeoutSeconds") || !hasField(t, c, "anotherField") {
@@ -314,7 +316,7 @@ func TestHelmUpgradesTheCRDAndLeavesItBehind(t *testing.T) {
 	deployments := &unstructured.UnstructuredList{}
 	deployments.SetAPIVersion("apps/v1")
 	deployments.SetKind("DeploymentList")
-	must(t, c.client.List(t.Context(), deployments, client.InNamespace(releaseNamespace)))
+	programs.Must(t, c.client.List(t.Context(), deployments, client.InNamespace(releaseNamespace)))
 	if len(deployments.Items) != 0 {
 		t.Errorf("%d Deployments are left", len(deployments.Items))
 	}
@@ -328,14 +330,14 @@ func hasField(t *testing.T, c *cluster, field string) bool {
 	crd := &unstructured.Unstructured{}
 	crd.SetAPIVersion("apiextensions.k8s.io/v1")
 	crd.SetKind("CustomResourceDefinition")
-	must(t, c.client.Get(t.Context(), client.ObjectKey{Name: "writebehindcaches.cache.writebehind.dev"}, crd))
+	programs.Must(t, c.client.Get(t.Context(), client.ObjectKey{Name: "writebehindcaches.cache.writebehind.dev"}, crd))
 	versions, _, err := unstructured.NestedSlice(crd.Object, "spec", "versions")
-	must(t, err)
+	programs.Must(t, err)
 	version, ok := versions[0].(map[string]any)
 	if !ok {
 		t.Fatal("the CRD's version is not a map")
 	}
 	_, found, err := unstructured.NestedMap(version, "schema", "openAPIV3Schema", "properties", "spec", "properties", field)
-	must(t, err)
+	programs.Must(t, err)
 	return found
 }

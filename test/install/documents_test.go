@@ -15,6 +15,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // Each resource that the documents show is taken by a real API server. Of a part of one
@@ -22,16 +24,16 @@ import (
 func TestEveryResourceInTheDocsIsAccepted(t *testing.T) {
 	c := newCluster(t, root("config", "crd", "bases"))
 	files, err := filepath.Glob(root("docs", "*.md"))
-	must(t, err)
+	programs.Must(t, err)
 	block := regexp.MustCompile("(?ms)^```yaml\n((?:apiVersion: cache|spec:).*?)^```$")
 	var whole map[string]any
 	accepted := 0
 	for _, file := range append([]string{root("README.md")}, files...) {
 		text, err := os.ReadFile(file)
-		must(t, err)
+		programs.Must(t, err)
 		for _, match := range block.FindAllStringSubmatch(string(text), -1) {
 			shown := map[string]any{}
-			must(t, yaml.UnmarshalStrict([]byte(match[1]), &shown))
+			programs.Must(t, yaml.UnmarshalStrict([]byte(match[1]), &shown))
 			if whole == nil {
 				whole = shown
 			}
@@ -45,7 +47,7 @@ func TestEveryResourceInTheDocsIsAccepted(t *testing.T) {
 				object.Object = shown
 			}
 			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("docs-%d", accepted)}}
-			must(t, c.client.Create(t.Context(), namespace))
+			programs.Must(t, c.client.Create(t.Context(), namespace))
 			object.SetNamespace(namespace.Name)
 			c.apply(t, []*unstructured.Unstructured{object})
 			accepted++

@@ -14,6 +14,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // installer is the manifest as make writes it.
@@ -29,7 +31,7 @@ func buildInstaller(t *testing.T, folder, image string) []byte {
 	command.Dir = root()
 	run(t, command)
 	text, err := os.ReadFile(filepath.Join(folder, "install.yaml"))
-	must(t, err)
+	programs.Must(t, err)
 	return text
 }
 
@@ -71,7 +73,7 @@ func TestTheInstallerIsAppliedTwiceWithoutADifference(t *testing.T) {
 	}
 
 	deployment := &appsv1.Deployment{}
-	must(t, c.client.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: "writebehind-controller-manager"}, deployment))
+	programs.Must(t, c.client.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: "writebehind-controller-manager"}, deployment))
 	if got := deployment.Spec.Template.Spec.Containers[0].Image; got != image {
 		t.Errorf("the operator's image is %s, want %s", got, image)
 	}

@@ -51,7 +51,7 @@ func installOperators(t *testing.T) *operators {
 func (o *operators) token(t *testing.T, account string) string {
 	t.Helper()
 	request := &authenticationv1.TokenRequest{}
-	must(t, o.client.SubResource("token").Create(t.Context(),
+	programs.Must(t, o.client.SubResource("token").Create(t.Context(),
 		&corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: account}}, request))
 	return request.Status.Token
 }
@@ -60,11 +60,11 @@ func (o *operators) token(t *testing.T, account string) string {
 // is given.
 func (o *operators) account(t *testing.T, name, role string) {
 	t.Helper()
-	must(t, o.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: name}}))
+	programs.Must(t, o.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: name}}))
 	if role == "" {
 		return
 	}
-	must(t, o.client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+	programs.Must(t, o.client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: releaseNamespace, Name: name}},
@@ -82,7 +82,7 @@ type operator struct {
 func (o *operators) run(t *testing.T, account string, flags ...string) *operator {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, clientcmd.WriteToFile(clientcmdapi.Config{
+	programs.Must(t, clientcmd.WriteToFile(clientcmdapi.Config{
 		Clusters:       map[string]*clientcmdapi.Cluster{"test": {Server: o.config.Host, CertificateAuthorityData: o.config.CAData}},
 		AuthInfos:      map[string]*clientcmdapi.AuthInfo{account: {Token: o.token(t, account)}},
 		Contexts:       map[string]*clientcmdapi.Context{"test": {Cluster: "test", AuthInfo: account}},
@@ -117,14 +117,14 @@ func (p *operator) probe(ctx context.Context, path string) error {
 
 func (p *operator) ready(t *testing.T) {
 	t.Helper()
-	p.Eventually(t, patience, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
+	p.Eventually(t, programs.Usual, "the operator is ready", func() error { return errors.Join(p.probe(t.Context(), "/readyz"), p.probe(t.Context(), "/healthz")) })
 }
 
 // holder is who leads.
 func (o *operators) holder(t *testing.T) string {
 	t.Helper()
 	var leases coordinationv1.LeaseList
-	must(t, o.client.List(t.Context(), &leases, client.InNamespace(releaseNamespace)))
+	programs.Must(t, o.client.List(t.Context(), &leases, client.InNamespace(releaseNamespace)))
 	if len(leases.Items) != 1 || leases.Items[0].Spec.HolderIdentity == nil {
 		return ""
 	}
@@ -137,11 +137,11 @@ func (o *operators) holder(t *testing.T) string {
 func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	o := installOperators(t)
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
-	must(t, o.client.Create(t.Context(), namespace))
+	programs.Must(t, o.client.Create(t.Context(), namespace))
 
 	leader := o.run(t, "writebehind-controller-manager")
 	leader.ready(t)
-	eventually(t, "one leads", func() error {
+	programs.Usual.Eventually(t, "one leads", func() error {
 		if o.holder(t) == "" {
 			return errors.New("nobody holds the lease")
 		}
@@ -150,7 +150,7 @@ func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	first := o.holder(t)
 	standby := o.run(t, "writebehind-controller-manager")
 	standby.ready(t)
-	eventually(t, "the standby watches", func() error {
+	programs.Usual.Eventually(t, "the standby watches", func() error {
 		if !strings.Contains(standby.Said(), "Starting EventSource") {
 			return errors.New("it has begun to watch nothing")
 		}
@@ -165,12 +165,12 @@ func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	o.apply(t, []*unstructured.Unstructured{sample})
 	flushers := client.ObjectKey{Namespace: namespace.Name, Name: sample.GetName() + "-flusher"}
 	made := func() error { return o.client.Get(t.Context(), flushers, &appsv1.Deployment{}) }
-	eventually(t, "the leader makes the flushers", made)
+	programs.Usual.Eventually(t, "the leader makes the flushers", made)
 
 	began := time.Now()
 	stop(t, leader.Process)
-	must(t, o.client.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: flushers.Namespace, Name: flushers.Name}}))
-	eventually(t, "the standby makes the flushers anew", made)
+	programs.Must(t, o.client.Delete(t.Context(), &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: flushers.Namespace, Name: flushers.Name}}))
+	programs.Usual.Eventually(t, "the standby makes the flushers anew", made)
 	if took := time.Since(began); took > leaseDuration-3*time.Second {
 		t.Errorf("the standby took %v, as if the lease had had to run out", took)
 	} else {
@@ -188,7 +188,7 @@ func TestAnOperatorWithoutItsRightsIsNotReady(t *testing.T) {
 	o := installOperators(t)
 	o.account(t, "nobody", "")
 	p := o.run(t, "nobody", "--leader-elect=false")
-	p.Eventually(t, patience, "the operator is refused", func() error {
+	p.Eventually(t, programs.Usual, "the operator is refused", func() error {
 		if !strings.Contains(p.Said(), "is forbidden") {
 			return errors.New("it does not say so")
 		}

@@ -19,6 +19,8 @@ import (
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/cert"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // page is an answer to who wants to read the metrics.
@@ -32,13 +34,13 @@ type page struct {
 func (p *operator) scrape(t *testing.T, scheme, token string, config *tls.Config) (page, error) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, scheme+"://"+p.metrics+"/metrics", nil)
-	must(t, err)
+	programs.Must(t, err)
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
 	transport := &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport, Timeout: patience.Limit}).Do(request)
+	response, err := (&http.Client{Transport: transport, Timeout: programs.Usual.Limit}).Do(request)
 	if err != nil {
 		return page{}, err
 	}
@@ -59,9 +61,9 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	o.account(t, "viewer", "writebehind-writebehindcache-viewer-role")
 	folder := t.TempDir()
 	certificate, key, err := cert.GenerateSelfSignedCertKey("metrics.test", []net.IP{net.IPv4(127, 0, 0, 1)}, nil)
-	must(t, err)
-	must(t, os.WriteFile(filepath.Join(folder, "tls.crt"), certificate, 0o600))
-	must(t, os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600))
+	programs.Must(t, err)
+	programs.Must(t, os.WriteFile(filepath.Join(folder, "tls.crt"), certificate, 0o600))
+	programs.Must(t, os.WriteFile(filepath.Join(folder, "tls.key"), key, 0o600))
 	trusted := x509.NewCertPool()
 	trusted.AppendCertsFromPEM(certificate)
 	config := &tls.Config{RootCAs: trusted, MinVersion: tls.VersionTLS12}
@@ -73,7 +75,7 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	sample.SetNamespace("default")
 	o.apply(t, []*unstructured.Unstructured{sample})
 	reader := o.token(t, "prometheus")
-	eventually(t, "the metrics tell of the controller", func() error {
+	programs.Usual.Eventually(t, "the metrics tell of the controller", func() error {
 		got, err := p.scrape(t, "https", reader, config)
 		switch {
 		case err != nil:
@@ -99,7 +101,7 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 		"the operator itself": {o.token(t, "writebehind-controller-manager"), http.StatusForbidden},
 	} {
 		got, err := p.scrape(t, "https", c.token, config)
-		must(t, err)
+		programs.Must(t, err)
 		if got.code != c.want || strings.Contains(got.text, "workqueue") || strings.Contains(got.text, "controller_runtime") {
 			t.Errorf("%s: %d, want %d", name, got.code, c.want)
 		}
@@ -116,7 +118,7 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 
 	unsigned := o.run(t, "writebehind-controller-manager", "--leader-elect=false")
 	unsigned.ready(t)
-	eventually(t, "the metrics are served with a certificate of the operator's own", func() error {
+	programs.Usual.Eventually(t, "the metrics are served with a certificate of the operator's own", func() error {
 		got, err := unsigned.scrape(t, "https", reader, &tls.Config{InsecureSkipVerify: true}) //nolint:gosec // it signs its own certificate
 		if err == nil && got.code != http.StatusOK {
 			err = fmt.Errorf("%d: %s", got.code, got.text)

@@ -19,7 +19,7 @@ func build(t *testing.T, name string) string {
 	t.Helper()
 	program := filepath.Join(built, name)
 	if _, err := os.Stat(program); err != nil {
-		must(t, programs.Build(t.Context(), built, nil, name))
+		programs.Must(t, programs.Build(t.Context(), built, nil, name))
 	}
 	return program
 }
@@ -27,7 +27,7 @@ func build(t *testing.T, name string) string {
 // stop asks a program to end, and waits until it has, as it should.
 func stop(t *testing.T, p *programs.Process) {
 	t.Helper()
-	if code := p.Stop(t, patience.Limit); code != 0 {
+	if code := p.Stop(t, programs.Usual.Limit); code != 0 {
 		t.Errorf("the program ended with %v", p.Err())
 	}
 }

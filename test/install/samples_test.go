@@ -51,17 +51,17 @@ type sample struct {
 func samples(t *testing.T) []sample {
 	t.Helper()
 	files, err := filepath.Glob(root("config", "samples", "cache_*.yaml"))
-	must(t, err)
+	programs.Must(t, err)
 	if len(files) == 0 {
 		t.Fatal("config/samples is empty")
 	}
 	all := make([]sample, 0, len(files))
 	for _, file := range files {
 		text, err := os.ReadFile(file)
-		must(t, err)
+		programs.Must(t, err)
 		s := sample{file: filepath.Base(file)}
 		// A field that is not there, or there twice, is refused here already.
-		must(t, yaml.UnmarshalStrict(text, &v1alpha1.WriteBehindCache{}))
+		programs.Must(t, yaml.UnmarshalStrict(text, &v1alpha1.WriteBehindCache{}))
 		objects := decode(t, text)
 		if len(objects) != 1 {
 			t.Fatalf("%s holds %d objects, want 1", s.file, len(objects))
@@ -153,7 +153,7 @@ func TestEverySampleWorks(t *testing.T) {
 func applySample(t *testing.T, c *cluster, s *sample) *v1alpha1.WriteBehindCache {
 	t.Helper()
 	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "sample-"}}
-	must(t, c.client.Create(t.Context(), namespace))
+	programs.Must(t, c.client.Create(t.Context(), namespace))
 	object := s.object.DeepCopy()
 	object.SetNamespace(namespace.Name)
 	first := c.apply(t, []*unstructured.Unstructured{object})
@@ -162,7 +162,7 @@ func applySample(t *testing.T, c *cluster, s *sample) *v1alpha1.WriteBehindCache
 		t.Errorf("applied again, it is another:\n%s", difference)
 	}
 	cache := &v1alpha1.WriteBehindCache{}
-	must(t, c.client.Get(t.Context(), client.ObjectKeyFromObject(object), cache))
+	programs.Must(t, c.client.Get(t.Context(), client.ObjectKeyFromObject(object), cache))
 	return cache
 }
 
@@ -195,7 +195,7 @@ func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache
 	// The test is not about waiting.
 	settings.Flush.IntervalMilliseconds = 100
 	text, err := settings.Marshal()
-	must(t, err)
+	programs.Must(t, err)
 
 	folder := t.TempDir()
 	files := map[string]string{"database/uri": db.URL(), "redis/password": "application"}
@@ -206,15 +206,15 @@ func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache
 	if pem := server.TLS(); pem != nil {
 		for name, path := range map[string]string{"redis-ca/ca.crt": pem.CA, "redis-client/tls.crt": pem.ClientCert, "redis-client/tls.key": pem.ClientKey} {
 			content, err := os.ReadFile(path)
-			must(t, err)
+			programs.Must(t, err)
 			files[name] = string(content)
 		}
 	}
 	files["config/"+resources.ConfigFile] = strings.ReplaceAll(string(text), mounted, folder)
 	for name, content := range files {
 		path := filepath.Join(folder, name)
-		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
-		must(t, os.WriteFile(path, []byte(content), 0o600))
+		programs.Must(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		programs.Must(t, os.WriteFile(path, []byte(content), 0o600))
 	}
 	if _, err := config.Read(filepath.Join(folder, "config", resources.ConfigFile)); err != nil {
 		t.Fatalf("The flusher would not take the config: %v\n%s", err, text)
@@ -242,13 +242,13 @@ func tryCommands(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache, rdb 
 			args = append(args, word)
 		}
 		// Until a flusher has loaded the functions, there is nothing to call.
-		eventually(t, fmt.Sprint(words), func() error { return rdb.Do(t.Context(), args...).Err() })
+		programs.Usual.Eventually(t, fmt.Sprint(words), func() error { return rdb.Do(t.Context(), args...).Err() })
 		for key, document := range call.documents {
 			row, there := strings.CutPrefix(key, cache.Spec.Mappings[i].KeyPrefix)
 			if !there {
 				t.Fatalf("%v: %s is not under the prefix", words, key)
 			}
-			eventually(t, fmt.Sprint(words, " is in the table"), func() error {
+			programs.Usual.Eventually(t, fmt.Sprint(words, " is in the table"), func() error {
 				return compareRow(t.Context(), db, &cache.Spec.Mappings[i], row, document)
 			})
 		}

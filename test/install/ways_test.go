@@ -12,6 +12,8 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // checkout is a folder in which the commands of docs/operations.md run as in the project, with
@@ -26,15 +28,15 @@ type checkout struct {
 func newCheckout(t *testing.T) *checkout {
 	t.Helper()
 	c := &checkout{cluster: newCluster(t), folder: t.TempDir()}
-	must(t, os.CopyFS(filepath.Join(c.folder, "charts", "writebehind"), os.DirFS(chart())))
-	programs := filepath.Join(c.folder, "bin")
-	must(t, os.Mkdir(programs, 0o700))
-	must(t, os.Mkdir(filepath.Join(c.folder, "dist"), 0o700))
-	must(t, os.Symlink(tool(t, "HELM"), filepath.Join(programs, "helm")))
-	must(t, os.Symlink(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), filepath.Join(programs, "kubectl")))
+	programs.Must(t, os.CopyFS(filepath.Join(c.folder, "charts", "writebehind"), os.DirFS(chart())))
+	bin := filepath.Join(c.folder, "bin")
+	programs.Must(t, os.Mkdir(bin, 0o700))
+	programs.Must(t, os.Mkdir(filepath.Join(c.folder, "dist"), 0o700))
+	programs.Must(t, os.Symlink(tool(t, "HELM"), filepath.Join(bin, "helm")))
+	programs.Must(t, os.Symlink(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), filepath.Join(bin, "kubectl")))
 	kubeconfig := filepath.Join(c.folder, "kubeconfig")
-	must(t, os.WriteFile(kubeconfig, c.KubeConfig, 0o600))
-	c.environment = append(os.Environ(), "PATH="+programs+":"+os.Getenv("PATH"), "KUBECONFIG="+kubeconfig,
+	programs.Must(t, os.WriteFile(kubeconfig, c.KubeConfig, 0o600))
+	c.environment = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "KUBECONFIG="+kubeconfig,
 		"HELM_CACHE_HOME="+c.folder, "HELM_CONFIG_HOME="+c.folder, "HELM_DATA_HOME="+c.folder)
 	return c
 }
@@ -51,7 +53,7 @@ func (c *checkout) shell(t *testing.T, commands string) string {
 func (c *checkout) expect(t *testing.T, image string) {
 	t.Helper()
 	d := &appsv1.Deployment{}
-	must(t, c.client.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: "writebehind-controller-manager"}, d))
+	programs.Must(t, c.client.Get(t.Context(), client.ObjectKey{Namespace: releaseNamespace, Name: "writebehind-controller-manager"}, d))
 	if got := d.Spec.Template.Spec.Containers[0].Image; got != image {
 		t.Errorf("the operator's image is %s, want %s", got, image)
 	}
@@ -62,7 +64,7 @@ func (c *checkout) expect(t *testing.T, image string) {
 func documented(t *testing.T, comment string) string {
 	t.Helper()
 	text, err := os.ReadFile(root("docs", "operations.md"))
-	must(t, err)
+	programs.Must(t, err)
 	_, behind, found := strings.Cut(string(text), "\n# "+comment)
 	if !found {
 		t.Fatalf("docs/operations.md has no command that is said to be %q", comment)

@@ -13,7 +13,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,9 +23,6 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/programs"
 )
-
-// patience is how long a condition may take.
-var patience = programs.Patience{Limit: 60 * time.Second, Interval: 20 * time.Millisecond}
 
 // program is the flusher's executable, built once.
 var program string
@@ -115,14 +111,14 @@ func (s *stack) start() *programs.Flusher {
 // run runs a command that is a flusher until the test ends.
 func (s *stack) run(command *exec.Cmd) *programs.Flusher {
 	s.t.Helper()
-	return programs.RunFlusher(s.t, patience, command)
+	return programs.RunFlusher(s.t, programs.Usual, command)
 }
 
 // startReady also waits until the flusher is ready.
 func (s *stack) startReady() *programs.Flusher {
 	s.t.Helper()
 	p := s.start()
-	p.Eventually(s.t, patience, "the flusher is ready", func() error {
+	p.Eventually(s.t, programs.Usual, "the flusher is ready", func() error {
 		code, body := s.get(p, "/readyz")
 		if code != http.StatusOK {
 			return fmt.Errorf("readyz answers %d: %s", code, body)
@@ -135,7 +131,7 @@ func (s *stack) startReady() *programs.Flusher {
 // stop asks the process to end and returns its exit code.
 func (s *stack) stop(p *programs.Flusher) int {
 	s.t.Helper()
-	return p.Stop(s.t, patience.Limit)
+	return p.Stop(s.t, programs.Usual.Limit)
 }
 
 func (s *stack) get(p *programs.Flusher, path string) (int, string) {
@@ -165,7 +161,7 @@ func (s *stack) status(p *programs.Flusher) config.Status {
 
 func (s *stack) eventually(what string, check func() error) {
 	s.t.Helper()
-	patience.Eventually(s.t, what, check)
+	programs.Usual.Eventually(s.t, what, check)
 }
 
 func (s *stack) eventuallyRow(id int64, want string) {

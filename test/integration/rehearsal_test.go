@@ -108,8 +108,8 @@ func (r *rehearsal) at(p *point) {
 	r.t.Helper()
 	select {
 	case <-p.reached:
-	case <-time.After(patience.Limit):
-		r.t.Fatalf("the point is not reached within %v", patience.Limit)
+	case <-time.After(programs.Usual.Limit):
+		r.t.Fatalf("the point is not reached within %v", programs.Usual.Limit)
 	}
 }
 

@@ -51,7 +51,7 @@ func TestAProgramOutlivesTheThreadThatAskedForIt(t *testing.T) {
 		return
 	}
 	defer p.Kill()
-	patience.Eventually(t, "the thread is gone", func() error {
+	Usual.Eventually(t, "the thread is gone", func() error {
 		if _, err := os.Stat(fmt.Sprintf("/proc/self/task/%d", thread)); !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("thread %d is there", thread)
 		}
@@ -111,7 +111,7 @@ func TestAProgramEndsWithAKilledTest(t *testing.T) {
 		t.Error(err)
 	}
 	_ = child.Wait()
-	patience.Eventually(t, "the program is gone", func() error {
+	Usual.Eventually(t, "the program is gone", func() error {
 		if alive(pid) {
 			return fmt.Errorf("process %d has outlived the one that started it", pid)
 		}

@@ -16,8 +16,6 @@ import (
 	"time"
 )
 
-var patience = Patience{Limit: time.Minute, Interval: 5 * time.Millisecond}
-
 // trial is a test of its own, which may fail.
 type trial struct {
 	testing.TB
@@ -73,7 +71,7 @@ func TestAProgramThatEndsEarlyIsMissedAtOnceAndItsLastWordsAreTold(t *testing.T)
 		"before it is stopped": {func(t testing.TB) {
 			p := Run(t, script("echo out; echo no such luck"))
 			<-p.Ended()
-			p.Stop(t, patience.Limit)
+			p.Stop(t, Usual.Limit)
 		}, "sh was to be stopped and has ended by itself (<nil>)"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +98,7 @@ func TestWhatDoesNotComeInTimeFailsTheTest(t *testing.T) {
 // it was.
 func TestTheLastWordsCount(t *testing.T) {
 	t.Parallel()
-	f := RunFlusher(t, patience, script(`echo '{"level":"info"}'; echo '{"msg":"Serving metrics","address":"127.0.0.1:1"}'; echo no JSON`))
+	f := RunFlusher(t, Usual, script(`echo '{"level":"info"}'; echo '{"msg":"Serving metrics","address":"127.0.0.1:1"}'; echo no JSON`))
 	if f.Address != "127.0.0.1:1" {
 		t.Errorf("the address is %q", f.Address)
 	}
@@ -111,7 +109,7 @@ func TestAProgramRunsUntilTheTestEnds(t *testing.T) {
 	var p *Process
 	got := try(t, func(t testing.TB) {
 		p = Run(t, script("echo here; kill -STOP $$"))
-		p.Eventually(t, patience, "it is there", func() error { return said(p, "here\n") })
+		p.Eventually(t, Usual, "it is there", func() error { return said(p, "here\n") })
 	})
 	if got.failed || got.log.Len() > 0 || p.Running() {
 		t.Errorf("failed %v, running %v, and the log is %q", got.failed, p.Running(), got.log.String())
@@ -128,8 +126,8 @@ func said(p *Process, want string) error {
 func TestStopReturnsTheExitCode(t *testing.T) {
 	t.Parallel()
 	p := Run(t, script(`trap 'exit 7' TERM; echo here; while :; do read x; done`))
-	p.Eventually(t, patience, "it listens", func() error { return said(p, "here\n") })
-	if code := p.Stop(t, patience.Limit); code != 7 {
+	p.Eventually(t, Usual, "it listens", func() error { return said(p, "here\n") })
+	if code := p.Stop(t, Usual.Limit); code != 7 {
 		t.Errorf("the exit code is %d, want 7", code)
 	}
 	if exit, ok := errors.AsType[*exec.ExitError](p.Err()); !ok || exit.ExitCode() != 7 {

@@ -15,6 +15,9 @@ type Patience struct {
 	Limit, Interval time.Duration
 }
 
+// Usual is the patience that all tests have that name no other.
+var Usual = Patience{Limit: time.Minute, Interval: 20 * time.Millisecond}
+
 // Eventually polls until check has nothing to complain about, and fails the test when
 // the patience is at its end.
 func (p Patience) Eventually(t testing.TB, what string, check func() error) {
@@ -61,4 +64,12 @@ func FreeAddress(t testing.TB) string {
 	}
 	defer listener.Close()
 	return listener.Addr().String()
+}
+
+// Must fails the test at an error.
+func Must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
 }

@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // audit is the API server's record of what the operator asked of it.
@@ -41,12 +43,12 @@ func newAudit(t *testing.T) *audit {
 	t.Helper()
 	dir := t.TempDir()
 	a := &audit{policy: filepath.Join(dir, "policy.yaml"), log: filepath.Join(dir, "audit.log")}
-	must(t, os.WriteFile(a.policy, []byte(auditPolicy), 0o600))
+	programs.Must(t, os.WriteFile(a.policy, []byte(auditPolicy), 0o600))
 	// The API server appends to a file that is there.
-	must(t, os.WriteFile(a.log, nil, 0o600))
+	programs.Must(t, os.WriteFile(a.log, nil, 0o600))
 	var err error
 	a.file, err = os.Open(a.log)
-	must(t, err)
+	programs.Must(t, err)
 	t.Cleanup(func() { a.file.Close() })
 	a.reader = bufio.NewReader(a.file)
 	return a
@@ -92,10 +94,10 @@ func (a *audit) since(t *testing.T) requests {
 		if errors.Is(err, io.EOF) {
 			return counted
 		}
-		must(t, err)
+		programs.Must(t, err)
 		whole := bytes.Clone(a.partial)
 		a.partial = a.partial[:0]
-		must(t, counted.add(whole))
+		programs.Must(t, counted.add(whole))
 	}
 }
 

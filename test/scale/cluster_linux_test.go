@@ -22,6 +22,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -49,8 +50,8 @@ func newCluster(t *testing.T) *cluster {
 			"and set %s to the folder that it prints", assets, assets)
 	}
 	c := &cluster{scheme: runtime.NewScheme(), audit: newAudit(t)}
-	must(t, clientgoscheme.AddToScheme(c.scheme))
-	must(t, v1alpha1.AddToScheme(c.scheme))
+	programs.Must(t, clientgoscheme.AddToScheme(c.scheme))
+	programs.Must(t, v1alpha1.AddToScheme(c.scheme))
 
 	environment := &envtest.Environment{
 		CRDDirectoryPaths:     []string{root("config", "crd", "bases")},
@@ -69,12 +70,12 @@ func newCluster(t *testing.T) *cluster {
 	// Whoever plays the cluster is as fast as it can be.
 	c.config.QPS = -1
 	c.client, err = client.New(c.config, client.Options{Scheme: c.scheme})
-	must(t, err)
+	programs.Must(t, err)
 
 	user, err := environment.AddUser(envtest.User{Name: operatorUser, Groups: []string{"operators"}}, nil)
-	must(t, err)
+	programs.Must(t, err)
 	c.kubeconfig, err = user.KubeConfig()
-	must(t, err)
+	programs.Must(t, err)
 	c.grant(t)
 	return c
 }
@@ -102,7 +103,7 @@ func (c *cluster) grant(t *testing.T) {
 			Subjects:   subjects,
 		},
 	} {
-		must(t, c.client.Create(context.Background(), object))
+		programs.Must(t, c.client.Create(context.Background(), object))
 	}
 }
 
@@ -111,11 +112,11 @@ func (c *cluster) grant(t *testing.T) {
 func deployedEnvironment(t *testing.T) []string {
 	t.Helper()
 	text, err := os.ReadFile(root("config", "manager", "manager.yaml"))
-	must(t, err)
+	programs.Must(t, err)
 	var environment []string
 	for document := range strings.SplitSeq(string(text), "\n---\n") {
 		var deployment appsv1.Deployment
-		must(t, yaml.Unmarshal([]byte(document), &deployment))
+		programs.Must(t, yaml.Unmarshal([]byte(document), &deployment))
 		for _, container := range deployment.Spec.Template.Spec.Containers {
 			for _, variable := range container.Env {
 				if variable.ValueFrom == nil {
@@ -134,18 +135,11 @@ func deployedEnvironment(t *testing.T) []string {
 func read(t *testing.T, into any, path ...string) {
 	t.Helper()
 	text, err := os.ReadFile(root(path...))
-	must(t, err)
-	must(t, yaml.UnmarshalStrict(text, into))
+	programs.Must(t, err)
+	programs.Must(t, yaml.UnmarshalStrict(text, into))
 }
 
 // root is a path of the project.
 func root(elements ...string) string {
 	return filepath.Join(append([]string{"..", ".."}, elements...)...)
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }

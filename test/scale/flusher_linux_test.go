@@ -72,7 +72,7 @@ func (f *played) listen(t *testing.T, ip string) {
 	t.Helper()
 	f.began = time.Now()
 	listener, err := net.Listen("tcp", endpoint(ip))
-	must(t, err)
+	programs.Must(t, err)
 	server := &http.Server{Handler: f}
 	go func() { _ = server.Serve(listener) }()
 	t.Cleanup(func() { server.Close() })
@@ -151,8 +151,8 @@ func startReal(t *testing.T, program, ip, urlFile string, settings *config.Confi
 	own := *settings
 	own.ListenAddress, own.Database.Postgres.URLFile = endpoint(ip), urlFile
 	text, err := own.Marshal()
-	must(t, err)
+	programs.Must(t, err)
 	file := filepath.Join(t.TempDir(), "config.yaml")
-	must(t, os.WriteFile(file, text, 0o600))
+	programs.Must(t, os.WriteFile(file, text, 0o600))
 	programs.Run(t, exec.Command(program, "--config", file)).KeepLast(mostSaid)
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // play plays the controllers of Deployments and StatefulSets and the kubelet, and
@@ -30,7 +31,7 @@ func (w *world) play() {
 	informers, err := cache.New(w.config, cache.Options{Scheme: w.scheme, ByObject: map[client.Object]cache.ByObject{
 		&appsv1.Deployment{}: own, &appsv1.StatefulSet{}: own, &corev1.ConfigMap{}: own,
 	}})
-	must(w.t, err)
+	programs.Must(w.t, err)
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- informers.Start(ctx) }()
@@ -76,12 +77,12 @@ func (w *world) play() {
 func follow[T client.Object](ctx context.Context, w *world, informers cache.Informers, kind T, do func(T)) {
 	w.t.Helper()
 	informer, err := informers.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
-	must(w.t, err)
+	programs.Must(w.t, err)
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
 		AddFunc:    func(object any) { do(object.(T)) },
 		UpdateFunc: func(_, object any) { do(object.(T)) },
 	})
-	must(w.t, err)
+	programs.Must(w.t, err)
 }
 
 func (w *world) ownerOf(object client.Object) *resource {

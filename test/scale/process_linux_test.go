@@ -33,7 +33,7 @@ type manager struct {
 func (w *world) startManager(t *testing.T) *manager {
 	t.Helper()
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
-	must(t, os.WriteFile(kubeconfig, w.kubeconfig, 0o600))
+	programs.Must(t, os.WriteFile(kubeconfig, w.kubeconfig, 0o600))
 	m := &manager{metrics: programs.FreeAddress(t)}
 	command := exec.Command(filepath.Join(w.programs, "manager"),
 		"--kubeconfig="+kubeconfig, "--leader-elect", "--leader-election-namespace="+operatorNamespace,
@@ -49,16 +49,16 @@ func (w *world) startManager(t *testing.T) *manager {
 func (m *manager) reconciles(t *testing.T) float64 {
 	t.Helper()
 	response, err := http.Get("http://" + m.metrics + "/metrics")
-	must(t, err)
+	programs.Must(t, err)
 	defer response.Body.Close()
 	text, err := io.ReadAll(response.Body)
-	must(t, err)
+	programs.Must(t, err)
 	total, found := 0.0, false
 	for line := range strings.Lines(string(text)) {
 		if strings.HasPrefix(line, "controller_runtime_reconcile_total{") {
 			fields := strings.Fields(line)
 			n, err := strconv.ParseFloat(fields[len(fields)-1], 64)
-			must(t, err)
+			programs.Must(t, err)
 			total, found = total+n, true
 		}
 	}
@@ -82,22 +82,22 @@ func (m *manager) usage(t *testing.T) usage {
 	t.Helper()
 	dir := filepath.Join("/proc", strconv.Itoa(m.PID()))
 	text, err := os.ReadFile(filepath.Join(dir, "stat"))
-	must(t, err)
+	programs.Must(t, err)
 	// The name, in parentheses, may hold anything; user and system time are the
 	// twelfth and the thirteenth field behind it.
 	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
 	var u usage
 	for _, field := range fields[11:13] {
 		ticks, err := strconv.ParseInt(field, 10, 64)
-		must(t, err)
+		programs.Must(t, err)
 		u.cpu += time.Duration(ticks) * clockTick
 	}
 	text, err = os.ReadFile(filepath.Join(dir, "status"))
-	must(t, err)
+	programs.Must(t, err)
 	u.resident, err = kilobytes(text, "VmRSS:")
-	must(t, err)
+	programs.Must(t, err)
 	u.peak, err = kilobytes(text, "VmHWM:")
-	must(t, err)
+	programs.Must(t, err)
 	return u
 }
 

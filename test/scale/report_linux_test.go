@@ -13,6 +13,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // figures are what a run came to. Times are in seconds, memory is the operator's.
@@ -131,6 +133,6 @@ func (f *figures) save(t *testing.T, file string) {
 		return
 	}
 	text, err := json.MarshalIndent(f, "", "  ")
-	must(t, err)
-	must(t, os.WriteFile(file, append(text, '\n'), 0o644))
+	programs.Must(t, err)
+	programs.Must(t, os.WriteFile(file, append(text, '\n'), 0o644))
 }

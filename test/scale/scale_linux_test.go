@@ -17,6 +17,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/test/programs"
 )
 
 const (
@@ -200,7 +201,7 @@ func (r *run) polls() int64 {
 func (r *run) writeForReal() {
 	r.t.Helper()
 	for _, one := range r.resources[:r.options.real] {
-		must(r.t, r.rdb.FCall(r.t.Context(), "wb_set", []string{one.queue + ":1"}, one.queue, `{"id": 1, "name": "chair"}`).Err())
+		programs.Must(r.t, r.rdb.FCall(r.t.Context(), "wb_set", []string{one.queue + ":1"}, one.queue, `{"id": 1, "name": "chair"}`).Err())
 	}
 	r.eventually("the real flushers' statuses tell of the row", func() error {
 		for _, one := range r.resources[:r.options.real] {
@@ -279,7 +280,7 @@ func (r *run) restart() {
 	r.ask(restartPolls)
 	r.figures.Restarting = r.audit.since(r.t)
 	r.figures.RestartPeakMiB = mebibytes(r.manager.usage(r.t).peak)
-	must(r.t, r.unsettled())
+	programs.Must(r.t, r.unsettled())
 }
 
 // judge compares the figures with what they have to be.
@@ -307,23 +308,11 @@ func (r *run) patience() time.Duration {
 // eventually polls until check has nothing to complain about.
 func (r *run) eventually(what string, check func() error) {
 	r.t.Helper()
-	deadline := time.Now().Add(r.patience())
-	ticker := time.NewTicker(50 * time.Millisecond)
-	defer ticker.Stop()
-	for {
+	r.manager.Eventually(r.t, programs.Patience{Limit: r.patience(), Interval: 50 * time.Millisecond}, what, func() error {
 		err := check()
-		if err == nil {
-			return
-		}
-		if !r.manager.Running() {
-			r.t.Fatalf("%s: the operator has ended (%v): %v", what, r.manager.Err(), err)
-		}
-		if r.t.Failed() {
+		if err != nil && r.t.Failed() {
 			r.t.Fatalf("%s: given up: %v", what, err)
 		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not within %v: %v", what, r.patience(), err)
-		}
-		<-ticker.C
-	}
+		return err
+	})
 }

@@ -96,10 +96,10 @@ func newWorld(t *testing.T, o options) *world {
 		w.byKey[r.key] = r
 	}
 	for i := range o.namespaces() {
-		must(t, w.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("team-%02d", i)}}))
+		programs.Must(t, w.client.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("team-%02d", i)}}))
 	}
 	w.serveReal(o)
-	must(t, <-built)
+	programs.Must(t, <-built)
 	return w
 }
 
@@ -164,7 +164,7 @@ func (w *world) each(all []*resource, do func(context.Context, *resource) error)
 		}()
 	}
 	for range all {
-		must(w.t, <-errs)
+		programs.Must(w.t, <-errs)
 	}
 }
 

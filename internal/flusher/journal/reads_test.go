@@ -17,6 +17,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // miss reads a key that is not cached and returns the token.
@@ -251,13 +252,9 @@ func TestGetOnAReplicaSaysThatItIsOne(t *testing.T) {
 	primary := journaltest.New(t)
 	open(t, primary)
 	replica := journaltest.New(t, journaltest.Config(fmt.Sprintf("replicaof 127.0.0.1 %d", primary.Port()))).Client(t)
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(time.Minute); replica.FCallRO(t.Context(), "wb_stats", nil, queue).Err() != nil; <-ticker.C {
-		if time.Now().After(deadline) {
-			t.Fatal("the replica does not follow its primary")
-		}
-	}
+	programs.Usual.Eventually(t, "the replica follows its primary", func() error {
+		return replica.FCallRO(t.Context(), "wb_stats", nil, queue).Err()
+	})
 	mustFail(t, replica.FCall(t.Context(), "wb_get", []string{"product:1"}, queue), "READONLY")
 }
 

@@ -15,7 +15,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -24,6 +23,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // commandPattern finds the command that a message says to run.
@@ -218,19 +218,15 @@ func TestDurabilityIsMendedByItsRemedy(t *testing.T) {
 }
 
 // until waits for a check of the reason, empty for OK.
-func until(t *testing.T, j *journal.Journal, reason string) config.Check {
+func until(t *testing.T, j *journal.Journal, reason string) (check config.Check) {
 	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(time.Minute); ; <-ticker.C {
-		check := j.Check(t.Context())
-		if check.Reason == reason {
-			return check
+	programs.Usual.Eventually(t, "the check of Redis", func() error {
+		if check = j.Check(t.Context()); check.Reason != reason {
+			return fmt.Errorf("it is %+v, want reason %q", check, reason)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("the check is %+v, want reason %q", check, reason)
-		}
-	}
+		return nil
+	})
+	return check
 }
 
 func TestASnapshotThatFailsIsToldFromAFileThatCannotBeWritten(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // result is what a write in another goroutine came to.
@@ -137,11 +138,12 @@ func shut(t *testing.T, server *postgrestest.Database) func() {
 // waiting returns when n sessions wait for a lock of the kind.
 func waiting(t *testing.T, server *postgrestest.Database, event, n string) {
 	t.Helper()
-	for server.Value(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = '"+event+"'") != n {
-		if t.Context().Err() != nil {
-			t.Fatal(t.Context().Err())
+	programs.Usual.Eventually(t, n+" sessions that wait for "+event, func() error {
+		if got := server.Value(t, "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' AND wait_event = '"+event+"'"); got != n {
+			return errors.New("there are " + got)
 		}
-	}
+		return nil
+	})
 }
 
 // The first attempt is stuck in the server, holding the ledger row, while its

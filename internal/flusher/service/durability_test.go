@@ -5,6 +5,7 @@ package service_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,10 +17,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/internal/flusher/service"
+	"github.com/writebehind/operator/test/programs"
 )
-
-// patience is how long a look may take to come on a slow machine.
-const patience = 60 * time.Second
 
 // running is a flusher with a Redis and a database of its own.
 type running struct {
@@ -72,19 +71,15 @@ func secretFiles(t *testing.T) func(name, text string) (path string) {
 }
 
 // becomes waits until a check of the status has the reason, empty for OK.
-func (r *running) becomes(what, reason string, of func(config.Status) config.Check) config.Check {
+func (r *running) becomes(what, reason string, of func(config.Status) config.Check) (check config.Check) {
 	r.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); ; <-ticker.C {
-		check := of(r.Status())
-		if check.Reason == reason && check.OK == (reason == "") {
-			return check
+	programs.Usual.Eventually(r.t, what, func() error {
+		if check = of(r.Status()); check.Reason != reason || check.OK != (reason == "") {
+			return fmt.Errorf("the check is %+v, want reason %q", check, reason)
 		}
-		if time.Now().After(deadline) {
-			r.t.Fatalf("%s: not within %v: the check is %+v, want reason %q", what, patience, check, reason)
-		}
-	}
+		return nil
+	})
+	return check
 }
 
 func persistence(s config.Status) config.Check { return s.Durability.Persistence }

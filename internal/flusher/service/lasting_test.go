@@ -19,6 +19,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // oneWord waits for the reason and then looks for the time of many probes and of many
@@ -40,8 +41,8 @@ func (r *running) oneWord(reason string, of func(config.Status) config.Check) co
 		} else if !lasts.IsZero() {
 			seen[check]++
 		}
-		if lasts.IsZero() && time.Since(began) > patience {
-			r.t.Fatalf("not %s within %v: %+v", reason, patience, r.Status())
+		if lasts.IsZero() && time.Since(began) > programs.Usual.Limit {
+			r.t.Fatalf("not %s within %v: %+v", reason, programs.Usual.Limit, r.Status())
 		}
 	}
 	if len(seen) != 1 {

@@ -7,13 +7,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -23,6 +21,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/internal/flusher/service"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // sharedServer waits for the end of the PostgreSQL that all tests share, which ends
@@ -65,30 +64,18 @@ func served(t *testing.T, file, address, path, want string) {
 		}
 		return fmt.Sprint(response.StatusCode, " ", string(body))
 	}
-	ticker := time.NewTicker(10 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); ; <-ticker.C {
-		answer := ask()
-		if strings.Contains(answer, want) {
-			return
+	programs.Usual.Eventually(t, path, func() error {
+		if answer := ask(); !strings.Contains(answer, want) {
+			return fmt.Errorf("it does not tell %q but %s", want, answer)
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s does not tell %q but %s", path, want, answer)
-		}
-	}
+		return nil
+	})
 }
 
 // TestTenStartsAndEndsLeaveNothingRunning starts and stops the whole flusher while
 // its servers are well, and while one of them is away.
 func TestTenStartsAndEndsLeaveNothingRunning(t *testing.T) {
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		t.Fatal(err)
-	}
+	nobody := programs.FreeAddress(t)
 	redis, db := journaltest.New(t), postgrestest.New(t)
 	db.Exec(t, "CREATE TABLE items (id bigint PRIMARY KEY, name text)")
 	c := config.Default()
@@ -121,17 +108,7 @@ func TestTenStartsAndEndsLeaveNothingRunning(t *testing.T) {
 			}
 			// A Redis client that was closed while it could not connect notices so
 			// within a second.
-			ticker := time.NewTicker(50 * time.Millisecond)
-			defer ticker.Stop()
-			for deadline := time.Now().Add(10 * time.Second); ; <-ticker.C {
-				err := goleak.Find(before)
-				if err == nil {
-					return
-				}
-				if time.Now().After(deadline) {
-					t.Fatal(err)
-				}
-			}
+			programs.Usual.Eventually(t, "nothing is left running", func() error { return goleak.Find(before) })
 		})
 	}
 }

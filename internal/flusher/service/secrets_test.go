@@ -4,11 +4,11 @@
 package service_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
@@ -68,13 +68,12 @@ func TestAPasswordThatIsChangedIsProvedByANewConnection(t *testing.T) {
 // flushes waits until the table has so many rows.
 func (r *running) flushes(rows string) {
 	r.t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(patience); r.db.Value(r.t, "SELECT count(*) FROM products") != rows; <-ticker.C {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not %s rows within %v: %+v", rows, patience, r.Status())
+	programs.Usual.Eventually(r.t, rows+" rows", func() error {
+		if got := r.db.Value(r.t, "SELECT count(*) FROM products"); got != rows {
+			return fmt.Errorf("there are %s: %+v", got, r.Status())
 		}
-	}
+		return nil
+	})
 }
 
 func TestAPasswordThatIsGoneIsToldWhileConnectionsLive(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 func TestServersAreApart(t *testing.T) {
@@ -27,7 +28,7 @@ func TestServersAreApart(t *testing.T) {
 	if first.Addr() == second.Addr() {
 		t.Fatalf("two servers share the address %s", first.Addr())
 	}
-	must(t, first.Client(t).Set(t.Context(), "k", "v", 0).Err())
+	programs.Must(t, first.Client(t).Set(t.Context(), "k", "v", 0).Err())
 	if n := second.Client(t).Exists(t.Context(), "k").Val(); n != 0 {
 		t.Fatal("a key of the first server is in the second")
 	}
@@ -48,8 +49,8 @@ func TestRestart(t *testing.T) {
 			t.Parallel()
 			s := journaltest.New(t, tc.options...)
 			client, addr := s.Client(t), s.Addr()
-			must(t, client.Set(t.Context(), "k", "v", 0).Err())
-			must(t, tc.end(s))
+			programs.Must(t, client.Set(t.Context(), "k", "v", 0).Err())
+			programs.Must(t, tc.end(s))
 			if s.PID() != 0 {
 				t.Error("the server is still running")
 			}
@@ -74,21 +75,21 @@ func TestPausedServerDoesNotAnswer(t *testing.T) {
 	options.MaxRetries = -1
 	options.ReadTimeout = 50 * time.Millisecond
 	client := s.ClientWith(t, options)
-	must(t, client.Ping(t.Context()).Err())
+	programs.Must(t, client.Ping(t.Context()).Err())
 	s.Pause()
 	if err := client.Ping(t.Context()).Err(); err == nil {
 		t.Error("a paused server answers")
 	}
 	s.Resume()
-	must(t, s.Client(t).Ping(t.Context()).Err())
+	programs.Must(t, s.Client(t).Ping(t.Context()).Err())
 }
 
 func TestPasswordAndUsers(t *testing.T) {
 	t.Parallel()
 	s := journaltest.New(t, journaltest.Password(`p"w \d`), journaltest.User("app on >secret ~product:* +@all"))
-	must(t, s.Client(t).Set(t.Context(), "wb:x", "v", 0).Err())
+	programs.Must(t, s.Client(t).Set(t.Context(), "wb:x", "v", 0).Err())
 	app := s.ClientAs(t, "app", "secret")
-	must(t, app.Set(t.Context(), "product:1", "v", 0).Err())
+	programs.Must(t, app.Set(t.Context(), "product:1", "v", 0).Err())
 	if err := app.Set(t.Context(), "wb:x", "v", 0).Err(); !redis.HasErrorPrefix(err, "NOPERM") {
 		t.Errorf("a key outside the user's pattern gave %v, want NOPERM", err)
 	}
@@ -115,7 +116,7 @@ func TestMaxMemory(t *testing.T) {
 func TestTLS(t *testing.T) {
 	t.Parallel()
 	s := journaltest.New(t, journaltest.RequireClientCertificate())
-	must(t, s.Client(t).Ping(t.Context()).Err())
+	programs.Must(t, s.Client(t).Ping(t.Context()).Err())
 	for _, file := range []string{s.TLS().CA, s.TLS().ClientCert, s.TLS().ClientKey} {
 		if _, err := os.Stat(file); err != nil {
 			t.Error(err)
@@ -136,7 +137,7 @@ func TestTLS(t *testing.T) {
 func TestCloseRemovesTheDirectory(t *testing.T) {
 	t.Parallel()
 	s, err := journaltest.Start(t.Context(), journaltest.Options{})
-	must(t, err)
+	programs.Must(t, err)
 	s.Close()
 	if _, err := os.Stat(s.Dir()); !os.IsNotExist(err) {
 		t.Errorf("the directory %s is still there", s.Dir())
@@ -192,15 +193,15 @@ func TestServerEndsWithAKilledTest(t *testing.T) {
 	child := exec.CommandContext(t.Context(), os.Args[0])
 	child.Env = append(os.Environ(), childVariable+"="+t.TempDir())
 	output, err := child.StdoutPipe()
-	must(t, err)
-	must(t, child.Start())
+	programs.Must(t, err)
+	programs.Must(t, child.Start())
 	line, err := bufio.NewReader(output).ReadString('\n')
-	must(t, err)
+	programs.Must(t, err)
 	pid, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil {
 		t.Fatalf("the child says %q", line)
 	}
-	must(t, child.Process.Kill())
+	programs.Must(t, child.Process.Kill())
 	_ = child.Wait()
 	tick, deadline := time.Tick(5*time.Millisecond), time.After(10*time.Second)
 	for alive(pid) {
@@ -219,11 +220,4 @@ func alive(pid int) bool {
 	}
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err == nil && !strings.Contains(string(stat), ") Z ")
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
-	}
 }
