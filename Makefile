@@ -126,8 +126,8 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
-test-unit: test-requirements ## Run the tests that need no Kubernetes API server, without the race detector.
-	$(GO) test $(TEST_FLAGS) $$($(GO) list ./... | grep -v -e /internal/controller$$ -e /test/install$$)
+test-unit: race-requirements ## Run the tests that start no server, with the race detector: less than a minute.
+	@packages="$$(hack/unit-tests.sh ./...)"; $(GO) test -race -timeout 3m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers
 test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.
@@ -162,12 +162,15 @@ bench: test-requirements ## Run the benchmarks.
 envtest-assets: cluster-tool ## Build etcd and kube-apiserver if missing, and print their folder (KUBEBUILDER_ASSETS).
 	@$(CLUSTER_TOOL) assets
 
+.PHONY: race-requirements
+race-requirements:
+	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
+
 .PHONY: test-requirements
-test-requirements:
+test-requirements: race-requirements
 	@[ -x "$$(command -v redis-server)" ] || hack/require.sh redis-server
 	@[ -x "$$(command -v initdb)" ] || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || hack/require.sh postgresql
 	@[ -x "$$(command -v pgbouncer)" ] || [ -x /usr/sbin/pgbouncer ] || hack/require.sh pgbouncer
-	@[ -x "$$(command -v gcc)" ] || hack/require.sh gcc libc6-dev
 	@[ -x "$$(command -v promtool)" ] || hack/require.sh prometheus
 
 .PHONY: demo-requirements

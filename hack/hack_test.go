@@ -129,3 +129,29 @@ func TestAToolIsBuiltOnce(t *testing.T) {
 		}
 	}
 }
+
+// A package whose tests start a server is none of the unit tests, whichever way it comes to
+// it, and one that is decided without a server has to be.
+func TestUnitTestsStartNoServer(t *testing.T) {
+	list := func(packages string) (string, error) {
+		out, err := exec.CommandContext(t.Context(), "./unit-tests.sh", packages).CombinedOutput()
+		return string(out), err
+	}
+	found, err := list("./...")
+	if err != nil {
+		t.Fatalf("%v: %s", err, found)
+	}
+	listed := strings.Fields(found)
+	for name, want := range map[string]bool{
+		"internal/flusher": true, "internal/flusher/enginetest": true, "internal/controller/plan": true, "test/model": true,
+		"internal/flusher/journal": false, "internal/flusher/journal/journaltest": false, "internal/flusher/service": false,
+		"internal/controller": false, "test/integration": false, "cmd/flusher": false,
+	} {
+		if got := slices.Contains(listed, "github.com/writebehind/operator/"+name); got != want {
+			t.Errorf("%s is a unit test: %v, want %v", name, got, want)
+		}
+	}
+	if out, err := list("./internal/controller/..."); err == nil || !strings.Contains(out, "internal/flusher is not among the unit tests") {
+		t.Errorf("without the engine: %v, %q", err, out)
+	}
+}
