@@ -114,7 +114,7 @@ func rawBatch(ctx context.Context, pool *pgxpool.Pool, first int) error {
 // it no longer is until it is empty. Every row is compared afterwards.
 func drain(b *testing.B, server *journaltest.Server, database *postgrestest.Database) time.Duration {
 	b.Helper()
-	r := newRig(b, server, database, writeConfig(b, server, database), entries, 200)
+	r := newRig(b, server, database, suspended(b, server, database), entries, 200)
 	defer r.stop()
 	if err := r.application.Fill(b.Context()); err != nil {
 		b.Fatal(err)

@@ -6,7 +6,6 @@ package bench
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
@@ -22,6 +21,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/load"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 const (
@@ -37,7 +37,7 @@ func BenchmarkOutage(b *testing.B) {
 		postgres := postgrestest.NewServer(b, postgrestest.Options{})
 		database := postgres.NewDatabase(b)
 		database.Exec(b, load.CreateTable)
-		c := writeConfig(b, server, database)
+		c := suspended(b, server, database)
 		c.Suspend = false
 		r := newRig(b, server, database, c, entries/2, 25)
 		writing := make(chan error, 1)
@@ -98,16 +98,10 @@ func BenchmarkTakeOver(b *testing.B) {
 			server := journaltest.New(b, journaltest.AppendOnly("everysec"))
 			database := postgrestest.New(b)
 			database.Exec(b, load.CreateTable)
-			c := writeConfig(b, server, database)
-			c.Suspend, c.Flush.IntervalMilliseconds, c.ListenAddress = false, 100, "127.0.0.1:0"
-			data, err := c.Marshal()
-			if err != nil {
-				b.Fatal(err)
-			}
+			c := suspended(b, server, database)
+			c.Suspend, c.Flush.IntervalMilliseconds = false, 100
 			file := filepath.Join(b.TempDir(), "config.yaml")
-			if err := os.WriteFile(file, data, 0o600); err != nil {
-				b.Fatal(err)
-			}
+			servers.Put(b, file, c)
 			client := server.Client(b)
 			start := func() *programs.Process {
 				return programs.Run(b, exec.Command(filepath.Join(folder, "flusher"), "--config", file))

@@ -57,7 +57,7 @@ func BenchmarkPoison(b *testing.B) {
 
 func drainPoison(b *testing.B, server *journaltest.Server, database *postgrestest.Database) time.Duration {
 	b.Helper()
-	r := newRig(b, server, database, writeConfig(b, server, database), entries, 200)
+	r := newRig(b, server, database, suspended(b, server, database), entries, 200)
 	defer r.stop()
 	if err := r.application.Fill(b.Context()); err != nil {
 		b.Fatal(err)

@@ -6,8 +6,6 @@ package bench
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -24,6 +22,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/load"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 const (
@@ -51,7 +50,7 @@ type rig struct {
 	stop        func()
 }
 
-// newRig starts a flusher with a config of writeConfig and waits until it takes writes
+// newRig starts a flusher with a config of suspended and waits until it takes writes
 // with these very settings. There are as many keys as said, and so many calls to Redis
 // in one round trip.
 func newRig(b *testing.B, server *journaltest.Server, database *postgrestest.Database, c *config.Config, keys, pipeline int) *rig {
@@ -118,24 +117,13 @@ func until(b *testing.B, j *journal.Journal, so func(entry.Stats) bool) {
 
 func isEmpty(stats entry.Stats) bool { return stats.Depth == 0 }
 
-// writeConfig reads a config of the servers back from a file; it is suspended.
-func writeConfig(b *testing.B, server *journaltest.Server, database *postgrestest.Database) *config.Config {
+// suspended is the config of a flusher between the servers that does not flush yet.
+func suspended(b *testing.B, server *journaltest.Server, database *postgrestest.Database) *config.Config {
 	b.Helper()
-	path := filepath.Join(b.TempDir(), "config.yaml")
-	text := fmt.Sprintf(`suspend: true
-revision: %d
-redis: {external: {addresses: [%q]}}
-database: {postgres: {urlFile: %q, maxConnections: %d}}
-mappings: [{name: %s, keyPrefix: %q, table: products, keyColumn: id}]
-flush: {intervalMilliseconds: 1000, batchSize: %d, concurrency: %d}
-backpressure: {maxQueueDepth: %d}
-`, time.Now().UnixMilli(), server.Addr(), database.URLFile(b), concurrency, queue, prefix, batchSize, concurrency, 2*entries)
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		b.Fatal(err)
-	}
-	c, err := config.Read(path)
-	if err != nil {
-		b.Fatal(err)
-	}
+	c := servers.Join(b, server, database).Config
+	c.Suspend, c.Revision = true, time.Now().UnixMilli()
+	c.Database.Postgres.MaxConnections = concurrency
+	c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency = 1000, batchSize, concurrency
+	c.Backpressure.MaxQueueDepth = 2 * entries
 	return c
 }

@@ -26,7 +26,7 @@ func BenchmarkRotation(b *testing.B) {
 		database := postgrestest.NewServer(b, postgrestest.Options{}).NewDatabase(b)
 		database.Exec(b, load.CreateTable)
 		database.Exec(b, "CREATE ROLE app LOGIN SUPERUSER PASSWORD 'first'")
-		c := writeConfig(b, server, database)
+		c := suspended(b, server, database)
 		c.Suspend, c.Flush.IntervalMilliseconds = false, 100
 		setURL(b, c, database, "first")
 		r := newRig(b, server, database, c, entries/10, 10)

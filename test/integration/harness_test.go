@@ -22,6 +22,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 // program is the flusher's executable, built once.
@@ -50,29 +51,16 @@ type stack struct {
 
 func newStack(t *testing.T, options ...journaltest.Option) *stack {
 	t.Helper()
-	s := &stack{t: t, redis: journaltest.New(t, options...), db: postgrestest.New(t)}
-	s.rdb = s.redis.Client(t)
-	s.db.Exec(t, productsTable)
-	c := config.Default()
-	c.Redis.External.Addresses = []string{s.redis.Addr()}
-	c.Database.Postgres.URLFile = s.db.URLFile(t)
-	m := config.DefaultMapping()
-	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = "products", "product:", "public.products", "id"
-	c.Mappings = []config.Mapping{m}
-	c.Flush.IntervalMilliseconds = 100
-	c.ListenAddress = "127.0.0.1:0"
-	s.config = c
-	s.file = filepath.Join(t.TempDir(), "config.yaml")
+	p := servers.Start(t, productsTable, options...)
+	p.Config.Flush.IntervalMilliseconds = 100
+	s := &stack{t: t, redis: p.Redis, rdb: p.Redis.Client(t), db: p.Database, config: p.Config, file: p.File}
 	s.write()
 	return s
 }
 
-// write puts the config in place as a ConfigMap does, whole or not at all.
 func (s *stack) write() {
 	s.t.Helper()
-	data, err := s.config.Marshal()
-	s.must(err)
-	s.must(programs.PutFile(s.file, data))
+	servers.Put(s.t, s.file, s.config)
 }
 
 // suspend makes the flusher keep from flushing, and waits until it does.
@@ -97,9 +85,7 @@ func (s *stack) resume() {
 
 func (s *stack) must(err error) {
 	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	programs.Must(s.t, err)
 }
 
 // start runs a flusher until the test ends.

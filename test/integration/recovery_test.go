@@ -5,13 +5,13 @@ package integration
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/servers"
 )
 
 func TestALostLedgerIsBegunAnew(t *testing.T) {
@@ -73,11 +73,8 @@ func TestAFlusherOfAnotherShapeTouchesNothing(t *testing.T) {
 	other.Owner = "another"
 	other.Mappings = []config.Mapping{s.config.Mappings[0]}
 	other.Mappings[0].KeyPrefix = "p2:"
-	data, err := other.Marshal()
-	s.must(err)
-	file := filepath.Join(t.TempDir(), "other.yaml")
-	s.must(os.WriteFile(file, data, 0o600))
-	s.file = file
+	s.file = filepath.Join(t.TempDir(), "other.yaml")
+	servers.Put(t, s.file, &other)
 	p := s.start()
 	s.eventually("the other flusher says whose the queue is", func() error {
 		if q := s.status(p).Queues[0]; q.Ready.Reason != "QueueConflict" || len(q.Partitions) != 0 {

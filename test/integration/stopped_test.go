@@ -16,6 +16,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 // ways are how flushers reach the database.
@@ -30,10 +31,8 @@ func (s *stack) configFor(url string) string {
 	c := *s.config
 	c.Database.Postgres.URLFile = postgrestest.WriteURL(s.t, url)
 	c.Redis.External.Addresses = []string{s.redis.Addr()}
-	data, err := c.Marshal()
-	s.must(err)
 	file := filepath.Join(s.t.TempDir(), "config.yaml")
-	s.must(programs.PutFile(file, data))
+	servers.Put(s.t, file, &c)
 	return file
 }
 

@@ -22,9 +22,8 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
-	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
-	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 // shop is a real flusher with its Redis and its database.
@@ -43,32 +42,18 @@ func startShop(t *testing.T) *shop {
 	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
 		t.Fatal(err)
 	}
-	server, db := journaltest.New(t), postgrestest.New(t)
-	db.Exec(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`)
-	c := config.Default()
-	c.Redis.External.Addresses = []string{server.Addr()}
-	c.Database.Postgres.URLFile = db.URLFile(t)
-	m := config.DefaultMapping()
-	m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Partitions = "products", "product:", "public.products", "id", 2
-	c.Mappings = []config.Mapping{m}
-	c.Flush.IntervalMilliseconds, c.Flush.MaxRetries = 100, 1
-	c.ListenAddress = "127.0.0.1:0"
-	s := &shop{t: t, rdb: server.Client(t), config: c, file: filepath.Join(folder, "config.yaml")}
+	p := servers.Start(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`)
+	c := p.Config
+	c.Mappings[0].Partitions, c.Flush.IntervalMilliseconds, c.Flush.MaxRetries = 2, 100, 1
+	s := &shop{t: t, rdb: p.Redis.Client(t), config: c, file: p.File}
 	s.write()
 	s.address = programs.RunFlusher(t, patience, exec.Command(filepath.Join(folder, "flusher"), "--config", s.file)).Address
 	return s
 }
 
-// write puts the config in place as a whole.
 func (s *shop) write() {
 	s.t.Helper()
-	data, err := s.config.Marshal()
-	if err == nil {
-		err = programs.PutFile(s.file, data)
-	}
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	servers.Put(s.t, s.file, s.config)
 }
 
 func (s *shop) set(id int, document string) error {

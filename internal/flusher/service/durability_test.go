@@ -18,6 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
 )
 
 // running is a flusher with a Redis and a database of its own.
@@ -31,14 +32,8 @@ type running struct {
 // run starts a flusher that looks often, until the test ends.
 func run(t *testing.T, schema string, edit func(*config.Config), options ...journaltest.Option) *running {
 	t.Helper()
-	r := &running{t: t, server: journaltest.New(t, options...), db: postgrestest.New(t)}
-	r.db.Exec(t, schema)
-	c := config.Default()
-	c.Redis.External.Addresses = []string{r.server.Addr()}
-	c.Database.Postgres.URLFile = r.db.URLFile(t)
-	m := config.DefaultMapping()
-	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = "products", "product:", "public.products", "id"
-	c.Mappings = []config.Mapping{m}
+	p := servers.Start(t, schema, options...)
+	r, c := &running{t: t, server: p.Redis, db: p.Database}, p.Config
 	if edit != nil {
 		edit(c)
 	}
