@@ -106,7 +106,7 @@
 // waits outside of the queue, in a set by its time: a hundred thousand of them cost the
 // others nothing. A claim takes at most sixteen that are due, before the fresh ones.
 //
-// # Where this differs from the first design, and why
+// # Design notes
 //
 // After an error whose outcome is not known the partition takes a new epoch
 // instead of asking the ledger whether flush n has happened. One rule covers lost
@@ -210,10 +210,11 @@
 // come across it: LLEN q and the number of those that wait, together, are HLEN ops. A
 // second set has them by first version, so that the oldest entry is known exactly.
 //
-// What is said of the servers is of the settings that the process runs
-// (runningRevision), what is in force is of the capture functions too (revision): a Redis
-// that was never reached would otherwise never be named. Changed credentials are proved
-// by one new connection, since those that are open go on with the old ones.
+// The checks of the servers speak of the settings that the process runs
+// (runningRevision). The other number, revision, advances only once the capture functions
+// in Redis have them too. With one number alone, a Redis that was never reached could not
+// be told of the new settings. Changed credentials are proved by one new connection, since
+// those that are open go on with the old ones.
 //
 // Redis has a list of its queues, wb:queues, in the order of their prefixes, of which none
 // begins another: the two neighbours of a prefix are all that it can meet. A queue is put
@@ -323,8 +324,8 @@
 // do: so a row that waits for another is tried once an interval, and is no dead letter for
 // ten intervals, or twelve seconds where that is longer.
 //
-// While a mapping is paused, no row spends an attempt for what the mapping is paused
-// for, not even the only one of its partition.
+// While a mapping is paused, a row that is refused for the same reason spends no attempt,
+// not even the only one of its partition.
 //
 // The probes look at much, and not at everything: a function that makes a default, one
 // that its index may not call, a key that a claim may not read shows only when a batch is
