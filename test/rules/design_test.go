@@ -67,7 +67,7 @@ var captureRules = []rule{
 	{Section: "2", Text: "after an error nothing is changed", Tests: []string{
 		"journal.FuzzCapture", "journal.TestARefusedCallChangesNothing", "journal.TestAtMaxmemoryWritesAreRefusedWholeAndTheQueueStillDrains", "journal.TestTheRightsOfAnApplication",
 	}},
-	{Section: "2", Text: "an error is a code of the contract and a text", Tests: []string{"journal.FuzzCapture", "client.TestClient"}},
+	{Section: "2", Text: "an error is a code of the contract and a text", Tests: []string{"journal.FuzzCapture", "journal.TestTheGoClientAgreesWithTheLibrary"}},
 	{Section: "2", Text: "keys, values and names are any bytes", Tests: []string{"journal.FuzzCapture", "journal.FuzzDeadLetter"}},
 	{Section: "2", Text: "a full queue refuses new keys, and takes dirty ones", Tests: []string{"journal.TestAFullQueueRefusesNewKeysOnly"}},
 	{Section: "2", Text: "a draining or retired queue refuses writes", Tests: []string{"journal.TestAPausedQueueTakesNoWrites", "integration.TestLiveSettingsNeedNoRestart"}},

@@ -35,7 +35,7 @@ type rule struct {
 
 // folders are the packages that Tests name.
 var folders = map[string]string{
-	"client": "api/writebehind", "cmd": "cmd/flusher", "controller": "internal/controller", "observe": "internal/controller/observe",
+	"cmd": "cmd/flusher", "controller": "internal/controller", "observe": "internal/controller/observe",
 	"resources": "internal/controller/resources", "flusher": "internal/flusher", "service": "internal/flusher/service", "config": "internal/flusher/config", "journal": "internal/flusher/journal",
 	"postgres": "internal/flusher/postgres", "integration": "test/integration", "model": "test/model", "e2e": "test/e2e", "load": "test/load", "chaos": "test/chaos", "rules": "test/rules",
 }

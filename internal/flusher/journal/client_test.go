@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package writebehind_test
+package journal_test
 
 import (
 	"errors"
@@ -11,30 +11,24 @@ import (
 
 	"github.com/writebehind/operator/api/writebehind"
 	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
-func TestClient(t *testing.T) {
-	rdb := journaltest.New(t).Client(t)
-	ctx := t.Context()
-	j := journal.New(rdb)
-	if _, err := j.EnsureLibrary(ctx); err != nil {
-		t.Fatal(err)
+// TestTheGoClientAgreesWithTheLibrary is here because the client's own module requires
+// no server: an application takes it without what the tests need.
+func TestTheGoClientAgreesWithTheLibrary(t *testing.T) {
+	revision := int64(1)
+	at := func(state string, depth int) func(*config.QueueSettings) {
+		return func(s *config.QueueSettings) { s.Revision, s.State, s.MaxDepth = revision, state, depth }
 	}
-	m := config.DefaultMapping()
-	m.Name, m.KeyPrefix = "products", "product:"
-	revision := int64(0)
-	open := func(state string, depth int) {
+	f := open(t, journaltest.New(t), at(config.StateOpen, 2))
+	rdb, ctx := f.rdb, t.Context()
+	reopen := func(state string, depth int) {
 		t.Helper()
 		revision++
-		s := config.QueueSettings{Owner: "test", Revision: revision, Mapping: m, MaxDepth: depth, WhenFull: config.WhenFullReject, State: state}
-		if _, err := j.Open(ctx, s, "journal", false); err != nil {
-			t.Fatal(err)
-		}
+		f.check(f.j.Open(ctx, settings(at(state, depth)), "journal-1", false))
 	}
-	open(config.StateOpen, 2)
-	q := writebehind.NewQueue(rdb, "products")
+	q := writebehind.NewQueue(rdb, queue)
 
 	version, err := q.Set(ctx, "product:1", `{"n":1}`)
 	if err != nil || version == 0 {
@@ -94,10 +88,10 @@ func TestClient(t *testing.T) {
 	if _, _, err := q.Get(ctx, "product:list"); err == nil || errors.Is(err, redis.Nil) {
 		t.Errorf("Get of a list: %v", err)
 	}
-	open(config.StateOpen, 1)
+	reopen(config.StateOpen, 1)
 	_, err = q.Set(ctx, "product:3", `{}`)
 	fails("full", err, writebehind.ErrFull)
-	open(config.StatePaused, 1)
+	reopen(config.StatePaused, 1)
 	_, err = q.Del(ctx, "product:1")
 	fails("paused", err, writebehind.ErrPaused)
 }

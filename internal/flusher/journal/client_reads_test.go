@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package writebehind_test
+package journal_test
 
 import (
 	"errors"
@@ -14,9 +14,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/api/writebehind"
-	"github.com/writebehind/operator/internal/flusher/config"
-	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 // TestGetReadsOnWhereRedisRefusesWrites: a value is a value, a miss tells that it has no
@@ -24,6 +23,7 @@ import (
 func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 	t.Parallel()
 	const secret = "secret"
+	patience := programs.Patience{Limit: time.Minute, Interval: 20 * time.Millisecond}
 	set := func(name, value string) func(*testing.T, *journaltest.Server, *redis.Client) *redis.Client {
 		return func(t *testing.T, _ *journaltest.Server, admin *redis.Client) *redis.Client {
 			t.Helper()
@@ -47,8 +47,8 @@ func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 		"a replica": {refuse: func(t *testing.T, server *journaltest.Server, _ *redis.Client) *redis.Client {
 			t.Helper()
 			replica := journaltest.New(t, journaltest.Config(fmt.Sprintf("replicaof 127.0.0.1 %d", server.Port()))).Client(t)
-			await(t, "the replica follows", func() bool {
-				return replica.Get(t.Context(), "product:1").Err() == nil && replica.FCallRO(t.Context(), "wb_stats", nil, "products").Err() == nil
+			patience.Eventually(t, "the replica follows", func() error {
+				return errors.Join(replica.Get(t.Context(), "product:1").Err(), replica.FCallRO(t.Context(), "wb_stats", nil, queue).Err())
 			})
 			return replica
 		}, says: "READONLY"},
@@ -58,8 +58,11 @@ func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 				t.Helper()
 				set("dir", "/proc")(t, server, admin)
 				_ = admin.BgSave(t.Context()).Err()
-				await(t, "the snapshot fails", func() bool {
-					return strings.Contains(admin.Info(t.Context(), "persistence").Val(), "rdb_last_bgsave_status:err")
+				patience.Eventually(t, "the snapshot fails", func() error {
+					if info := admin.Info(t.Context(), "persistence").Val(); !strings.Contains(info, "rdb_last_bgsave_status:err") {
+						return errors.New(info)
+					}
+					return nil
 				})
 				return admin
 			}, says: "MISCONF",
@@ -74,24 +77,11 @@ func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server := journaltest.New(t, test.options...)
-			admin := server.Client(t)
-			ctx := t.Context()
-			j := journal.New(admin)
-			m := config.DefaultMapping()
-			m.Name, m.KeyPrefix = "products", "product:"
-			s := config.QueueSettings{Owner: "test", Revision: 1, Mapping: m, MaxDepth: 2, WhenFull: config.WhenFullReject, State: config.StateOpen}
-			_, err := j.EnsureLibrary(ctx)
-			if err == nil {
-				_, err = j.Open(ctx, s, "journal", false)
-			}
-			if err == nil {
-				_, err = writebehind.NewQueue(admin, "products").Set(ctx, "product:1", `{"n":1}`)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			q := writebehind.NewQueue(test.refuse(t, server, admin), "products")
-			before := admin.Keys(ctx, "*").Val()
+			f := open(t, server)
+			admin, ctx := f.rdb, t.Context()
+			f.check(writebehind.NewQueue(admin, queue).Set(ctx, "product:1", `{"n":1}`))
+			q := writebehind.NewQueue(test.refuse(t, server, admin), queue)
+			before := dump(t, admin)
 			if value, token, err := q.Get(ctx, "product:1"); value != `{"n":1}` || token != "" || err != nil {
 				t.Errorf("Get of a key that is there answers %q, %q, %v", value, token, err)
 			}
@@ -105,28 +95,9 @@ func TestGetReadsOnWhereRedisRefusesWrites(t *testing.T) {
 			if !errors.Is(err, writebehind.ErrNoToken) || !strings.Contains(err.Error(), test.says) || token != "" {
 				t.Errorf("Get of a miss answers %q, %v; want no token, and %s", token, err, test.says)
 			}
-			if after := admin.Keys(ctx, "*").Val(); !maps.Equal(names(before), names(after)) {
+			if after := dump(t, admin); !maps.Equal(before, after) {
 				t.Errorf("the keys were %v and are %v", before, after)
 			}
 		})
-	}
-}
-
-func names(keys []string) map[string]bool {
-	all := make(map[string]bool)
-	for _, key := range keys {
-		all[key] = true
-	}
-	return all
-}
-
-func await(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	ticker := time.NewTicker(20 * time.Millisecond)
-	defer ticker.Stop()
-	for deadline := time.Now().Add(time.Minute); !done(); <-ticker.C {
-		if time.Now().After(deadline) {
-			t.Fatal("not within a minute: " + what)
-		}
 	}
 }
