@@ -11,6 +11,7 @@ WORKDIR /workspace
 
 # The modules change less often than the code: they get a layer of their own.
 COPY go.mod go.sum ./
+COPY api/go.mod api/go.sum api/
 RUN go mod download
 COPY api/ api/
 COPY cmd/ cmd/

@@ -28,7 +28,11 @@ export KUBEBUILDER_CONTROLPLANE_START_TIMEOUT ?= 2m
 
 LOCALBIN := $(CURDIR)/bin
 DIST ?= dist
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+VERSION ?= $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo dev)
+# The modules whose code is ours: ./... ends where the next one begins.
+MODULES := . api hack/cluster
+# The product, its tests, and what applications import.
+PACKAGES := ./... github.com/writebehind/operator/api/...
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 SHELL = /usr/bin/env bash -o pipefail
@@ -84,17 +88,15 @@ generate: controller-gen ## Generate the API types' DeepCopy methods.
 
 .PHONY: fmt
 fmt: golangci-lint ## Format the code: gofumpt, imports in three groups.
-	$(GOLANGCI_LINT) fmt ./...
-	cd hack/cluster && $(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...
+	@$(call in-modules,$(GOLANGCI_LINT) fmt --config $(CURDIR)/.golangci.yml ./...)
 
 .PHONY: vet
 vet: ## Run go vet.
-	$(GO) vet -tags e2e ./...
+	@$(call in-modules,$(GO) vet -tags e2e ./...)
 
 .PHONY: lint
 lint: golangci-lint lint-workflows ## Run the linters.
-	$(GOLANGCI_LINT) run --build-tags e2e ./...
-	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml ./...
+	@$(call in-modules,$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --build-tags e2e ./...)
 
 # What else actionlint would run is installed on some machines alone.
 .PHONY: lint-workflows
@@ -103,8 +105,10 @@ lint-workflows: actionlint ## Run the linter of GitHub's workflows.
 
 .PHONY: lint-fix
 lint-fix: golangci-lint ## Run the linters and mend what can be mended mechanically.
-	$(GOLANGCI_LINT) run --build-tags e2e --fix ./...
-	cd hack/cluster && $(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --fix ./...
+	@$(call in-modules,$(GOLANGCI_LINT) run --config $(CURDIR)/.golangci.yml --build-tags e2e --fix ./...)
+
+# $(1): a command, which runs in each of our modules until it fails in one.
+in-modules = for module in $(MODULES); do echo "== $$module"; (cd $$module && $(1)); done
 
 .PHONY: verify
 verify: controller-gen kustomize ## Fail if generated files, go.mod or licence headers are out of date.
@@ -117,7 +121,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) ./... || failed=1; \
+		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) $(PACKAGES) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
@@ -127,7 +131,7 @@ SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-p
 
 .PHONY: test-unit
 test-unit: race-requirements ## Run the tests that start no server, with the race detector: less than a minute.
-	@packages="$$(hack/unit-tests.sh ./...)"; $(GO) test -race -timeout 3m $(TEST_FLAGS) $$packages
+	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race -timeout 3m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers
 test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.

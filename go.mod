@@ -2,6 +2,9 @@ module github.com/writebehind/operator
 
 go 1.26.8
 
+// One tree, one release: what is built here is built with the api of this commit.
+replace github.com/writebehind/operator/api => ./api
+
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
 	github.com/go-logr/logr v1.4.3
@@ -16,6 +19,7 @@ require (
 	github.com/sony/gobreaker/v2 v2.4.0
 	github.com/spf13/cobra v1.10.2
 	github.com/spf13/pflag v1.1.0
+	github.com/writebehind/operator/api v0.0.0
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v2 v2.4.4
 	golang.org/x/time v0.16.0
