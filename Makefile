@@ -30,7 +30,7 @@ LOCALBIN := $(CURDIR)/bin
 DIST ?= dist
 VERSION ?= $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo dev)
 # The modules whose code is ours: ./... ends where the next one begins.
-MODULES := . api hack/cluster
+MODULES := . api hack/cluster test/policies/judge
 # The product, its tests, and what applications import.
 PACKAGES := ./... github.com/writebehind/operator/api/...
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"

@@ -30,7 +30,7 @@ for path in api config charts; do
 	fi
 done
 
-for module in . api hack/cluster hack/tools/helm hack/tools/github; do
+for module in . api hack/cluster test/policies/judge hack/tools/helm hack/tools/github; do
 	if ! (cd "$copy/$module" && go mod tidy -diff); then
 		complain "$module/go.mod is not tidy: run go mod tidy there"
 	fi

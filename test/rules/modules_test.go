@@ -71,7 +71,6 @@ func TestNoProgramIsBuiltFromWhatOnlyTestsRequire(t *testing.T) {
 	testsAlone := []string{
 		"github.com/Shopify/toxiproxy/v2", // a network that breaks
 		"github.com/google/go-cmp",
-		"github.com/mattfenwick/cyclonus", // what a NetworkPolicy lets through
 		"github.com/onsi/ginkgo/v2",
 		"github.com/onsi/gomega",
 		"github.com/rs/zerolog", // toxiproxy's logger, to silence it
