@@ -31,8 +31,9 @@ DIST ?= dist
 VERSION ?= $(shell git describe --tags --match 'v*' --always --dirty 2>/dev/null || echo dev)
 # The modules whose code is ours: ./... ends where the next one begins.
 MODULES := . api hack/cluster test/policies/judge
-# The product, its tests, and what applications import.
-PACKAGES := ./... github.com/writebehind/operator/api/...
+API := github.com/writebehind/operator/api
+# The product with its tests, and what applications import.
+PACKAGES := ./... $(API)/...
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 SHELL = /usr/bin/env bash -o pipefail
@@ -220,8 +221,10 @@ package-chart: helm ## Pack the Helm chart into dist/ (DIST: another folder).
 sbom: build cyclonedx-gomod ## Write each program's bill of materials into dist/ (DIST: another folder).
 	@mkdir -p $(DIST)
 	@for program in manager flusher; do \
-		$(CYCLONEDX_GOMOD) bin -json -licenses -std -version $(VERSION) -output $(DIST)/$$program.cdx.json $(LOCALBIN)/$$program; \
+		$(CYCLONEDX_GOMOD) bin -json -licenses -std -version $(VERSION) $(LOCALBIN)/$$program | \
+			sed -e 's|\./api@(devel)|$(API)@$(VERSION)|; s|"\./api"|"$(API)"|; s|"(devel)"|"$(VERSION)"|' >$(DIST)/$$program.cdx.json; \
 	done
+# A module that go.mod replaces by a folder stands in a program under the folder's name.
 
 .PHONY: clean
 clean: ## Remove what the build made.

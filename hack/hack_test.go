@@ -100,6 +100,31 @@ func TestLeaderElectionRoleGivesWhatIsUsed(t *testing.T) {
 	}
 }
 
+// TestTheBillOfMaterialsNamesTheAPIByItsModule has a program in place of cyclonedx-gomod
+// that prints what that says of a module which go.mod replaces.
+func TestTheBillOfMaterialsNamesTheAPIByItsModule(t *testing.T) {
+	folder := t.TempDir()
+	program := filepath.Join(folder, "cyclonedx-gomod")
+	script := `#!/bin/sh
+echo '{"name": "./api", "version": "(devel)", "purl": "pkg:golang/./api@(devel)?type=module"}'
+`
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil { //nolint:gosec // it has to run
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), "make", "--no-print-directory", "--old-file=build", "sbom", "VERSION=v1.2.3", "DIST="+folder, "CYCLONEDX_GOMOD="+program)
+	command.Dir = ".."
+	if out, err := command.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	const module = "github.com/writebehind/operator/api"
+	const want = `{"name": "` + module + `", "version": "v1.2.3", "purl": "pkg:golang/` + module + `@v1.2.3?type=module"}`
+	for _, of := range []string{"manager", "flusher"} {
+		if text, err := os.ReadFile(filepath.Join(folder, of+".cdx.json")); err != nil || strings.TrimSpace(string(text)) != want { //nolint:gosec // of this test
+			t.Errorf("of the %s: %s, %v; want %s", of, text, err, want)
+		}
+	}
+}
+
 // TestAToolIsBuiltOnce has a program in place of go that notes what it builds.
 func TestAToolIsBuiltOnce(t *testing.T) {
 	folder := t.TempDir()
