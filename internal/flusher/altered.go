@@ -34,7 +34,7 @@ func (q *queue) carry(ctx context.Context, p *partition, table Table, claim *ent
 		}
 		before := f
 		f = newFlush(q, p, table, claim, policy, prefix)
-		f.taken, f.deleted, f.start = before.taken, before.deleted, before.start
+		f.taken, f.start = before.taken, before.start
 		for i, s := range before.settlements {
 			if s.Outcome == entry.Done {
 				f.settlements[i] = s

@@ -91,8 +91,8 @@ func TestWhatIsCommittedBeforeTheTableIsAlteredIsNotWrittenAgain(t *testing.T) {
 			t.Errorf("entry %d is %v, want done", i, s.Outcome)
 		}
 	}
-	if done.taken != 4 {
-		t.Errorf("%d rows are taken, want 4", done.taken)
+	if done.taken != (taken{sets: 4}) {
+		t.Errorf("taken are %+v, want 4 rows", done.taken)
 	}
 }
 
@@ -118,8 +118,8 @@ func TestATableThatIsAlteredAllTheTimeEndsTheEpoch(t *testing.T) {
 	claim := &entry.Claim{Entries: []entry.Entry{{Key: "product:a", Value: "{}", Version: 1}}}
 	f := New(&config.Config{Mappings: []config.Mapping{m}}, claiming{claim: claim}, database, Options{})
 	q := f.queues[0]
-	q.table, _ = database.Table(t.Context(), m)
-	q.settings.Mapping = m
+	table, _ := database.Table(t.Context(), m)
+	q.gate.after(func(p *passage) { p.table = table })
 	p := &partition{epoch: 7, lease: &entry.Term{Epoch: 7}}
 	if err := q.sweep(t.Context(), p, 1, true); err != nil {
 		t.Fatal(err)
