@@ -37,6 +37,9 @@ type Settings struct {
 	StatementTimeout time.Duration
 	// LedgerSchema is the schema of the ledger; empty means writebehind.
 	LedgerSchema string
+	// Sources has the tables made and checked in which Sources keeps what is known of
+	// sources. One more connection asks and moves them.
+	Sources bool
 }
 
 const (
@@ -65,7 +68,10 @@ type Database struct {
 	source   *source
 	pool     *pgxpool.Pool
 	prober   *prober
+	keeper   *prober
 	ledger   ledgerStatements
+	// records are the flusher's own tables.
+	records  []record
 	prologue []byte
 	// urlAge is how old the last look at the URL may be when a batch is written.
 	urlAge time.Duration
@@ -105,7 +111,11 @@ func Open(s Settings) *Database {
 		learnedAge:   longestLearned,
 		probeTimeout: longestProbe,
 	}
-	d.prober = newProber(d.source)
+	d.records = []record{ledgerRecord(s.LedgerSchema)}
+	if s.Sources {
+		d.records = append(d.records, sourceRecords(s.LedgerSchema)...)
+	}
+	d.prober, d.keeper = newProber(d.source), newProber(d.source)
 	d.prologue = newPrologue(s.StatementTimeout)
 
 	// The pool's own configuration is only a frame: every connection takes the
@@ -144,6 +154,7 @@ func Open(s Settings) *Database {
 // Close ends every connection, after what is under way on it.
 func (d *Database) Close() {
 	d.prober.close()
+	d.keeper.close()
 	d.pool.Close()
 	d.cancels.Wait()
 }

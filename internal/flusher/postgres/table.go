@@ -72,7 +72,7 @@ func (f *fit) durability() config.Check {
 	if f.relation.kind == partitioned {
 		what = fmt.Sprintf("mapping %s: partition %s of table %s", f.mapping.Name, names[0], f.mapping.Table)
 	}
-	check := unlogged(what, names...)
+	check := unlogged(what+" is", names...)
 	if more := count - len(names); more > 0 {
 		check.Message += fmt.Sprintf(" so are %d more partitions", more)
 	}

@@ -17,29 +17,36 @@ import (
 type Store interface {
 	// Lease makes the member the source's reader for ttl, or renews that. Whoever finds
 	// another reader whose time has not run out gets that one's hold. A new reader has a
-	// higher epoch than every reader before. Time is the database's own.
+	// higher epoch than every reader before. Time is the database's own, and a lease of no
+	// time is over at once; its member may renew it as long as nobody else reads.
 	Lease(ctx context.Context, source, member string, ttl time.Duration) (Hold, error)
-	// Release ends the lease at once, so that another member can take it.
+	// Release ends the lease of the epoch at once, so that a member can take it. Of one that
+	// has ended there is nothing to do.
 	Release(ctx context.Context, source string, epoch int64) error
 	// Position reads how far the source was carried. The zero value means that it never was.
 	Position(ctx context.Context, source string) (Position, error)
-	// Move writes the position, unless the reader of the epoch was replaced. It changes
-	// nothing else, and may be repeated.
+	// Move writes the whole position, unless the reader of the epoch was replaced or has
+	// released the source. It changes nothing else, and may be repeated.
 	Move(ctx context.Context, source string, epoch int64, to Position) error
 	// NextHistory mints the number of a new history: higher than every one before, of any
 	// source.
 	NextHistory(ctx context.Context) (int64, error)
 
-	// Settle writes in one transaction what became of entries that are not rows: those
-	// that wait for another attempt, those that are dead letters, and the keys whose
-	// retries and letters are superseded since a later write is committed. It does nothing
-	// for a reader that was replaced.
+	// Settle writes in one transaction what became of entries that are not rows: what is
+	// gone first, then those that wait for another attempt, then those that are dead
+	// letters. superseded counts the dead letters that have gone, by Gone or since a later
+	// one took the place. A call that is repeated changes nothing more. It does nothing for
+	// a reader that was replaced.
 	Settle(ctx context.Context, source string, epoch int64, s Settled) (superseded int64, err error)
-	// Aside reads all that waits for another attempt.
+	// Aside reads all that waits for another attempt, in the order of queue, key and
+	// member.
 	Aside(ctx context.Context, source string) ([]Retry, error)
-	// Letters reads dead letters of a queue in the order of their keys, behind the key
-	// given, at most so many, without their payloads.
-	Letters(ctx context.Context, source, queue, after string, most int) ([]entry.DeadLetter, error)
+	// Dead counts the dead letters by queue. A queue without any is not named.
+	Dead(ctx context.Context, source string) (map[string]int64, error)
+	// Letters reads the dead letters of a queue in the order of key and member, by their
+	// bytes: those behind the name given, at most so many, without their payloads. A name
+	// of the queue alone stands before all of them.
+	Letters(ctx context.Context, source string, after Name, most int) ([]Letter, error)
 }
 
 // Hold is who reads a source.
@@ -70,14 +77,16 @@ type Position struct {
 	Losses, Writes, Coalesced, Flushed map[string]int64
 }
 
-// Settled is what became of entries that are not rows.
+// Settled is what became of entries that are not rows. Of two that have one name the last
+// one counts.
 type Settled struct {
-	// Retries wait for another attempt. One of the same queue, key and member replaces the
-	// one before.
+	// Retries wait for another attempt. One takes the place of the retry that had its name.
 	Retries []Retry
-	// Letters are dead. One of the same queue, key and member replaces the one before.
+	// Letters are dead. One takes the place of the letter and of the retry that had its
+	// name.
 	Letters []Letter
-	// Gone are entries whose retries and letters are superseded.
+	// Gone are names whose retries and letters are superseded. That of a whole key stands
+	// for all members of the key.
 	Gone []Name
 }
 
@@ -100,7 +109,8 @@ type Retry struct {
 	History, Offset int64
 }
 
-// Letter is a dead letter with its name and its payload.
+// Letter is a dead letter with its name and its payload. Its own key is the one of its
+// name, whatever it says, and what the source keeps for itself is not kept.
 type Letter struct {
 	Name
 	entry.DeadLetter
