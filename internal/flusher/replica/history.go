@@ -1,0 +1,249 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+)
+
+// attached decides whether the stream goes on with the history that was read, or begins
+// another one.
+func (s *Source) attached(ctx context.Context, stream Replication) error {
+	s.mu.Lock()
+	id, known, broken := s.id, s.history != 0, s.broken
+	s.mu.Unlock()
+	begins := ""
+	switch {
+	case !known:
+		begins = "the source was never read"
+	case broken != "":
+		begins = broken
+	case !stream.Continued():
+		begins = "the server could not go on with the stream from where it was read, so all keys are read anew: deletions that were not read are not made"
+	case stream.ID() != id:
+		branch, err := s.branch(ctx, stream, id)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.horizon > branch {
+			begins = "a fail-over of Redis has lost data that was already flushed"
+		} else if !s.allBegun() {
+			s.limit = min(s.limit, branch)
+		}
+		s.mu.Unlock()
+	}
+	if begins != "" {
+		return s.beginHistory(ctx, stream, begins)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.goOn(stream)
+	return nil
+}
+
+// goOn reads the history on from a stream. The lock is held.
+func (s *Source) goOn(stream Replication) {
+	s.stream, s.streamErr, s.id = stream, nil, stream.ID()
+	if start := stream.Start(); start.Offset >= s.safe.Offset {
+		s.safe = start
+		s.read = max(s.read, start.Offset)
+	}
+	s.acknowledge()
+	s.wake()
+}
+
+// branch is the highest offset that a server shares with the one before it, whose history
+// had that id.
+func (s *Source) branch(ctx context.Context, stream Replication, id string) (int64, error) {
+	look, err := s.server.Look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if look.ID != stream.ID() || look.Before != id {
+		return 0, fmt.Errorf("the stream is of history %s, the server's is %s after %s", stream.ID(), look.ID, look.Before)
+	}
+	return look.Branch, nil
+}
+
+// beginHistory mints a number, and marks what is known as of it. What is out is void. The
+// database has the history before anybody is told of it.
+func (s *Source) beginHistory(ctx context.Context, stream Replication, why string) error {
+	number, err := s.store.NextHistory(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	t, before := s.tenure, s.stored
+	s.mu.Unlock()
+	if t == nil {
+		return ErrDeposed
+	}
+	start := stream.Start()
+	if stream.Continued() {
+		start = s.safe // of this goroutine alone
+	}
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	next := s.position()
+	next.History, next.ReplicationID, next.Offset, next.Database, next.Scanned = number, stream.ID(), start.Offset, start.Database, nil
+	if before.History != 0 {
+		for _, q := range s.queues {
+			next.Losses[q.mapping.Name]++
+		}
+		if gone, err := s.witnessGone(ctx); err != nil {
+			return err
+		} else if gone {
+			why += "; Redis has lost data that was already flushed"
+		}
+	}
+	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tenure != t {
+		return ErrDeposed
+	}
+	if before.History != 0 {
+		s.lost(why)
+	}
+	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
+	s.horizon, s.limit, s.broken, s.needed = 0, math.MaxInt64, "", 0
+	for _, q := range s.queues {
+		q.scan = scan{}
+		for _, p := range q.partitions {
+			p.beginHistory(number, start)
+		}
+	}
+	s.goOn(stream)
+	return nil
+}
+
+// beginHistory brings all marks into a history that begins at the point.
+func (p *partition) beginHistory(history int64, start Point) {
+	p.void()
+	p.epoch, p.step, p.claim, p.acknowledged, p.carried = 0, 0, 0, 0, 0
+	p.scanning = 0
+	p.life = history
+	for _, m := range p.marked {
+		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
+		p.change(m, func() {
+			m.scanned = false
+			if p.encoding.named {
+				m.wholly()
+			}
+			m.lapse()
+		})
+	}
+}
+
+// scanAnew has all keys read again, since nothing is known of what was done to them. The
+// lock is held.
+func (s *Source) scanAnew() {
+	for _, q := range s.queues {
+		q.scan.again()
+	}
+	s.wake()
+}
+
+// position is how far the source is carried now. The caller holds no lock.
+func (s *Source) position() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.stored
+	p.Losses, p.Writes = make(map[string]int64), make(map[string]int64)
+	p.Coalesced, p.Flushed = make(map[string]int64), make(map[string]int64)
+	for _, q := range s.queues {
+		name := q.mapping.Name
+		for m, n := range map[*map[string]int64]int64{&p.Losses: q.losses, &p.Writes: q.writes, &p.Coalesced: q.coalesced, &p.Flushed: q.flushed} {
+			if n != 0 {
+				(*m)[name] = n
+			}
+		}
+	}
+	p.Witness = s.witness
+	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
+		// What the next reader has to compare is where it was.
+		return p
+	}
+	p.ReplicationID = s.id
+	at, _ := s.carried()
+	p.Offset, p.Database = at.Offset, at.Database
+	p.Scanned = nil
+	for _, q := range s.queues {
+		if q.scan.finished(q) {
+			p.Scanned = append(p.Scanned, q.shape())
+		}
+	}
+	return p
+}
+
+// carried is where reading has to begin to meet again all that is dirty and not saved, and
+// whether anything is. The lock is held.
+func (s *Source) carried() (at Point, dirty bool) {
+	at = s.safe
+	for _, q := range s.queues {
+		for _, p := range q.partitions {
+			if first, ok := p.oldest(); ok {
+				dirty = true
+				if first.Offset < at.Offset {
+					at = first
+				}
+			}
+		}
+	}
+	return at, dirty
+}
+
+// move tells the database how far the source is carried.
+func (s *Source) move(ctx context.Context) error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	next := s.position()
+	s.mu.Lock()
+	t, stored := s.tenure, s.stored
+	s.mu.Unlock()
+	if t == nil || next.History == 0 || same(next, stored) {
+		return nil
+	}
+	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tenure == t && s.stored.History == next.History {
+		s.stored = next
+	}
+	return nil
+}
+
+func same(a, b Position) bool {
+	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness &&
+		slices.Equal(a.Scanned, b.Scanned) && maps.Equal(a.Losses, b.Losses) && maps.Equal(a.Writes, b.Writes) &&
+		maps.Equal(a.Coalesced, b.Coalesced) && maps.Equal(a.Flushed, b.Flushed)
+}
+
+// acknowledge tells the server what is kept. Nothing is while keys have to be read that were
+// written before the history began: whoever waits for those must not be answered. The lock
+// is held.
+func (s *Source) acknowledge() {
+	if s.stream == nil {
+		return
+	}
+	for _, q := range s.queues {
+		if !q.scan.finished(q) {
+			return
+		}
+	}
+	if at, dirty := s.carried(); dirty {
+		s.stream.Acknowledge(at.Offset)
+	} else {
+		s.stream.Acknowledge(s.read)
+	}
+}

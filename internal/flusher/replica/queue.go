@@ -1,0 +1,125 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// queue is what a source has of one mapping. The source's lock is held by whoever uses it.
+type queue struct {
+	mapping    config.Mapping
+	encoding   encoding
+	partitions []*partition
+	settings   config.QueueSettings
+	// opened says that the engine works with the queue.
+	opened bool
+	// writes, flushed, coalesced and losses are counted over all histories.
+	writes, flushed, coalesced, losses int64
+	// valueBytes is about how long a value is.
+	valueBytes int
+	// scan is how far the keys of the mapping were read.
+	scan scan
+}
+
+func newQueue(m config.Mapping, of *dirty) *queue {
+	q := &queue{mapping: m, encoding: encodings[m.Encoding], valueBytes: 256}
+	for range m.Partitions {
+		q.partitions = append(q.partitions, newPartition(of, q.encoding))
+	}
+	return q
+}
+
+// shape names the mapping in the list of those whose keys were all read: what another
+// prefix or encoding would have read differently, or another table taken.
+func (q *queue) shape() string {
+	m := &q.mapping
+	return strings.Join([]string{m.Name, m.KeyPrefix, m.Mode, m.Encoding, m.Table}, " ")
+}
+
+// numberOf is the number of the partition that a key is in.
+func (q *queue) numberOf(key []byte) int {
+	const offset, prime = 2166136261, 16777619
+	h := uint32(offset)
+	for _, c := range key {
+		h = (h ^ uint32(c)) * prime
+	}
+	return int(h % uint32(len(q.partitions))) //nolint:gosec // There are a few partitions.
+}
+
+func (q *queue) of(key []byte) *partition { return q.partitions[q.numberOf(key)] }
+
+// keyOf is the key of an id.
+func (q *queue) keyOf(id string) (key, member string) {
+	if q.encoding.members {
+		return namesOf(id)
+	}
+	return id, ""
+}
+
+// idOf is the id of a name.
+func (q *queue) idOf(n Name) string {
+	if q.encoding.members {
+		return idOf(n.Key, n.Member)
+	}
+	return n.Key
+}
+
+// depth counts what is dirty, dead the letters, refused what waits for another attempt.
+func (q *queue) depth() (depth, dead, refused int64) {
+	for _, p := range q.partitions {
+		depth += int64(p.length())
+		dead += int64(len(p.letters))
+		refused += int64(p.length() - p.countFresh())
+	}
+	return depth, dead, refused
+}
+
+// scanning counts the marks that a scan waits for.
+func (q *queue) scanning() int {
+	n := 0
+	for _, p := range q.partitions {
+		n += p.scanning
+	}
+	return n
+}
+
+// encoding is what keys of a mapping hold, as far as the source has to know it.
+type encoding struct {
+	// question is what is asked of a name of which something is to be read.
+	question Question
+	// named says that writes name members which are read alone, and members that each
+	// member is a row of its own.
+	named, members bool
+	// valued says that what SET wrote is the value.
+	valued bool
+}
+
+// encodings are those that a mapping may have.
+var encodings = map[string]encoding{
+	config.EncodingJSON: {question: Text, valued: true},
+	"Number":            {question: Text, valued: true},
+	"Hash":              {question: Fields, named: true},
+}
+
+// fits tells whether the source knows the encodings of the mappings.
+func fits(mappings []config.Mapping) error {
+	for i := range mappings {
+		if _, ok := encodings[mappings[i].Encoding]; !ok {
+			return fmt.Errorf("mapping %s: encoding %q cannot be read from a replication stream", mappings[i].Name, mappings[i].Encoding)
+		}
+	}
+	return nil
+}
+
+func milliseconds(since int64, now time.Time) int64 {
+	if since == 0 {
+		return 0
+	}
+	return max(0, now.UnixMicro()-since) / 1000
+}
