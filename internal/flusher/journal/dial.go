@@ -54,7 +54,7 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
 	return redis.NewClient(&redis.Options{
 		Addr:                       address,
-		CredentialsProviderContext: func(context.Context) (string, string, error) { return credentials(settings) },
+		CredentialsProviderContext: func(context.Context) (string, string, error) { return Credentials(settings) },
 		Dialer:                     dialer(settings.TLS, address),
 		DialTimeout:                dialTimeout,
 		DialerRetries:              1,
@@ -79,7 +79,15 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-func credentials(settings config.RedisExternal) (username, password string, err error) {
+// Connect makes one connection to the configured Redis, on which nothing was said yet. Its
+// deadlines are for the caller to set.
+func Connect(ctx context.Context, settings config.RedisExternal) (net.Conn, error) {
+	address := settings.Addresses[0]
+	return dial(ctx, baseDialer(), settings.TLS, address, "tcp", address)
+}
+
+// Credentials reads the user's name and the password, each empty where none is given.
+func Credentials(settings config.RedisExternal) (username, password string, err error) {
 	if settings.UsernameFile != "" {
 		if username, err = secretFile(settings.UsernameFile, settings.UsernameSecret); err != nil {
 			return "", "", err
@@ -125,7 +133,7 @@ func (p *Proof) Check(ctx context.Context) error {
 }
 
 func (p *Proof) hash() (held [sha256.Size]byte, err error) {
-	username, password, err := credentials(p.settings)
+	username, password, err := Credentials(p.settings)
 	if err != nil {
 		return held, err
 	}
@@ -163,8 +171,12 @@ func secretFile(path, secret string) (string, error) {
 	return text, nil
 }
 
+func baseDialer() *net.Dialer {
+	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+}
+
 func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {
-	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
+	base := baseDialer()
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := dial(ctx, base, settings, address, network, addr)
 		if err != nil {

@@ -96,7 +96,7 @@ func explain(err error, user, patterns string) config.Check {
 	case errors.As(err, &version):
 		return config.Check{
 			Reason:  cachev1alpha1.ReasonVersionTooOld,
-			Message: fmt.Sprintf("Redis has version %s: version %d or later is needed for function libraries", version.version, oldestMajor),
+			Message: fmt.Sprintf("Redis has version %s: version %d or later is needed", version.version, oldestMajor),
 		}
 	case errors.As(err, &mode) && mode.mode == "sentinel":
 		return config.Check{

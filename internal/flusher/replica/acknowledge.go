@@ -4,212 +4,70 @@
 package replica
 
 import (
-	"context"
-	"errors"
-	"fmt"
+	"strconv"
 	"time"
-
-	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Acknowledge settles a claim. What is refused, kept or dead is in the database before it
-// leaves the marks that hold the position.
-func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
-	action := fmt.Sprintf("acknowledge partition %d", c.Term.Partition)
-	if len(settlements) != len(c.Entries) {
-		return entry.Receipt{}, fmt.Errorf("%s: %d settlements for %d entries", action, len(settlements), len(c.Entries))
-	}
-	for i := range settlements {
-		switch o := settlements[i].Outcome; {
-		case o == 0:
-			return entry.Receipt{}, fmt.Errorf("%s: entry %s has no outcome", action, c.Entries[i].Key)
-		case (o == entry.Dead || o == entry.Lost) && settlements[i].Letter == nil:
-			return entry.Receipt{}, fmt.Errorf("%s: nothing is said of the dead letter of %s", action, c.Entries[i].Key)
+const (
+	// acknowledgeEvery is how often a server is told what it was told before: it takes a
+	// replica for gone that says nothing for a minute, and does not count it among those
+	// that are there after ten seconds.
+	acknowledgeEvery = time.Second
+	// A server begins with the stream once it has heard something after a snapshot, and
+	// forgets what it hears before it has noticed the end of that itself. So the first
+	// acknowledgements follow each other closely.
+	acknowledgeFirst  = 100 * time.Millisecond
+	acknowledgeCloses = 20
+)
+
+// Acknowledge tells the server, as soon as may be, that everything before the offset is
+// committed. What was said once is not taken back: a lower offset changes nothing.
+//
+// What is acknowledged before the first call is the start of a stream that was continued,
+// and 0 after a full resync: writes that are in its snapshot wait for an acknowledgement as
+// well.
+func (s *Stream) Acknowledge(offset int64) {
+	for {
+		before := s.committed.Load()
+		if offset <= before {
+			return
+		}
+		if s.committed.CompareAndSwap(before, offset) {
+			s.hurry()
+			return
 		}
 	}
-	s.mu.Lock()
-	pg, epoch, known, err := s.enterAcknowledge(ctx, c)
-	if err != nil || known {
-		s.mu.Unlock()
-		return entry.Receipt{}, wrap(action, err)
-	}
-	settled := pg.settled(s, c, settlements)
-	s.mu.Unlock()
+}
 
-	receipt := entry.Receipt{Applied: true}
-	if len(settled.Gone)+len(settled.Retries)+len(settled.Letters) > 0 {
-		receipt.Superseded, err = s.store.Settle(ctx, s.options.Name, epoch, settled)
+func (s *Stream) hurry() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case errors.Is(err, ErrDeposed):
-		if s.tenure != nil && s.tenure.epoch == epoch {
-			s.tenure.cancel()
+}
+
+// acknowledge tells what is committed until the stream is closed. The server answers
+// nothing.
+func (s *Stream) acknowledge() {
+	defer close(s.acknowledged)
+	for told := 0; ; told++ {
+		offset := strconv.FormatInt(s.committed.Load(), 10)
+		// The second number is what WAITAOF waits for. A server that does not know it looks
+		// at the first one alone.
+		if err := s.wire.send("REPLCONF", "ACK", offset, "FACK", offset); err != nil {
+			// Reading ends, too.
+			s.wire.Close()
+			return
 		}
-		return entry.Receipt{}, fmt.Errorf("%s: %w: %w", action, entry.ErrLeaseLost, err)
-	case err != nil:
-		return entry.Receipt{}, wrap(action, err)
-	case !s.isOut(pg) || len(pg.p.out) != len(c.Entries):
-		return entry.Receipt{}, wrap(action, entry.ErrLeaseLost)
-	}
-	p := pg.p
-	out := p.out
-	p.out = nil
-	for i, m := range out {
-		p.conclude(pg.q, m, &c.Entries[i], &settlements[i])
-	}
-	p.acknowledged = c.Number
-	p.step++
-	c.Term.Step++
-	s.acknowledge()
-	s.wake()
-	return receipt, nil
-}
-
-func wrap(action string, err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", action, err)
-}
-
-// enterAcknowledge finds the claim. known says that it was acknowledged before. The lock is
-// held.
-func (s *Source) enterAcknowledge(ctx context.Context, c *entry.Claim) (pg *page, epoch int64, known bool, err error) {
-	q, p, err := s.shard(ctx, c.Term)
-	switch {
-	case err != nil:
-		return nil, 0, false, err
-	case p.epoch != c.Term.Epoch:
-		return nil, 0, false, entry.ErrLeaseLost
-	case p.acknowledged == c.Number && c.Number != 0:
-		return nil, 0, true, nil
-	case p.claim != c.Number || len(p.out) != len(c.Entries):
-		return nil, 0, false, entry.ErrClaimVoid
-	}
-	return &page{q: q, p: p, claim: c.Number}, s.tenure.epoch, false, nil
-}
-
-// settled is what the database has to know of the claim. What it may have of an entry is
-// noted before: whether it takes effect is not known when the answer is lost. The lock is
-// held.
-func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlement) Settled {
-	var settled Settled
-	p := pg.p
-	for i, m := range p.out {
-		e, st := &c.Entries[i], &settlements[i]
-		name := Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: e.Member}
-		twin := p.marked[m.id]
-		rewritten := twin != nil && twin.rewrites()
-		_, dead := p.letters[m.id]
-		_, stored := p.stored[m.id]
-		switch o := st.Outcome; {
-		case o == entry.Done, o == entry.Forged:
-			if dead || stored {
-				settled.Gone = append(settled.Gone, name)
-			}
-		case rewritten:
-			// A later write is dirty, and holds the position.
-		case o == entry.Refused, o == entry.Kept:
-			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
-			p.stored[m.id] = struct{}{}
-		default:
-			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
-			p.letters[m.id] = struct{}{}
+		pause := acknowledgeEvery
+		if told < acknowledgeCloses {
+			pause = acknowledgeFirst
+		}
+		select {
+		case <-s.life.Done():
+			return
+		case <-s.wake:
+		case <-time.After(pause):
 		}
 	}
-	return settled
-}
-
-// retryOf is what the database keeps of a mark that waits.
-func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entry) Retry {
-	now := time.Now()
-	r := Retry{
-		Name: name, Word: m.word, Attempts: e.Attempts, FirstRefused: time.UnixMicro(m.since),
-		Due: now.Add(st.Wait), History: s.history, Offset: m.last,
-	}
-	if st.Outcome == entry.Refused {
-		r.Attempts++
-	}
-	if e.FirstRefused != 0 {
-		r.FirstRefused = time.UnixMicro(e.FirstRefused)
-	}
-	return r
-}
-
-// letterOf completes what the engine says of a dead letter.
-func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
-	letter := *l
-	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.String(), e.Version, e.Value
-	if letter.Attempts == 0 {
-		letter.Attempts = e.Attempts
-	}
-	if letter.FirstFailure = letter.LastFailure; e.FirstRefused != 0 {
-		letter.FirstFailure = time.UnixMicro(e.FirstRefused).UTC()
-	}
-	return &letter
-}
-
-// conclude takes a mark out of the claim with its outcome.
-func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
-	m.place = nowhere
-	switch st.Outcome {
-	case entry.Done:
-		q.flushed++
-		q.coalesced += e.Writes - 1
-		p.carried = max(p.carried, e.Version, e.Upto)
-		delete(p.letters, m.id)
-		delete(p.stored, m.id)
-		p.settle(m)
-		return
-	case entry.Dead, entry.Lost, entry.Forged:
-		if st.Outcome == entry.Lost {
-			q.losses++
-		}
-		delete(p.stored, m.id)
-		p.settle(m)
-		return
-	}
-	twin := p.marked[m.id]
-	if twin != nil && twin.rewrites() {
-		// The later write is what has to be tried.
-		p.change(twin, func() {
-			twin.writes += m.writes
-			twin.since = min(twin.since, m.since)
-			if m.whole {
-				twin.wholly()
-			}
-			for _, field := range m.members() {
-				twin.name(field)
-			}
-		})
-		p.settle(m)
-		return
-	}
-	if twin != nil {
-		p.unite(m, twin)
-	}
-	p.change(m, func() {
-		if m.wrote && e.Operation == entry.Set && q.encoding.valued && m.word == Unlinked {
-			// The key is gone since it was read.
-			m.setValue(e.Value)
-		}
-		m.more().due = time.Now().Add(st.Wait)
-		if st.Outcome == entry.Refused {
-			if m.extra.attempts++; m.extra.firstRefused == 0 {
-				m.extra.firstRefused = time.Now().UnixMicro()
-			}
-		}
-	})
-	if m.scanned {
-		m.scanned = false
-		p.scanning--
-	}
-	m.saved = true
-	at := inKept
-	if m.attempts() > 0 {
-		at = inWaiting
-	}
-	p.enter(m, at)
 }
