@@ -179,7 +179,7 @@ var clock = time.Date(2026, 2, 3, 4, 5, 6, 789012000, time.UTC)
 
 func retry(n replica.Name, attempts int) replica.Retry {
 	return replica.Retry{
-		Name: n, Attempts: attempts, FirstRefused: clock, Due: clock.Add(time.Duration(attempts) * time.Second), History: 3, Offset: 1 << 40,
+		Name: n, Word: replica.Deleted, Attempts: attempts, FirstRefused: clock, Due: clock.Add(time.Duration(attempts) * time.Second), History: 3, Offset: 1 << 40,
 	}
 }
 
