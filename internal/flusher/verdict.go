@@ -256,8 +256,10 @@ func (f *flush) keep(ctx context.Context, cause *entry.Fault) {
 	}
 	f.refusal = cause.Message
 	needs := entry.Weakest
-	for i := range f.refused {
-		needs = min(needs, f.proof(i))
+	for _, rows := range []map[int]*entry.Fault{f.refused, f.doubted} {
+		for i := range rows {
+			needs = min(needs, f.proof(i))
+		}
 	}
 	f.pause(ctx, cause, needs, f.unproved != nil)
 }
