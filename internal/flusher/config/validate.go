@@ -54,6 +54,7 @@ func Default() *Config {
 	return &Config{
 		ListenAddress: defaultListenAddress,
 		Owner:         OwnerFile,
+		Capture:       CaptureFunctions,
 		Redis:         Redis{External: RedisExternal{Mode: ModeStandalone}},
 		Database: Database{Postgres: Postgres{
 			MaxConnections:          defaultMaxConnections,
@@ -93,6 +94,7 @@ func (c *Config) Validate() error {
 		c.validateListenAddress,
 		c.validateOwner,
 		c.validateRevision,
+		c.validateCapture,
 		c.validateRedis,
 		c.validatePostgres,
 		c.validateMappings,
@@ -205,7 +207,7 @@ func (c *Config) validateMappings() error {
 		return invalid("mappings", fmt.Sprintf("%d of them", len(c.Mappings)), "1 to 32 mappings")
 	}
 	for i := range c.Mappings {
-		if err := c.Mappings[i].validate(fmt.Sprintf("mappings[%d].", i)); err != nil {
+		if err := c.Mappings[i].validate(fmt.Sprintf("mappings[%d].", i), c.Capture); err != nil {
 			return err
 		}
 		for j := range i {
@@ -231,7 +233,7 @@ func (m *Mapping) validateBeside(other *Mapping, index int) error {
 	return nil
 }
 
-func (m *Mapping) validate(field string) error {
+func (m *Mapping) validate(field, capture string) error {
 	if len(m.Name) > identifierBytes || !namePattern.MatchString(m.Name) {
 		return invalid(field+"name", m.Name, "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
 	}
@@ -252,11 +254,8 @@ func (m *Mapping) validate(field string) error {
 			return invalid(field+"versionColumn", m.VersionColumn, "a column other than the keyColumn, which the key itself fills")
 		}
 	}
-	if m.Mode != ModeLatest {
-		return invalid(field+"mode", m.Mode, ModeLatest)
-	}
-	if m.Encoding != EncodingJSON {
-		return invalid(field+"encoding", m.Encoding, EncodingJSON)
+	if err := m.validateEncoding(field, capture); err != nil {
+		return err
 	}
 	if m.OnDelete != OnDeleteDelete {
 		return invalid(field+"onDelete", m.OnDelete, OnDeleteDelete)
@@ -266,6 +265,9 @@ func (m *Mapping) validate(field string) error {
 	}
 	if err := inRange(field+"timeToLiveSeconds", m.TimeToLiveSeconds, 0, 31536000); err != nil {
 		return err
+	}
+	if capture == CaptureReplication && m.TimeToLiveSeconds != defaultTimeToLiveSeconds {
+		return invalid(field+"timeToLiveSeconds", fmt.Sprint(m.TimeToLiveSeconds), "none: with capture Replication the application alone says how long a key stays")
 	}
 	return m.validateColumns(field)
 }
@@ -280,6 +282,9 @@ func (m *Mapping) validateColumns(field string) error {
 		if c.Field == "" || len(c.Field) > 256 {
 			return invalid(at+"field", c.Field, `1 to 256 bytes, or "$" for the whole document`)
 		}
+		if c.Field == wholeDocument && m.Encoding != EncodingJSON {
+			return invalid(at+"field", c.Field, "the name of a field: only encoding JSON has a whole document")
+		}
 		if err := identifier(at+"column", c.Column); err != nil {
 			return err
 		}
@@ -288,6 +293,9 @@ func (m *Mapping) validateColumns(field string) error {
 		}
 		if c.Column == m.VersionColumn {
 			return invalid(at+"column", c.Column, "a column other than the versionColumn, which the version fills")
+		}
+		if c.Column == m.IDColumn {
+			return invalid(at+"column", c.Column, "a column other than the idColumn, which the entry's id fills")
 		}
 		if seen[c.Column] {
 			return invalid(at+"column", c.Column, "each column once")

@@ -93,17 +93,17 @@ func (s *Sources) retries(ctx context.Context, tx pgx.Tx, source string, all []r
 		return nil
 	}
 	var n names
-	var attempts []int32
+	var words, attempts []int32
 	var first, due []time.Time
 	var histories, positions []int64
 	for i := range all {
 		r := &all[i]
 		n.add(r.Name)
-		attempts = append(attempts, int32(r.Attempts))
+		words, attempts = append(words, int32(r.Word)), append(attempts, int32(r.Attempts))
 		first, due = append(first, r.FirstRefused), append(due, r.Due)
 		histories, positions = append(histories, r.History), append(positions, r.Offset)
 	}
-	_, err := tx.Exec(ctx, s.statements.retry, source, n.queues, n.keys, n.members, attempts, first, due, histories, positions)
+	_, err := tx.Exec(ctx, s.statements.retry, source, n.queues, n.keys, n.members, words, attempts, first, due, histories, positions)
 	return err
 }
 
@@ -138,7 +138,7 @@ func (s *Sources) Aside(ctx context.Context, source string) ([]replica.Retry, er
 	err := s.list(ctx, "read what waits aside", s.statements.aside, []any{source}, func(row pgx.Row) error {
 		var r replica.Retry
 		var key, member []byte
-		err := row.Scan(&r.Queue, &key, &member, &r.Attempts, &r.FirstRefused, &r.Due, &r.History, &r.Offset)
+		err := row.Scan(&r.Queue, &key, &member, &r.Word, &r.Attempts, &r.FirstRefused, &r.Due, &r.History, &r.Offset)
 		r.Key, r.Member = string(key), string(member)
 		all = append(all, r)
 		return err

@@ -46,7 +46,7 @@ func sourceRecords(schema string) []record {
 		{
 			what: "the table of retries", kind: "a flusher's table of retries", name: retryTable,
 			columns: append(named[:len(named):len(named)], [][2]string{
-				{"attempts", "int4"}, {"first_refused", "timestamptz"}, {"due", "timestamptz"}, {"history", "int8"}, {"position", "int8"},
+				{"word", "int4"}, {"attempts", "int4"}, {"first_refused", "timestamptz"}, {"due", "timestamptz"}, {"history", "int8"}, {"position", "int8"},
 			}...),
 			key: key, rights: append(rights[:len(rights):len(rights)], "DELETE"),
 		},
@@ -140,12 +140,12 @@ RETURNING history`),
 		// Whoever takes the source over waits until this transaction has ended.
 		read: fill(`SELECT FROM {source} WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8 AND member <> '' FOR SHARE`),
 		retry: fill(`INSERT INTO {retry}
-(source, queue, key_hash, member_hash, key, member, attempts, first_refused, due, history, position)
-SELECT $1::pg_catalog.text, n.queue, {hash}(n.key), {hash}(n.member), n.key, n.member, n.attempts, n.first_refused, n.due, n.history, n.position
-FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[], $5::pg_catalog.int4[],
-  $6::pg_catalog.timestamptz[], $7::pg_catalog.timestamptz[], $8::pg_catalog.int8[], $9::pg_catalog.int8[])
-  n (queue, key, member, attempts, first_refused, due, history, position)
-ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET attempts = excluded.attempts, first_refused = excluded.first_refused,
+(source, queue, key_hash, member_hash, key, member, word, attempts, first_refused, due, history, position)
+SELECT $1::pg_catalog.text, n.queue, {hash}(n.key), {hash}(n.member), n.key, n.member, n.word, n.attempts, n.first_refused, n.due, n.history, n.position
+FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[], $5::pg_catalog.int4[], $6::pg_catalog.int4[],
+  $7::pg_catalog.timestamptz[], $8::pg_catalog.timestamptz[], $9::pg_catalog.int8[], $10::pg_catalog.int8[])
+  n (queue, key, member, word, attempts, first_refused, due, history, position)
+ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET word = excluded.word, attempts = excluded.attempts, first_refused = excluded.first_refused,
   due = excluded.due, history = excluded.history, position = excluded.position`),
 		buried: fill(`DELETE FROM {retry} r USING {names}
 WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {hash}(n.key) AND r.member_hash = {hash}(n.member)`),
@@ -161,7 +161,7 @@ ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET operation = exc
   column_name = excluded.column_name, message = excluded.message, first_failure = excluded.first_failure,
   last_failure = excluded.last_failure, payload = excluded.payload
 RETURNING coalesce((SELECT e.version <> l.version FROM earlier e), false)`),
-		aside: fill(`SELECT queue, key, member, attempts, first_refused, due, history, position FROM {retry}
+		aside: fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}
 WHERE source = $1::pg_catalog.text ORDER BY queue COLLATE pg_catalog."C", key, member`),
 		dead: fill(`SELECT queue, pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text GROUP BY queue`),
 		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure

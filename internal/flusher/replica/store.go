@@ -101,6 +101,9 @@ type Name struct {
 // Retry is an entry that the database refused and that waits for another attempt.
 type Retry struct {
 	Name
+	// Word is the last one of the stream before the attempt: it says what it means when
+	// the key is gone.
+	Word         Word
 	Attempts     int
 	FirstRefused time.Time
 	// Due is when the next attempt may be made.

@@ -179,13 +179,13 @@ var clock = time.Date(2026, 2, 3, 4, 5, 6, 789012000, time.UTC)
 
 func retry(n replica.Name, attempts int) replica.Retry {
 	return replica.Retry{
-		Name: n, Attempts: attempts, FirstRefused: clock, Due: clock.Add(time.Duration(attempts) * time.Second), History: 3, Offset: 1 << 40,
+		Name: n, Word: replica.Deleted, Attempts: attempts, FirstRefused: clock, Due: clock.Add(time.Duration(attempts) * time.Second), History: 3, Offset: 1 << 40,
 	}
 }
 
 func letter(n replica.Name, version int64) replica.Letter {
 	return replica.Letter{Name: n, DeadLetter: entry.DeadLetter{
-		Key: n.Key, Operation: entry.Set.String(), Version: version, Attempts: 4, Cause: entry.CauseRefused, SQLState: "23514",
+		Key: n.Key, Operation: entry.Set.Name, Version: version, Attempts: 4, Cause: entry.CauseRefused, SQLState: "23514",
 		Constraint: "price_check", Column: "price", Message: "the row\n\"violates\" Käse",
 		FirstFailure: clock, LastFailure: clock.Add(time.Minute),
 	}}
@@ -390,7 +390,7 @@ func (s *storeTest) letters() {
 	full := letter(named("a", "m"), 7)
 	full.Payload = "payload\x00\xff"
 	other := replica.Letter{Name: named("b", ""), DeadLetter: entry.DeadLetter{
-		Key: "b", Operation: entry.Delete.String(), Cause: entry.CauseNotAKey, Message: "\xff", FirstFailure: clock, LastFailure: clock,
+		Key: "b", Operation: entry.Delete.Name, Cause: entry.CauseNotAKey, Message: "\xff", FirstFailure: clock, LastFailure: clock,
 	}}
 	s.superseded(s.settle(epoch, replica.Settled{Letters: []replica.Letter{other, full}}), 0)
 	full.Payload = ""
