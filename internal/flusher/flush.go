@@ -230,6 +230,10 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 	in = make([]int, 0, len(rows))
 	for _, i := range rows {
 		e := &f.claim.Entries[i]
+		if e.Unfit != nil {
+			f.unfit(i, e.Unfit)
+			continue
+		}
 		if err := f.batch.Add(strings.TrimPrefix(e.Key, f.prefix), e); err != nil {
 			if err := f.current(ctx); err != nil {
 				return nil, 0, err
@@ -238,7 +242,7 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 			continue
 		}
 		in = append(in, i)
-		version = max(version, e.Version)
+		version = max(version, e.Version, e.Upto)
 	}
 	return in, version, nil
 }

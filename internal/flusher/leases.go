@@ -52,6 +52,10 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	if err := q.f.source.Release(ctx, q.name, q.f.instance, q.member.follow(beat, now)...); err != nil {
 		return err
 	}
+	if beat.StandsBy {
+		q.member.after(func(l *life) { l.lastBeat = now })
+		return nil
+	}
 	stats, err := q.f.source.Stats(ctx, q.name)
 	if err != nil {
 		return err

@@ -31,6 +31,9 @@ type Membership struct {
 	// Outdated means that the source runs older functions than the caller's.
 	Outdated    bool
 	Incarnation string
+	// StandsBy means that the member holds nothing and knows no numbers: another one works
+	// at the whole queue.
+	StandsBy bool
 	// Partitions is the number of the whole queue, Share how many of them this member
 	// should hold.
 	Partitions, Share int

@@ -6,9 +6,6 @@ package replica
 import "errors"
 
 var (
-	// ErrMisaligned means that the position is not one of the history that the server has
-	// under this name: only a full resync helps.
-	ErrMisaligned = errors.New("the position is not one of the stream")
 	// errOtherServer means that stream and keys are not of one server: a fail-over is under
 	// way, or the address leads to several.
 	errOtherServer = errors.New("the keys are not of the server whose stream is read")

@@ -103,8 +103,8 @@ type encoding struct {
 // encodings are those that a mapping may have.
 var encodings = map[string]encoding{
 	config.EncodingJSON: {question: Text, valued: true},
-	"Number":            {question: Text, valued: true},
-	"Hash":              {question: Fields, named: true},
+	config.EncodingNumber: {question: Text, valued: true},
+	config.EncodingHash:   {question: Fields, named: true},
 }
 
 // fits tells whether the source knows the encodings of the mappings.

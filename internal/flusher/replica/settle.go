@@ -141,7 +141,7 @@ func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entr
 // letterOf completes what the engine says of a dead letter.
 func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 	letter := *l
-	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.String(), e.Version, e.Value
+	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.Name, e.Version, e.Value
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts
 	}
