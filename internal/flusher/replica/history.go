@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"slices"
+	"time"
 )
 
 // attached decides whether the stream goes on with the history that was read, or begins
@@ -129,19 +130,27 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 func (p *partition) beginHistory(history int64, start Point) {
 	p.void()
 	p.epoch, p.step, p.claim, p.acknowledged, p.carried = 0, 0, 0, 0, 0
-	p.scanning = 0
-	p.life = history
+	p.scanning, p.life, p.floor = 0, history, math.MaxInt64
 	for _, m := range p.marked {
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
 		p.change(m, func() {
-			m.scanned = false
 			if p.encoding.named {
 				m.wholly()
 			}
 			m.lapse()
 		})
+		if m.scanned = !m.saved; m.scanned {
+			// Like what the scan will come across: the stream does not tell of it any more.
+			p.scanning++
+			continue
+		}
+		m.first, p.floor = before, before
 	}
 }
+
+// before is the first of a mark that is saved and was made before the history began, or of
+// which the stream does not tell: nobody who waits may be answered before it is settled.
+const before = 0
 
 // scanAnew has all keys read again, since nothing is known of what was done to them. The
 // lock is held.
@@ -241,9 +250,15 @@ func (s *Source) acknowledge() {
 			return
 		}
 	}
+	upTo := s.read
 	if at, dirty := s.carried(); dirty {
-		s.stream.Acknowledge(at.Offset)
-	} else {
-		s.stream.Acknowledge(s.read)
+		upTo = at.Offset
 	}
+	now := time.Now()
+	for _, q := range s.queues {
+		for _, p := range q.partitions {
+			upTo = min(upTo, p.unsettled(now))
+		}
+	}
+	s.stream.Acknowledge(upTo)
 }

@@ -53,6 +53,9 @@ type partition struct {
 	// refused is when the oldest mark was made that was refused, as found at that time.
 	refused   int64
 	refusedAt time.Time
+	// floor is no higher than the first of any mark that is saved, as found at that time.
+	floor   int64
+	floorAt time.Time
 }
 
 // dirty is what all partitions of a source share: how much the marks take.
@@ -62,7 +65,7 @@ type dirty struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, marked: make(map[string]*mark), letters: make(map[string]struct{}), stored: make(map[string]struct{}),
+		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]struct{}), stored: make(map[string]struct{}),
 	}
 }
 
@@ -70,6 +73,9 @@ func newPartition(of *dirty, e encoding) *partition {
 func (p *partition) enter(m *mark, at place) {
 	m.place = at
 	p.marked[m.id] = m
+	if m.saved {
+		p.floor = min(p.floor, m.first)
+	}
 	switch at {
 	case inFresh:
 		p.turns++
@@ -311,6 +317,30 @@ func (p *partition) oldest() (at Point, ok bool) {
 		}
 	}
 	return at, ok
+}
+
+// unsettled is where the first of the writes was made that are in the database aside. It is
+// looked for among all of them once a second at most, and may be lower in between.
+func (p *partition) unsettled(now time.Time) int64 {
+	if p.kept.length+p.due.length+len(p.waiting)+len(p.out) == 0 {
+		p.floor = math.MaxInt64
+		return p.floor
+	}
+	if now.Sub(p.floorAt) < time.Second {
+		return p.floor
+	}
+	p.floor, p.floorAt = math.MaxInt64, now
+	for _, l := range []*marks{&p.kept, &p.due} {
+		for m := l.head; m != nil; m = m.after {
+			p.floor = min(p.floor, m.first)
+		}
+	}
+	for _, all := range [][]*mark{p.waiting, p.out} {
+		for _, m := range all {
+			p.floor = min(p.floor, m.first)
+		}
+	}
+	return p.floor
 }
 
 // head is when the first of the fresh marks was made, in µs since 1970; 0 if there is none.

@@ -102,7 +102,7 @@ type encoding struct {
 
 // encodings are those that a mapping may have.
 var encodings = map[string]encoding{
-	config.EncodingJSON: {question: Text, valued: true},
+	config.EncodingJSON:   {question: Text, valued: true},
 	config.EncodingNumber: {question: Text, valued: true},
 	config.EncodingHash:   {question: Fields, named: true},
 }

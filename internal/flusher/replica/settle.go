@@ -203,7 +203,7 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		}
 	})
 	if m.scanned {
-		m.scanned = false
+		m.scanned, m.first = false, before
 		p.scanning--
 	}
 	m.saved = true

@@ -85,8 +85,8 @@ type Source struct {
 	mu     sync.Mutex
 	queues []*queue
 	// left says that the engine has left the last queue.
-	left bool
-	dirty  dirty
+	left  bool
+	dirty dirty
 	// changed is closed when the stream was read on, or there is room again, or another
 	// tenure begins; watched says that somebody waits for that.
 	changed chan struct{}
@@ -99,12 +99,12 @@ type Source struct {
 
 	// The rest is of the tenure. history and id name the history that is read, safe and read
 	// are as in the batch read last.
-	history    int64
-	id         string
-	safe       Point
-	read       int64
-	stream     Replication
-	streamErr  error
+	history   int64
+	id        string
+	safe      Point
+	read      int64
+	stream    Replication
+	streamErr error
 	// held says that the stream is not read on for want of room, needed up to where it is
 	// read all the same.
 	held   bool

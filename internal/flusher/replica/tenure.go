@@ -201,8 +201,8 @@ func (s *Source) setAside(r *Retry) {
 		id: q.idOf(r.Name), last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
 		writes: 1, wrote: r.Word != Deleted, whole: q.encoding.named, saved: true,
 	}
-	if r.History != s.history {
-		m.last = s.safe.Offset
+	if m.first = r.Offset - 1; r.History != s.history {
+		m.first, m.last = before, s.safe.Offset
 		m.lapse()
 	}
 	m.more().attempts, m.extra.due = r.Attempts, r.Due
@@ -382,4 +382,3 @@ func (s *Source) breakOff(why string) {
 		_ = s.stream.Close()
 	}
 }
-
