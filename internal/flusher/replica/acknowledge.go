@@ -54,7 +54,7 @@ func (s *Stream) acknowledge() {
 		offset := strconv.FormatInt(s.committed.Load(), 10)
 		// The second number is what WAITAOF waits for. A server that does not know it looks
 		// at the first one alone.
-		if err := s.wire.send("REPLCONF", "ACK", offset, "FACK", offset); err != nil {
+		if err := s.wire.send(replconf, "ACK", offset, "FACK", offset); err != nil {
 			// Reading ends, too.
 			s.wire.Close()
 			return

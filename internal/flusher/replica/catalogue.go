@@ -39,11 +39,11 @@ func (s serverCatalogue) written(ctx context.Context, command []string) (keys []
 		question = append(question, argument)
 	}
 	answer, err := s.ask(ctx, question...)
-	var refused redis.Error
+	var refusal *Refusal
 	switch {
-	case errors.As(err, &refused) && strings.Contains(refused.Error(), "no key arguments"):
+	case errors.As(err, &refusal) && strings.Contains(refusal.Text, "no key arguments"):
 		return nil, true, nil
-	case errors.As(err, &refused) && strings.HasPrefix(refused.Error(), "ERR "):
+	case errors.As(err, &refusal) && strings.HasPrefix(refusal.Text, "ERR Invalid"):
 		return nil, false, nil
 	case err != nil:
 		return nil, false, fmt.Errorf("ask for the keys of a command %s: %w", strings.ToUpper(command[0]), err)
@@ -66,10 +66,12 @@ func (s serverCatalogue) written(ctx context.Context, command []string) (keys []
 
 func (s serverCatalogue) ask(ctx context.Context, question ...any) ([]any, error) {
 	cmd := redis.NewSliceCmd(ctx, question...)
-	if err := s.client.Process(ctx, cmd); err != nil {
-		return nil, err
+	err := s.client.Process(ctx, cmd)
+	var refused redis.Error
+	if errors.As(err, &refused) {
+		return nil, &Refusal{Command: "COMMAND", Text: refused.Error()}
 	}
-	return cmd.Val(), nil
+	return cmd.Val(), err
 }
 
 // Places in an element of the answer to COMMAND INFO.
@@ -102,12 +104,12 @@ func placesOf(element any) *places {
 		if !ok || contains(flags, "incomplete") {
 			return &places{asks: true}
 		}
-		p.runs = append(p.runs, keys)
+		p.stretches = append(p.stretches, keys)
 	}
 	return p
 }
 
-func runOf(begin, find map[string]any) (keys run, ok bool) {
+func runOf(begin, find map[string]any) (keys stretch, ok bool) {
 	where, how := table(begin["spec"]), table(find["spec"])
 	switch begin["type"] {
 	case "index":
@@ -123,7 +125,7 @@ func runOf(begin, find map[string]any) (keys run, ok bool) {
 		keys.counted = true
 		keys.countAt, keys.firstAt, keys.step = number(how["keynumidx"]), number(how["firstkey"]), number(how["keystep"])
 	default:
-		return run{}, false
+		return stretch{}, false
 	}
 	return keys, keys.index != 0 && keys.step > 0
 }

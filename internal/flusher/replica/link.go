@@ -21,6 +21,14 @@ import (
 // where nobody listens, it keeps for ever.
 const noPort = "65536"
 
+const (
+	psync    = "PSYNC"
+	replconf = "REPLCONF"
+)
+
+// errNoPrimary is the error of an answer that no primary gives to a replica.
+var errNoPrimary = errors.New("the answer is none of a primary to its replica")
+
 // ErrMisaligned means that the server went on somewhere else than at the point named: the
 // point is none of its history, and only a full resync helps.
 var ErrMisaligned = errors.New("the stream does not go on where it was left")
@@ -87,7 +95,7 @@ func (l *Link) greet(w *wire, id string, at Point) (beginning, error) {
 		// No key and no function of the snapshot is wanted.
 		{"rdb-filter-only", ""},
 	} {
-		if _, err := w.ask(append([]string{"REPLCONF"}, about...)...); err != nil {
+		if _, err := w.ask(append([]string{replconf}, about...)...); err != nil {
 			return beginning{}, err
 		}
 	}
@@ -110,9 +118,9 @@ func (l *Link) login(w *wire) error {
 }
 
 func (l *Link) begin(w *wire, id string, at Point) (beginning, error) {
-	question := []string{"PSYNC", id, strconv.FormatInt(at.Offset+1, 10)}
+	question := []string{psync, id, strconv.FormatInt(at.Offset+1, 10)}
 	if id == "" {
-		question = []string{"PSYNC", "?", "-1"}
+		question = []string{psync, "?", "-1"}
 	}
 	if err := w.send(question...); err != nil {
 		return beginning{}, err
@@ -132,9 +140,9 @@ func (l *Link) begin(w *wire, id string, at Point) (beginning, error) {
 	case len(words) == 3 && words[0] == "FULLRESYNC":
 		offset, err := strconv.ParseInt(words[2], 10, 64)
 		if err != nil {
-			return beginning{}, fmt.Errorf("the offset of a full resync is no number: %w", err)
+			return beginning{}, fmt.Errorf("%w: the offset of a full resync: %w", errNoPrimary, err)
 		}
 		return beginning{id: words[1], at: Point{Offset: offset}}, w.passSnapshot()
 	}
-	return beginning{}, errors.New("the answer to PSYNC is none of a primary")
+	return beginning{}, fmt.Errorf("%w: PSYNC", errNoPrimary)
 }

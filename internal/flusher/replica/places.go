@@ -28,11 +28,11 @@ type places struct {
 	asks bool
 	// container means that the argument behind the name is the second part of it.
 	container bool
-	runs      []run
+	stretches []stretch
 }
 
-// run is a run of keys, in the terms that servers have for that.
-type run struct {
+// stretch is a row of keys, in the terms that servers have for that.
+type stretch struct {
 	// index is the place where it begins. With a keyword, which is looked for from the place
 	// index on, or backwards from there where index is counted from the end, and so is
 	// negative, it begins behind that.
@@ -43,7 +43,7 @@ type run struct {
 	// are keys: a half for 2. From one key to the next it is step.
 	last, limit, step int
 	// counted means that the number of the keys stands at the place countAt and the first
-	// key at firstAt, both counted from where the run begins.
+	// key at firstAt, both counted from where the stretch begins.
 	counted          bool
 	countAt, firstAt int
 }
@@ -66,14 +66,14 @@ func (r *reading) tellByPlaces(ctx context.Context, c *command) error {
 	case c.keys.asks:
 		return r.tellByAsking(ctx, c)
 	default:
-		for _, keys := range c.keys.runs {
-			r.tellRun(c, keys)
+		for _, keys := range c.keys.stretches {
+			r.tellStretch(c, keys)
 		}
 	}
 	return nil
 }
 
-func (r *reading) tellRun(c *command, keys run) {
+func (r *reading) tellStretch(c *command, keys stretch) {
 	first, last := r.bounds(keys)
 	for i := first; i > 0 && i <= min(last, r.count-1); i += max(1, keys.step) {
 		r.key(c, r.of(i), Written)
@@ -82,7 +82,7 @@ func (r *reading) tellRun(c *command, keys run) {
 
 // bounds are the places of the first key and of the last one. The first one is 0 where
 // there is none.
-func (r *reading) bounds(keys run) (first, last int) {
+func (r *reading) bounds(keys stretch) (first, last int) {
 	first = keys.index
 	if keys.keyword != "" {
 		first = r.behind(keys.keyword, keys.index)

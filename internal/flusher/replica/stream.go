@@ -7,8 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 )
 
 // Stream is what a primary tells a replica. Next is for one goroutine, the other methods are
@@ -32,6 +34,9 @@ type Stream struct {
 	end          context.CancelFunc
 	acknowledged chan struct{}
 }
+
+// errCut means that the server has ended the connection.
+var errCut = errors.New("the server has ended the connection")
 
 func newStream(w *wire, begun beginning, commands catalogue) *Stream {
 	s := &Stream{
@@ -108,6 +113,9 @@ func (s *Stream) failed(err error) error {
 		return fmt.Errorf("%w: %w", ErrMisaligned, err)
 	case s.life.Err() != nil:
 		err = net.ErrClosed
+	case errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, net.ErrClosed):
+		// Where sending has failed, it has closed the connection.
+		err = fmt.Errorf("%w: %w", errCut, err)
 	}
 	return fmt.Errorf("read the stream of replication: %w", err)
 }

@@ -109,7 +109,7 @@ func (w *wire) answer() (string, error) {
 		_, err = io.ReadFull(w.reader, text)
 		return string(text[:n]), err
 	}
-	return "", fmt.Errorf("the answer to %s is none that Redis gives", w.asked)
+	return "", fmt.Errorf("%w: %s", errNoPrimary, w.asked)
 }
 
 // line reads a line that is not empty, without its end.
@@ -117,7 +117,7 @@ func (w *wire) line() (string, error) {
 	for {
 		text, err := w.reader.ReadSlice('\n')
 		if errors.Is(err, bufio.ErrBufferFull) {
-			return "", fmt.Errorf("the answer to %s has a line without an end", w.asked)
+			return "", fmt.Errorf("%w: %s, a line without an end", errNoPrimary, w.asked)
 		}
 		if err != nil {
 			return "", err
@@ -144,7 +144,7 @@ func (w *wire) passSnapshot() error {
 	length, isLength := strings.CutPrefix(line, "$")
 	n, err := strconv.ParseInt(length, 10, 64)
 	if !isLength || err != nil || n < 0 {
-		return errors.New("the answer to PSYNC holds no snapshot")
+		return fmt.Errorf("%w: no snapshot", errNoPrimary)
 	}
 	_, err = io.CopyN(io.Discard, w.reader, n)
 	return err
