@@ -6,6 +6,9 @@ package entry
 // Entry is one dirty key as it was claimed.
 type Entry struct {
 	Key string
+	// Member is the member of a sorted set, or the id of an entry of a stream, where each is
+	// a row of its own.
+	Member string
 	// Operation is what the entry does to its row. It is nil if the entry is Garbled.
 	Operation *Operation
 	// Version is that of the newest write, First the lowest that may still be missing
@@ -21,6 +24,11 @@ type Entry struct {
 	// Value is the key's, where the operation is Valued. It shares memory with the claim and
 	// must not be changed.
 	Value string
+	// Whole says that the value names all fields that the key has. Otherwise what it does not
+	// name is as it was.
+	Whole bool
+	// Compare says that the row may be what the value says: then it is left alone.
+	Compare bool
 	// Lost reports that the value of an operation that is Valued is gone: it was evicted,
 	// expired or deleted behind the journal's back.
 	Lost bool

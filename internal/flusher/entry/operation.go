@@ -7,7 +7,8 @@ package entry
 // its own: the engine looks at what it says of itself, and compares it with none. How it
 // comes about in the database is a file there.
 type Operation struct {
-	// Letter is the operation in the journal's own format, Name in dead letters.
+	// Letter is the operation in the journal's own format, if it is there, Name in dead
+	// letters.
 	Letter byte
 	Name   string
 	// Valued says that the entry is nothing without the value of its key.
