@@ -37,8 +37,12 @@ type Batch struct {
 	// cells holds, for every row that has values, one cell a column.
 	cells []cell
 	rows  []row
-	// groups share the rows out to statements, in the order of those: removed, everyColumn,
-	// and one for each other set of columns that documents have named so far.
+	// members are the second halves of the rows' keys, where the table has such.
+	members []member
+	// stays are the members whose rows stay where those of their key go.
+	stays []stay
+	// groups share the rows out to statements, in the order of those: cleared, removed,
+	// everyColumn, and one for each other way in which values have named columns so far.
 	groups []group
 	// follows predicts the field that comes after each field.
 	follows []int
@@ -64,14 +68,21 @@ type row struct {
 	group   int32
 }
 
+// member is what tells the rows of one key apart, also as a number if it is one.
+type member struct {
+	number int64
+	text   cell
+}
+
 // noCells stands in place of where the cells begin of a row that has none.
 const noCells = -1
 
 // The groups that every batch has.
 const (
-	// removed is the first, so that a unique value that moves from a row that goes to
-	// another one is free.
-	removed = iota
+	// cleared and removed are the first, so that a unique value that moves from a row that
+	// goes to another one is free.
+	cleared = iota
+	removed
 	everyColumn
 	// otherColumns is where the groups begin that name some of the columns.
 	otherColumns
@@ -84,8 +95,11 @@ type group struct {
 	// every batch has.
 	mask []byte
 	// columns are those that the statement writes, shape those that have to be written to
-	// meet what it may be refused for.
-	columns, shape []int
+	// meet what it may be refused for, and reset those that take their default in a row that
+	// is there.
+	columns, shape, reset []int
+	// equal says that a row which is as it is to be is left alone.
+	equal bool
 	// sql is the statement, plain and comparing.
 	sql     [2]string
 	members []int32
@@ -97,7 +111,7 @@ func (g *group) statement(t *Table, comparing bool) string {
 		sql = &g.sql[1]
 	}
 	if *sql == "" {
-		*sql = g.kind.statement(t, g.columns, comparing)
+		*sql = g.kind.statement(t, g, comparing)
 	}
 	return *sql
 }
@@ -114,7 +128,7 @@ func (t *Table) NewBatch() *Batch {
 
 func (b *Batch) initialGroups() []group {
 	all := b.table.everyColumn()
-	return []group{removed: {kind: removal{}, shape: all}, everyColumn: {kind: upsert{}, columns: all, shape: all}}
+	return []group{cleared: {kind: clearing{}, shape: all}, removed: {kind: removal{}, shape: all}, everyColumn: {kind: upsert{}, columns: all, shape: all}}
 }
 
 // Add adds what the entry does to the row of that key. An error is a *entry.Unfit, and then
@@ -124,16 +138,34 @@ func (b *Batch) Add(rowKey string, e *entry.Entry) error {
 	if !ok {
 		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: fmt.Sprintf("the operation %s is none that a table of PostgreSQL takes", e.Operation.Name)}
 	}
+	if err := b.table.takes(e); err != nil {
+		return err
+	}
+	var m int64
+	if b.table.member != nil && e.Operation != entry.Clear {
+		var err error
+		if m, err = b.table.checkMember(e.Member); err != nil {
+			return err
+		}
+	}
 	if err := k.add(b, rowKey, e); err != nil {
 		return err
 	}
 	b.rows[len(b.rows)-1].version = e.Version
+	if b.table.member != nil {
+		b.members = append(b.members, member{m, b.keep(e.Member)})
+	}
 	return nil
 }
 
+// keep copies a text into the arena.
+func (b *Batch) keep(text string) cell {
+	b.arena = append(b.arena, text...)
+	return cell{start: len(b.arena) - len(text), length: int32(len(text))}
+}
+
 func (b *Batch) add(r row, rowKey string) {
-	r.key = cell{start: len(b.arena), length: int32(len(rowKey))}
-	b.arena = append(b.arena, rowKey...)
+	r.key = b.keep(rowKey)
 	b.rows = append(b.rows, r)
 }
 
@@ -168,13 +200,13 @@ func (b *Batch) ignore(name []byte) {
 // Reset empties the batch and keeps its memory for the next one.
 func (b *Batch) Reset() {
 	if cap(b.arena)+cap(b.wire) > keptBuffer {
-		b.arena, b.wire, b.cells, b.rows = nil, nil, nil, nil
+		b.arena, b.wire, b.cells, b.rows, b.members, b.stays = nil, nil, nil, nil, nil, nil
 	}
 	if len(b.groups) > keptGroups {
 		b.groups = b.initialGroups()
 	}
 	b.arena, b.cells, b.rows, b.unknown = b.arena[:0], b.cells[:0], b.rows[:0], 0
-	b.names, b.fed, b.strange = b.names[:0], 0, 0
+	b.members, b.stays, b.names, b.fed, b.strange = b.members[:0], b.stays[:0], b.names[:0], 0, 0
 }
 
 func (b *Batch) text(c cell) []byte {
@@ -189,10 +221,7 @@ func (b *Batch) arrange() {
 	for i := range b.rows {
 		b.order = append(b.order, int32(i))
 	}
-	compare := func(x, y int32) int { return cmp.Compare(b.rows[x].number, b.rows[y].number) }
-	if !b.table.key.integer() {
-		compare = func(x, y int32) int { return bytes.Compare(b.text(b.rows[x].key), b.text(b.rows[y].key)) }
-	}
+	compare := b.comparison()
 	slices.SortFunc(b.order, func(x, y int32) int {
 		if c := compare(x, y); c != 0 {
 			return c
@@ -208,5 +237,31 @@ func (b *Batch) arrange() {
 		}
 		g := &b.groups[b.rows[at].group]
 		g.members = append(g.members, at)
+	}
+}
+
+// comparison orders the rows by their keys: by number where they are numbers.
+func (b *Batch) comparison() func(x, y int32) int {
+	byKey := func(x, y int32) int { return cmp.Compare(b.rows[x].number, b.rows[y].number) }
+	if !b.table.key.integer() {
+		byKey = func(x, y int32) int { return bytes.Compare(b.text(b.rows[x].key), b.text(b.rows[y].key)) }
+	}
+	if b.table.member == nil {
+		return byKey
+	}
+	return func(x, y int32) int {
+		if c := byKey(x, y); c != 0 {
+			return c
+		}
+		// What is done to all rows of a key is no row of it.
+		switch first, second := b.rows[x].group == cleared, b.rows[y].group == cleared; {
+		case first && second:
+			return 0
+		case first:
+			return -1
+		case second:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.members[x].number, b.members[y].number), bytes.Compare(b.text(b.members[x].text), b.text(b.members[y].text)))
 	}
 }

@@ -95,6 +95,9 @@ type attribute struct {
 	maySelect bool
 	mayInsert bool
 	mayUpdate bool
+	// defaulted says that a row which does not name the column gets something else than
+	// NULL.
+	defaulted bool
 }
 
 const relationSQL = `
@@ -166,7 +169,8 @@ SELECT a.attname::pg_catalog.text,
       AND CASE WHEN q.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(q.oid, 'USAGE, UPDATE') ELSE false END),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
-  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
+  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (
@@ -257,8 +261,11 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 		var a attribute
 		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.equality, &a.array, &a.element, &a.bytes, &a.record, &a.generated, &a.always,
 			&a.deterministic, &a.unique, &a.deferrable, &a.number, &a.typeSchema, &a.mayUseType, &a.required, &a.sequences,
-			&a.maySelect, &a.mayInsert, &a.mayUpdate)
+			&a.maySelect, &a.mayInsert, &a.mayUpdate, &a.defaulted)
 		return a, err
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, f.readTogether(ctx, conn)
 }

@@ -86,6 +86,41 @@
 // A batch whose documents have fields of which none feeds a column is the mapping's
 // fault until one document of the mapping has fed one.
 //
+// # Encodings
+//
+// A value is a document unless the mapping has another encoding. The fields of a hash and
+// of an entry of a stream are texts, and each is read by its column's own type: "{a,b}"
+// is an array, "{}" an object of jsonb, and "\x41" a byte. A number of Redis is checked
+// here, since INCRBYFLOAT writes 1e+20 and an integer column takes only digits.
+//
+// What a hash does not name stays as it is, as it does of a document. A field that is gone
+// gives its column the default, and so does, where the hash was read whole, a field that it
+// does not have: unless the column's default is one that the mapping does not list. That is
+// a time of creation or a number of the row as a rule, which must not change whenever the
+// key is read.
+//
+// Of a sorted set each member is a row, of a stream each entry: a row is found by two
+// columns, which must be unique together, and by no more and no fewer. What takes the rows
+// of a whole key away lists the members that stay. Without the list it would have to come
+// before what is written of the members, and a batch of which one entry is tried apart keeps
+// no order.
+//
+// A row of a stream never changes, so that one which is there counts as written, whatever
+// it holds. It needs no right to update or delete, and no replica identity.
+//
+// A scan of what is in Redis writes rows that are as they are to be, most of the time. Its
+// entries are compared by the statement itself: a look before would need a lock to stay
+// true. Values without equality are compared by their binary form.
+//
+// # Sources
+//
+// What a source of another kind needs to remember is kept in three tables beside the ledger:
+// who reads it and how far it was carried, entries that wait for another attempt, and dead
+// letters. They are made and checked as the ledger is, where the settings ask for them. A
+// lease is moved by a connection of its own, since one that waited behind batches would run
+// out while its holder is well. Names are found by their hashes: a key or a member may be
+// longer than a row of an index.
+//
 // # After an error
 //
 // Writing the same batch again at the same position is always safe. Another

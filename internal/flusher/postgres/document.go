@@ -34,8 +34,8 @@ const (
 	stateUnsupported    = "0A000"
 )
 
-// cell is one value of a row: a piece of the batch's arena, or one of the two
-// below in place of its length.
+// cell is one value of a row: a piece of the batch's arena, or one of those below in
+// place of its length.
 type cell struct {
 	start  int
 	length int32
@@ -44,6 +44,8 @@ type cell struct {
 const (
 	isNull   = -1
 	isAbsent = -2
+	// isDefault stands for the default of the column, whatever the row has.
+	isDefault = -3
 )
 
 // decode reads a document into the row's cells, which are absent to begin with,
@@ -51,6 +53,9 @@ const (
 // document names.
 func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 	t := b.table
+	if t.number {
+		return b.decodeNumber(&cells[0], document)
+	}
 	if len(document) > maxDocument {
 		return 0, &entry.Unfit{SQLSTATE: stateLimit, Message: fmt.Sprintf("the document is longer than %d bytes", maxDocument)}
 	}
@@ -165,6 +170,9 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	c := &b.table.columns[i]
 	if cells[i].length == isAbsent {
 		*named++
+	}
+	if b.table.texts {
+		return b.storeText(&cells[i], c, v)
 	}
 	if v.kind == jsonNull {
 		cells[i] = cell{length: isNull}

@@ -10,9 +10,9 @@ import "github.com/writebehind/operator/internal/flusher/entry"
 type kind interface {
 	// add adds an entry to the batch. An error is a *entry.Unfit, and then nothing was added.
 	add(b *Batch, rowKey string, e *entry.Entry) error
-	// statement writes rows with the given columns. A comparing one looks at rows that it did
+	// statement writes the rows of a group. A comparing one looks at rows that it did
 	// not write, and leaves alone those that are as they should be.
-	statement(t *Table, columns []int, comparing bool) string
+	statement(t *Table, g *group, comparing bool) string
 	// look is the statement that sees, when all others have run, whether the rows are as they
 	// should be. It is empty where statement sees that itself.
 	look(t *Table) string
@@ -24,4 +24,6 @@ type kind interface {
 var kinds = map[*entry.Operation]kind{
 	entry.Set:    upsert{},
 	entry.Delete: removal{},
+	entry.Clear:  clearing{},
+	entry.Append: appending{},
 }

@@ -72,11 +72,14 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		// Failing row contains (17, lamp, -1).
 		_, list, _ := strings.Cut(pgErr.Detail, "(")
 		values := strings.Split(list, ", ")
-		if len(values) <= b.table.keyPosition {
-			return nil
+		ids := make([]string, len(b.table.ids))
+		for n, position := range b.table.idPositions {
+			if len(values) <= position {
+				return nil
+			}
+			ids[n] = strings.TrimSuffix(values[position], ").")
 		}
-		key := strings.TrimSuffix(values[b.table.keyPosition], ").")
-		return func(at int32) bool { return string(b.text(b.rows[at].key)) == key }
+		return func(at int32) bool { return slices.Equal(b.idsOf(at), ids) }
 	case ofReference(pgErr.Code) || pgErr.Code == "23505":
 		// Key (parent_id)=(17) is not present in table "parents".
 		names, rest, _ := strings.Cut(pgErr.Detail, ")=(")
@@ -108,6 +111,15 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		return b.holds(rest[:end], columns...)
 	}
 	return nil
+}
+
+// idsOf are the texts by which a row is found.
+func (b *Batch) idsOf(at int32) []string {
+	ids := []string{string(b.text(b.rows[at].key))}
+	if b.table.member != nil {
+		ids = append(ids, string(b.text(b.members[at].text)))
+	}
+	return ids
 }
 
 // holds tells whether one of a row's columns has this text.

@@ -5,11 +5,13 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
@@ -25,12 +27,22 @@ type Table struct {
 	// it was read.
 	schema, relation, form string
 
-	key     key
+	key key
+	// member tells the rows of one key apart, or is nil where a key has one row. ids are
+	// both.
+	member  *key
+	ids     []*key
 	columns []column
+	// encoding is the mapping's. texts says that the fields of a value are texts in the form
+	// that their column reads, number that a value is a number.
+	encoding string
+	// appends says that a row never changes.
+	texts, number, appends bool
+	operations             []*entry.Operation
 	// version takes the version of a row's write, or is nil.
 	version *column
-	// keyPosition is the place of the key among all columns of the table.
-	keyPosition int
+	// idPositions are the places of ids among all columns of the table.
+	idPositions []int
 	// fields are the fields that documents may name. The key's own feeds nothing,
 	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
@@ -48,6 +60,8 @@ type Table struct {
 	mine       string
 	deletes    string
 	looks      string
+	clears     string
+	clearLooks string
 	overriding string
 	durable    config.Check
 	hiding     []string
@@ -97,6 +111,11 @@ type column struct {
 	record      []int32
 	// equality says that values of the type can be compared.
 	equality bool
+	// bits are those of a whole number, 0 of another type.
+	bits int
+	// defaulted says that the column has a default, and own that this is the table's own
+	// business, since the mapping does not list the column.
+	defaulted, own bool
 }
 
 // field is a field of the documents and the columns that it feeds.
@@ -121,7 +140,7 @@ func newColumn(a *attribute) column {
 		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
 		wholeElements: a.array && wholeTypes[a.element], binaryElements: a.array && a.element == binaryType,
 		bytesWithin: a.bytes && a.base != binaryType, record: a.record,
-		equality: a.equality,
+		equality: a.equality, defaulted: a.defaulted, bits: integerBits[keyKinds[a.base]],
 	}
 }
 
@@ -129,12 +148,17 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 	t := &Table{
 		name:       f.name,
 		shown:      f.mapping.Table,
-		mapping:    fmt.Sprintf("%s %s %q", f.mapping.Name, f.name, f.mapping.Columns),
+		mapping:    fmt.Sprintf("%s %s %s %q", f.mapping.Name, f.name, f.mapping.Encoding, f.mapping.Columns),
 		only:       f.name,
 		schema:     f.schema,
 		relation:   f.table,
 		form:       f.form,
-		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
+		key:        newKey(keyColumn, "key"),
+		encoding:   f.mapping.Encoding,
+		operations: operations[f.mapping.Encoding],
+		appends:    f.appends(),
+		texts:      f.mapping.Encoding == config.EncodingHash || f.mapping.Encoding == config.EncodingStream,
+		number:     f.mapping.Encoding == config.EncodingNumber || f.mapping.Encoding == config.EncodingSortedSet,
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,
 		listed:     len(f.mapping.Columns) > 0,
@@ -150,17 +174,22 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 	if f.relation.kind != partitioned {
 		t.only = "ONLY " + f.name
 	}
-	for i := range f.attributes {
-		if &f.attributes[i] == keyColumn {
-			t.keyPosition = i
-		}
+	identifying := []*attribute{keyColumn}
+	t.ids = []*key{&t.key}
+	if f.member != nil {
+		m := newKey(f.member, f.memberRole().shown)
+		t.member, t.ids, identifying = &m, append(t.ids, &m), append(identifying, f.member)
 	}
-	if keyColumn.always {
-		t.overriding = " OVERRIDING SYSTEM VALUE"
+	for _, a := range identifying {
+		t.idPositions = append(t.idPositions, max(slices.IndexFunc(f.attributes, func(other attribute) bool { return other.number == a.number }), 0))
+		if a.always {
+			t.overriding = " OVERRIDING SYSTEM VALUE"
+		}
 	}
 	for _, c := range columns {
 		i := len(t.columns)
 		t.columns = append(t.columns, newColumn(c.attribute))
+		t.columns[i].own = c.defaulted && !t.listed
 		if c.field == wholeDocument {
 			t.whole = append(t.whole, i)
 			continue
@@ -183,6 +212,9 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 		}
 	}
 	t.deletes, t.looks = t.remove(), t.gone(ledger.table)
+	if t.member != nil {
+		t.clears, t.clearLooks = t.clear(), t.cleared(ledger.table)
+	}
 	return t
 }
 

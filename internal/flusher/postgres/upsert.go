@@ -13,13 +13,13 @@ import (
 // upsert is the kind of what a document says of its row.
 type upsert struct{}
 
-// add copies the document, since the scanner reads bytes.
+// add copies the value, since the scanner reads bytes.
 func (upsert) add(b *Batch, rowKey string, e *entry.Entry) error {
-	return b.Set(rowKey, []byte(e.Value))
+	return b.set(rowKey, []byte(e.Value), way{kind: upsert{}, whole: e.Whole, equal: e.Compare})
 }
 
-func (upsert) statement(t *Table, columns []int, comparing bool) string {
-	return t.write(columns, comparing)
+func (upsert) statement(t *Table, g *group, comparing bool) string {
+	return t.write(rows{t: t, named: t.versioned(g.columns), reset: g.reset, equal: g.equal}, comparing || g.equal)
 }
 
 func (upsert) look(*Table) string { return "" }
@@ -29,6 +29,21 @@ func (upsert) fate() string { return "have another value where they refer to" }
 // Set adds the row of a document. An error is a *entry.Unfit, and then nothing was
 // added. Of several entries with one key the last one counts.
 func (b *Batch) Set(rowKey string, document []byte) error {
+	return b.set(rowKey, document, plainly)
+}
+
+// way is what differs between entries that name the same columns.
+type way struct {
+	kind kind
+	// whole says that columns which are not named take their default, equal that a row
+	// which is as it is to be is left alone.
+	whole, equal bool
+}
+
+// plainly is the way of a document.
+var plainly = way{kind: upsert{}}
+
+func (b *Batch) set(rowKey string, value []byte, w way) error {
 	number, err := b.table.key.check(rowKey)
 	if err != nil {
 		return err
@@ -37,7 +52,7 @@ func (b *Batch) Set(rowKey string, document []byte) error {
 	for range b.table.columns {
 		b.cells = append(b.cells, cell{length: isAbsent})
 	}
-	named, err := b.decode(b.cells[cells:], document)
+	named, err := b.decode(b.cells[cells:], value)
 	if err != nil {
 		b.arena, b.cells, b.unknown = b.arena[:arena], b.cells[:cells], unknown
 		b.names = b.names[:names]
@@ -49,23 +64,44 @@ func (b *Batch) Set(rowKey string, document []byte) error {
 	case b.unknown > unknown:
 		b.strange++
 	}
+	if w.whole {
+		b.table.resetAbsent(b.cells[cells:])
+	}
 	r := row{number: number, cells: cells, group: everyColumn}
-	if named < len(b.table.columns) {
-		r.group = b.group(b.cells[cells:])
+	if named < len(b.table.columns) || w != plainly || b.table.texts {
+		r.group = b.group(b.cells[cells:], w)
 	}
 	b.add(r, rowKey)
 	return nil
 }
 
-// group finds the group of a row that does not name every column.
-func (b *Batch) group(cells []cell) int32 {
-	b.scratch = b.scratch[:0]
+// What a group's mask says of a column, in two bits, and of the group, in its first byte.
+const (
+	maskGiven, maskDefault = 1, 2
+	maskEqual, maskAppend  = 1, 2
+)
+
+// group finds the group of a row that does not plainly name every column.
+func (b *Batch) group(cells []cell, w way) int32 {
+	var flags byte
+	if w.equal {
+		flags |= maskEqual
+	}
+	if w.kind == (appending{}) {
+		flags |= maskAppend
+	}
+	b.scratch = append(b.scratch[:0], flags)
 	for i := range cells {
-		if i%8 == 0 {
+		if i%4 == 0 {
 			b.scratch = append(b.scratch, 0)
 		}
-		if cells[i].length != isAbsent {
-			b.scratch[i/8] |= 1 << (i % 8)
+		last := &b.scratch[len(b.scratch)-1]
+		switch cells[i].length {
+		case isAbsent:
+		case isDefault:
+			*last |= maskDefault << (i % 4 * 2)
+		default:
+			*last |= maskGiven << (i % 4 * 2)
 		}
 	}
 	for i := otherColumns; i < len(b.groups); i++ {
@@ -73,9 +109,13 @@ func (b *Batch) group(cells []cell) int32 {
 			return int32(i)
 		}
 	}
-	g := group{kind: upsert{}, mask: bytes.Clone(b.scratch)}
+	g := group{kind: w.kind, equal: w.equal, mask: bytes.Clone(b.scratch)}
 	for i := range cells {
-		if cells[i].length != isAbsent {
+		switch cells[i].length {
+		case isAbsent:
+		case isDefault:
+			g.reset = append(g.reset, i)
+		default:
 			g.columns = append(g.columns, i)
 		}
 	}
@@ -88,12 +128,11 @@ func (b *Batch) group(cells []cell) int32 {
 // when a row was neither written nor left alone because this is not its batch: the
 // transaction must not commit then. A comparing statement holds the rows that it did
 // not write against what is there, and fails only for one that differs.
-func (t *Table) write(named []int, comparing bool) string {
-	r := rows{t: t, named: t.versioned(named)}
+func (t *Table) write(r rows, comparing bool) string {
 	switch {
-	case len(r.named) == 0:
+	case len(r.named)+len(r.reset) == 0:
 		return r.present()
-	case len(named) < len(t.columns):
+	case len(r.named)+len(r.reset) < len(t.versioned(t.everyColumn())):
 		return r.updateOrInsert(comparing)
 	}
 	return r.upsert(comparing)
@@ -102,8 +141,8 @@ func (t *Table) write(named []int, comparing bool) string {
 // upsert is the statement for documents that name every column.
 func (r rows) upsert(comparing bool) string {
 	t := r.t
-	with := fmt.Sprintf("w AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM %s WHERE %s %s RETURNING t.%s AS k)",
-		t.name, r.names(), t.overriding, r.values(""), r.from(""), t.mine, r.onConflict(), quote(t.key.name))
+	with := fmt.Sprintf("w AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM %s WHERE %s %s %s)",
+		t.name, r.names(), t.overriding, r.values(""), r.from(""), t.mine, r.onConflict(), t.returning())
 	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w)", comparing, "w")
 }
 
@@ -114,19 +153,24 @@ func (r rows) upsert(comparing bool) string {
 // looked for in the table once more.
 func (r rows) updateOrInsert(comparing bool) string {
 	t := r.t
-	key := quote(t.key.name)
+	value := func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }
 	var guard string
 	if t.version != nil {
 		guard = " AND (" + t.guard(fmt.Sprintf("v.c%d", len(r.named)-1)) + ")"
 	}
+	if r.equal {
+		guard += " AND (" + r.differs(value) + ")"
+	}
 	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-w AS (UPDATE %s t SET %s FROM v WHERE t.%s = v.k%s RETURNING t.%s AS k),
-i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXISTS (SELECT FROM w WHERE w.k = v.k) OFFSET 0) r
-  WHERE (SELECT true FROM %s x WHERE x.%s = r.k) IS NULL %s RETURNING t.%s AS k)`,
+w AS (UPDATE %s t SET %s FROM v WHERE %s%s %s),
+i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXISTS (SELECT FROM w WHERE %s) OFFSET 0) r
+  WHERE (SELECT true FROM %s x WHERE %s) IS NULL %s %s)`,
 		r.values(" AS ?"), r.from(""), t.mine,
-		t.only, r.sets(func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }), key, guard, key,
-		t.name, r.names(), t.overriding, r.list("r.k", func(n int, _ *column) string { return fmt.Sprintf("r.c%d", n) }),
-		t.only, key, r.onConflict(), key)
+		t.only, r.sets(value), t.found("t", "v", true), guard, t.returning(),
+		t.name, r.names(), t.overriding,
+		r.list(func(_ *key, alias string) string { return "r." + alias }, func(n int, _ *column) string { return fmt.Sprintf("r.c%d", n) }),
+		t.eachID(" AND ", func(_ *key, alias string) string { return "w." + alias + " = v." + alias }),
+		t.only, t.found("x", "r", true), r.onConflict(), t.returning())
 	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM i)", comparing, "w", "i")
 }
 
@@ -134,21 +178,25 @@ i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXIST
 // are missing and changes nothing.
 func (r rows) present() string {
 	t := r.t
-	key := quote(t.key.name)
 	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-i AS (INSERT INTO %s AS t (%s)%s SELECT v.k FROM v WHERE (SELECT true FROM %s x WHERE x.%s = v.k) IS NULL %s RETURNING t.%s AS k)`,
-		r.values(" AS ?"), r.from(""), t.mine, t.name, r.names(), t.overriding, t.only, key, r.onConflict(), key)
+i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM v WHERE (SELECT true FROM %s x WHERE %s) IS NULL %s %s)`,
+		r.values(" AS ?"), r.from(""), t.mine, t.name, r.names(), t.overriding,
+		t.eachID(", ", func(_ *key, alias string) string { return "v." + alias }), t.only, t.found("x", "v", true), r.onConflict(), t.returning())
 	return r.counted(with, "(SELECT pg_catalog.count(*) FROM i)", true, "i")
 }
 
 // onConflict is what an INSERT does with a row that is there.
 func (r rows) onConflict() string {
 	action := "DO NOTHING"
-	if len(r.named) > 0 {
-		action = "DO UPDATE SET " + r.sets(func(_ int, c *column) string { return "excluded." + quote(c.name) })
-		if r.t.version != nil {
+	if len(r.named)+len(r.reset) > 0 {
+		value := func(_ int, c *column) string { return "excluded." + quote(c.name) }
+		action = "DO UPDATE SET " + r.sets(value)
+		switch {
+		case r.t.version != nil:
 			action += " WHERE " + r.t.guard("excluded."+quote(r.t.version.name))
+		case r.equal:
+			action += " WHERE " + r.differs(value)
 		}
 	}
-	return fmt.Sprintf("ON CONFLICT (%s) %s", quote(r.t.key.name), action)
+	return fmt.Sprintf("ON CONFLICT (%s) %s", r.t.idNames(), action)
 }

@@ -77,6 +77,7 @@ func newDatabase(c *config.Config) database {
 		MaxConnections:   p.MaxConnections,
 		StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
 		LedgerSchema:     p.LedgerSchema,
+		Sources:          c.Capture == config.CaptureReplication,
 	})}
 }
 
