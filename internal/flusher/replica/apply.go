@@ -35,15 +35,24 @@ func (s *Source) apply(stream Replication, b Batch) error {
 	return nil
 }
 
-// mark marks the name that the effect is about.
+// mark marks the names that the effect is about.
 func (s *Source) mark(q *queue, e *Effect, now int64) {
 	p := q.of(e.Key)
-	m := p.marked[string(e.Key)]
+	if q.encoding.members {
+		s.markMembers(q, p, e, now)
+		return
+	}
+	s.markOne(q, p, e.Key, e, now)
+}
+
+// markOne marks one name.
+func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64) {
+	m := p.marked[string(id)]
 	switch {
 	case m == nil && e.Word == Unlinked && len(p.out) == 0:
 		return // There is nothing to write, and the row stays.
 	case m == nil:
-		m = &mark{id: string(e.Key), first: e.Before.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
+		m = &mark{id: string(id), first: e.Before.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
 		p.add(m)
 	case e.Offset < m.last:
 		return // It was told before.
@@ -56,8 +65,11 @@ func (s *Source) mark(q *queue, e *Effect, now int64) {
 // write changes a mark by a write.
 func (s *Source) write(q *queue, m *mark, e *Effect) {
 	m.last, m.command, m.word = e.Offset, s.commandOf(e.Command), e.Word
-	if e.Word == Unlinked {
+	switch e.Word {
+	case Unlinked:
 		return
+	case Appended:
+		m.word = Written
 	}
 	q.writes++
 	m.writes++
@@ -76,11 +88,14 @@ func (s *Source) write(q *queue, m *mark, e *Effect) {
 // writes make what was kept out of date.
 func (s *Source) keepValue(q *queue, m *mark, e *Effect) {
 	room := s.bounds.Values - s.dirty.values + valueBytes(m)
-	if q.encoding.valued && e.HasValue && len(e.Value) <= room {
+	switch {
+	case q.encoding.valued && e.HasValue && len(e.Value) <= room:
 		m.setValue(string(e.Value))
-		return
+	case q.encoding.kept && e.Word == Appended && sizeOf(e.Fields) <= room:
+		m.setValue(documentOf(e.Fields))
+	default:
+		m.dropValue()
 	}
-	m.dropValue()
 }
 
 // nameFields has the fields read that a write named.

@@ -5,11 +5,9 @@ package replica
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
@@ -29,6 +27,8 @@ type page struct {
 	// claim numbers the claim that the page is of.
 	claim int64
 	marks []*mark
+	// last says that the claim ends with the page.
+	last bool
 }
 
 // Claim takes the first marks of the partition and reads their values, page by page, each as
@@ -131,7 +131,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 			*retries--
 		}
 	}
-	asks := pg.asks(pg.marks, pg.q.encoding.question)
+	asks := pg.asks(pg.marks)
 	s.mu.Unlock()
 	if taken == 0 {
 		return 0, false, nil
@@ -146,20 +146,33 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 		return 0, false, entry.ErrLeaseLost
 	}
 	bytes, over := s.evaluate(pg, claim, answers, left)
-	return bytes, !over && taken == n, nil
+	return bytes, !over && taken == n && !pg.last, nil
 }
 
 // asks are the questions for the marks. The lock is held.
-func (pg *page) asks(marks []*mark, question Question) []Ask {
+func (pg *page) asks(marks []*mark) []Ask {
 	asks := make([]Ask, len(marks))
+	e := &pg.q.encoding
 	for i, m := range marks {
-		key, _ := pg.q.keyOf(m.id)
-		asks[i] = Ask{Question: question, Key: key}
-		if question == Fields {
+		key, member, one := pg.q.keyOf(m.id)
+		ask := &asks[i]
+		ask.Question, ask.Key = e.question, key
+		_, kept := m.value()
+		switch {
+		case e.named:
 			// What a later write names is not read with this.
-			if asks[i].Members = append([]string(nil), m.members()...); m.whole || len(asks[i].Members) == 0 {
-				asks[i].Question, m.whole = Hash, true
+			if ask.Members = append([]string(nil), m.members()...); m.whole || len(ask.Members) == 0 {
+				ask.Question, m.whole = Hash, true
 			}
+		case !e.members:
+		case !one:
+			ask.Question, ask.Members = e.ofKey, m.members()
+			// What follows in the same claim would be read as of another offset.
+			pg.last = true
+		case e.kept && kept:
+			ask.Question = Nothing
+		default:
+			ask.Members = []string{member}
 		}
 	}
 	return asks
@@ -265,6 +278,10 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		e, ok := s.entryOf(pg.q, p, m, k)
+		if !ok && k.More {
+			p.restore(m)
+			continue
+		}
 		if !ok {
 			p.settle(m)
 			continue
@@ -290,64 +307,4 @@ func (k *known) size() int {
 		n += len(text)
 	}
 	return n
-}
-
-// entryOf is what the engine gets of a mark, unless there is nothing to write. The lock is
-// held.
-func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (entry.Entry, bool) {
-	var upTo int64
-	if k.told {
-		upTo = p.absorb(m, k.offset, k.Found == Gone)
-	} else {
-		upTo = k.offset
-	}
-	key, member := q.keyOf(m.id)
-	e := entry.Entry{
-		Key: key, Member: member, Operation: entry.Set, Version: m.last, Upto: upTo, First: m.since,
-		Attempts: m.attempts(), Writes: int64(max(1, m.writes)), Compare: m.scanned,
-	}
-	if m.extra != nil {
-		e.FirstRefused = m.extra.firstRefused
-	}
-	s.horizon = max(s.horizon, e.Version, e.Upto)
-	switch value, kept := m.value(); {
-	case k.Found == OfAnotherType:
-		e.Unfit = &entry.Unfit{Message: fmt.Sprintf("the key holds a %s, which %s wrote: a mapping of encoding %s does not take that",
-			k.Type, s.commandNames[m.command], q.mapping.Encoding)}
-	case k.Found == There && q.encoding.named:
-		e.Value, e.Unfit = document(k)
-		e.Whole = k.Whole
-	case k.Found == There:
-		e.Value = k.Value
-	case m.word == Written, m.word == Deleted:
-		e.Operation = entry.Delete
-	case m.wrote && kept:
-		e.Value = value
-	case m.wrote:
-		e.Lost = true
-	default:
-		return e, false
-	}
-	return e, true
-}
-
-// document is a hash as the text of a JSON object. Fields that are not there are null.
-func document(k *known) (string, *entry.Unfit) {
-	object := make(map[string]*string, len(k.Pairs)/2+len(k.Absent))
-	for _, field := range k.Absent {
-		object[field] = nil
-	}
-	for i := 0; i+1 < len(k.Pairs); i += 2 {
-		object[k.Pairs[i]] = &k.Pairs[i+1]
-	}
-	for field, value := range object {
-		if !utf8.ValidString(field) || value != nil && !utf8.ValidString(*value) {
-			return "", &entry.Unfit{SQLSTATE: "22021", Message: fmt.Sprintf("field %.100q of the hash is not valid UTF-8", field)}
-		}
-	}
-	text, err := json.Marshal(object)
-	if err != nil {
-		return "", &entry.Unfit{Message: "the hash cannot be written as JSON"}
-	}
-	return string(text), nil
 }

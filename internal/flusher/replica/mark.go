@@ -4,7 +4,6 @@
 package replica
 
 import (
-	"encoding/binary"
 	"slices"
 	"time"
 )
@@ -16,7 +15,7 @@ const seen Word = 0
 // mark says that a name is dirty. There may be millions, so it is small: what few of them
 // have stands in extra.
 type mark struct {
-	// id is the key or, in a queue of members, the key and the member: see idOf.
+	// id is the key or, in a queue of members, the key and the member: see appendID.
 	id            string
 	before, after *mark
 	// first is where reading has to begin to meet the first write again, last the offset
@@ -184,20 +183,6 @@ func (m *mark) precedes(later *mark) {
 	if later.command == 0 {
 		later.command = m.command
 	}
-}
-
-// idOf names a member of a key in one text, idOfKey the key of such a queue itself.
-func idOf(key, member string) string {
-	id := binary.AppendUvarint(make([]byte, 0, len(key)+len(member)+2), uint64(len(key)))
-	id = append(id, key...)
-	return string(append(id, member...))
-}
-
-// namesOf are key and member of an id that idOf made.
-func namesOf(id string) (key, member string) {
-	length, n := binary.Uvarint([]byte(id[:min(len(id), binary.MaxVarintLen64)]))
-	end := n + int(length) //nolint:gosec // It is the length of a key.
-	return id[n:end], id[end:]
 }
 
 // marks is a list of marks.

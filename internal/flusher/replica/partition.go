@@ -42,6 +42,10 @@ type partition struct {
 	// or may have, a retry.
 	letters, stored map[string]struct{}
 
+	// gone has the keys of members that have gone without a word of the application, while
+	// anything is dirty: by the offset.
+	gone map[string]int64
+
 	// epoch is that of the term that has begun, 0 if none has. step, claim and acknowledged
 	// are those of the term: see entry.Term.
 	epoch, step         int64

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // queue is what a source has of one mapping. The source's lock is held by whoever uses it.
@@ -54,20 +55,23 @@ func (q *queue) numberOf(key []byte) int {
 
 func (q *queue) of(key []byte) *partition { return q.partitions[q.numberOf(key)] }
 
-// keyOf is the key of an id.
-func (q *queue) keyOf(id string) (key, member string) {
+// keyOf is the key of an id, and the member if it is of one.
+func (q *queue) keyOf(id string) (key, member string, one bool) {
 	if q.encoding.members {
 		return namesOf(id)
 	}
-	return id, ""
+	return id, "", false
 }
 
 // idOf is the id of a name.
 func (q *queue) idOf(n Name) string {
-	if q.encoding.members {
-		return idOf(n.Key, n.Member)
+	switch {
+	case !q.encoding.members:
+		return n.Key
+	case n.Member == "":
+		return string(appendID(nil, []byte(n.Key)))
 	}
-	return n.Key
+	return string(appendMember(appendID(nil, []byte(n.Key)), []byte(n.Member)))
 }
 
 // depth counts what is dirty, dead the letters, refused what waits for another attempt.
@@ -91,20 +95,25 @@ func (q *queue) scanning() int {
 
 // encoding is what keys of a mapping hold, as far as the source has to know it.
 type encoding struct {
-	// question is what is asked of a name of which something is to be read.
-	question Question
-	// named says that writes name members which are read alone, and members that each
-	// member is a row of its own.
-	named, members bool
+	// question is what is asked of a name, ofKey what is asked of a key whose members are
+	// the names.
+	question, ofKey Question
+	// operation is what is done with the value.
+	operation *entry.Operation
+	// named says that writes name fields which are read alone, members that each member is a
+	// row of its own, and kept that what the stream says of one is all there is to it.
+	named, members, kept bool
 	// valued says that what SET wrote is the value.
 	valued bool
 }
 
 // encodings are those that a mapping may have.
 var encodings = map[string]encoding{
-	config.EncodingJSON:   {question: Text, valued: true},
-	config.EncodingNumber: {question: Text, valued: true},
-	config.EncodingHash:   {question: Fields, named: true},
+	config.EncodingJSON:      {question: Text, operation: entry.Set, valued: true},
+	config.EncodingNumber:    {question: Text, operation: entry.Set, valued: true},
+	config.EncodingHash:      {question: Fields, operation: entry.Set, named: true},
+	config.EncodingSortedSet: {question: Score, ofKey: Board, operation: entry.Set, members: true},
+	config.EncodingStream:    {question: OneEntry, ofKey: Entries, operation: entry.Append, members: true, kept: true},
 }
 
 // fits tells whether the source knows the encodings of the mappings.

@@ -35,7 +35,9 @@ var kinds = []struct {
 			w.commit(b)
 		}
 	}},
-	{"wait", 4, func(_ *world, e event) { time.Sleep([]time.Duration{50 * time.Millisecond, time.Second, 5 * time.Second}[e.A%3]) }},
+	{"wait", 4, func(_ *world, e event) {
+		time.Sleep([]time.Duration{50 * time.Millisecond, time.Second, 5 * time.Second}[e.A%3])
+	}},
 	{"ping", 2, func(w *world, _ event) { w.redis.Ping() }},
 	{"cut", 2, func(w *world, _ event) { w.redis.Cut() }},
 	{"hold", 2, func(w *world, e event) { w.redis.Hold(e.A%2 == 0) }},

@@ -93,8 +93,8 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 // come marks a key that a scan has come across. What is known of it already says more; what
 // the database has aside is read again anyway. The lock is held.
 func (s *Source) come(q *queue, key string) {
-	p := q.of([]byte(key))
-	if m := p.marked[key]; m != nil {
+	p, id := q.of([]byte(key)), q.idOf(Name{Key: key})
+	if m := p.marked[id]; m != nil {
 		if m.saved {
 			return
 		}
@@ -110,7 +110,7 @@ func (s *Source) come(q *queue, key string) {
 		return
 	}
 	p.add(&mark{
-		id: strings.Clone(key), first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+		id: strings.Clone(id), first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, scanned: true,
 	})
 }

@@ -20,8 +20,6 @@ type Server interface {
 	// Scan lists keys of the database, some of them perhaps twice. It begins and ends with
 	// the cursor 0.
 	Scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error)
-	// Members lists members of a sorted set, or ids of a stream, some of them perhaps twice.
-	Members(ctx context.Context, key string, of Question, cursor string) (members []string, next string, err error)
 	// Witness reads the count that the key holds, 0 where there is none. Testify writes it.
 	Witness(ctx context.Context, key string) (int64, error)
 	Testify(ctx context.Context, key string, count int64) error
@@ -48,11 +46,19 @@ const (
 	// Fields are some fields of a hash, Hash is all of them.
 	Fields
 	Hash
-	// Score is that of a member of a sorted set.
+	// Score is that of a member of a sorted set, Board all members.
 	Score
-	// StreamEntry is an entry of a stream.
-	StreamEntry
+	Board
+	// OneEntry is an entry of a stream, Entries are the ids from one on: at most
+	// entriesAtOnce.
+	OneEntry
+	Entries
+	// Nothing asks for nothing: what is to be written is known.
+	Nothing
 )
+
+// entriesAtOnce is how many ids of a stream are read at once.
+const entriesAtOnce = 1000
 
 // Ask is one question.
 type Ask struct {
@@ -69,7 +75,7 @@ type Found byte
 const (
 	// There means that the answer is complete.
 	There Found = iota + 1
-	// Gone means that the key is not there or, of a Score or a StreamEntry, the member.
+	// Gone means that the key is not there or, of a Score or of OneEntry, the member.
 	Gone
 	// OfAnotherType means that the key holds something else.
 	OfAnotherType
@@ -82,11 +88,13 @@ type Answer struct {
 	Found Found
 	// Value is the text or the score.
 	Value string
-	// Pairs are fields and values in turn. Absent are fields that were asked for and are not
+	// Pairs are fields and values in turn or, of a Board and of Entries, members and ids. More
+	// says that Entries may go on. Absent are fields that were asked for and are not
 	// there. Whole says that the hash has no other fields.
 	Pairs  []string
 	Absent []string
 	Whole  bool
+	More   bool
 	// Type is the key's type where that is another one.
 	Type string
 }

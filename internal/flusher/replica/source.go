@@ -120,6 +120,8 @@ type Source struct {
 	testified int64
 	told      string
 
+	// scratch is room for an id.
+	scratch      []byte
 	commands     map[string]uint16
 	commandNames []string
 }

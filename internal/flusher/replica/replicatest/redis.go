@@ -493,11 +493,6 @@ func (r *Redis) Scan(_ context.Context, prefix string, cursor uint64) (keys []st
 	return keys, 0, nil
 }
 
-// Members lists nothing: there are no members.
-func (r *Redis) Members(context.Context, string, replica.Question, string) ([]string, string, error) {
-	return nil, "", nil
-}
-
 // Witness reads a count.
 func (r *Redis) Witness(_ context.Context, key string) (int64, error) {
 	r.mu.Lock()
