@@ -54,7 +54,7 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 	case m == nil:
 		m = &mark{id: string(id), first: e.Before.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
 		p.add(m)
-	case e.Offset < m.last:
+	case e.Offset < m.last, m.saved && e.Offset == m.last:
 		return // It was told before.
 	case m.saved:
 		p.renew(m, e.Before)
@@ -64,11 +64,13 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 
 // write changes a mark by a write.
 func (s *Source) write(q *queue, m *mark, e *Effect) {
-	m.last, m.command, m.word = e.Offset, s.commandOf(e.Command), e.Word
-	switch e.Word {
-	case Unlinked:
+	m.last = e.Offset
+	if e.Word == Unlinked {
+		m.unlink()
 		return
-	case Appended:
+	}
+	m.command, m.word = s.commandOf(e.Command), e.Word
+	if e.Word == Appended {
 		m.word = Written
 	}
 	q.writes++

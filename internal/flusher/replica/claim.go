@@ -22,8 +22,9 @@ const (
 
 // page is a part of a claim while it is made.
 type page struct {
-	q *queue
-	p *partition
+	tenure *tenure
+	q      *queue
+	p      *partition
 	// claim numbers the claim that the page is of.
 	claim int64
 	marks []*mark
@@ -58,8 +59,9 @@ func (s *Source) Claim(ctx context.Context, t *entry.Term, prefix string, most e
 		} else if !room.TryTake(wanted + n*entryBytes) {
 			break
 		}
+		had := len(claim.Entries)
 		got, more, err := s.page(ctx, pg, claim, n, &retries, left)
-		room.Settle(got)
+		room.Settle(got + (len(claim.Entries)-had)*entryBytes)
 		if err != nil {
 			return fail(err)
 		}
@@ -99,13 +101,12 @@ func (s *Source) enterClaim(ctx context.Context, t *entry.Term, prefix string) (
 		return nil, entry.ErrStep
 	}
 	p.void()
-	p.claim++
-	return &page{q: q, p: p, claim: p.claim}, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim}, nil
 }
 
 // isOut tells whether the claim is the one that is out. The lock is held.
 func (s *Source) isOut(pg *page) bool {
-	return s.tenure != nil && pg.p.of == &s.dirty && pg.p.life == s.history && pg.p.claim == pg.claim
+	return s.tenure == pg.tenure && pg.p.life == s.history && pg.p.claim == pg.claim
 }
 
 // pageSize is how many marks are read at once, and about how many bytes of values that is.
@@ -116,7 +117,7 @@ func (s *Source) pageSize(q *queue, most, left int) (n, bytes int) {
 	return n, n * q.valueBytes
 }
 
-// page adds marks to the claim. It returns the bytes of what it has added, and whether there
+// page adds marks to the claim. It returns the bytes of the values that it has added, and whether there
 // may be more.
 func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, retries *int, left int) (bytes int, more bool, err error) {
 	s.mu.Lock()
@@ -145,8 +146,14 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	if !s.isOut(pg) {
 		return 0, false, entry.ErrLeaseLost
 	}
-	bytes, over := s.evaluate(pg, claim, answers, left)
-	return bytes, !over && taken == n && !pg.last, nil
+	for i := range answers {
+		if answers[i].id != s.id {
+			// A server has taken over meanwhile, which may not have what was read.
+			return 0, false, errOtherServer
+		}
+	}
+	bytes, whole := s.evaluate(pg, claim, answers, left)
+	return bytes, whole && taken == n && !pg.last, nil
 }
 
 // asks are the questions for the marks. The lock is held.
@@ -178,10 +185,11 @@ func (pg *page) asks(marks []*mark) []Ask {
 	return asks
 }
 
-// known is what was read of one mark: as of which offset, and whether the stream was read
-// up to there.
+// known is what was read of one mark: in which history and as of which offset, and whether
+// the stream was read up to there.
 type known struct {
 	Answer
+	id     string
 	offset int64
 	told   bool
 }
@@ -251,18 +259,20 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	told := s.await(ctx, reading.Offset, needed)
 	found := make([]known, len(asks))
 	for i := range found {
-		found[i] = known{reading.Answers[i], reading.Offset, told}
+		found[i] = known{reading.Answers[i], reading.ID, reading.Offset, told}
 	}
 	return found, ctx.Err()
 }
 
 // evaluate makes entries of what was read, and puts marks back for which there is no room or
-// of which it is not known yet what became of them. The lock is held.
-func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int) (bytes int, over bool) {
+// of which it is not known yet what became of them: the page is not whole then. The lock is
+// held.
+func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int) (bytes int, whole bool) {
 	p := pg.p
 	taken := p.out[len(p.out)-len(pg.marks):]
 	p.out = p.out[:len(p.out)-len(pg.marks)]
 	var back []*mark
+	over := false
 	read, values := 0, 0
 	for i, m := range taken {
 		k := &found[i]
@@ -286,7 +296,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			p.settle(m)
 			continue
 		}
-		bytes += len(e.Value) + entryBytes
+		bytes += len(e.Value)
 		p.out = append(p.out, m)
 		claim.Entries = append(claim.Entries, e)
 	}
@@ -298,7 +308,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 		p.restore(m)
 	}
 	s.wake()
-	return bytes, over
+	return bytes, len(back) == 0
 }
 
 func (k *known) size() int {

@@ -89,18 +89,22 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	if stream.Continued() {
 		start = s.safe // of this goroutine alone
 	}
+	if before.History != 0 {
+		gone, err := s.witnessGone(ctx, before.Witness)
+		if err != nil {
+			return err
+		}
+		if gone {
+			why += "; Redis has lost data that was already flushed"
+		}
+	}
 	s.moving.Lock()
 	defer s.moving.Unlock()
 	next := s.position()
 	next.History, next.ReplicationID, next.Offset, next.Database, next.Scanned = number, stream.ID(), start.Offset, start.Database, nil
 	if before.History != 0 {
-		for _, q := range s.queues {
-			next.Losses[q.mapping.Name]++
-		}
-		if gone, err := s.witnessGone(ctx); err != nil {
-			return err
-		} else if gone {
-			why += "; Redis has lost data that was already flushed"
+		for _, name := range s.names {
+			next.Losses[name]++
 		}
 	}
 	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
@@ -129,7 +133,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 // beginHistory brings all marks into a history that begins at the point.
 func (p *partition) beginHistory(history int64, start Point) {
 	p.void()
-	p.epoch, p.step, p.claim, p.acknowledged, p.carried = 0, 0, 0, 0, 0
+	p.epoch, p.acknowledged, p.carried = 0, 0, 0
 	p.scanning, p.life, p.floor = 0, history, math.MaxInt64
 	for _, m := range p.marked {
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.

@@ -99,7 +99,7 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 		return entry.Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", t.Epoch, t.Partition, entry.ErrLeaseLost)
 	}
 	p.void()
-	p.epoch, p.step, p.claim, p.acknowledged = t.Epoch, 0, 0, 0
+	p.epoch, p.step, p.acknowledged = t.Epoch, 0, 0
 	p.carried = max(p.carried, committed)
 	t.Step = 0
 	s.horizon = max(s.horizon, committed)

@@ -161,7 +161,7 @@ func (m *mark) wholly() {
 // precedes makes later the mark of both, where the mark is of writes before it. Whose first
 // it is, and its place, the caller decides.
 func (m *mark) precedes(later *mark) {
-	if later.word == seen {
+	if later.word == seen || later.word == Unlinked && !later.wrote && m.word == Deleted {
 		later.word = m.word
 	}
 	if later.word != Deleted {

@@ -241,14 +241,6 @@ func valueBytes(m *mark) int {
 	return len(value)
 }
 
-// putBack puts marks of the claim's end back to where they came from, in their order.
-func (p *partition) putBack(back []*mark) {
-	p.out = p.out[:len(p.out)-len(back)]
-	for _, m := range slices.Backward(back) {
-		p.restore(m)
-	}
-}
-
 // restore puts a mark that is out back to the head of its place.
 func (p *partition) restore(m *mark) {
 	m.place = nowhere
@@ -293,8 +285,16 @@ func (p *partition) owe(m *mark) {
 	p.fresh.insert(m, at)
 }
 
-// void ends a claim that is not acknowledged: what is out is as dirty as before.
-func (p *partition) void() { p.putBack(p.out) }
+// void ends a claim that is not acknowledged: what is out is as dirty as before, and whoever
+// still makes the claim notices by its number.
+func (p *partition) void() {
+	p.claim++
+	out := p.out
+	p.out = nil
+	for _, m := range slices.Backward(out) {
+		p.restore(m)
+	}
+}
 
 // length counts the marks, fresh those that were never refused.
 func (p *partition) length() int { return len(p.marked) + len(p.out) }

@@ -37,3 +37,17 @@ type Replication interface {
 	// Close ends Next.
 	Close() error
 }
+
+// PrimaryOf is the server that a link attaches to.
+func PrimaryOf(l *Link) Primary { return linked{l} }
+
+type linked struct{ *Link }
+
+// Attach is the link's.
+func (l linked) Attach(ctx context.Context, id string, at Point) (Replication, error) {
+	s, err := l.Link.Attach(ctx, id, at)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}

@@ -4,7 +4,6 @@
 package replica
 
 import (
-	"fmt"
 	"strings"
 	"time"
 
@@ -34,6 +33,17 @@ func newQueue(m config.Mapping, of *dirty) *queue {
 		q.partitions = append(q.partitions, newPartition(of, q.encoding))
 	}
 	return q
+}
+
+// anew is the queue without its marks. The engine is to find its terms as it left them until
+// it is told that they are void.
+func (q *queue) anew(of *dirty) *queue {
+	next := newQueue(q.mapping, of)
+	next.settings, next.opened = q.settings, q.opened
+	for i, p := range q.partitions {
+		next.partitions[i].step = p.step
+	}
+	return next
 }
 
 // shape names the mapping in the list of those whose keys were all read: what another
@@ -114,16 +124,6 @@ var encodings = map[string]encoding{
 	config.EncodingHash:      {question: Fields, operation: entry.Set, named: true},
 	config.EncodingSortedSet: {question: Score, ofKey: Board, operation: entry.Set, members: true},
 	config.EncodingStream:    {question: OneEntry, ofKey: Entries, operation: entry.Append, members: true, kept: true},
-}
-
-// fits tells whether the source knows the encodings of the mappings.
-func fits(mappings []config.Mapping) error {
-	for i := range mappings {
-		if _, ok := encodings[mappings[i].Encoding]; !ok {
-			return fmt.Errorf("mapping %s: encoding %q cannot be read from a replication stream", mappings[i].Name, mappings[i].Encoding)
-		}
-	}
-	return nil
 }
 
 func milliseconds(since int64, now time.Time) int64 {

@@ -43,8 +43,7 @@ var kinds = []struct {
 	{"hold", 2, func(w *world, e event) { w.redis.Hold(e.A%2 == 0) }},
 	{"away", 1, func(w *world, e event) { w.redis.Away(e.A%2 == 0) }},
 	{"overrun", 1, func(w *world, e event) {
-		w.breaks()
-		w.redis.Overrun()
+		w.overrun()
 		if e.A%2 == 0 {
 			w.redis.Cut()
 		}
@@ -60,6 +59,24 @@ var kinds = []struct {
 		if len(w.carriers) < 2 {
 			w.start(replica.Bounds{})
 		}
+	}},
+	{"meanwhile", 4, func(w *world, e event) {
+		w.redis.Meanwhile(func() {
+			switch e.C % 8 {
+			case 0, 1, 2:
+				w.writes(e.A, e.B, false)
+			case 3:
+				w.writes(e.A, e.B, true)
+			case 4:
+				w.failOver(e.A % 4)
+			case 5:
+				w.redis.Cut()
+			case 6:
+				w.flushAll()
+			case 7:
+				w.restart()
+			}
+		})
 	}},
 	{"no database", 2, func(w *world, e event) { w.carriers[e.A%len(w.carriers)].store.away.Store(e.B%2 == 0) }},
 }
@@ -106,6 +123,7 @@ func live(t *testing.T, happens []event, bounds replica.Bounds) (errs []string) 
 				return
 			}
 		}
+		w.redis.Meanwhile(nil)
 		w.redis.Away(false)
 		w.redis.Hold(false)
 		for _, c := range w.carriers {

@@ -60,7 +60,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 		s.mu.Unlock()
 		return false, nil
 	}
-	now, number, history, id := q.scan.cursor, q.scan.number, s.history, s.id
+	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history, s.id, s.tenure
 	s.mu.Unlock()
 	keys, next, err := s.server.Scan(ctx, q.mapping.KeyPrefix, now)
 	if err != nil {
@@ -73,7 +73,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.history != history || q.scan.number != number || q.partitions[0].of != &s.dirty || q.partitions[0].life != history:
+	case s.tenure != t || s.history != history || q.scan.number != number:
 		return true, nil
 	case look.Replica || look.ID != id || s.id != id:
 		// Of another server the cursor means nothing.

@@ -88,7 +88,7 @@ func (s *Source) enterAcknowledge(ctx context.Context, c *entry.Claim) (pg *page
 	case p.claim != c.Number || len(p.out) != len(c.Entries):
 		return nil, 0, false, entry.ErrClaimVoid
 	}
-	return &page{q: q, p: p, claim: c.Number}, s.tenure.epoch, false, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: c.Number}, s.tenure.epoch, false, nil
 }
 
 // settled is what the database has to know of the claim. What it may have of an entry is

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"strings"
 	"sync"
 	"time"
 
@@ -69,6 +70,9 @@ type Source struct {
 	bounds  Bounds
 	log     *slog.Logger
 	member  string
+	// names are those of the queues, interest is what is to be told of the stream.
+	names    []string
+	interest Interest
 
 	primary Primary
 	server  Server
@@ -126,21 +130,29 @@ type Source struct {
 	commandNames []string
 }
 
-// New prepares a source of the mappings. Nothing is called before Prepare.
-func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) (*Source, error) {
-	if err := fits(mappings); err != nil {
-		return nil, err
+// NameOf names the source of a config. Config files without an owner are told apart by
+// where they lead: what is read there is one source, whoever reads it.
+func NameOf(c *config.Config) string {
+	if c.Owner == config.OwnerFile {
+		return c.Owner + " " + strings.Join(c.Redis.External.Addresses, " ")
 	}
+	return c.Owner
+}
+
+// New prepares a source of the mappings of a valid config. Nothing is called before Prepare.
+func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
 		keeping: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
 		commands: map[string]uint16{"": 0}, commandNames: []string{""},
 	}
-	s.log, s.bounds = s.options.Log, s.options.Bounds
+	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database
 	for i := range mappings {
+		s.names = append(s.names, mappings[i].Name)
+		s.interest.Prefixes = append(s.interest.Prefixes, mappings[i].KeyPrefix)
 		s.queues = append(s.queues, newQueue(mappings[i], &s.dirty))
 	}
-	return s, nil
+	return s
 }
 
 // Prepare starts the source.
@@ -172,15 +184,6 @@ func (s *Source) find(name string) *queue {
 		}
 	}
 	return nil
-}
-
-// interest is what the source wants to know of the stream.
-func (s *Source) interest() Interest {
-	in := Interest{Database: s.options.Database}
-	for _, q := range s.queues {
-		in.Prefixes = append(in.Prefixes, q.mapping.KeyPrefix)
-	}
-	return in
 }
 
 // incarnation names the life of the queue. Another number of partitions is another life: a

@@ -168,8 +168,7 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Na
 	s.dirty = dirty{}
 	s.held, s.needed = false, 0
 	for i, q := range s.queues {
-		fresh := newQueue(q.mapping, &s.dirty)
-		fresh.settings, fresh.opened = q.settings, q.opened
+		fresh := q.anew(&s.dirty)
 		name := q.mapping.Name
 		fresh.writes, fresh.flushed = position.Writes[name], position.Flushed[name]
 		fresh.coalesced, fresh.losses = position.Coalesced[name], position.Losses[name]
@@ -226,9 +225,7 @@ func (s *Source) depose() {
 	s.tenure, s.history, s.stream = nil, 0, nil
 	s.dirty = dirty{}
 	for i, q := range s.queues {
-		empty := newQueue(q.mapping, &s.dirty)
-		empty.settings, empty.opened = q.settings, q.opened
-		s.queues[i] = empty
+		s.queues[i] = q.anew(&s.dirty)
 	}
 	s.wake()
 	s.mu.Unlock()
@@ -292,7 +289,7 @@ func (s *Source) attach(ctx context.Context) error {
 	defer func() { _ = stream.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
-	stream.Watch(s.interest())
+	stream.Watch(s.interest)
 	if err := s.attached(ctx, stream); err != nil {
 		return err
 	}

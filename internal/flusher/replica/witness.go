@@ -52,10 +52,7 @@ func (s *Source) testify(ctx context.Context) error {
 }
 
 // witnessGone tells whether the server has an older witness than the database knows of.
-func (s *Source) witnessGone(ctx context.Context) (bool, error) {
-	s.mu.Lock()
-	known := s.stored.Witness
-	s.mu.Unlock()
+func (s *Source) witnessGone(ctx context.Context, known int64) (bool, error) {
 	if known == 0 {
 		return false, nil
 	}

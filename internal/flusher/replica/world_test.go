@@ -11,6 +11,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -64,6 +65,8 @@ type world struct {
 	rows   map[string]map[string]string
 	letter map[string]bool
 
+	// mu guards what follows: what is acknowledged is told by another goroutine.
+	mu     sync.Mutex
 	n      int
 	states map[string][]state
 	// floor is what a row, or a field of one, must not go back behind, carried what is
@@ -84,6 +87,7 @@ type batch struct {
 	rows []entry.Entry
 }
 
+// failed notes what is wrong.
 func (w *world) failed(format string, args ...any) {
 	w.errs = append(w.errs, fmt.Sprintf(format, args...))
 }
@@ -156,6 +160,8 @@ func (w *world) note(kind, i, n int) {
 
 // writes does a few things at once, in a transaction or not.
 func (w *world) writes(kind, i int, transaction bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if !transaction {
 		w.redis.Do(func(c *replicatest.Commands) { w.write(c, kind, i) })
 		w.note(kind, i, w.n)
@@ -170,6 +176,8 @@ func (w *world) writes(kind, i int, transaction bool) {
 }
 
 func (w *world) flushAll() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.n++
 	w.redis.Do(func(c *replicatest.Commands) { c.Flush() })
 	for i := range 4 {
@@ -180,10 +188,19 @@ func (w *world) flushAll() {
 	}
 }
 
-// breaks notes that histories may end here.
+// breaks notes that histories may end here. The lock is held.
 func (w *world) breaks() { w.broke = w.n }
 
+func (w *world) overrun() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.breaks()
+	w.redis.Overrun()
+}
+
 func (w *world) restart() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.breaks()
 	w.redis.Restart()
 	for key := range w.states {
@@ -194,6 +211,8 @@ func (w *world) restart() {
 }
 
 func (w *world) failOver(missing int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	lost := w.redis.FailOver(missing)
 	if lost == 0 {
 		return
@@ -212,6 +231,8 @@ func (w *world) failOver(missing int) {
 
 // acknowledged looks whether all that was written up to there was carried.
 func (w *world) acknowledged(id string, offset int64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if now, _ := w.redis.End(); id != now {
 		return
 	}
@@ -267,6 +288,8 @@ func (w *world) commit(b batch) bool {
 
 // row writes one row, and looks whether it goes back.
 func (w *world) row(e *entry.Entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if e.Operation == entry.Delete {
 		n := 0
 		for _, s := range w.states[e.Key] {
@@ -369,10 +392,7 @@ type held struct {
 
 func (w *world) start(bounds replica.Bounds) *carrier {
 	c := &carrier{w: w, store: &faultyStore{Store: &w.store}, lives: make(map[string]string), terms: make(map[entry.Shard]*held)}
-	source, err := replica.New(mappings(), w.redis, w.redis, c.store, replica.Options{Name: "source", Bounds: bounds})
-	if err != nil {
-		panic(err)
-	}
+	source := replica.New(mappings(), w.redis, w.redis, c.store, replica.Options{Name: "source", Bounds: bounds})
 	c.source = source
 	if err := source.Prepare(w.ctx); err != nil {
 		panic(err)
@@ -480,8 +500,10 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 	for i, st := range settlements {
 		if key := claim.Entries[i].Key; st.Outcome == entry.Dead || st.Outcome == entry.Lost {
 			// It may become acknowledged with this very call.
+			w.mu.Lock()
 			w.letter[key] = true
 			w.carried[key] = max(w.carried[key], w.n)
+			w.mu.Unlock()
 		}
 	}
 	if _, err := c.source.Acknowledge(w.ctx, claim, settlements); err != nil {

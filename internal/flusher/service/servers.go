@@ -16,12 +16,17 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
 // New prepares a flusher of the config with the servers that it names. Nothing is
 // connected before Run.
 func New(c *config.Config, options flusher.Options) *flusher.Flusher {
-	return flusher.New(c, newSource(c), newDatabase(c), options)
+	database := newDatabase(c)
+	if c.Capture == config.CaptureReplication {
+		return flusher.New(c, newReplica(c, database, options), database, options)
+	}
+	return flusher.New(c, newSource(c), database, options)
 }
 
 // source is the journal in Redis.
@@ -41,8 +46,13 @@ func newSource(c *config.Config) *source {
 		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings),
 		rdb:     rdb,
 		proof:   journal.NewProof(external),
-		secrets: strings.Trim(external.UsernameSecret+"; "+external.CredentialsSecret, "; "),
+		secrets: secretsOf(external),
 	}
+}
+
+// secretsOf is what a person calls the credentials.
+func secretsOf(external config.RedisExternal) string {
+	return strings.Trim(external.UsernameSecret+"; "+external.CredentialsSecret, "; ")
 }
 
 // Prepare loads the function library where it is missing or older.
@@ -60,11 +70,38 @@ func (s *source) Prove(ctx context.Context) error { return s.proof.Check(ctx) }
 func (s *source) Close() error { return s.rdb.Close() }
 
 // named adds what the Secrets are called whose credentials Redis refuses.
-func (s *source) named(check config.Check) config.Check {
-	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && s.secrets != "" {
-		check.Message += " (" + s.secrets + ")"
+func (s *source) named(check config.Check) config.Check { return named(check, s.secrets) }
+
+func named(check config.Check, secrets string) config.Check {
+	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && secrets != "" {
+		check.Message += " (" + secrets + ")"
 	}
 	return check
+}
+
+// replicaSource is the stream of replication of Redis.
+type replicaSource struct {
+	*replica.Source
+	secrets string
+}
+
+func newReplica(c *config.Config, d database, options flusher.Options) *replicaSource {
+	external := c.Redis.External
+	// All workers claim at once, beside a scan, the witness and the probe.
+	rdb := journal.Dial(external, c.Flush.Concurrency+3)
+	return &replicaSource{
+		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), replica.NewClient(external, rdb), d.Sources(),
+			replica.Options{Name: replica.NameOf(c), Log: options.Log}),
+		secrets: secretsOf(external),
+	}
+}
+
+func (s *replicaSource) Check(ctx context.Context) config.Check {
+	return named(s.Source.Check(ctx), s.secrets)
+}
+
+func (s *replicaSource) Explain(err error) config.Check {
+	return named(s.Source.Explain(err), s.secrets)
 }
 
 // database is PostgreSQL.

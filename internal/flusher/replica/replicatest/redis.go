@@ -42,6 +42,7 @@ type Redis struct {
 	streams     map[*stream]struct{}
 	cursors     map[uint64]string
 	acknowledge func(id string, offset int64)
+	meanwhile   func()
 }
 
 // value is that of a key: a text or a hash.
@@ -421,12 +422,24 @@ func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, 
 		return reading, err
 	}
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	reading.ID, reading.Offset = r.id, r.offset
 	for _, ask := range asks {
 		reading.Answers = append(reading.Answers, r.answer(ask))
 	}
+	meanwhile := r.meanwhile
+	r.meanwhile = nil
+	r.mu.Unlock()
+	if meanwhile != nil {
+		meanwhile()
+	}
 	return reading, nil
+}
+
+// Meanwhile has something happen when keys are read next, before the answer arrives.
+func (r *Redis) Meanwhile(happens func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.meanwhile = happens
 }
 
 func (r *Redis) answer(ask replica.Ask) replica.Answer {
