@@ -79,6 +79,8 @@ type sourceTest struct {
 	settings config.QueueSettings
 	// life is the incarnation that was opened last.
 	life string
+	// committed is the highest version that was committed.
+	committed int64
 }
 
 func (s *sourceTest) must(err error) {
@@ -116,7 +118,7 @@ func (s *sourceTest) term(member string, epoch int64) *entry.Term {
 	s.open("life", false)
 	s.beat(member)
 	t := &entry.Term{Shard: entry.Shard{Queue: suiteQueue, Incarnation: s.life}, Member: member, Epoch: epoch}
-	_, err := s.Begin(s.t.Context(), t, 0, 0, nil, false)
+	_, err := s.Begin(s.t.Context(), t, 0, s.committed, nil, false)
 	s.must(err)
 	return t
 }
@@ -167,6 +169,11 @@ func (s *sourceTest) acknowledge(c *entry.Claim, settlements ...entry.Settlement
 	}
 	receipt, err := s.Acknowledge(s.t.Context(), c, settlements)
 	s.must(err)
+	for i := range settlements {
+		if settlements[i].Outcome == entry.Done {
+			s.committed = max(s.committed, c.Entries[i].Version)
+		}
+	}
 	return receipt
 }
 

@@ -11,7 +11,7 @@ func (s *Source) apply(stream Replication, b Batch) error {
 	now := time.Now().UnixMicro()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stream != stream || s.broken != "" {
+	if s.stream != stream || s.ended {
 		return errBroken
 	}
 	for i := range b.Effects {

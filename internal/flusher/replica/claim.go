@@ -249,6 +249,10 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	}
 	s.mu.Lock()
 	id, read := s.id, s.read
+	if reading.Replica || reading.ID != id || reading.Offset < read {
+		// It may have ended without a word, and nobody notices who does not read it.
+		s.endStream()
+	}
 	s.mu.Unlock()
 	switch {
 	case reading.Replica || reading.ID != id:

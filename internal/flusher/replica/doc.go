@@ -85,4 +85,114 @@
 // Deletions. DEL and Written lead to the same where a key is gone when it is read; Unlinked
 // keeps the row. That a field of a hash has expired comes as HDEL, and cannot be told from
 // one that was deleted.
+//
+// # The source
+//
+// A Source is what the engine sees: it makes marks of effects, reads the values of what is
+// marked when a batch is sent, and keeps in the database how far the stream was carried. Of
+// all flushers of a config one reads, the others stand by.
+//
+//	                 Store.Lease: ours              Attach: goes on
+//	standing by ──────────────────────▶ reading ─────────────────────▶ attached ◀──┐
+//	     ▲                                 ▲                              │  │      │
+//	     │ another one reads, Leave,       └──── the stream ends ─────────┘  │      │
+//	     │ the ledger came back            a full resync, a fail-over that   ▼      │
+//	     └──────────────────────────────── lost what was flushed ───▶ another history
+//
+// A history is a number that the database mints: within one, offsets can be compared. It is
+// the incarnation of every queue, so that the ledger fences what was read in the one before.
+//
+// What is written. For every partition of a queue there is an order of marks (partition.go).
+// A mark has the last word of its name and two offsets: where reading has to begin to meet its
+// first write again, and the one behind its last. A claim takes marks out of the order and
+// reads their keys in one transaction of Redis, which says of which history and which offset R
+// the values are; then it waits until the stream was read up to R. So it knows the last word
+// of a key that is gone, writes once what was written several times by then, and gives the
+// ledger as version the offset of the very write that made the value. evaluate.go has what
+// becomes of a row.
+//
+// # What always holds
+//
+//  1. Every write behind the committed offset is marked when the stream is read from there:
+//     that offset is no higher than the first of any mark that is not in the database.
+//  2. A mark goes when the row is committed that was read as of its last write or later, or
+//     when the database has it as a retry or a dead letter. A name that is written while it is
+//     out in a claim has a second mark, which is dropped only if the value was read behind its
+//     last write, and all that it wants read was read.
+//  3. A row never goes back: its key is read as of an offset that is not lower than any of
+//     which a row was written before, or it is gone there, and then the last word up to that
+//     offset decides. A predecessor's batch takes no effect once a term has begun, and no key
+//     is claimed before.
+//  4. What was read of one server is written only while the stream is that server's. The one
+//     that takes over from it goes on with the history only if it has all that was written:
+//     in memory that is compared with horizon, after a restart with the version that each
+//     ledger's row has (Begin). Until every partition has begun, the position in the database
+//     stays that of the server before, so that the next reader compares, too.
+//  5. An offset is acknowledged when every write up to it is a row or a dead letter: neither
+//     dirty nor a retry nor owed by a scan.
+//
+// Retries and dead letters need not be in the transaction of a batch: the position moves only
+// when Settle has answered, so that after a crash in between the stream is read again and
+// comes to the same.
+//
+// # What happens when something fails
+//
+//	failure                              what the source does
+//	-----------------------------------  --------------------------------------------------
+//	the flusher is killed                the next one reads from the committed offset: what
+//	                                     is marked twice is written twice with values that
+//	                                     are no older
+//	the flusher is stopped, and goes on  the database refuses its position and its retries,
+//	                                     the ledger its batches
+//	the stream ends                      attaches where it was; claims go on meanwhile, of
+//	                                     keys that are there
+//	the database is away                 reads on: nobody else can get the lease. Marks take
+//	                                     up to Bounds.Dirty, then the stream waits in the
+//	                                     server's backlog
+//	the backlog is passed, Redis         another history: all keys are read again, marks of
+//	restarts                             the one before stay, a data-loss event tells that
+//	                                     deletions may be missed
+//	a fail-over to a replica that has    goes on with the history
+//	all that was read
+//	... that lacks what was flushed      another history, of which the event says so
+//	the witness is older than the        the event of the history says that Redis has lost
+//	database knows                       what was flushed
+//	Begin finds that the ledger has      PostgreSQL came back from a backup, and the position
+//	lost batches                         with it: it is read from there again
+//	keys are read of another server      nothing is written; the term begins anew
+//	the stream is not read to R in time  keys that are there are written, with R as the
+//	or for want of room                  highest version; those that are gone wait. Where a
+//	                                     claim would be empty, the stream is read on
+//	FLUSHALL, FLUSHDB                    no row is deleted; what was dirty and not kept is
+//	                                     lost, and counted
+//	two databases are exchanged          a data-loss event; all keys are read again
+//	a key of another type                a dead letter that names the last command
+//
+// # Design notes of the source
+//
+// Versions. That of an entry is the offset behind its last write, which stays when a refused
+// row is tried again: the engine tells by it whether it is the same write. First is a time,
+// so that lags and ages are those of the clock.
+//
+// What is saved. A mark that the database has aside does not hold the position, but holds
+// back what is acknowledged. A later write of its key makes it hold the position again, since
+// only the stream tells of it. So does a word that its key is gone.
+//
+// A scan. What it comes across has no word: a key that is gone when it is read leaves its row
+// alone, unless the stream has said something of it since. The list of mappings that are
+// scanned names one when all that the scan marked is settled, so it begins anew after a crash.
+//
+// Another history. A write that was read in the one before and not written is written from
+// what the stream told of it, if the key is gone now; a deletion is made; of the rest the scan
+// knows as much.
+//
+// Hashes. HLEN is read with the fields that were named. Where they are all there is, the hash
+// is whole, so that one which expired and was made anew leaves no column of the old one.
+//
+// Sorted sets. A mark of the whole key gives all members that stay and marks them: what holds
+// the position for the key holds it for them. A key that expired is noted as long as any mark
+// of its partition is there, so that its members are lost rather than deleted.
+//
+// The partitions are part of the incarnation: with another number a predecessor's partitions
+// would never begin, and its last batches would not be fenced.
 package replica

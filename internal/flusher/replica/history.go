@@ -50,13 +50,24 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 
 // goOn reads the history on from a stream. The lock is held.
 func (s *Source) goOn(stream Replication) {
-	s.stream, s.streamErr, s.id = stream, nil, stream.ID()
-	if start := stream.Start(); start.Offset >= s.safe.Offset {
-		s.safe = start
-		s.read = max(s.read, start.Offset)
+	start := stream.Start()
+	if stream.ID() != s.id {
+		// What was read behind the last safe point is none of this server's: pings.
+		s.read = start.Offset
 	}
+	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
+	s.safe, s.read = start, max(s.read, start.Offset)
 	s.acknowledge()
+	s.owe()
 	s.wake()
+}
+
+// owe has the scan look at once what there is to be read.
+func (s *Source) owe() {
+	select {
+	case s.owed <- struct{}{}:
+	default:
+	}
 }
 
 // branch is the highest offset that a server shares with the one before it, whose history
@@ -134,7 +145,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 func (p *partition) beginHistory(history int64, start Point) {
 	p.void()
 	p.epoch, p.acknowledged, p.carried = 0, 0, 0
-	p.scanning, p.life, p.floor = 0, history, math.MaxInt64
+	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
 	for _, m := range p.marked {
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
 		p.change(m, func() {
@@ -162,7 +173,7 @@ func (s *Source) scanAnew() {
 	for _, q := range s.queues {
 		q.scan.again()
 	}
-	s.wake()
+	s.owe()
 }
 
 // position is how far the source is carried now. The caller holds no lock.

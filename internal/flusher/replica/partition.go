@@ -57,6 +57,9 @@ type partition struct {
 	// refused is when the oldest mark was made that was refused, as found at that time.
 	refused   int64
 	refusedAt time.Time
+	// owed has the firsts of writes that were in the database aside, or refused, and are
+	// neither since a later one of the name is dirty.
+	owed map[string]int64
 	// floor is no higher than the first of any mark that is saved, as found at that time.
 	floor   int64
 	floorAt time.Time
@@ -147,6 +150,7 @@ func (p *partition) settle(m *mark) {
 // renew puts a mark that is saved among the fresh ones, since it is written again.
 func (p *partition) renew(m *mark, at Point) {
 	p.leave(m)
+	p.owes(m)
 	m.saved, m.first, m.database = false, at.Offset, int16(at.Database) //nolint:gosec // There are few databases.
 	if m.extra != nil {
 		m.extra.attempts, m.extra.firstRefused = 0, 0
@@ -217,6 +221,7 @@ func (p *partition) unite(m, twin *mark) {
 	switch {
 	case rewritten && m.saved:
 		// What the database has aside is an earlier write.
+		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
 	case !rewritten && attempts > 0:
 		m.more().attempts, m.extra.firstRefused = attempts, refused
@@ -247,8 +252,9 @@ func (p *partition) restore(m *mark) {
 	if twin := p.marked[m.id]; twin != nil {
 		before := m.bytes() + twin.bytes()
 		p.merge(m, twin)
-		if !m.saved {
-			// It is in the table's debt since its first write.
+		if m.saved {
+			p.owes(m)
+		} else {
 			p.leave(twin)
 			twin.first, twin.database = m.first, m.database
 			p.owe(twin)
@@ -269,6 +275,18 @@ func (p *partition) restore(m *mark) {
 		m.place = inKept
 		p.kept.prepend(m)
 	}
+}
+
+// owes notes that the first write of a mark is not carried, though the mark goes on as one of
+// a later write.
+func (p *partition) owes(m *mark) {
+	if p.owed == nil {
+		p.owed = make(map[string]int64)
+	}
+	if first, ok := p.owed[m.id]; !ok || m.first < first {
+		p.owed[m.id] = m.first
+	}
+	p.floor = min(p.floor, m.first)
 }
 
 // owe puts a mark that is nowhere among the fresh ones by its first: as a rule before all of
@@ -326,7 +344,7 @@ func (p *partition) oldest() (at Point, ok bool) {
 // unsettled is where the first of the writes was made that are in the database aside. It is
 // looked for among all of them once a second at most, and may be lower in between.
 func (p *partition) unsettled(now time.Time) int64 {
-	if p.kept.length+p.due.length+len(p.waiting)+len(p.out) == 0 {
+	if p.kept.length+p.due.length+len(p.waiting)+len(p.out)+len(p.owed) == 0 {
 		p.floor = math.MaxInt64
 		return p.floor
 	}
@@ -334,6 +352,9 @@ func (p *partition) unsettled(now time.Time) int64 {
 		return p.floor
 	}
 	p.floor, p.floorAt = math.MaxInt64, now
+	for _, first := range p.owed {
+		p.floor = min(p.floor, first)
+	}
 	for _, l := range []*marks{&p.kept, &p.due} {
 		for m := l.head; m != nil; m = m.after {
 			p.floor = min(p.floor, m.first)

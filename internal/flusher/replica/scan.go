@@ -40,6 +40,7 @@ func (s *Source) scans(ctx context.Context) {
 		}
 		select {
 		case <-ctx.Done():
+		case <-s.owed:
 		case <-time.After(scanPause):
 		}
 	}

@@ -154,6 +154,17 @@ func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 // conclude takes a mark out of the claim with its outcome.
 func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
 	m.place = nowhere
+	twin := p.marked[m.id]
+	rewritten := twin != nil && twin.rewrites()
+	if st.Outcome == entry.Done || !rewritten {
+		// It is carried, or the database has it aside with the first of all that is owed.
+		if first, ok := p.owed[m.id]; ok {
+			m.first = min(m.first, first)
+			delete(p.owed, m.id)
+		}
+	} else {
+		p.owes(m)
+	}
 	switch st.Outcome {
 	case entry.Done:
 		q.flushed++
@@ -171,8 +182,7 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		p.settle(m)
 		return
 	}
-	twin := p.marked[m.id]
-	if twin != nil && twin.rewrites() {
+	if rewritten {
 		// The later write is what has to be tried.
 		p.change(twin, func() {
 			twin.writes += m.writes

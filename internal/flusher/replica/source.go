@@ -85,6 +85,8 @@ type Source struct {
 	// keeping is held by who looks after the lease, moving by who moves the position.
 	keeping chan struct{}
 	moving  sync.Mutex
+	// owed wakes the scan.
+	owed chan struct{}
 
 	mu     sync.Mutex
 	queues []*queue
@@ -109,6 +111,8 @@ type Source struct {
 	read      int64
 	stream    Replication
 	streamErr error
+	// ended says that the stream is to be attached to anew.
+	ended bool
 	// held says that the stream is not read on for want of room, needed up to where it is
 	// read all the same.
 	held   bool
@@ -143,7 +147,7 @@ func NameOf(c *config.Config) string {
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
+		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
 		commands: map[string]uint16{"": 0}, commandNames: []string{""},
 	}
 	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database

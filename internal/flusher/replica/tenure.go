@@ -311,6 +311,10 @@ func (s *Source) attach(ctx context.Context) error {
 func (s *Source) awaitRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
+		if s.ended {
+			s.mu.Unlock()
+			return errBroken
+		}
 		held := s.dirty.bytes >= s.bounds.Dirty && s.read >= s.needed
 		if held != s.held {
 			s.held = held
@@ -375,7 +379,15 @@ func (m *mark) lapse() {
 // breakOff ends the history: the next attachment begins another one. The lock is held.
 func (s *Source) breakOff(why string) {
 	s.broken = why
-	if s.stream != nil {
+	s.endStream()
+}
+
+// endStream has the stream attached to anew, also where it is held and nobody reads it. The
+// lock is held.
+func (s *Source) endStream() {
+	if s.stream != nil && !s.ended {
+		s.ended = true
 		_ = s.stream.Close()
+		s.wake()
 	}
 }

@@ -72,6 +72,8 @@ type world struct {
 	// floor is what a row, or a field of one, must not go back behind, carried what is
 	// known to be carried.
 	floor, carried map[string]int
+	// lost are the commands that a fail-over has lost.
+	lost map[int]bool
 	// broke is the last command before a history was broken off.
 	broke    int
 	carriers []*carrier
@@ -95,67 +97,52 @@ func (w *world) failed(format string, args ...any) {
 func newWorld(ctx context.Context) *world {
 	w := &world{
 		ctx: ctx, redis: replicatest.NewRedis(), ledger: make(map[entry.Shard]*mark), rows: make(map[string]map[string]string),
-		letter: make(map[string]bool), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int),
+		letter: make(map[string]bool), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool),
 	}
 	w.redis.Acknowledged(w.acknowledged)
+	w.redis.Resynced(func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.breaks()
+	})
 	return w
 }
 
-// did notes what a command made of a key.
-func (w *world) did(key string, word replica.Word) {
-	_, offset := w.redis.End()
-	w.states[key] = append(w.states[key], state{w.n, offset, word, key[0] == 'h'})
-}
+func textKey(i int) string { return fmt.Sprintf("%s:%d", texts, i%4) }
+func hashKey(i int) string { return fmt.Sprintf("%s:%d", hashes, i%3) }
 
-func textKey(i int) string { return fmt.Sprintf("%s:%d", texts, i) }
-func hashKey(i int) string { return fmt.Sprintf("%s:%d", hashes, i) }
-
-// write does one thing of many.
+// write does one thing of many, and notes what it made of the key. The lock is held.
 func (w *world) write(c *replicatest.Commands, kind, i int) {
 	w.n++
-	n := strconv.Itoa(w.n)
+	n, before := strconv.Itoa(w.n), c.Offset()
+	key, word, field := textKey(i), replica.Written, string(rune('a'+i%2))
 	switch kind % 8 {
 	case 0, 1:
-		c.Set(textKey(i%4), `{"n":`+n+`}`)
+		c.Set(key, `{"n":`+n+`}`)
 	case 2:
-		c.Delete(textKey(i % 4))
+		c.Delete(key)
+		word = replica.Deleted
 	case 3:
-		c.Expire(textKey(i % 4))
+		c.Expire(key)
+		word = replica.Unlinked
 	case 4, 5:
-		c.SetField(hashKey(i%3), string(rune('a'+i%2)), n)
+		key = hashKey(i)
+		c.SetField(key, field, n)
 	case 6:
-		c.DeleteField(hashKey(i%3), string(rune('a'+i%2)))
+		key, word = hashKey(i), replica.Appended
+		c.DeleteField(key, field)
 	case 7:
-		if i%3 == 0 {
-			c.Expire(hashKey(i % 3))
+		if key = hashKey(i); i%3 == 0 {
+			c.Expire(key)
+			word = replica.Unlinked
 		} else {
-			c.Delete(hashKey(i % 3))
+			c.Delete(key)
+			word = replica.Deleted
 		}
 	}
-}
-
-func (w *world) note(kind, i, n int) {
-	before := w.n
-	w.n = n
-	switch kind % 8 {
-	case 0, 1:
-		w.did(textKey(i%4), replica.Written)
-	case 2:
-		w.did(textKey(i%4), replica.Deleted)
-	case 3:
-		w.did(textKey(i%4), replica.Unlinked)
-	case 4, 5:
-		w.did(hashKey(i%3), replica.Written)
-	case 6:
-		w.did(hashKey(i%3), replica.Appended)
-	case 7:
-		if i%3 == 0 {
-			w.did(hashKey(i%3), replica.Unlinked)
-		} else {
-			w.did(hashKey(i%3), replica.Deleted)
-		}
+	if c.Offset() > before {
+		w.states[key] = append(w.states[key], state{w.n, c.Offset(), word, key[0] == 'h'})
 	}
-	w.n = before
 }
 
 // writes does a few things at once, in a transaction or not.
@@ -164,28 +151,24 @@ func (w *world) writes(kind, i int, transaction bool) {
 	defer w.mu.Unlock()
 	if !transaction {
 		w.redis.Do(func(c *replicatest.Commands) { w.write(c, kind, i) })
-		w.note(kind, i, w.n)
 		return
 	}
 	w.redis.Transaction(func(c *replicatest.Commands) {
 		w.write(c, kind, i)
 		w.write(c, kind/2, i+1)
 	})
-	w.note(kind, i, w.n-1)
-	w.note(kind/2, i+1, w.n)
 }
 
 func (w *world) flushAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.n++
-	w.redis.Do(func(c *replicatest.Commands) { c.Flush() })
-	for i := range 4 {
-		w.did(textKey(i), replica.Unlinked)
-	}
-	for i := range 3 {
-		w.did(hashKey(i), replica.Unlinked)
-	}
+	w.redis.Do(func(c *replicatest.Commands) {
+		c.Flush()
+		for key := range w.states {
+			w.states[key] = append(w.states[key], state{w.n, c.Offset(), replica.Unlinked, key[0] == 'h'})
+		}
+	})
 }
 
 // breaks notes that histories may end here. The lock is held.
@@ -221,11 +204,11 @@ func (w *world) failOver(missing int) {
 	_, end := w.redis.End()
 	clear(w.floor)
 	for key, all := range w.states {
-		kept := slices.DeleteFunc(all, func(s state) bool { return s.offset > end })
-		w.states[key] = kept
-		if w.carried[key] = 0; len(kept) > 0 {
-			w.carried[key] = 0
+		for _, s := range all {
+			w.lost[s.n] = s.offset > end
 		}
+		w.states[key] = slices.DeleteFunc(all, func(s state) bool { return s.offset > end })
+		w.carried[key] = 0
 	}
 }
 
@@ -328,6 +311,11 @@ func (w *world) row(e *entry.Entry) {
 func (w *world) forward(name string, n int) {
 	if n < w.floor[name] {
 		w.failed("%s goes back from %d to %d", name, w.floor[name], n)
+	}
+	if w.lost[n] {
+		// The server that took over does not have it: the row will follow that.
+		w.floor[name] = 0
+		return
 	}
 	w.floor[name] = n
 	w.carried[name] = max(w.carried[name], n)
@@ -446,12 +434,14 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		l := w.acquire(shard)
 		h = &held{&entry.Term{Shard: shard, Member: "member", Epoch: l.Epoch}, l.Flush}
 		if _, err := c.source.Begin(w.ctx, h.term, 0, l.Shard, nil, false); err != nil {
+			println("begin", err.Error())
 			return false
 		}
 		c.terms[shard] = h
 	}
 	claim, err := c.source.Claim(w.ctx, h.term, m.KeyPrefix, entry.Bounds{Entries: most, Retries: most, Bytes: 1 << 20})
 	if err != nil {
+		println("claim", err.Error())
 		delete(c.terms, shard)
 		return false
 	}
@@ -507,6 +497,7 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		}
 	}
 	if _, err := c.source.Acknowledge(w.ctx, claim, settlements); err != nil {
+		println("ack", err.Error())
 		delete(c.terms, shard)
 	}
 	return true
@@ -525,16 +516,9 @@ func (w *world) drain() error {
 					c.sweep(m.Name, p, 100, flows)
 				}
 			}
-			depth := int64(0)
-			beat := entry.Membership{StandsBy: true}
-			for _, m := range mappings() {
-				stats, _ := c.source.Stats(w.ctx, m.Name)
-				depth += stats.Depth
-				beat, _ = c.source.Beat(w.ctx, config.QueueSettings{Mapping: m}, "member", 4000, entry.Seen{})
-			}
-			if !beat.StandsBy {
-				why = fmt.Sprintf("%d are dirty, %v", depth, c.source.Progress())
-				idle = depth == 0 && c.source.Progress().Scanned && c.source.Progress().Read == w.end()
+			if p := c.source.Progress(); p.Reads {
+				why = fmt.Sprintf("%+v", p)
+				idle = p.Marks == 0 && p.Scanned && p.Read == w.end()
 			}
 		}
 		if idle {

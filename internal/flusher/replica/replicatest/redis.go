@@ -43,6 +43,7 @@ type Redis struct {
 	cursors     map[uint64]string
 	acknowledge func(id string, offset int64)
 	meanwhile   func()
+	resynced    func()
 }
 
 // value is that of a key: a text or a hash.
@@ -107,6 +108,9 @@ func (r *Redis) Transaction(commands func(c *Commands)) {
 	r.transaction = nil
 	r.ping(commandBytes, replica.Point{Offset: r.offset + commandBytes})
 }
+
+// Offset is that of the stream by now.
+func (r *Commands) Offset() int64 { return r.offset }
 
 // Set writes a text.
 func (r *Commands) Set(key, text string) {
@@ -350,7 +354,20 @@ func (r *Redis) Attach(_ context.Context, id string, at replica.Point) (replica.
 		s.start, s.at = replica.Point{Offset: r.offset}, r.offset
 	}
 	r.streams[s] = struct{}{}
+	if !s.continued && r.resynced != nil {
+		resynced := r.resynced
+		r.mu.Unlock()
+		resynced()
+		r.mu.Lock()
+	}
 	return s, nil
+}
+
+// Resynced has a function called with every full resync.
+func (r *Redis) Resynced(call func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.resynced = call
 }
 
 func (s *stream) ID() string               { return s.id }
