@@ -28,8 +28,8 @@ type page struct {
 	// claim numbers the claim that the page is of.
 	claim int64
 	marks []*mark
-	// last says that the claim ends with the page.
-	last bool
+	// last says that the claim ends with the page, recorded that it may be made.
+	last, recorded bool
 }
 
 // Claim takes the first marks of the partition and reads their values, page by page, each as
@@ -45,6 +45,9 @@ func (s *Source) Claim(ctx context.Context, t *entry.Term, prefix string, most e
 		return fail(err)
 	}
 	claim.Number = pg.claim
+	if !pg.recorded {
+		return claim, nil
+	}
 	room, left := most.Room, most.Bytes
 	if room == nil {
 		room = unlimited{}
@@ -101,7 +104,7 @@ func (s *Source) enterClaim(ctx context.Context, t *entry.Term, prefix string) (
 		return nil, entry.ErrStep
 	}
 	p.void()
-	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim}, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim, recorded: s.isRecorded()}, nil
 }
 
 // isOut tells whether the claim is the one that is out. The lock is held.

@@ -54,20 +54,28 @@ func (s *Source) goOn(stream Replication) {
 	if stream.ID() != s.id {
 		// What was read behind the last safe point is none of this server's: pings.
 		s.read = start.Offset
+		defer nudge(s.hurry)
 	}
 	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
 	s.safe, s.read = start, max(s.read, start.Offset)
 	s.acknowledge()
-	s.owe()
+	nudge(s.owed)
 	s.wake()
 }
 
-// owe has the scan look at once what there is to be read.
-func (s *Source) owe() {
+// nudge wakes whoever waits for the channel.
+func nudge(channel chan struct{}) {
 	select {
-	case s.owed <- struct{}{}:
+	case channel <- struct{}{}:
 	default:
 	}
+}
+
+// isRecorded tells whether the database has the name of the history that is read. Before,
+// nothing may be written: the next reader would take what was written of the server which
+// took over for what that one has lost. The lock is held.
+func (s *Source) isRecorded() bool {
+	return s.limit == math.MaxInt64 && s.stored.ReplicationID == s.id
 }
 
 // branch is the highest offset that a server shares with the one before it, whose history
@@ -129,12 +137,13 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	if before.History != 0 {
 		s.lost(why)
 	}
+	told := s.read >= s.horizon
 	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
 	s.horizon, s.limit, s.broken, s.needed = 0, math.MaxInt64, "", 0
 	for _, q := range s.queues {
 		q.scan = scan{}
 		for _, p := range q.partitions {
-			p.beginHistory(number, start)
+			p.beginHistory(number, start, told)
 		}
 	}
 	s.goOn(stream)
@@ -142,8 +151,10 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 }
 
 // beginHistory brings all marks into a history that begins at the point.
-func (p *partition) beginHistory(history int64, start Point) {
+func (p *partition) beginHistory(history int64, start Point, told bool) {
 	p.void()
+	// Of a partition that has not begun it is not known what was carried.
+	sure := told && p.epoch != 0
 	p.epoch, p.acknowledged, p.carried = 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
 	for _, m := range p.marked {
@@ -152,7 +163,7 @@ func (p *partition) beginHistory(history int64, start Point) {
 			if p.encoding.named {
 				m.wholly()
 			}
-			m.lapse()
+			m.lapse(sure)
 		})
 		if m.scanned = !m.saved; m.scanned {
 			// Like what the scan will come across: the stream does not tell of it any more.
@@ -173,7 +184,7 @@ func (s *Source) scanAnew() {
 	for _, q := range s.queues {
 		q.scan.again()
 	}
-	s.owe()
+	nudge(s.owed)
 }
 
 // position is how far the source is carried now. The caller holds no lock.

@@ -85,8 +85,8 @@ type Source struct {
 	// keeping is held by who looks after the lease, moving by who moves the position.
 	keeping chan struct{}
 	moving  sync.Mutex
-	// owed wakes the scan.
-	owed chan struct{}
+	// owed wakes the scan, hurry has the position moved at once.
+	owed, hurry chan struct{}
 
 	mu     sync.Mutex
 	queues []*queue
@@ -147,7 +147,7 @@ func NameOf(c *config.Config) string {
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
+		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
 		commands: map[string]uint16{"": 0}, commandNames: []string{""},
 	}
 	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database

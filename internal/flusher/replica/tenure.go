@@ -36,6 +36,7 @@ func (s *Source) keep(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-s.hurry:
 		case <-ticker.C:
 		}
 	}
@@ -198,11 +199,12 @@ func (s *Source) setAside(r *Retry) {
 	}
 	m := &mark{
 		id: q.idOf(r.Name), last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
-		writes: 1, wrote: r.Word != Deleted, whole: q.encoding.named, saved: true,
+		writes: 1, wrote: r.Word == Written || r.Word == Unlinked, whole: q.encoding.named, saved: true,
 	}
-	if m.first = r.Offset - 1; r.History != s.history {
-		m.first, m.last = before, s.safe.Offset
-		m.lapse()
+	// Of how many writes it is the database does not tell.
+	if m.first = before; r.History != s.history {
+		m.last = s.safe.Offset
+		m.lapse(r.Word == Deleted)
 	}
 	m.more().attempts, m.extra.due = r.Attempts, r.Due
 	if m.extra.attempts > 0 {
@@ -364,16 +366,18 @@ func (s *Source) await(ctx context.Context, offset int64, needed bool) bool {
 }
 
 // lapse has the mark go over into another history, in which the key may have gone without
-// a word: what is known of it is written, and nothing is concluded from that it is gone.
-func (m *mark) lapse() {
-	if m.word != Written {
-		return
-	}
-	if _, ok := m.value(); ok {
+// a word: nothing is concluded from that it is gone but what was known before. That stands
+// only where it is sure that no later write was carried, which the stream had not told yet.
+func (m *mark) lapse(sure bool) {
+	_, kept := m.value()
+	switch {
+	case sure && m.word == Deleted:
+	case sure && m.wrote && kept:
 		m.word = Unlinked
-		return
+	default:
+		m.word, m.wrote = seen, false
+		m.dropValue()
 	}
-	m.word, m.wrote = seen, false
 }
 
 // breakOff ends the history: the next attachment begins another one. The lock is held.

@@ -434,14 +434,12 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		l := w.acquire(shard)
 		h = &held{&entry.Term{Shard: shard, Member: "member", Epoch: l.Epoch}, l.Flush}
 		if _, err := c.source.Begin(w.ctx, h.term, 0, l.Shard, nil, false); err != nil {
-			println("begin", err.Error())
 			return false
 		}
 		c.terms[shard] = h
 	}
 	claim, err := c.source.Claim(w.ctx, h.term, m.KeyPrefix, entry.Bounds{Entries: most, Retries: most, Bytes: 1 << 20})
 	if err != nil {
-		println("claim", err.Error())
 		delete(c.terms, shard)
 		return false
 	}
@@ -497,7 +495,6 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		}
 	}
 	if _, err := c.source.Acknowledge(w.ctx, claim, settlements); err != nil {
-		println("ack", err.Error())
 		delete(c.terms, shard)
 	}
 	return true
@@ -518,7 +515,7 @@ func (w *world) drain() error {
 			}
 			if p := c.source.Progress(); p.Reads {
 				why = fmt.Sprintf("%+v", p)
-				idle = p.Marks == 0 && p.Scanned && p.Read == w.end()
+				idle = p.Attached && p.Marks == 0 && p.Scanned && p.Read == w.end()
 			}
 		}
 		if idle {
