@@ -28,7 +28,7 @@ func (s *Source) Progress() Progress {
 	defer s.mu.Unlock()
 	at, _ := s.carried()
 	p := Progress{
-		Reads: s.reads(), Attached: s.stream != nil, History: s.history, Read: s.read, Carried: at.Offset,
+		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: at.Offset,
 		Marks: s.dirty.marks, Bytes: s.dirty.bytes, Held: s.held, Scanned: true, Told: s.told,
 	}
 	for _, q := range s.queues {

@@ -60,25 +60,32 @@ var kinds = []struct {
 			w.start(replica.Bounds{})
 		}
 	}},
+	{"beforehand", 3, func(w *world, e event) { w.redis.Beforehand(func() { w.somewhere(e) }) }},
 	{"meanwhile", 4, func(w *world, e event) {
 		w.redis.Meanwhile(func() {
-			switch e.C % 8 {
-			case 0, 1, 2:
-				w.writes(e.A, e.B, false)
-			case 3:
-				w.writes(e.A, e.B, true)
-			case 4:
-				w.failOver(e.A % 4)
-			case 5:
-				w.redis.Cut()
-			case 6:
-				w.flushAll()
-			case 7:
-				w.restart()
-			}
+			w.somewhere(e)
+			synctest.Wait() // the stream tells of it before the answer arrives
 		})
 	}},
 	{"no database", 2, func(w *world, e event) { w.carriers[e.A%len(w.carriers)].store.away.Store(e.B%2 == 0) }},
+}
+
+// somewhere is what may happen while keys are read.
+func (w *world) somewhere(e event) {
+	switch e.C % 10 {
+	case 0, 1, 2, 3, 4:
+		w.writes(e.A, e.B, false)
+	case 5:
+		w.writes(e.A, e.B, true)
+	case 6:
+		w.failOver(e.A % 4)
+	case 7:
+		w.redis.Cut()
+	case 8:
+		w.flushAll()
+	case 9:
+		w.restart()
+	}
 }
 
 func (w *world) sweep(e event, f fate) {
@@ -97,7 +104,7 @@ func events() *rapid.Generator[[]event] {
 		n := rapid.IntRange(0, 23)
 		return event{rapid.SampledFrom(of).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
 	})
-	return rapid.SliceOfN(one, 1, 60)
+	return rapid.SliceOfN(one, 1, 100)
 }
 
 func (e event) String() string { return fmt.Sprintf("%s %d %d %d", kinds[e.Kind].name, e.A, e.B, e.C) }
@@ -123,6 +130,7 @@ func live(t *testing.T, happens []event, bounds replica.Bounds) (errs []string) 
 				return
 			}
 		}
+		w.redis.Beforehand(nil)
 		w.redis.Meanwhile(nil)
 		w.redis.Away(false)
 		w.redis.Hold(false)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"maps"
 	"slices"
 	"strconv"
@@ -159,6 +160,20 @@ func (w *world) writes(kind, i int, transaction bool) {
 	})
 }
 
+// set writes the first text.
+func (w *world) set(n int) {
+	for w.n < n {
+		w.writes(0, 0, false)
+	}
+}
+
+// partitionOf is that of a text.
+func partitionOf(i int) int {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(textKey(i)))
+	return int(h.Sum32() % partitions)
+}
+
 func (w *world) flushAll() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -243,6 +258,13 @@ func (w *world) acquire(shard entry.Shard) entry.Mark {
 	}
 	if w.ledger[shard] == nil {
 		w.ledger[shard] = &mark{}
+	}
+	if !known {
+		// A history that was broken off goes on with the stream, and without words of which it
+		// is not sure.
+		w.mu.Lock()
+		w.breaks()
+		w.mu.Unlock()
 	}
 	m := w.ledger[shard]
 	w.epoch++

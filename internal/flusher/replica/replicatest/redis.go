@@ -42,6 +42,7 @@ type Redis struct {
 	streams     map[*stream]struct{}
 	cursors     map[uint64]string
 	acknowledge func(id string, offset int64)
+	beforehand  func()
 	meanwhile   func()
 	resynced    func()
 }
@@ -434,6 +435,13 @@ func (s *stream) Close() error {
 
 // Read answers as of now.
 func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, error) {
+	r.mu.Lock()
+	beforehand := r.beforehand
+	r.beforehand = nil
+	r.mu.Unlock()
+	if beforehand != nil {
+		beforehand()
+	}
 	reading, err := r.Look(ctx)
 	if err != nil {
 		return reading, err
@@ -450,6 +458,13 @@ func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, 
 		meanwhile()
 	}
 	return reading, nil
+}
+
+// Beforehand has something happen when keys are read next, before the server sees that.
+func (r *Redis) Beforehand(happens func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beforehand = happens
 }
 
 // Meanwhile has something happen when keys are read next, before the answer arrives.
