@@ -64,6 +64,7 @@ var kinds = []struct {
 	{"meanwhile", 4, func(w *world, e event) {
 		w.redis.Meanwhile(func() {
 			w.somewhere(e)
+			time.Sleep(time.Duration(e.B%3) * 60 * time.Millisecond)
 			synctest.Wait() // the stream tells of it before the answer arrives
 		})
 	}},
