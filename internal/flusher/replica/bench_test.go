@@ -39,7 +39,7 @@ func BenchmarkReading(b *testing.B) {
 					b.Fatal(err)
 				}
 				if whole {
-					if err := r.take(b.Context(), arguments, p.offset); err != nil {
+					if _, err := r.take(b.Context(), arguments, p.offset); err != nil {
 						b.Fatal(err)
 					}
 					n++

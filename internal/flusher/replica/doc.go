@@ -82,7 +82,13 @@
 // time to live, of groups of a stream. What is on neither side does not exist: an unknown
 // command makes all keys unknown.
 //
+// Memory. A batch is what arrived with one read, or less: as many effects as lie in the cache.
+// What it holds is in the buffer of the stream, so that nothing is copied that is not kept.
+// A command longer than that grows the buffer, which shrinks when it has passed. A DEL of a
+// million keys is told in parts; whoever attaches in between meets all of it again.
+//
 // Deletions. DEL and Written lead to the same where a key is gone when it is read; Unlinked
-// keeps the row. That a field of a hash has expired comes as HDEL, and cannot be told from
+// keeps the row. GETDEL arrives as DEL, and with lazyfree-lazy-user-del of Redis as UNLINK:
+// that setting has to be no. That a field of a hash has expired comes as HDEL, and cannot be told from
 // one that was deleted.
 package replica

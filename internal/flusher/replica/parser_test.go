@@ -208,7 +208,7 @@ func tellAll(t *testing.T, text []byte) {
 			r.reset()
 			continue
 		}
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range r.effects {

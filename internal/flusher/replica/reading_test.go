@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // noCatalogue is a server that knows no command.
@@ -58,7 +60,7 @@ func told(t *testing.T, keys catalogue, text []byte) []string {
 		if !whole {
 			break
 		}
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -176,7 +178,7 @@ func TestAnEffectSaysWhereItIsMetAgain(t *testing.T) {
 			t.Fatalf("%s: whole %v, %v", s.command, whole, err)
 		}
 		r.reset()
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
 		if r.safe != s.safe {
@@ -315,12 +317,78 @@ func TestACommandThatCannotBeAskedAboutIsNotPassed(t *testing.T) {
 	}
 }
 
+// TestACommandOfManyKeysIsToldInParts: each of them once, and the stream is read to its end
+// only when all of them were told.
+func TestACommandOfManyKeysIsToldInParts(t *testing.T) {
+	const many = 2*mostEffects + 3
+	for name, step := range map[string]int{"DEL": 1, "MSET": 2} {
+		words := []string{name}
+		for i := range many * step {
+			words = append(words, fmt.Sprintf("k%d", i))
+		}
+		first, second := stream([]string{"SET", "k0", "v"}), stream(words)
+		p, r := newParser(0), newReading(noCatalogue{}, Point{})
+		p.buffer = append(p.buffer, append(append(first, second...), first...)...)
+		s := &Stream{parser: p, reading: r, life: t.Context()}
+		s.Watch(Interest{Prefixes: []string{"k"}})
+		var got []string
+		var ends []int64
+		for s.read < int64(len(p.buffer)) {
+			batch, err := s.Next()
+			programs.Must(t, err)
+			if len(batch.Effects) > mostEffects || batch.Safe.Offset != batch.Read {
+				t.Errorf("%s: %d effects, safe at %v, read to %d", name, len(batch.Effects), batch.Safe, batch.Read)
+			}
+			for _, e := range batch.Effects {
+				if e.Command == name {
+					got = append(got, string(e.Key))
+					if e.Before.Offset != int64(len(first)) {
+						t.Errorf("%s %s is met again from %v on", name, e.Key, e.Before)
+					}
+				}
+			}
+			ends = append(ends, batch.Read)
+		}
+		var want []string
+		for i := range many {
+			want = append(want, fmt.Sprintf("k%d", i*step))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		before, behind := int64(len(first)), int64(2*len(first)+len(second))
+		if diff := cmp.Diff([]int64{before, before, behind}, ends); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestANewInterestDoesNotHoldACommandUp of which a part was told.
+func TestANewInterestDoesNotHoldACommandUp(t *testing.T) {
+	words := []string{"DEL"}
+	for range 2 * mostEffects {
+		words = append(words, "k")
+	}
+	p, r := newParser(0), newReading(noCatalogue{}, Point{})
+	p.buffer = append(p.buffer, stream(words)...)
+	s := &Stream{parser: p, reading: r, life: t.Context()}
+	s.Watch(Interest{Prefixes: []string{"k"}})
+	if batch, err := s.Next(); err != nil || len(batch.Effects) != mostEffects || batch.Read != 0 {
+		t.Errorf("%d effects, read to %d, %v", len(batch.Effects), batch.Read, err)
+	}
+	s.Watch(Interest{Database: 1})
+	if batch, err := s.Next(); err != nil || len(batch.Effects) != 0 || batch.Read != int64(len(p.buffer)) {
+		t.Errorf("%d effects, read to %d, %v", len(batch.Effects), batch.Read, err)
+	}
+}
+
 // TestSpellingsAreBounded: an application may write a name in many ways.
 func TestSpellingsAreBounded(t *testing.T) {
 	r := newReading(noCatalogue{}, Point{})
 	for i := range 3 * mostNames {
 		r.named(fmt.Appendf(nil, "name%d", i))
 	}
+	r.named(bytes.Repeat([]byte("n"), longestName+1))
 	if len(r.commands) > mostNames {
 		t.Errorf("%d spellings are kept", len(r.commands))
 	}
