@@ -15,10 +15,14 @@ import (
 func BenchmarkReading(b *testing.B) {
 	value := strings.Repeat("v", 200)
 	for name, command := range map[string]func(i int) []string{
-		"SET":     func(i int) []string { return []string{"SET", fmt.Sprintf("key:%012d", i), value} },
-		"SETEX":   func(i int) []string { return []string{"SET", fmt.Sprintf("key:%012d", i), value, "PXAT", "1700000000000"} },
-		"INCR":    func(i int) []string { return []string{"INCR", fmt.Sprintf("key:%012d", i)} },
-		"HSET":    func(i int) []string { return []string{"HSET", fmt.Sprintf("key:%012d", i), "f", "1", "g", "2", "h", "3"} },
+		"SET": func(i int) []string { return []string{"SET", fmt.Sprintf("key:%012d", i), value} },
+		"SETEX": func(i int) []string {
+			return []string{"SET", fmt.Sprintf("key:%012d", i), value, "PXAT", "1700000000000"}
+		},
+		"INCR": func(i int) []string { return []string{"INCR", fmt.Sprintf("key:%012d", i)} },
+		"HSET": func(i int) []string {
+			return []string{"HSET", fmt.Sprintf("key:%012d", i), "f", "1", "g", "2", "h", "3"}
+		},
 		"another": func(i int) []string { return []string{"SET", fmt.Sprintf("nokey:%012d", i), value} },
 	} {
 		b.Run(name, func(b *testing.B) {
