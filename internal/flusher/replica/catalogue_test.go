@@ -18,7 +18,7 @@ import (
 // writings are commands as they stand in a stream, or may.
 var writings = []string{
 	"APPEND k1 v", "BITFIELD k1 SET u8 0 1", "BITOP AND k1 k2 k3", "BITOP NOT k1 k2", "BLMOVE k1 k2 LEFT LEFT 0",
-	"COPY k1 k2", "DEL k1 k2 k3", "EXPIRE k1 10", "FLUSHALL", "FUNCTION FLUSH", "GEOADD k1 1 1 m",
+	"COPY k1 k2", "DEL k1 k2 k3", "EXPIRE k1 10", "FLUSHALL ASYNC", "FUNCTION FLUSH", "GEOADD k1 1 1 m",
 	"GEORADIUS k1 1 1 5 km STORE k2", "GEORADIUS k1 1 1 5 km", "GEORADIUS k1 1 1 5 km STOREDIST k2 DESC",
 	"GEORADIUSBYMEMBER k1 m 5 km STORE k2", "GEOSEARCHSTORE k1 k2 FROMMEMBER m BYRADIUS 1 km", "GETDEL k1", "GETSET k1 v", "HDEL k1 f", "HSET k1 f v",
 	"INCR k1", "LINSERT k1 BEFORE a b", "LMOVE k1 k2 LEFT LEFT", "LMPOP 2 k1 k2 LEFT", "LPUSH k1 a k2", "LREM k1 1 a", "LSET k1 0 a", "LTRIM k1 0 1",

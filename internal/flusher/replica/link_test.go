@@ -185,7 +185,7 @@ func TestAStreamGoesOnWhereItWasLeft(t *testing.T) {
 	client := server.Client(t)
 	link := newLink(t, settingsOf(server))
 	f := attach(t, link, "", Point{})
-	run(t, client, "SET k:a 1")
+	run(t, client, "SET k:a 1", "SET k:b 1")
 	f.now(t, client)
 	programs.Must(t, f.Close())
 	run(t, client, "SET k:a 2", "DEL k:b")
@@ -241,12 +241,16 @@ func TestAHistoryThatIsGoneBeginsAnew(t *testing.T) {
 		"behind the history":     {f.ID(), Point{Offset: f.last.Safe.Offset + 1000}},
 		"in front of the stream": {f.ID(), Point{Offset: -5}},
 	} {
-		if s := attach(t, link, c.id, c.at); s.Continued() || s.ID() != f.ID() || s.Start().Offset < f.last.Safe.Offset {
+		s := attach(t, link, c.id, c.at)
+		if s.Continued() || s.ID() != f.ID() || s.Start().Offset < f.last.Safe.Offset {
 			t.Errorf("%s: continued %v at %v", name, s.Continued(), s.Start())
 		}
+		programs.Must(t, s.Close())
 	}
 	programs.Must(t, f.Close())
-	run(t, client, "SET big "+strings.Repeat("v", 40<<10))
+	for range 10 {
+		run(t, client, "SET big "+strings.Repeat("v", 40<<10))
+	}
 	if s := attach(t, link, f.ID(), f.last.Safe); s.Continued() {
 		t.Error("a stream is continued that its backlog does not hold any more")
 	}

@@ -60,12 +60,16 @@ func parse(p *parser, r io.Reader) (all []parsed, err error) {
 }
 
 func TestParserReadsCommandsHoweverTheyArrive(t *testing.T) {
-	text := stream([]string{"SELECT", "0"}, []string{"SET", "k", "line\r\nline $3\r\n*1"}, []string{"PING"}, []string{"SET", "", ""})
-	want := []parsed{
-		{[]any{"SELECT", "0"}, 2, 100 + 23},
-		{[]any{"SET", "k", "line\r\nline $3\r\n*1"}, 3, 100 + 23 + 45},
-		{[]any{"PING"}, 1, 100 + 23 + 45 + 14},
-		{[]any{"SET", "", ""}, 3, 100 + int64(len(text))},
+	const begin = 100
+	var text []byte
+	var want []parsed
+	for _, words := range [][]string{{"SELECT", "0"}, {"SET", "k", "line\r\nline $3\r\n*1"}, {"PING"}, {"SET", "", ""}} {
+		text = append(text, stream(words)...)
+		one := parsed{Count: len(words), Offset: begin + int64(len(text))}
+		for _, word := range words {
+			one.Arguments = append(one.Arguments, word)
+		}
+		want = append(want, one)
 	}
 	for name, reader := range map[string]io.Reader{
 		"at once":     bytes.NewReader(text),
@@ -74,7 +78,7 @@ func TestParserReadsCommandsHoweverTheyArrive(t *testing.T) {
 		"with an end": iotest.DataErrReader(bytes.NewReader(text)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := parse(newParser(100), reader)
+			got, err := parse(newParser(begin), reader)
 			if !errors.Is(err, io.EOF) {
 				t.Errorf("ended with %v", err)
 			}
