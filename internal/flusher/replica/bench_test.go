@@ -43,6 +43,9 @@ func BenchmarkReading(b *testing.B) {
 					b.Fatal(err)
 				}
 				if whole {
+					if r.full() {
+						r.reset()
+					}
 					if _, err := r.take(b.Context(), arguments, p.offset); err != nil {
 						b.Fatal(err)
 					}

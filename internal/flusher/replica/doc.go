@@ -75,6 +75,11 @@
 // snapshot begins with the stream once the replica says something, and forgets what it hears
 // before it has noticed the end of that: hence a tenth of a second between the first ones.
 //
+// Parsing. A command costs some 50 ns here, and some 110 with its effects, without an
+// allocation. The one library that is as fast (tidwall/redcon) takes lines of words as well,
+// so that it would read on in a stream that is out of step; it begins anew with a command
+// whenever more of it has arrived, and keeps all of it, however long.
+//
 // Keys. Most commands have theirs at places that COMMAND INFO tells once for a name, those of
 // modules too; the few for which it says that it does not know all (SORT … STORE) are asked
 // about one by one with COMMAND GETKEYSANDFLAGS. So no list of commands is kept here but of

@@ -19,9 +19,8 @@ const (
 	mostKept = 16 << 20
 	// mostArguments is how many arguments of one command are kept.
 	mostArguments = 1 << 20
-	// mostLength is beyond what any server takes as a length or a number of arguments, and
-	// mostDigits are its digits.
-	mostLength = 1e15 - 1
+	// mostDigits are more than any server takes in a length or a number of arguments, and few
+	// enough for a sum of them.
 	mostDigits = 15
 )
 
@@ -122,21 +121,19 @@ func (p *parser) line(sign byte) (n int64, whole bool, err error) {
 	if rest[0] != sign {
 		return 0, false, fmt.Errorf("%w: it has the byte %q where %q is due", errNoCommand, rest[0], sign)
 	}
-	for i := 1; i < len(rest); i++ {
-		if digit := rest[i] - '0'; digit <= 9 && i <= mostDigits {
-			n = n*10 + int64(digit)
-			continue
-		}
-		if i == 1 || rest[i] != '\r' || i+1 < len(rest) && rest[i+1] != '\n' {
-			return 0, false, fmt.Errorf("%w: a length in it is no number", errNoCommand)
-		}
-		if i+1 == len(rest) {
-			return 0, false, nil
-		}
-		p.at += i + 2
-		return n, true, nil
+	i := 1
+	for i < len(rest) && rest[i]-'0' <= 9 {
+		n = n*10 + int64(rest[i]-'0')
+		i++
 	}
-	return 0, false, nil
+	switch {
+	case i > mostDigits+1, i < len(rest) && (i == 1 || rest[i] != '\r'), i+1 < len(rest) && rest[i+1] != '\n':
+		return 0, false, fmt.Errorf("%w: a length in it is no number", errNoCommand)
+	case i+1 >= len(rest):
+		return 0, false, nil
+	}
+	p.at += i + 2
+	return n, true, nil
 }
 
 // announce decides whether the argument of the length, which comes, is kept.
