@@ -43,7 +43,7 @@ func TestKeysAreReckonedAsTheServerSaysThemselves(t *testing.T) {
 		reckoned := 0
 		for _, writing := range writings {
 			words := strings.Fields(writing)
-			p := newParser(0)
+			p := newParser(0, usualBuffer)
 			p.buffer = append(p.buffer, stream(words)...)
 			command, whole, err := p.next()
 			if err != nil || !whole {

@@ -49,7 +49,7 @@ func says(e Effect) string {
 // told are the effects of a stream that arrives at once, for the prefix k and database 0.
 func told(t *testing.T, keys catalogue, text []byte) []string {
 	t.Helper()
-	p, r := newParser(0), newReading(keys, Point{})
+	p, r := newParser(0, usualBuffer), newReading(keys, Point{})
 	r.interest = &Interest{Prefixes: []string{"k"}}
 	p.buffer = append(p.buffer, text...)
 	for {
@@ -146,7 +146,7 @@ func TestEachCommandSaysWhatItDid(t *testing.T) {
 // that is selected there; pings and questions move nothing.
 func TestAnEffectSaysWhereItIsMetAgain(t *testing.T) {
 	begin := Point{Offset: 1000, Database: 2}
-	p, r := newParser(begin.Offset), newReading(noCatalogue{}, begin)
+	p, r := newParser(begin.Offset, usualBuffer), newReading(noCatalogue{}, begin)
 	r.interest = &Interest{Prefixes: []string{"k"}}
 	at, safe := begin.Offset, begin
 	for _, s := range []struct {
@@ -310,7 +310,7 @@ func TestTheServerIsAskedWhereItDoesNotSayInGeneral(t *testing.T) {
 // attaches again meets it.
 func TestACommandThatCannotBeAskedAboutIsNotPassed(t *testing.T) {
 	server := &oneCatalogue{err: errors.New("gone"), keys: &places{}}
-	p, r := newParser(0), newReading(server, Point{})
+	p, r := newParser(0, usualBuffer), newReading(server, Point{})
 	r.interest = &Interest{Prefixes: []string{"k"}}
 	first := stream([]string{"SET", "k1", "v"})
 	p.buffer = append(append(p.buffer, first...), stream([]string{"C", "k1"})...)
@@ -333,7 +333,7 @@ func TestACommandOfManyKeysIsToldInParts(t *testing.T) {
 			words = append(words, fmt.Sprintf("k%d", i))
 		}
 		first, second := stream([]string{"SET", "k0", "v"}), stream(words)
-		p, r := newParser(0), newReading(noCatalogue{}, Point{})
+		p, r := newParser(0, usualBuffer), newReading(noCatalogue{}, Point{})
 		p.buffer = append(p.buffer, append(append(first, second...), first...)...)
 		s := &Stream{parser: p, reading: r, life: t.Context()}
 		s.Watch(Interest{Prefixes: []string{"k"}})
@@ -375,7 +375,7 @@ func TestANewInterestDoesNotHoldACommandUp(t *testing.T) {
 	for range 2 * mostEffects {
 		words = append(words, "k")
 	}
-	p, r := newParser(0), newReading(noCatalogue{}, Point{})
+	p, r := newParser(0, usualBuffer), newReading(noCatalogue{}, Point{})
 	p.buffer = append(p.buffer, stream(words)...)
 	s := &Stream{parser: p, reading: r, life: t.Context()}
 	s.Watch(Interest{Prefixes: []string{"k"}})

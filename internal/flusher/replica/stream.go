@@ -40,7 +40,7 @@ var errCut = errors.New("the server has ended the connection")
 
 func newStream(w *wire, begun beginning, commands catalogue) *Stream {
 	s := &Stream{
-		wire: w, begun: begun, parser: newParser(begun.at.Offset), reading: newReading(commands, begun.at), read: begun.at.Offset,
+		wire: w, begun: begun, parser: newParser(begun.at.Offset, usualBuffer), reading: newReading(commands, begun.at), read: begun.at.Offset,
 		wake: make(chan struct{}, 1), acknowledged: make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

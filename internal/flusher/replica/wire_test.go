@@ -127,7 +127,7 @@ func TestAcknowledgementsGoOut(t *testing.T) {
 		s := newStream(newWire(near), beginning{continued: true, at: Point{Offset: 5}}, noCatalogue{})
 		heard := make(chan string, 1000)
 		go func() {
-			p := newParser(0)
+			p := newParser(0, usualBuffer)
 			for {
 				command, whole, err := p.next()
 				if !whole {
