@@ -179,7 +179,7 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	for n := range b.groups {
 		g := &b.groups[n]
 		if len(g.members) > 0 {
-			p.rows(stepRows, "w"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, t.versioned(g.columns))
+			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, t.versioned(g.columns))
 		}
 	}
 	if t.deferrable {
