@@ -144,6 +144,17 @@
 // counted: an entry that somebody deleted is a lost write, of which nothing else tells. A
 // key twice in the order is none.
 //
+// What an entry does to its row is one value, its operation, which says of itself all that
+// differs between operations: its name in dead letters, whether it is lost with its value,
+// and what it shows of others when it is committed, which is also what has to be shown before
+// its refusal is its own fault. The engine reads that and knows no operation by name. What
+// becomes of one in the database is behind Batch.Add. So a new operation is a file in package
+// entry, one in package postgres beside upsert.go and removal.go, and a capture function;
+// it passes enginetest.OperationConforms. That has it come to the same when it is written
+// once more, since a batch whose answer was lost is: one that adds to what is there would
+// have to ask the ledger first. It is no interface with a method for each thing an entry may
+// do, since the answers are facts and not steps, and an entry crosses the edge by one call.
+//
 // Time-outs look at progress, on the way to either server: a slow link takes longer for a
 // batch than a server may be silent. What times out all the same makes the next claims of
 // its partition half as large.

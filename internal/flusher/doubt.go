@@ -103,7 +103,7 @@ var endedSession = fault{state: "lost"}
 // partition's loss of that number.
 func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evidence *evidence) {
 	at := evidence.now()
-	evidence.fresh(e.Key, e.Deletes(), endedSession)
+	evidence.fresh(e.Key, e.Operation.Proof, endedSession)
 	lasts, _ := evidence.probationOf(endedSession, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()

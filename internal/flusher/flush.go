@@ -52,9 +52,9 @@ type flush struct {
 	// whole says that a batch that is refused is not to be tried in parts.
 	whole bool
 	// unproved is what a row is refused for of which nothing shows that others get
-	// through, and unprovedDeletion that it is to be deleted.
-	unproved         *entry.Fault
-	unprovedDeletion bool
+	// through, and unprovedNeeds what would show it.
+	unproved      *entry.Fault
+	unprovedNeeds entry.Proof
 	// start is what the queue had taken when the flush began.
 	start taken
 	// yielded counts the rows that were not sent, so that those behind them come first.
@@ -132,7 +132,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.taken.shows(taken{}, f.q.gate.now().obstacle.deletions) {
+	if f.taken.shows(taken{}, f.q.gate.now().obstacle.needs) {
 		f.q.resume()
 	}
 	f.settle(ctx, doubt)
@@ -208,15 +208,13 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	default:
 		return f.narrow(ctx, rows, failure)
 	}
-	deleted := 0
+	var took taken
 	for _, i := range rows {
 		f.settlements[i].Outcome = entry.Done
-		if f.deletion(i) {
-			deleted++
-		}
+		took[f.proof(i)]++
 	}
-	f.taken.add(len(rows)-deleted, deleted)
-	f.q.evidence.took(len(rows)-deleted, deleted)
+	f.taken.add(took)
+	f.q.evidence.took(took)
 	f.q.evidence.through(f.claim.Entries, rows)
 	f.q.enders.survived(f.claim.Entries, rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
@@ -232,21 +230,13 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 	in = make([]int, 0, len(rows))
 	for _, i := range rows {
 		e := &f.claim.Entries[i]
-		key := strings.TrimPrefix(e.Key, f.prefix)
-		var err error
-		if e.Deletes() {
-			err = f.batch.Delete(key)
-		} else {
-			err = f.batch.Set(key, e.Value)
-		}
-		if err != nil {
+		if err := f.batch.Add(strings.TrimPrefix(e.Key, f.prefix), e); err != nil {
 			if err := f.current(ctx); err != nil {
 				return nil, 0, err
 			}
 			f.unfit(i, err)
 			continue
 		}
-		f.batch.Version(e.Version)
 		in = append(in, i)
 		version = max(version, e.Version)
 	}

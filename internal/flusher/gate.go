@@ -98,9 +98,10 @@ type obstacle struct {
 	// tried. It is nil where it is not rows that are refused.
 	cause *entry.Fault
 	until time.Time
-	// deletions says that all of the rows were deletions, few that they were too few to
-	// know that the mapping is at fault.
-	deletions, few bool
+	// needs is what has to be shown for one of the rows at least, few says that they were
+	// too few to know that the mapping is at fault.
+	needs entry.Proof
+	few   bool
 }
 
 // paused tells whether the mapping is, also when it is time to try a few rows.

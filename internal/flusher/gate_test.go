@@ -17,9 +17,9 @@ import (
 
 // The events of a passage's life, in the words of TestWhatAPassageComesTo.
 func passageEvents(now time.Time) map[string]func(*passage) {
-	pauses := func(deletions, few bool) func(*passage) {
+	pauses := func(needs entry.Proof, few bool) func(*passage) {
 		return func(p *passage) {
-			p.pauses("products", obstacle{cause: &entry.Fault{Message: "no"}, until: now.Add(time.Minute), deletions: deletions, few: few})
+			p.pauses("products", obstacle{cause: &entry.Fault{Message: "no"}, until: now.Add(time.Minute), needs: needs, few: few})
 		}
 	}
 	return map[string]func(*passage){
@@ -30,9 +30,9 @@ func passageEvents(now time.Time) map[string]func(*passage) {
 		"unread":            func(p *passage) { p.unread(config.Check{Reason: cachev1alpha1.ReasonConnectionFailed}) },
 		"misfits":           func(p *passage) { p.misfits(config.Check{Reason: cachev1alpha1.ReasonSchemaMismatch}) },
 		"unwritable":        func(p *passage) { p.unwritable(config.Check{Reason: cachev1alpha1.ReasonStatementFailed}) },
-		"pauses":            pauses(false, false),
-		"pauses for few":    pauses(false, true),
-		"pauses, deletions": pauses(true, false),
+		"pauses":            pauses(entry.RowsPass, false),
+		"pauses for few":    pauses(entry.RowsPass, true),
+		"pauses, deletions": pauses(entry.RemovalsPass, false),
 		"resumes":           func(p *passage) { p.resumes() },
 	}
 }

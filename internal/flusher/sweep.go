@@ -145,11 +145,11 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
-// once an interval, or once a minute where that is longer. deletions says that all of
-// them were deletions, few that they are too few to know that the mapping is at fault.
+// once an interval, or once a minute where that is longer. needs is what has to be shown
+// until it flows again, few says that they are too few to know that the mapping is at fault.
 // Before that the catalogue is asked once more: it may say in full why every row is
 // refused, as that no policy lets any through.
-func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
+func (f *flush) pause(ctx context.Context, cause *entry.Fault, needs entry.Proof, few bool) {
 	q := f.q
 	if !q.gate.now().paused() {
 		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
@@ -159,7 +159,7 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bo
 			return
 		}
 	}
-	o := obstacle{cause: cause, until: time.Now().Add(f.policy.retryAfter(0)), deletions: deletions, few: few}
+	o := obstacle{cause: cause, until: time.Now().Add(f.policy.retryAfter(0)), needs: needs, few: few}
 	var first bool
 	var text string
 	q.gate.after(func(p *passage) {

@@ -221,7 +221,7 @@ func (p *partition) settle(stats *entry.Stats, e *entry.Entry, s entry.Settlemen
 	}
 	if s.Letter != nil {
 		letter := *s.Letter
-		letter.Key, letter.Version, letter.Operation, letter.Payload = e.Key, e.Version, e.Operation.String(), e.Value
+		letter.Key, letter.Version, letter.Operation, letter.Payload = e.Key, e.Version, e.Operation.Name, e.Value
 		if p.letters[e.Key] != nil {
 			superseded++
 		}

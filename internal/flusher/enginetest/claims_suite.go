@@ -28,7 +28,7 @@ func (s *sourceTest) claimIsBounded() {
 	if first.Operation != entry.Set || first.Value != `{"second":1}` || first.Writes != 2 || first.Attempts != 0 || first.First >= first.Version {
 		s.t.Errorf("a key that was written twice is %+v", first)
 	}
-	if !last.Deletes() || last.Version != version || last.First != version || last.Value != "" || last.Lost || last.Garbled {
+	if last.Operation != entry.Delete || last.Version != version || last.First != version || last.Value != "" || last.Lost || last.Garbled {
 		s.t.Errorf("a deletion is %+v", last)
 	}
 	s.acknowledge(s.claims(t, upTo(4), "1 2 3 4"), done)

@@ -17,7 +17,7 @@ import (
 
 var _ flusher.Source = (*Source)(nil)
 
-// Source is a source of entries in memory. Set and Delete are what an application calls.
+// Source is a source of entries in memory. Set, Delete and Write are what an application calls.
 type Source struct {
 	mu     sync.Mutex
 	queues map[string]*queue
@@ -64,15 +64,18 @@ func NewSource() *Source {
 
 // Set writes a key as an application does, and returns the version.
 func (s *Source) Set(name, key, value string) int64 {
-	return s.write(name, entry.Entry{Key: key, Operation: entry.Set, Value: value})
+	return s.Write(name, entry.Entry{Key: key, Operation: entry.Set, Value: value}, nil)
 }
 
 // Delete deletes a key as an application does, and returns the version.
 func (s *Source) Delete(name, key string) int64 {
-	return s.write(name, entry.Entry{Key: key, Operation: entry.Delete})
+	return s.Write(name, entry.Entry{Key: key, Operation: entry.Delete}, nil)
 }
 
-func (s *Source) write(name string, e entry.Entry) int64 {
+// Write makes the key of the entry dirty with its operation and value, and returns the
+// version. Where an entry of the same operation waits, merge says what the two values come
+// to; without it the newer one counts. It may be called for a value that is being flushed.
+func (s *Source) Write(name string, e entry.Entry, merge func(waits, value string) string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[name]
@@ -83,6 +86,9 @@ func (s *Source) write(name string, e entry.Entry) int64 {
 	p.floor = max(p.floor+1, time.Now().UnixMicro())
 	e.Version, e.First, e.Writes = p.floor, p.floor, 1
 	if before := p.entries[e.Key]; before != nil {
+		if merge != nil && before.Operation == e.Operation {
+			e.Value = merge(before.Value, e.Value)
+		}
 		e.First, e.Writes = before.First, before.Writes+1
 		if _, aside := p.due[e.Key]; aside {
 			delete(p.due, e.Key)

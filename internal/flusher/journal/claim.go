@@ -153,7 +153,7 @@ func read(key, packed, value any) entry.Entry {
 	if !ok {
 		// The key stands twice in the queue, or without an entry: there is
 		// nothing to write, and the acknowledgement drops it.
-		e.Lost = true
+		e.Operation, e.Lost = entry.Set, true
 		return e
 	}
 	e.Garbled = !unpack(&e, text)
@@ -161,7 +161,7 @@ func read(key, packed, value any) entry.Entry {
 		return e
 	}
 	e.Value, ok = value.(string)
-	e.Lost = !ok && e.Operation == entry.Set
+	e.Lost = !ok && e.Operation.Valued
 	return e
 }
 
@@ -172,10 +172,12 @@ const mostNumber = 1 << 53
 // whether the text is in that.
 func unpack(e *entry.Entry, text string) bool {
 	e.Raw = text
-	if text == "" || text[0] != byte(entry.Set) && text[0] != byte(entry.Delete) {
+	if text == "" {
 		return false
 	}
-	e.Operation = entry.Operation(text[0])
+	if e.Operation = entry.OperationOf(text[0]); e.Operation == nil {
+		return false
+	}
 	rest := text[1:]
 	numbers := [5]int64{}
 	for i := range numbers {

@@ -6,7 +6,10 @@ package postgres
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -31,11 +34,11 @@ type Batch struct {
 	table *Table
 	// arena holds the texts of all values and keys.
 	arena []byte
-	// cells holds, for every row that is set, one cell a column.
+	// cells holds, for every row that has values, one cell a column.
 	cells []cell
 	rows  []row
-	// groups are the sets of columns that documents have named so far; the
-	// first is all of them.
+	// groups share the rows out to statements, in the order of those: removed, everyColumn,
+	// and one for each other set of columns that documents have named so far.
 	groups []group
 	// follows predicts the field that comes after each field.
 	follows []int
@@ -46,14 +49,13 @@ type Batch struct {
 	// fed counts the documents of which a field feeds a column, strange those whose
 	// fields feed none.
 	fed, strange int
-	// removed, order and wire are of use while the batch is written.
-	removed []int32
-	order   []int32
-	wire    []byte
+	// order and wire are of use while the batch is written.
+	order []int32
+	wire  []byte
 }
 
 // row is one entry: its key, also as a number if it is one, and where its cells
-// begin.
+// begin, or noCells.
 type row struct {
 	number  int64
 	version int64
@@ -62,14 +64,29 @@ type row struct {
 	group   int32
 }
 
-// deleted stands for the group of a row that is to be deleted.
-const deleted = -1
+// noCells stands in place of where the cells begin of a row that has none.
+const noCells = -1
 
-// group is a set of columns and the statements that write them: the plain one and
-// the comparing one.
+// The groups that every batch has.
+const (
+	// removed is the first, so that a unique value that moves from a row that goes to
+	// another one is free.
+	removed = iota
+	everyColumn
+	// otherColumns is where the groups begin that name some of the columns.
+	otherColumns
+)
+
+// group are the rows that one statement writes.
 type group struct {
-	mask    []byte
-	columns []int
+	kind kind
+	// mask tells columns from those of other groups. It is nil where the group is one that
+	// every batch has.
+	mask []byte
+	// columns are those that the statement writes, shape those that have to be written to
+	// meet what it may be refused for.
+	columns, shape []int
+	// sql is the statement, plain and comparing.
 	sql     [2]string
 	members []int32
 }
@@ -80,7 +97,7 @@ func (g *group) statement(t *Table, comparing bool) string {
 		sql = &g.sql[1]
 	}
 	if *sql == "" {
-		*sql = t.write(g.columns, comparing)
+		*sql = g.kind.statement(t, g.columns, comparing)
 	}
 	return *sql
 }
@@ -96,91 +113,28 @@ func (t *Table) NewBatch() *Batch {
 }
 
 func (b *Batch) initialGroups() []group {
-	all := make([]int, len(b.table.columns))
-	for i := range all {
-		all[i] = i
-	}
-	return []group{{columns: all}}
+	all := b.table.everyColumn()
+	return []group{removed: {kind: removal{}, shape: all}, everyColumn: {kind: upsert{}, columns: all, shape: all}}
 }
 
-// Set adds the row of a document. An error is a *entry.Unfit, and then nothing was
-// added. Of several entries with one key the last one counts.
-func (b *Batch) Set(rowKey string, document []byte) error {
-	number, err := b.table.key.check(rowKey)
-	if err != nil {
+// Add adds what the entry does to the row of that key. An error is a *entry.Unfit, and then
+// nothing was added. Of several entries with one key the last one counts.
+func (b *Batch) Add(rowKey string, e *entry.Entry) error {
+	k, ok := kinds[e.Operation]
+	if !ok {
+		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: fmt.Sprintf("the operation %s is none that a table of PostgreSQL takes", e.Operation.Name)}
+	}
+	if err := k.add(b, rowKey, e); err != nil {
 		return err
 	}
-	arena, cells, unknown, names := len(b.arena), len(b.cells), b.unknown, len(b.names)
-	for range b.table.columns {
-		b.cells = append(b.cells, cell{length: isAbsent})
-	}
-	named, err := b.decode(b.cells[cells:], document)
-	if err != nil {
-		b.arena, b.cells, b.unknown = b.arena[:arena], b.cells[:cells], unknown
-		b.names = b.names[:names]
-		return err
-	}
-	switch {
-	case named > 0:
-		b.fed++
-	case b.unknown > unknown:
-		b.strange++
-	}
-	r := row{number: number, cells: cells}
-	if named < len(b.table.columns) {
-		r.group = b.group(b.cells[cells:])
-	}
-	b.add(r, rowKey)
+	b.rows[len(b.rows)-1].version = e.Version
 	return nil
-}
-
-// Delete adds the deletion of a row. An error is a *entry.Unfit, and then nothing
-// was added.
-func (b *Batch) Delete(rowKey string) error {
-	number, err := b.table.key.check(rowKey)
-	if err != nil {
-		return err
-	}
-	b.add(row{number: number, group: deleted}, rowKey)
-	return nil
-}
-
-// Version gives the entry that was added last the version of its write, which a
-// version column takes.
-func (b *Batch) Version(version int64) {
-	b.rows[len(b.rows)-1].version = version
 }
 
 func (b *Batch) add(r row, rowKey string) {
 	r.key = cell{start: len(b.arena), length: int32(len(rowKey))}
 	b.arena = append(b.arena, rowKey...)
 	b.rows = append(b.rows, r)
-}
-
-// group finds the group of a row that does not name every column.
-func (b *Batch) group(cells []cell) int32 {
-	b.scratch = b.scratch[:0]
-	for i := range cells {
-		if i%8 == 0 {
-			b.scratch = append(b.scratch, 0)
-		}
-		if cells[i].length != isAbsent {
-			b.scratch[i/8] |= 1 << (i % 8)
-		}
-	}
-	for i := 1; i < len(b.groups); i++ {
-		if bytes.Equal(b.groups[i].mask, b.scratch) {
-			return int32(i)
-		}
-	}
-	g := group{mask: bytes.Clone(b.scratch)}
-	for i := range cells {
-		if cells[i].length != isAbsent {
-			g.columns = append(g.columns, i)
-		}
-	}
-	b.groups = append(b.groups, g)
-	return int32(len(b.groups) - 1)
 }
 
 // Len is the number of entries.
@@ -245,7 +199,6 @@ func (b *Batch) arrange() {
 		}
 		return cmp.Compare(x, y)
 	})
-	b.removed = b.removed[:0]
 	for i := range b.groups {
 		b.groups[i].members = b.groups[i].members[:0]
 	}
@@ -253,10 +206,7 @@ func (b *Batch) arrange() {
 		if i+1 < len(b.order) && compare(at, b.order[i+1]) == 0 {
 			continue
 		}
-		if g := b.rows[at].group; g == deleted {
-			b.removed = append(b.removed, at)
-		} else {
-			b.groups[g].members = append(b.groups[g].members, at)
-		}
+		g := &b.groups[b.rows[at].group]
+		g.members = append(g.members, at)
 	}
 }

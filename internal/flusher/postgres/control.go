@@ -43,10 +43,7 @@ func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) entry.
 		return entry.NoneTaken
 	}
 	r := &b.rows[0]
-	shape := t.everyColumn()
-	if r.group != deleted {
-		shape = b.groups[r.group].columns
-	}
+	shape := b.groups[r.group].shape
 	// What a document leaves out may be why it was refused, and that is its own fault:
 	// where the same columns are not enough, all of them are tried.
 	shapes := [][]int{shape}
@@ -68,7 +65,7 @@ func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) entry.
 }
 
 func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) entry.Trial {
-	if b.Len() != 1 || b.rows[0].group == deleted {
+	if b.Len() != 1 {
 		return entry.NoneTaken
 	}
 	r := &b.rows[0]

@@ -31,6 +31,7 @@ const (
 	stateOutOfRange     = "22003"
 	stateTooLong        = "22001"
 	stateLimit          = "54000"
+	stateUnsupported    = "0A000"
 )
 
 // cell is one value of a row: a piece of the batch's arena, or one of the two

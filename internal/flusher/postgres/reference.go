@@ -6,6 +6,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -71,11 +72,11 @@ func (d *Database) referred(ctx context.Context, conn *pgx.Conn, t *Table, b *Ba
 
 // fate is what is to become of a row of the batch that others refer to.
 func (b *Batch) fate() string {
-	switch len(b.order) - len(b.removed) {
-	case 0:
-		return "is to be deleted"
-	case len(b.order):
-		return "is to have another value where they refer to"
+	var fates []string
+	for i := range b.groups {
+		if g := &b.groups[i]; len(g.members) > 0 && !slices.Contains(fates, g.kind.fate()) {
+			fates = append(fates, g.kind.fate())
+		}
 	}
-	return "is to be deleted, or to have another value where they refer to"
+	return "is to " + strings.Join(fates, ", or to ")
 }

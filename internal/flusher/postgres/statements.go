@@ -76,75 +76,6 @@ func (r rows) sets(source func(n int, c *column) string) string {
 	return r.list("", func(n int, c *column) string { return quote(c.name) + " = " + source(n, c) })
 }
 
-// onConflict is what an INSERT does with a row that is there.
-func (r rows) onConflict() string {
-	action := "DO NOTHING"
-	if len(r.named) > 0 {
-		action = "DO UPDATE SET " + r.sets(func(_ int, c *column) string { return "excluded." + quote(c.name) })
-		if r.t.version != nil {
-			action += " WHERE " + r.t.guard("excluded."+quote(r.t.version.name))
-		}
-	}
-	return fmt.Sprintf("ON CONFLICT (%s) %s", quote(r.t.key.name), action)
-}
-
-// write is the statement that writes rows which name the given columns. It fails
-// when a row was neither written nor left alone because this is not its batch: the
-// transaction must not commit then. A comparing statement holds the rows that it did
-// not write against what is there, and fails only for one that differs.
-func (t *Table) write(named []int, comparing bool) string {
-	r := rows{t: t, named: t.versioned(named)}
-	switch {
-	case len(r.named) == 0:
-		return r.present()
-	case len(named) < len(t.columns):
-		return r.updateOrInsert(comparing)
-	}
-	return r.upsert(comparing)
-}
-
-// upsert is the statement for documents that name every column.
-func (r rows) upsert(comparing bool) string {
-	t := r.t
-	with := fmt.Sprintf("w AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM %s WHERE %s %s RETURNING t.%s AS k)",
-		t.name, r.names(), t.overriding, r.values(""), r.from(""), t.mine, r.onConflict(), quote(t.key.name))
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w)", comparing, "w")
-}
-
-// updateOrInsert is the statement for documents that do not name every column:
-// PostgreSQL checks what must not be null before it looks for a conflict, so rows
-// that are there are updated, and only the others inserted. The sub-select of those
-// is not merged into its surroundings, so that only rows which were not updated are
-// looked for in the table once more.
-func (r rows) updateOrInsert(comparing bool) string {
-	t := r.t
-	key := quote(t.key.name)
-	var guard string
-	if t.version != nil {
-		guard = " AND (" + t.guard(fmt.Sprintf("v.c%d", len(r.named)-1)) + ")"
-	}
-	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-w AS (UPDATE %s t SET %s FROM v WHERE t.%s = v.k%s RETURNING t.%s AS k),
-i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXISTS (SELECT FROM w WHERE w.k = v.k) OFFSET 0) r
-  WHERE (SELECT true FROM %s x WHERE x.%s = r.k) IS NULL %s RETURNING t.%s AS k)`,
-		r.values(" AS ?"), r.from(""), t.mine,
-		t.only, r.sets(func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }), key, guard, key,
-		t.name, r.names(), t.overriding, r.list("r.k", func(n int, _ *column) string { return fmt.Sprintf("r.c%d", n) }),
-		t.only, key, r.onConflict(), key)
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM i)", comparing, "w", "i")
-}
-
-// present is the statement for documents that name no column: it makes the rows that
-// are missing and changes nothing.
-func (r rows) present() string {
-	t := r.t
-	key := quote(t.key.name)
-	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-i AS (INSERT INTO %s AS t (%s)%s SELECT v.k FROM v WHERE (SELECT true FROM %s x WHERE x.%s = v.k) IS NULL %s RETURNING t.%s AS k)`,
-		r.values(" AS ?"), r.from(""), t.mine, t.name, r.names(), t.overriding, t.only, key, r.onConflict(), key)
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM i)", true, "i")
-}
-
 // counted compares the number of rows that were written with the number that was
 // given. written are the statements that tell which ones were.
 func (r rows) counted(with, count string, comparing bool, written ...string) string {
@@ -183,22 +114,4 @@ func (r rows) differing(written []string) string {
 // firstKept fails with the number of the first row of the source.
 func firstKept(source string) string {
 	return fmt.Sprintf("(SELECT CASE WHEN pg_catalog.min(u.n) IS NULL THEN 0 ELSE pg_catalog.concat('%s', pg_catalog.min(u.n))::pg_catalog.int4 END FROM %s)", kept, source)
-}
-
-// remove is the statement that deletes rows.
-func (t *Table) remove() string {
-	var guard string
-	if t.version != nil {
-		guard = " AND (" + t.guard("u.c0::"+t.version.cast) + ")"
-	}
-	return fmt.Sprintf("DELETE FROM %s t USING %s WHERE t.%s = u.k::%s AND %s%s",
-		t.only, rows{t: t, named: t.versioned(nil)}.from(""), quote(t.key.name), t.key.cast, t.mine, guard)
-}
-
-// gone is the statement that looks whether the deleted rows are gone, in a snapshot
-// of its own. The part that changes nothing is what makes PostgreSQL take that only
-// when the statement is run, and not when it is bound.
-func (t *Table) gone(ledger string) string {
-	source := fmt.Sprintf("%s JOIN %s t ON t.%s = u.k::%s", rows{t: t, named: t.versioned(nil)}.from("WITH ORDINALITY"), t.only, quote(t.key.name), t.key.cast)
-	return fmt.Sprintf("WITH s AS (UPDATE %s SET flush = flush WHERE false)\nSELECT CASE WHEN %s IS NOT TRUE THEN 0 ELSE %s END", ledger, t.mine, firstKept(source))
 }

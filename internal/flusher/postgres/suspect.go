@@ -27,7 +27,6 @@ func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
 		return entry.Suspicion{}, false
 	}
 	executed := make([]int32, 0, len(b.rows))
-	executed = append(executed, b.removed...)
 	for i := range b.groups {
 		executed = append(executed, b.groups[i].members...)
 	}
@@ -115,7 +114,7 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 func (b *Batch) holds(value string, columns ...int) func(int32) bool {
 	return func(at int32) bool {
 		r := &b.rows[at]
-		return r.group != deleted && slices.ContainsFunc(columns, func(i int) bool {
+		return r.cells != noCells && slices.ContainsFunc(columns, func(i int) bool {
 			c := b.cells[r.cells+i]
 			return c.length >= 0 && string(b.text(c)) == value
 		})

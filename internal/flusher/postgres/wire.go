@@ -156,9 +156,8 @@ func (p *pipeline) cell(b *Batch, c cell) {
 	p.bulk = append(p.bulk, b.text(c)...)
 }
 
-// pipeline puts the batch into protocol. Rows are deleted before others are
-// written, so that a unique value that moves from one to the other is free. Whether
-// they are gone is looked at when all that may write them anew has run.
+// pipeline puts the batch into protocol: the statements of the groups in their order, and
+// then what some of them have to be looked at for, when all that may undo it has run.
 func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	b.arrange()
 	p := &pipeline{
@@ -177,9 +176,6 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 		p.text(t.form)
 	})
 	comparing := t.comparing.Load()
-	if len(b.removed) > 0 {
-		p.rows(stepRows, "d", t.deletes, at, b, b.removed, t.versioned(nil))
-	}
 	for n := range b.groups {
 		g := &b.groups[n]
 		if len(g.members) > 0 {
@@ -190,8 +186,11 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 		p.parse(stepConstraints, "SET CONSTRAINTS ALL IMMEDIATE", nil, nil)
 		p.bind("s", nil, func() {})
 	}
-	if len(b.removed) > 0 {
-		p.rows(stepGone, "g", t.looks, at, b, b.removed, t.versioned(nil))
+	for n := range b.groups {
+		g := &b.groups[n]
+		if look := g.kind.look(t); look != "" && len(g.members) > 0 {
+			p.rows(stepGone, "g"+strconv.Itoa(n), look, at, b, g.members, t.versioned(g.columns))
+		}
 	}
 	p.parse(stepCommit, "COMMIT", nil, nil)
 	p.bind("c", nil, func() {})

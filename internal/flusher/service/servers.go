@@ -102,9 +102,6 @@ type batch struct {
 	table *table
 }
 
-// Set copies the document, since the batch keeps parts of it.
-func (b *batch) Set(rowKey, document string) error { return b.Batch.Set(rowKey, []byte(document)) }
-
 func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error) {
 	return b.table.database.Write(ctx, b.table.Table, at, b.Batch)
 }
