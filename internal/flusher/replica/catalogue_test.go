@@ -88,6 +88,40 @@ func TestKeysAreReckonedAsTheServerSaysThemselves(t *testing.T) {
 	}
 }
 
+// TestPlacesThatAreNotSureAreAskedAbout: a server says of some that there may be more keys.
+func TestPlacesThatAreNotSureAreAskedAbout(t *testing.T) {
+	one := func(beginType, findType string, flags ...any) any {
+		return []any{
+			"flags", flags, "begin_search", []any{"type", beginType, "spec", []any{"index", int64(1)}},
+			"find_keys", []any{"type", findType, "spec", []any{"lastkey", int64(0), "keystep", int64(1), "limit", int64(0)}},
+		}
+	}
+	answer := func(specifications ...any) []any {
+		return []any{"c", int64(-2), []any{"write"}, int64(1), int64(1), int64(1), []any{}, []any{}, specifications, []any{}}
+	}
+	sure := &places{stretches: []stretch{{index: 1, step: 1}}}
+	for name, c := range map[string]struct {
+		answer any
+		want   *places
+	}{
+		"sure":                   {answer(one("index", "range", "OW", "update")), sure},
+		"only read":              {answer(one("index", "range", "RO", "access")), &places{}},
+		"no key":                 {answer(one("index", "range", "RW", "not_key")), &places{}},
+		"one read":               {answer(one("index", "range", "RO"), one("index", "range", "RM")), sure},
+		"incomplete":             {answer(one("index", "range", "RW", "incomplete")), &places{asks: true}},
+		"incomplete, if read":    {answer(one("index", "range", "RO", "incomplete")), &places{asks: true}},
+		"beginning anywhere":     {answer(one("unknown", "range", "RW")), &places{asks: true}},
+		"going on in any way":    {answer(one("index", "unknown", "RW")), &places{asks: true}},
+		"not there":              {nil, &places{unknown: true}},
+		"of another form":        {[]any{"c", int64(1)}, &places{asks: true}},
+		"a container of further": {append(answer()[:infoParts], []any{"c|part"}), &places{container: true}},
+	} {
+		if diff := cmp.Diff(c.want, placesOf(c.answer), cmp.AllowUnexported(places{}, stretch{})); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
 // TestNoCommandOfTheServerIsStrange: each one that writes has places, or is asked about.
 func TestNoCommandOfTheServerIsStrange(t *testing.T) {
 	server := journaltest.New(t)
