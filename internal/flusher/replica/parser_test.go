@@ -177,9 +177,10 @@ const smallBuffer = 32
 // the same error, no byte is counted that was not read, and what is told of them has its
 // bounds.
 func FuzzParser(f *testing.F) {
-	f.Add(stream([]string{"SELECT", "0"}, []string{"SET", "k", "v"}, []string{"PING"}), uint16(3))
-	f.Add(stream([]string{"MULTI"}, []string{"XADD", "k", "MAXLEN", "=", "1", "1-1", "f", "v"}, []string{"EXEC"}), uint16(1))
-	f.Add(stream([]string{"zadd", "k", "GT", "CH", "1", "m"}, []string{"MSET", "a"}, []string{"HSETEX", "k", "FIELDS", "9", "f"}), uint16(7))
+	for saying := range sayings {
+		f.Add(stream(commandsOf("MULTI|"+saying+"|EXEC|"+saying)...), uint16(3))
+	}
+	f.Add(stream(commandsOf("MSET a|HSETEX k FIELDS 9 f|HSETEX k FIELDS -9 f|DEL|ZADD k|XADD k MAXLEN|SELECT x|COPY k|SWAPDB|k")...), uint16(7))
 	f.Add([]byte("*1\r\n$1048577\r\n"), uint16(2))
 	f.Add([]byte("*3\r\n$4\r\nSORT\r\n$-1\r\n"), uint16(2))
 	f.Fuzz(func(t *testing.T, text []byte, piece uint16) {
