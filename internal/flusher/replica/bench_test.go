@@ -31,7 +31,7 @@ func BenchmarkReading(b *testing.B) {
 			for i := range commands {
 				text = append(text, stream(command(i))...)
 			}
-			p := newParser(0)
+			p := newParser(0, usualBuffer)
 			r := newReading(&oneCatalogue{keys: &places{stretches: []stretch{{index: 1, step: 1}}}}, Point{})
 			r.interest = &Interest{Prefixes: []string{"session:", "product:", "key:"}}
 			source := bytes.NewReader(text)
@@ -43,7 +43,10 @@ func BenchmarkReading(b *testing.B) {
 					b.Fatal(err)
 				}
 				if whole {
-					if err := r.take(b.Context(), arguments, p.offset); err != nil {
+					if r.full() {
+						r.reset()
+					}
+					if _, err := r.take(b.Context(), arguments, p.offset); err != nil {
 						b.Fatal(err)
 					}
 					n++

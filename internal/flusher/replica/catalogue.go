@@ -67,8 +67,7 @@ func (s serverCatalogue) written(ctx context.Context, command []string) (keys []
 func (s serverCatalogue) ask(ctx context.Context, question ...any) ([]any, error) {
 	cmd := redis.NewSliceCmd(ctx, question...)
 	err := s.client.Process(ctx, cmd)
-	var refused redis.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[redis.Error](err); ok {
 		return nil, &Refusal{Command: "COMMAND", Text: refused.Error()}
 	}
 	return cmd.Val(), err

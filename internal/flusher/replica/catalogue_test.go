@@ -18,7 +18,7 @@ import (
 // writings are commands as they stand in a stream, or may.
 var writings = []string{
 	"APPEND k1 v", "BITFIELD k1 SET u8 0 1", "BITOP AND k1 k2 k3", "BITOP NOT k1 k2", "BLMOVE k1 k2 LEFT LEFT 0",
-	"COPY k1 k2", "DEL k1 k2 k3", "EXPIRE k1 10", "FLUSHALL", "FUNCTION FLUSH", "GEOADD k1 1 1 m",
+	"COPY k1 k2", "DEL k1 k2 k3", "EXPIRE k1 10", "FLUSHALL ASYNC", "FUNCTION FLUSH", "GEOADD k1 1 1 m",
 	"GEORADIUS k1 1 1 5 km STORE k2", "GEORADIUS k1 1 1 5 km", "GEORADIUS k1 1 1 5 km STOREDIST k2 DESC",
 	"GEORADIUSBYMEMBER k1 m 5 km STORE k2", "GEOSEARCHSTORE k1 k2 FROMMEMBER m BYRADIUS 1 km", "GETDEL k1", "GETSET k1 v", "HDEL k1 f", "HSET k1 f v",
 	"INCR k1", "LINSERT k1 BEFORE a b", "LMOVE k1 k2 LEFT LEFT", "LMPOP 2 k1 k2 LEFT", "LPUSH k1 a k2", "LREM k1 1 a", "LSET k1 0 a", "LTRIM k1 0 1",
@@ -43,7 +43,7 @@ func TestKeysAreReckonedAsTheServerSaysThemselves(t *testing.T) {
 		reckoned := 0
 		for _, writing := range writings {
 			words := strings.Fields(writing)
-			p := newParser(0)
+			p := newParser(0, usualBuffer)
 			p.buffer = append(p.buffer, stream(words)...)
 			command, whole, err := p.next()
 			if err != nil || !whole {
@@ -84,6 +84,40 @@ func TestKeysAreReckonedAsTheServerSaysThemselves(t *testing.T) {
 		}
 		if reckoned < len(writings)/2 {
 			t.Errorf("in protocol %d only %d of %d are reckoned", protocol, reckoned, len(writings))
+		}
+	}
+}
+
+// TestPlacesThatAreNotSureAreAskedAbout: a server says of some that there may be more keys.
+func TestPlacesThatAreNotSureAreAskedAbout(t *testing.T) {
+	one := func(beginType, findType string, flags ...any) any {
+		return []any{
+			"flags", flags, "begin_search", []any{"type", beginType, "spec", []any{"index", int64(1)}},
+			"find_keys", []any{"type", findType, "spec", []any{"lastkey", int64(0), "keystep", int64(1), "limit", int64(0)}},
+		}
+	}
+	answer := func(specifications ...any) []any {
+		return []any{"c", int64(-2), []any{"write"}, int64(1), int64(1), int64(1), []any{}, []any{}, specifications, []any{}}
+	}
+	sure := &places{stretches: []stretch{{index: 1, step: 1}}}
+	for name, c := range map[string]struct {
+		answer any
+		want   *places
+	}{
+		"sure":                   {answer(one("index", "range", "OW", "update")), sure},
+		"only read":              {answer(one("index", "range", "RO", "access")), &places{}},
+		"no key":                 {answer(one("index", "range", "RW", "not_key")), &places{}},
+		"one read":               {answer(one("index", "range", "RO"), one("index", "range", "RM")), sure},
+		"incomplete":             {answer(one("index", "range", "RW", "incomplete")), &places{asks: true}},
+		"incomplete, if read":    {answer(one("index", "range", "RO", "incomplete")), &places{asks: true}},
+		"beginning anywhere":     {answer(one("unknown", "range", "RW")), &places{asks: true}},
+		"going on in any way":    {answer(one("index", "unknown", "RW")), &places{asks: true}},
+		"not there":              {nil, &places{unknown: true}},
+		"of another form":        {[]any{"c", int64(1)}, &places{asks: true}},
+		"a container of further": {append(answer()[:infoParts], []any{"c|part"}), &places{container: true}},
+	} {
+		if diff := cmp.Diff(c.want, placesOf(c.answer), cmp.AllowUnexported(places{}, stretch{})); diff != "" {
+			t.Errorf("%s: %s", name, diff)
 		}
 	}
 }

@@ -113,7 +113,11 @@ func copies(r *reading, c *command) {
 func sets(r *reading, c *command) { r.value(c, 1) }
 
 func setsMany(r *reading, c *command) {
-	for i := 1; i < r.count; i += 2 {
+	for i := r.first; i < r.count; i += 2 {
+		if r.full() {
+			r.left = i
+			return
+		}
 		r.value(c, i)
 	}
 }
@@ -131,7 +135,11 @@ func deletes(r *reading, c *command) { r.each(c, Deleted) }
 func unlinks(r *reading, c *command) { r.each(c, Unlinked) }
 
 func (r *reading) each(c *command, word Word) {
-	for i := 1; i < r.count; i++ {
+	for i := r.first; i < r.count; i++ {
+		if r.full() {
+			r.left = i
+			return
+		}
 		r.key(c, r.of(i), word)
 	}
 }

@@ -75,6 +75,11 @@
 // snapshot begins with the stream once the replica says something, and forgets what it hears
 // before it has noticed the end of that: hence a tenth of a second between the first ones.
 //
+// Parsing. A command costs some 50 ns here, and some 110 with its effects, without an
+// allocation. The one library that is as fast (tidwall/redcon) takes lines of words as well,
+// so that it would read on in a stream that is out of step; it begins anew with a command
+// whenever more of it has arrived, and keeps all of it, however long.
+//
 // Keys. Most commands have theirs at places that COMMAND INFO tells once for a name, those of
 // modules too; the few for which it says that it does not know all (SORT … STORE) are asked
 // about one by one with COMMAND GETKEYSANDFLAGS. So no list of commands is kept here but of
@@ -82,8 +87,14 @@
 // time to live, of groups of a stream. What is on neither side does not exist: an unknown
 // command makes all keys unknown.
 //
+// Memory. A batch is what arrived with one read, or less: as many effects as lie in the cache.
+// What it holds is in the buffer of the stream, so that nothing is copied that is not kept.
+// A command longer than that grows the buffer, which shrinks when it has passed. A DEL of a
+// million keys is told in parts; whoever attaches in between meets all of it again.
+//
 // Deletions. DEL and Written lead to the same where a key is gone when it is read; Unlinked
-// keeps the row. That a field of a hash has expired comes as HDEL, and cannot be told from
+// keeps the row. GETDEL arrives as DEL, and with lazyfree-lazy-user-del of Redis as UNLINK:
+// that setting has to be no. That a field of a hash has expired comes as HDEL, and cannot be told from
 // one that was deleted.
 //
 // # The source

@@ -19,9 +19,8 @@ const (
 	mostKept = 16 << 20
 	// mostArguments is how many arguments of one command are kept.
 	mostArguments = 1 << 20
-	// mostLength is beyond what any server takes as a length or a number of arguments, and
-	// mostDigits are its digits.
-	mostLength = 1e15 - 1
+	// mostDigits are more than any server takes in a length or a number of arguments, and few
+	// enough for a sum of them.
 	mostDigits = 15
 )
 
@@ -31,7 +30,9 @@ var errNoCommand = errors.New("what arrives is no command")
 // parser takes the stream apart into commands. What it keeps of one is in its buffer until
 // the next fill.
 type parser struct {
+	// buffer has room for usual bytes, or for what is kept of a larger command.
 	buffer []byte
+	usual  int
 	// begin is where the command begins that is being read, and at where reading goes on.
 	begin, at int
 	// offset is the stream's behind the last whole command. dropped is how many bytes of the
@@ -70,8 +71,8 @@ func (a arguments) of(i int) []byte {
 	return a.buffer[s.from:s.to:s.to]
 }
 
-func newParser(offset int64) *parser {
-	return &parser{buffer: make([]byte, 0, usualBuffer), offset: offset, missing: -1, length: -1}
+func newParser(offset int64, usual int) *parser {
+	return &parser{buffer: make([]byte, 0, usual), usual: usual, offset: offset, missing: -1, length: -1}
 }
 
 // next goes on with what has arrived. whole is false where a command is not there to its
@@ -86,7 +87,7 @@ func (p *parser) next() (command arguments, whole bool, err error) {
 			return arguments{}, false, fmt.Errorf("%w: it has no name", errNoCommand)
 		}
 		p.missing, p.count = int(n), int(n)
-		if p.spans = p.spans[:0]; cap(p.spans) > usualBuffer {
+		if p.spans = p.spans[:0]; cap(p.spans) > p.usual {
 			p.spans = nil
 		}
 	}
@@ -122,21 +123,19 @@ func (p *parser) line(sign byte) (n int64, whole bool, err error) {
 	if rest[0] != sign {
 		return 0, false, fmt.Errorf("%w: it has the byte %q where %q is due", errNoCommand, rest[0], sign)
 	}
-	for i := 1; i < len(rest); i++ {
-		if digit := rest[i] - '0'; digit <= 9 && i <= mostDigits {
-			n = n*10 + int64(digit)
-			continue
-		}
-		if i == 1 || rest[i] != '\r' || i+1 < len(rest) && rest[i+1] != '\n' {
-			return 0, false, fmt.Errorf("%w: a length in it is no number", errNoCommand)
-		}
-		if i+1 == len(rest) {
-			return 0, false, nil
-		}
-		p.at += i + 2
-		return n, true, nil
+	i := 1
+	for i < len(rest) && rest[i]-'0' <= 9 {
+		n = n*10 + int64(rest[i]-'0')
+		i++
 	}
-	return 0, false, nil
+	switch {
+	case i > mostDigits+1, i < len(rest) && (i == 1 || rest[i] != '\r'), i+1 < len(rest) && rest[i+1] != '\n':
+		return 0, false, fmt.Errorf("%w: a length in it is no number", errNoCommand)
+	case i+1 >= len(rest):
+		return 0, false, nil
+	}
+	p.at += i + 2
+	return n, true, nil
 }
 
 // announce decides whether the argument of the length, which comes, is kept.
@@ -208,7 +207,7 @@ func (p *parser) fill(r io.Reader) error {
 // due is how much room the next read should find: enough for the argument that comes, and
 // not so little that reads become many.
 func (p *parser) due() int {
-	const least = usualBuffer / 4
+	least := p.usual / 4
 	if p.length < 0 || p.over {
 		return least
 	}
@@ -224,9 +223,9 @@ func (p *parser) compact() {
 	}
 	moved := p.begin
 	left := p.buffer[moved:]
-	if len(left) < usualBuffer/2 && cap(p.buffer) > 8*usualBuffer {
+	if len(left) < p.usual/2 && cap(p.buffer) > 8*p.usual {
 		// A large command has passed: its memory is given back.
-		p.buffer = append(make([]byte, 0, usualBuffer), left...)
+		p.buffer = append(make([]byte, 0, p.usual), left...)
 	} else {
 		p.buffer = p.buffer[:copy(p.buffer, left)]
 	}

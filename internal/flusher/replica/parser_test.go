@@ -60,12 +60,16 @@ func parse(p *parser, r io.Reader) (all []parsed, err error) {
 }
 
 func TestParserReadsCommandsHoweverTheyArrive(t *testing.T) {
-	text := stream([]string{"SELECT", "0"}, []string{"SET", "k", "line\r\nline $3\r\n*1"}, []string{"PING"}, []string{"SET", "", ""})
-	want := []parsed{
-		{[]any{"SELECT", "0"}, 2, 100 + 23},
-		{[]any{"SET", "k", "line\r\nline $3\r\n*1"}, 3, 100 + 23 + 45},
-		{[]any{"PING"}, 1, 100 + 23 + 45 + 14},
-		{[]any{"SET", "", ""}, 3, 100 + int64(len(text))},
+	const begin = 100
+	var text []byte
+	var want []parsed
+	for _, words := range [][]string{{"SELECT", "0"}, {"SET", "k", "line\r\nline $3\r\n*1"}, {"PING"}, {"SET", "", ""}} {
+		text = append(text, stream(words)...)
+		one := parsed{Count: len(words), Offset: begin + int64(len(text))}
+		for _, word := range words {
+			one.Arguments = append(one.Arguments, word)
+		}
+		want = append(want, one)
 	}
 	for name, reader := range map[string]io.Reader{
 		"at once":     bytes.NewReader(text),
@@ -74,7 +78,7 @@ func TestParserReadsCommandsHoweverTheyArrive(t *testing.T) {
 		"with an end": iotest.DataErrReader(bytes.NewReader(text)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := parse(newParser(100), reader)
+			got, err := parse(newParser(begin, usualBuffer), reader)
 			if !errors.Is(err, io.EOF) {
 				t.Errorf("ended with %v", err)
 			}
@@ -93,7 +97,7 @@ func TestParserRefusesWhatIsNoCommand(t *testing.T) {
 		"*1\r\nPING\r\n", "*1\r\n$-1\r\n", "*1\r\n$x\r\n", "*1\r\n$1\r\nPING\r\n", "*1\r\n$3\r\nPI\r\n\r\n", "*1\r\n$4\r\nPING*1",
 		"*1\r\n$18446744073709551617\r\n",
 	} {
-		if got, err := parse(newParser(0), strings.NewReader(text)); !errors.Is(err, errNoCommand) || len(got) > 0 {
+		if got, err := parse(newParser(0, usualBuffer), strings.NewReader(text)); !errors.Is(err, errNoCommand) || len(got) > 0 {
 			t.Errorf("%q: read %v, ended with %v", text, got, err)
 		}
 	}
@@ -108,7 +112,7 @@ func TestParserKeepsNoMoreThanIsOfUse(t *testing.T) {
 		[]string{"SET", "k", beyond},
 		[]string{"SET", "k", "v"},
 	)
-	p := newParser(7)
+	p := newParser(7, usualBuffer)
 	got, err := parse(p, iotest.HalfReader(bytes.NewReader(text)))
 	if !errors.Is(err, io.EOF) {
 		t.Fatal(err)
@@ -137,7 +141,7 @@ func TestParserKeepsNoMoreArgumentsThanAreOfUse(t *testing.T) {
 	text = fmt.Appendf(text, "*%d\r\n", 3*mostArguments)
 	text = append(text, bytes.Repeat([]byte("$1\r\na\r\n"), 3*mostArguments)...)
 	text = append(text, stream([]string{"PING"})...)
-	p := newParser(0)
+	p := newParser(0, usualBuffer)
 	most := 0
 	var got []parsed
 	r := bytes.NewReader(text)
@@ -166,18 +170,22 @@ func TestParserKeepsNoMoreArgumentsThanAreOfUse(t *testing.T) {
 	}
 }
 
+// smallBuffer has every command at an edge of it.
+const smallBuffer = 32
+
 // FuzzParser: whatever arrives, and in whatever pieces, is read as the same commands up to
 // the same error, no byte is counted that was not read, and what is told of them has its
 // bounds.
 func FuzzParser(f *testing.F) {
-	f.Add(stream([]string{"SELECT", "0"}, []string{"SET", "k", "v"}, []string{"PING"}), uint16(3))
-	f.Add(stream([]string{"MULTI"}, []string{"XADD", "k", "MAXLEN", "=", "1", "1-1", "f", "v"}, []string{"EXEC"}), uint16(1))
-	f.Add(stream([]string{"zadd", "k", "GT", "CH", "1", "m"}, []string{"MSET", "a"}, []string{"HSETEX", "k", "FIELDS", "9", "f"}), uint16(7))
+	for saying := range sayings {
+		f.Add(stream(commandsOf("MULTI|"+saying+"|EXEC|"+saying)...), uint16(3))
+	}
+	f.Add(stream(commandsOf("MSET a|HSETEX k FIELDS 9 f|HSETEX k FIELDS -9 f|DEL|ZADD k|XADD k MAXLEN|SELECT x|COPY k|SWAPDB|k")...), uint16(7))
 	f.Add([]byte("*1\r\n$1048577\r\n"), uint16(2))
 	f.Add([]byte("*3\r\n$4\r\nSORT\r\n$-1\r\n"), uint16(2))
 	f.Fuzz(func(t *testing.T, text []byte, piece uint16) {
-		whole, wholeErr := parse(newParser(0), bytes.NewReader(text))
-		parts, partsErr := parse(newParser(0), &pieces{text: text, size: 1 + int(piece)})
+		whole, wholeErr := parse(newParser(0, smallBuffer), bytes.NewReader(text))
+		parts, partsErr := parse(newParser(0, smallBuffer), &pieces{text: text, size: 1 + int(piece)})
 		if diff := cmp.Diff(whole, parts); diff != "" || fmt.Sprint(wholeErr) != fmt.Sprint(partsErr) {
 			t.Fatalf("at once it ends with %v, in pieces of %d with %v: %s", wholeErr, 1+int(piece), partsErr, diff)
 		}
@@ -194,7 +202,7 @@ func FuzzParser(f *testing.F) {
 
 // tellAll makes effects of a stream.
 func tellAll(t *testing.T, text []byte) {
-	p, r := newParser(0), newReading(noCatalogue{}, Point{})
+	p, r := newParser(0, smallBuffer), newReading(noCatalogue{}, Point{})
 	r.interest = &Interest{Prefixes: []string{"k", "a"}}
 	for b := bytes.NewReader(text); ; {
 		command, whole, err := p.next()
@@ -208,7 +216,7 @@ func tellAll(t *testing.T, text []byte) {
 			r.reset()
 			continue
 		}
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
 		for _, e := range r.effects {

@@ -29,8 +29,12 @@ type reading struct {
 	parts [][]byte
 
 	// arguments and end, the offset behind it, are those of the command that is being read.
+	// first is the place of the first key of one that has many, or where it goes on with them;
+	// left is the place at which it has to go on where the effects before are enough for one
+	// batch, or else 0.
 	arguments
-	end int64
+	end         int64
+	first, left int
 }
 
 // command is what is known of the commands of one name.
@@ -49,9 +53,21 @@ type command struct {
 	keys *places
 }
 
-// mostNames is how many spellings of commands are remembered: a server has some 400
-// commands, and hands on what an application wrote, in capitals or not.
-const mostNames = 4096
+const (
+	// mostEffects is how many effects one batch has, but for one command of a module that
+	// has more: so many lie in the cache of a processor, and one DEL may name a million keys.
+	mostEffects = 512
+	// usualParts is how much memory for members is kept from one batch to the next.
+	usualParts = 16 << 10
+)
+
+const (
+	// mostNames is how many spellings of commands are remembered: a server has some 400
+	// commands, and hands on what an application wrote, in capitals or not.
+	mostNames = 4096
+	// longestName is beyond the name of any command.
+	longestName = 128
+)
 
 func newReading(keys catalogue, at Point) *reading {
 	return &reading{interest: &Interest{}, catalogue: keys, commands: map[string]*command{}, safe: at, database: at.Database}
@@ -59,34 +75,52 @@ func newReading(keys catalogue, at Point) *reading {
 
 // reset forgets the effects, whose bytes are about to go.
 func (r *reading) reset() {
+	if cap(r.effects) > 2*mostEffects || cap(r.parts) > usualParts {
+		r.effects, r.parts = nil, nil
+	}
 	clear(r.effects)
 	clear(r.parts)
 	r.effects, r.parts = r.effects[:0], r.parts[:0]
 }
 
-// take reads one command, which ends at the offset.
-func (r *reading) take(ctx context.Context, a arguments, end int64) error {
-	r.arguments, r.end = a, end
-	c := r.named(a.of(0))
+// full tells whether the effects are enough for one batch.
+func (r *reading) full() bool { return len(r.effects) >= mostEffects }
+
+// take reads a command that ends at the offset. Where it has more effects than fit, whole is
+// false, and rest reads on when the effects were taken.
+func (r *reading) take(ctx context.Context, a arguments, end int64) (whole bool, err error) {
+	r.arguments, r.end, r.left = a, end, 1
+	return r.rest(ctx)
+}
+
+func (r *reading) rest(ctx context.Context) (whole bool, err error) {
+	r.first, r.left = r.left, 0
+	c := r.named(r.of(0))
 	switch {
 	case !c.elsewhere && r.database != r.interest.Database:
 	case c.tell != nil:
 		c.tell(r, c)
 	default:
 		if err := r.tellByPlaces(ctx, c); err != nil {
-			return err
+			return false, err
 		}
 	}
-	if !c.stays && !r.transaction {
-		r.safe = Point{Offset: end, Database: r.database}
+	if r.left > 0 {
+		return false, nil
 	}
-	return nil
+	if !c.stays && !r.transaction {
+		r.safe = Point{Offset: r.end, Database: r.database}
+	}
+	return true, nil
 }
 
-// named is what is known of a name. A name that was not kept is no command's.
+// named is what is known of a name.
 func (r *reading) named(spelling []byte) *command {
 	if c, known := r.commands[string(spelling)]; known {
 		return c
+	}
+	if len(spelling) > longestName {
+		return &command{name: "a command without a name", keys: &places{unknown: true}}
 	}
 	name := strings.ToUpper(string(spelling))
 	c := commands[name]
@@ -105,7 +139,9 @@ func (r *reading) key(c *command, key []byte, word Word) *Effect {
 	}
 	for i, prefix := range r.interest.Prefixes {
 		if len(key) >= len(prefix) && string(key[:len(prefix)]) == prefix {
-			return r.add(Effect{Prefix: i, Key: key, Word: word, Command: c.name, Before: r.safe, Offset: r.end})
+			e := r.add(c, word)
+			e.Prefix, e.Key = i, key
+			return e
 		}
 	}
 	return nil
@@ -116,12 +152,19 @@ func (r *reading) none(c *command, word Word) *Effect {
 	if n := len(r.effects); n > 0 && r.effects[n-1].Offset == r.end && r.effects[n-1].Word == word {
 		return &r.effects[n-1]
 	}
-	return r.add(Effect{Prefix: -1, Word: word, Command: c.name, Before: r.safe, Offset: r.end})
+	return r.add(c, word)
 }
 
-func (r *reading) add(e Effect) *Effect {
-	r.effects = append(r.effects, e)
-	return &r.effects[len(r.effects)-1]
+func (r *reading) add(c *command, word Word) *Effect {
+	if n := len(r.effects); n < cap(r.effects) {
+		// It was cleared.
+		r.effects = r.effects[:n+1]
+	} else {
+		r.effects = append(r.effects, Effect{})
+	}
+	e := &r.effects[len(r.effects)-1]
+	e.Prefix, e.Word, e.Command, e.Before, e.Offset = -1, word, c.name, r.safe, r.end
+	return e
 }
 
 // some returns every step-th argument from the first one to the one before end, or nil

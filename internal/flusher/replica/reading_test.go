@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // noCatalogue is a server that knows no command.
@@ -47,7 +49,7 @@ func says(e Effect) string {
 // told are the effects of a stream that arrives at once, for the prefix k and database 0.
 func told(t *testing.T, keys catalogue, text []byte) []string {
 	t.Helper()
-	p, r := newParser(0), newReading(keys, Point{})
+	p, r := newParser(0, usualBuffer), newReading(keys, Point{})
 	r.interest = &Interest{Prefixes: []string{"k"}}
 	p.buffer = append(p.buffer, text...)
 	for {
@@ -58,7 +60,7 @@ func told(t *testing.T, keys catalogue, text []byte) []string {
 		if !whole {
 			break
 		}
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -69,73 +71,80 @@ func told(t *testing.T, keys catalogue, text []byte) []string {
 	return all
 }
 
+// sayings are commands, separated by |, and what they say.
+var sayings = map[string][]string{
+	"SET k1 v":                                    {"SET Written k1 = v"},
+	"set k1 v PXAT 1700000000000":                 {"SET Written k1 = v"},
+	"SET other v":                                 nil,
+	"SETNX k1 v":                                  {"SETNX Written k1 = v"},
+	"MSET k1 a other b k2 c":                      {"MSET Written k1 = a", "MSET Written k2 = c"},
+	"MSETNX k1 a":                                 {"MSETNX Written k1 = a"},
+	"DEL k1 other k2":                             {"DEL Deleted k1", "DEL Deleted k2"},
+	"UNLINK k1":                                   {"UNLINK Unlinked k1"},
+	"HSET k1 f v g w":                             {"HSET Written k1 .f .g"},
+	"HMSET k1 f v":                                {"HMSET Written k1 .f"},
+	"HSETNX k1 f v":                               {"HSETNX Written k1 .f"},
+	"HINCRBY k1 f 1":                              {"HINCRBY Written k1 .f"},
+	"HINCRBYFLOAT k1 f 1.5":                       {"HINCRBYFLOAT Written k1 .f"},
+	"HDEL k1 f g":                                 {"HDEL Written k1 .f .g"},
+	"HSETEX k1 PX 100 FIELDS 2 f v g w":           {"HSETEX Written k1 .f .g"},
+	"HSETEX k1 FIELDS 1 f v FXX EX 100":           {"HSETEX Written k1 .f"},
+	"HSETEX k1 f v":                               {"HSETEX Written k1"},
+	"ZADD k1 1 m 2 n":                             {"ZADD Written k1 .m .n"},
+	"ZADD k1 GT CH 1 m":                           {"ZADD Written k1 .m"},
+	"ZADD k1 nx INCR 1 XX":                        {"ZADD Written k1 .XX"},
+	"ZINCRBY k1 1 m":                              {"ZINCRBY Written k1 .m"},
+	"ZREM k1 m n":                                 {"ZREM Written k1 .m .n"},
+	"XADD k1 1-1 f v":                             {"XADD Appended k1 @1-1 :f :v"},
+	"XADD k1 MAXLEN = 10 1-1 f v":                 {"XADD Appended k1 @1-1 :f :v"},
+	"XADD k1 maxlen 10 LIMIT 5 1-1 f v":           {"XADD Appended k1 @1-1 :f :v"},
+	"XADD k1 NOMKSTREAM MINID ~ 5-1 7-0 f v g w":  {"XADD Appended k1 @7-0 :f :v :g :w"},
+	"XADD k1 KEEPREF IDMP p i MAXLEN ~ 1 1-1 f v": {"XADD Appended k1 @1-1 :f :v"},
+	"XADD k1 IDMPAUTO p ACKED MAXLEN ~ 1 1-1 f v": {"XADD Appended k1 @1-1 :f :v"},
+	"XADD k1 NEWER 1-1 f v":                       {"XADD Written k1"},
+	"XADD k1 * f v":                               {"XADD Written k1"},
+	"XADD k1 1-1 f":                               {"XADD Written k1"},
+	"EXPIRE k1 10":                                nil,
+	"PEXPIREAT k1 10":                             nil,
+	"PERSIST k1":                                  nil,
+	"HPEXPIREAT k1 10 FIELDS 1 f":                 nil,
+	"XACK k1 g 1-1":                               nil,
+	"XDEL k1 1-1":                                 nil,
+	"XTRIM k1 MAXLEN = 1":                         nil,
+	"FLUSHALL ASYNC":                              {"FLUSHALL Flushed"},
+	"FLUSHDB":                                     {"FLUSHDB Flushed"},
+	"SWAPDB 1 0":                                  {"SWAPDB Unknown"},
+	"SWAPDB 1 2":                                  nil,
+	"MOVE k1 3":                                   {"MOVE Written k1"},
+	"COPY k1 k2":                                  {"COPY Written k2"},
+	"COPY k1 k2 DB 1 REPLACE":                     nil,
+	"COPY other k2 REPLACE DB 0":                  {"COPY Written k2"},
+	"UNHEARD k1":                                  {"UNHEARD Unknown"},
+	"PING":                                        nil,
+	"REPLCONF GETACK *":                           nil,
+	"SELECT 1|SET k1 v|DEL k1|FLUSHDB":            nil,
+	"SELECT 1|UNHEARD k1":                         nil,
+	"SELECT 1|FLUSHALL":                           {"FLUSHALL Flushed"},
+	"SELECT 1|SWAPDB 0 1":                         {"SWAPDB Unknown"},
+	"SELECT 1|MOVE k1 0":                          {"MOVE Written k1"},
+	"SELECT 1|MOVE k1 2":                          nil,
+	"SELECT 1|COPY k1 k2 DB 0":                    {"COPY Written k2"},
+	"SELECT 1|COPY k1 k2":                         nil,
+	"SELECT 1|SELECT 0|SET k1 v":                  {"SET Written k1 = v"},
+}
+
+// commandsOf are the commands of a saying.
+func commandsOf(saying string) (commands [][]string) {
+	for one := range strings.SplitSeq(saying, "|") {
+		commands = append(commands, strings.Fields(one))
+	}
+	return commands
+}
+
 func TestEachCommandSaysWhatItDid(t *testing.T) {
-	for command, want := range map[string][]string{
-		"SET k1 v":                                    {"SET Written k1 = v"},
-		"set k1 v PXAT 1700000000000":                 {"SET Written k1 = v"},
-		"SET other v":                                 nil,
-		"SETNX k1 v":                                  {"SETNX Written k1 = v"},
-		"MSET k1 a other b k2 c":                      {"MSET Written k1 = a", "MSET Written k2 = c"},
-		"MSETNX k1 a":                                 {"MSETNX Written k1 = a"},
-		"DEL k1 other k2":                             {"DEL Deleted k1", "DEL Deleted k2"},
-		"UNLINK k1":                                   {"UNLINK Unlinked k1"},
-		"HSET k1 f v g w":                             {"HSET Written k1 .f .g"},
-		"HMSET k1 f v":                                {"HMSET Written k1 .f"},
-		"HSETNX k1 f v":                               {"HSETNX Written k1 .f"},
-		"HINCRBY k1 f 1":                              {"HINCRBY Written k1 .f"},
-		"HINCRBYFLOAT k1 f 1.5":                       {"HINCRBYFLOAT Written k1 .f"},
-		"HDEL k1 f g":                                 {"HDEL Written k1 .f .g"},
-		"HSETEX k1 PX 100 FIELDS 2 f v g w":           {"HSETEX Written k1 .f .g"},
-		"HSETEX k1 FIELDS 1 f v FXX EX 100":           {"HSETEX Written k1 .f"},
-		"HSETEX k1 f v":                               {"HSETEX Written k1"},
-		"ZADD k1 1 m 2 n":                             {"ZADD Written k1 .m .n"},
-		"ZADD k1 GT CH 1 m":                           {"ZADD Written k1 .m"},
-		"ZADD k1 nx INCR 1 XX":                        {"ZADD Written k1 .XX"},
-		"ZINCRBY k1 1 m":                              {"ZINCRBY Written k1 .m"},
-		"ZREM k1 m n":                                 {"ZREM Written k1 .m .n"},
-		"XADD k1 1-1 f v":                             {"XADD Appended k1 @1-1 :f :v"},
-		"XADD k1 MAXLEN = 10 1-1 f v":                 {"XADD Appended k1 @1-1 :f :v"},
-		"XADD k1 maxlen 10 LIMIT 5 1-1 f v":           {"XADD Appended k1 @1-1 :f :v"},
-		"XADD k1 NOMKSTREAM MINID ~ 5-1 7-0 f v g w":  {"XADD Appended k1 @7-0 :f :v :g :w"},
-		"XADD k1 KEEPREF IDMP p i MAXLEN ~ 1 1-1 f v": {"XADD Appended k1 @1-1 :f :v"},
-		"XADD k1 IDMPAUTO p ACKED MAXLEN ~ 1 1-1 f v": {"XADD Appended k1 @1-1 :f :v"},
-		"XADD k1 NEWER 1-1 f v":                       {"XADD Written k1"},
-		"XADD k1 * f v":                               {"XADD Written k1"},
-		"XADD k1 1-1 f":                               {"XADD Written k1"},
-		"EXPIRE k1 10":                                nil,
-		"PEXPIREAT k1 10":                             nil,
-		"PERSIST k1":                                  nil,
-		"HPEXPIREAT k1 10 FIELDS 1 f":                 nil,
-		"XACK k1 g 1-1":                               nil,
-		"XDEL k1 1-1":                                 nil,
-		"XTRIM k1 MAXLEN = 1":                         nil,
-		"FLUSHALL ASYNC":                              {"FLUSHALL Flushed"},
-		"FLUSHDB":                                     {"FLUSHDB Flushed"},
-		"SWAPDB 1 0":                                  {"SWAPDB Unknown"},
-		"SWAPDB 1 2":                                  nil,
-		"MOVE k1 3":                                   {"MOVE Written k1"},
-		"COPY k1 k2":                                  {"COPY Written k2"},
-		"COPY k1 k2 DB 1 REPLACE":                     nil,
-		"COPY other k2 REPLACE DB 0":                  {"COPY Written k2"},
-		"UNHEARD k1":                                  {"UNHEARD Unknown"},
-		"PING":                                        nil,
-		"REPLCONF GETACK *":                           nil,
-		"SELECT 1|SET k1 v|DEL k1|FLUSHDB":            nil,
-		"SELECT 1|UNHEARD k1":                         nil,
-		"SELECT 1|FLUSHALL":                           {"FLUSHALL Flushed"},
-		"SELECT 1|SWAPDB 0 1":                         {"SWAPDB Unknown"},
-		"SELECT 1|MOVE k1 0":                          {"MOVE Written k1"},
-		"SELECT 1|MOVE k1 2":                          nil,
-		"SELECT 1|COPY k1 k2 DB 0":                    {"COPY Written k2"},
-		"SELECT 1|COPY k1 k2":                         nil,
-		"SELECT 1|SELECT 0|SET k1 v":                  {"SET Written k1 = v"},
-	} {
-		var commands [][]string
-		for one := range strings.SplitSeq(command, "|") {
-			commands = append(commands, strings.Fields(one))
-		}
-		if diff := cmp.Diff(want, told(t, noCatalogue{}, stream(commands...))); diff != "" {
-			t.Errorf("%s: %s", command, diff)
+	for saying, want := range sayings {
+		if diff := cmp.Diff(want, told(t, noCatalogue{}, stream(commandsOf(saying)...))); diff != "" {
+			t.Errorf("%s: %s", saying, diff)
 		}
 	}
 }
@@ -143,28 +152,30 @@ func TestEachCommandSaysWhatItDid(t *testing.T) {
 // TestAnEffectSaysWhereItIsMetAgain: never inside of a transaction, and with the database
 // that is selected there; pings and questions move nothing.
 func TestAnEffectSaysWhereItIsMetAgain(t *testing.T) {
-	p, r := newParser(1000), newReading(noCatalogue{}, Point{Offset: 1000, Database: 2})
+	begin := Point{Offset: 1000, Database: 2}
+	p, r := newParser(begin.Offset, usualBuffer), newReading(noCatalogue{}, begin)
 	r.interest = &Interest{Prefixes: []string{"k"}}
-	type step struct {
+	at, safe := begin.Offset, begin
+	for _, s := range []struct {
 		command string
-		before  Point
-		safe    Point
-	}
-	at := int64(1000)
-	for _, s := range []step{
-		{command: "SELECT 0", safe: Point{1000, 2}},
-		{command: "SET k1 v", before: Point{1000, 2}, safe: Point{1000 + 23 + 29, 0}},
-		{command: "PING", safe: Point{1052, 0}},
-		{command: "SET k1 v", before: Point{1052, 0}, safe: Point{1052 + 14 + 29, 0}},
-		{command: "REPLCONF GETACK *", safe: Point{1095, 0}},
-		{command: "SELECT 1", safe: Point{1095, 0}},
-		{command: "MULTI", safe: Point{1095, 0}},
-		{command: "SELECT 0", safe: Point{1095, 0}},
-		{command: "SET k1 v", before: Point{1095, 0}, safe: Point{1095, 0}},
-		{command: "DEL k2", before: Point{1095, 0}, safe: Point{1095, 0}},
-		{command: "SELECT 3", safe: Point{1095, 0}},
-		{command: "EXEC", safe: Point{1095 + 37 + 23 + 15 + 23 + 29 + 22 + 23 + 14, 3}},
-		{command: "PUBLISH c m", safe: Point{1281 + 30, 3}},
+		told    bool
+		// moves means that the safe point is behind the command then, with the database.
+		moves    bool
+		database int
+	}{
+		{command: "SELECT 0"},
+		{command: "SET k1 v", told: true, moves: true},
+		{command: "PING"},
+		{command: "SET k1 v", told: true, moves: true},
+		{command: "REPLCONF GETACK *"},
+		{command: "SELECT 1"},
+		{command: "MULTI"},
+		{command: "SELECT 0"},
+		{command: "SET k1 v", told: true},
+		{command: "DEL k2", told: true},
+		{command: "SELECT 3"},
+		{command: "EXEC", moves: true, database: 3},
+		{command: "PUBLISH c m", moves: true, database: 3},
 	} {
 		text := stream(strings.Fields(s.command))
 		at += int64(len(text))
@@ -176,19 +187,22 @@ func TestAnEffectSaysWhereItIsMetAgain(t *testing.T) {
 			t.Fatalf("%s: whole %v, %v", s.command, whole, err)
 		}
 		r.reset()
-		if err := r.take(t.Context(), command, p.offset); err != nil {
+		if _, err := r.take(t.Context(), command, p.offset); err != nil {
 			t.Fatal(err)
 		}
-		if r.safe != s.safe {
-			t.Errorf("behind %s the safe point is %v, want %v", s.command, r.safe, s.safe)
+		if len(r.effects) > 0 != s.told {
+			t.Errorf("%s has effects %v", s.command, r.effects)
 		}
 		for _, e := range r.effects {
-			if e.Before != s.before || e.Offset != at {
-				t.Errorf("%s is met again from %v on, want %v, and ends at %d, want %d", s.command, e.Before, s.before, e.Offset, at)
+			if e.Before != safe || e.Offset != at {
+				t.Errorf("%s is met again from %v on, want %v, and ends at %d, want %d", s.command, e.Before, safe, e.Offset, at)
 			}
 		}
-		if (len(r.effects) > 0) != (s.before != Point{}) {
-			t.Errorf("%s has effects %v", s.command, r.effects)
+		if s.moves {
+			safe = Point{Offset: at, Database: s.database}
+		}
+		if r.safe != safe {
+			t.Errorf("behind %s the safe point is %v, want %v", s.command, r.safe, safe)
 		}
 	}
 	if !r.asked {
@@ -303,15 +317,81 @@ func TestTheServerIsAskedWhereItDoesNotSayInGeneral(t *testing.T) {
 // attaches again meets it.
 func TestACommandThatCannotBeAskedAboutIsNotPassed(t *testing.T) {
 	server := &oneCatalogue{err: errors.New("gone"), keys: &places{}}
-	p, r := newParser(0), newReading(server, Point{})
+	p, r := newParser(0, usualBuffer), newReading(server, Point{})
 	r.interest = &Interest{Prefixes: []string{"k"}}
-	p.buffer = append(p.buffer, stream([]string{"SET", "k1", "v"}, []string{"C", "k1"})...)
+	first := stream([]string{"SET", "k1", "v"})
+	p.buffer = append(append(p.buffer, first...), stream([]string{"C", "k1"})...)
 	s := &Stream{parser: p, reading: r, life: t.Context()}
 	if err := s.takeAll(); !errors.Is(err, server.err) {
 		t.Fatal(err)
 	}
-	if s.read != 29 || r.safe.Offset != 29 || len(r.effects) != 1 {
+	if end := int64(len(first)); s.read != end || r.safe.Offset != end || len(r.effects) != 1 {
 		t.Errorf("read to %d, safe %v, effects %v", s.read, r.safe, r.effects)
+	}
+}
+
+// TestACommandOfManyKeysIsToldInParts: each of them once, and the stream is read to its end
+// only when all of them were told.
+func TestACommandOfManyKeysIsToldInParts(t *testing.T) {
+	const many = 2*mostEffects + 3
+	for name, step := range map[string]int{"DEL": 1, "MSET": 2} {
+		words := []string{name}
+		for i := range many * step {
+			words = append(words, fmt.Sprintf("k%d", i))
+		}
+		first, second := stream([]string{"SET", "k0", "v"}), stream(words)
+		p, r := newParser(0, usualBuffer), newReading(noCatalogue{}, Point{})
+		p.buffer = append(p.buffer, append(append(first, second...), first...)...)
+		s := &Stream{parser: p, reading: r, life: t.Context()}
+		s.Watch(Interest{Prefixes: []string{"k"}})
+		var got []string
+		var ends []int64
+		for s.read < int64(len(p.buffer)) {
+			batch, err := s.Next()
+			programs.Must(t, err)
+			if len(batch.Effects) > mostEffects || batch.Safe.Offset != batch.Read {
+				t.Errorf("%s: %d effects, safe at %v, read to %d", name, len(batch.Effects), batch.Safe, batch.Read)
+			}
+			for _, e := range batch.Effects {
+				if e.Command == name {
+					got = append(got, string(e.Key))
+					if e.Before.Offset != int64(len(first)) {
+						t.Errorf("%s %s is met again from %v on", name, e.Key, e.Before)
+					}
+				}
+			}
+			ends = append(ends, batch.Read)
+		}
+		var want []string
+		for i := range many {
+			want = append(want, fmt.Sprintf("k%d", i*step))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		before, behind := int64(len(first)), int64(2*len(first)+len(second))
+		if diff := cmp.Diff([]int64{before, before, behind}, ends); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+// TestANewInterestDoesNotHoldACommandUp of which a part was told.
+func TestANewInterestDoesNotHoldACommandUp(t *testing.T) {
+	words := []string{"DEL"}
+	for range 2 * mostEffects {
+		words = append(words, "k")
+	}
+	p, r := newParser(0, usualBuffer), newReading(noCatalogue{}, Point{})
+	p.buffer = append(p.buffer, stream(words)...)
+	s := &Stream{parser: p, reading: r, life: t.Context()}
+	s.Watch(Interest{Prefixes: []string{"k"}})
+	if batch, err := s.Next(); err != nil || len(batch.Effects) != mostEffects || batch.Read != 0 {
+		t.Errorf("%d effects, read to %d, %v", len(batch.Effects), batch.Read, err)
+	}
+	s.Watch(Interest{Database: 1})
+	if batch, err := s.Next(); err != nil || len(batch.Effects) != 0 || batch.Read != int64(len(p.buffer)) {
+		t.Errorf("%d effects, read to %d, %v", len(batch.Effects), batch.Read, err)
 	}
 }
 
@@ -321,6 +401,7 @@ func TestSpellingsAreBounded(t *testing.T) {
 	for i := range 3 * mostNames {
 		r.named(fmt.Appendf(nil, "name%d", i))
 	}
+	r.named(bytes.Repeat([]byte("n"), longestName+1))
 	if len(r.commands) > mostNames {
 		t.Errorf("%d spellings are kept", len(r.commands))
 	}

@@ -40,7 +40,7 @@ var errCut = errors.New("the server has ended the connection")
 
 func newStream(w *wire, begun beginning, commands catalogue) *Stream {
 	s := &Stream{
-		wire: w, begun: begun, parser: newParser(begun.at.Offset), reading: newReading(commands, begun.at), read: begun.at.Offset,
+		wire: w, begun: begun, parser: newParser(begun.at.Offset, usualBuffer), reading: newReading(commands, begun.at), read: begun.at.Offset,
 		wake: make(chan struct{}, 1), acknowledged: make(chan struct{}),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
@@ -82,7 +82,7 @@ func (s *Stream) Next() (Batch, error) {
 			s.reading.asked = false
 			s.hurry()
 		}
-		if s.read > from {
+		if s.read > from || len(s.reading.effects) > 0 {
 			return Batch{Effects: s.reading.effects, Safe: s.reading.safe, Read: s.read}, nil
 		}
 		if s.err == nil {
@@ -91,18 +91,25 @@ func (s *Stream) Next() (Batch, error) {
 	}
 }
 
-// takeAll reads the commands that are whole.
+// takeAll reads the commands that are whole, as long as there is room for their effects.
 func (s *Stream) takeAll() error {
-	for {
-		command, whole, err := s.parser.next()
-		if !whole {
-			return err
+	for !s.reading.full() {
+		var whole bool
+		var err error
+		if s.reading.left > 0 {
+			whole, err = s.reading.rest(s.life)
+		} else {
+			var command arguments
+			if command, whole, err = s.parser.next(); whole {
+				whole, err = s.reading.take(s.life, command, s.parser.offset)
+			}
 		}
-		if err := s.reading.take(s.life, command, s.parser.offset); err != nil {
+		if !whole {
 			return err
 		}
 		s.read = s.parser.offset
 	}
+	return nil
 }
 
 func (s *Stream) failed(err error) error {

@@ -108,9 +108,12 @@ func TestAServerThatTakesNothingEndsTheStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer far.Close()
-		s := newStream(newWire(near), beginning{}, noCatalogue{})
-		if _, err := s.Next(); !errors.Is(err, errCut) {
-			t.Errorf("ended with %v", err)
+		w := newWire(near)
+		w.patience = silence
+		began := time.Now()
+		s := newStream(w, beginning{}, noCatalogue{})
+		if _, err := s.Next(); !errors.Is(err, io.ErrClosedPipe) || time.Since(began) != answerTimeout {
+			t.Errorf("ended with %v after %v", err, time.Since(began))
 		}
 		programs.Must(t, s.Close())
 	})
@@ -124,7 +127,7 @@ func TestAcknowledgementsGoOut(t *testing.T) {
 		s := newStream(newWire(near), beginning{continued: true, at: Point{Offset: 5}}, noCatalogue{})
 		heard := make(chan string, 1000)
 		go func() {
-			p := newParser(0)
+			p := newParser(0, usualBuffer)
 			for {
 				command, whole, err := p.next()
 				if !whole {
