@@ -451,3 +451,14 @@ CREATE TABLE p0 PARTITION OF items FOR VALUES WITH (MODULUS 1, REMAINDER 0)`, bo
 	o.unfit(t, setMember("10", strings.ToUpper(ann), "1"), true, "member")
 	o.unfit(t, setMember("010", ann, "1"), true, "key")
 }
+
+// A value that is unique beside the pair points at its row by the member alone.
+func TestAMemberThatIsUniqueElsewhereIsPointedAt(t *testing.T) {
+	t.Parallel()
+	_, o := openEncoded(t, boardSchema+"; CREATE UNIQUE INDEX ON items (player)", boards("items"))
+	o.commits(t, setMember("b1", "ann", "1"))
+	b, fault := o.refuses(t, setMember("b1", "bob", "2"), setMember("b2", "ann", "2"), setMember("b2", "cat", "2"))
+	if s, ok := b.Suspect(fault); !ok || s.Entry != 1 || fault.SQLSTATE != "23505" {
+		t.Errorf("suspected is %+v, %v of %+v; want entry 1", s, ok, fault)
+	}
+}

@@ -88,9 +88,11 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		if end < 0 {
 			return nil
 		}
-		if name == b.table.key.name {
-			// The row of a deletion that others refer to.
-			return func(at int32) bool { return string(b.text(b.rows[at].key)) == rest[:end] }
+		// The row of a deletion that others refer to, as a rule.
+		for n, k := range b.table.ids {
+			if name == k.name {
+				return func(at int32) bool { return b.idsOf(at)[n] == rest[:end] }
+			}
 		}
 		column := slices.IndexFunc(b.table.columns, func(c column) bool { return c.name == name })
 		if column < 0 {
