@@ -51,7 +51,7 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
   (SELECT coalesce(pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, r)), false) FROM pg_catalog.unnest($6::pg_catalog.text[]) r),
   coalesce(c.relkind <> 'r', false),
   (SELECT count(*) = pg_catalog.cardinality($3::pg_catalog.text[]) FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.unnest($3::pg_catalog.text[], $4::pg_catalog.text[]) w (name, type) ON w.name = a.attname::pg_catalog.text
+    JOIN ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[])) w (name, type) ON w.name = a.attname::pg_catalog.text
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typname::pg_catalog.text = w.type
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   AND EXISTS (SELECT FROM pg_catalog.pg_index i

@@ -109,7 +109,7 @@ type sourceStatements struct {
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 	fill := strings.NewReplacer("{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
-		"{names}", `pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[]) n (queue, key, member)`,
+		"{names}", `ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)`,
 		"{hash}", "pg_catalog.sha256").Replace
 	s := sourceStatements{
 		// A clock that was set back, as that of another server may be, must not make a lease
@@ -142,8 +142,10 @@ RETURNING history`),
 		retry: fill(`INSERT INTO {retry}
 (source, queue, key_hash, member_hash, key, member, word, attempts, first_refused, due, history, position)
 SELECT $1::pg_catalog.text, n.queue, {hash}(n.key), {hash}(n.member), n.key, n.member, n.word, n.attempts, n.first_refused, n.due, n.history, n.position
-FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[], $5::pg_catalog.int4[], $6::pg_catalog.int4[],
-  $7::pg_catalog.timestamptz[], $8::pg_catalog.timestamptz[], $9::pg_catalog.int8[], $10::pg_catalog.int8[])
+FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[]),
+  pg_catalog.unnest($5::pg_catalog.int4[]), pg_catalog.unnest($6::pg_catalog.int4[]),
+  pg_catalog.unnest($7::pg_catalog.timestamptz[]), pg_catalog.unnest($8::pg_catalog.timestamptz[]),
+  pg_catalog.unnest($9::pg_catalog.int8[]), pg_catalog.unnest($10::pg_catalog.int8[]))
   n (queue, key, member, word, attempts, first_refused, due, history, position)
 ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET word = excluded.word, attempts = excluded.attempts, first_refused = excluded.first_refused,
   due = excluded.due, history = excluded.history, position = excluded.position`),

@@ -88,9 +88,8 @@ func TestABatchIsNotInTheWayOfALease(t *testing.T) {
 
 func TestSourcesAreMadeBesideALedgerThatIsThere(t *testing.T) {
 	t.Parallel()
-	server, before, o := openItems(t)
+	server, _, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
-	before.Close()
 	if got := server.Value(t, "SELECT to_regclass('writebehind.source') IS NULL"); got != "t" {
 		t.Fatal("A flusher that has no source makes the table of sources")
 	}
