@@ -6,6 +6,7 @@ package postgres
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -109,7 +110,7 @@ func (b *Batch) decodeNumber(at *cell, value []byte) (named int, err error) {
 	if text := b.arena[start:]; c.whole {
 		if _, err := strconv.ParseInt(string(text), 10, c.bits); err != nil {
 			b.arena = b.arena[:start]
-			if bytes.ContainsAny(text, ".eE") {
+			if f, _ := strconv.ParseFloat(string(value), 64); math.Abs(f) < math.Ldexp(1, c.bits-1) {
 				return unfit(stateInvalidText, "no whole number, which "+c.shown+" has to be")
 			}
 			return unfit(stateOutOfRange, "out of the range of "+c.shown)
