@@ -25,7 +25,7 @@ func TestEncodingsOfReplication(t *testing.T) {
 		"":               {Mode: "Latest", Encoding: "JSON"},
 		"encoding: Hash": {Mode: "Latest", Encoding: "Hash"},
 		"encoding: Hash, columns: [{field: Price, column: price}]":                       {Mode: "Latest", Encoding: "Hash"},
-		"encoding: Number, valueColumn: total":                                               {Mode: "Latest", Encoding: "Number", ValueColumn: "total"},
+		"encoding: Number, valueColumn: total":                                           {Mode: "Latest", Encoding: "Number", ValueColumn: "total"},
 		"encoding: SortedSet, memberColumn: player, scoreColumn: score":                  {Mode: "Latest", Encoding: "SortedSet", MemberColumn: "player", ScoreColumn: "score"},
 		"mode: Append, encoding: Stream, idColumn: at":                                   {Mode: "Append", Encoding: "Stream", IDColumn: "at"},
 		"mode: Append, encoding: Stream, idColumn: at, columns: [{field: a, column: b}]": {Mode: "Append", Encoding: "Stream", IDColumn: "at"},

@@ -119,7 +119,12 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 		if f >= 0 {
 			previous = f + 1
 			for _, i := range b.table.fields[f].columns {
-				if err := b.store(cells, i, v, false, named); err != nil {
+				if b.table.texts {
+					err = b.storeText(cells, i, v, named)
+				} else {
+					err = b.store(cells, i, v, false, named)
+				}
+				if err != nil {
 					return 0, err
 				}
 			}
@@ -170,9 +175,6 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	c := &b.table.columns[i]
 	if cells[i].length == isAbsent {
 		*named++
-	}
-	if b.table.texts {
-		return b.storeText(&cells[i], c, v)
 	}
 	if v.kind == jsonNull {
 		cells[i] = cell{length: isNull}

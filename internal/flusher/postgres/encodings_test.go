@@ -375,14 +375,17 @@ func TestARefusedRowOfEachEncodingIsIsolated(t *testing.T) {
 		"number": {numberSchema, counters("items"), []entry.Entry{set("a", "1"), set("b", "2"), set("13", "4")}, set("c", "13")},
 		"hash": {
 			"CREATE TABLE items (id text PRIMARY KEY, n integer CHECK (n <> 13), a text)", hashes("items"),
-			[]entry.Entry{set("a", `{"n":"1"}`), set("b", `{"n":"2","a":"x"}`), whole(set("d", `{"n":"4"}`))}, set("c", `{"n":"13"}`),
+			[]entry.Entry{set("a", `{"n":"1"}`), set("b", `{"n":"2","a":"x"}`), whole(set("d", `{"n":"4"}`))},
+			set("c", `{"n":"13"}`),
 		},
 		"sorted set": {
-			boardSchema, boards("items"), []entry.Entry{setMember("b1", "ann", "1"), setMember("b1", "bob", "2"), setMember("b2", "cat", "3"), clearKey("b2", `["cat"]`)},
+			boardSchema, boards("items"),
+			[]entry.Entry{setMember("b1", "ann", "1"), setMember("b1", "bob", "2"), setMember("b2", "cat", "3"), clearKey("b2", `["cat"]`)},
 			setMember("b1", "cat", "13"),
 		},
 		"stream": {
-			streamSchema, streams("items"), []entry.Entry{appended("s1", "1-0", `{"kind":"in"}`), appended("s1", "1-2", `{"kind":"in"}`), appended("s2", "1-1", `{}`)},
+			streamSchema, streams("items"),
+			[]entry.Entry{appended("s1", "1-0", `{"kind":"in"}`), appended("s1", "1-2", `{"kind":"in"}`), appended("s2", "1-1", `{}`)},
 			appended("s1", "1-1", `{"kind":"bad"}`),
 		},
 	} {

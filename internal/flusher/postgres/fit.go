@@ -270,25 +270,7 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 			statements = append(statements, grant)
 		}
 	}
-	reads, inserts, updates, deletes := key.maySelect, key.mayInsert, true, f.relation.mayDelete
-	if f.member != nil {
-		reads, inserts = reads && f.member.maySelect, inserts && f.member.mayInsert
-	}
-	for _, c := range columns {
-		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
-	}
-	if f.appends() {
-		updates, deletes = true, true
-	}
-	var missing []string
-	for _, right := range []struct {
-		name string
-		held bool
-	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", deletes}} {
-		if !right.held {
-			missing = append(missing, right.name)
-		}
-	}
+	missing := f.missingRights(key, columns)
 	if len(missing) > 0 {
 		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", strings.Join(missing, ", "), f.name, role))
 	}
@@ -311,6 +293,29 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 		Reason:  v1alpha1.ReasonPrivilegeMissing,
 		Message: fmt.Sprintf("mapping %s: %s: run as an administrator: %s;", f.mapping.Name, problem, strings.Join(statements, "; ")),
 	}
+}
+
+// missingRights are those on the table that the statements need and the role lacks.
+func (f *fit) missingRights(key *attribute, columns []fed) (missing []string) {
+	reads, inserts, updates, deletes := key.maySelect, key.mayInsert, true, f.relation.mayDelete
+	if f.member != nil {
+		reads, inserts = reads && f.member.maySelect, inserts && f.member.mayInsert
+	}
+	for _, c := range columns {
+		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
+	}
+	if f.appends() {
+		updates, deletes = true, true
+	}
+	for _, right := range []struct {
+		name string
+		held bool
+	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", deletes}} {
+		if !right.held {
+			missing = append(missing, right.name)
+		}
+	}
+	return missing
 }
 
 // unfed are the columns of which no statement ever names one: their defaults are

@@ -41,12 +41,9 @@ func ledgerRecord(schema string) record {
   updated_at pg_catalog.timestamptz NOT NULL,
   PRIMARY KEY (journal, queue, partition)
 ) WITH (fillfactor = 10)`,
-		columns: [][2]string{
-			{"journal", "text"}, {"queue", "text"}, {"partition", "int4"}, {"epoch", "int8"},
-			{"flush", "int8"}, {"position", "int8"}, {"updated_at", "timestamptz"},
-		},
-		key:    []string{"journal", "queue", "partition"},
-		rights: []string{"SELECT", "INSERT", "UPDATE"},
+		columns: typed("journal text, queue text, partition int4, epoch int8, flush int8, position int8, updated_at timestamptz"),
+		key:     []string{"journal", "queue", "partition"},
+		rights:  []string{"SELECT", "INSERT", "UPDATE"},
 	}
 }
 

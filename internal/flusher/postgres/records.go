@@ -33,6 +33,15 @@ type record struct {
 	rights []string
 }
 
+// typed reads columns from a list of their names and types.
+func typed(list string) (columns [][2]string) {
+	for item := range strings.SplitSeq(list, ", ") {
+		name, of, _ := strings.Cut(item, " ")
+		columns = append(columns, [2]string{name, of})
+	}
+	return columns
+}
+
 // recordState is what the catalogue says about a record.
 type recordState struct {
 	role                string

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,41 +28,30 @@ const (
 // Redis takes any, and a database takes no text that is not of its encoding. An index
 // takes no row of more than 2.7 kB, so that names are found by their hashes.
 func sourceRecords(schema string) []record {
-	name := func(table string) string { return pgx.Identifier{schema, table}.Sanitize() }
-	rights := []string{"SELECT", "INSERT", "UPDATE"}
-	named := [][2]string{
-		{"source", "text"}, {"queue", "text"}, {"key_hash", "bytea"}, {"member_hash", "bytea"}, {"key", "bytea"}, {"member", "bytea"},
-	}
+	const named = "source text, queue text, key_hash bytea, member_hash bytea, key bytea, member bytea, "
 	key := []string{"source", "queue", "key_hash", "member_hash"}
+	rights := []string{"SELECT", "INSERT", "UPDATE"}
 	records := []record{
 		{
 			what: "the table of sources", kind: "a flusher's table of sources", name: sourceTable,
-			columns: [][2]string{
-				{"name", "text"}, {"member", "text"}, {"epoch", "int8"}, {"leased_at", "timestamptz"}, {"lease", "interval"},
-				{"history", "int8"}, {"replication_id", "text"}, {"position", "int8"}, {"database", "int4"},
-				{"scanned", "_bytea"}, {"witness", "int8"}, {"counts", "jsonb"},
-			},
+			columns: typed("name text, member text, epoch int8, leased_at timestamptz, lease interval, history int8, replication_id text, " +
+				"position int8, database int4, scanned _bytea, witness int8, counts jsonb"),
 			key: []string{"name"}, rights: rights,
 		},
 		{
 			what: "the table of retries", kind: "a flusher's table of retries", name: retryTable,
-			columns: append(named[:len(named):len(named)], [][2]string{
-				{"word", "int4"}, {"attempts", "int4"}, {"first_refused", "timestamptz"}, {"due", "timestamptz"}, {"history", "int8"}, {"position", "int8"},
-			}...),
-			key: key, rights: append(rights[:len(rights):len(rights)], "DELETE"),
+			columns: typed(named + "word int4, attempts int4, first_refused timestamptz, due timestamptz, history int8, position int8"),
+			key:     key, rights: append(slices.Clip(rights), "DELETE"),
 		},
 		{
 			what: "the table of dead letters", kind: "a flusher's table of dead letters", name: letterTable,
-			columns: append(named[:len(named):len(named)], [][2]string{
-				{"operation", "text"}, {"version", "int8"}, {"attempts", "int4"}, {"cause", "text"}, {"sqlstate", "text"},
-				{"constraint_name", "text"}, {"column_name", "text"}, {"message", "bytea"},
-				{"first_failure", "timestamptz"}, {"last_failure", "timestamptz"}, {"payload", "bytea"},
-			}...),
-			key: key, rights: append(rights[:len(rights):len(rights)], "DELETE"),
+			columns: typed(named + "operation text, version int8, attempts int4, cause text, sqlstate text, constraint_name text, " +
+				"column_name text, message bytea, first_failure timestamptz, last_failure timestamptz, payload bytea"),
+			key: key, rights: append(slices.Clip(rights), "DELETE"),
 		},
 	}
 	for i := range records {
-		records[i].table = name(records[i].name)
+		records[i].table = pgx.Identifier{schema, records[i].name}.Sanitize()
 		records[i].create = records[i].definition()
 	}
 	return records

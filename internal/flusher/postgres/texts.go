@@ -35,10 +35,14 @@ func (t *Table) takes(e *entry.Entry) error {
 
 // storeText puts a field into a column's cell as the text that it is: the column's own
 // type reads it. A field that is gone gives its column the default.
-func (b *Batch) storeText(at *cell, c *column, v jsonValue) error {
+func (b *Batch) storeText(cells []cell, i int, v jsonValue, named *int) error {
+	c := &b.table.columns[i]
+	if cells[i].length == isAbsent {
+		*named++
+	}
 	switch {
 	case v.kind == jsonNull:
-		*at = cell{length: isDefault}
+		cells[i] = cell{length: isDefault}
 		return nil
 	case v.kind != jsonString:
 		return &entry.Unfit{SQLSTATE: stateInvalidText, Column: c.name, Message: fmt.Sprintf("column %s: a field is no text", c.name)}
@@ -59,7 +63,7 @@ func (b *Batch) storeText(at *cell, c *column, v jsonValue) error {
 	} else {
 		b.arena = append(b.arena, v.text...)
 	}
-	*at = cell{start: start, length: int32(len(b.arena) - start)}
+	cells[i] = cell{start: start, length: int32(len(b.arena) - start)}
 	return nil
 }
 
