@@ -103,7 +103,7 @@ func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error 
 	switch {
 	case tooLarge(err):
 		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Retry: refusedRetry, Message: fmt.Sprintf(
-			"%s: %s would be larger than the API server stores, about a megabyte: put less into that field", origins[len(origins)-1].field, what)}
+			"%s: %s would be larger than the API server stores (about a megabyte): make that field smaller", origins[len(origins)-1].field, what)}
 	case !apierrors.IsInvalid(err):
 		return err
 	}
@@ -121,7 +121,7 @@ func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error 
 			told = append(told, fmt.Sprintf("and %d more", more))
 		}
 	}
-	message := fmt.Sprintf("%s. Correct that in the spec: the API server refuses %s with it", strings.Join(told, "; "), what)
+	message := fmt.Sprintf("%s. Correct the spec: with these values the API server rejects %s", strings.Join(told, "; "), what)
 	if len(told) == 0 || elsewhere {
 		message = err.Error()
 	}

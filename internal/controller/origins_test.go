@@ -72,12 +72,12 @@ func TestRefused(t *testing.T) {
 		want    []string
 		without string
 	}{
-		"one mistake":    {invalid(key(0, "a b")), []string{`spec.flusher.tolerations[0].key: Invalid value: "a b": no good`, "Correct that in the spec", "Deployment shop-flusher"}, "template"},
+		"one mistake":    {invalid(key(0, "a b")), []string{`spec.flusher.tolerations[0].key: Invalid value: "a b": no good`, "Correct the spec", "Deployment shop-flusher"}, "template"},
 		"five":           {invalid(key(0, "a"), key(1, "a"), key(2, "a"), key(3, "a"), key(4, "a")), []string{"tolerations[2]", "and 2 more"}, "tolerations[3]"},
 		"a long value":   {invalid(key(0, strings.Repeat("x", 5000)), key(1, "a")), []string{"tolerations[0].key", "tolerations[1].key"}, "template"},
-		"not the spec's": {invalid(elsewhere), []string{"spec.selector", "cannot change"}, "Correct that in the spec"},
-		"no details":     {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Message: "the policy says no"}}, []string{"the policy says no"}, "Correct that"},
-		"too large":      {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "Correct that"},
+		"not the spec's": {invalid(elsewhere), []string{"spec.selector", "cannot change"}, "Correct the spec"},
+		"no details":     {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Message: "the policy says no"}}, []string{"the policy says no"}, "Correct the spec"},
+		"too large":      {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "Correct the spec"},
 		"storage":        {errors.New("etcdserver: request is too large"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "etcd"},
 		"its client":     {errors.New("rpc error: code = ResourceExhausted desc = trying to send message larger than max (2216255 vs. 2097152)"), []string{"spec.flusher"}, "rpc"},
 	} {

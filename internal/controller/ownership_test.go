@@ -91,7 +91,7 @@ var _ = Describe("Ownership", func() {
 		w := &world{cache: cache}
 		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "data-shop-redis-0", "to be gone"),
+			haveCondition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "data-shop-redis-0", "to be deleted"),
 			haveNoCondition(v1alpha1.ConditionStalled),
 		))
 		removeProtection(ctx, w)

@@ -57,9 +57,9 @@ func (r *Reconciler) ensurePassword(ctx context.Context, p *pass) error {
 	switch {
 	case err == nil && told:
 		r.warning(p.Cache, v1alpha1.EventCreated, "CreateSecret",
-			"Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
+			"Secret %s was missing and was created again with a new password: Redis restarts with it, and applications must read the Secret again", name)
 	case err == nil:
-		r.normal(p.Cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password of Redis", name)
+		r.normal(p.Cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password for Redis", name)
 	}
 	p.did.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(p.Cache), SecretName: name}
 	return nil

@@ -93,8 +93,8 @@ func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctr
 		return failure.Result(err)
 	}
 	r.warning(cache, v1alpha1.ReasonInvalidSpec, actionObserve,
-		"The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
-			"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
+		"With its status the resource would be larger than the API server stores (about a megabyte), so the operator does nothing for it: "+
+			"name fewer columns in spec.mappings, make spec.flusher and spec.networkPolicy smaller, or remove annotations")
 	return ctrl.Result{RequeueAfter: refusedRetry}, nil
 }
 

@@ -72,8 +72,8 @@ func (f *Flusher) tellDurability(what string, at *config.Check, check config.Che
 	switch {
 	case keeps || known == check:
 	case check.Endangers():
-		f.log.Warn("What was confirmed is in danger", "of", what, "reason", check.Reason, "message", check.Message)
+		f.log.Warn("Confirmed data is in danger", "of", what, "reason", check.Reason, "message", check.Message)
 	case check.OK && known.Endangers():
-		f.log.Info("What was confirmed is in danger no more", "of", what)
+		f.log.Info("Confirmed data is no longer in danger", "of", what)
 	}
 }

@@ -117,7 +117,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		// Nothing was tried.
 		return
 	case isAny(err, entry.ErrLeaseLost, entry.ErrClaimVoid, errFenced, entry.ErrNoQueue, entry.ErrNoFunctions):
-		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
+		q.log.Info("Another flusher has taken the partition", "partition", p.number, "cause", err)
 		q.member.lose(p)
 		return
 	case errors.Is(err, entry.ErrStep):

@@ -118,7 +118,7 @@ type Flusher struct {
 
 // notChecked is the state before something has been looked at for the first time.
 func notChecked(what string) config.Check {
-	return config.Check{Message: what + " has not been looked at yet"}
+	return config.Check{Message: what + " has not been checked yet"}
 }
 
 // New prepares a flusher. Nothing is connected before Run.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // uid is what Kubernetes calls a resource.
@@ -29,19 +30,19 @@ func (q *queue) compare(beat entry.Membership) {
 	if beat.LostWrites == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %d writes are lost", beat.LostWrites))
+	q.meter.lost(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %s lost", plural.Of(beat.LostWrites, "write is", "writes are")))
 }
 
 // missed tells of entries that somebody has deleted from the journal. It has counted them.
 func (q *queue) missed(claim *entry.Claim) {
 	if claim.Rebuilt {
-		q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", claim.Term.Partition)
+		q.log.Warn("The journal was edited by hand: the order of the queue was rebuilt", "partition", claim.Term.Partition)
 	}
 	if claim.Gone == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
-		claim.Gone, claim.Term.Partition))
+	q.meter.lost(fmt.Sprintf("%s gone from partition %d of the journal in Redis, although the order of the partition names the keys: the writes are lost",
+		plural.Of(claim.Gone, "entry is", "entries are"), claim.Term.Partition))
 }
 
 // noteEnd lets the ledger know that a queue which takes no writes any more has been
@@ -65,7 +66,7 @@ func (q *queue) noteEnd(ctx context.Context) {
 		return
 	}
 	if err := q.f.database.End(ctx, id, q.name); err != nil {
-		q.log.Debug("Could not note that the queue is drained", "error", err)
+		q.log.Debug("Could not record that the queue is drained", "error", err)
 		return
 	}
 	q.member.after(func(l *life) { l.ended = id })

@@ -122,7 +122,7 @@ func (q *queue) leave(work context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), time.Second)
 	defer cancel()
 	if err := q.f.source.Leave(ctx, q.name, q.f.instance); err != nil {
-		q.log.Warn("Could not give the partitions back, their leases run out by themselves", "error", err)
+		q.log.Warn("Could not release the partitions: their leases expire by themselves", "error", err)
 	}
 }
 

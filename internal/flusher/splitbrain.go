@@ -82,7 +82,7 @@ func (q *queue) verify(ctx context.Context) {
 	q.move(held)
 	epochs, err := q.f.database.Epochs(ctx, id, q.name)
 	if err != nil {
-		q.log.Debug("Could not look at the epochs", "error", err)
+		q.log.Debug("Could not read the epochs in the ledger", "error", err)
 		return
 	}
 	for number, lease := range held {

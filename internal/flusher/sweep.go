@@ -53,7 +53,7 @@ func (q *queue) judge(p *partition, verdict entry.Agreement) {
 		q.distrust()
 		return
 	case entry.EarlierLifeLost:
-		text = "Redis lost the queue while no flusher ran: the ledger knows of rows that were flushed in an earlier life of it, what was queued after those is lost"
+		text = "Redis lost the queue while no flusher ran: the ledger records rows that were flushed before that, and what was queued after them is lost"
 	case entry.DatabaseWentBack:
 		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
 	default:

@@ -83,7 +83,7 @@ func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
 	}
 	if err != nil && !errors.Is(err, entry.ErrNoQueue) {
 		// What is shown stands for a lease's time.
-		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
+		q.log.Debug("Could not read the numbers of a queue that this flusher may not flush", "error", err)
 		return
 	}
 	q.meter.show(loads.Of, now)

@@ -151,7 +151,7 @@ func TestSettings(t *testing.T) {
 				}
 				return all
 			}()}}),
-			held: v1alpha1.ReasonQueueNotEmpty, says: "mapping orders waits: the flushers carry at most 32 queues",
+			held: v1alpha1.ReasonQueueNotEmpty, says: "mapping orders waits: the flushers serve at most 32 queues",
 		},
 
 		"another Redis, with entries in the one before": {
@@ -165,7 +165,7 @@ func TestSettings(t *testing.T) {
 		"another Redis, with nothing in the one before": {was: at("redis:6379"), now: at("new:6379"), mappings: "products", address: "new:6379"},
 		"another Redis, while nobody answers": {
 			was: at("redis:6379"), now: at("new:6379"), edits: []snapshottest.Edit{snapshottest.Silent},
-			mappings: "products", address: "redis:6379", held: v1alpha1.ReasonQueueNotEmpty, says: "no flusher has seen it empty yet",
+			mappings: "products", address: "redis:6379", held: v1alpha1.ReasonQueueNotEmpty, says: "no flusher has reported it empty yet",
 		},
 
 		"a mapping of another resource": {
@@ -300,7 +300,7 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	}{
 		"somebody else's":              {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false},
 		"an earlier resource's":        {nil, retained, "ObjectConflict: In the way: Service shop-flusher of an earlier WriteBehindCache shop, which retained its Redis", false},
-		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier life to be gone", false},
+		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false},
 		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true},
 	} {
 		s := snapshottest.Ready(c.resource)

@@ -58,14 +58,14 @@ func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []
 	for _, m := range wanted {
 		if old := inTheWay(m, retired); old != nil {
 			p.hold(v1alpha1.ReasonQueueNotEmpty,
-				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty: %s",
+				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was removed from the spec, is empty: %s",
 					m.Name, old.Name, old.KeyPrefix, p.StillHolds(old.Name)))
 			continue
 		}
 		if isNew(m) {
 			if room <= 0 {
 				p.hold(v1alpha1.ReasonQueueNotEmpty,
-					fmt.Sprintf("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty, such as %s: %s",
+					fmt.Sprintf("mapping %s waits: the flushers serve at most %d queues, and %d queues of removed mappings are not empty, such as %s: %s",
 						m.Name, maxQueues, len(retired), retired[0].Name, p.StillHolds(retired[0].Name)))
 				continue
 			}

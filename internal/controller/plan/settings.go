@@ -96,7 +96,7 @@ func (p *planner) holdRedis(previous *InForce) bool {
 			continue
 		}
 		p.hold(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
-			"the flushers stay there: %s. Stop the writers and wait, or put the address back, "+
+			"the flushers stay with the earlier Redis: %s. Stop the writers and wait, or put the earlier address back, "+
 			"or give the queue up with the annotation %s: \"true\"%s",
 			m.Name, address, p.StillHolds(m.Name), v1alpha1.AnnotationForceDelete, p.AboutForce()))
 		return true

@@ -102,5 +102,5 @@ func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
 				"and each would write the other's into its table", m.Name, m.KeyPrefix, r.Name, r.Prefix, r.Resource)
 		}
 	}
-	return what + ": give the mapping " + remedy + ", or take it out of the other resource, or delete that one"
+	return what + ": give the mapping " + remedy + ", or remove it from the other resource, or delete that resource"
 }

@@ -64,7 +64,7 @@ func aboutAcknowledgement(f *facts) string {
 		return fmt.Sprintf("the annotation %s is %q, which acknowledges nothing: a whole number from 0 to %d is allowed",
 			v1alpha1.AnnotationAcknowledgeDataLoss, observe.Cut(text, 40), *f.status.DataLossEvents)
 	case number > acknowledged(f.status):
-		return fmt.Sprintf("the annotation %s is %q, but there were %d events when it was given, and 0 to %d was allowed: it acknowledges those and none that follows",
+		return fmt.Sprintf("the annotation %s is %q, but when it was set the number of events was %d, and 0 to %d was allowed: it acknowledges those events and no later ones",
 			v1alpha1.AnnotationAcknowledgeDataLoss, text, acknowledged(f.status), acknowledged(f.status))
 	}
 	return ""

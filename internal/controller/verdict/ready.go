@@ -10,6 +10,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 func beingDeleted(f *facts) *Condition {
@@ -94,7 +95,7 @@ func nothingMoves(f *facts) *Condition {
 			if q.Depth == 0 || waits < limit || flushedWithin(f.documents, q.Name, limit, d.ObservedTime) {
 				continue
 			}
-			text := fmt.Sprintf("Queue %s has %d entries, the oldest over %s old, and nothing was flushed", q.Name, q.Depth, limit)
+			text := fmt.Sprintf("Queue %s has %s, the oldest over %s old, and nothing was flushed", q.Name, plural.Of(q.Depth, "entry", "entries"), limit)
 			if q.LastError != "" {
 				text += ": " + q.LastError
 			}

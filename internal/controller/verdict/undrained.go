@@ -83,9 +83,9 @@ func obstacle(f *facts) string {
 func notDrained(f *facts) []string {
 	switch {
 	case !f.Seen.Looked:
-		return []string{"The flushers were not looked at yet"}
+		return []string{"The flushers have not been asked yet"}
 	case len(f.documents) == 0:
-		return []string{whyNoFlusherAnswers(f) + ", and the queues were not seen empty"}
+		return []string{whyNoFlusherAnswers(f) + ", and no flusher has reported the queues empty"}
 	case f.Settings == nil:
 		return []string{"The settings to drain with are not known"}
 	}
@@ -106,7 +106,7 @@ func notDrained(f *facts) []string {
 			f.did.LookAgain(plan.LossRetry)
 		}
 		if !emptied {
-			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
+			parts = append(parts, fmt.Sprintf("no flusher has reported queue %s empty, and none flushes it", m.Name))
 		}
 	}
 	return parts

@@ -132,7 +132,7 @@ func (j *Journal) page(ctx context.Context, claim *entry.Claim, prefix string, m
 		values = append(values, list...)
 	}
 	if len(keys) < count || len(packed) < count || len(values) < count {
-		return page{}, fmt.Errorf("the answer has fewer than %d entries", count)
+		return page{}, fmt.Errorf("the answer has fewer entries than the %d announced", count)
 	}
 	p.entries = count
 	for i := range count {
@@ -203,7 +203,7 @@ func unpack(e *entry.Entry, text string) bool {
 func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
 	action := "acknowledge partition " + strconv.Itoa(claim.Term.Partition)
 	if len(settlements) != len(claim.Entries) {
-		return entry.Receipt{}, fmt.Errorf("%s: %d settlements for %d entries", action, len(settlements), len(claim.Entries))
+		return entry.Receipt{}, fmt.Errorf("%s: settlements: %d, entries: %d", action, len(settlements), len(claim.Entries))
 	}
 	var parts []part
 	for at := 0; at < len(settlements); {

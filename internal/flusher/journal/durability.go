@@ -72,6 +72,6 @@ func judgeEviction(policy, limit string) config.Check {
 func untold(field, value, what string) config.Check {
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonCommandFailed,
-		Message: fmt.Sprintf("%s is not known: the INFO of this server tells %s as %q", what, field, value),
+		Message: fmt.Sprintf("%s is not known: this server's INFO reports %s as %q", what, field, value),
 	}
 }

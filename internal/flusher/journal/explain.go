@@ -150,16 +150,16 @@ func explainTLS(err error) (config.Check, bool) {
 	)
 	switch {
 	case errors.As(err, &authority):
-		message = "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
+		message = "Redis presented a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):
-		message = "Redis shows a certificate for another host: use an address that the certificate names"
+		message = "Redis presented a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
-		message = "Redis shows a certificate that is not valid (it may have expired): renew it"
+		message = "Redis presented an invalid certificate (it may have expired): renew it"
 	case errors.As(err, &header):
 		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
-		message = "Redis refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
-			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to one of its authority"
+		message = "Redis rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
+			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to a certificate that Redis trusts"
 	default:
 		return config.Check{}, false
 	}
@@ -200,14 +200,14 @@ func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	case unknown != nil:
 		check = config.Check{
 			Reason: cachev1alpha1.ReasonCommandFailed,
-			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: take the rename-command of it out of its configuration, "+
+			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: remove its rename-command from the configuration, "+
 				"or use a server that has function libraries", strings.ToUpper(unknown[1])),
 		}
 	case unknownInside.MatchString(text):
 		check = config.Check{
 			Reason: cachev1alpha1.ReasonCommandFailed,
 			Message: "Redis does not know a command that a function of the library runs, one of " + libraryCommands +
-				": take the rename-command of it out of its configuration",
+				": remove its rename-command from the configuration",
 		}
 	case strings.HasPrefix(text, "ERR Engine '"):
 		check = config.Check{
@@ -311,5 +311,5 @@ func networkProblem(err error) string {
 
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
-const closed = "the server closed the connection: it may be at its maxclients, be in protected mode, accept only TLS, " +
-	"or require a client's certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"
+const closed = "the server closed the connection; it may have reached maxclients, be in protected mode, accept only TLS, " +
+	"or require a client certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"

@@ -61,7 +61,7 @@ var deletion = regexp.MustCompile(`run (DEL) (\S+),`)
 func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 	const entries, letters, payloads = "entries", "letters", "payloads"
 	for key, c := range map[string]struct{ lost, says string }{
-		"wb:{products:0}:q":        {"", "made anew, and nothing is lost"},
+		"wb:{products:0}:q":        {"", "rebuilt, and nothing is lost"},
 		"wb:{products:0}:ops":      {entries, "data-loss event, so write these keys again"},
 		"wb:{products:0}:late":     {"", "nothing is lost"},
 		"wb:{products:0}:retry":    {"", "nothing is lost"},

@@ -98,7 +98,7 @@ func (j *Journal) Holds(ctx context.Context, t *entry.Term) (bool, error) {
 	key := fmt.Sprintf("wb:{%s:%d}:lease", t.Queue, t.Partition)
 	values, err := j.rdb.HMGet(ctx, key, "owner", "epoch", "journal").Result()
 	if err != nil {
-		return false, fmt.Errorf("look at the lease of partition %d: %w", t.Partition, err)
+		return false, fmt.Errorf("read the lease of partition %d: %w", t.Partition, err)
 	}
 	return values[0] == t.Member && values[1] == strconv.FormatInt(t.Epoch, 10) && values[2] == t.Incarnation, nil
 }
@@ -111,7 +111,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 		now, err = j.rdb.Time(ctx).Result()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+		return nil, fmt.Errorf("read the leases of queue %s: %w", queue, err)
 	}
 	leases := make([]*redis.StringCmd, partitions)
 	_, err = j.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -121,7 +121,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+		return nil, fmt.Errorf("read the leases of queue %s: %w", queue, err)
 	}
 	var free []int
 	for p, lease := range leases {
@@ -149,7 +149,7 @@ func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Du
 	case err == nil:
 		return false, nil
 	}
-	return false, fmt.Errorf("look on at queue %s: %w", queue, err)
+	return false, fmt.Errorf("become the onlooker of queue %s: %w", queue, err)
 }
 
 // Release gives partitions back, so that another member can take them at once.

@@ -53,7 +53,7 @@ func lacksRight(text, user, patterns string) config.Check {
 		given = patterns + " " + rights
 	case key:
 		given = "~* " + rights
-		doubt = "; where others use this Redis too, give instead of ~* the patterns of docs/security.md#the-flushers-user"
+		doubt = "; if others use this Redis too, give the patterns of docs/security.md#the-flushers-user instead of ~*"
 	}
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonPrivilegeMissing,

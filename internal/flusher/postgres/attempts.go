@@ -119,7 +119,7 @@ func ofPooler(err *pgconn.PgError) bool {
 // unmet are what the driver says of a server that does not do what the URL demands, and
 // what a person needs to know.
 var unmet = []struct{ words, message string }{
-	{"require_auth check failed", "the server lets the user in by another method than require_auth in the URL allows: see its pg_hba.conf, or leave require_auth out"},
+	{"require_auth check failed", "the server authenticates the user by a method that require_auth in the URL does not allow: see its pg_hba.conf, or leave require_auth out"},
 	{"channel binding", "the server has no channel binding, which channel_binding in the URL demands: it takes TLS and scram-sha-256, or leave the demand out"},
 	{"server protocol version too low", "the server does not speak the version of the protocol that min_protocol_version in the URL demands: leave it out"},
 	{"sslcertmode check failed", "the server does not ask for a client's certificate, which sslcertmode in the URL demands: leave it out"},

@@ -90,7 +90,7 @@ func TestTheAttemptThatCameFurthestIsTold(t *testing.T) {
 		"silence":          {silent, "", "no answer in time, although the connection is taken"},
 		"an end":           {closing, "", "the server closed it"},
 		"a pooler's words": {saying("pgbouncer cannot connect to server"), "", "pgbouncer cannot connect to server"},
-		"no password":      {letting, "require_auth=scram-sha-256", "by another method than require_auth in the URL allows"},
+		"no password":      {letting, "require_auth=scram-sha-256", "by a method that require_auth in the URL does not allow"},
 		"no binding":       {letting, "channel_binding=require", "which channel_binding in the URL demands"},
 		"an old protocol":  {letting, "min_protocol_version=3.2", "that min_protocol_version in the URL demands"},
 	} {

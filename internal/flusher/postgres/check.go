@@ -148,7 +148,7 @@ func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	}
 	switch {
 	case err != nil:
-		return config.Check{}, failure("look at the ledger", err, apart)
+		return config.Check{}, failure("check the ledger", err, apart)
 	case persistence == unloggedTable:
 		return unlogged("the ledger "+d.ledger.table, d.ledger.table), nil
 	}
@@ -252,7 +252,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	if err == nil {
-		err = errors.New("the ledger vanishes as soon as it is made")
+		err = errors.New("the ledger disappears as soon as it is created")
 	}
 	return err
 }

@@ -259,8 +259,8 @@ func network(err error) string {
 	case errors.As(err, &invalid), errors.As(err, &certificate):
 		return what + ": the server's certificate is not valid" + tail
 	case op != nil && op.Op == "remote error":
-		return what + ": the server refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
-			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to one of its authority" + tail
+		return what + ": the server rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
+			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to a certificate that the server trusts" + tail
 	case errors.As(err, &record):
 		return what + ": what answers there speaks neither TLS nor PostgreSQL's protocol" + tail
 	case known && unmetDemand(origin) != "":
@@ -283,14 +283,14 @@ func ofSilence(origin *connectFailure) string {
 	if origin == nil || reached(origin) == notThere {
 		return ""
 	}
-	return ", although the connection is taken, as by a pooler that waits for its server or a server that hangs: see its log"
+	return ", although the connection was accepted: a pooler may wait for its server, or the server may hang: see its log"
 }
 
 // ofSystem tells an error of the operating system. The server's own word may be lost
 // with a connection that it resets.
 func ofSystem(errno syscall.Errno, origin *connectFailure) string {
 	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {
-		return errno.Error() + ": the server may have refused the TLS handshake, since it does not trust the client's certificate"
+		return errno.Error() + ": the server may have rejected the TLS handshake, because it does not trust the client certificate"
 	}
 	return errno.Error()
 }

@@ -139,7 +139,7 @@ func (f *fit) key() (*attribute, error) {
 		return nil, f.mismatch("key column %s of table %s is generated: name a column that can be written", column, f.mapping.Table)
 	}
 	if !a.deterministic {
-		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, by which different keys are one row", column, f.mapping.Table),
+		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, under which different keys are the same row", column, f.mapping.Table),
 			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
 	}
 	if !a.unique || len(a.deferrable) > 0 {
@@ -190,7 +190,7 @@ func (f *fit) notUnique(key *attribute) error {
 	}
 	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table) + f.severalColumns()
 	if len(key.deferrable) > 0 {
-		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
+		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot use", key.name, f.mapping.Table)
 	}
 	return f.alter(problem, actions...)
 }

@@ -51,7 +51,7 @@ func (d *Database) askForm(ctx context.Context, conn *pgx.Conn, t *Table) (form 
 // Current tells whether the table still is what it was when it was read. What cannot
 // become a row of it may be one of what it is by now.
 func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
-	const action = "look whether the table was altered"
+	const action = "check whether the table was altered"
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	conn, err := d.acquire(ctx, action)

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
@@ -74,7 +75,7 @@ func (f *fit) durability() config.Check {
 	}
 	check := unlogged(what, names...)
 	if more := count - len(names); more > 0 {
-		check.Message += fmt.Sprintf(" so are %d more partitions", more)
+		check.Message += " " + plural.Of(more, "more partition is", "more partitions are") + " UNLOGGED too"
 	}
 	return check
 }

@@ -51,7 +51,7 @@ func (s *source) form(text string) error {
 	case text[0] == '"' || text[0] == '\'' && strings.HasSuffix(text, "'"):
 		return s.invalid("it stands in quotation marks: leave them out")
 	case found == nil && strings.Contains(text, "postgres") && strings.Contains(text, "://"):
-		return s.invalid("it does not begin with postgres://: leave out what stands before")
+		return s.invalid("it does not begin with postgres://: remove what precedes it")
 	case found == nil || found[1] == "postgres" || found[1] == "postgresql":
 		return nil
 	case strings.HasPrefix(found[1], "jdbc:"):

@@ -20,7 +20,7 @@ func Handler(f *flusher.Flusher, gatherer prometheus.Gatherer) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if queue := f.Wedged(time.Now()); queue != "" {
-			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " is not looked after any more"})
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " has not been polled for too long"})
 			return
 		}
 		answer(w, http.StatusOK, map[string]string{"status": "alive"})
