@@ -278,8 +278,8 @@ func (d *desk) noLetter() error {
 
 // action is what is done to one letter after the other.
 type action struct {
-	// name and done are its words, told is what became of a letter for a person.
-	name, done, told string
+	// name and done are its words, participle is what became of a letter for a person.
+	name, done, participle string
 	// after is what a person has to know when it was done.
 	after string
 	// do returns the new version, where there is one.
@@ -295,7 +295,7 @@ func (a *action) refuses(letter *entry.DeadLetter) bool {
 const forgedRemedy = "cannot be replayed, discard it"
 
 var replaying = action{
-	name: "replay", done: "replayed", told: "written anew",
+	name: "replay", done: "replayed", participle: "written anew",
 	after: "dlq list shows shortly which rows are refused again",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return j.Replay(ctx, queue, letter)
@@ -303,16 +303,16 @@ var replaying = action{
 }
 
 var discarding = action{
-	name: "discard", done: "discarded", told: "discarded",
+	name: "discard", done: "discarded", participle: "discarded",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return 0, j.Discard(ctx, queue, letter)
 	},
 }
 
 func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
-	done := &outcomes{report: &d.report, action: a, DryRun: dryRun, Items: []outcome{}}
+	done := &results{report: &d.report, action: a, DryRun: dryRun, Items: []result{}}
 	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
-		o := outcome{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
+		o := result{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
 		if dryRun {
 			if a.refuses(letter) {
 				o.Result, o.Error = resultForged, forgedRemedy

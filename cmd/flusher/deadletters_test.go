@@ -177,7 +177,7 @@ func TestReplayAndDiscard(t *testing.T) {
 	out, _ = p.dlq(0, "discard", "--all", "-o", "json")
 	var done struct {
 		DryRun                         bool
-		Items                          []outcome
+		Items                          []result
 		Done, Superseded, Gone, Failed int
 	}
 	p.must(json.Unmarshal([]byte(out), &done))

@@ -33,8 +33,8 @@ func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 			return err
 		}
 	}
-	if p.plan.Held != nil {
-		return p.plan.Held
+	if p.plan.HeldBack != nil {
+		return p.plan.HeldBack
 	}
 	return nil
 }
@@ -75,7 +75,7 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 			return nil
 		}
 		if wait := r.applied.wait(o.Live.GetUID(), intent, time.Now()); wait > 0 {
-			p.did.LookAgain(wait)
+			p.did.PassAgain(wait)
 			return nil
 		}
 	}
@@ -119,12 +119,12 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 // ConfigMap was written.
 func (r *Reconciler) nudge(ctx context.Context, p *pass) error {
 	for _, n := range p.plan.Nudges(p.Snapshot) {
-		p.did.LookAgain(n.Again)
+		p.did.PassAgain(n.Again)
 		if n.Pod.Annotations[v1alpha1.AnnotationSettingsHash] == n.Mark {
 			continue
 		}
 		if wait := r.applied.wait(n.Pod.UID, n.Mark, time.Now()); wait > 0 {
-			p.did.LookAgain(wait) // somebody else removes it as often as it is set
+			p.did.PassAgain(wait) // somebody else removes it as often as it is set
 			continue
 		}
 		err := r.Client.Apply(ctx, resources.FlusherPod(n.Pod, n.Mark), resources.SettingsOwner, client.ForceOwnership)

@@ -51,7 +51,7 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 		d = verdict.WhileDraining(p.Snapshot, p.plan, err)
 	}
 	p.did.Draining = d.Condition
-	p.did.LookAgain(d.Again)
+	p.did.PassAgain(d.Again)
 	if !d.Done {
 		return d.Err
 	}

@@ -68,7 +68,7 @@ func (r *Reconciler) monitor(ctx context.Context, p *pass) error {
 				r.warning(p.Cache, reason, "Apply"+kind, "%s %s %s", kind, o.intent.GetName(), latest.obstacle)
 			}
 		}
-		p.did.LookAgain(left)
+		p.did.PassAgain(left)
 	}
 	return nil
 }

@@ -108,21 +108,21 @@ func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error 
 		return err
 	}
 	var status apierrors.APIStatus
-	var told []string
+	var reasons []string
 	elsewhere := false
 	if errors.As(err, &status) && status.Status().Details != nil {
 		causes := status.Status().Details.Causes
 		for _, cause := range causes[:min(len(causes), mostCauses)] {
 			field, ours := inSpec(cause.Field, origins)
 			elsewhere = elsewhere || !ours
-			told = append(told, observe.Cut(field+": "+cause.Message, longestCause))
+			reasons = append(reasons, observe.Cut(field+": "+cause.Message, longestCause))
 		}
 		if more := len(causes) - mostCauses; more > 0 {
-			told = append(told, fmt.Sprintf("and %d more", more))
+			reasons = append(reasons, fmt.Sprintf("and %d more", more))
 		}
 	}
-	message := fmt.Sprintf("%s. Correct the spec: with these values the API server rejects %s", strings.Join(told, "; "), what)
-	if len(told) == 0 || elsewhere {
+	message := fmt.Sprintf("%s. Correct the spec: with these values the API server rejects %s", strings.Join(reasons, "; "), what)
+	if len(reasons) == 0 || elsewhere {
 		message = err.Error()
 	}
 	return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: message, Retry: refusedRetry}

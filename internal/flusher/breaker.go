@@ -89,7 +89,7 @@ func (b *breaker) run(p *partition, work func() (finding, error)) error {
 		halfOpen := circuit.State() == gobreaker.StateHalfOpen
 		var found finding
 		found, failure = work()
-		return struct{}{}, b.verdict(p, found, failure, halfOpen)
+		return struct{}{}, b.result(p, found, failure, halfOpen)
 	})
 	if errors.Is(refused, gobreaker.ErrOpenState) || errors.Is(refused, gobreaker.ErrTooManyRequests) {
 		return refused
@@ -97,9 +97,9 @@ func (b *breaker) run(p *partition, work func() (finding, error)) error {
 	return failure
 }
 
-// verdict is nil for what shows that the database works, the error for what it failed at,
+// result is nil for what shows that the database works, the error for what it failed at,
 // and errShowsNothing for all else.
-func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool) error {
+func (b *breaker) result(p *partition, found finding, err error, halfOpen bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if found.works {
@@ -118,7 +118,7 @@ func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool)
 		b.streak.epochs++
 	case lost(err) == nil:
 		b.streak.batches++
-	case !b.streak.lost(p, found):
+	case !b.streak.lostSession(p, found):
 		return errShowsNothing
 	}
 	return err
@@ -130,30 +130,30 @@ func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool)
 type streak struct {
 	// epochs counts those that could not begin since one began, batches what failed.
 	epochs, batches int
-	// held are the losses of sessions that may all be one row's doing, at the partition
+	// losses are lost sessions that may all be one row's doing, at the partition
 	// where it is searched. row is its key as soon as it was alone, and alone how often.
-	held, alone int
-	at          *partition
-	row         string
+	losses, alone int
+	at            *partition
+	row           string
 	// several says that it was more than one row's doing.
 	several bool
 }
 
-// lost notes that a session ended while rows were written, and tells whether that counts.
+// lostSession records that a session ended while rows were written, and reports whether that counts.
 // As long as one row may have done it, which is searched by ever smaller claims, it does
 // not. When another partition or another row meets the same, or the row goes on without
 // anything that shows that others get through, all of it counts.
-func (s *streak) lost(p *partition, found finding) bool {
-	one := s.held == 0 || s.at == p && (s.row == "" || s.row == found.row)
+func (s *streak) lostSession(p *partition, found finding) bool {
+	one := s.losses == 0 || s.at == p && (s.row == "" || s.row == found.row)
 	if found.row != "" {
 		s.alone++
 	}
 	if one && !s.several && (found.convicted || s.alone <= lossesOfOne) {
-		s.held++
+		s.losses++
 		s.at, s.row = p, found.row
 		return false
 	}
-	s.batches += s.held + 1
-	s.held, s.several = 0, true
+	s.batches += s.losses + 1
+	s.losses, s.several = 0, true
 	return true
 }

@@ -40,7 +40,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.settings.Load().policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
-	for _, i := range oldestFirst(q.member.ages(held, loads, passage.paused(), now)) {
+	for _, i := range oldestFirst(q.member.waitTimes(held, loads, passage.paused(), now)) {
 		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil

@@ -147,7 +147,7 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
 	}
 	if options.LimitMemory != nil {
-		f.memory.tell = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
+		f.memory.report = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
 	}
 	for i := range c.Mappings {
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))

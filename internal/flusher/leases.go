@@ -90,7 +90,7 @@ func (q *queue) enter(id string) {
 	if before != "" {
 		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
 		q.log.Error("Redis has lost the queue with its entries: a new journal has begun", "before", before, "journal", id)
-		q.meter.note("Redis lost the queue: journal " + before + " is gone and a new one has begun")
+		q.meter.setLastError("Redis lost the queue: journal " + before + " is gone and a new one has begun")
 	}
 	q.gate.after(func(p *passage) { p.made = true })
 }

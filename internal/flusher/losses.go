@@ -30,7 +30,7 @@ func (q *queue) compare(beat entry.Membership) {
 	if beat.LostWrites == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %s lost", plural.Of(beat.LostWrites, "write is", "writes are")))
+	q.meter.reportLoss(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %s lost", plural.Of(beat.LostWrites, "write is", "writes are")))
 }
 
 // missed tells of entries that somebody has deleted from the journal. It has counted them.
@@ -41,13 +41,13 @@ func (q *queue) missed(claim *entry.Claim) {
 	if claim.Gone == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("%s gone from partition %d of the journal in Redis, although the order of the partition names the keys: the writes are lost",
+	q.meter.reportLoss(fmt.Sprintf("%s gone from partition %d of the journal in Redis, although the order of the partition names the keys: the writes are lost",
 		plural.Of(claim.Gone, "entry is", "entries are"), claim.Term.Partition))
 }
 
-// noteEnd lets the ledger know that a queue which takes no writes any more has been
+// recordDrained lets the ledger know that a queue which takes no writes any more has been
 // drained: when its journal goes, nothing is lost.
-func (q *queue) noteEnd(ctx context.Context) {
+func (q *queue) recordDrained(ctx context.Context) {
 	_, database := q.f.usable()
 	paused := q.settings.Load().State == config.StatePaused
 	known := q.member.now()

@@ -123,7 +123,7 @@ func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (o
 // entry or, with nothing but entries to be tried again, since it was last looked
 // after. So do all while the mapping is paused, or the trials would always be of the
 // same.
-func (m *member) ages(numbers []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
+func (m *member) waitTimes(numbers []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ages := make([]time.Duration, len(loads))
@@ -140,7 +140,7 @@ func (m *member) ages(numbers []int, loads []entry.Load, paused bool, now time.T
 func (m *member) idle(number int) (p partition, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if held := m.partitions[number]; held != nil && !held.busy && !held.lost {
+	if held := m.partitions[number]; held != nil && !held.busy && !held.leaseLost {
 		return *held, true
 	}
 	return partition{}, false
@@ -151,7 +151,7 @@ func (m *member) take(as partition) *partition {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[as.number]
-	if p == nil || p.busy || p.lost || p.epoch != as.epoch {
+	if p == nil || p.busy || p.leaseLost || p.epoch != as.epoch {
 		return nil
 	}
 	p.busy = true
@@ -170,7 +170,7 @@ func (m *member) putBack(p *partition) {
 func (m *member) lose(p *partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p.lost = true
+	p.leaseLost = true
 }
 
 // swept notes that the partition has nothing to wait for before the end.
@@ -188,7 +188,7 @@ func (m *member) finished(sweeps bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.partitions {
-		if p.busy || sweeps && !p.lastSwept && !p.lost {
+		if p.busy || sweeps && !p.lastSwept && !p.leaseLost {
 			return false
 		}
 	}
@@ -202,7 +202,7 @@ func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
 	defer m.mu.Unlock()
 	leases = make(map[int]*entry.Term)
 	for number, p := range m.partitions {
-		if m.life.trust.split == "" && !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.life.incarnation {
+		if m.life.trust.split == "" && !p.busy && !p.leaseLost && p.epoch != 0 && p.lease.Incarnation == m.life.incarnation {
 			leases[number] = p.lease
 		}
 	}
@@ -219,7 +219,7 @@ func (m *member) anew(number int, lease *entry.Term, split string) (begins, stop
 	switch {
 	case !p.isAt(lease), m.life.trust.split != "":
 		return false, false
-	case split != "" && p.behind:
+	case split != "" && p.redisBehind:
 		m.life.trust.split = split
 		return false, true
 	}
@@ -244,7 +244,7 @@ func (m *member) doubtsNoMore(now time.Time) bool {
 	m.life.trust.doubted = time.Time{}
 	for _, p := range m.partitions {
 		if !p.busy {
-			p.behind = false
+			p.redisBehind = false
 		}
 	}
 	return true
@@ -256,7 +256,7 @@ func (m *member) holds() []int {
 	defer m.mu.Unlock()
 	var numbers []int
 	for number, p := range m.partitions {
-		if !p.lost {
+		if !p.leaseLost {
 			numbers = append(numbers, number)
 		}
 	}

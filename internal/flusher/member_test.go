@@ -81,7 +81,7 @@ func TestHoldingsFollowTheLeases(t *testing.T) {
 		var anew, lost []int
 		for _, number := range holds {
 			switch p := c.held[number]; {
-			case p.lost:
+			case p.leaseLost:
 				lost = append(lost, number)
 			case !p.busy && p.epoch == 0:
 				anew = append(anew, number)
@@ -170,8 +170,8 @@ func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
 	now := time.Now()
 	m := &member{life: life{incarnation: "life"}, partitions: holdings{
 		1: {number: 1, epoch: 5, lease: under(5)},
-		2: {number: 2, epoch: 5, lease: under(5), behind: true},
-		3: {number: 3, epoch: 5, lease: under(5), behind: true},
+		2: {number: 2, epoch: 5, lease: under(5), redisBehind: true},
+		3: {number: 3, epoch: 5, lease: under(5), redisBehind: true},
 	}}
 	m.after(func(l *life) { l.trust.begins(now) })
 	m.look(now, time.Second)

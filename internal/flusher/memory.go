@@ -27,35 +27,35 @@ type memory struct {
 
 // pool is the account of a memory.
 type pool struct {
-	limit, held int64
-	waiting     []*seeker
-	// tell, if given, is told how many bytes may be in flight: the limit or, while a value
-	// is out that is larger, what that takes. It is told one bound after the other, under the
+	limit, taken int64
+	waiting      []*seeker
+	// report, if given, gets how many bytes may be in flight: the limit or, while a value
+	// is out that is larger, what that takes. It gets one bound after the other, under the
 	// memory's lock.
-	tell func(bytes int64)
-	told int64
+	report   func(bytes int64)
+	reported int64
 }
 
-// note tells of another bound.
-func (p *pool) note() {
-	if bound := max(p.limit, p.held); p.tell != nil && bound != p.told {
-		p.told = bound
-		p.tell(bound)
+// reportBound reports a bound that has changed.
+func (p *pool) reportBound() {
+	if bound := max(p.limit, p.taken); p.report != nil && bound != p.reported {
+		p.reported = bound
+		p.report(bound)
 	}
 }
 
 // fits tells whether so much may be given out: also what is larger than all the memory,
 // when nothing else is held.
-func (p *pool) fits(bytes int64) bool { return p.held == 0 || p.held+bytes <= p.limit }
+func (p *pool) fits(bytes int64) bool { return p.taken == 0 || p.taken+bytes <= p.limit }
 
 // serve gives out what there is, in the order of asking.
 func (p *pool) serve() {
 	for len(p.waiting) > 0 && p.fits(p.waiting[0].bytes) {
-		p.held += p.waiting[0].bytes
+		p.taken += p.waiting[0].bytes
 		close(p.waiting[0].served)
 		p.waiting = slices.Delete(p.waiting, 0, 1)
 	}
-	p.note()
+	p.reportBound()
 }
 
 // seeker is one who waits for memory.
@@ -103,15 +103,15 @@ func (m *memory) tryTake(bytes int64) bool {
 	if len(m.waiting) > 0 || !m.fits(bytes) {
 		return false
 	}
-	m.held += bytes
-	m.note()
+	m.taken += bytes
+	m.reportBound()
 	return true
 }
 
 func (m *memory) giveBack(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held -= bytes
+	m.taken -= bytes
 	m.serve()
 }
 
@@ -121,8 +121,8 @@ func (m *memory) giveBack(bytes int64) {
 // A single value that is larger than all the memory goes when nobody else holds any.
 type share struct {
 	of *memory
-	// asked is what the page takes that is being fetched, held what the claim has.
-	asked, held int64
+	// asked is what the page takes that is being fetched, taken what the claim has.
+	asked, taken int64
 }
 
 func (m *memory) share() *share { return &share{of: m} }
@@ -150,11 +150,11 @@ func (s *share) TryTake(bytes int) bool {
 func (s *share) Settle(used int) {
 	n := min(int64(used)*copies, s.asked)
 	s.of.giveBack(s.asked - n)
-	s.held += n
+	s.taken += n
 	s.asked = 0
 }
 
 func (s *share) giveBack() {
-	s.of.giveBack(s.held + s.asked)
-	s.held, s.asked = 0, 0
+	s.of.giveBack(s.taken + s.asked)
+	s.taken, s.asked = 0, 0
 }

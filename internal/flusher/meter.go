@@ -106,8 +106,8 @@ func (m *meter) hide(now time.Time, after time.Duration) {
 	}
 }
 
-// note keeps what a person should read in the status.
-func (m *meter) note(text string) {
+// setLastError keeps what a person should read in the status.
+func (m *meter) setLastError(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastError = text
@@ -121,14 +121,14 @@ func (m *meter) rowFailed(reason string) {
 
 func (m *meter) batchFailed(reason, text string) {
 	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
-	m.note(text)
+	m.setLastError(text)
 }
 
-// lost counts and tells of data that a server has lost.
-func (m *meter) lost(text string, about ...any) {
+// reportLoss counts data that a server has lost, and reports it.
+func (m *meter) reportLoss(text string, about ...any) {
 	m.metrics.dataLoss.WithLabelValues(m.queue).Inc()
 	m.log.With(about...).Error("Data was lost", "cause", text)
-	m.note(text)
+	m.setLastError(text)
 }
 
 // flushed counts a batch that was written and acknowledged.

@@ -13,9 +13,9 @@ import (
 // partition is one that this flusher holds.
 type partition struct {
 	number int
-	// busy says that a worker is at it, lost that the lease is gone.
-	busy, lost bool
-	lastSweep  time.Time
+	// busy says that a worker is at it, leaseLost that another member may hold it.
+	busy, leaseLost bool
+	lastSweep       time.Time
 	// lastSwept says that the sweep before the end has been started.
 	lastSwept bool
 
@@ -29,15 +29,15 @@ type partition struct {
 	appetite appetite
 	// found is what the work under way has shown of the database.
 	found finding
-	// behind says that the ledger was ahead of the journal when the epoch began.
-	behind bool
+	// redisBehind says that the ledger was ahead of the journal when the epoch began.
+	redisBehind bool
 	// retryNext says whose turn it is where a claim has one entry.
 	retryNext bool
 }
 
 // isAt tells whether no worker is at the partition and its epoch is that of the lease.
 func (p *partition) isAt(lease *entry.Term) bool {
-	return p != nil && !p.busy && !p.lost && p.epoch == lease.Epoch
+	return p != nil && !p.busy && !p.leaseLost && p.epoch == lease.Epoch
 }
 
 // holdings are the partitions that a member holds, by number.
@@ -45,12 +45,12 @@ type holdings map[int]*partition
 
 // forgetLost drops lost partitions that no worker is at.
 func (h holdings) forgetLost() {
-	maps.DeleteFunc(h, func(_ int, p *partition) bool { return p.lost && !p.busy })
+	maps.DeleteFunc(h, func(_ int, p *partition) bool { return p.leaseLost && !p.busy })
 }
 
 func (h holdings) loseAll() {
 	for _, p := range h {
-		p.lost = true
+		p.leaseLost = true
 	}
 	h.forgetLost()
 }
@@ -65,7 +65,7 @@ func (h holdings) follow(beat entry.Membership, now time.Time) (surplus []int) {
 		// than the one that this flusher has begun; or Redis is an older copy, which
 		// the next epoch finds out from the lease before.
 		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
-			p.lost = true
+			p.leaseLost = true
 			if held { // and idle: no worker is at its lease
 				before[number] = p.lease
 			}

@@ -105,7 +105,7 @@ func (q *queue) run(stop, work context.Context) {
 	}
 	q.f.slots.withdraw(q)
 	q.work.Wait()
-	q.noteEnd(work)
+	q.recordDrained(work)
 	q.leave(work)
 }
 

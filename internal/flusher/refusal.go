@@ -19,8 +19,8 @@ type refusal struct {
 	// since is when it came first, at when it came last.
 	since, at time.Time
 	// looked says that a look after that was content, again that it came once more then,
-	// told that it is what the status says.
-	looked, again, told bool
+	// reported that the status has it.
+	looked, again, reported bool
 }
 
 // refusalHolds is how long a refusal stays told after it came last: longer than the
@@ -47,7 +47,7 @@ func (f *Flusher) redisFailed(err error) config.Check {
 	defer f.mu.Unlock()
 	f.redisAnswers = false
 	if known := f.redisCheck; known.Reason != "" {
-		if f.refusal.told && check == f.refusal.check {
+		if f.refusal.reported && check == f.refusal.check {
 			f.refusal.at = now
 		}
 		return known
@@ -74,12 +74,12 @@ func (f *Flusher) weigh(found config.Check, began time.Time) config.Check {
 	switch {
 	case !found.OK || time.Since(r.at) >= refusalHolds:
 		*r = refusal{}
-	case r.told:
+	case r.reported:
 		return r.check
 	case r.since.After(began):
 		// The look may have come too early; there is another one at once.
 	case unseen(r.check) || r.again:
-		r.told = true
+		r.reported = true
 		return r.check
 	default:
 		r.looked = true

@@ -116,13 +116,13 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 	}
 	switch begins, stops := q.member.anew(number, lease, split); {
 	case stops:
-		q.meter.note(split)
+		q.meter.setLastError(split)
 		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)
 		return
 	case !begins:
 		return
 	case raised:
-		q.meter.note(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
+		q.meter.setLastError(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
 			"two Redis hold one queue, stop the one that is not wanted", lease.Incarnation, number, q.name))
 		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", lease.Incarnation)
 	default:

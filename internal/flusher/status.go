@@ -57,7 +57,7 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 			return
 		}
 	}
-	f.tell("Redis", &f.redisCheck, f.weigh(check, began))
+	f.logCheck("Redis", &f.redisCheck, f.weigh(check, began))
 	f.watchRedisDurability(ctx, reached)
 }
 
@@ -67,7 +67,7 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	f.tell("PostgreSQL", &f.databaseCheck, check)
+	f.logCheck("PostgreSQL", &f.databaseCheck, check)
 	f.looked.Store(began.UnixNano())
 	f.watchLedger(ctx, check)
 	if !check.OK {
@@ -79,12 +79,12 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 			return
 		}
 		q.verify(ctx)
-		q.noteEnd(ctx)
+		q.recordDrained(ctx)
 	}
 }
 
-// tell stores a check and logs it when it has changed.
-func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
+// logCheck stores a check and logs it when it has changed.
+func (f *Flusher) logCheck(server string, at *config.Check, check config.Check) {
 	f.mu.Lock()
 	changed := *at != check
 	*at = check

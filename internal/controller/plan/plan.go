@@ -28,9 +28,9 @@ type Plan struct {
 	SettingsHash string
 	// Objects are what is to be there, in the order of applying.
 	Objects []Object
-	// Held is the part of the spec that is held back until a queue is empty or free;
+	// HeldBack is the part of the spec that is held back until a queue is empty or free;
 	// nil when none is.
-	Held *failure.Stalled
+	HeldBack *failure.Stalled
 	// Again is when another pass is due although no watch asks for one.
 	Again time.Duration
 }
@@ -77,9 +77,9 @@ type planner struct {
 	carried *v1alpha1.WriteBehindCache
 }
 
-// hold holds a part of the spec back. The first one is the one that is reported.
-func (p *planner) hold(reason, message string) {
-	if p.Held == nil {
-		p.Held = &failure.Stalled{Reason: reason, Message: message}
+// holdBack holds a part of the spec back. The first one is the one that is reported.
+func (p *planner) holdBack(reason, message string) {
+	if p.HeldBack == nil {
+		p.HeldBack = &failure.Stalled{Reason: reason, Message: message}
 	}
 }

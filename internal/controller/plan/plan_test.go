@@ -226,8 +226,8 @@ func TestSettings(t *testing.T) {
 			if c.stalled == "" && err != nil || c.stalled != "" && (!errors.As(err, &stalled) || stalled.Reason != c.stalled || !strings.Contains(stalled.Message, c.says)) {
 				t.Errorf("the error is %v, want %s: %s", err, c.stalled, c.says)
 			}
-			if (p.Held == nil) != (c.held == "") || p.Held != nil && (p.Held.Reason != c.held || !strings.Contains(p.Held.Message, c.says)) {
-				t.Errorf("held back is %v, want %s: %s", p.Held, c.held, c.says)
+			if (p.HeldBack == nil) != (c.held == "") || p.HeldBack != nil && (p.HeldBack.Reason != c.held || !strings.Contains(p.HeldBack.Message, c.says)) {
+				t.Errorf("held back is %v, want %s: %s", p.HeldBack, c.held, c.says)
 			}
 			if p.Again != c.again {
 				t.Errorf("another pass is due in %s, want %s", p.Again, c.again)

@@ -40,11 +40,11 @@ func (p *planner) retire(previous *InForce) {
 	if len(retired) == 0 {
 		return
 	}
-	wanted.Mappings = append(p.beside(retired, wanted.Mappings, previous), retired...)
+	wanted.Mappings = append(p.withRetired(retired, wanted.Mappings, previous), retired...)
 }
 
-// beside are those of the wanted mappings that can stand beside the retired ones.
-func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []config.Mapping {
+// withRetired are those of the wanted mappings that can stand beside the retired ones.
+func (p *planner) withRetired(retired, wanted []config.Mapping, previous *InForce) []config.Mapping {
 	isNew := func(m config.Mapping) bool {
 		return !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })
 	}
@@ -57,14 +57,14 @@ func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []
 	var kept []config.Mapping
 	for _, m := range wanted {
 		if old := inTheWay(m, retired); old != nil {
-			p.hold(v1alpha1.ReasonQueueNotEmpty,
+			p.holdBack(v1alpha1.ReasonQueueNotEmpty,
 				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was removed from the spec, is empty: %s",
 					m.Name, old.Name, old.KeyPrefix, p.StillHolds(old.Name)))
 			continue
 		}
 		if isNew(m) {
 			if room <= 0 {
-				p.hold(v1alpha1.ReasonQueueNotEmpty,
+				p.holdBack(v1alpha1.ReasonQueueNotEmpty,
 					fmt.Sprintf("mapping %s waits: the flushers serve at most %d queues, and %d queues of removed mappings are not empty, such as %s: %s",
 						m.Name, maxQueues, len(retired), retired[0].Name, p.StillHolds(retired[0].Name)))
 				continue

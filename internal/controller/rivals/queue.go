@@ -19,8 +19,8 @@ import (
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
 	Redis, Name, Prefix string
-	// Held reports that the resource's flushers were seen at the queue.
-	Held bool
+	// Seen reports that the resource's flushers were seen at the queue.
+	Seen bool
 }
 
 // QueuesOf are the queues of the spec, and those that the resource's flushers were
@@ -38,7 +38,7 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 		if m.Journal != "" && m.RedisAddress != "" {
 			// A status that was written before it had prefixes is of the spec's mapping.
 			prefix := cmp.Or(m.KeyPrefix, prefixes[m.Name])
-			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Held: true})
+			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Seen: true})
 		}
 	}
 	return all

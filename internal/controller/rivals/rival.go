@@ -47,7 +47,7 @@ func (q Queue) givesWay(cache *v1alpha1.WriteBehindCache, theirs Queue, other *v
 	switch {
 	case !q.meets(theirs) || !precedes(other, cache, theirs, q):
 		return false
-	case !cache.DeletionTimestamp.IsZero() && q.Name != theirs.Name && holds(cache, q, theirs):
+	case !cache.DeletionTimestamp.IsZero() && q.Name != theirs.Name && hasQueue(cache, q, theirs):
 		// Both were at work before prefixes were compared. What was written into a
 		// queue of its own is still owed to the database.
 		return false
@@ -71,12 +71,12 @@ func first(a, b *Rival) *Rival {
 // anybody could stop a resource of another namespace by naming its Redis, which
 // takes neither its password nor a way to it.
 func precedes(a, b *v1alpha1.WriteBehindCache, ofA, ofB Queue) bool {
-	aHolds, bHolds := holds(a, ofA, ofB), holds(b, ofB, ofA)
+	aHas, bHas := hasQueue(a, ofA, ofB), hasQueue(b, ofB, ofA)
 	switch {
 	case a.Namespace != b.Namespace && isManaged(a) != isManaged(b):
 		return isManaged(a)
-	case aHolds != bHolds:
-		return aHolds
+	case aHas != bHas:
+		return aHas
 	case !a.CreationTimestamp.Equal(&b.CreationTimestamp):
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
 	default:
@@ -84,11 +84,11 @@ func precedes(a, b *v1alpha1.WriteBehindCache, ofA, ofB Queue) bool {
 	}
 }
 
-// holds reports whether a resource's flushers were seen at its queue q while that
+// hasQueue reports whether a resource's flushers were seen at its queue q while that
 // met the other queue. A mapping may have been replaced since by one of the same
 // name and another prefix.
-func holds(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
-	return slices.ContainsFunc(QueuesOf(cache), func(h Queue) bool { return h.Held && h.Name == q.Name && h.meets(other) })
+func hasQueue(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
+	return slices.ContainsFunc(QueuesOf(cache), func(h Queue) bool { return h.Seen && h.Name == q.Name && h.meets(other) })
 }
 
 // Conflict tells the mapping's owner what is in the way and what helps.

@@ -33,7 +33,7 @@ func count(f *facts) {
 		}
 		if q := f.Queue(name, f.Settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			countLoss(f, &m)
+			countDataLoss(f, &m)
 		}
 		fillFromEach(f, &m, &observed)
 		f.status.Mappings = append(f.status.Mappings, m)

@@ -122,7 +122,7 @@ func says(message string) cause { return func(*facts) *Condition { return good(m
 // reason.
 func unless(other rule) cause {
 	return func(f *facts) *Condition {
-		if c := other.judge(f); c.Status != metav1.ConditionTrue {
+		if c := other.evaluate(f); c.Status != metav1.ConditionTrue {
 			return bad(c.Reason, c.Message)
 		}
 		return nil

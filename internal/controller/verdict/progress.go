@@ -24,8 +24,8 @@ type Progress struct {
 	Again time.Duration
 }
 
-// LookAgain asks for another pass after d at the latest.
-func (p *Progress) LookAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
+// PassAgain asks for another pass after d at the latest.
+func (p *Progress) PassAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
 
 // Drain is how a deletion goes on.
 type Drain struct {

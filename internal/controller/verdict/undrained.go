@@ -69,7 +69,7 @@ func obstacle(f *facts) string {
 		parts = append(parts, f.did.Failure.Error())
 	}
 	for _, r := range []rule{redisReady, databaseReady} {
-		if c := r.judge(f); c.Status == metav1.ConditionFalse {
+		if c := r.evaluate(f); c.Status == metav1.ConditionFalse {
 			parts = append(parts, c.Reason+": "+c.Message)
 		}
 	}
@@ -93,7 +93,7 @@ func notDrained(f *facts) []string {
 	carried := map[string]bool{}
 	for _, m := range f.Settings.Mappings {
 		carried[m.Name] = true
-		if part := left(f, m.Name); part != "" {
+		if part := stillHolds(f, m.Name); part != "" {
 			parts = append(parts, part)
 		}
 	}
@@ -103,7 +103,7 @@ func notDrained(f *facts) []string {
 		}
 		emptied, lost := f.Emptied(m.Name)
 		if lost {
-			f.did.LookAgain(plan.LossRetry)
+			f.did.PassAgain(plan.LossRetry)
 		}
 		if !emptied {
 			parts = append(parts, fmt.Sprintf("no flusher has reported queue %s empty, and none flushes it", m.Name))
@@ -112,8 +112,8 @@ func notDrained(f *facts) []string {
 	return parts
 }
 
-// left is what one queue still holds, empty when it is drained.
-func left(f *facts, name string) string {
+// stillHolds is what one queue still holds, empty when it is drained.
+func stillHolds(f *facts, name string) string {
 	closed := func(d *config.Status) bool {
 		return f.Settled(d) && d.Draining && d.Revision == f.Cache.Generation
 	}

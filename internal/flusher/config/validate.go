@@ -209,7 +209,7 @@ func (c *Config) validateMappings() error {
 			return err
 		}
 		for j := range i {
-			if err := c.Mappings[i].validateBeside(&c.Mappings[j], i); err != nil {
+			if err := c.Mappings[i].validateAgainst(&c.Mappings[j], i); err != nil {
 				return err
 			}
 		}
@@ -217,9 +217,9 @@ func (c *Config) validateMappings() error {
 	return nil
 }
 
-// validateBeside checks what two mappings must not share. A prefix of a prefix
+// validateAgainst checks what two mappings must not share. A prefix of a prefix
 // would put one key into two queues.
-func (m *Mapping) validateBeside(other *Mapping, index int) error {
+func (m *Mapping) validateAgainst(other *Mapping, index int) error {
 	field := fmt.Sprintf("mappings[%d].", index)
 	if m.Name == other.Name {
 		return invalid(field+"name", m.Name, "a name that no other mapping has")

@@ -25,13 +25,13 @@ func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.
 		}
 		return check, check
 	}
-	return judgePersistence(infoField(info, "aof_enabled")),
-		judgeEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory"))
+	return checkPersistence(infoField(info, "aof_enabled")),
+		checkEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory"))
 }
 
-// judgePersistence takes INFO's aof_enabled. Whether the file can be written is no
+// checkPersistence takes INFO's aof_enabled. Whether the file can be written is no
 // part of it: Redis refuses writes when it cannot.
-func judgePersistence(enabled string) config.Check {
+func checkPersistence(enabled string) config.Check {
 	switch enabled {
 	case "1":
 		return config.Check{OK: true}
@@ -45,11 +45,11 @@ func judgePersistence(enabled string) config.Check {
 	return untold("aof_enabled", enabled, "whether Redis persists")
 }
 
-// judgeEviction takes INFO's maxmemory_policy. A dirty entry and the journal have
+// checkEviction takes INFO's maxmemory_policy. A dirty entry and the journal have
 // no time to live, so a volatile policy passes them over. An allkeys policy
 // is unsafe without a limit too: the limit is one command, or one resize of a
 // managed service, away, and what it evicts is gone before anybody looks again.
-func judgeEviction(policy, limit string) config.Check {
+func checkEviction(policy, limit string) config.Check {
 	switch {
 	case policy == "noeviction" || strings.HasPrefix(policy, "volatile-"):
 		return config.Check{OK: true}

@@ -44,7 +44,7 @@ func (j *Journal) Open(ctx context.Context, s config.QueueSettings, offered stri
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
 // encoding than the mapping's, or another target, or others flush it into another database,
-// and the member is none then. seen is what the beat before told:
+// and the member is none then. seen is what the beat before reported:
 // writes that are gone since then are counted as a data-loss event, by the first member
 // that notices.
 func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member string, ttlMilliseconds int64, seen entry.Seen) (entry.Membership, error) {
@@ -78,7 +78,7 @@ const libraryOfSeen = 5
 // given out. committed is the ledger's position of this very partition; held is the
 // lease that the caller had of it before, or nil: a journal that is not as far came back
 // with older data. earlier says that the ledger knows an earlier life of the queue. A
-// verdict other than Agreed has been counted as a data-loss event. While others hold
+// agreement other than Agreed has been counted as a data-loss event. While others hold
 // partitions at another database than the lease's Home, the error is of reason QueueConflict
 // and nothing is compared.
 func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int64, held *entry.Term, earlier bool) (entry.Agreement, error) {
@@ -189,10 +189,10 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (ent
 	r := reader{values: reply}
 	const known, withSeen = 8, 10
 	loads := entry.Loads{Left: r.number(), Of: make([]entry.Load, len(partitions))}
-	told := r.number()
-	more := told - known
-	if told >= withSeen {
-		more = told - withSeen
+	numbers := r.number()
+	more := numbers - known
+	if numbers >= withSeen {
+		more = numbers - withSeen
 	}
 	for i := range loads.Of {
 		loads.Of[i] = entry.Load{
@@ -200,7 +200,7 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (ent
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
 			OldestMilliseconds: r.number(), DeadLetters: r.number(), Step: r.number(),
 		}
-		if told >= withSeen {
+		if numbers >= withSeen {
 			loads.Since, loads.Writes = max(loads.Since, r.number()), max(loads.Writes, r.number())
 		}
 		// A newer library may tell more than this release knows of.

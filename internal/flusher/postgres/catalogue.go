@@ -212,7 +212,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return nil, mapping
 	}
-	return nil, failure(action, err, apart)
+	return nil, failure(action, err, stageNone)
 }
 
 func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*Table, error) {
@@ -220,7 +220,7 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	if err != nil {
 		return nil, err
 	}
-	key, version, columns, err := f.judge()
+	key, version, columns, err := f.check()
 	if err != nil {
 		return nil, err
 	}

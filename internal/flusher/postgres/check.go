@@ -44,7 +44,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
-	e := failure("", err, apart)
+	e := failure("", err, stageNone)
 	message := e.Message()
 	switch {
 	case e.inURL:
@@ -82,7 +82,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	err := look(ctx, conn, d.lookTimeout(), func() error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
-		if err != nil || standby || readOnly || judgeVersion(version) != nil {
+		if err != nil || standby || readOnly || checkVersion(version) != nil {
 			return err
 		}
 		return d.findHome(ctx, conn)
@@ -98,7 +98,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 			remedy: toWrite(conn.Config().User, conn.Config().Database),
 		}
 	}
-	if err := judgeVersion(version); err != nil {
+	if err := checkVersion(version); err != nil {
 		return err
 	}
 	if !verified {
@@ -120,8 +120,8 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// judgeVersion takes server_version_num.
-func judgeVersion(version int) error {
+// checkVersion takes server_version_num.
+func checkVersion(version int) error {
 	if version >= oldestVersion {
 		return nil
 	}
@@ -148,7 +148,7 @@ func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	}
 	switch {
 	case err != nil:
-		return config.Check{}, failure("check the ledger", err, apart)
+		return config.Check{}, failure("check the ledger", err, stageNone)
 	case persistence == unloggedTable:
 		return unlogged("the ledger "+d.ledger.table, d.ledger.table), nil
 	}
@@ -163,7 +163,7 @@ SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_cla
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND c.relkind = 'r'), '')`
 
-// unlogged is the verdict on something whose tables, quoted for SQL, are unlogged.
+// unlogged is the check of something whose tables, quoted for SQL, are unlogged.
 func unlogged(what string, tables ...string) config.Check {
 	statements := "ALTER TABLE " + strings.Join(tables, " SET LOGGED; ALTER TABLE ") + " SET LOGGED;"
 	return config.Check{
@@ -235,7 +235,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		var statement string
 		switch {
 		case s.table:
-			return d.judgeLedger(s)
+			return d.checkLedger(s)
 		case !s.schema && !s.mayCreateSchema, s.schema && !(s.mayUse && s.mayCreate):
 			return d.ledgerPrivilege(s)
 		case !s.schema:
@@ -272,7 +272,7 @@ func madeByAnother(err error) bool {
 	return false
 }
 
-func (d *Database) judgeLedger(s ledgerState) error {
+func (d *Database) checkLedger(s ledgerState) error {
 	switch {
 	case !s.mayUse || !s.mayRead || !s.mayWrite:
 		return d.ledgerPrivilege(s)

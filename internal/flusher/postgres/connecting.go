@@ -92,7 +92,7 @@ func (e *Error) connecting(err *pgconn.PgError, cause error) {
 	if origin.certain {
 		role, name = quote(origin.config.User), quote(origin.config.Database)
 	}
-	transient := judge(err.Code).kind == entry.Transient
+	transient := classify(err.Code).kind == entry.Transient
 	e.Kind = entry.Transient
 	sql := ""
 	switch {
@@ -207,7 +207,7 @@ func notWritable(err error) string {
 	}
 	origin, ok := errors.AsType[*connectFailure](err)
 	if !ok || !origin.certain {
-		return verdicts["25006"].remedy
+		return classifications["25006"].remedy
 	}
 	return toWrite(origin.config.User, origin.config.Database)
 }

@@ -198,7 +198,7 @@ func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, e
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.verified.Store(false)
-		return nil, failure(action, d.source.connecting(err), apart)
+		return nil, failure(action, d.source.connecting(err), stageNone)
 	}
 	return conn, nil
 }
@@ -215,7 +215,7 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	defer conn.Release()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: pinnedBeginSQL(d.settings.StatementTimeout)})
 	if err != nil {
-		return failure(action, err, apart)
+		return failure(action, err, stageNone)
 	}
 	if err = f(ctx, tx); err == nil {
 		err = replicated(conn.Conn().PgConn(), tx.Commit(ctx))
@@ -226,5 +226,5 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	if rollback := tx.Rollback(ctx); rollback != nil && !errors.Is(rollback, pgx.ErrTxClosed) {
 		_ = conn.Conn().Close(ctx)
 	}
-	return failure(action, err, apart)
+	return failure(action, err, stageNone)
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// judge says what does not fit, or which columns are the key, the version's, if any,
+// check returns what does not fit, or which columns are the key, the version's, if any,
 // and which are fed.
-func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
+func (f *fit) check() (key, version *attribute, columns []fed, err error) {
 	if err = f.checkRelation(); err != nil {
 		return nil, nil, nil, err
 	}

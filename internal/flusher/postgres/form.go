@@ -61,7 +61,7 @@ func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
 	defer conn.Release()
 	form, err := d.askForm(ctx, conn.Conn(), t)
 	if err != nil {
-		return false, failure(action, err, apart)
+		return false, failure(action, err, stageNone)
 	}
 	return form == t.form, nil
 }
@@ -73,7 +73,7 @@ func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *re
 	if r.moved || conn.IsClosed() || !errors.As(err, &pgErr) {
 		return false
 	}
-	if kind := verdictOf(pgErr, r.stage()).kind; kind != entry.Mapping && kind != entry.Row {
+	if kind := classificationOf(pgErr, r.stage()).kind; kind != entry.Mapping && kind != entry.Row {
 		return false
 	}
 	form, err := d.askForm(ctx, conn, t)

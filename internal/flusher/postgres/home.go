@@ -16,7 +16,7 @@ import (
 const (
 	// A statement that names the function fails where it may not be called, even if it
 	// does not come to that.
-	mayTellHomeSQL = `SELECT coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system()')::pg_catalog.oid, 'EXECUTE'), false)`
+	mayReadHomeSQL = `SELECT coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system()')::pg_catalog.oid, 'EXECUTE'), false)`
 	homeSQL        = `SELECT pg_catalog.concat(c.system_identifier, '/', d.oid), d.datname::pg_catalog.text
 FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
 )
@@ -39,7 +39,7 @@ var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
 func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	var may bool
 	var h entry.Home
-	err := conn.QueryRow(ctx, mayTellHomeSQL).Scan(&may)
+	err := conn.QueryRow(ctx, mayReadHomeSQL).Scan(&may)
 	if err == nil && may {
 		h, err = readHome(ctx, conn)
 	}

@@ -217,7 +217,7 @@ func ofIdentity(err *pgconn.PgError) bool {
 	return err.Routine == identityCheck && err.Where == ""
 }
 
-var identityVerdict = verdict{
+var identityClassification = classification{
 	entry.Mapping, v1alpha1.ReasonSchemaMismatch,
 	"a publication publishes updates or deletions of the table, and the table's replica identity does not do for it, its row filter or its column list: " +
 		"see ALTER TABLE ... REPLICA IDENTITY and ALTER PUBLICATION",

@@ -289,7 +289,7 @@ func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]i
 		})
 	})
 	if err != nil {
-		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, apart))
+		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, stageNone))
 	}
 	return epochs, nil
 }

@@ -21,7 +21,7 @@ const waitsForStandby = "SyncRepWaitForLSN"
 // unreplicated is where a connection keeps that its last commit was not waited for.
 const unreplicated = "unreplicated"
 
-func noteUnreplicated(conn *pgconn.PgConn, notice *pgconn.Notice) {
+func recordUnreplicated(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	if notice.Routine == waitsForStandby {
 		conn.CustomData()[unreplicated] = true
 	}

@@ -212,7 +212,7 @@ func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
 		c.RuntimeParams = map[string]string{}
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
-	c.OnNotice = noteUnreplicated
+	c.OnNotice = recordUnreplicated
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = applicationName
 	}

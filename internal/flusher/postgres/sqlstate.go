@@ -13,17 +13,17 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// verdict is what an SQLSTATE, or a class of them, means here.
-type verdict struct {
+// classification is what an SQLSTATE, or a class of them, means here.
+type classification struct {
 	kind   entry.Kind
 	reason string
 	remedy string
 }
 
-// verdicts is the one table that turns what PostgreSQL says into behaviour. The
+// classifications is the one table that turns what PostgreSQL says into behaviour. The
 // longest prefix of the SQLSTATE decides; what is not listed is the row's. The
 // stage corrects it: see failure.
-var verdicts = map[string]verdict{
+var classifications = map[string]classification{
 	"08":    {entry.Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
 	"25":    {entry.Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
 	"25006": {entry.Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary"},
@@ -82,22 +82,22 @@ var verdicts = map[string]verdict{
 // SQLSTATE 42501 with a missing privilege, but is the row's fault.
 const rowSecurity = "ExecWithCheckOptions"
 
-func judge(sqlstate string) verdict {
+func classify(sqlstate string) classification {
 	for n := min(len(sqlstate), 5); n > 0; n-- {
-		if v, ok := verdicts[sqlstate[:n]]; ok {
+		if v, ok := classifications[sqlstate[:n]]; ok {
 			return v
 		}
 	}
-	return verdicts[""]
+	return classifications[""]
 }
 
 // stage is how far a statement had come when it failed.
 type stage int
 
 const (
-	// apart means that no rows are concerned, or that a statement was accepted
+	// stageNone means that no rows are concerned, or that a statement was accepted
 	// but not planned: the table alone decides.
-	apart stage = iota
+	stageNone stage = iota
 	// preparing means that the statement was not accepted at all, so that no
 	// row can be at fault.
 	preparing
@@ -158,22 +158,22 @@ func (e *Error) atRows(err *pgconn.PgError) {
 	}
 }
 
-// verdictOf judges an error of the server by its SQLSTATE and by how far the
+// classificationOf judges an error of the server by its SQLSTATE and by how far the
 // statement had come.
-func verdictOf(err *pgconn.PgError, at stage) verdict {
-	v := judge(err.Code)
+func classificationOf(err *pgconn.PgError, at stage) classification {
+	v := classify(err.Code)
 	if err.Code == "42501" && err.Routine == rowSecurity {
-		v = verdict{entry.Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
+		v = classification{entry.Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
 	}
 	switch {
 	case ofIdentity(err):
-		v = identityVerdict
+		v = identityClassification
 	case at == preparing && v.kind == entry.Row:
 		v.kind, v.reason = entry.Mapping, v1alpha1.ReasonSchemaMismatch
 	case at == executing && ofValue(err):
-		v = verdicts["22P02"]
+		v = classifications["22P02"]
 	case at == executing && !lacksPrivilege(err) && (v.kind == entry.Mapping || ofConnection(err.Code)):
-		v = verdicts["P0"]
+		v = classifications["P0"]
 	}
 	return v
 }
@@ -189,7 +189,7 @@ func failure(action string, err error, at stage) *Error {
 	}
 	e := &Error{action: action, Err: err}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		v := verdictOf(pgErr, at)
+		v := classificationOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
 		e.connecting(pgErr, err)
 		e.pooled(pgErr)

@@ -41,7 +41,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 		if current, err := d.Current(ctx, t); err == nil && !current {
 			return entry.Altered, nil
 		}
-		return 0, failure(action, err, apart)
+		return 0, failure(action, err, stageNone)
 	}
 	caller := ctx
 	ctx, cancel := d.bound(ctx)
@@ -122,7 +122,7 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Pla
 			return outcome, nil
 		}
 	}
-	e := failure("write "+at.String(), err, apart)
+	e := failure("write "+at.String(), err, stageNone)
 	return 0, d.ledgerFailure(e)
 }
 
@@ -159,7 +159,7 @@ func (r *reply) stage() stage {
 	case r.parsed == r.bound:
 		return preparing
 	}
-	return apart
+	return stageNone
 }
 
 // unsettled says whether the transaction may have committed, or may yet do so,
