@@ -58,7 +58,7 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 	log := ctrl.LoggerFrom(ctx)
 	if d.GivenUp != "" {
 		// The log alone can say so: a namespace that ends takes no event.
-		log.Info("Gave up the queued entries: the namespace is being deleted", "left", d.GivenUp)
+		log.Info("Gave up what is queued: the namespace is being deleted", "left", d.GivenUp)
 	}
 	log.Info("Began to remove objects", "reason", d.Condition.Reason, "message", d.Condition.Message)
 	return &failure.Waiting{What: "the record of the removal to be stored", After: recordRetry}

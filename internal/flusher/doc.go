@@ -165,7 +165,7 @@
 // who holds something. A document larger than that goes alone, and the collector's limit is
 // raised until it is written, or it would run without a pause. Where the size shrinks, what
 // is held stays held, and nobody gets more until it is less. The process of 600 documents of
-// 1 MB peaks at about 200 MB with 64 MiB, since Go's collector lets as much stand again.
+// 1 MB peaks at about 200 MB with 64 MiB, since Go's collector lets garbage of that size accumulate.
 //
 // Two Redis with one journal, an older copy and the original, look to the ledger like
 // two flushers that take a partition over from each other. Which one is behind the
