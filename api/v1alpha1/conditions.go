@@ -16,18 +16,18 @@ const (
 	ConditionDatabaseReady = "DatabaseReady"
 	// ConditionBacklogHealthy is True while the deepest queue, dirty entries and
 	// dead letters together, is under backpressure.warningQueueDepth, and Unknown
-	// until a queue was looked at. It does not touch Ready: a long queue that
-	// moves reaches the database.
+	// until a flusher has reported a queue. Ready does not depend on it: a long
+	// queue that moves reaches the database.
 	ConditionBacklogHealthy = "BacklogHealthy"
 	// ConditionDeadLetterQueueEmpty is True while no queue has dead letters, and
-	// Unknown until a queue was looked at. It does not touch Ready: everything
-	// else reaches the database.
+	// Unknown until a flusher has reported a queue. Ready does not depend on it:
+	// everything else reaches the database.
 	ConditionDeadLetterQueueEmpty = "DeadLetterQueueEmpty"
 	// ConditionDurable is True while what was acknowledged is kept: Redis has an
 	// append-only file and an eviction policy that cannot drop dirty entries, the
 	// tables of the mappings and of the ledger are logged, and every data-loss
-	// event is acknowledged. It is Unknown while a flusher cannot look. It does not
-	// touch Ready: data reaches the database all the same, until something crashes.
+	// event is acknowledged. It is Unknown while a flusher cannot check. Ready does not
+	// depend on it: data reaches the database until something crashes.
 	ConditionDurable = "Durable"
 	// ConditionSettingsApplied is True when every flusher runs the settings of
 	// status.observedGeneration.
@@ -61,8 +61,8 @@ const (
 const (
 	// ReasonSuspended says that spec.suspend keeps the flushers from flushing.
 	ReasonSuspended = "Suspended"
-	// ReasonStuck says that entries wait and nothing is flushed, although nothing
-	// else is known to be wrong.
+	// ReasonStuck says that entries wait and nothing is flushed, although no other
+	// problem is known.
 	ReasonStuck = "Stuck"
 )
 
@@ -75,8 +75,8 @@ const (
 	// ReasonOutOfMemory says that Redis refuses writes at its memory limit.
 	ReasonOutOfMemory = "OutOfMemory"
 	// ReasonSplitBrain says that this Redis holds an older copy of a queue, while a
-	// flusher at another Redis with the same journal is at work: nothing is flushed
-	// from here.
+	// flusher works at another Redis with the same journal. Nothing is flushed from
+	// this Redis.
 	ReasonSplitBrain = "SplitBrain"
 	// ReasonPersistenceFailing says that Redis refuses writes because it cannot
 	// persist them.
@@ -104,8 +104,8 @@ const (
 	// ReasonSchemaMismatch says that a table, key or column does not fit its
 	// mapping.
 	ReasonSchemaMismatch = "SchemaMismatch"
-	// ReasonCircuitOpen says that the database fails at every batch, so that
-	// nothing is tried for a while.
+	// ReasonCircuitOpen says that the database fails at every batch, so that no batch
+	// is tried for a while.
 	ReasonCircuitOpen = "CircuitOpen"
 	// ReasonMappingPaused says that the database refuses every row of a mapping.
 	ReasonMappingPaused = "MappingPaused"
@@ -131,13 +131,13 @@ const (
 	ReasonDeadLetters = "DeadLetters"
 )
 
-// Reasons of Durable, the gravest first. When several hold, the condition has the
-// first of them, and its message tells all.
+// Reasons of Durable, the gravest first. When several apply, the condition has the
+// first of them, and its message names all.
 const (
-	// ReasonDataLoss says that Redis or PostgreSQL was found to have lost what it
-	// had confirmed, and that nobody has acknowledged it with the annotation
-	// cache.writebehind.dev/acknowledge-data-loss. It is also the reason of the
-	// event that tells of each loss.
+	// ReasonDataLoss says that Redis or PostgreSQL has lost data that it had confirmed,
+	// and that nobody has acknowledged it with the annotation
+	// cache.writebehind.dev/acknowledge-data-loss. It is also the reason of the event
+	// about each loss.
 	ReasonDataLoss = "DataLoss"
 	// ReasonAppendOnlyOff says that Redis has no append-only file. RDB snapshots
 	// alone lose everything that was written since the last one.
@@ -154,9 +154,9 @@ const (
 const (
 	// ReasonRolling says that flushers still run older settings.
 	ReasonRolling = "Rolling"
-	// ReasonProgressing says that objects are on their way to the spec.
+	// ReasonProgressing says that objects do not match the spec yet.
 	ReasonProgressing = "Progressing"
-	// ReasonInvalidSpec says that the spec cannot work as it stands.
+	// ReasonInvalidSpec says that the spec cannot work.
 	ReasonInvalidSpec = "InvalidSpec"
 	// ReasonObjectConflict says that an object of a needed name belongs to
 	// somebody else.
@@ -164,13 +164,13 @@ const (
 	// ReasonDraining says that the queue is being emptied.
 	ReasonDraining = "Draining"
 	// ReasonDrainBlocked says that drainTimeoutSeconds have passed and entries
-	// are left.
+	// remain.
 	ReasonDrainBlocked = "DrainBlocked"
 	// ReasonDrained says that the queues are empty, or were given up, and that
-	// the objects are being removed. It is never taken back.
+	// the objects are being removed. It never changes back.
 	ReasonDrained = "Drained"
 	// ReasonRetained says that the flushers are being removed and that Redis
-	// stays with what is queued. It is never taken back.
+	// stays with the queued entries. It never changes back.
 	ReasonRetained = "Retained"
 	// ReasonQueueConflict says that another resource has a queue of the same name
 	// on the same Redis, or one whose keys are also keys of this one; in RedisReady,

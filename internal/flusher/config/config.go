@@ -85,7 +85,7 @@ type TLS struct {
 	ClientCertSecret string `json:"clientCertSecret,omitempty"`
 }
 
-// Database says where the rows go.
+// Database is where the rows go.
 type Database struct {
 	Postgres Postgres `json:"postgres"`
 }
