@@ -231,7 +231,7 @@ func explain(err error) string {
 	return err.Error()
 }
 
-// lasting tells whether the next key would fail for the same reason.
+// lasting reports whether the next key would fail for the same reason.
 func lasting(err error) bool {
 	return errors.Is(err, context.Canceled) || journal.Explain(err).Reason != cachev1alpha1.ReasonCommandFailed
 }
@@ -286,7 +286,7 @@ type action struct {
 	do func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error)
 }
 
-// refuses tells whether it is known before that the letter cannot be replayed.
+// refuses reports whether it is known before that the letter cannot be replayed.
 func (a *action) refuses(letter *entry.DeadLetter) bool {
 	return a.name == replaying.name && letter.Cause == entry.CauseForged
 }

@@ -81,7 +81,7 @@ func (o *options) manager(scheme *runtime.Scheme) ctrl.Options {
 			// turn comes.
 			EnableWarmup: new(true),
 			// A change goes before the resources that are only read again: after a
-			// start, and when the cache lists everything anew.
+			// start, and when the cache lists everything again.
 			UsePriorityQueue: new(true),
 		},
 		// The process ends right after the manager has stopped, so the next

@@ -60,7 +60,7 @@ type demo struct {
 	cache    client.ObjectKey
 	mapping  v1alpha1.Mapping
 	image    string
-	// claimed says that nothing of somebody else is in the way.
+	// claimed means that nothing of somebody else is in the way.
 	claimed bool
 	load    *load.Load
 	summary summary

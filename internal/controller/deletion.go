@@ -42,7 +42,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass) error {
 	return r.release(ctx, p)
 }
 
-// drain decides whether anything needs to be waited for, and brings about what
+// drain decides whether anything needs to be waited for, and makes what
 // draining needs while something does.
 func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 	d := verdict.BeforeDraining(p.Snapshot)
@@ -64,7 +64,7 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 	return &failure.Waiting{What: "the record of the removal to be stored", After: recordRetry}
 }
 
-// bringToDrain brings about what draining needs, and no more. The flushers' settings
+// bringToDrain makes what draining needs, and no more. The flushers' settings
 // come first, since they close the queues to writers. A failure does not stop the
 // other steps: draining needs only flushers and a Redis that work, and those may be
 // there already.

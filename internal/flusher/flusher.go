@@ -107,7 +107,7 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
-	// redisAnswers says that Redis worked when last used, whatever else is told of it.
+	// redisAnswers means that Redis worked when last used, whatever else is told of it.
 	redisAnswers bool
 	refusal      refusal
 	durability   config.Durability

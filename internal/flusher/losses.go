@@ -17,14 +17,14 @@ import (
 // uid is what Kubernetes calls a resource.
 var uid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// watched tells whether the operator decides the settings. It remembers the journal,
+// watched reports whether the operator decides the settings. It remembers the journal,
 // and so notices by itself that a queue was lost while no flusher ran.
 func watched(owner string) bool {
 	return uid.MatchString(owner)
 }
 
-// compare takes what a beat tells of the queue, and tells of writes that are gone. The
-// journal has counted them.
+// compare records what a beat reports of the queue, and reports lost writes. The journal has
+// counted them.
 func (q *queue) compare(beat entry.Membership) {
 	q.member.after(func(l *life) { l.seen = beat.Seen })
 	if beat.LostWrites == 0 {
@@ -33,7 +33,8 @@ func (q *queue) compare(beat entry.Membership) {
 	q.meter.reportLoss(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %s lost", plural.Of(beat.LostWrites, "write is", "writes are")))
 }
 
-// missed tells of entries that somebody has deleted from the journal. It has counted them.
+// missed reports entries that somebody has deleted from the journal. The journal has counted
+// them.
 func (q *queue) missed(claim *entry.Claim) {
 	if claim.Rebuilt {
 		q.log.Warn("The journal was edited by hand: the order of the queue was rebuilt", "partition", claim.Term.Partition)
@@ -45,8 +46,8 @@ func (q *queue) missed(claim *entry.Claim) {
 		plural.Of(claim.Gone, "entry is", "entries are"), claim.Term.Partition))
 }
 
-// recordDrained lets the ledger know that a queue which takes no writes any more has been
-// drained: when its journal goes, nothing is lost.
+// recordDrained records in the ledger that a queue which takes no more writes has been
+// drained: nothing is lost when its journal goes.
 func (q *queue) recordDrained(ctx context.Context) {
 	_, database := q.f.usable()
 	paused := q.settings.Load().State == config.StatePaused
@@ -72,6 +73,6 @@ func (q *queue) recordDrained(ctx context.Context) {
 	q.member.after(func(l *life) { l.ended = id })
 }
 
-// endTimeout bounds a note on which little depends: without it a drained queue whose
-// Redis is wiped counts as lost.
+// endTimeout bounds a write that matters little: without it a drained queue whose Redis is
+// wiped counts as lost.
 const endTimeout = 2 * time.Second

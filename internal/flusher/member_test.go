@@ -21,7 +21,7 @@ func under(epoch int64) *entry.Term {
 
 // anewIs is what becomes of a partition whose epoch is gone.
 func (m *member) anewIs(number int, lease *entry.Term, split string) string {
-	switch begins, stops := m.anew(number, lease, split); {
+	switch begins, stops := m.beginAgain(number, lease, split); {
 	case begins:
 		return "begins"
 	case stops:

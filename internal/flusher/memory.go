@@ -13,13 +13,13 @@ import (
 // Redis, as the text of its columns, and as PostgreSQL's protocol has it.
 const copies = 3
 
-// processMemory is how many bytes a process takes of which so many are in flight: the
-// collector lets about as much again stand, and there is the program itself.
+// processMemory is how many bytes a process takes while that many are in flight: the
+// collector lets garbage of about that size accumulate, and there is the program itself.
 func processMemory(inFlight int64) int64 { return inFlight/2*5 + 20<<20 }
 
-// memory bounds the bytes of entries that all workers of a flusher hold together. Who has
-// asked first is served first. Its size may change while it is in use: what is held stays
-// held, and where that is more than the new size nothing is given out until it is less.
+// memory bounds the bytes of entries that all workers of a flusher have taken. Requests are
+// served in order. The limit may change while the memory is in use: taken bytes stay taken,
+// and above a lower limit nothing is given out until enough has been given back.
 type memory struct {
 	mu sync.Mutex
 	pool
@@ -29,9 +29,9 @@ type memory struct {
 type pool struct {
 	limit, taken int64
 	waiting      []*seeker
-	// report, if given, gets how many bytes may be in flight: the limit or, while a value
-	// is out that is larger, what that takes. It gets one bound after the other, under the
-	// memory's lock.
+	// report, if set, is called with the number of bytes that may be in flight: the limit
+	// or, while a larger value is taken, the size of that value. The calls come one after
+	// the other, under the memory's lock.
 	report   func(bytes int64)
 	reported int64
 }
@@ -44,11 +44,11 @@ func (p *pool) reportBound() {
 	}
 }
 
-// fits tells whether so much may be given out: also what is larger than all the memory,
-// when nothing else is held.
+// fits reports whether so many bytes may be given out. More than the limit fit when nothing
+// is taken.
 func (p *pool) fits(bytes int64) bool { return p.taken == 0 || p.taken+bytes <= p.limit }
 
-// serve gives out what there is, in the order of asking.
+// serve gives out free memory, in the order of the requests.
 func (p *pool) serve() {
 	for len(p.waiting) > 0 && p.fits(p.waiting[0].bytes) {
 		p.taken += p.waiting[0].bytes
@@ -58,7 +58,7 @@ func (p *pool) serve() {
 	p.reportBound()
 }
 
-// seeker is one who waits for memory.
+// seeker is a request that waits for memory.
 type seeker struct {
 	bytes int64
 	// served is closed when the bytes are the seeker's.
@@ -72,7 +72,7 @@ func (m *memory) resize(limit int64) {
 	m.serve()
 }
 
-// take waits for memory. An error is the context's, and then nothing is held.
+// take waits for memory. An error is the context's, and then nothing is taken.
 func (m *memory) take(ctx context.Context, bytes int64) error {
 	s := &seeker{bytes: bytes, served: make(chan struct{})}
 	m.mu.Lock()
@@ -96,7 +96,7 @@ func (m *memory) take(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// tryTake takes memory if it is there, and nobody waits for it.
+// tryTake takes memory if enough is free and nobody waits.
 func (m *memory) tryTake(bytes int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -115,19 +115,19 @@ func (m *memory) giveBack(bytes int64) {
 	m.serve()
 }
 
-// share is the part of the memory that one claim after the other holds: it implements
-// entry.Room. A claim waits for its first page alone; where there is no room for the
-// next one it ends there. So nobody waits who holds something, and nobody waits for ever.
-// A single value that is larger than all the memory goes when nobody else holds any.
+// share is the memory of one worker, whose claims follow one another. It implements
+// entry.Room. A claim waits only for its first page, and ends if there is no room for the next
+// one. So nobody waits while holding memory, and nobody waits for ever. A single value above
+// the limit is taken when no other memory is.
 type share struct {
 	of *memory
-	// asked is what the page takes that is being fetched, taken what the claim has.
+	// asked is the memory of the page that is being fetched, taken that of the claim so far.
 	asked, taken int64
 }
 
 func (m *memory) share() *share { return &share{of: m} }
 
-// Take begins another claim: what the one before held is free again.
+// Take begins another claim. The memory of the previous one is given back.
 func (s *share) Take(ctx context.Context, bytes int) error {
 	s.giveBack()
 	n := int64(bytes) * copies

@@ -11,7 +11,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// trust says whether what stands in this Redis may be written over what stands in the
+// trust reports whether what stands in this Redis may be written over what stands in the
 // database.
 //
 // An older copy of Redis that was started beside the original has the same journal, and
@@ -28,11 +28,11 @@ type trust struct {
 	whole      bool
 	// doubted is until when nothing is flushed, zero if there is no doubt.
 	doubted time.Time
-	// split says that, and why, nothing is flushed from here any more.
+	// split means that, and why, nothing is flushed from here any more.
 	split string
 }
 
-// begins notes that a partition is about to begin an epoch.
+// begins records that a partition is about to begin an epoch.
 func (t *trust) begins(now time.Time) {
 	if t.firstBegin.IsZero() {
 		t.firstBegin = now
@@ -58,7 +58,7 @@ func (t *trust) look(partitions holdings, now time.Time, longest time.Duration) 
 	t.whole = true
 }
 
-// complete tells whether rows may be written.
+// complete reports whether rows may be written.
 func (t trust) complete() bool {
 	return t.whole && t.doubted.IsZero() && t.split == ""
 }
@@ -114,7 +114,7 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 			"with mappings[].versionColumn each row also guards itself against older values",
 			q.name, lease.Incarnation)
 	}
-	switch begins, stops := q.member.anew(number, lease, split); {
+	switch begins, stops := q.member.beginAgain(number, lease, split); {
 	case stops:
 		q.meter.setLastError(split)
 		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)

@@ -17,7 +17,7 @@ func (q *queue) home(h entry.Home) entry.Home {
 	return entry.Home{ID: h.ID, Name: h.Name, Owner: q.settings.Load().Owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }
 
-// move makes partitions begin anew whose epochs are another database's than the one that
+// move makes partitions begin again whose epochs are another database's than the one that
 // the URL leads to now, and takes them out of held. The beat comes first, which tells
 // whether the queue may move.
 func (q *queue) move(held map[int]*entry.Term) {
@@ -34,7 +34,7 @@ func (q *queue) move(held map[int]*entry.Term) {
 	}
 }
 
-// refuse takes note of an error that says that the queue is not this config's, or not of
+// refuse records an error that says that the queue is not this config's, or not of
 // its shape: Redis is well, and this queue alone has to wait, to forget what it held
 // and to leave that to the others at once.
 func (q *queue) refuse(ctx context.Context, err error) bool {

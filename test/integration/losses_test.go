@@ -241,7 +241,7 @@ func TestASplitBrainStopsTheSideThatIsBehind(t *testing.T) {
 			s.setAll(1, 100, 1)
 			s.drained()
 			s.suspend(original)
-			// The copy holds entries that the original flushes, and then writes anew.
+			// The copy holds entries that the original flushes, and then writes again.
 			s.setAll(1, 100, 2)
 			copied := s.aside()
 			s.resume()

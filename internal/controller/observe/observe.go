@@ -159,7 +159,7 @@ func (o *Observer) Start(ctx context.Context) error {
 }
 
 // Track begins to look at a resource; when that is under way it only takes the
-// marks over. A resource that was made anew under the same name is another one.
+// marks over. A resource that was made again under the same name is another one.
 func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -231,7 +231,7 @@ func jittered(d time.Duration) time.Duration {
 	return d*4/5 + rand.N(d*2/5)
 }
 
-// publish tells whether the observation is news, and makes it what Latest gives.
+// publish reports whether the observation is news, and makes it what Latest gives.
 func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -23,8 +23,8 @@ func GoingAway(s *snapshot.Snapshot) error {
 	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier resource of this name to be deleted", After: goneRetry}
 }
 
-// Conflict says what to do about the objects of others. What an earlier resource of
-// this name retained holds a queue, so it must not be deleted lightly.
+// Conflict returns what to do about objects of others. Objects that an earlier resource of
+// this name retained hold a queue, so they must not be deleted lightly.
 func Conflict(s *snapshot.Snapshot) error {
 	message := fmt.Sprintf("%s of that name belongs to somebody else and is not changed; delete it, or give this resource another name",
 		strings.Join(s.Foreign, ", "))

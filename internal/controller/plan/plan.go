@@ -77,7 +77,7 @@ type planner struct {
 	carried *v1alpha1.WriteBehindCache
 }
 
-// holdBack holds a part of the spec back. The first one is the one that is reported.
+// holdBack holds a part of the spec back. Only the first part is reported.
 func (p *planner) holdBack(reason, message string) {
 	if p.HeldBack == nil {
 		p.HeldBack = &failure.Stalled{Reason: reason, Message: message}

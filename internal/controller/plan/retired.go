@@ -43,7 +43,8 @@ func (p *planner) retire(previous *InForce) {
 	wanted.Mappings = append(p.withRetired(retired, wanted.Mappings, previous), retired...)
 }
 
-// withRetired are those of the wanted mappings that can stand beside the retired ones.
+// withRetired returns the wanted mappings that can be served together with the retired
+// ones.
 func (p *planner) withRetired(retired, wanted []config.Mapping, previous *InForce) []config.Mapping {
 	isNew := func(m config.Mapping) bool {
 		return !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })

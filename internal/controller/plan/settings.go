@@ -83,8 +83,8 @@ func (p *planner) giveWay() error {
 	return nil
 }
 
-// keepRedis keeps the flushers at the Redis that they have while entries wait in
-// it: nobody would ever flush them.
+// keepRedis keeps the flushers at their present Redis while entries wait in it: nobody else
+// would flush them.
 func (p *planner) keepRedis(previous *InForce) bool {
 	wanted := p.Cache.Spec.Redis.External
 	if wanted == nil || previous.External == nil || slices.Equal(wanted.Addresses, previous.External.Addresses) || p.Forced() {

@@ -20,7 +20,7 @@ import (
 // OpenShift, 8053 on Gardener.
 var dnsPorts = []int32{53, 5353, 8053}
 
-// WantsNetworkPolicies says whether the pods are to have NetworkPolicies.
+// WantsNetworkPolicies reports whether the pods are to have NetworkPolicies.
 func WantsNetworkPolicies(cache *v1alpha1.WriteBehindCache) bool {
 	enabled := cache.Spec.NetworkPolicy.Enabled
 	return enabled == nil || *enabled

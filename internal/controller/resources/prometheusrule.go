@@ -75,14 +75,14 @@ type alerts struct {
 	warning, critical, full int
 	// interval is the longest that an entry waits for its flush.
 	interval time.Duration
-	// suspended says that nothing is flushed because somebody wants it so.
+	// suspended means that nothing is flushed because somebody wants it so.
 	suspended bool
-	// expected says that there are flushers that are scraped, unless something is
+	// expected means that there are flushers that are scraped, unless something is
 	// wrong.
 	expected bool
 }
 
-// WantsPrometheusRule says whether the spec asks for one.
+// WantsPrometheusRule reports whether the spec asks for one.
 func WantsPrometheusRule(cache *v1alpha1.WriteBehindCache) bool {
 	wanted := cache.Spec.Monitoring.PrometheusRule
 	return wanted == nil || *wanted

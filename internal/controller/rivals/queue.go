@@ -19,7 +19,7 @@ import (
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
 	Redis, Name, Prefix string
-	// Seen reports that the resource's flushers were seen at the queue.
+	// Seen means that the resource's flushers were seen at the queue.
 	Seen bool
 }
 
@@ -44,8 +44,8 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 	return all
 }
 
-// meets reports that only one of both can be: they are one queue, or keys of one
-// are keys of the other.
+// meets reports whether the two queues conflict: they have one name, or keys of one are keys
+// of the other.
 func (q Queue) meets(other Queue) bool {
 	return q.Redis == other.Redis && (q.Name == other.Name || q.sharesKeys(other))
 }

@@ -84,14 +84,14 @@ func precedes(a, b *v1alpha1.WriteBehindCache, ofA, ofB Queue) bool {
 	}
 }
 
-// hasQueue reports whether a resource's flushers were seen at its queue q while that
-// met the other queue. A mapping may have been replaced since by one of the same
+// hasQueue reports whether a resource's flushers were seen at its queue q while q
+// conflicted with the other queue. A mapping may have been replaced since by one of the same
 // name and another prefix.
 func hasQueue(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
 	return slices.ContainsFunc(QueuesOf(cache), func(h Queue) bool { return h.Seen && h.Name == q.Name && h.meets(other) })
 }
 
-// Conflict tells the mapping's owner what is in the way and what helps.
+// Conflict returns a message for the mapping's owner: what is in the way, and what helps.
 func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
 	what, remedy := fmt.Sprintf("mapping %s names a queue that WriteBehindCache %s has on the same Redis", m.Name, r.Resource), "another name"
 	mine := Queue{Redis: r.Redis, Name: m.Name, Prefix: m.KeyPrefix}

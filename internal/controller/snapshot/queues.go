@@ -96,8 +96,8 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 	return true
 }
 
-// Contents says how much a queue holds, and how dead letters are taken out: nothing
-// else ever does.
+// Contents returns how much a queue holds, and how to take dead letters out: nothing else
+// removes them.
 func (s *Snapshot) Contents(q *config.QueueStatus) string {
 	text := plural.Of(q.Depth, "entry", "entries") + " and " + plural.Of(q.DeadLetters, "dead letter", "dead letters")
 	if q.Refused > 0 {
@@ -109,7 +109,7 @@ func (s *Snapshot) Contents(q *config.QueueStatus) string {
 	return text
 }
 
-// StillHolds says what is left in a queue that something waits for.
+// StillHolds returns what remains in a queue that something waits for.
 func (s *Snapshot) StillHolds(name string) string {
 	q := s.Queue(name, s.Settled)
 	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {

@@ -29,7 +29,7 @@ func acknowledgement(cache *v1alpha1.WriteBehindCache) (text string, number int6
 }
 
 // acknowledgeLoss takes the annotation over once, when its value is new. A value
-// above the number of events acknowledges those that there are; were it read anew at
+// above the number of events acknowledges those that there are; were it read again at
 // each pass, it would acknowledge losses that nobody has seen yet.
 func acknowledgeLoss(f *facts) {
 	if f.status.DataLossEvents == nil {

@@ -86,8 +86,8 @@ func WhileDraining(s *snapshot.Snapshot, p *plan.Plan, err error) Drain {
 	return Drain{Condition: inTheWay(f, obstacle, left), Err: until(f, left), Again: f.did.Again}
 }
 
-// inTheWay says what is in the way of draining, and from a moment on how to give up
-// what is queued.
+// inTheWay returns what is in the way of draining and, once the time-out has passed, how to
+// give up what is queued.
 func inTheWay(f *facts, obstacle string, left time.Duration) *Condition {
 	reason, wayOut := v1alpha1.ReasonDraining, ""
 	switch {

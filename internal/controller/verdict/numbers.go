@@ -14,8 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// count takes the numbers over from what the flushers said. A number that nobody
-// reports keeps its last value.
+// count copies the numbers that the flushers report. A number that nobody reports keeps its
+// last value.
 func count(f *facts) {
 	if f.Settings == nil {
 		return

@@ -156,7 +156,7 @@ func onceLookedUnlessBlocked(f *facts, _ Condition) tense {
 	return onceLooked
 }
 
-// onceInForce says that all is well only when the capture functions have the present
+// onceInForce means that all is well only when the capture functions have the present
 // settings too: a writer that waits for the present generation needs them.
 func onceInForce(f *facts, c Condition) tense {
 	switch {

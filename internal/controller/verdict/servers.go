@@ -35,8 +35,8 @@ func redisFails(f *facts) *Condition {
 	return nil
 }
 
-// passwordRemedy says what becomes of a managed Redis whose password is gone or is
-// another; empty where the user keeps the Secret.
+// passwordRemedy returns what happens to a managed Redis whose password is missing or
+// differs; empty if the user keeps the Secret.
 func passwordRemedy(s *snapshot.Snapshot, reason string) string {
 	if !s.Managed() {
 		return ""

@@ -112,7 +112,7 @@ func notDrained(f *facts) []string {
 	return parts
 }
 
-// stillHolds is what one queue still holds, empty when it is drained.
+// stillHolds returns what one queue still holds; empty when it is drained.
 func stillHolds(f *facts, name string) string {
 	closed := func(d *config.Status) bool {
 		return f.Settled(d) && d.Draining && d.Revision == f.Cache.Generation

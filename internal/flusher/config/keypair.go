@@ -43,7 +43,7 @@ func KeyPair(cert, key []byte) (tls.Certificate, error) {
 	return tls.Certificate{}, err
 }
 
-// OfKey says whether an error of KeyPair is about the file of the key.
+// OfKey reports whether an error of KeyPair is about the file of the key.
 func OfKey(err error) bool { return errors.Is(err, errKeyEncrypted) || errors.Is(err, errNoKey) }
 
 // blocks is what a file in PEM form holds. encrypted says that its first key is.

@@ -31,7 +31,7 @@ type Status struct {
 	// Redis and Database say whether the servers can be used.
 	Redis    Check `json:"redis"`
 	Database Check `json:"database"`
-	// Durability says whether the servers keep what they confirm.
+	// Durability reports whether the servers keep what they confirm.
 	Durability Durability `json:"durability"`
 	// Circuit is the state of the circuit breaker before the database: closed,
 	// half-open or open.
@@ -40,7 +40,7 @@ type Status struct {
 	Queues []QueueStatus `json:"queues"`
 }
 
-// Tried returns the revision of the settings that the checks speak of. Releases before
+// Tried returns the revision of the settings that the checks refer to. Releases before
 // RunningRevision report only Revision.
 func (s *Status) Tried() int64 { return max(s.Revision, s.RunningRevision) }
 
@@ -54,7 +54,7 @@ type Check struct {
 	Message string `json:"message,omitempty"`
 }
 
-// Endangers says whether the check found that a server may lose what it has
+// Endangers reports whether the check found that a server may lose what it has
 // confirmed, and not only that nobody could look.
 func (c Check) Endangers() bool {
 	return !c.OK && slices.Contains([]string{
@@ -81,7 +81,7 @@ type QueueStatus struct {
 	Name string `json:"name"`
 	// Journal is the random id of this life of the queue; empty until known.
 	Journal string `json:"journal,omitempty"`
-	// Retired says that the mapping is no longer in the spec.
+	// Retired means that the mapping is no longer in the spec.
 	Retired bool `json:"retired,omitempty"`
 	// State is StateOpen or StatePaused. It was read together with Depth and
 	// DeadLetters: a queue that was paused and empty at one look stays empty.
@@ -106,8 +106,8 @@ type QueueStatus struct {
 	// without row values. It is empty again once this flusher has written a row of
 	// whichever partition while none of the queue's entries is Refused.
 	LastError string `json:"lastError,omitempty"`
-	// Ready says whether the table fits the mapping and the queue the settings.
+	// Ready reports whether the table fits the mapping and the queue the settings.
 	Ready Check `json:"ready"`
-	// Durable says whether the table, with all of its partitions, is logged.
+	// Durable reports whether the table, with all of its partitions, is logged.
 	Durable Check `json:"durable"`
 }

@@ -10,10 +10,10 @@ type Claim struct {
 	Term    *Term
 	Number  int64
 	Entries []Entry
-	// Rebuilt means that the order of the queue was made anew, since somebody had edited
+	// Rebuilt means that the order of the queue was made again, since somebody had edited
 	// the journal by hand.
 	Rebuilt bool
-	// Gone counts the entries that had gone when it was made anew. The source has counted
+	// Gone counts the entries that had gone when it was made again. The source has counted
 	// them as one data-loss event.
 	Gone int64
 }

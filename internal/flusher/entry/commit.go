@@ -14,7 +14,7 @@ const (
 	// now.
 	AlreadyCommitted
 	// Altered means that the table is not what it was when it was read. Nothing was
-	// written. The table has to be read anew, and the same entries may be written at the
+	// written. The table has to be read again, and the same entries may be written at the
 	// same place.
 	Altered
 	// Fenced means that the shard has another owner. Nothing was written, and nothing ever

@@ -5,7 +5,7 @@ package entry
 
 import "errors"
 
-// Errors of a source. Each voids the term in which it comes; the next one begins anew.
+// Errors of a source. Each voids the term in which it comes; the next one begins again.
 var (
 	// ErrNoFunctions means that the source has lost the functions by which it is asked.
 	ErrNoFunctions = errors.New("function library is not in Redis")

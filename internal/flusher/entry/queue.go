@@ -80,7 +80,7 @@ type Stats struct {
 	State, Incarnation                   string
 }
 
-// Agreement says whether source and ledger agree on what was flushed last.
+// Agreement reports whether source and ledger agree on what was flushed last.
 type Agreement int
 
 // The agreements with which a term begins. Every one but Agreed and RedisWentBackAsTold
@@ -96,7 +96,7 @@ const (
 	DatabaseWentBack
 	// RedisWentBackAsTold is RedisWentBack, of which the members of the queue know already.
 	RedisWentBackAsTold
-	// EarlierLifeLost means that the queue was made anew although the ledger knows of
+	// EarlierLifeLost means that the queue was made again although the ledger knows of
 	// flushes in an earlier incarnation: Redis was wiped while nobody looked.
 	EarlierLifeLost
 )

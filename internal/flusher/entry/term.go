@@ -9,8 +9,8 @@ import "fmt"
 type Shard struct {
 	Queue     string
 	Partition int
-	// Incarnation is the random id of this life of the queue. A queue that is lost and made
-	// anew gets another.
+	// Incarnation is the random id of this life of the queue. A queue that is lost and
+	// created again gets another id.
 	Incarnation string
 }
 

@@ -31,7 +31,7 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// SecretError says that a file which a Secret should have brought is missing or
+// SecretError means that a file which a Secret should have brought is missing or
 // unusable.
 type SecretError struct {
 	// Secret is what a person calls the Secret, File where it was looked for.
@@ -48,7 +48,7 @@ func (e *SecretError) Error() string {
 }
 
 // Dial returns a client for the configured Redis. It connects when it is first
-// used, and reads credentials and certificates anew for every connection, so that
+// used, and reads credentials and certificates again for every connection, so that
 // a rotation needs no restart. It keeps at most connections open.
 func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
@@ -91,7 +91,7 @@ func credentials(settings config.RedisExternal) (username, password string, err 
 	return username, password, err
 }
 
-// Proof says whether a new connection could be made with what the files of the
+// Proof reports whether a new connection could be made with what the files of the
 // Secrets hold. Connections that are open go on without, so that a Secret which is
 // gone, or holds another password than the server's, would otherwise be noticed when
 // the last of them has ended.

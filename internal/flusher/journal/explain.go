@@ -245,7 +245,7 @@ func plainText(text string) string {
 
 const atMaxClients = "Redis has no connection left: raise maxclients in its configuration, and at once with CONFIG SET maxclients"
 
-// isMisread tells whether the client library found another type than the one that a
+// isMisread reports whether the client library found another type than the one that a
 // function of this release answers with.
 func isMisread(err error) bool {
 	var number *strconv.NumError
@@ -275,7 +275,7 @@ func errorCode(err error) string {
 	return code
 }
 
-// isHangup tells whether the other side has ended a connection.
+// isHangup reports whether the other side has ended a connection.
 func isHangup(err error) bool {
 	return err != nil && !errors.As(err, new(redis.Error)) &&
 		(isClosed(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))

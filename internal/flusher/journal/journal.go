@@ -131,7 +131,7 @@ func (j *Journal) mayUse(ctx context.Context, version int64) error {
 	return nil
 }
 
-// errOtherRelease says that the library in Redis does not fit this release.
+// errOtherRelease means that the library in Redis does not fit this release.
 var errOtherRelease = errors.New("function library is of another release")
 
 // library asks for the version of the library in Redis.

@@ -93,7 +93,7 @@ func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int
 	return entry.Agreement(agreement), nil
 }
 
-// Holds tells whether the lease is in force in Redis as the caller has it.
+// Holds reports whether the lease is in force in Redis as the caller has it.
 func (j *Journal) Holds(ctx context.Context, t *entry.Term) (bool, error) {
 	key := fmt.Sprintf("wb:{%s:%d}:lease", t.Queue, t.Partition)
 	values, err := j.rdb.HMGet(ctx, key, "owner", "epoch", "journal").Result()
@@ -132,7 +132,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	return free, nil
 }
 
-// Onlooks tells whether the member is the one that tells of the queue's free partitions, of
+// Onlooks reports whether the member is the one that tells of the queue's free partitions, of
 // all those that may not flush it. It becomes that for the time of ttl if there is none. The
 // key wb:{Q}:onlooker is no part of the journal: it may be evicted, and goes by itself.
 func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Duration) (bool, error) {

@@ -110,7 +110,7 @@ func TestTheRightsInAMessageAreEnough(t *testing.T) {
 			f.acknowledge(f.claim(l, 10), entry.Refused)
 			f.set("product:2", "{}")
 			f.set("product:1", "{}")
-			// By hand, so that the order has to be made anew.
+			// By hand, so that the order has to be made again.
 			if err := admin.Del(t.Context(), "wb:{products:0}:q").Err(); err != nil {
 				t.Fatal(err)
 			}

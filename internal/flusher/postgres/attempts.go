@@ -44,7 +44,7 @@ func reached(attempt error) reach {
 	return taken
 }
 
-// dialling says whether nobody took the connection.
+// dialling reports whether nobody took the connection.
 func dialling(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
@@ -80,7 +80,7 @@ func furthest(connect *pgconn.ConnectError) error {
 	return errors.Join(slices.DeleteFunc(kept, func(attempt error) bool { return reached(attempt) < least })...)
 }
 
-// lacksTLS says whether the attempt ended since the server has no TLS.
+// lacksTLS reports whether the attempt ended since the server has no TLS.
 func lacksTLS(attempt error) bool { return strings.Contains(attempt.Error(), refusedTLS) }
 
 // wordsHold is for how long a pooler's words stand for its silence.
@@ -110,7 +110,7 @@ func (w *lastWords) complete(err error, url string) error {
 	return err
 }
 
-// ofPooler says whether an error comes from a pooler. One of PostgreSQL itself has the
+// ofPooler reports whether an error comes from a pooler. One of PostgreSQL itself has the
 // function that raised it.
 func ofPooler(err *pgconn.PgError) bool {
 	return err.Routine == "" && err.File == "" && err.Where == ""

@@ -32,7 +32,7 @@ type certificates struct {
 }
 
 // readCertificates reads the files of the settings. held tells one state of them from
-// another. Its errors name the Secret, or the file where there is none.
+// another. Its errors name the Secret, or the file if there is none.
 func readCertificates(settings *config.TLS) (held string, c *certificates, err error) {
 	if settings == nil {
 		return "", nil, nil

@@ -30,7 +30,7 @@ const (
 	ledgerAttempts = 5
 )
 
-// Check says whether rows can be written: the URL is there, the server can be
+// Check reports whether rows can be written: the URL is there, the server can be
 // reached, is new enough and writable, and the ledger can be used. It makes the
 // ledger when it is missing. After trouble it writes before it is content. It is
 // cheap enough to be called every second, takes 3 s at most, and notices a
@@ -65,7 +65,7 @@ func (d *Database) check(ctx context.Context) error {
 	return d.probe(ctx, d.examine)
 }
 
-// proven says whether commits have shown lately that all is well. Trouble of
+// proven reports whether commits have shown lately that all is well. Trouble of
 // any writer ends that.
 func (d *Database) proven() bool {
 	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves
@@ -132,7 +132,7 @@ func checkVersion(version int) error {
 	}
 }
 
-// Durability says whether the ledger's table is logged. A ledger that a crash has
+// Durability reports whether the ledger's table is logged. A ledger that a crash has
 // emptied is noticed and made good, as one that was dropped is; until then nothing
 // is wrong with what it says, so this does not stop anything. It is an *Error when
 // nobody could look.
@@ -257,7 +257,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// madeByAnother says whether a CREATE failed only because the same thing was
+// madeByAnother reports whether a CREATE failed only because the same thing was
 // made at the same moment: IF NOT EXISTS looks before the unique indexes of the
 // catalogue do.
 func madeByAnother(err error) bool {

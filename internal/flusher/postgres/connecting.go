@@ -27,12 +27,12 @@ type connectFailure struct {
 	error
 	// config is what the connection was to be made by.
 	config *pgconn.Config
-	// certain says that user, host and database are what they look like in the URL, so
+	// certain means that user, host and database are what they look like in the URL, so
 	// that they may be shown.
 	certain bool
 	// doubt is said of what may be none of what it looks like.
 	doubt string
-	// tls says that the settings have certificates.
+	// tls means that the settings have certificates.
 	tls bool
 }
 
@@ -51,7 +51,7 @@ func (s *source) connecting(err error) error {
 	return &connectFailure{error: err, config: connect.Config, certain: s.certain, doubt: doubtOf(s.text), tls: s.tls != nil}
 }
 
-// encrypted says whether TLS would have been tried.
+// encrypted reports whether TLS would have been tried.
 func (e *connectFailure) encrypted() bool {
 	return e.config.TLSConfig != nil || slices.ContainsFunc(e.config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig != nil })
 }
@@ -174,7 +174,7 @@ func (e *Error) pooled(err *pgconn.PgError) {
 	}
 }
 
-// errStandby says that a server takes no writes since it follows another one.
+// errStandby means that a server takes no writes since it follows another one.
 var errStandby = fmt.Errorf("%w: the server is a standby", pgconn.ErrReadOnlyConnection)
 
 // takesWrites refuses a session in which nothing can be written, so that another host
@@ -295,7 +295,7 @@ func ofSystem(errno syscall.Errno, origin *connectFailure) string {
 	return errno.Error()
 }
 
-// presents tells whether the connection shows a client's certificate.
+// presents reports whether the connection shows a client's certificate.
 func presents(c *pgconn.Config) bool {
 	return c.TLSConfig != nil && (len(c.TLSConfig.Certificates) > 0 || c.TLSConfig.GetClientCertificate != nil)
 }

@@ -74,7 +74,7 @@ type Database struct {
 	// probeTimeout bounds one Check and one Table.
 	probeTimeout time.Duration
 
-	// verified says that the ledger was found fit for use, and written to, since
+	// verified means that the ledger was found fit for use, and written to, since
 	// the last trouble.
 	verified atomic.Bool
 	// home is what the database said of itself last.

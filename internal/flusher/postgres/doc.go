@@ -92,7 +92,7 @@
 // batch may take the position only after an error that is settled, that is, one
 // whose transaction is known to have ended without a commit; after an unsettled
 // one either the same batch is written again or the partition is acquired
-// anew, which shuts out whatever is still under way.
+// again, which shuts out whatever is still under way.
 //
 // A commit whose wait for a synchronous standby was ended is unsettled too, though it is
 // answered with COMMIT: PostgreSQL tells by a warning, which is known by the function

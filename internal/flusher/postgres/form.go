@@ -48,7 +48,7 @@ func (d *Database) askForm(ctx context.Context, conn *pgx.Conn, t *Table) (form 
 	return form, err
 }
 
-// Current tells whether the table still is what it was when it was read. What cannot
+// Current reports whether the table still is what it was when it was read. What cannot
 // become a row of it may be one of what it is by now.
 func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
 	const action = "check whether the table was altered"
@@ -66,7 +66,7 @@ func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
 	return form == t.form, nil
 }
 
-// outdated tells whether the statements of a batch were not accepted, or not planned,
+// outdated reports whether the statements of a batch were not accepted, or not planned,
 // because the table was altered before they could lock it.
 func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *reply, err error) bool {
 	var pgErr *pgconn.PgError
@@ -80,7 +80,7 @@ func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *re
 	return err == nil && form != t.form
 }
 
-// hiddenSQL tells whether the role may not name the tables of a schema.
+// hiddenSQL reports whether the role may not name the tables of a schema.
 const hiddenSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = $1::pg_catalog.text AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))`
 
 // hidden is the error of a batch whose table lies in a schema that the role may not use,

@@ -54,7 +54,7 @@ func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Known tells whether the database was reached, and asked what it is.
+// Known reports whether the database was reached, and asked what it is.
 func (d *Database) Known() bool { return d.home.Load() != nil }
 
 // Home is the database that was reached last, empty before the first time.

@@ -255,7 +255,7 @@ func (d *Database) evict(ctx context.Context, p entry.Place, first bool) {
 // depends.
 const evictTimeout = 2 * time.Second
 
-// End notes that the queue was drained to its end: nothing of it is lost when this
+// End records that the queue was drained to its end: nothing of it is lost when this
 // journal goes. The row of partition -1 holds how many batches were committed by then,
 // so that the note is void once there are more.
 func (d *Database) End(ctx context.Context, journal, queue string) error {

@@ -64,7 +64,7 @@ func (d *Database) ask(ctx context.Context, conn *pgx.Conn, f func() error) erro
 	return look(ctx, conn, d.settings.StatementTimeout, f)
 }
 
-// cancelled says that PostgreSQL ended a statement by a time-out, or because it was asked to.
+// cancelled means that PostgreSQL ended a statement by a time-out, or because it was asked to.
 func cancelled(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == "57014"

@@ -99,7 +99,7 @@ func TestATransactionPoolerThatIsKilledLosesNothing(t *testing.T) {
 			if attempt == 100 {
 				t.Fatalf("round %d: the batch is never written: %v", round, last)
 			}
-			// After an error that is not settled the partition is taken anew.
+			// After an error that is not settled the partition is taken again.
 			l, err := d.Acquire(t.Context(), "j1", "products", 0)
 			last = err
 			if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errUnreplicated says that a commit is in force on the server and perhaps nowhere else:
+// errUnreplicated means that a commit is in force on the server and perhaps nowhere else:
 // its wait for a synchronous standby was ended. After a fail-over it may be gone.
 var errUnreplicated = errors.New("the commit may not have reached the synchronous standby, because the wait for it was cancelled: " +
 	"see pg_stat_replication, and bring back a standby that synchronous_standby_names asks for, or remove it from that setting")

@@ -57,7 +57,7 @@ type source struct {
 	looked       time.Time
 	// since is when the URL's file was written, in µs since 1970.
 	since int64
-	// certain says that what looks like a host in the URL is one, so that it may be
+	// certain means that what looks like a host in the URL is one, so that it may be
 	// shown.
 	certain bool
 	words   lastWords
@@ -157,7 +157,7 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-// namesHost says whether the URL in force says where the server is. Without that the
+// namesHost reports whether the URL in force says where the server is. Without that the
 // driver tries this machine, as libpq does.
 func (s *source) namesHost() bool {
 	s.mu.Lock()
@@ -175,7 +175,7 @@ func (s *source) namesHost() bool {
 
 var hostWord = regexp.MustCompile(`(^|\s)(host|service)\s*=`)
 
-// made says whether the connection was made from the URL in force.
+// made reports whether the connection was made from the URL in force.
 func (s *source) made(conn *pgx.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -107,13 +107,13 @@ const (
 	executing
 )
 
-// ofConnection says that an SQLSTATE is the server's own only while a connection
+// ofConnection means that an SQLSTATE is the server's own only while a connection
 // is made.
 func ofConnection(sqlstate string) bool {
 	return sqlstate == "3D000" || strings.HasPrefix(sqlstate, "28")
 }
 
-// lacksPrivilege says whether a statement that was running lacks a privilege of
+// lacksPrivilege reports whether a statement that was running lacks a privilege of
 // its own, which PostgreSQL looks at only then. It tells no context with that; a
 // function that was called for a row is told as the context, whether it raised
 // the error or ran a statement that it may not.
@@ -121,7 +121,7 @@ func lacksPrivilege(err *pgconn.PgError) bool {
 	return err.Code == "42501" && err.Where == "" && err.Routine != rowSecurity
 }
 
-// ofValue says whether a statement that was running failed for the text of a value.
+// ofValue reports whether a statement that was running failed for the text of a value.
 // Most types refuse a text with class 22; those with a parser of their own (jsonpath,
 // tsquery, hstore, ltree) call it a syntax error or a bad name, or give no SQLSTATE,
 // and those that name an object say that it does not exist. Of a function that was

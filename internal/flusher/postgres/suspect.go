@@ -13,10 +13,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Suspect guesses from what the server said of the batch written last which entry
-// it refused, and is false if that does not tell one. PostgreSQL names no row, but quotes
-// the whole of it, a value, or a key: that is searched for among the entries. A wrong
-// guess is possible, so it may save time and must decide nothing.
+// Suspect guesses from the server's error about the last batch which entry the server
+// refused. It returns false if the error points at no single entry. PostgreSQL names no row,
+// but its error quotes the row, a value, or a key, and Suspect searches the entries for the
+// quotation. The guess can be wrong, so it may save time and must decide nothing.
 func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
 	failure, ok := errors.AsType[*Error](fault.Err)
 	if !ok {

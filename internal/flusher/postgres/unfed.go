@@ -51,7 +51,7 @@ func (d *Database) unfed(t *Table, b *Batch) error {
 	}
 }
 
-// feeds notes that a document of the mapping has fed a column.
+// feeds records that a document of the mapping has fed a column.
 func (d *Database) feeds(t *Table, b *Batch) {
 	if b.fed == 0 {
 		return

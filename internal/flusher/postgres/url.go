@@ -66,7 +66,7 @@ func (s *source) form(text string) error {
 // directory is where a socket is.
 var hostName = regexp.MustCompile(`^([\p{L}\p{N}._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?|[/@].*)$`)
 
-// hosts says whether all that the driver takes for hosts can be some, and whether they
+// hosts reports whether all that the driver takes for hosts can be some, and whether they
 // are for certain. A / or @ in a password that stands for itself makes the rest of the
 // password, or the user, look like a host; nothing of such a URL may be shown.
 func hosts(text string, c *pgx.ConnConfig) (possible, certain bool) {

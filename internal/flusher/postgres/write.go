@@ -26,7 +26,7 @@ const cancelTimeout = 2 * time.Second
 // an *Error. After any error the same batch may be written again at the same
 // position: if the first attempt committed after all, that gives
 // AlreadyCommitted. Another batch may take the position only if the error is
-// not Unsettled; otherwise the partition must be acquired anew first.
+// not Unsettled; otherwise the partition must be acquired again first.
 //
 // The batch may be written again or Reset afterwards, whatever the outcome.
 func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch) (entry.Commit, error) {
@@ -89,7 +89,8 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 	return entry.Committed, nil
 }
 
-// writeFailure is the error of a batch by what was answered before it.
+// writeFailure returns the error of a batch. Its kind depends on the answers that came
+// before it.
 func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
@@ -109,7 +110,7 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	return e
 }
 
-// explain tells why a batch did not move the ledger.
+// explain returns why a batch did not move the ledger.
 func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Place) (entry.Commit, error) {
 	var l entry.Mark
 	err := d.ask(ctx, conn.Conn(), func() (err error) {
@@ -130,7 +131,7 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Pla
 type reply struct {
 	steps   []step
 	members [][]int32
-	// sent says that the tail, and with it the commit, is on its way.
+	// sent means that the tail, and with it the commit, is on its way.
 	sent bool
 	// parsed, bound and done count the statements that came so far.
 	parsed, bound, done int
@@ -162,7 +163,7 @@ func (r *reply) stage() stage {
 	return stageNone
 }
 
-// unsettled says whether the transaction may have committed, or may yet do so,
+// unsettled reports whether the transaction may have committed, or may yet do so,
 // although err was all that came back. Only an answer from the server settles
 // it, and not even that when the session died in the middle of the commit.
 func (r *reply) unsettled(err error) bool {
@@ -228,7 +229,7 @@ func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline
 	return r, err
 }
 
-// answered says whether the error is one that PostgreSQL sent, so that the
+// answered reports whether the error is one that PostgreSQL sent, so that the
 // connection is in a known state.
 func answered(err error) bool {
 	var pgErr *pgconn.PgError
