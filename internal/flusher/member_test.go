@@ -107,7 +107,7 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 		"nothing happens":       {func(*member) {}, true},
 		"it is lost":            {func(m *member) { m.lose(m.partitions[1]) }, false},
 		"all are left":          {func(m *member) { m.leave() }, false},
-		"it is to begin anew":   {func(m *member) { m.anew(1, under(5), "") }, false},
+		"it is to begin anew":   {func(m *member) { m.beginAgain(1, under(5), "") }, false},
 		"another life begins":   {func(m *member) { m.enter("another") }, false},
 		"the same life goes on": {func(m *member) { m.enter("life") }, true},
 		"another worker is at it": {func(m *member) {

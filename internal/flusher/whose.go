@@ -27,7 +27,7 @@ func (q *queue) move(held map[int]*entry.Term) {
 			continue
 		}
 		delete(held, number)
-		if begins, _ := q.member.anew(number, lease, ""); begins {
+		if begins, _ := q.member.beginAgain(number, lease, ""); begins {
 			q.log.Info("The URL leads to another database", "partition", number, "before", lease.Home.Name, "database", at.Name)
 			q.wake()
 		}
