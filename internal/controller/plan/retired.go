@@ -66,7 +66,7 @@ func (p *planner) withRetired(retired, wanted []config.Mapping, previous *InForc
 		if isNew(m) {
 			if room <= 0 {
 				p.holdBack(v1alpha1.ReasonQueueNotEmpty,
-					fmt.Sprintf("mapping %s waits: the flushers serve at most %d queues, and %d queues of removed mappings are not empty, such as %s: %s",
+					fmt.Sprintf("mapping %s waits: the flushers serve at most %d queues, and queues of removed mappings are not empty (%d), such as that of %s: %s",
 						m.Name, maxQueues, len(retired), retired[0].Name, p.StillHolds(retired[0].Name)))
 				continue
 			}

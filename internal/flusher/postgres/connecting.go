@@ -143,7 +143,7 @@ func (e *connectFailure) onlyEncrypted() string {
 	case !e.encrypted():
 		return "; the connection was not encrypted, which a line hostssl of it demands: give sslmode=require or better in the URL"
 	case !e.tls:
-		return "; where it demands a client's certificate (clientcert, cert), " +
+		return "; if it demands a client certificate (clientcert, cert), " +
 			"give one in database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or as sslcert and sslkey in the URL"
 	}
 	return ""

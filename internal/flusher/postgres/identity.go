@@ -169,7 +169,7 @@ func (a *anonymous) problem() string {
 		text = fmt.Sprintf("the replica identity of table %s lacks columns (%s) of the row filter with which %s", a.table, list(a.lacking), publishes)
 	}
 	if len(a.lacking) > 0 && !a.mayBeWhole {
-		text += ", which cannot get them beside a column list or generated columns (without the filter all rows are published)"
+		text += ", which cannot get them together with a column list or generated columns (without the filter all rows are published)"
 	}
 	return text
 }
@@ -219,6 +219,6 @@ func ofIdentity(err *pgconn.PgError) bool {
 
 var identityClassification = classification{
 	entry.Mapping, v1alpha1.ReasonSchemaMismatch,
-	"a publication publishes updates or deletions of the table, and the table's replica identity does not do for it, its row filter or its column list: " +
+	"a publication publishes updates or deletions of the table, and the table's replica identity does not suffice for it, its row filter or its column list: " +
 		"see ALTER TABLE ... REPLICA IDENTITY and ALTER PUBLICATION",
 }

@@ -157,14 +157,14 @@ var strangers = []struct{ word, instead string }{
 	{"-INF", notANumber},
 	{"+Infinity", notANumber},
 	{"+inf", notANumber},
-	{"undefined", "undefined stands for a value: write null, or leave the field out"},
+	{"undefined", "undefined is no JSON value: write null, or leave the field out"},
 	{"None", "None stands for null"},
 	{"True", "True stands for true"},
 	{"False", "False stands for false"},
-	{"'", "a string is in single quotation marks, where JSON has double ones"},
+	{"'", "a string is in single quotation marks: JSON has double ones"},
 }
 
-const notANumber = `NaN or Infinity stands for a number, which JSON does not have: write null or, for a column that takes it, the string "NaN", "Infinity" or "-Infinity"`
+const notANumber = `NaN and Infinity are no JSON numbers: write null or, for a column that takes it, the string "NaN", "Infinity" or "-Infinity"`
 
 // stranger names what stands here for a value and is none in JSON.
 func (s *scanner) stranger() string {
@@ -180,7 +180,7 @@ func (s *scanner) stranger() string {
 func (s *scanner) literal(word string, kind jsonKind) (jsonValue, error) {
 	end := s.pos + len(word)
 	if end > len(s.data) || string(s.data[s.pos:end]) != word {
-		return jsonValue{}, s.fail("an unknown word stands for a value")
+		return jsonValue{}, s.fail("an unknown word is no JSON value")
 	}
 	v := jsonValue{text: s.data[s.pos:end], kind: kind}
 	s.pos = end

@@ -22,7 +22,7 @@ var (
 	errKeptOut = errors.New("a BEFORE trigger of the table keeps the row out without an error, by returning NULL, or a row-level policy does: " +
 		"let a trigger raise an exception to refuse the row, or return OLD from an UPDATE to leave the row as it is")
 	errKept = errors.New("the row is still there after its deletion: a BEFORE trigger that returns NULL, a rule, a row-level policy or a trigger that " +
-		"writes it anew keeps it, without an error: let the deletion through, or let a trigger raise an exception to refuse it")
+		"writes it again keeps it, without an error: let the deletion through, or let a trigger raise an exception to refuse it")
 )
 
 // keptRow tells an error that a statement provoked because of a row that it did not

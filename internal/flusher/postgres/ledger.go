@@ -259,7 +259,7 @@ const evictTimeout = 2 * time.Second
 // journal goes. The row of partition -1 holds how many batches were committed by then,
 // so that the note is void once there are more.
 func (d *Database) End(ctx context.Context, journal, queue string) error {
-	err := d.inTransaction(ctx, "note the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
+	err := d.inTransaction(ctx, "record the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, d.ledger.end, journal, queue)
 		return err
 	})
@@ -289,7 +289,7 @@ func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]i
 		})
 	})
 	if err != nil {
-		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, stageNone))
+		return nil, d.ledgerFailure(failure("read the epochs of "+queue, err, stageNone))
 	}
 	return epochs, nil
 }

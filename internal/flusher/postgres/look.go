@@ -78,7 +78,7 @@ func (d *Database) lookTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
 func tooSlow(err error, within time.Duration) error {
 	return &Error{
 		Kind: entry.Transient, reason: v1alpha1.ReasonStatementFailed, SQLSTATE: "57014", Err: err,
-		remedy: fmt.Sprintf("PostgreSQL took longer than %v for a look at its catalogue or at the ledger, or was told to cancel it: "+
+		remedy: fmt.Sprintf("PostgreSQL took longer than %v for a query of its catalogue or of the ledger, or somebody cancelled the query: "+
 			"it is overloaded, or a setting of the role or of the database slows it down: see SELECT * FROM pg_db_role_setting", within),
 	}
 }
