@@ -8,8 +8,8 @@
 //	products := writebehind.NewQueue(rdb, "products")
 //	version, err := products.Set(ctx, "product:123", `{"name":"lamp"}`)
 //
-// Reading is plain Redis: rdb.Get(ctx, "product:123"). Whoever fills the cache with what
-// the database has takes Get and Fill:
+// Reading is plain Redis: rdb.Get(ctx, "product:123"). To fill the cache from the database,
+// use Get and Fill:
 //
 //	value, token, err := products.Get(ctx, "product:123")
 //	if err == nil && token != "" { // a miss

@@ -1,16 +1,15 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package observe asks the flushers of every resource for their /status, apart
-// from the reconcile, and wakes the reconcile when something has changed that a
-// person would want to know.
+// Package observe polls the /status of the flushers of every resource, independently of the
+// reconcile, and wakes the reconcile when something has changed that a person would want to
+// know.
 //
-// Each resource is looked after by a goroutine of its own with a bounded number
-// of requests under way, so that a flusher which is slow or dead never delays
-// the look at another resource. What the reconcile gets is the observation that
-// was published last: a change of a condition is published at once, a change of
-// numbers alone every few seconds. A reconcile for any other cause therefore
-// finds nothing new to write.
+// Each resource has a goroutine of its own with a bounded number of requests under way, so
+// that a slow or dead flusher never delays the poll of another resource. The reconcile gets
+// the observation that was published last. A change of a condition is published at once, a
+// change of numbers alone every few seconds, so a reconcile for any other cause finds nothing
+// new to write.
 package observe
 
 import (

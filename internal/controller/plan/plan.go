@@ -1,8 +1,8 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan decides from a snapshot alone what is to be there. It writes nothing,
-// and asks nobody.
+// Package plan computes the wanted objects and settings from a snapshot alone. It writes
+// nothing, and asks nobody.
 package plan
 
 import (

@@ -1,12 +1,12 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rivals decides which of several resources has a queue.
+// Package rivals decides which of several resources gets a queue.
 //
 // Two resources that name one queue on one Redis would each give it their own
 // settings, and the deletion of one would close it to the writers of the other. Two
 // whose queues have other names and share keys would write each other's values into
-// their tables. So one of them has the queue, and the other waits.
+// their tables. So one of them gets the queue, and the other waits.
 package rivals
 
 import (

@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package snapshot has what one pass read, and what follows from that alone.
+// Package snapshot has the objects that one pass has read, and what follows from them alone.
 package snapshot
 
 import (

@@ -3,8 +3,8 @@
 
 // Package journal is the Redis side of a flusher: the capture functions that
 // applications call, and the claims, acknowledgements and leases that the engine
-// works with. Every step that must be one step is a function of the library in
-// library/, one file a subject; this package only calls them and reads their answers.
+// uses. Every step that must be atomic is a function of the library in library/, one file
+// per subject. This package only calls them and reads their answers.
 package journal
 
 import (
