@@ -25,9 +25,9 @@ type Reconciler struct {
 	APIReader client.Reader
 	// Recorder emits events.
 	Recorder events.EventRecorder
-	// Observer has what the flushers said last.
+	// Observer has the flushers' last reports.
 	Observer *observe.Observer
-	// FlusherImage is taken when a spec names no image.
+	// FlusherImage is the flushers' image if a spec names none.
 	FlusherImage string
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before Ready is Stuck.

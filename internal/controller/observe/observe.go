@@ -59,23 +59,22 @@ type Options struct {
 	// Transport carries the requests; default a plain one without a proxy, since
 	// it must never leave the cluster.
 	Transport http.RoundTripper
-	// Interval is how often a resource is looked at, give or take a fifth;
-	// default 1 s.
+	// Interval is how often a resource is polled, give or take a fifth; default 1 s.
 	Interval time.Duration
 	// Timeout bounds one request; default 2 s.
 	Timeout time.Duration
 	// NumbersInterval is how often a change of numbers alone is published;
 	// default 5 s.
 	NumbersInterval time.Duration
-	// Patience is how long a flusher that stops answering counts as answering
-	// with what it said last; default 5 s, so that one lost request is no news.
+	// Patience is how long the last report of a silent flusher still counts; default 5 s,
+	// so that one lost request changes nothing.
 	Patience time.Duration
 	// Concurrency bounds the requests under way for one resource; default 8.
 	Concurrency int
 }
 
-// Observer looks at the flushers of every tracked resource. It is a manager's
-// Runnable and runs only on the leader.
+// Observer polls the flushers of every tracked resource. It is a manager's Runnable and runs
+// only on the leader.
 type Observer struct {
 	options Options
 	client  *http.Client
@@ -157,8 +156,8 @@ func (o *Observer) Start(ctx context.Context) error {
 	return nil
 }
 
-// Track begins to look at a resource; when that is under way it only takes the
-// marks over. A resource that was made again under the same name is another one.
+// Track begins to poll a resource. If the resource is tracked already, Track only updates the
+// marks. A resource that was created again under the same name is another one.
 func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -182,7 +181,7 @@ func (o *Observer) start(ctx context.Context, t *target) {
 	o.workers.Go(func() { o.watch(ctx, t) })
 }
 
-// Forget stops looking at a resource.
+// Forget stops polling a resource.
 func (o *Observer) Forget(key types.NamespacedName) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -192,8 +191,8 @@ func (o *Observer) Forget(key types.NamespacedName) {
 	}
 }
 
-// Latest is what was published last about a resource; empty, and not Looked,
-// before the first look.
+// Latest returns the observation that was last published of a resource. Before the first poll
+// it is empty, and not Looked.
 func (o *Observer) Latest(key types.NamespacedName, uid types.UID) Observation {
 	o.mu.Lock()
 	defer o.mu.Unlock()

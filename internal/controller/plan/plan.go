@@ -18,7 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Plan is what is to be there.
+// Plan is the wanted objects and settings.
 type Plan struct {
 	// Settings is the flushers' config file, nil when it cannot be decided.
 	Settings *config.Config
@@ -26,7 +26,7 @@ type Plan struct {
 	// all of them.
 	RestartHash  string
 	SettingsHash string
-	// Objects are what is to be there, in the order of applying.
+	// Objects are the wanted objects, in the order in which they are applied.
 	Objects []Object
 	// HeldBack is the part of the spec that is held back until a queue is empty or free;
 	// nil when none is.
@@ -35,10 +35,10 @@ type Plan struct {
 	Again time.Duration
 }
 
-// Object is one that is to be there, and how it is.
+// Object is a wanted object, with its present state.
 type Object struct {
 	Intent runtime.ApplyConfiguration
-	// Live is nil when there is none.
+	// Live is the object in the cluster; nil if there is none.
 	Live client.Object
 	Kind string
 	Name string

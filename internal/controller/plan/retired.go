@@ -14,8 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// LossRetry is how soon a pass looks again at a retired queue whose life turned out
-// to be another: this pass counts the loss.
+// LossRetry is how soon a pass checks a retired queue again after it has found another life
+// of it: this pass counts the loss.
 const LossRetry = time.Second
 
 // retire puts those mappings of previous behind the wanted ones that the spec no

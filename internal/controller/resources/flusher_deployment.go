@@ -68,8 +68,8 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 // restartHash rolls them when a setting changes that they read only at the start; image
 // is the one to take when the spec names none.
 //
-// Every Secret is optional, so that a flusher starts without it, says at /status
-// which one is missing, and goes on when it comes.
+// Every Secret is optional: a flusher starts without it, reports at /status which one is
+// missing, and goes on when it appears.
 func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image

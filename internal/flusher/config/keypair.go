@@ -20,8 +20,8 @@ var (
 	errNoPair       = errors.New("holds no pair of certificate and key in PEM form (tls.crt and tls.key of a Secret): the key must be the first certificate's own")
 )
 
-// KeyPair reads a client's certificate and its key. An error says what is wrong with
-// them, and nothing of what they hold.
+// KeyPair reads a client's certificate and its key. An error names their fault and quotes
+// nothing of their content.
 func KeyPair(cert, key []byte) (tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err == nil {

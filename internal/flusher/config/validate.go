@@ -49,7 +49,7 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 // mangle a terminal or a log in which the name is shown.
 var controlCharacter = regexp.MustCompile(`[[:cntrl:]]`)
 
-// Default is a config in which everything that has a default has it.
+// Default returns a config with every default set.
 func Default() *Config {
 	return &Config{
 		ListenAddress: defaultListenAddress,
@@ -76,7 +76,7 @@ func Default() *Config {
 	}
 }
 
-// DefaultMapping is a mapping in which everything that has a default has it.
+// DefaultMapping returns a mapping with every default set.
 func DefaultMapping() Mapping {
 	return Mapping{
 		Mode:              ModeLatest,
@@ -87,7 +87,7 @@ func DefaultMapping() Mapping {
 	}
 }
 
-// Validate checks a completed config and returns the first thing that is wrong.
+// Validate checks a completed config and returns the first fault.
 func (c *Config) Validate() error {
 	return firstOf(
 		c.validateListenAddress,
@@ -354,7 +354,7 @@ func identifier(field, name string) error {
 	return nil
 }
 
-// SplitTable takes a mapping's table apart into schema and relation.
+// SplitTable splits a mapping's table into schema and relation.
 func SplitTable(name string) (schema, relation string) {
 	schema, relation, ok := strings.Cut(name, ".")
 	if !ok {

@@ -31,12 +31,11 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// SecretError means that a file which a Secret should have brought is missing or
-// unusable.
+// SecretError means that a file of a Secret is missing or unusable.
 type SecretError struct {
-	// Secret is what a person calls the Secret, File where it was looked for.
+	// Secret is the Secret's name for a person, File the path that was read.
 	Secret, File string
-	// Problem says what is wrong, never what the file holds.
+	// Problem names the fault and never quotes the file.
 	Problem string
 }
 
@@ -69,8 +68,8 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	})
 }
 
-// Quiet turns the client library's own log off. Every error it would print is
-// returned as well, and told in the flusher's words.
+// Quiet turns the client library's own log off. Every error that the library would print is
+// returned as well, and the flusher reports it.
 func Quiet() {
 	redis.SetLogger(silence{})
 }
@@ -102,7 +101,7 @@ type Proof struct {
 	proved [sha256.Size]byte
 }
 
-// NewProof is of the credentials and certificates that Dial would use.
+// NewProof returns a Proof of the credentials and certificates that Dial would use.
 func NewProof(settings config.RedisExternal) *Proof { return &Proof{settings: settings} }
 
 // Check returns a SecretError when the files cannot be used. When they hold something

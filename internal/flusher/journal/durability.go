@@ -15,7 +15,7 @@ import (
 // Durability looks whether this Redis keeps what it confirms: whether it has an
 // append-only file, and whether its eviction policy may drop a dirty entry. It
 // asks with INFO alone, since managed services and careful ACLs forbid CONFIG.
-// What cannot be found out is never told as right.
+// A check that cannot be made is never reported as OK.
 func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.Check) {
 	info, err := j.rdb.Info(ctx, "persistence", "memory").Result()
 	if err != nil {

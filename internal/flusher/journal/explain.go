@@ -77,8 +77,8 @@ var answers = map[string]config.Check{
 	},
 }
 
-// Explain says in the resource's words what an error from Redis means. Nothing of
-// a server's own text is repeated but its code.
+// Explain returns an error from Redis as a check, with a reason of the resource. It repeats
+// nothing of the server's text but the code.
 func Explain(err error) config.Check { return explain(err, "name", "") }
 
 // Explain is the function of that name with the Redis user's own one in remedies, and

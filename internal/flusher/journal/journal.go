@@ -36,8 +36,8 @@ func New(rdb redis.UniversalClient) *Journal {
 	return &Journal{rdb: rdb, pieces: usualPieces}
 }
 
-// WithLedger returns a Journal that tells Redis where the ledger is: with that and its
-// table every queue has one target, and flushers that name another are refused.
+// WithLedger returns a Journal that gives Redis the ledger's schema. Schema and table are the
+// queue's target, and flushers that name another target are refused.
 func (j *Journal) WithLedger(schema string) *Journal {
 	with := *j
 	with.ledger = schema

@@ -93,7 +93,7 @@ func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int
 	return entry.Agreement(agreement), nil
 }
 
-// Holds reports whether the lease is in force in Redis as the caller has it.
+// Holds reports whether Redis has the caller's lease.
 func (j *Journal) Holds(ctx context.Context, t *entry.Term) (bool, error) {
 	key := fmt.Sprintf("wb:{%s:%d}:lease", t.Queue, t.Partition)
 	values, err := j.rdb.HMGet(ctx, key, "owner", "epoch", "journal").Result()
@@ -103,7 +103,7 @@ func (j *Journal) Holds(ctx context.Context, t *entry.Term) (bool, error) {
 	return values[0] == t.Member && values[1] == strconv.FormatInt(t.Epoch, 10) && values[2] == t.Incarnation, nil
 }
 
-// Free are the partitions that nobody holds.
+// Free returns the partitions that nobody holds.
 func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	partitions, err := j.rdb.HGet(ctx, "wb:{"+queue+"}:queue", "partitions").Int()
 	var now time.Time
@@ -132,9 +132,10 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	return free, nil
 }
 
-// Onlooks reports whether the member is the one that tells of the queue's free partitions, of
-// all those that may not flush it. It becomes that for the time of ttl if there is none. The
-// key wb:{Q}:onlooker is no part of the journal: it may be evicted, and goes by itself.
+// Onlooks reports whether the member is the queue's onlooker: the one flusher, among those
+// that may not flush the queue, that reports its free partitions. If there is no onlooker, the
+// member becomes it for the time of ttl. The key wb:{Q}:onlooker is no part of the journal: it
+// may be evicted, and expires by itself.
 func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Duration) (bool, error) {
 	key := "wb:{" + queue + "}:onlooker"
 	one, err := j.rdb.SetArgs(ctx, key, member, redis.SetArgs{Mode: "NX", Get: true, TTL: ttl}).Result()
@@ -152,7 +153,7 @@ func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Du
 	return false, fmt.Errorf("become the onlooker of queue %s: %w", queue, err)
 }
 
-// Release gives partitions back, so that another member can take them at once.
+// Release releases partitions, so that another member can take them at once.
 func (j *Journal) Release(ctx context.Context, queue, member string, partitions ...int) error {
 	if len(partitions) == 0 {
 		return nil
@@ -167,7 +168,7 @@ func (j *Journal) Release(ctx context.Context, queue, member string, partitions 
 	return nil
 }
 
-// Leave gives back all partitions and the membership.
+// Leave releases all partitions and ends the membership.
 func (j *Journal) Leave(ctx context.Context, queue, member string) error {
 	if err := j.call(ctx, "wb_engine_leave", queue, member).Err(); err != nil {
 		return fmt.Errorf("leave queue %s: %w", queue, err)
@@ -175,7 +176,7 @@ func (j *Journal) Leave(ctx context.Context, queue, member string) error {
 	return nil
 }
 
-// Poll tells what waits in the partitions.
+// Poll returns what waits in the partitions.
 func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (entry.Loads, error) {
 	args := make([]any, 0, 1+len(partitions))
 	args = append(args, queue)

@@ -132,10 +132,9 @@ func checkVersion(version int) error {
 	}
 }
 
-// Durability reports whether the ledger's table is logged. A ledger that a crash has
-// emptied is noticed and made good, as one that was dropped is; until then nothing
-// is wrong with what it says, so this does not stop anything. It is an *Error when
-// nobody could look.
+// Durability reports whether the ledger's table is logged. It stops nothing: a ledger that a
+// crash has emptied is noticed and restored, like one that was dropped. It returns an *Error if
+// the check cannot be made.
 func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	var persistence string
 	err := d.follow(0)

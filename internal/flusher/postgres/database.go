@@ -18,7 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Settings says which database, and within which bounds.
+// Settings are the database's address and the bounds of its use.
 type Settings struct {
 	// URLFile holds the connection URL. It is read again for every new
 	// connection, by every Check and otherwise once a second while batches are
@@ -27,11 +27,11 @@ type Settings struct {
 	// URLSecret is what messages call the Secret behind URLFile; without it they
 	// name the file.
 	URLSecret string
-	// TLS, when present, has the server's certificate verified, and shows one of the
-	// flusher's own; its files are read again as the URL's is.
+	// TLS, if set, verifies the server's certificate, and sends a client certificate if it
+	// names one. Its files are read again like the URL's.
 	TLS *config.TLS
-	// MaxConnections bounds the connections that write; below 1 means 1. One more
-	// looks at the server for Check and Table, so that they need not wait for it.
+	// MaxConnections bounds the connections that write; below 1 means 1. Check and Table
+	// use one more, so that they need not wait for a free one.
 	MaxConnections int
 	// StatementTimeout bounds one statement in the server; zero means 30 s.
 	StatementTimeout time.Duration
@@ -87,8 +87,8 @@ type Database struct {
 	cancels sync.WaitGroup
 }
 
-// Open prepares the use of a database and returns at once: connections are made
-// when they are needed, and what is in the way is told by Check.
+// Open prepares the use of a database and returns at once. Connections are made when they are
+// needed, and Check reports obstacles.
 func Open(s Settings) *Database {
 	s.MaxConnections = max(s.MaxConnections, 1)
 	if s.StatementTimeout <= 0 {

@@ -63,8 +63,9 @@
 //
 // PostgreSQL checks NOT NULL and check constraints before it looks for a conflict: an upsert
 // of half a row is refused although the row exists. Documents that do not name every fed
-// column therefore update the existing rows and insert the others, in one statement. Triggers BEFORE INSERT run for the rows that are
-// inserted. Documents that name every column have the plain upsert, which is faster.
+// column therefore update the existing rows and insert the others, in one statement. Triggers
+// BEFORE INSERT run for the inserted rows. Documents that name every column use the plain
+// upsert, which is faster.
 //
 // # Tables that inherit
 //
@@ -95,7 +96,7 @@
 //
 // A commit whose wait for a synchronous standby was cancelled is unsettled too, although the
 // answer is COMMIT. PostgreSQL sends a warning with it, which is recognized by the function
-// that raises it: other warnings have the same SQLSTATE, and its text is translated.
+// that raises it, since neither its text nor its SQLSTATE is specific to it.
 //
 // # Another URL
 //

@@ -31,7 +31,7 @@ type Error struct {
 	// and moved the ledger before. Raised says that a function which it called for a row
 	// said so, a trigger's as a rule, whatever the SQLSTATE.
 	AtRows, Raised bool
-	// Held means that another transaction was in the way, in PostgreSQL's own words.
+	// Held means that another transaction held a lock, by PostgreSQL's own error.
 	Held bool
 	// Lost means that the session ended after the batch was sent. How far PostgreSQL had
 	// come is known only if AtRows says so.
@@ -52,7 +52,7 @@ type Error struct {
 	known bool
 }
 
-// Error tells what failed and what helps.
+// Error returns the failed action, the fault and the remedy.
 func (e *Error) Error() string {
 	var text strings.Builder
 	if e.action != "" {
@@ -94,8 +94,8 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Detail is all that PostgreSQL said. It may quote values of the row and must
-// go nowhere but to the dead letter of that row.
+// Detail is PostgreSQL's full error. It may quote values of the row and must go nowhere but
+// to the dead letter of that row.
 func (e *Error) Detail() string {
 	var pgErr *pgconn.PgError
 	if !errors.As(e.Err, &pgErr) {
@@ -110,7 +110,7 @@ func (e *Error) Detail() string {
 	return strings.Join(parts, "\n")
 }
 
-// As makes an error of this package a fault, which is all that others know of it.
+// As makes an error of this package a *entry.Fault, the only form that other packages know.
 func (e *Error) As(target any) bool {
 	fault, ok := target.(**entry.Fault)
 	if ok {

@@ -257,7 +257,7 @@ const evictTimeout = 2 * time.Second
 
 // End records that the queue was drained to its end: nothing of it is lost when this
 // journal goes. The row of partition -1 holds how many batches were committed by then,
-// so that the note is void once there are more.
+// so that the record is void once there are more.
 func (d *Database) End(ctx context.Context, journal, queue string) error {
 	err := d.inTransaction(ctx, "record the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, d.ledger.end, journal, queue)
@@ -269,8 +269,8 @@ func (d *Database) End(ctx context.Context, journal, queue string) error {
 	return nil
 }
 
-// Epochs are those that the ledger has given out last, by partition. It looks apart from
-// the connections that write.
+// Epochs returns the epochs that the ledger granted last, by partition. It uses the
+// connection of the checks, not one of those that write.
 func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
 	epochs := make(map[int]int64)
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
