@@ -24,7 +24,7 @@ const (
 	outputJSON  = "json"
 )
 
-// Results of an action beside its own.
+// Results of an action besides its own.
 const (
 	resultSuperseded = "superseded"
 	resultGone       = "gone"

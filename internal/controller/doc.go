@@ -42,7 +42,7 @@
 // Who owns which field:
 //
 //   - The field manager resources.FieldOwner owns every field that package resources
-//     builds, and no other; what somebody else adds beside them stays.
+//     builds, and no other; what somebody else adds stays.
 //   - The field manager resources.SettingsOwner owns one annotation on flusher Pods.
 //   - spec.flusher.replicas is the user's, or the scale subresource's; the
 //     Deployment follows it.

@@ -88,10 +88,9 @@
 //
 // # After an error
 //
-// Writing the same batch again at the same position is always safe. Another
-// batch may take the position only after an error that is settled, that is, one
-// whose transaction is known to have ended without a commit; after an unsettled
-// one either the same batch is written again or the partition is acquired
+// Writing the same batch again at the same place is always safe. Another batch may
+// take the place only after an error that is settled, that is, one whose transaction
+// is known to have ended without a commit; after an unsettled one either the same batch is written again or the partition is acquired
 // again, which shuts out whatever is still under way.
 //
 // A commit whose wait for a synchronous standby was cancelled is unsettled too, although the

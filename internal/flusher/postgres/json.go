@@ -240,7 +240,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// text scans a string; the position is on its opening quotation mark.
+// text scans a string; the scanner is at its opening quotation mark.
 func (s *scanner) text() (jsonValue, error) {
 	data := s.data
 	i := s.pos + 1
@@ -351,7 +351,7 @@ func unescape(dst, text []byte) []byte {
 	return dst
 }
 
-// object scans the rest of an object; the position is on its brace.
+// object scans the rest of an object; the scanner is at its brace.
 func (s *scanner) object(depth int) (oddity, error) {
 	var odd oddity
 	s.pos++
@@ -405,7 +405,7 @@ func (s *scanner) separator(closing byte) (done bool, err error) {
 	return false, s.fail("a comma or a closing bracket is missing")
 }
 
-// array scans the rest of an array; the position is on its bracket.
+// array scans the rest of an array; the scanner is at its bracket.
 func (s *scanner) array(depth int) (oddity, error) {
 	var odd oddity
 	s.pos++

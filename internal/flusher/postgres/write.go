@@ -24,8 +24,8 @@ const cancelTimeout = 2 * time.Second
 
 // Write writes the batch in one transaction and in one round trip. An error is
 // an *Error. After any error the same batch may be written again at the same
-// position: if the first attempt committed after all, that gives
-// AlreadyCommitted. Another batch may take the position only if the error is
+// place: if the first attempt committed after all, that gives
+// AlreadyCommitted. Another batch may take the place only if the error is
 // not Unsettled; otherwise the partition must be acquired again first.
 //
 // The batch may be written again or Reset afterwards, whatever the outcome.
