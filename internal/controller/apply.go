@@ -63,7 +63,7 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 		return fmt.Errorf("compare %s: %w", o.Kind, err)
 	}
 	key := refusalKey(p.Cache, o)
-	if err := r.refusals.stands(key, intent, time.Now()); err != nil {
+	if err := r.rejections.stands(key, intent, time.Now()); err != nil {
 		return err
 	}
 	if o.Live != nil {
@@ -80,13 +80,13 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 		}
 	}
 	if err := r.Client.Apply(ctx, o.Intent, resources.FieldOwner, client.ForceOwnership); err != nil {
-		err := refused(p.Cache, o, fmt.Errorf("apply %s %s: %w", o.Kind, o.Name, err))
+		err := invalidSpec(p.Cache, o, fmt.Errorf("apply %s %s: %w", o.Kind, o.Name, err))
 		if stalled := (*failure.Stalled)(nil); errors.As(err, &stalled) {
-			r.refusals.record(key, intent, stalled, time.Now())
+			r.rejections.record(key, intent, stalled, time.Now())
 		}
 		return err
 	}
-	r.refusals.record(key, intent, nil, time.Now())
+	r.rejections.record(key, intent, nil, time.Now())
 	if uid, version := identity(o.Intent); uid != "" {
 		r.applied.record(uid, intent, version, time.Now())
 	}

@@ -94,15 +94,15 @@ func inSpec(field string, origins []origin) (string, bool) {
 	return field, false
 }
 
-// refused turns the error that an object is invalid, or too large, into one that only
+// invalidSpec turns the error that an object is invalid, or too large, into one that only
 // a person can resolve: the same request would be refused again until the spec
 // changes. Its message names fields of the spec instead of the object's.
-func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error {
+func invalidSpec(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error {
 	origins := originsOf(cache, o)
 	what := fmt.Sprintf("%s %s", o.Kind, o.Name)
 	switch {
 	case tooLarge(err):
-		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Retry: refusedRetry, Message: fmt.Sprintf(
+		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Retry: rejectedRetry, Message: fmt.Sprintf(
 			"%s: %s would be larger than the API server stores (about a megabyte): make that field smaller", origins[len(origins)-1].field, what)}
 	case !apierrors.IsInvalid(err):
 		return err
@@ -125,7 +125,7 @@ func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error 
 	if len(reasons) == 0 || elsewhere {
 		message = err.Error()
 	}
-	return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: message, Retry: refusedRetry}
+	return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: message, Retry: rejectedRetry}
 }
 
 // tooLarge reports whether an object was not stored for its size. The API server has

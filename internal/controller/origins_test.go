@@ -57,7 +57,7 @@ func TestWhatIsWrongWithAnObjectIsToldOfTheSpec(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestInvalidSpec(t *testing.T) {
 	shop, deployment := shopWith(managedShop), &plan.Object{Kind: "Deployment", Name: "shop-flusher"}
 	invalid := func(problems ...*field.Error) error {
 		return apierrors.NewInvalid(schema.GroupKind{Group: "apps", Kind: "Deployment"}, "shop-flusher", problems)
@@ -83,7 +83,7 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stalled *failure.Stalled
-			if err := refused(shop, deployment, c.err); !errors.As(err, &stalled) || stalled.Reason != v1alpha1.ReasonInvalidSpec || stalled.Retry != refusedRetry {
+			if err := invalidSpec(shop, deployment, c.err); !errors.As(err, &stalled) || stalled.Reason != v1alpha1.ReasonInvalidSpec || stalled.Retry != rejectedRetry {
 				t.Fatalf("is %v", err)
 			}
 			for _, want := range c.want {
@@ -100,7 +100,7 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	other := errors.New("the API server is away")
-	if err := refused(shop, deployment, other); !errors.Is(err, other) {
+	if err := invalidSpec(shop, deployment, other); !errors.Is(err, other) {
 		t.Errorf("another failure is told as %v", err)
 	}
 }

@@ -48,8 +48,8 @@ type Reconciler struct {
 	remembered remembered
 	// applied remembers the objects that were written.
 	applied applied
-	// refusals remembers the objects that the API server refused.
-	refusals refusals
+	// rejections remembers the objects that the API server refused.
+	rejections rejections
 }
 
 // pass is one pass over one resource.

@@ -95,7 +95,7 @@ func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctr
 	r.warning(cache, v1alpha1.ReasonInvalidSpec, actionObserve,
 		"With its status the resource would be larger than the API server stores (about a megabyte), so the operator does nothing for it: "+
 			"name fewer columns in spec.mappings, make spec.flusher and spec.networkPolicy smaller, or remove annotations")
-	return ctrl.Result{RequeueAfter: refusedRetry}, nil
+	return ctrl.Result{RequeueAfter: rejectedRetry}, nil
 }
 
 // ensureFinalizer adds the finalizer before anything is made, so that nothing can be

@@ -36,7 +36,7 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.f.databaseBackoff.waits(now) || now.Before(passage.locked) {
 		return nil
 	}
-	q.member.look(now, q.f.options.DoubtTime)
+	q.member.updateTrust(now, q.f.options.DoubtTime)
 	if q.settings.Load().policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}

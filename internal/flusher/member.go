@@ -28,8 +28,8 @@ type life struct {
 	opened      *settings
 	incarnation string
 	lastBeat    time.Time
-	// left is how many partitions of the queue were ever released, as last polled.
-	left int64
+	// released is how many partitions of the queue were ever released, as last polled.
+	released int64
 	// seen is what Redis last reported of the queue. trust is whether the queue may be
 	// flushed from this Redis.
 	seen  entry.Seen
@@ -105,9 +105,9 @@ func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (o
 	if m.life.seen.Incarnation == m.life.incarnation && seen.Since != 0 && seen.Since == m.life.seen.Since {
 		m.life.seen.Writes = max(m.life.seen.Writes, seen.Writes)
 	}
-	if seen.Left != m.life.left {
+	if seen.Left != m.life.released {
 		// A member that leaves releases its partitions at once: the next step takes them.
-		m.life.left, m.life.lastBeat = seen.Left, time.Time{}
+		m.life.released, m.life.lastBeat = seen.Left, time.Time{}
 	}
 	for i, number := range numbers {
 		// Only the loop starts workers: what was idle still is.
@@ -228,11 +228,11 @@ func (m *member) beginAgain(number int, lease *entry.Term, split string) (begins
 	return true, false
 }
 
-// look updates trust from what the partitions have found out: whether each is behind.
-func (m *member) look(now time.Time, longest time.Duration) {
+// updateTrust updates trust from what the partitions have found out: whether each is behind.
+func (m *member) updateTrust(now time.Time, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.life.trust.look(m.partitions, now, longest)
+	m.life.trust.update(m.partitions, now, longest)
 }
 
 // doubtsNoMore ends a doubt whose time has passed, and reports whether there was one.
@@ -251,8 +251,8 @@ func (m *member) doubtsNoMore(now time.Time) bool {
 	return true
 }
 
-// holds lists the partitions whose leases are not lost, in order.
-func (m *member) holds() []int {
+// leased lists the partitions whose leases are not lost, in order.
+func (m *member) leased() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var numbers []int

@@ -134,8 +134,8 @@ func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
 		t.Errorf("a partition with a worker is looked at: %v", leases)
 	}
 	m.leave()
-	if numbers, _, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.holds()) != 0 || m.finished(false) {
-		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.holds(), m.finished(false))
+	if numbers, _, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.leased()) != 0 || m.finished(false) {
+		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.leased(), m.finished(false))
 	}
 	m.putBack(p)
 	if numbers, _, _ := m.held(); len(numbers) != 0 || !m.finished(true) {
@@ -174,7 +174,7 @@ func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
 		3: {number: 3, epoch: 5, lease: under(5), redisBehind: true},
 	}}
 	m.after(func(l *life) { l.trust.begins(now) })
-	m.look(now, time.Second)
+	m.updateTrust(now, time.Second)
 	if !m.now().trust.complete() {
 		t.Error("it is not trusted although all have begun")
 	}

@@ -20,10 +20,10 @@ type meter struct {
 
 	mu sync.Mutex
 	// stats are the numbers of the whole queue as they were last read. observed is when this
-	// flusher read them as a member, lookedOn when it read them of a queue that it may not
+	// flusher read them as a member, onlooked when it read them of a queue that it may not
 	// flush.
 	stats              entry.Stats
-	observed, lookedOn time.Time
+	observed, onlooked time.Time
 	// shown is the last time at which the gauges were known to show partitions that this
 	// flusher held.
 	shown time.Time
@@ -47,15 +47,15 @@ func (m *meter) read(stats entry.Stats, observed time.Time) {
 	}
 }
 
-// looksOn reports whether the numbers of a queue that this flusher may not flush are due to
+// onlookDue reports whether the numbers of a queue that this flusher may not flush are due to
 // be read, and assumes that the caller reads them.
-func (m *meter) looksOn(now time.Time, interval time.Duration) bool {
+func (m *meter) onlookDue(now time.Time, interval time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now.Sub(m.lookedOn) < interval {
+	if now.Sub(m.onlooked) < interval {
 		return false
 	}
-	m.lookedOn = now
+	m.onlooked = now
 	return true
 }
 

@@ -146,7 +146,7 @@ func (q *queue) step(ctx context.Context) {
 	if q.backoff.waits(now) {
 		// At every beat, however rarely the queue is tried.
 		if q.gate.now().isRefused() {
-			q.lookOn(ctx, q.f.options.BeatInterval)
+			q.onlook(ctx, q.f.options.BeatInterval)
 		}
 		return
 	}

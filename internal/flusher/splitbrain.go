@@ -39,10 +39,10 @@ func (t *trust) begins(now time.Time) {
 	}
 }
 
-// look finds out whether every partition has begun: one that is not behind must not be
+// update finds out whether every partition has begun: one that is not behind must not be
 // flushed before another one tells that this Redis is an older copy. Partitions that
 // cannot begin do not hold the others up for longer than a doubt lasts.
-func (t *trust) look(partitions holdings, now time.Time, longest time.Duration) {
+func (t *trust) update(partitions holdings, now time.Time, longest time.Duration) {
 	if t.whole || len(partitions) == 0 {
 		return
 	}

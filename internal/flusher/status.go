@@ -195,7 +195,7 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	if status.Journal == "" {
 		status.Journal = known.incarnation
 	}
-	status.Partitions = q.member.holds()
+	status.Partitions = q.member.leased()
 	revision = -1
 	if known.opened == settings {
 		revision = settings.Revision

@@ -51,19 +51,19 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 	q.gate.after(func(p *passage) { p.refused = check })
 	q.member.leave()
 	q.leave(ctx)
-	q.lookOn(ctx, 0)
+	q.onlook(ctx, 0)
 	return true
 }
 
-// lookOn reads the numbers of a queue that is refused, as they are in Redis: it may hold
+// onlook reads the numbers of a queue that is refused, as they are in Redis: it may hold
 // entries that nobody flushes, and zeros would say that all is well. It does so once in an
 // interval.
 //
 // What somebody holds, they show. What nobody holds is shown by one of those that look on,
 // the queue's onlooker, so that a sum over all flushers has each partition once.
-func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
+func (q *queue) onlook(ctx context.Context, interval time.Duration) {
 	now := time.Now()
-	if !q.meter.looksOn(now, interval) {
+	if !q.meter.onlookDue(now, interval) {
 		return
 	}
 	stats, err := q.f.source.Stats(ctx, q.name)

@@ -216,7 +216,7 @@ func (o *Observer) watch(ctx context.Context, t *target) {
 		if err != nil {
 			// The cache is about to be stopped, or has not been filled.
 			ctrl.LoggerFrom(ctx).V(1).Info("Could not list flusher Pods", "writeBehindCache", t.key, "error", err.Error())
-		} else if o.publish(t, o.look(ctx, t, pods), time.Now()) {
+		} else if o.publish(t, o.poll(ctx, t, pods), time.Now()) {
 			o.wake(ctx, t.key)
 		}
 		timer.Reset(jittered(o.options.Interval))

@@ -51,8 +51,8 @@ type answer struct {
 	at     time.Time
 }
 
-// look asks every pod once.
-func (o *Observer) look(ctx context.Context, t *target, pods []corev1.Pod) Observation {
+// poll asks every pod once.
+func (o *Observer) poll(ctx context.Context, t *target, pods []corev1.Pod) Observation {
 	flushers := make([]Flusher, len(pods))
 	slots := make(chan struct{}, o.options.Concurrency)
 	var wait sync.WaitGroup

@@ -28,8 +28,8 @@ func (s *Snapshot) Ran(pod *corev1.Pod, restartHash string, revision func(*confi
 	return current && pod.Annotations[v1alpha1.AnnotationConfigHash] == restartHash
 }
 
-// Behind reports whether a flusher answers with settings of an earlier generation.
-func (s *Snapshot) Behind(pod *corev1.Pod) bool {
+// RunsEarlier reports whether a flusher answers with settings of an earlier generation.
+func (s *Snapshot) RunsEarlier(pod *corev1.Pod) bool {
 	f, ok := s.Seen.Of(pod.UID)
 	return ok && f.Status != nil && f.Status.Tried() < s.Cache.Generation
 }

@@ -75,7 +75,7 @@ func kept(f *facts) *Condition {
 // dangers are what the flushers found that may lose data, each once, and the first
 // thing that one of them could not check.
 func dangers(documents []*config.Status) (found []config.Check, unchecked *config.Check) {
-	look := func(check config.Check) {
+	collect := func(check config.Check) {
 		switch {
 		case check.OK:
 		case check.Endangers():
@@ -90,11 +90,11 @@ func dangers(documents []*config.Status) (found []config.Check, unchecked *confi
 		}
 	}
 	for _, d := range documents {
-		look(d.Durability.Persistence)
-		look(d.Durability.Eviction)
-		look(d.Durability.Ledger)
+		collect(d.Durability.Persistence)
+		collect(d.Durability.Eviction)
+		collect(d.Durability.Ledger)
 		for i := range d.Queues {
-			look(d.Queues[i].Durable)
+			collect(d.Queues[i].Durable)
 		}
 	}
 	return found, unchecked

@@ -96,7 +96,7 @@ func credentials(settings config.RedisExternal) (username, password string, err 
 // the last of them has ended.
 type Proof struct {
 	settings config.RedisExternal
-	// proved is the hash of what the files held when a connection was last made with
+	// proved is the hash of what the files hash when a connection was last made with
 	// it: the text itself is not kept.
 	proved [sha256.Size]byte
 }
@@ -108,8 +108,8 @@ func NewProof(settings config.RedisExternal) *Proof { return &Proof{settings: se
 // else than what is proved, it makes one connection with that and returns what is in
 // the way; while nothing changes it makes none.
 func (p *Proof) Check(ctx context.Context) error {
-	held, err := p.hash()
-	if err != nil || held == p.proved {
+	hash, err := p.hash()
+	if err != nil || hash == p.proved {
 		return err
 	}
 	// A client that has lost as many connections as it may have goes on trying by
@@ -119,19 +119,19 @@ func (p *Proof) Check(ctx context.Context) error {
 	if err := New(client).checkServer(ctx); err != nil {
 		return err
 	}
-	p.proved = held
+	p.proved = hash
 	return nil
 }
 
-func (p *Proof) hash() (held [sha256.Size]byte, err error) {
+func (p *Proof) hash() (hash [sha256.Size]byte, err error) {
 	username, password, err := credentials(p.settings)
 	if err != nil {
-		return held, err
+		return hash, err
 	}
 	texts := []string{username, password}
 	if files := p.settings.TLS; files != nil {
 		if _, err := tlsConfig(files, p.settings.Addresses[0]); err != nil {
-			return held, err
+			return hash, err
 		}
 		for _, path := range []string{files.CAFile, files.CertFile, files.KeyFile} {
 			// One that is gone since is noticed by the next look.

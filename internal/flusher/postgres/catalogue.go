@@ -199,7 +199,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	var t *Table
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return look(ctx, conn, d.lookTimeout(), func() (err error) {
+			return inspect(ctx, conn, d.inspectTimeout(), func() (err error) {
 				t, err = d.readTable(ctx, conn, m)
 				return err
 			})

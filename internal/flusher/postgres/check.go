@@ -79,7 +79,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	verified := d.verified.Swap(true)
 	var version int
 	var readOnly, standby bool
-	err := look(ctx, conn, d.lookTimeout(), func() error {
+	err := inspect(ctx, conn, d.inspectTimeout(), func() error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
 		if err != nil || standby || readOnly || checkVersion(version) != nil {
@@ -140,7 +140,7 @@ func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	err := d.follow(0)
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return look(ctx, conn, d.lookTimeout(), func() error {
+			return inspect(ctx, conn, d.inspectTimeout(), func() error {
 				return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
 			})
 		})
@@ -177,7 +177,7 @@ func unlogged(what string, tables ...string) config.Check {
 // apart, as taking a partition over does: a pooler that gives every statement a
 // connection of its own would let it pass as one.
 func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
-	if err := begin(ctx, conn, d.lookTimeout()); err != nil {
+	if err := begin(ctx, conn, d.inspectTimeout()); err != nil {
 		return err
 	}
 	return replicated(conn.PgConn(), conn.PgConn().Exec(ctx, d.ledger.try+"; COMMIT").Close())
@@ -223,7 +223,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 	var err error
 	for range ledgerAttempts {
 		var s ledgerState
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			return conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
 				&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
 				&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
@@ -242,7 +242,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		default:
 			statement = d.ledger.create
 		}
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})

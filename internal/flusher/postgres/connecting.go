@@ -47,7 +47,7 @@ func (s *source) connecting(err error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.words.complete(furthest(connect), s.held)
+	err = s.words.complete(furthest(connect), s.content)
 	return &connectFailure{error: err, config: connect.Config, certain: s.certain, doubt: doubtOf(s.text), tls: s.tls != nil}
 }
 

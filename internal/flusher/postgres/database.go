@@ -181,7 +181,7 @@ func (d *Database) watched(ctx context.Context) (watched context.Context, progre
 // the connections of an earlier one behind. Another URL may mean another
 // database: from here on nothing is written to the one before.
 func (d *Database) follow(age time.Duration) error {
-	changed, err := d.source.look(age)
+	changed, err := d.source.reload(age)
 	if changed {
 		d.verified.Store(false)
 		d.committed.Store(0)

@@ -249,10 +249,10 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 	var missing []string
 	for _, right := range []struct {
-		name string
-		held bool
+		name    string
+		granted bool
 	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", f.relation.mayDelete}} {
-		if !right.held {
+		if !right.granted {
 			missing = append(missing, right.name)
 		}
 	}

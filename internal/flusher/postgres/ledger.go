@@ -274,7 +274,7 @@ func (d *Database) End(ctx context.Context, journal, queue string) error {
 func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
 	epochs := make(map[int]int64)
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return look(ctx, conn, d.lookTimeout(), func() error {
+		return inspect(ctx, conn, d.inspectTimeout(), func() error {
 			rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
 			if err != nil {
 				return err

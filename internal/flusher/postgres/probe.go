@@ -99,7 +99,7 @@ func (d *Database) probe(ctx context.Context, f func(context.Context, *pgx.Conn)
 	defer cancel()
 	err := d.prober.use(ctx, f)
 	if cancelled(err) {
-		return tooSlow(err, d.lookTimeout())
+		return tooSlow(err, d.inspectTimeout())
 	}
 	return err
 }

@@ -93,7 +93,7 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		if column < 0 {
 			return nil
 		}
-		return b.holds(rest[:end], column)
+		return b.contains(rest[:end], column)
 	case strings.HasPrefix(pgErr.Code, "22"):
 		// invalid input syntax for type numeric: "many"
 		_, rest, found := strings.Cut(pgErr.Message, `"`)
@@ -105,13 +105,13 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		for i := range columns {
 			columns[i] = i
 		}
-		return b.holds(rest[:end], columns...)
+		return b.contains(rest[:end], columns...)
 	}
 	return nil
 }
 
-// holds tells whether one of a row's columns has this text.
-func (b *Batch) holds(value string, columns ...int) func(int32) bool {
+// contains tells whether one of a row's columns has this text.
+func (b *Batch) contains(value string, columns ...int) func(int32) bool {
 	return func(at int32) bool {
 		r := &b.rows[at]
 		return r.cells != noCells && slices.ContainsFunc(columns, func(i int) bool {

@@ -41,9 +41,9 @@ func pinnedBeginSQL(statement time.Duration) string {
 	return beginSQL + "; " + statementTimeoutSQL(statement) + "; SELECT " + settings(statement)
 }
 
-// look runs f, which asks on the connection and changes nothing that it relies on when it
+// inspect runs f, which asks on the connection and changes nothing that it relies on when it
 // fails, in a transaction of its own as begin begins it.
-func look(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func() error) error {
+func inspect(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func() error) error {
 	if err := begin(ctx, conn, statement); err != nil {
 		return err
 	}
@@ -61,7 +61,7 @@ func look(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func()
 
 // ask is look within the time that a statement of a batch has.
 func (d *Database) ask(ctx context.Context, conn *pgx.Conn, f func() error) error {
-	return look(ctx, conn, d.settings.StatementTimeout, f)
+	return inspect(ctx, conn, d.settings.StatementTimeout, f)
 }
 
 // cancelled means that PostgreSQL ended a statement by a time-out, or because it was asked to.
@@ -70,9 +70,9 @@ func cancelled(err error) bool {
 	return ok && pgErr.Code == "57014"
 }
 
-// lookTimeout bounds one statement of a look, so that PostgreSQL says so itself: then the
+// inspectTimeout bounds one statement of a look, so that PostgreSQL says so itself: then the
 // connection is well.
-func (d *Database) lookTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
+func (d *Database) inspectTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
 
 // tooSlow is the error of a look that PostgreSQL ended.
 func tooSlow(err error, within time.Duration) error {
