@@ -142,7 +142,7 @@ func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) R
 	mark = min(mark, a.full)
 	return a.rule(name, severity, atLeast,
 		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
-		fmt.Sprintf("Queue {{ $labels.queue }} of %s has reached %[2]d: entries and dead letters: {{ $value }}.", a.subject, mark),
+		fmt.Sprintf("Queue {{ $labels.queue }} of %s has reached a depth of %[2]d. Entries and dead letters: {{ $value }}.", a.subject, mark),
 		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+
 			"Check whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
 			"run more flushers, or give the database more room.", a.full))
