@@ -57,7 +57,7 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 	}
 	log := ctrl.LoggerFrom(ctx)
 	if d.GivenUp != "" {
-		// The log alone can say so: a namespace that ends takes no event.
+		// Only the log can report it: a namespace that is being deleted takes no event.
 		log.Info("Gave up what is queued: the namespace is being deleted", "left", d.GivenUp)
 	}
 	log.Info("Began to remove objects", "reason", d.Condition.Reason, "message", d.Condition.Message)
@@ -106,8 +106,8 @@ func (r *Reconciler) applyEach(ctx context.Context, p *pass, chosen func(*plan.O
 	return failures
 }
 
-// ending is the API server's error that the namespace is being deleted, if it is.
-// Where nothing is left to apply, nothing else would return it.
+// ending returns the API server's error that the namespace is being deleted, or nil. If
+// nothing is left to apply, no other request would return it.
 func (r *Reconciler) ending(ctx context.Context, p *pass) error {
 	err := r.Client.Apply(ctx, resources.FlusherService(p.Cache), resources.FieldOwner, client.ForceOwnership, client.DryRunAll)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

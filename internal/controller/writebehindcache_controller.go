@@ -86,7 +86,7 @@ func (r *Reconciler) make(ctx context.Context, p *pass, cache *v1alpha1.WriteBeh
 	return r.bring(ctx, p)
 }
 
-// notStored says what follows when the resource could not be written. A resource
+// notStored returns what follows when the resource could not be written. A resource
 // without room for its own status gets an event, since it can get nothing else.
 func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctrl.Result, error) {
 	if !tooLarge(err) {

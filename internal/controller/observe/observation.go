@@ -53,7 +53,7 @@ func (o Observation) Of(uid types.UID) (Flusher, bool) {
 	return Flusher{}, false
 }
 
-// change says how much a new observation differs from the published one.
+// change is how much a new observation differs from the published one.
 type change int
 
 const (

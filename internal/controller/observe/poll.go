@@ -45,7 +45,7 @@ type target struct {
 	answered map[types.UID]answer
 }
 
-// answer is what a pod said last, and when.
+// answer is a pod's last report, and its time.
 type answer struct {
 	status *config.Status
 	at     time.Time

@@ -116,7 +116,7 @@ func parseInForce(text string) *InForce {
 }
 
 // usable reports whether flushers could run it. The hash is no secret, and a mapping
-// without a name, say, would be one in the status that the API server refuses.
+// without a name would be one in the status, which the API server rejects.
 func (m *InForce) usable() bool {
 	c := config.Default()
 	c.Mappings = m.Mappings

@@ -40,7 +40,7 @@ func (p *planner) planSettings() error {
 	return nil
 }
 
-// forgotten is an error while nothing tells how to flush a queue that was seen: the
+// forgotten is an error while no record has the settings to flush a queue that was seen: the
 // spec has it no more, and no record of the settings in force is left.
 func (p *planner) forgotten() error {
 	if p.previous != nil || p.Forced() {

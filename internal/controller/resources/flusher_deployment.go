@@ -90,7 +90,7 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithSecurityContext(containerSecurityContext()).
-		// The last line of a flusher that cannot use its config says why.
+		// The last line of a flusher that cannot use its config names the cause.
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(mounts...)
 	pod := corev1ac.PodSpec().

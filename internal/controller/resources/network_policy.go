@@ -30,7 +30,7 @@ func WantsNetworkPolicies(cache *v1alpha1.WriteBehindCache) bool {
 // other port: the kubelet probes it, Prometheus scrapes it, the operator polls it, and their
 // namespaces are unknown here. The port shows no row, and nothing can be changed through it.
 //
-// Where flushers may go is limited as soon as the spec says where the database is.
+// Flushers' connections are limited as soon as the spec lists the database.
 // Its address is in a Secret that the operator never reads, and a guess at its
 // port would cut off those who use another.
 func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {

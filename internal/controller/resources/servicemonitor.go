@@ -55,7 +55,7 @@ func monitoringObject(kind string, cache *v1alpha1.WriteBehindCache, spec map[st
 	return object
 }
 
-// cacheKind is the resource's kind: an object that was read does not tell it.
+// cacheKind is the resource's kind: an object that was read does not have it.
 const cacheKind = "WriteBehindCache"
 
 // texts is a map of an object without a Go type.

@@ -41,7 +41,7 @@ type Snapshot struct {
 	// deleted.
 	Going []string
 
-	// Seen is what the flushers said last.
+	// Seen is the flushers' last reports.
 	Seen observe.Observation
 	// Rivals has, by mapping, the queue of another resource that it gives way to.
 	Rivals map[string]*rivals.Rival

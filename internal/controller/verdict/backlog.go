@@ -81,7 +81,7 @@ func deadLettersUnknown(f *facts) *Condition {
 }
 
 // deadLettersPresent counts the dead letters by the last known numbers. Its message
-// names mappings and never a key: a key may tell who a person is.
+// names mappings and never a key: a key may identify a person.
 func deadLettersPresent(f *facts) *Condition {
 	more := 0
 	var counts []string

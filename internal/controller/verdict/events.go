@@ -133,7 +133,7 @@ func aboutLoss(c change) *Event {
 }
 
 // aboutDurable leaves out the change that a new loss makes: the loss has an event of
-// its own, which tells more.
+// its own, with the details.
 func aboutDurable(c change) *Event {
 	was, is := c.turned(v1alpha1.ConditionDurable)
 	switch {

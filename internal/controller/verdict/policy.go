@@ -9,8 +9,8 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// policy is every condition, in the order of judging. The causes of each stand in
-// order of precedence, with the reasons that they give.
+// policy is every condition, in the order of evaluation. The causes of each are in order of
+// precedence, with the reasons that they give.
 var policy = []rule{
 	redisReady,
 	databaseReady,
@@ -71,7 +71,7 @@ var policy = []rule{
 		},
 		when: onceInForce,
 	},
-	// It is there only in a deletion, and says how far that got.
+	// It is present only in a deletion, with its progress.
 	{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always},
 	// It is there only while a person is needed.
 	{kind: v1alpha1.ConditionStalled, causes: []cause{needsAPerson}, when: always},
@@ -139,8 +139,8 @@ func onceTried(f *facts, _ Condition) tense {
 	return before
 }
 
-// onceTriedUnlessLost says a data loss at once: the operator remembers it itself,
-// and needs no flusher to know it.
+// onceTriedUnlessLost reports a data loss at once: the operator remembers it itself, and
+// needs no flusher to know it.
 func onceTriedUnlessLost(f *facts, c Condition) tense {
 	earlier := f.earlier(v1alpha1.ConditionDurable)
 	if c.Reason == v1alpha1.ReasonDataLoss && (f.Seen.Looked || earlier == nil || earlier.Reason != c.Reason) {

@@ -29,7 +29,7 @@ func (p *Progress) PassAgain(d time.Duration) { p.Again = failure.Sooner(p.Again
 
 // Drain is how a deletion goes on.
 type Drain struct {
-	// Condition is what Draining says. Once nothing needs to be waited for, it is the
+	// Condition is the condition Draining. Once nothing needs to be waited for, it is the
 	// record of why.
 	Condition *Condition
 	// Done reports that nothing needs to be waited for any more.

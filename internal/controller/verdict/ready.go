@@ -59,7 +59,7 @@ func watchdogBarks(f *facts) *Condition {
 	return nil
 }
 
-// watchdog is what a flusher says of a queue of its own that does not move; empty
+// watchdog is a flusher's report of a queue of its own that does not move; empty
 // when none does.
 func watchdog(documents []*config.Status) string {
 	for _, d := range documents {

@@ -70,7 +70,7 @@ func queueFailsWithDatabase(f *facts) *Condition { return queueFails(f.documents
 
 // queueFails is about the first queue whose check fails for a reason that lies with
 // Redis, or with the database. A check that has no reason was not made yet, and one
-// that says Stuck found neither of them at fault.
+// with reason Stuck found neither of them at fault.
 func queueFails(documents []*config.Status, withRedis bool) *Condition {
 	for _, d := range documents {
 		for i := range d.Queues {

@@ -24,9 +24,9 @@ import (
 type Verdict struct {
 	// Status is the whole status, the same as before when nothing changed.
 	Status v1alpha1.WriteBehindCacheStatus
-	// Events tell of the changes of the status. They are for after it is stored.
+	// Events report the changes of the status. They are emitted after it is stored.
 	Events []Event
-	// Result and Err are what the work queue is told.
+	// Result and Err are returned to the work queue.
 	Result ctrl.Result
 	Err    error
 }

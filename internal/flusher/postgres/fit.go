@@ -280,8 +280,8 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 }
 
-// unfed are the columns of which no statement ever names one: their defaults are
-// taken for every new row.
+// unfed returns the columns that no statement ever names: every new row gets their
+// defaults.
 func (f *fit) unfed(columns []fed) []*attribute {
 	var others []*attribute
 	for i := range f.attributes {

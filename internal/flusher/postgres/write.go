@@ -151,8 +151,8 @@ func (r *reply) step() step {
 	return r.steps[min(at, len(r.steps)-1)]
 }
 
-// stage tells a statement that was not accepted from one that failed on its
-// rows. Between the two, PostgreSQL plans it.
+// stage returns whether the failed statement was not accepted, or failed on its rows.
+// PostgreSQL plans it between the two.
 func (r *reply) stage() stage {
 	switch {
 	case r.done < min(r.bound, prologueSteps) || r.bound == len(r.steps):
