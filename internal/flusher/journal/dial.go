@@ -31,11 +31,12 @@ const (
 	readTimeout = 5 * time.Second
 )
 
-// SecretError means that a file of a Secret is missing or unusable.
+// SecretError says that a file which a Secret should have brought is missing or
+// unusable.
 type SecretError struct {
-	// Secret is the Secret's name for a person, File the path that was read.
+	// Secret is what a person calls the Secret, File where it was looked for.
 	Secret, File string
-	// Problem names the fault and never quotes the file.
+	// Problem says what is wrong, never what the file holds.
 	Problem string
 }
 
@@ -47,7 +48,7 @@ func (e *SecretError) Error() string {
 }
 
 // Dial returns a client for the configured Redis. It connects when it is first
-// used, and reads credentials and certificates again for every connection, so that
+// used, and reads credentials and certificates anew for every connection, so that
 // a rotation needs no restart. It keeps at most connections open.
 func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
@@ -68,8 +69,8 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	})
 }
 
-// Quiet turns the client library's own log off. Every error that the library would print is
-// returned as well, and the flusher reports it.
+// Quiet turns the client library's own log off. Every error it would print is
+// returned as well, and told in the flusher's words.
 func Quiet() {
 	redis.SetLogger(silence{})
 }
@@ -90,26 +91,26 @@ func credentials(settings config.RedisExternal) (username, password string, err 
 	return username, password, err
 }
 
-// Proof reports whether a new connection could be made with what the files of the
+// Proof says whether a new connection could be made with what the files of the
 // Secrets hold. Connections that are open go on without, so that a Secret which is
 // gone, or holds another password than the server's, would otherwise be noticed when
 // the last of them has ended.
 type Proof struct {
 	settings config.RedisExternal
-	// proved is the hash of what the files hash when a connection was last made with
+	// proved is the hash of what the files held when a connection was last made with
 	// it: the text itself is not kept.
 	proved [sha256.Size]byte
 }
 
-// NewProof returns a Proof of the credentials and certificates that Dial would use.
+// NewProof is of the credentials and certificates that Dial would use.
 func NewProof(settings config.RedisExternal) *Proof { return &Proof{settings: settings} }
 
 // Check returns a SecretError when the files cannot be used. When they hold something
 // else than what is proved, it makes one connection with that and returns what is in
 // the way; while nothing changes it makes none.
 func (p *Proof) Check(ctx context.Context) error {
-	hash, err := p.hash()
-	if err != nil || hash == p.proved {
+	held, err := p.hash()
+	if err != nil || held == p.proved {
 		return err
 	}
 	// A client that has lost as many connections as it may have goes on trying by
@@ -119,19 +120,19 @@ func (p *Proof) Check(ctx context.Context) error {
 	if err := New(client).checkServer(ctx); err != nil {
 		return err
 	}
-	p.proved = hash
+	p.proved = held
 	return nil
 }
 
-func (p *Proof) hash() (hash [sha256.Size]byte, err error) {
+func (p *Proof) hash() (held [sha256.Size]byte, err error) {
 	username, password, err := credentials(p.settings)
 	if err != nil {
-		return hash, err
+		return held, err
 	}
 	texts := []string{username, password}
 	if files := p.settings.TLS; files != nil {
 		if _, err := tlsConfig(files, p.settings.Addresses[0]); err != nil {
-			return hash, err
+			return held, err
 		}
 		for _, path := range []string{files.CAFile, files.CertFile, files.KeyFile} {
 			// One that is gone since is noticed by the next look.
