@@ -45,7 +45,7 @@ func (r *report) encode(document any) error {
 	return encoder.Encode(document)
 }
 
-// row is what is told of a dead letter anywhere: no payload, and not PostgreSQL's
+// row is the part of a dead letter that every command shows: no payload, and not PostgreSQL's
 // text, which quotes row values.
 type row struct {
 	Key          string    `json:"key"`
@@ -117,7 +117,7 @@ func quoted(text string) string {
 // other column out of sight.
 const longestCell = 100
 
-// brief is a key's cell in a table or a line. A long key is cut, and its length told;
+// brief is a key's cell in a table or a line. A long key is cut, and its length shown;
 // show and -o json have it whole, and --key takes its beginning and a star.
 func brief(key string) string {
 	if len(key) <= longestCell {

@@ -101,7 +101,7 @@ func (s states) have(f *entry.Fault) bool {
 	return slices.ContainsFunc(s, func(state string) bool { return strings.HasPrefix(f.SQLSTATE, state) })
 }
 
-// failed decides what an error means for the partition, and tells it. Whatever is
+// failed decides what an error means for the partition, and reports it. Whatever is
 // not known to have been rolled back makes the partition begin a new epoch: that
 // fences a transaction which is still on its way, and the new claim holds values
 // at least as new.

@@ -12,7 +12,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// home is a database as the queue's members tell each other of it.
+// home identifies a database among the queue's members.
 func (q *queue) home(h entry.Home) entry.Home {
 	return entry.Home{ID: h.ID, Name: h.Name, Owner: q.settings.Load().Owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // What can be wrong with the files of a client's certificate, in words that follow the
-// name of a Secret or a file. The words of the TLS library tell less, and may quote.
+// name of a Secret or a file. The TLS library's errors say less, and may quote secrets.
 var (
 	errKeyEncrypted = errors.New("holds a private key that is encrypted, and nobody is there to enter its passphrase: write it without one: openssl pkey -in tls.key -out plain.key")
 	errSwapped      = errors.New("holds certificate and key the wrong way round: the certificate belongs into certFile (tls.crt of a Secret), the key into keyFile (tls.key)")

@@ -20,7 +20,7 @@ func deletePlanted(found []string) string {
 		queue, key, has, wants, key, afterDeletion[end])
 }
 
-// afterDeletion tells what was lost at each key of the journal, by the end of its name.
+// afterDeletion is what was lost at each key of the journal, by the end of its name.
 var afterDeletion = map[string]string{
 	"q":        "the order of the partition is rebuilt, and nothing is lost",
 	"late":     "nothing is lost",

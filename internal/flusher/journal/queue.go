@@ -70,7 +70,7 @@ func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member strin
 	return beat, r.done("renew leases of queue " + queue)
 }
 
-// libraryOfSeen is the first library that tells what it has seen.
+// libraryOfSeen is the first library that reports what it has seen.
 const libraryOfSeen = 5
 
 // Begin enters the epoch that the ledger gave to a partition just leased. Claims
@@ -204,7 +204,7 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (ent
 		if numbers >= withSeen {
 			loads.Since, loads.Writes = max(loads.Since, r.number()), max(loads.Writes, r.number())
 		}
-		// A newer library may tell more than this release knows of.
+		// A newer library may report more than this release knows of.
 		for range more {
 			r.next()
 		}
@@ -234,7 +234,7 @@ func (j *Journal) Stats(ctx context.Context, queue string) (entry.Stats, error) 
 		case texts[name] != nil:
 			*texts[name] = r.text()
 		default:
-			// A newer library may tell more than this release knows of.
+			// A newer library may report more than this release knows of.
 			r.next()
 		}
 	}

@@ -26,7 +26,7 @@ var (
 	refusedFunction = regexp.MustCompile(`script: (wb_[a-z_]+)`)
 )
 
-// lacksRight names what was refused as far as Redis tells, and gives the user all
+// lacksRight names what was refused as far as Redis reports it, and gives the user all
 // commands that flushers need and no more. Keys it gives only where one was refused: a
 // right to every key of a Redis that is shared is more than anybody asked for. An error
 // names neither key nor queue, so they are those of all queues of the flusher.

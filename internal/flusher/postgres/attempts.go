@@ -62,7 +62,7 @@ func furthest(connect *pgconn.ConnectError) error {
 	var kept []error
 	places := make(map[string]int)
 	for _, attempt := range joined.Unwrap() {
-		// The driver tells the address of an attempt by its text alone.
+		// The driver has the address of an attempt only in its error's text.
 		address, _, _ := strings.Cut(attempt.Error(), " (")
 		at, again := places[address]
 		switch {

@@ -56,7 +56,7 @@ func (e *connectFailure) encrypted() bool {
 	return e.config.TLSConfig != nil || slices.ContainsFunc(e.config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig != nil })
 }
 
-// showing tells the words of a server, or of a pooler, of a connection. They come
+// showing quotes the last error of a server, or of a pooler, of a connection. It comes
 // before any row is sent and quote none; what they may quote is of the URL.
 func (e *connectFailure) showing(words string) string {
 	password := e.config.Password
@@ -286,7 +286,7 @@ func ofSilence(origin *connectFailure) string {
 	return ", although the connection was accepted: a pooler may wait for its server, or the server may hang: see its log"
 }
 
-// ofSystem tells an error of the operating system. The server's own word may be lost
+// ofSystem describes an error of the operating system. The server's own word may be lost
 // with a connection that it resets.
 func ofSystem(errno syscall.Errno, origin *connectFailure) string {
 	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {

@@ -16,7 +16,7 @@ import (
 // The form of a table is what a batch relies on: which table the name stands for, and
 // the version of each of its columns in the catalogue. PostgreSQL gives a column's row
 // there another xmin whenever its name, type, length, default or anything else of it
-// changes, so that the form costs no look at what these are. A difference that means
+// changes, so that the form need not read what these are. A difference that means
 // nothing, as after a GRANT on a column, has the table read once more.
 
 // formOf is the expression for the columns' part of the form of the table with an oid.

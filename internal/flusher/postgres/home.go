@@ -29,7 +29,7 @@ func readHome(ctx context.Context, q querier) (h entry.Home, err error) {
 	return h, err
 }
 
-// untold are the SQLSTATEs of a database that does not tell what it is to anybody like us:
+// untold are the SQLSTATEs of a database that does not reveal its identity to this role:
 // a right is missing, the function is, or it is not supported.
 var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
 

@@ -16,7 +16,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// beginAttempts is how often a look begins where a time-out of the role is so short that
+// beginAttempts is how often an inspection begins if a time-out of the role is so short that
 // it may hit the statement that replaces it.
 const beginAttempts = 5
 
@@ -59,7 +59,7 @@ func inspect(ctx context.Context, conn *pgx.Conn, statement time.Duration, f fun
 	return conn.PgConn().Exec(ctx, "COMMIT").Close()
 }
 
-// ask is look within the time that a statement of a batch has.
+// ask is inspect within the time that a statement of a batch has.
 func (d *Database) ask(ctx context.Context, conn *pgx.Conn, f func() error) error {
 	return inspect(ctx, conn, d.settings.StatementTimeout, f)
 }
@@ -70,11 +70,11 @@ func cancelled(err error) bool {
 	return ok && pgErr.Code == "57014"
 }
 
-// inspectTimeout bounds one statement of a look, so that PostgreSQL says so itself: then the
+// inspectTimeout bounds one statement of an inspection, so that PostgreSQL ends it itself: then the
 // connection is well.
 func (d *Database) inspectTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
 
-// tooSlow is the error of a look that PostgreSQL ended.
+// tooSlow is the error of an inspection that PostgreSQL ended.
 func tooSlow(err error, within time.Duration) error {
 	return &Error{
 		Kind: entry.Transient, reason: v1alpha1.ReasonStatementFailed, SQLSTATE: "57014", Err: err,

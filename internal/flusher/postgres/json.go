@@ -232,7 +232,7 @@ func (s *scanner) number() (jsonValue, error) {
 	return jsonValue{text: s.data[start:s.pos], kind: jsonNumber, odd: odd}, nil
 }
 
-// plain tells the bytes that stand for themselves within a string.
+// plain has the bytes that stand for themselves within a string.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= 0x20 && c != '"' && c != '\\'

@@ -50,7 +50,7 @@ SELECT coalesce(pg_catalog.string_agg(k.what, ', '), '') FROM (
   ORDER BY 1 LIMIT $3::pg_catalog.int4) k (what)`
 
 // keptError is the error for a row that was kept as it was, with the names of what
-// may have done it. The statement that failed tells which row it is.
+// may have done it. The statement that failed names the row.
 func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, action string, r *reply, err error) *Error {
 	deletion := r.step() == stepGone
 	cause := errKeptOut

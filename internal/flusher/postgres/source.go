@@ -79,7 +79,7 @@ func (s *source) place() string {
 
 // reload reads the URL file and those of the certificates, unless that was done less than age ago, and says
 // whether the URL is another than before. From then on it is the one in force.
-// Its errors tell where the URL should be, never what it is.
+// Its errors name the place of the URL, never the URL.
 func (s *source) reload(age time.Duration) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

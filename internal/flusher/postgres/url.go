@@ -42,7 +42,7 @@ func (s *source) shapeless(more string) error {
 // scheme is how a URL begins.
 var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.:_-]*)://`)
 
-// form looks at what can be told of a URL without taking it apart.
+// form checks what can be found out about a URL without parsing it.
 func (s *source) form(text string) error {
 	found := scheme.FindStringSubmatch(text)
 	switch {

@@ -60,7 +60,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 	}
 	if keptRow(err) && !conn.Conn().IsClosed() {
 		// What is in the way may leave rows alone that need no change, or a row may have
-		// come or gone at this very moment: the row is refused on a second look.
+		// come or gone at this very moment: the row is refused at the second attempt.
 		t.comparing.Store(true)
 		r, err = d.exchange(caller, conn, d.pipeline(t, at, b))
 	}

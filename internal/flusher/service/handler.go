@@ -44,6 +44,6 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.WriteHeader(code)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	// The reader has gone when this fails; there is nobody to tell.
+	// The reader has gone when this fails, so nobody needs the error.
 	_ = encoder.Encode(body)
 }
