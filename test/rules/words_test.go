@@ -18,11 +18,11 @@ import (
 // countedNoun finds a number that a message writes before a noun of the domain in the
 // plural: for 1 the message would be wrong. Package plural writes both, or the message
 // names the noun first: "entries: 1".
-var countedNoun = regexp.MustCompile(`(at most |more than )?%(?:\[\d+\])?d (?:more |other |new |dead |data-loss )*` +
+var countedNoun = regexp.MustCompile(`(at most |more than |fewer than |\d to )?%(?:\[\d+\])?d (?:more |other |new |dead |data-loss )*` +
 	`(?:batches|entries|events|flushers|keys|letters|mappings|partitions|pods|queues|rows|settlements|writes)\b`)
 
-// isMiscounted reports whether the text has a number before a fixed plural. A bound is a
-// constant of several, so it may.
+// isMiscounted reports whether the text has a number before a fixed plural. The upper bound
+// of a range is a constant of several, so it may stand there.
 func isMiscounted(text string) bool {
 	for _, match := range countedNoun.FindAllStringSubmatch(text, -1) {
 		if match[1] == "" {
@@ -88,6 +88,7 @@ func TestAFixedPluralIsFound(t *testing.T) {
 		"entries: %d, at most %d are allowed":   false,
 		"the flushers serve at most %d queues":  false,
 		"the document is longer than %d bytes":  false,
+		"a name of 1 to %d letters":             false,
 		"Flushers that run the settings: %d":    false,
 		"at most %d queues, and %d queues wait": true,
 	} {
