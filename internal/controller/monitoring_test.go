@@ -118,7 +118,7 @@ var _ = Describe("Monitoring", Serial, func() {
 		DeferCleanup(func(ctx SpecContext) { removeKind(ctx, "servicemonitor.yaml") })
 		w, _ := readyWorld(ctx)
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(And(
-			ContainSubstring("ServiceMonitor shop-flusher could not be brought about"), ContainSubstring("spec.jobLabel"))))
+			ContainSubstring("ServiceMonitor shop-flusher could not be applied"), ContainSubstring("spec.jobLabel"))))
 		Consistently(w.poll(ctx)).Should(beReady())
 		Expect(eventsOf(ctx, w)).NotTo(ContainElement(MatchRegexp(`could not be applied.* times\)`)), "once, however often it is tried")
 

@@ -299,7 +299,7 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 		objects  bool
 	}{
 		"somebody else's":              {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false},
-		"an earlier resource's":        {nil, retained, "ObjectConflict: In the way: Service shop-flusher of an earlier WriteBehindCache shop, which retained its Redis", false},
+		"an earlier resource's":        {nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false},
 		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false},
 		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true},
 	} {

@@ -132,7 +132,7 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		"none says so, but a queue was": {edits: []snapshottest.Edit{neverReached, journal}, brings: true, says: "Draining: queue products is not closed", after: 299 * time.Second},
 		"others have the queues": {
 			edits: []snapshottest.Edit{func(s *snapshot.Snapshot) { s.Rivals = map[string]*rivals.Rival{"products": {}} }}, done: true,
-			says: "Drained: Other resources have the queues on this Redis",
+			says: "Drained: Other resources have the same queues on this Redis",
 		},
 		"the namespace ends": {
 			edits: []snapshottest.Edit{journal, noPods}, err: ending, brings: true, done: true,
