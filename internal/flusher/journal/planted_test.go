@@ -112,7 +112,7 @@ func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 					continue
 				}
 				check := journal.Explain(err)
-				for _, text := range []string{"queue products stands still", key, "run DEL " + key + ", then it goes on", c.says} {
+				for _, text := range []string{"queue products has stopped", key, "run DEL " + key + ", and the queue goes on", c.says} {
 					if !strings.Contains(check.Message, text) {
 						t.Errorf("%s: %q does not name %q", name, check.Message, text)
 					}
