@@ -100,7 +100,7 @@ func (d *Database) ensureRecord(ctx context.Context, conn *pgx.Conn, r *record) 
 	var err error
 	for range recordAttempts {
 		var s recordState
-		err = look(ctx, conn, d.lookTimeout(), func() (err error) {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() (err error) {
 			s, err = r.state(ctx, conn, d.settings.LedgerSchema)
 			return err
 		})
@@ -118,7 +118,7 @@ func (d *Database) ensureRecord(ctx context.Context, conn *pgx.Conn, r *record) 
 		default:
 			statement = r.create
 		}
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})

@@ -178,11 +178,11 @@ func (s *Sources) keep(ctx context.Context, action string, f func(context.Contex
 	ctx, cancel := context.WithTimeout(ctx, d.probeTimeout)
 	defer cancel()
 	err := d.keeper.use(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		err := look(ctx, conn, d.lookTimeout(), func() error { return f(ctx, conn) })
+		err := inspect(ctx, conn, d.inspectTimeout(), func() error { return f(ctx, conn) })
 		return replicated(conn.PgConn(), err)
 	})
 	if cancelled(err) {
-		err = tooSlow(err, d.lookTimeout())
+		err = tooSlow(err, d.inspectTimeout())
 	}
 	return s.failure(action, err)
 }
@@ -196,7 +196,7 @@ func (s *Sources) failure(action string, err error) error {
 	case errors.Is(err, replica.ErrDeposed):
 		return replica.ErrDeposed
 	}
-	return s.database.ownFailure(failure(action, err, apart), "the tables of sources in the schema "+s.database.ledger.schema)
+	return s.database.ownFailure(failure(action, err, stageNone), "the tables of sources in the schema "+s.database.ledger.schema)
 }
 
 // Lease makes the member the source's reader, or tells who reads it.

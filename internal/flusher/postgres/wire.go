@@ -222,7 +222,7 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	for n := range b.groups {
 		g := &b.groups[n]
 		if len(g.members) > 0 {
-			p.rows(stepRows, "w"+strconv.Itoa(n), g.statement(t, comparing), at, b, g)
+			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g)
 		}
 	}
 	if t.deferrable {
