@@ -119,7 +119,12 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 		if f >= 0 {
 			previous = f + 1
 			for _, i := range b.table.fields[f].columns {
-				if err := b.store(cells, i, v, false, named); err != nil {
+				if b.table.texts {
+					err = b.storeText(cells, i, v, named)
+				} else {
+					err = b.store(cells, i, v, false, named)
+				}
+				if err != nil {
 					return 0, err
 				}
 			}
@@ -171,15 +176,12 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	if cells[i].length == isAbsent {
 		*named++
 	}
-	if b.table.texts {
-		return b.storeText(&cells[i], c, v)
-	}
 	if v.kind == jsonNull {
 		cells[i] = cell{length: isNull}
 		return nil
 	}
 	if v.odd&(hasNul|hasSurrogate) != 0 {
-		if err := c.judge(v); err != nil {
+		if err := c.check(v); err != nil {
 			return err
 		}
 	}
@@ -213,8 +215,8 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	return nil
 }
 
-// judge refuses what the column cannot hold.
-func (c *column) judge(v jsonValue) error {
+// check refuses what the column cannot hold.
+func (c *column) check(v jsonValue) error {
 	verbatim := c.json || v.kind == jsonObject || v.kind == jsonArray && !c.array
 	switch {
 	case v.odd&hasSurrogate != 0 && (c.json || !verbatim):

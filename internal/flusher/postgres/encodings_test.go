@@ -375,14 +375,17 @@ func TestARefusedRowOfEachEncodingIsIsolated(t *testing.T) {
 		"number": {numberSchema, counters("items"), []entry.Entry{set("a", "1"), set("b", "2"), set("13", "4")}, set("c", "13")},
 		"hash": {
 			"CREATE TABLE items (id text PRIMARY KEY, n integer CHECK (n <> 13), a text)", hashes("items"),
-			[]entry.Entry{set("a", `{"n":"1"}`), set("b", `{"n":"2","a":"x"}`), whole(set("d", `{"n":"4"}`))}, set("c", `{"n":"13"}`),
+			[]entry.Entry{set("a", `{"n":"1"}`), set("b", `{"n":"2","a":"x"}`), whole(set("d", `{"n":"4"}`))},
+			set("c", `{"n":"13"}`),
 		},
 		"sorted set": {
-			boardSchema, boards("items"), []entry.Entry{setMember("b1", "ann", "1"), setMember("b1", "bob", "2"), setMember("b2", "cat", "3"), clearKey("b2", `["cat"]`)},
+			boardSchema, boards("items"),
+			[]entry.Entry{setMember("b1", "ann", "1"), setMember("b1", "bob", "2"), setMember("b2", "cat", "3"), clearKey("b2", `["cat"]`)},
 			setMember("b1", "cat", "13"),
 		},
 		"stream": {
-			streamSchema, streams("items"), []entry.Entry{appended("s1", "1-0", `{"kind":"in"}`), appended("s1", "1-2", `{"kind":"in"}`), appended("s2", "1-1", `{}`)},
+			streamSchema, streams("items"),
+			[]entry.Entry{appended("s1", "1-0", `{"kind":"in"}`), appended("s1", "1-2", `{"kind":"in"}`), appended("s2", "1-1", `{}`)},
 			appended("s1", "1-1", `{"kind":"bad"}`),
 		},
 	} {
@@ -450,4 +453,15 @@ CREATE TABLE p0 PARTITION OF items FOR VALUES WITH (MODULUS 1, REMAINDER 0)`, bo
 	equal(t, server, "SELECT board, player, score FROM items ORDER BY 1, 2", "9|"+ann+"|4", "9|"+bob+"|2", "10|"+bob+"|3")
 	o.unfit(t, setMember("10", strings.ToUpper(ann), "1"), true, "member")
 	o.unfit(t, setMember("010", ann, "1"), true, "key")
+}
+
+// A value that is unique beside the pair points at its row by the member alone.
+func TestAMemberThatIsUniqueElsewhereIsPointedAt(t *testing.T) {
+	t.Parallel()
+	_, o := openEncoded(t, boardSchema+"; CREATE UNIQUE INDEX ON items (player)", boards("items"))
+	o.commits(t, setMember("b1", "ann", "1"))
+	b, fault := o.refuses(t, setMember("b1", "bob", "2"), setMember("b2", "ann", "2"), setMember("b2", "cat", "2"))
+	if s, ok := b.Suspect(fault); !ok || s.Entry != 1 || fault.SQLSTATE != "23505" {
+		t.Errorf("suspected is %+v, %v of %+v; want entry 1", s, ok, fault)
+	}
 }

@@ -15,9 +15,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// judge says what does not fit, or which columns are the key, the version's, if any,
+// check returns what does not fit, or which columns are the key, the version's, if any,
 // and which are fed.
-func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
+func (f *fit) check() (key, version *attribute, columns []fed, err error) {
 	if err = f.checkRelation(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -166,7 +166,7 @@ func (f *fit) identifying(r *role, column string) (*attribute, error) {
 		return nil, f.mismatch("%s column %s of table %s is generated: name a column that can be written", r.shown, column, f.mapping.Table)
 	}
 	if !a.deterministic {
-		return nil, f.alter(fmt.Sprintf("%s column %s of table %s has a nondeterministic collation, by which different keys are one row", r.shown, column, f.mapping.Table),
+		return nil, f.alter(fmt.Sprintf("%s column %s of table %s has a nondeterministic collation, under which different keys are the same row", r.shown, column, f.mapping.Table),
 			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
 	}
 	return a, nil
@@ -214,7 +214,7 @@ func (f *fit) notUnique(key *attribute) error {
 	}
 	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table) + f.severalColumns()
 	if len(key.deferrable) > 0 {
-		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
+		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot use", key.name, f.mapping.Table)
 	}
 	return f.alter(problem, actions...)
 }
@@ -270,25 +270,7 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 			statements = append(statements, grant)
 		}
 	}
-	reads, inserts, updates, deletes := key.maySelect, key.mayInsert, true, f.relation.mayDelete
-	if f.member != nil {
-		reads, inserts = reads && f.member.maySelect, inserts && f.member.mayInsert
-	}
-	for _, c := range columns {
-		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
-	}
-	if f.appends() {
-		updates, deletes = true, true
-	}
-	var missing []string
-	for _, right := range []struct {
-		name string
-		held bool
-	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", deletes}} {
-		if !right.held {
-			missing = append(missing, right.name)
-		}
-	}
+	missing := f.missingRights(key, columns)
 	if len(missing) > 0 {
 		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", strings.Join(missing, ", "), f.name, role))
 	}
@@ -313,8 +295,31 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 }
 
-// unfed are the columns of which no statement ever names one: their defaults are
-// taken for every new row.
+// missingRights returns those on the table that the statements need and the role lacks.
+func (f *fit) missingRights(key *attribute, columns []fed) (missing []string) {
+	reads, inserts, updates, deletes := key.maySelect, key.mayInsert, true, f.relation.mayDelete
+	if f.member != nil {
+		reads, inserts = reads && f.member.maySelect, inserts && f.member.mayInsert
+	}
+	for _, c := range columns {
+		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
+	}
+	if f.appends() {
+		updates, deletes = true, true
+	}
+	for _, right := range []struct {
+		name string
+		held bool
+	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", deletes}} {
+		if !right.held {
+			missing = append(missing, right.name)
+		}
+	}
+	return missing
+}
+
+// unfed returns the columns that no statement ever names: every new row gets their
+// defaults.
 func (f *fit) unfed(columns []fed) []*attribute {
 	var others []*attribute
 	for i := range f.attributes {

@@ -6,6 +6,7 @@ package postgres
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -117,8 +118,9 @@ func (f *fit) notUniqueTogether(r *role, key, member *attribute) error {
 	return f.alter(problem, actions...)
 }
 
-// numberTypes are the types that take a number of Redis.
-var numberTypes = map[string]bool{"int2": true, "int4": true, "int8": true, "numeric": true, "float4": true, "float8": true}
+// fractionTypes are the types that take a number of Redis, beside those of whole numbers
+// that a key may have.
+var fractionTypes = []string{"numeric", "float4", "float8"}
 
 // numberColumn is the column that takes the number of a key or a member, by the mapping's
 // field and by its name, and empty where a value is none.
@@ -140,7 +142,7 @@ func (f *fit) numbers(field, name string) ([]fed, error) {
 		return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's %s", f.mapping.Table, name, field)
 	case a.generated || a.always:
 		return nil, f.mismatch("column %s of table %s is generated, so that it cannot take numbers: name another %s", name, f.mapping.Table, field)
-	case !numberTypes[a.base]:
+	case integerBits[keyKinds[a.base]] == 0 && !slices.Contains(fractionTypes, a.base):
 		return nil, f.mismatch("column %s of table %s is of type %s: the type of a %s must be one of smallint, integer, bigint, numeric, real, double precision",
 			name, f.mapping.Table, a.shown, field)
 	}

@@ -33,6 +33,15 @@ type record struct {
 	rights []string
 }
 
+// typed reads columns from a list of their names and types.
+func typed(list string) (columns [][2]string) {
+	for item := range strings.SplitSeq(list, ", ") {
+		name, of, _ := strings.Cut(item, " ")
+		columns = append(columns, [2]string{name, of})
+	}
+	return columns
+}
+
 // recordState is what the catalogue says about a record.
 type recordState struct {
 	role                string
@@ -51,7 +60,7 @@ SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
   (SELECT coalesce(pg_catalog.bool_and(pg_catalog.has_table_privilege(c.oid, r)), false) FROM pg_catalog.unnest($6::pg_catalog.text[]) r),
   coalesce(c.relkind <> 'r', false),
   (SELECT count(*) = pg_catalog.cardinality($3::pg_catalog.text[]) FROM pg_catalog.pg_attribute a
-    JOIN pg_catalog.unnest($3::pg_catalog.text[], $4::pg_catalog.text[]) w (name, type) ON w.name = a.attname::pg_catalog.text
+    JOIN ROWS FROM (pg_catalog.unnest($3::pg_catalog.text[]), pg_catalog.unnest($4::pg_catalog.text[])) w (name, type) ON w.name = a.attname::pg_catalog.text
     JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typname::pg_catalog.text = w.type
     WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
   AND EXISTS (SELECT FROM pg_catalog.pg_index i
@@ -91,7 +100,7 @@ func (d *Database) ensureRecord(ctx context.Context, conn *pgx.Conn, r *record) 
 	var err error
 	for range recordAttempts {
 		var s recordState
-		err = look(ctx, conn, d.lookTimeout(), func() (err error) {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() (err error) {
 			s, err = r.state(ctx, conn, d.settings.LedgerSchema)
 			return err
 		})
@@ -109,7 +118,7 @@ func (d *Database) ensureRecord(ctx context.Context, conn *pgx.Conn, r *record) 
 		default:
 			statement = r.create
 		}
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,41 +28,30 @@ const (
 // Redis takes any, and a database takes no text that is not of its encoding. An index
 // takes no row of more than 2.7 kB, so that names are found by their hashes.
 func sourceRecords(schema string) []record {
-	name := func(table string) string { return pgx.Identifier{schema, table}.Sanitize() }
-	rights := []string{"SELECT", "INSERT", "UPDATE"}
-	named := [][2]string{
-		{"source", "text"}, {"queue", "text"}, {"key_hash", "bytea"}, {"member_hash", "bytea"}, {"key", "bytea"}, {"member", "bytea"},
-	}
+	const named = "source text, queue text, key_hash bytea, member_hash bytea, key bytea, member bytea, "
 	key := []string{"source", "queue", "key_hash", "member_hash"}
+	rights := []string{"SELECT", "INSERT", "UPDATE"}
 	records := []record{
 		{
 			what: "the table of sources", kind: "a flusher's table of sources", name: sourceTable,
-			columns: [][2]string{
-				{"name", "text"}, {"member", "text"}, {"epoch", "int8"}, {"leased_at", "timestamptz"}, {"lease", "interval"},
-				{"history", "int8"}, {"replication_id", "text"}, {"position", "int8"}, {"database", "int4"},
-				{"scanned", "_bytea"}, {"witness", "int8"}, {"counts", "jsonb"},
-			},
+			columns: typed("name text, member text, epoch int8, leased_at timestamptz, lease interval, history int8, replication_id text, " +
+				"position int8, database int4, scanned _bytea, witness int8, counts jsonb"),
 			key: []string{"name"}, rights: rights,
 		},
 		{
 			what: "the table of retries", kind: "a flusher's table of retries", name: retryTable,
-			columns: append(named[:len(named):len(named)], [][2]string{
-				{"word", "int4"}, {"attempts", "int4"}, {"first_refused", "timestamptz"}, {"due", "timestamptz"}, {"history", "int8"}, {"position", "int8"},
-			}...),
-			key: key, rights: append(rights[:len(rights):len(rights)], "DELETE"),
+			columns: typed(named + "word int4, attempts int4, first_refused timestamptz, due timestamptz, history int8, position int8"),
+			key:     key, rights: append(slices.Clip(rights), "DELETE"),
 		},
 		{
 			what: "the table of dead letters", kind: "a flusher's table of dead letters", name: letterTable,
-			columns: append(named[:len(named):len(named)], [][2]string{
-				{"operation", "text"}, {"version", "int8"}, {"attempts", "int4"}, {"cause", "text"}, {"sqlstate", "text"},
-				{"constraint_name", "text"}, {"column_name", "text"}, {"message", "bytea"},
-				{"first_failure", "timestamptz"}, {"last_failure", "timestamptz"}, {"payload", "bytea"},
-			}...),
-			key: key, rights: append(rights[:len(rights):len(rights)], "DELETE"),
+			columns: typed(named + "operation text, version int8, attempts int4, cause text, sqlstate text, constraint_name text, " +
+				"column_name text, message bytea, first_failure timestamptz, last_failure timestamptz, payload bytea"),
+			key: key, rights: append(slices.Clip(rights), "DELETE"),
 		},
 	}
 	for i := range records {
-		records[i].table = name(records[i].name)
+		records[i].table = pgx.Identifier{schema, records[i].name}.Sanitize()
 		records[i].create = records[i].definition()
 	}
 	return records
@@ -109,7 +99,7 @@ type sourceStatements struct {
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 	fill := strings.NewReplacer("{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
-		"{names}", `pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[]) n (queue, key, member)`,
+		"{names}", `ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)`,
 		"{hash}", "pg_catalog.sha256").Replace
 	s := sourceStatements{
 		// A clock that was set back, as that of another server may be, must not make a lease
@@ -142,8 +132,10 @@ RETURNING history`),
 		retry: fill(`INSERT INTO {retry}
 (source, queue, key_hash, member_hash, key, member, word, attempts, first_refused, due, history, position)
 SELECT $1::pg_catalog.text, n.queue, {hash}(n.key), {hash}(n.member), n.key, n.member, n.word, n.attempts, n.first_refused, n.due, n.history, n.position
-FROM pg_catalog.unnest($2::pg_catalog.text[], $3::pg_catalog.bytea[], $4::pg_catalog.bytea[], $5::pg_catalog.int4[], $6::pg_catalog.int4[],
-  $7::pg_catalog.timestamptz[], $8::pg_catalog.timestamptz[], $9::pg_catalog.int8[], $10::pg_catalog.int8[])
+FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[]),
+  pg_catalog.unnest($5::pg_catalog.int4[]), pg_catalog.unnest($6::pg_catalog.int4[]),
+  pg_catalog.unnest($7::pg_catalog.timestamptz[]), pg_catalog.unnest($8::pg_catalog.timestamptz[]),
+  pg_catalog.unnest($9::pg_catalog.int8[]), pg_catalog.unnest($10::pg_catalog.int8[]))
   n (queue, key, member, word, attempts, first_refused, due, history, position)
 ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET word = excluded.word, attempts = excluded.attempts, first_refused = excluded.first_refused,
   due = excluded.due, history = excluded.history, position = excluded.position`),
@@ -186,11 +178,11 @@ func (s *Sources) keep(ctx context.Context, action string, f func(context.Contex
 	ctx, cancel := context.WithTimeout(ctx, d.probeTimeout)
 	defer cancel()
 	err := d.keeper.use(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		err := look(ctx, conn, d.lookTimeout(), func() error { return f(ctx, conn) })
+		err := inspect(ctx, conn, d.inspectTimeout(), func() error { return f(ctx, conn) })
 		return replicated(conn.PgConn(), err)
 	})
 	if cancelled(err) {
-		err = tooSlow(err, d.lookTimeout())
+		err = tooSlow(err, d.inspectTimeout())
 	}
 	return s.failure(action, err)
 }
@@ -204,7 +196,7 @@ func (s *Sources) failure(action string, err error) error {
 	case errors.Is(err, replica.ErrDeposed):
 		return replica.ErrDeposed
 	}
-	return s.database.ownFailure(failure(action, err, apart), "the tables of sources in the schema "+s.database.ledger.schema)
+	return s.database.ownFailure(failure(action, err, stageNone), "the tables of sources in the schema "+s.database.ledger.schema)
 }
 
 // Lease makes the member the source's reader, or tells who reads it.

@@ -88,9 +88,8 @@ func TestABatchIsNotInTheWayOfALease(t *testing.T) {
 
 func TestSourcesAreMadeBesideALedgerThatIsThere(t *testing.T) {
 	t.Parallel()
-	server, before, o := openItems(t)
+	server, _, o := openItems(t)
 	o.write(t, "1", `{"a":"x"}`)
-	before.Close()
 	if got := server.Value(t, "SELECT to_regclass('writebehind.source') IS NULL"); got != "t" {
 		t.Fatal("A flusher that has no source makes the table of sources")
 	}
@@ -175,7 +174,8 @@ func TestCheckOfTheTablesOfSources(t *testing.T) {
 		},
 		"dead letters that may not be deleted": {
 			made + open + "GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA writebehind TO ROLE; GRANT DELETE ON writebehind.retry TO ROLE",
-			v1alpha1.ReasonPrivilegeMissing, []string{`GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE "writebehind"."dead_letter" TO ROLE;`},
+			v1alpha1.ReasonPrivilegeMissing,
+			[]string{`GRANT SELECT, INSERT, UPDATE, DELETE ON TABLE "writebehind"."dead_letter" TO ROLE;`},
 		},
 		"tables that may be used": {made + open + "GRANT ALL ON ALL TABLES IN SCHEMA writebehind TO ROLE", "", nil},
 		"a table of another kind": {
@@ -185,7 +185,8 @@ func TestCheckOfTheTablesOfSources(t *testing.T) {
 		},
 		"a table without its key": {
 			made + open + "GRANT ALL ON ALL TABLES IN SCHEMA writebehind TO ROLE; ALTER TABLE writebehind.dead_letter DROP CONSTRAINT dead_letter_pkey",
-			v1alpha1.ReasonSchemaMismatch, []string{"is not a flusher's table of dead letters", "ledgerSchema"},
+			v1alpha1.ReasonSchemaMismatch,
+			[]string{"is not a flusher's table of dead letters", "ledgerSchema"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,6 +6,7 @@ package postgres
 import (
 	"bytes"
 	"fmt"
+	"math"
 	"regexp"
 	"slices"
 	"strconv"
@@ -34,10 +35,14 @@ func (t *Table) takes(e *entry.Entry) error {
 
 // storeText puts a field into a column's cell as the text that it is: the column's own
 // type reads it. A field that is gone gives its column the default.
-func (b *Batch) storeText(at *cell, c *column, v jsonValue) error {
+func (b *Batch) storeText(cells []cell, i int, v jsonValue, named *int) error {
+	c := &b.table.columns[i]
+	if cells[i].length == isAbsent {
+		*named++
+	}
 	switch {
 	case v.kind == jsonNull:
-		*at = cell{length: isDefault}
+		cells[i] = cell{length: isDefault}
 		return nil
 	case v.kind != jsonString:
 		return &entry.Unfit{SQLSTATE: stateInvalidText, Column: c.name, Message: fmt.Sprintf("column %s: a field is no text", c.name)}
@@ -58,7 +63,7 @@ func (b *Batch) storeText(at *cell, c *column, v jsonValue) error {
 	} else {
 		b.arena = append(b.arena, v.text...)
 	}
-	*at = cell{start: start, length: int32(len(b.arena) - start)}
+	cells[i] = cell{start: start, length: int32(len(b.arena) - start)}
 	return nil
 }
 
@@ -109,7 +114,7 @@ func (b *Batch) decodeNumber(at *cell, value []byte) (named int, err error) {
 	if text := b.arena[start:]; c.whole {
 		if _, err := strconv.ParseInt(string(text), 10, c.bits); err != nil {
 			b.arena = b.arena[:start]
-			if bytes.ContainsAny(text, ".eE") {
+			if f, _ := strconv.ParseFloat(string(value), 64); math.Abs(f) < math.Ldexp(1, c.bits-1) {
 				return unfit(stateInvalidText, "no whole number, which "+c.shown+" has to be")
 			}
 			return unfit(stateOutOfRange, "out of the range of "+c.shown)
