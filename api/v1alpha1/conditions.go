@@ -9,14 +9,16 @@ const (
 	// ConditionReady is True while data is reaching the database.
 	ConditionReady = "Ready"
 	// ConditionRedisReady is True while every flusher reaches a writable Redis
-	// of version 7 or later, alone and no cluster, with the capture functions loaded.
+	// of version 7 or later, alone and no cluster, with the capture functions loaded;
+	// with capture Replication one that takes a replica, and whose settings fit that.
 	ConditionRedisReady = "RedisReady"
 	// ConditionDatabaseReady is True while every flusher reaches a read-write
 	// database whose tables, keys, columns and privileges fit the mappings.
 	ConditionDatabaseReady = "DatabaseReady"
 	// ConditionBacklogHealthy is True while the deepest queue, dirty entries and
 	// dead letters together, is under backpressure.warningQueueDepth, and Unknown
-	// until a flusher has reported a queue. Ready does not depend on it: a long
+	// until a flusher has reported a queue. With capture Replication Redis' backlog has
+	// to hold what is not committed yet, too. Ready does not depend on it: a long
 	// queue that moves reaches the database.
 	ConditionBacklogHealthy = "BacklogHealthy"
 	// ConditionDeadLetterQueueEmpty is True while no queue has dead letters, and
@@ -92,6 +94,9 @@ const (
 	// ReasonLibraryMismatch means that the function library in Redis is of another
 	// release than the flusher, and that the two do not understand each other.
 	ReasonLibraryMismatch = "LibraryMismatch"
+	// ReasonSettingsUnfit means that settings of Redis do not fit capture Replication: the
+	// message has the CONFIG SET to type. Nothing is flushed until then.
+	ReasonSettingsUnfit = "SettingsUnfit"
 	// ReasonJournalMismatch means that the queue in Redis was made with settings
 	// that cannot change while it holds entries.
 	ReasonJournalMismatch = "JournalMismatch"
@@ -124,6 +129,12 @@ const (
 	// ReasonCritical means that the deepest queue has reached
 	// backpressure.criticalQueueDepth.
 	ReasonCritical = "Critical"
+	// ReasonNearOverrun means that most of Redis' backlog is taken by what is not
+	// committed in the database yet: once it holds no more, every key is read again.
+	ReasonNearOverrun = "NearOverrun"
+	// ReasonBacklogExpires means that Redis may drop its backlog, or the connection of a
+	// flusher that is behind, by its settings: the message has the CONFIG SET to type.
+	ReasonBacklogExpires = "BacklogExpires"
 	// ReasonFull means that the deepest queue has reached
 	// backpressure.maxQueueDepth.
 	ReasonFull = "Full"

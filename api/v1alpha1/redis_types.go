@@ -53,7 +53,8 @@ type ManagedRedis struct {
 	// resources of the Redis container. If unset, 100m of CPU are requested, the
 	// request for memory is maxMemory, and its limit is twice maxMemory: while a
 	// snapshot or a rewrite of the append-only file runs, pages that are written
-	// meanwhile exist twice.
+	// meanwhile exist twice. With capture Replication maxMemory and twice
+	// replication.backlog take the place of maxMemory.
 	// +optional
 	Resources Resources `json:"resources,omitzero"`
 
@@ -76,6 +77,25 @@ type ManagedRedis struct {
 	// +kubebuilder:default=EverySecond
 	// +optional
 	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
+
+	// replication sizes what Redis keeps for the flushers with capture Replication. It is
+	// allowed there alone.
+	// +optional
+	Replication *ManagedReplication `json:"replication,omitempty"`
+}
+
+// ManagedReplication sizes what a managed Redis keeps for the flushers.
+type ManagedReplication struct {
+	// backlog is how much of its replication stream Redis keeps for flushers that are
+	// away or behind, and as much may wait on the way to one. When more was written than
+	// it holds before that is committed, every key is read again, and what was
+	// deleted meanwhile is a data-loss event. Redis takes twice as much on top of maxMemory. A
+	// change restarts Redis, and waits until nothing waits to be flushed. 1Mi to 1Ti,
+	// defaults to 64Mi.
+	// +kubebuilder:default="64Mi"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && !quantity(string(self)).isLessThan(quantity('1Mi')) && !quantity(string(self)).isGreaterThan(quantity('1Ti'))",message="backlog must be an amount from 1Mi to 1Ti without an exponent, such as 64Mi"
+	// +optional
+	Backlog resource.Quantity `json:"backlog,omitempty,omitzero"`
 }
 
 // Storage is the volume of a managed Redis.

@@ -72,6 +72,16 @@ type WriteBehindCacheStatus struct {
 	// +optional
 	LastObservedTime metav1.Time `json:"lastObservedTime,omitzero"`
 
+	// capture is how the writes of the application are noticed.
+	// +optional
+	Capture Capture `json:"capture,omitempty"`
+
+	// replication is how far the flushers have come in Redis' replication stream, as the
+	// one that reads it reports. It is absent with capture Functions, and until a flusher
+	// reads.
+	// +optional
+	Replication *ReplicationStatus `json:"replication,omitempty"`
+
 	// redis is how an application reaches a managed Redis.
 	// +optional
 	Redis *RedisStatus `json:"redis,omitempty"`
@@ -94,6 +104,48 @@ type WriteBehindCacheStatus struct {
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.lastTransitionTime.getFullYear() > 0)",message="lastTransitionTime must be a time as RFC 3339 writes it, such as 2026-01-02T15:04:05Z"
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+}
+
+// ReplicationStatus is how far the flushers have come in Redis' replication stream.
+type ReplicationStatus struct {
+	// history numbers the history of the stream: a new number means that every key was read
+	// again, since the stream could not be read on from where it was left.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	History int64 `json:"history,omitempty"`
+
+	// behindBytes is how much of the stream is not committed in the database yet.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BehindBytes *int64 `json:"behindBytes,omitempty"`
+
+	// behindSeconds is the age in seconds of the oldest write that is not committed in
+	// the database yet, 0 when there is none.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BehindSeconds *int64 `json:"behindSeconds,omitempty"`
+
+	// backlogPercent is how much of Redis' backlog behindBytes takes, in percent. At 100
+	// and above a flusher that is restarted has to read every key again.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	BacklogPercent *int64 `json:"backlogPercent,omitempty"`
+
+	// scanning is true while keys are read that were there before the stream was.
+	// +optional
+	Scanning bool `json:"scanning,omitempty"`
+
+	// scannedKeys is the number of keys under the prefixes that the scan has come across
+	// in this history.
+	// +optional
+	// +kubebuilder:validation:Minimum=0
+	ScannedKeys int64 `json:"scannedKeys,omitempty"`
+
+	// notice is what the stream told last that a person should know, such as FLUSHALL or
+	// the reason for a new history.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Notice string `json:"notice,omitempty"`
 }
 
 // RedisStatus is how to reach the managed Redis.

@@ -21,7 +21,24 @@ const (
 	DeletionPolicyRetain DeletionPolicy = "Retain"
 )
 
+// Capture is how the writes of an application are noticed.
+// +kubebuilder:validation:Enum=Functions;Replication
+type Capture string
+
+const (
+	// CaptureFunctions notices what is written by the capture functions.
+	CaptureFunctions Capture = "Functions"
+	// CaptureReplication notices what is written by Redis' own commands.
+	CaptureReplication Capture = "Replication"
+)
+
 // WriteBehindCacheSpec is the desired state.
+// +kubebuilder:validation:XValidation:rule="(has(self.capture) && self.capture == 'Replication') || self.mappings.all(m, (!has(m.mode) || m.mode == 'Latest') && (!has(m.encoding) || m.encoding == 'JSON'))",message="with capture Functions a mapping has mode Latest and encoding JSON: mode Append and the encodings Hash, Number, SortedSet and Stream come later there, and are allowed with capture Replication",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || self.mappings.all(m, !has(m.versionColumn))",message="versionColumn is not allowed with capture Replication, where a write has no version: leave it out",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || self.mappings.all(m, !has(m.timeToLiveSeconds) || m.timeToLiveSeconds == 3600)",message="timeToLiveSeconds is not allowed with capture Replication, where the application alone says how long a key stays: leave it out",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || !has(self.backpressure) || !has(self.backpressure.whenFull) || self.backpressure.whenFull == 'Reject'",message="whenFull is not allowed with capture Replication, where Redis accepts every write: leave it out",fieldPath=".backpressure"
+// +kubebuilder:validation:XValidation:rule="(has(self.capture) && self.capture == 'Replication') || !has(self.redis.managed) || !has(self.redis.managed.replication)",message="redis.managed.replication is for capture Replication alone: leave it out",fieldPath=".redis"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || !has(self.redis.managed) || !has(self.redis.managed.resources) || !has(self.redis.managed.resources.limits) || !('memory' in self.redis.managed.resources.limits) || string(self.redis.managed.resources.limits['memory']).matches('[eE]') || string(self.redis.managed.maxMemory).matches('[eE]') || (has(self.redis.managed.replication) && string(self.redis.managed.replication.backlog).matches('[eE]')) || !quantity(string(self.redis.managed.resources.limits['memory'])).isLessThan(quantity(string(self.redis.managed.maxMemory)).add(has(self.redis.managed.replication) ? quantity(string(self.redis.managed.replication.backlog)) : quantity('64Mi')).add(has(self.redis.managed.replication) ? quantity(string(self.redis.managed.replication.backlog)) : quantity('64Mi')))",message="with capture Replication redis.managed.resources.limits.memory must not be below maxMemory and twice replication.backlog (64Mi unless given): the backlog and what waits for a flusher come on top of the data",fieldPath=".redis"
 type WriteBehindCacheSpec struct {
 	// suspend stops flushing while writes are still accepted; they wait in the
 	// queue up to backpressure.maxQueueDepth. Takes effect within 2 seconds,
@@ -29,6 +46,20 @@ type WriteBehindCacheSpec struct {
 	// +kubebuilder:default=false
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
+
+	// capture is how the writes of the application are noticed, of all mappings. It
+	// cannot change. Defaults to Functions.
+	//
+	// * Functions: the application calls the capture functions, such as wb_set, in place
+	//   of Redis' commands. The queues are in Redis, and a full one refuses writes.
+	// * Replication: the application writes with Redis' own commands, such as SET, HSET,
+	//   INCR, ZADD and XADD. The flushers read Redis' replication stream as a replica does,
+	//   and the keys that are there already are carried too. Redis accepts every write.
+	//   DEL deletes the row; a key that expires, is evicted or goes by UNLINK keeps it.
+	// +kubebuilder:default=Functions
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="capture cannot change: what was written the one way is not found the other way; create another resource, and delete this one once it is drained"
+	// +optional
+	Capture Capture `json:"capture,omitempty"`
 
 	// redis is where the application writes, and where the queues are.
 	// +required
@@ -223,7 +254,9 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.warningQueueDepth) || !has(self.criticalQueueDepth) || self.warningQueueDepth <= self.criticalQueueDepth",message="warningQueueDepth (1000 unless given) must not be above criticalQueueDepth (10000 unless given): raise criticalQueueDepth or lower warningQueueDepth"
 type Backpressure struct {
 	// maxQueueDepth is the exact maximum of dirty entries and dead letters, counted
-	// together, in one queue. 1 to 100000000, defaults to 100000.
+	// together, in one queue. 1 to 100000000, defaults to 100000. With capture
+	// Replication, which refuses no write, it is the depth at which the condition
+	// BacklogHealthy gets the reason Full.
 	// +kubebuilder:default=100000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -256,6 +289,8 @@ type Backpressure struct {
 	// * Reject: the write gets the error WBFULL at once, and nothing changes.
 	// * Accept: the write is accepted; the queue may grow until Redis is out of
 	//   memory.
+	//
+	// With capture Replication Redis accepts every write, and Accept is not allowed.
 	// +kubebuilder:default=Reject
 	// +optional
 	WhenFull WhenFull `json:"whenFull,omitempty"`
