@@ -21,6 +21,12 @@ type Source interface {
 	Server
 }
 
+// Streamed is a source whose entries come from a replication stream.
+type Streamed interface {
+	// Replication tells how far the stream is carried.
+	Replication() config.Replication
+}
+
 // Leases say who may flush which partition.
 type Leases interface {
 	// Prepare makes the source able to answer: functions that are missing or older are

@@ -122,6 +122,9 @@ func (f *Flusher) Status() config.Status {
 		Durability:      f.durability,
 	}
 	f.mu.Unlock()
+	if stream, ok := f.source.(Streamed); ok {
+		status.Replication = new(stream.Replication())
+	}
 	state := f.breaker.state()
 	status.Circuit = state.String()
 	// The result of the trial batch decides, not that a trial is under way.

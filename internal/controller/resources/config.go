@@ -39,6 +39,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		Revision:      cache.Generation,
 		Suspend:       spec.Suspend,
 		Draining:      !cache.DeletionTimestamp.IsZero() && spec.DeletionPolicy != v1alpha1.DeletionPolicyRetain,
+		Capture:       captureOf(cache),
 		Redis:         config.Redis{External: redisConfig(cache)},
 		Database:      config.Database{Postgres: postgresConfig(&spec.Database.Postgres)},
 		Flush: config.Flush{
@@ -80,6 +81,10 @@ func mappingConfig(m *v1alpha1.Mapping) config.Mapping {
 		Table:         m.Table,
 		KeyColumn:     m.KeyColumn,
 		VersionColumn: m.VersionColumn,
+		ValueColumn:   m.ValueColumn,
+		MemberColumn:  m.MemberColumn,
+		ScoreColumn:   m.ScoreColumn,
+		IDColumn:      m.IDColumn,
 		Mode:          string(m.Mode),
 		Encoding:      string(m.Encoding),
 		Partitions:    int(m.Partitions),

@@ -16,6 +16,9 @@ func (c *Config) validateCapture() error {
 	if c.Capture != CaptureFunctions && c.Capture != CaptureReplication {
 		return invalid("capture", c.Capture, CaptureFunctions+" or "+CaptureReplication)
 	}
+	if c.Capture == CaptureReplication && c.Backpressure.WhenFull == WhenFullAccept {
+		return invalid("backpressure.whenFull", c.Backpressure.WhenFull, "none: with capture Replication Redis accepts every write")
+	}
 	return nil
 }
 

@@ -36,8 +36,42 @@ type Status struct {
 	// Circuit is the state of the circuit breaker before the database: closed,
 	// half-open or open.
 	Circuit string `json:"circuit,omitempty"`
-	// Queues has one item per mapping, in the order of the config.
+	// Replication is how far this flusher has come in Redis' replication stream. It is absent
+	// with capture Functions.
+	Replication *Replication `json:"replication,omitempty"`
+	// Queues has one item per mapping, in the order of the config. With capture Replication
+	// the numbers of a flusher that does not read the stream are not the queue's.
 	Queues []QueueStatus `json:"queues"`
+}
+
+// Replication is how far a flusher has come in Redis' replication stream. One flusher reads
+// it; of the others everything but Reads is empty.
+type Replication struct {
+	// Reads means that the stream is this flusher's to read, Attached that Redis sends it.
+	Reads    bool `json:"reads"`
+	Attached bool `json:"attached"`
+	// History numbers the history of the stream. With a new one every key is read again.
+	History int64 `json:"history,omitempty"`
+	// BehindBytes is how much of the stream is not committed in the database, BacklogBytes
+	// how much of it Redis keeps; 0 while that is not known.
+	BehindBytes  int64 `json:"behindBytes"`
+	BacklogBytes int64 `json:"backlogBytes,omitempty"`
+	// BehindSeconds is the age of the oldest write that is not committed, with those that
+	// the database refused.
+	BehindSeconds float64 `json:"behindSeconds"`
+	// DirtyBytes is the memory of what is dirty. Held means that the stream is not read on
+	// for want of it.
+	DirtyBytes int64 `json:"dirtyBytes"`
+	Held       bool  `json:"held,omitempty"`
+	// Scanned means that no key is left to be read that was there before the stream was, and
+	// ScannedKeys is how many were come across.
+	Scanned     bool  `json:"scanned"`
+	ScannedKeys int64 `json:"scannedKeys,omitempty"`
+	// Backlog reports whether the settings of Redis keep the backlog while flushers are away
+	// or slow.
+	Backlog Check `json:"backlog"`
+	// Notice is what the stream told last that a person should know. It names no key.
+	Notice string `json:"notice,omitempty"`
 }
 
 // Tried returns the revision of the settings that the checks refer to. Releases before

@@ -15,7 +15,7 @@ import (
 )
 
 // rights are the commands that a reader runs, in the words of ACL SETUSER.
-const rights = "+psync +replconf +ping +info +command +scan +multi +exec"
+const rights = "+psync +replconf +ping +info +command +config|get +scan +multi +exec"
 
 // instead is what helps where a server cannot be read as a replica reads.
 const instead = "give the address of a Redis that takes replicas, or use capture Functions"
@@ -79,8 +79,10 @@ func (l *Link) explainRefusal(r *Refusal) (config.Check, bool) {
 var plainUser = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
 
 // user is what ACL SETUSER calls the user of the link.
-func (l *Link) user() string {
-	name, _, err := journal.Credentials(l.settings)
+func (l *Link) user() string { return userOf(l.settings) }
+
+func userOf(settings config.RedisExternal) string {
+	name, _, err := journal.Credentials(settings)
 	switch {
 	case err != nil, name != "" && !plainUser.MatchString(name):
 		return "name"

@@ -10,6 +10,9 @@ type Progress struct {
 	// History is the number of the history, Read how far the stream was read, Carried the
 	// offset from which the next reader would read.
 	History, Read, Carried int64
+	// End is how far the server's stream has come, and Backlog how many bytes of it the
+	// server keeps, as was seen within the last beat; 0 until then.
+	End, Backlog int64
 	// Marks counts what is dirty, Bytes what it takes. Held says that the stream waits in
 	// the server's backlog for want of room.
 	Marks, Bytes int
@@ -26,9 +29,13 @@ type Progress struct {
 func (s *Source) Progress() Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, _ := s.carried()
+	at, dirty := s.carried()
+	if !dirty {
+		at.Offset = max(at.Offset, s.read) // what was read behind it changed nothing
+	}
 	p := Progress{
 		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: at.Offset,
+		End: s.end, Backlog: s.backlog,
 		Marks: s.dirty.marks, Bytes: s.dirty.bytes, Held: s.held, Scanned: true, Told: s.told,
 	}
 	for _, q := range s.queues {

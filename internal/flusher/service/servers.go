@@ -6,6 +6,7 @@ package service
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -82,22 +83,44 @@ func named(check config.Check, secrets string) config.Check {
 // replicaSource is the stream of replication of Redis.
 type replicaSource struct {
 	*replica.Source
+	client  *replica.Client
 	secrets string
+	// backlog is what was found of the server's settings last.
+	backlog atomic.Pointer[config.Check]
 }
 
 func newReplica(c *config.Config, d database, options flusher.Options) *replicaSource {
 	external := c.Redis.External
 	// All workers claim at once, beside a scan, the witness and the probe.
 	rdb := journal.Dial(external, c.Flush.Concurrency+3)
+	client := replica.NewClient(external, rdb)
 	return &replicaSource{
-		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), replica.NewClient(external, rdb), d.Sources(),
+		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), client, d.Sources(),
 			replica.Options{Name: replica.NameOf(c), Log: options.Log}),
+		client:  client,
 		secrets: secretsOf(external),
 	}
 }
 
+// Check also looks whether the settings of the server fit: what it says of a server that does
+// not is a reason to flush nothing.
 func (s *replicaSource) Check(ctx context.Context) config.Check {
-	return named(s.Source.Check(ctx), s.secrets)
+	check := s.Source.Check(ctx)
+	if check.OK {
+		var backlog config.Check
+		check, backlog = s.client.Fits(ctx)
+		s.backlog.Store(&backlog)
+	}
+	return named(check, s.secrets)
+}
+
+// Replication is the source's, with what the server's settings do to the backlog.
+func (s *replicaSource) Replication() config.Replication {
+	r := s.Source.Replication()
+	if backlog := s.backlog.Load(); r.Reads && backlog != nil {
+		r.Backlog = *backlog
+	}
+	return r
 }
 
 func (s *replicaSource) Explain(err error) config.Check {
