@@ -124,7 +124,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -race -timeout 20m -p 3 -parallel 4 $(TEST_FLAGS) $(LONGEST) $(PACKAGES) || failed=1; \
+		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) $(LONGEST) $(PACKAGES) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
