@@ -3,21 +3,21 @@
 
 package v1alpha1
 
-// Mode says what one write means to the row.
+// Mode is what a write does to the row.
 // +kubebuilder:validation:Enum=Latest
 type Mode string
 
 // ModeLatest makes the newest value of a key the row.
 const ModeLatest Mode = "Latest"
 
-// Encoding says how a value is written in Redis.
+// Encoding is how a value is written in Redis.
 // +kubebuilder:validation:Enum=JSON
 type Encoding string
 
 // EncodingJSON is a JSON object in a string.
 const EncodingJSON Encoding = "JSON"
 
-// OnDelete says what the deletion of a key does to its row.
+// OnDelete is what the deletion of a key does to its row.
 // +kubebuilder:validation:Enum=Delete
 type OnDelete string
 
@@ -63,8 +63,7 @@ type Mapping struct {
 	// +kubebuilder:validation:XValidation:rule="size(bytes(self)) <= 63 && !self.matches('[[:cntrl:]]')",message="keyColumn must be a name of 1 to 63 bytes without control characters, as it stands in PostgreSQL's catalogue (not quoted)"
 	KeyColumn string `json:"keyColumn,omitempty"`
 
-	// mode says what one write means to the row. It cannot change. Defaults to
-	// Latest.
+	// mode is what a write does to the row. It cannot change. Defaults to Latest.
 	//
 	// * Latest: the newest value of a key is the row.
 	// +kubebuilder:default=Latest
@@ -72,8 +71,8 @@ type Mapping struct {
 	// +optional
 	Mode Mode `json:"mode,omitempty"`
 
-	// encoding says how a value is written in Redis. It cannot change. Defaults
-	// to JSON.
+	// encoding is how a value is written in Redis. It cannot change. Defaults to
+	// JSON.
 	//
 	// * JSON: a JSON object in a string.
 	// +kubebuilder:default=JSON
@@ -90,8 +89,8 @@ type Mapping struct {
 	// +optional
 	Partitions int32 `json:"partitions,omitempty"`
 
-	// columns maps fields of the document to columns. Without any, every column
-	// is fed by the field of its own name. At most 200, each column once.
+	// columns maps fields of the document to columns. If unset, every column takes
+	// the field of its own name. At most 200, each column once.
 	// +optional
 	// +listType=map
 	// +listMapKey=column
@@ -99,9 +98,9 @@ type Mapping struct {
 	Columns []Column `json:"columns,omitempty"`
 
 	// versionColumn is a column of type bigint that takes the version of each
-	// write: no write changes or deletes a row that has a higher version, and one
-	// that would becomes a dead letter, Stale. It is a second guard, for whoever
-	// wants the guarantee row by row. Without it the ledger alone keeps the order.
+	// write. A write never changes or deletes a row that has a higher version; it
+	// becomes a dead letter with the cause Stale instead. The column is a second guard
+	// that holds row by row. If unset, the ledger alone keeps the order.
 	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -117,8 +116,7 @@ type Mapping struct {
 	// +optional
 	TimeToLiveSeconds *int32 `json:"timeToLiveSeconds,omitempty"`
 
-	// onDelete says what the deletion of a key does to its row. Defaults to
-	// Delete.
+	// onDelete is what the deletion of a key does to its row. Defaults to Delete.
 	//
 	// * Delete: the row is deleted.
 	// +kubebuilder:default=Delete

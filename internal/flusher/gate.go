@@ -186,7 +186,7 @@ func (p *passage) pauses(mapping string, o obstacle) (first bool) {
 		what = "the database refuses what is written, and nothing shows that it takes any other row"
 	}
 	o.check = config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: fmt.Sprintf(
-		"mapping %s is paused: %s, %s; the rows wait: mend the table or its triggers or, if the rows are at fault, write or delete their keys",
+		"mapping %s is paused: %s, %s; the rows wait: correct the table or its triggers or, if the rows are wrong, write or delete their keys",
 		mapping, what, o.cause.Message)}
 	p.obstacle, p.check = o, o.check
 	return first

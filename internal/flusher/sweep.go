@@ -30,39 +30,39 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		Shard:  entry.Shard{Queue: q.name, Partition: p.number, Incarnation: id},
 		Member: q.f.instance, Epoch: ledger.Epoch, Home: q.home(ledger.Home),
 	}
-	verdict, err := q.f.source.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
+	agreement, err := q.f.source.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	q.judge(p, verdict)
-	p.behind = verdict == entry.RedisWentBack || verdict == entry.RedisWentBackAsTold
+	q.reportLoss(p, agreement)
+	p.redisBehind = agreement == entry.RedisWentBack || agreement == entry.RedisWentBackAsTold
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	p.found.began = true
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
 }
 
-// judge tells of data that one of the servers has lost. The journal has counted it
+// reportLoss tells of data that one of the servers has lost. The journal has counted it
 // already.
-func (q *queue) judge(p *partition, verdict entry.Agreement) {
+func (q *queue) reportLoss(p *partition, agreement entry.Agreement) {
 	var text string
-	switch verdict {
+	switch agreement {
 	case entry.RedisWentBack:
 		text = "Redis came back with older data than it had confirmed: writes since then are lost"
 	case entry.RedisWentBackAsTold:
 		q.distrust()
 		return
 	case entry.EarlierLifeLost:
-		text = "Redis lost the queue while no flusher ran: the ledger knows of rows that were flushed in an earlier life of it, what was queued after those is lost"
+		text = "Redis lost the queue while no flusher ran: the ledger records rows that were flushed before that, and what was queued after them is lost"
 	case entry.DatabaseWentBack:
 		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
 	default:
 		return
 	}
-	if verdict == entry.RedisWentBack {
+	if agreement == entry.RedisWentBack {
 		q.distrust()
 	}
-	q.meter.lost(text, "partition", p.number)
+	q.meter.reportLoss(text, "partition", p.number)
 }
 
 // sweepBatches is how many batches one sweep may take: then the slot is free for
@@ -154,7 +154,7 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, needs entry.Proof
 	if !q.gate.now().paused() {
 		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 		if misfit, ok := errors.AsType[*entry.Misfit](err); ok {
-			q.meter.note(misfit.Message)
+			q.meter.setLastError(misfit.Message)
 			q.misfit(misfit)
 			return
 		}
@@ -167,7 +167,7 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, needs entry.Proof
 		text = p.check.Message
 	})
 	if first {
-		q.meter.note(text)
+		q.meter.setLastError(text)
 	}
 }
 

@@ -53,7 +53,7 @@ type flusher struct {
 	// is not in the claim).
 	claim int8
 	rows  [keys]int8
-	// resend says that an acknowledgement was sent whose answer may be lost.
+	// resend means that an acknowledgement was sent whose answer may be lost.
 	resend      bool
 	resendClaim int8
 	resendRows  [keys]int8

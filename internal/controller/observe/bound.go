@@ -67,7 +67,7 @@ func boundCheck(c *config.Check) {
 	c.Reason, c.Message = Cut(c.Reason, mostReason), Cut(c.Message, mostText)
 }
 
-// Cut makes text fit to be shown: at most limit bytes without splitting a
+// Cut makes text fit for display: at most limit bytes without splitting a
 // character, and nothing in it that a terminal would act on, such as an escape or
 // a change of the direction of writing.
 func Cut(text string, limit int) string {

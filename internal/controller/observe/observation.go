@@ -13,11 +13,11 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Observation is what the flushers of one resource said last, ordered by the
-// name of the pod. It is never changed once published.
+// Observation is the last reports of one resource's flushers, ordered by the name of the
+// pod. It never changes once published.
 type Observation struct {
-	// Looked is false until the flushers were looked at once since Track: an
-	// observation without flushers then says nothing about them.
+	// Looked is false until the flushers were polled once since Track. An observation
+	// without flushers then means nothing.
 	Looked   bool
 	Flushers []Flusher
 }
@@ -28,7 +28,7 @@ type Flusher struct {
 	UID types.UID
 	// Status is the document that the pod serves, nil while it does not answer.
 	Status *config.Status
-	// Problem says in stable words why there is no answer.
+	// Problem is why there is no answer, in words that stay the same.
 	Problem string
 }
 
@@ -53,7 +53,7 @@ func (o Observation) Of(uid types.UID) (Flusher, bool) {
 	return Flusher{}, false
 }
 
-// change says how much a new observation differs from the published one.
+// change is how much a new observation differs from the published one.
 type change int
 
 const (

@@ -388,7 +388,7 @@ func TestForgetAndTrackAnew(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		flushers := o.Latest(shop, "second").Flushers
-		if len(flushers) != 1 || flushers[0].Status != nil || flushers[0].Problem != "answers at /status for another resource" {
+		if len(flushers) != 1 || flushers[0].Status != nil || flushers[0].Problem != "answers /status for another resource" {
 			t.Errorf("the document of the first was taken for the second's: %+v", flushers)
 		}
 		c.set(shop, "a", of("second"))
@@ -500,10 +500,10 @@ func TestADocumentIsReadWithinBounds(t *testing.T) {
 
 func TestProblem(t *testing.T) {
 	for want, err := range map[string]error{
-		"refuses the connection":           fmt.Errorf("dial 10.1.2.3:8080: %w", syscall.ECONNREFUSED),
-		"does not answer in time":          fmt.Errorf("get: %w", context.DeadlineExceeded),
-		"does not answer":                  errors.New("read 10.1.2.3:41234: connection reset"),
-		"answers at /status with HTTP 500": answerError("answers at /status with HTTP 500"),
+		"refuses the connection":        fmt.Errorf("dial 10.1.2.3:8080: %w", syscall.ECONNREFUSED),
+		"does not answer in time":       fmt.Errorf("get: %w", context.DeadlineExceeded),
+		"does not answer":               errors.New("read 10.1.2.3:41234: connection reset"),
+		"answers /status with HTTP 500": answerError("answers /status with HTTP 500"),
 	} {
 		if got := problem(err); got != want {
 			t.Errorf("%v is told as %q, want %q", err, got, want)

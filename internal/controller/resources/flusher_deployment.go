@@ -68,8 +68,8 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 // restartHash rolls them when a setting changes that they read only at the start; image
 // is the one to take when the spec names none.
 //
-// Every Secret is optional, so that a flusher starts without it, says at /status
-// which one is missing, and goes on when it comes.
+// Every Secret is optional: a flusher starts without it, reports at /status which one is
+// missing, and goes on when it appears.
 func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
@@ -90,7 +90,7 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithSecurityContext(containerSecurityContext()).
-		// The last line of a flusher that cannot use its config says why.
+		// The last line of a flusher that cannot use its config names the cause.
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(mounts...)
 	pod := corev1ac.PodSpec().

@@ -75,14 +75,14 @@ type alerts struct {
 	warning, critical, full int
 	// interval is the longest that an entry waits for its flush.
 	interval time.Duration
-	// suspended says that nothing is flushed because somebody wants it so.
+	// suspended means that nothing is flushed because somebody wants it so.
 	suspended bool
-	// expected says that there are flushers that are scraped, unless something is
+	// expected means that there are flushers that are scraped, unless something is
 	// wrong.
 	expected bool
 }
 
-// WantsPrometheusRule says whether the spec asks for one.
+// WantsPrometheusRule reports whether the spec asks for one.
 func WantsPrometheusRule(cache *v1alpha1.WriteBehindCache) bool {
 	wanted := cache.Spec.Monitoring.PrometheusRule
 	return wanted == nil || *wanted
@@ -142,9 +142,9 @@ func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) R
 	mark = min(mark, a.full)
 	return a.rule(name, severity, atLeast,
 		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
-		fmt.Sprintf("Queue {{ $labels.queue }} of %s holds {{ $value }} entries and dead letters, at least %d.", a.subject, mark),
+		fmt.Sprintf("Queue {{ $labels.queue }} of %s has reached a depth of %[2]d. Entries and dead letters: {{ $value }}.", a.subject, mark),
 		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+
-			"Look whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
+			"Check whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
 			"run more flushers, or give the database more room.", a.full))
 }
 
@@ -163,8 +163,8 @@ func (a *alerts) failures() Rule {
 	return a.rule("WriteBehindFlushFailures", severityWarning, 10*time.Minute,
 		fmt.Sprintf("%s\n/\n%s\n> %v", failed, tried, failuresMark),
 		fmt.Sprintf("{{ $value | humanizePercentage }} of the flushes of queue {{ $labels.queue }} of %s fail.", a.subject),
-		"Nothing is lost: what was not flushed waits. writebehind_flush_failures_total tells the reason by its label, "+
-			"the resource's conditions or /status of a flusher tell the remedy, and the flushers' log tells the rest.")
+		"Nothing is lost: what was not flushed waits. The label reason of writebehind_flush_failures_total names the reason, "+
+			"the resource's conditions or /status of a flusher name the remedy, and the flushers' log has the details.")
 }
 
 // slowMark is the contract's, in seconds.
@@ -178,16 +178,16 @@ func (a *alerts) slow() Rule {
 		fmt.Sprintf("%s\n/\n%s\n> %d", a.sum("rate("+a.series("writebehind_flush_duration_seconds_sum")+window+")"),
 			a.sum("rate("+a.series("writebehind_flush_duration_seconds_count")+window+")"), slowMark),
 		fmt.Sprintf("A flush of queue {{ $labels.queue }} of %s takes {{ $value | humanizeDuration }}.", a.subject),
-		"Look at the database first: locks that others hold on the table, slow triggers, missing indexes of foreign keys, a disk that is full of work. "+
+		"Look at the database first: locks that others hold on the table, slow triggers, missing indexes of foreign keys, a busy disk. "+
 			"A smaller flush.batchSize makes each transaction shorter.")
 }
 
 func (a *alerts) deadLetters() Rule {
 	return a.rule("WriteBehindDeadLetters", severityWarning, time.Minute,
 		a.sum(a.series("writebehind_dead_letters"))+" > 0",
-		fmt.Sprintf("Queue {{ $labels.queue }} of %s has {{ $value }} dead letters.", a.subject),
+		fmt.Sprintf("Dead letters in queue {{ $labels.queue }} of %s: {{ $value }}.", a.subject),
 		"The database refused these rows for good; they are kept with their payload. `flusher dlq list` names SQLSTATE, constraint and column. "+
-			"Mend the table or the writer, then `flusher dlq replay`, or `flusher dlq discard` to give them up.")
+			"Correct the table or the writer, then `flusher dlq replay`, or `flusher dlq discard` to give them up.")
 }
 
 // dataLoss also sees a counter that is above zero when it is scraped for the
@@ -200,9 +200,9 @@ func (a *alerts) dataLoss() Rule {
 		fmt.Sprintf("%s > 0\nor\n%s > 0", a.sum("increase("+series+"[1h])"),
 			a.sum(series+" unless last_over_time("+series+"[1d] offset 1h)")),
 		fmt.Sprintf("Redis or PostgreSQL has lost confirmed data of queue {{ $labels.queue }} of %s.", a.subject),
-		"A wipe, a fail-over to a stale replica, a restored backup, or a key written past wb_*. Flushing goes on with what there is. "+
+		"The cause may be a wipe, a fail-over to a stale replica, a restored backup, or a key written without wb_*. Flushing goes on with the entries that are left. "+
 			"Compare the table with its source; the flushers' log says which side went back. "+
-			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss where a resource has it.")
+			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss if there is a resource.")
 }
 
 // leastPatience is two of the windows in which Prometheus scrapes every minute at
@@ -216,14 +216,14 @@ const leastPatience = 5 * time.Minute
 func (a *alerts) notFlushing() Rule {
 	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
 	severity, remedy := severityCritical, "Writes are still accepted until the queue is full. The condition DatabaseReady or RedisReady of the resource, "+
-		"or /status of a flusher, says what is in the way."
+		"or /status of a flusher, names the obstacle."
 	if a.suspended {
 		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted until the queue is full."
 	}
 	flushed := a.sum("increase(" + a.series("writebehind_writes_total", `outcome="flushed"`) + "[" + minutes(patience) + "])")
 	return a.rule("WriteBehindNotFlushing", severity, patience,
 		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
-		fmt.Sprintf("{{ $value }} entries wait in queue {{ $labels.queue }} of %s, and nothing is flushed.", a.subject),
+		fmt.Sprintf("Nothing is flushed of queue {{ $labels.queue }} of %s. Entries that wait: {{ $value }}.", a.subject),
 		remedy)
 }
 
@@ -238,7 +238,7 @@ func (a *alerts) flushersDown() Rule {
 		fmt.Sprintf("absent(%s)\nor\nmax by (namespace, job) (%s) == 0", up, up),
 		fmt.Sprintf("No flusher of %s can be scraped.", a.subject),
 		"Nothing is flushed while none runs; writes are accepted until the queue is full. The condition Ready of the resource says whether "+
-			"they run. If they do, Prometheus does not reach them: look at its targets and at the NetworkPolicies.")
+			"they run. If they do, Prometheus does not reach them: check its targets and the NetworkPolicies.")
 }
 
 func (a *alerts) rule(name, severity string, atLeast time.Duration, expr, summary, description string) Rule {

@@ -20,10 +20,10 @@ const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
 # SPDX-License-Identifier: Apache-2.0
 
 # Alerts for flushers that run without Kubernetes, with the default marks: name this
-# file under rule_files in prometheus.yml. The operator makes the same ones for each
-# resource, with its marks, and one more for no flusher at all: there is no series then,
-# and none of these fires. Have absent() or up == 0 tell that, with the name of your
-# scrape job.
+# file under rule_files in prometheus.yml. The operator makes the same alerts for each
+# resource, with its marks, and one more for the case that no flusher runs. In that case
+# there are no series, and none of the alerts below fires: alert on absent() or up == 0 of
+# your scrape job.
 # Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
 `
 

@@ -1,12 +1,12 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rivals decides which of several resources has a queue.
+// Package rivals decides which of several resources gets a queue.
 //
 // Two resources that name one queue on one Redis would each give it their own
 // settings, and the deletion of one would close it to the writers of the other. Two
 // whose queues have other names and share keys would write each other's values into
-// their tables. So one of them has the queue, and the other waits.
+// their tables. So one of them gets the queue, and the other waits.
 package rivals
 
 import (
@@ -19,8 +19,8 @@ import (
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
 	Redis, Name, Prefix string
-	// Held reports that the resource's flushers were seen at the queue.
-	Held bool
+	// Seen means that the resource's flushers were seen at the queue.
+	Seen bool
 }
 
 // QueuesOf are the queues of the spec, and those that the resource's flushers were
@@ -38,14 +38,14 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 		if m.Journal != "" && m.RedisAddress != "" {
 			// A status that was written before it had prefixes is of the spec's mapping.
 			prefix := cmp.Or(m.KeyPrefix, prefixes[m.Name])
-			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Held: true})
+			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Seen: true})
 		}
 	}
 	return all
 }
 
-// meets reports that only one of both can be: they are one queue, or keys of one
-// are keys of the other.
+// meets reports whether the two queues conflict: they have one name, or keys of one are keys
+// of the other.
 func (q Queue) meets(other Queue) bool {
 	return q.Redis == other.Redis && (q.Name == other.Name || q.sharesKeys(other))
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Queue is the newest report on one queue from the documents that accept lets
@@ -95,12 +96,12 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 	return true
 }
 
-// Contents says how much a queue holds, and how dead letters are taken out: nothing
-// else ever does.
+// Contents returns how much a queue holds, and how to take dead letters out: nothing else
+// removes them.
 func (s *Snapshot) Contents(q *config.QueueStatus) string {
-	text := fmt.Sprintf("%d entries and %d dead letters", q.Depth, q.DeadLetters)
+	text := plural.Of(q.Depth, "entry", "entries") + " and " + plural.Of(q.DeadLetters, "dead letter", "dead letters")
 	if q.Refused > 0 {
-		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
+		text += fmt.Sprintf(", refused by the database: %d", q.Refused)
 	}
 	if q.DeadLetters > 0 {
 		text += fmt.Sprintf(" (%s replay --all, or discard, takes the dead letters out)", s.DeadLetterCommand())
@@ -108,11 +109,11 @@ func (s *Snapshot) Contents(q *config.QueueStatus) string {
 	return text
 }
 
-// StillHolds says what is left in a queue that something waits for.
+// StillHolds returns what remains in a queue that something waits for.
 func (s *Snapshot) StillHolds(name string) string {
 	q := s.Queue(name, s.Settled)
 	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
-		return "no flusher has seen it empty yet"
+		return "no flusher has reported it empty yet"
 	}
 	return s.Contents(q)
 }

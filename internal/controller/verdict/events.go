@@ -129,11 +129,11 @@ func aboutLoss(c change) *Event {
 		return nil
 	}
 	return &Event{Warning: true, Reason: v1alpha1.ReasonDataLoss, Note: fmt.Sprintf(
-		"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)}
+		"Redis or PostgreSQL lost confirmed data: new data-loss events: %d, in all: %d; flushing goes on", has-had, has)}
 }
 
 // aboutDurable leaves out the change that a new loss makes: the loss has an event of
-// its own, which tells more.
+// its own, with the details.
 func aboutDurable(c change) *Event {
 	was, is := c.turned(v1alpha1.ConditionDurable)
 	switch {

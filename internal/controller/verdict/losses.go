@@ -17,7 +17,7 @@ import (
 // many as the resource's schema allows. Each is an incident of its own.
 const mostJournals = 128
 
-// countLoss adds to the data-loss events what has come to light of one queue. A loss
+// countDataLoss adds to the data-loss events what has come to light of one queue. A loss
 // is noticed by the flusher, in the journal's own count, or by the operator, in the
 // journal's id; and the count is lost with the journal. So the status remembers what
 // was counted, by journal:
@@ -28,7 +28,7 @@ const mostJournals = 128
 //	same Redis              has counted, or one where no flusher saw it vanish
 //	a journal at another    a queue that is new to the resource, or came back:
 //	Redis, or after none    the events that were not counted yet
-func countLoss(f *facts, m *v1alpha1.MappingStatus) {
+func countDataLoss(f *facts, m *v1alpha1.MappingStatus) {
 	lost := false
 	q, document := life(f, m.Name)
 	if q != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// count takes the numbers over from what the flushers said. A number that nobody
-// reports keeps its last value.
+// count copies the numbers that the flushers report. A number that nobody reports keeps its
+// last value.
 func count(f *facts) {
 	if f.Settings == nil {
 		return
@@ -33,7 +33,7 @@ func count(f *facts) {
 		}
 		if q := f.Queue(name, f.Settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			countLoss(f, &m)
+			countDataLoss(f, &m)
 		}
 		fillFromEach(f, &m, &observed)
 		f.status.Mappings = append(f.status.Mappings, m)

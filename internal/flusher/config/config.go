@@ -1,10 +1,9 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is the flusher's config file and the document it serves at
-// /status: all that the operator and the flusher share. The operator writes the
-// file into a ConfigMap, a person may write it by hand; both get the same
-// defaults and the same checks.
+// Package config is the flusher's config file and the document that it serves at /status:
+// everything that the operator and the flusher share. The operator writes the file into a
+// ConfigMap, or a person writes it by hand. Both get the same defaults and the same checks.
 package config
 
 import (
@@ -85,7 +84,7 @@ type TLS struct {
 	ClientCertSecret string `json:"clientCertSecret,omitempty"`
 }
 
-// Database says where the rows go.
+// Database is where the rows go.
 type Database struct {
 	Postgres Postgres `json:"postgres"`
 }

@@ -219,7 +219,7 @@ func brief(text string) string {
 	return text
 }
 
-// withoutSecrets is what a message may tell of a URL, or of a host with a user before it:
+// withoutSecrets is what a message may quote of a URL, or of a host with a user before it:
 // the host and the port. User and password stand before the last @; after the port there
 // may be parameters, of which one may be a password.
 func withoutSecrets(url string) string {

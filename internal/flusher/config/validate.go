@@ -49,7 +49,7 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 // mangle a terminal or a log in which the name is shown.
 var controlCharacter = regexp.MustCompile(`[[:cntrl:]]`)
 
-// Default is a config in which everything that has a default has it.
+// Default returns a config with every default set.
 func Default() *Config {
 	return &Config{
 		ListenAddress: defaultListenAddress,
@@ -76,7 +76,7 @@ func Default() *Config {
 	}
 }
 
-// DefaultMapping is a mapping in which everything that has a default has it.
+// DefaultMapping returns a mapping with every default set.
 func DefaultMapping() Mapping {
 	return Mapping{
 		Mode:              ModeLatest,
@@ -87,7 +87,7 @@ func DefaultMapping() Mapping {
 	}
 }
 
-// Validate checks a completed config and returns the first thing that is wrong.
+// Validate checks a completed config and returns the first fault.
 func (c *Config) Validate() error {
 	return firstOf(
 		c.validateListenAddress,
@@ -209,7 +209,7 @@ func (c *Config) validateMappings() error {
 			return err
 		}
 		for j := range i {
-			if err := c.Mappings[i].validateBeside(&c.Mappings[j], i); err != nil {
+			if err := c.Mappings[i].validateAgainst(&c.Mappings[j], i); err != nil {
 				return err
 			}
 		}
@@ -217,9 +217,9 @@ func (c *Config) validateMappings() error {
 	return nil
 }
 
-// validateBeside checks what two mappings must not share. A prefix of a prefix
+// validateAgainst checks what two mappings must not share. A prefix of a prefix
 // would put one key into two queues.
-func (m *Mapping) validateBeside(other *Mapping, index int) error {
+func (m *Mapping) validateAgainst(other *Mapping, index int) error {
 	field := fmt.Sprintf("mappings[%d].", index)
 	if m.Name == other.Name {
 		return invalid(field+"name", m.Name, "a name that no other mapping has")
@@ -354,7 +354,7 @@ func identifier(field, name string) error {
 	return nil
 }
 
-// SplitTable takes a mapping's table apart into schema and relation.
+// SplitTable splits a mapping's table into schema and relation.
 func SplitTable(name string) (schema, relation string) {
 	schema, relation, ok := strings.Cut(name, ".")
 	if !ok {

@@ -159,7 +159,7 @@ func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []
 	case err != nil:
 		return entry.Receipt{}, err
 	case len(settlements) != len(c.Entries):
-		return entry.Receipt{}, fmt.Errorf("%d settlements for %d entries", len(settlements), len(c.Entries))
+		return entry.Receipt{}, fmt.Errorf("settlements: %d, entries: %d", len(settlements), len(c.Entries))
 	case p.epoch != c.Term.Epoch:
 		return entry.Receipt{}, fmt.Errorf("acknowledge partition %d: %w", c.Term.Partition, entry.ErrLeaseLost)
 	case p.acknowledged == c.Number:

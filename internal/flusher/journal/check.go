@@ -18,9 +18,9 @@ import (
 // if it wants none.
 const oldestMajor = 7
 
-// Check looks whether the journal can work on this Redis, loads the function
-// library where it is missing, and says in the resource's own words what is in
-// the way. Whether Redis takes writes it finds out by writing.
+// Check checks whether the journal can work on this Redis, and loads the function library if
+// it is missing. The result names the obstacle by a reason of the resource. Check writes, to
+// find out whether Redis takes writes.
 func (j *Journal) Check(ctx context.Context) config.Check {
 	err := j.checkServer(ctx)
 	if isHangup(err) {

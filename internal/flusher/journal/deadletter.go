@@ -30,7 +30,7 @@ func place(l *entry.DeadLetter, queue string) []any {
 // line. The payload is added by Redis, where it is.
 func marshal(l *entry.DeadLetter, e *entry.Entry) (string, error) {
 	if l == nil {
-		return "", errors.New("nothing is said of it")
+		return "", errors.New("the dead letter has no content")
 	}
 	l.Key, l.Version, l.Operation = e.Key, e.Version, e.Operation.Name
 	l.FirstFailure = l.LastFailure

@@ -30,7 +30,7 @@ const (
 	ledgerAttempts = 5
 )
 
-// Check says whether rows can be written: the URL is there, the server can be
+// Check reports whether rows can be written: the URL is there, the server can be
 // reached, is new enough and writable, and the ledger can be used. It makes the
 // ledger when it is missing. After trouble it writes before it is content. It is
 // cheap enough to be called every second, takes 3 s at most, and notices a
@@ -44,7 +44,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
-	e := failure("", err, apart)
+	e := failure("", err, stageNone)
 	message := e.Message()
 	switch {
 	case e.inURL:
@@ -65,7 +65,7 @@ func (d *Database) check(ctx context.Context) error {
 	return d.probe(ctx, d.examine)
 }
 
-// proven says whether commits have shown lately that all is well. Trouble of
+// proven reports whether commits have shown lately that all is well. Trouble of
 // any writer ends that.
 func (d *Database) proven() bool {
 	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves
@@ -79,10 +79,10 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	verified := d.verified.Swap(true)
 	var version int
 	var readOnly, standby bool
-	err := look(ctx, conn, d.lookTimeout(), func() error {
+	err := inspect(ctx, conn, d.inspectTimeout(), func() error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
-		if err != nil || standby || readOnly || judgeVersion(version) != nil {
+		if err != nil || standby || readOnly || checkVersion(version) != nil {
 			return err
 		}
 		return d.findHome(ctx, conn)
@@ -98,7 +98,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 			remedy: toWrite(conn.Config().User, conn.Config().Database),
 		}
 	}
-	if err := judgeVersion(version); err != nil {
+	if err := checkVersion(version); err != nil {
 		return err
 	}
 	if !verified {
@@ -120,8 +120,8 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// judgeVersion takes server_version_num.
-func judgeVersion(version int) error {
+// checkVersion takes server_version_num.
+func checkVersion(version int) error {
 	if version >= oldestVersion {
 		return nil
 	}
@@ -132,23 +132,22 @@ func judgeVersion(version int) error {
 	}
 }
 
-// Durability says whether the ledger's table is logged. A ledger that a crash has
-// emptied is noticed and made good, as one that was dropped is; until then nothing
-// is wrong with what it says, so this does not stop anything. It is an *Error when
-// nobody could look.
+// Durability reports whether the ledger's table is logged. It stops nothing: a ledger that a
+// crash has emptied is noticed and restored, like one that was dropped. It returns an *Error if
+// the check cannot be made.
 func (d *Database) Durability(ctx context.Context) (config.Check, error) {
 	var persistence string
 	err := d.follow(0)
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return look(ctx, conn, d.lookTimeout(), func() error {
+			return inspect(ctx, conn, d.inspectTimeout(), func() error {
 				return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
 			})
 		})
 	}
 	switch {
 	case err != nil:
-		return config.Check{}, failure("look at the ledger", err, apart)
+		return config.Check{}, failure("check the ledger", err, stageNone)
 	case persistence == unloggedTable:
 		return unlogged("the ledger "+d.ledger.table, d.ledger.table), nil
 	}
@@ -163,7 +162,7 @@ SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_cla
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND c.relkind = 'r'), '')`
 
-// unlogged is the verdict on something whose tables, quoted for SQL, are unlogged.
+// unlogged is the check of something whose tables, quoted for SQL, are unlogged.
 func unlogged(what string, tables ...string) config.Check {
 	statements := "ALTER TABLE " + strings.Join(tables, " SET LOGGED; ALTER TABLE ") + " SET LOGGED;"
 	return config.Check{
@@ -178,7 +177,7 @@ func unlogged(what string, tables ...string) config.Check {
 // apart, as taking a partition over does: a pooler that gives every statement a
 // connection of its own would let it pass as one.
 func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
-	if err := begin(ctx, conn, d.lookTimeout()); err != nil {
+	if err := begin(ctx, conn, d.inspectTimeout()); err != nil {
 		return err
 	}
 	return replicated(conn.PgConn(), conn.PgConn().Exec(ctx, d.ledger.try+"; COMMIT").Close())
@@ -224,7 +223,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 	var err error
 	for range ledgerAttempts {
 		var s ledgerState
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			return conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
 				&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
 				&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
@@ -235,7 +234,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		var statement string
 		switch {
 		case s.table:
-			return d.judgeLedger(s)
+			return d.checkLedger(s)
 		case !s.schema && !s.mayCreateSchema, s.schema && !(s.mayUse && s.mayCreate):
 			return d.ledgerPrivilege(s)
 		case !s.schema:
@@ -243,7 +242,7 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		default:
 			statement = d.ledger.create
 		}
-		err = look(ctx, conn, d.lookTimeout(), func() error {
+		err = inspect(ctx, conn, d.inspectTimeout(), func() error {
 			_, err := conn.Exec(ctx, statement)
 			return err
 		})
@@ -252,12 +251,12 @@ func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
 		}
 	}
 	if err == nil {
-		err = errors.New("the ledger vanishes as soon as it is made")
+		err = errors.New("the ledger disappears as soon as it is created")
 	}
 	return err
 }
 
-// madeByAnother says whether a CREATE failed only because the same thing was
+// madeByAnother reports whether a CREATE failed only because the same thing was
 // made at the same moment: IF NOT EXISTS looks before the unique indexes of the
 // catalogue do.
 func madeByAnother(err error) bool {
@@ -272,7 +271,7 @@ func madeByAnother(err error) bool {
 	return false
 }
 
-func (d *Database) judgeLedger(s ledgerState) error {
+func (d *Database) checkLedger(s ledgerState) error {
 	switch {
 	case !s.mayUse || !s.mayRead || !s.mayWrite:
 		return d.ledgerPrivilege(s)

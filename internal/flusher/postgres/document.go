@@ -171,7 +171,7 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 		return nil
 	}
 	if v.odd&(hasNul|hasSurrogate) != 0 {
-		if err := c.judge(v); err != nil {
+		if err := c.check(v); err != nil {
 			return err
 		}
 	}
@@ -205,8 +205,8 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	return nil
 }
 
-// judge refuses what the column cannot hold.
-func (c *column) judge(v jsonValue) error {
+// check refuses what the column cannot hold.
+func (c *column) check(v jsonValue) error {
 	verbatim := c.json || v.kind == jsonObject || v.kind == jsonArray && !c.array
 	switch {
 	case v.odd&hasSurrogate != 0 && (c.json || !verbatim):

@@ -15,9 +15,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// judge says what does not fit, or which columns are the key, the version's, if any,
+// check returns what does not fit, or which columns are the key, the version's, if any,
 // and which are fed.
-func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
+func (f *fit) check() (key, version *attribute, columns []fed, err error) {
 	if err = f.checkRelation(); err != nil {
 		return nil, nil, nil, err
 	}
@@ -139,7 +139,7 @@ func (f *fit) key() (*attribute, error) {
 		return nil, f.mismatch("key column %s of table %s is generated: name a column that can be written", column, f.mapping.Table)
 	}
 	if !a.deterministic {
-		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, by which different keys are one row", column, f.mapping.Table),
+		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, under which different keys are the same row", column, f.mapping.Table),
 			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
 	}
 	if !a.unique || len(a.deferrable) > 0 {
@@ -190,7 +190,7 @@ func (f *fit) notUnique(key *attribute) error {
 	}
 	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table) + f.severalColumns()
 	if len(key.deferrable) > 0 {
-		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
+		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot use", key.name, f.mapping.Table)
 	}
 	return f.alter(problem, actions...)
 }
@@ -249,10 +249,10 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 	var missing []string
 	for _, right := range []struct {
-		name string
-		held bool
+		name    string
+		granted bool
 	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", f.relation.mayDelete}} {
-		if !right.held {
+		if !right.granted {
 			missing = append(missing, right.name)
 		}
 	}
@@ -280,8 +280,8 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 }
 
-// unfed are the columns of which no statement ever names one: their defaults are
-// taken for every new row.
+// unfed returns the columns that no statement ever names: every new row gets their
+// defaults.
 func (f *fit) unfed(columns []fed) []*attribute {
 	var others []*attribute
 	for i := range f.attributes {

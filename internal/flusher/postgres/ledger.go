@@ -255,11 +255,11 @@ func (d *Database) evict(ctx context.Context, p entry.Place, first bool) {
 // depends.
 const evictTimeout = 2 * time.Second
 
-// End notes that the queue was drained to its end: nothing of it is lost when this
+// End records that the queue was drained to its end: nothing of it is lost when this
 // journal goes. The row of partition -1 holds how many batches were committed by then,
-// so that the note is void once there are more.
+// so that the record is void once there are more.
 func (d *Database) End(ctx context.Context, journal, queue string) error {
-	err := d.inTransaction(ctx, "note the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
+	err := d.inTransaction(ctx, "record the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, d.ledger.end, journal, queue)
 		return err
 	})
@@ -269,12 +269,12 @@ func (d *Database) End(ctx context.Context, journal, queue string) error {
 	return nil
 }
 
-// Epochs are those that the ledger has given out last, by partition. It looks apart from
-// the connections that write.
+// Epochs returns the epochs that the ledger granted last, by partition. It uses the
+// connection of the checks, not one of those that write.
 func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
 	epochs := make(map[int]int64)
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return look(ctx, conn, d.lookTimeout(), func() error {
+		return inspect(ctx, conn, d.inspectTimeout(), func() error {
 			rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
 			if err != nil {
 				return err
@@ -289,7 +289,7 @@ func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]i
 		})
 	})
 	if err != nil {
-		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, apart))
+		return nil, d.ledgerFailure(failure("read the epochs of "+queue, err, stageNone))
 	}
 	return epochs, nil
 }

@@ -64,9 +64,9 @@ func (d *Database) referred(ctx context.Context, conn *pgx.Conn, t *Table, b *Ba
 	}
 	switch {
 	case referred:
-		e.remedy = "rows of the table that is named refer to the row, which " + b.fate()
+		e.remedy = "rows of the named table refer to the row, which " + b.fate()
 	case !refers:
-		e.remedy = "rows of the table that is named would refer to none, by what the row sets off there"
+		e.remedy = "rows of the named table would refer to no row, after what the row triggers there"
 	}
 }
 

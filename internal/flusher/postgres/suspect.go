@@ -13,10 +13,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Suspect guesses from what the server said of the batch written last which entry
-// it refused, and is false if that does not tell one. PostgreSQL names no row, but quotes
-// the whole of it, a value, or a key: that is searched for among the entries. A wrong
-// guess is possible, so it may save time and must decide nothing.
+// Suspect guesses from the server's error about the last batch which entry the server
+// refused. It returns false if the error points at no single entry. PostgreSQL names no row,
+// but its error quotes the row, a value, or a key, and Suspect searches the entries for the
+// quotation. The guess can be wrong, so it may save time and must decide nothing.
 func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
 	failure, ok := errors.AsType[*Error](fault.Err)
 	if !ok {
@@ -93,7 +93,7 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		if column < 0 {
 			return nil
 		}
-		return b.holds(rest[:end], column)
+		return b.contains(rest[:end], column)
 	case strings.HasPrefix(pgErr.Code, "22"):
 		// invalid input syntax for type numeric: "many"
 		_, rest, found := strings.Cut(pgErr.Message, `"`)
@@ -105,13 +105,13 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		for i := range columns {
 			columns[i] = i
 		}
-		return b.holds(rest[:end], columns...)
+		return b.contains(rest[:end], columns...)
 	}
 	return nil
 }
 
-// holds tells whether one of a row's columns has this text.
-func (b *Batch) holds(value string, columns ...int) func(int32) bool {
+// contains tells whether one of a row's columns has this text.
+func (b *Batch) contains(value string, columns ...int) func(int32) bool {
 	return func(at int32) bool {
 		r := &b.rows[at]
 		return r.cells != noCells && slices.ContainsFunc(columns, func(i int) bool {

@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
@@ -35,13 +36,13 @@ type Table struct {
 	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
 	byName map[string]int
-	// listed says that the mapping lists its columns.
+	// listed means that the mapping lists its columns.
 	listed bool
 	// whole are the columns that take the whole document.
 	whole []int
-	// deferrable says that a constraint may be left for the commit to check.
+	// deferrable means that a constraint may be left for the commit to check.
 	deferrable bool
-	// comparing says that what a statement did not write is to be held against what
+	// comparing means that what a statement did not write is to be held against what
 	// is there: a trigger leaves rows alone because they would not change, or keeps
 	// rows out. It is set for good once that was seen.
 	comparing  atomic.Bool
@@ -56,7 +57,7 @@ type Table struct {
 	keepers    learned[string]
 }
 
-// Durability says whether the table is logged; of a partitioned one, whether all
+// Durability reports whether the table is logged; of a partitioned one, whether all
 // of its partitions are.
 func (t *Table) Durability() config.Check {
 	return t.durable
@@ -74,7 +75,7 @@ func (f *fit) durability() config.Check {
 	}
 	check := unlogged(what, names...)
 	if more := count - len(names); more > 0 {
-		check.Message += fmt.Sprintf(" so are %d more partitions", more)
+		check.Message += " " + plural.Of(more, "more partition is", "more partitions are") + " UNLOGGED too"
 	}
 	return check
 }
@@ -86,16 +87,16 @@ type column struct {
 	cast string
 	// shown is the type as a person writes it.
 	shown string
-	// json says that its values are JSON texts; binaryJSON that they are jsonb.
+	// json means that its values are JSON texts; binaryJSON that they are jsonb.
 	json, binaryJSON bool
-	// whole says that its values are whole numbers, binary that they are bytes.
+	// whole means that its values are whole numbers, binary that they are bytes.
 	whole, binary bool
-	// array says that it takes arrays; the others say of what.
+	// array means that it takes arrays; the others say of what.
 	array, jsonElements, wholeElements, binaryElements bool
-	// bytesWithin says that bytes are part of its values; record is as an attribute has it.
+	// bytesWithin means that bytes are part of its values; record is as an attribute has it.
 	bytesWithin bool
 	record      []int32
-	// equality says that values of the type can be compared.
+	// equality means that values of the type can be compared.
 	equality bool
 }
 

@@ -1,8 +1,8 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package snapshottest makes snapshots for tests: what a pass would have read of a
-// resource at which all is well, for the test to change.
+// Package snapshottest makes snapshots for tests: what a pass would have read of a healthy
+// resource. The test then changes it.
 package snapshottest
 
 import (
