@@ -199,7 +199,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case !errors.As(err, &failure) || !inParts(failure, f.searching):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
-			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.enders.convicted(e)
+			f.partition.found.row, f.partition.found.convicted = e.Row(), f.q.enders.convicted(e)
 			f.q.enders.lostAlone(e, cause, f.partition.doubt.losses+1, &f.q.evidence)
 		}
 		return err
@@ -329,6 +329,14 @@ func shown(key string) string {
 	return fmt.Sprintf("%q", key)
 }
 
+// shownRow is what an entry is about, with its member if that is a row of its own.
+func shownRow(e *entry.Entry) string {
+	if e.Member == "" {
+		return "key " + shown(e.Key)
+	}
+	return "key " + shown(e.Key) + ", member " + shown(e.Member) + ","
+}
+
 // dead makes an entry a dead letter. public may stand in logs and status, the
 // letter's own message only in the letter.
 func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
@@ -337,8 +345,8 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts + 1
 	}
-	f.q.evidence.buried(e.Key)
+	f.q.evidence.buried(e.Row())
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
-	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
+	f.refusal = fmt.Sprintf("%s is a dead letter: %s", shownRow(e), public)
 	f.q.meter.rowFailed(reasonRowRefused)
 }
