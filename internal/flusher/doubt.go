@@ -103,17 +103,17 @@ var endedSession = fault{state: "lost"}
 // partition's loss of that number.
 func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evidence *evidence) {
 	at := evidence.now()
-	evidence.fresh(e.Key, e.Operation.Proof, endedSession)
+	evidence.fresh(e.Row(), e.Operation.Proof, endedSession)
 	lasts, _ := evidence.probationOf(endedSession, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.known[e.Key]
+	known := s.known[e.Row()]
 	if known == nil || known.version != e.Version {
 		if s.known == nil || len(s.known) >= mostEnders {
 			s.known = make(map[string]*ender)
 		}
 		known = &ender{version: e.Version, since: time.Now()}
-		s.known[e.Key] = known
+		s.known[e.Row()] = known
 	}
 	known.losses = max(known.losses+1, losses)
 	known.attempts, known.at, known.failure, known.among = e.Attempts, at, failure, lasts > probation
@@ -132,7 +132,7 @@ func (s *enders) accuses() bool {
 func (s *enders) suspected(e *entry.Entry) *ender {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.known[e.Key]
+	known := s.known[e.Row()]
 	if known == nil || known.version != e.Version || known.attempts != e.Attempts || known.losses < lossesOfOne && !known.convicted {
 		return nil
 	}
@@ -150,7 +150,7 @@ func (s *enders) convict(e *ender) {
 func (s *enders) convicted(entry *entry.Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.known[entry.Key]
+	e := s.known[entry.Row()]
 	return e != nil && e.version == entry.Version && e.convicted
 }
 
@@ -201,7 +201,7 @@ func (s *enders) survived(entries []entry.Entry, rows []int) {
 		return
 	}
 	for _, i := range rows {
-		delete(s.known, entries[i].Key)
+		delete(s.known, entries[i].Row())
 	}
 }
 

@@ -45,7 +45,7 @@ type suspectRow struct {
 	at    time.Time
 }
 
-// histories are what is remembered of refused rows, by key.
+// histories are what is remembered of refused rows, by entry.Row.
 type histories map[string]*history
 
 // history is what is remembered of one refused row.
@@ -219,7 +219,7 @@ func (e *evidence) through(entries []entry.Entry, rows []int) {
 		return
 	}
 	for _, i := range rows {
-		key := entries[i].Key
+		key := entries[i].Row()
 		if h := e.known[key]; h != nil {
 			if h.stuck {
 				e.moved++

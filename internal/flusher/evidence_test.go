@@ -252,3 +252,31 @@ func TestADoubtEndsWhenTheRowsGetThrough(t *testing.T) {
 		t.Errorf("after all got through: %+v", d)
 	}
 }
+
+// TestMembersOfOneKeyAreRowsOfTheirOwn: one that gets through says nothing of another one's
+// refusals, and ten that are refused are ten.
+func TestMembersOfOneKeyAreRowsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e evidence
+		member := func(n int) entry.Entry {
+			return entry.Entry{Key: "board", Member: fmt.Sprint(n), Operation: entry.Set, Version: int64(n)}
+		}
+		bad, good := member(1), member(2)
+		e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now())
+		time.Sleep(time.Minute)
+		e.refused(good.Row(), good.Version, entry.RowsPass, e.now())
+		e.through([]entry.Entry{good}, []int{0})
+		if since, _ := e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now()); since != time.Minute {
+			t.Errorf("a member is refused for %v, want the minute since it was first", since)
+		}
+		why := fault{state: "23514"}
+		for n := range trialBatch {
+			one := member(n)
+			e.fresh(one.Row(), entry.RowsPass, why)
+		}
+		if n := e.refusedFor(why); n != trialBatch {
+			t.Errorf("%d members of one key count as %d rows", trialBatch, n)
+		}
+	})
+}

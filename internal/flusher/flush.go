@@ -35,8 +35,8 @@ type flush struct {
 	// isCurrent says that the table was still what it was read as when the claim was
 	// already there, which holds the values.
 	isCurrent bool
-	// passed are rows that got through in a batch which another row spoiled. trusting
-	// says that the server's words may be taken for a hint of which row that was.
+	// passed are the rows that the database took before the one that it refused: they are
+	// written at the end. trusting is false once its words pointed at a wrong row.
 	passed   []int
 	trusting bool
 	prefix   string
@@ -199,7 +199,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case !errors.As(err, &failure) || !inParts(failure, f.searching):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
-			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.enders.convicted(e)
+			f.partition.found.row, f.partition.found.convicted = e.Row(), f.q.enders.convicted(e)
 			f.q.enders.lostAlone(e, cause, f.partition.doubt.losses+1, &f.q.evidence)
 		}
 		return err
@@ -329,6 +329,14 @@ func shown(key string) string {
 	return fmt.Sprintf("%q", key)
 }
 
+// shownRow is what an entry is about, with its member if that is a row of its own.
+func shownRow(e *entry.Entry) string {
+	if e.Member == "" {
+		return "key " + shown(e.Key)
+	}
+	return "key " + shown(e.Key) + ", member " + shown(e.Member) + ","
+}
+
 // dead makes an entry a dead letter. public may stand in logs and status, the
 // letter's own message only in the letter.
 func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
@@ -337,8 +345,8 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts + 1
 	}
-	f.q.evidence.buried(e.Key)
+	f.q.evidence.buried(e.Row())
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
-	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
+	f.refusal = fmt.Sprintf("%s is a dead letter: %s", shownRow(e), public)
 	f.q.meter.rowFailed(reasonRowRefused)
 }

@@ -74,7 +74,7 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 		return 0
 	case load.Fresh == 0:
 		return due
-	case p.drain, age >= p.interval:
+	case p.drain, load.Urgent, age >= p.interval:
 		return load.Fresh + due
 	case load.Fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.

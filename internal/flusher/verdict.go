@@ -103,7 +103,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	}
 	f.settlements[i].Outcome = entry.Refused
 	f.settlements[i].Wait = f.policy.retryAfter(e.Attempts + searchedRetries)
-	f.refusal = fmt.Sprintf("key %s is set aside: %s", shown(e.Key), endsItsSession)
+	f.refusal = fmt.Sprintf("%s is set aside: %s", shownRow(e), endsItsSession)
 	f.q.meter.rowFailed(reasonRowRefused)
 	return true
 }
@@ -147,10 +147,10 @@ func (f *flush) settle(ctx context.Context, doubt *entry.Fault) {
 func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 	e := &f.claim.Entries[i]
 	needs := f.proof(i)
-	since, others := f.q.evidence.refused(e.Key, e.Version, needs, f.start)
-	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Key, e.Version, f.start)
+	since, others := f.q.evidence.refused(e.Row(), e.Version, needs, f.start)
+	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Row(), e.Version, f.start)
 	// Before this refusal.
-	attempts := e.Attempts - f.q.evidence.freeOf(e.Key, e.Version)
+	attempts := e.Attempts - f.q.evidence.freeOf(e.Row(), e.Version)
 	if free {
 		attempts++
 	}
@@ -214,7 +214,7 @@ func wholeStory(failure *entry.Fault) string {
 // aside keeps a refused row for another try.
 func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *entry.Fault) {
 	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
-	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message)
+	f.refusal = fmt.Sprintf("%s is refused: %s", shownRow(&f.claim.Entries[i]), failure.Message)
 	f.q.meter.rowFailed(reasonRowRefused)
 }
 
@@ -231,7 +231,7 @@ func (f *flush) faultOfMapping() *entry.Fault {
 	for i, failure := range f.refused {
 		// Those that were refused before, among others that were not, say nothing.
 		if e := &f.claim.Entries[i]; e.Attempts == 0 {
-			f.q.evidence.fresh(e.Key, f.proof(i), faultOf(failure))
+			f.q.evidence.fresh(e.Row(), f.proof(i), faultOf(failure))
 		}
 	}
 	known := f.q.gate.now().known() != nil

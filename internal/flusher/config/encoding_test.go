@@ -85,3 +85,23 @@ func TestBadEncodingsAreNamed(t *testing.T) {
 		}
 	}
 }
+
+// A column is called n as a rule where it takes a number. YAML 1.1 takes that for false.
+func TestABareLetterIsTheNameOfAColumn(t *testing.T) {
+	for _, letter := range []string{"n", "N", "y", "Y"} {
+		c, err := config.Parse([]byte(encoded("Replication", "encoding: Number, valueColumn: "+letter)))
+		if err != nil || c.Mappings[0].ValueColumn != letter {
+			t.Errorf("%s: %+v, %v", letter, c, err)
+		}
+	}
+	c, err := config.Parse([]byte(strings.Replace(minimal, "mappings:", "suspend: y\ndraining: n\nmappings:", 1)))
+	if err != nil || !c.Suspend || c.Draining {
+		t.Errorf("y for a switch: %+v, %v", c, err)
+	}
+	if _, err := config.Parse([]byte(strings.Replace(minimal, "keyColumn: id", "keyColumn: no", 1))); err == nil || !strings.Contains(err.Error(), `mappings[0].keyColumn: "false" is not allowed: give text, in quotes`) {
+		t.Errorf("a word for false: %v", err)
+	}
+	if _, err := config.Parse([]byte(strings.Replace(minimal, "mappings:", "flush: {batchSize: n}\nmappings:", 1))); err == nil || !strings.Contains(err.Error(), `flush.batchSize: "false"`) {
+		t.Errorf("a letter for a number: %v", err)
+	}
+}

@@ -44,7 +44,8 @@ type partition struct {
 	// epoch, step and incarnation are those of the term that has begun.
 	epoch, step int64
 	incarnation string
-	// order are the keys that are claimed next, due the times of those that wait aside.
+	// order are the rows that are claimed next, by entry.Row as all below, due the times of
+	// those that wait aside.
 	order   []string
 	due     map[string]time.Time
 	entries map[string]*entry.Entry
@@ -85,19 +86,20 @@ func (s *Source) Write(name string, e entry.Entry, merge func(waits, value strin
 	p := q.partitions[partitionOf(e.Key, len(q.partitions))]
 	p.floor = max(p.floor+1, time.Now().UnixMicro())
 	e.Version, e.First, e.Writes = p.floor, p.floor, 1
-	if before := p.entries[e.Key]; before != nil {
+	row := e.Row()
+	if before := p.entries[row]; before != nil {
 		if merge != nil && before.Operation == e.Operation {
 			e.Value = merge(before.Value, e.Value)
 		}
 		e.First, e.Writes = before.First, before.Writes+1
-		if _, aside := p.due[e.Key]; aside {
-			delete(p.due, e.Key)
-			p.order = append(p.order, e.Key)
+		if _, aside := p.due[row]; aside {
+			delete(p.due, row)
+			p.order = append(p.order, row)
 		}
 	} else {
-		p.order = append(p.order, e.Key)
+		p.order = append(p.order, row)
 	}
-	p.entries[e.Key] = &e
+	p.entries[row] = &e
 	q.stats.Writes++
 	return e.Version
 }
@@ -126,7 +128,7 @@ func (s *Source) Forget(name string, writes int64) {
 	s.queues[name].stats.Writes -= writes
 }
 
-// DeadLetters are those of the queue, by key.
+// DeadLetters are those of the queue, by entry.Row.
 func (s *Source) DeadLetters(name string) map[string]entry.DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,3 +44,12 @@ type Entry struct {
 	// Raw is the entry in its source's own form. Only the source reads it.
 	Raw string
 }
+
+// Row tells the entry's row from every other one of its queue: by the key alone where a key
+// has one row.
+func (e *Entry) Row() string {
+	if e.Member == "" {
+		return e.Key
+	}
+	return e.Key + "\x00" + e.Member
+}

@@ -57,6 +57,8 @@ type Load struct {
 	// meaningless, since the entry's version lies ahead of the clock.
 	HeadMilliseconds int64
 	HeadUndated      bool
+	// Urgent means that the source cannot keep what waits for much longer.
+	Urgent bool
 	// OldestMilliseconds is the age of the oldest entry, refused ones included.
 	OldestMilliseconds int64
 	DeadLetters        int64

@@ -20,9 +20,10 @@ func (s *Source) Poll(ctx context.Context, name string, partitions []int) (entry
 		return loads, ctx.Err()
 	}
 	loads.Since, loads.Writes = 1, q.writes
-	now := time.Now()
+	now, urgent := time.Now(), s.isUrgent()
 	for i, n := range partitions {
 		loads.Of[i] = q.partitions[n].load(now)
+		loads.Of[i].Urgent = urgent
 	}
 	return loads, ctx.Err()
 }

@@ -92,8 +92,10 @@ func TestKeysAreReckonedAsTheServerSaysThemselves(t *testing.T) {
 func TestPlacesThatAreNotSureAreAskedAbout(t *testing.T) {
 	one := func(beginType, findType string, flags ...any) any {
 		return []any{
-			"flags", flags, "begin_search", []any{"type", beginType, "spec", []any{"index", int64(1)}},
-			"find_keys", []any{"type", findType, "spec", []any{"lastkey", int64(0), "keystep", int64(1), "limit", int64(0)}},
+			"flags", flags, "begin_search",
+			[]any{"type", beginType, "spec", []any{"index", int64(1)}},
+			"find_keys",
+			[]any{"type", findType, "spec", []any{"lastkey", int64(0), "keystep", int64(1), "limit", int64(0)}},
 		}
 	}
 	answer := func(specifications ...any) []any {

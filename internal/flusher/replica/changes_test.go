@@ -28,6 +28,14 @@ func TestNoChangeIsOverlooked(t *testing.T) {
 	server := journaltest.New(t, atOnce)
 	client := server.Client(t)
 	f := attach(t, newLink(t, settingsOf(server)), "", Point{})
+	// FLUSHALL ends the connection of a replica whose snapshot the server still takes for
+	// under way.
+	programs.Usual.Eventually(t, "the snapshot is over for the server", func() error {
+		if info := client.Info(t.Context(), "replication").Val(); !strings.Contains(info, "state=online") {
+			return errors.New(info)
+		}
+		return nil
+	})
 	commands := slices.DeleteFunc(append(slices.Clone(writings),
 		"SET k1 1", "HSET k1 f 1 m 2", "HINCRBY k1 f 1", "ZADD k1 1 m 2 n", "ZADD k2 1 m 3 o", "SADD k1 m n", "SADD k2 n o", "RPUSH k1 a b", "XADD k1 * f v", "DEL k1",
 		"PEXPIRE k1 1", "SET k1 v PX 1", "SETEX k1 100 v", "GETEX k1 PX 1", "INCRBYFLOAT k1 0.5", "HINCRBYFLOAT k1 f 0.5", "ZINCRBY k1 1 m", "ZREMRANGEBYRANK k1 0 0",

@@ -240,6 +240,8 @@ func readingOf(info string) (Reading, error) {
 	if err != nil || before != nil || r.ID == "" {
 		return Reading{}, errors.New("INFO replication does not say how far the stream has come")
 	}
+	// A server that does not tell is not hurried.
+	r.Backlog, _ = strconv.ParseInt(field("repl_backlog_size"), 10, 64)
 	if second >= 0 {
 		// The offset is the first that the two do not share.
 		r.Before, r.Branch = field("master_replid2"), second-1

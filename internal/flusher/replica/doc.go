@@ -138,7 +138,9 @@
 //     that takes over from it goes on with the history only if it has all that was written:
 //     in memory that is compared with horizon, after a restart with the version that each
 //     ledger's row has (Begin). Until every partition has begun, the position in the database
-//     stays that of the server before, so that the next reader compares, too.
+//     stays that of the server before, so that the next reader compares, too; and until the
+//     database has the new name nothing is claimed, or that reader would take what came from
+//     the server which took over for what that one has lost.
 //  5. An offset is acknowledged when every write up to it is a row or a dead letter: neither
 //     dirty nor a retry nor owed by a scan.
 //
@@ -178,6 +180,8 @@
 //	                                     lost, and counted
 //	two databases are exchanged          a data-loss event; all keys are read again
 //	a key of another type                a dead letter that names the last command
+//	a mapping is paused or suspended     its keys go to the database when they use half of
+//	                                     the backlog
 //
 // # Design notes of the source
 //
@@ -194,8 +198,21 @@
 // scanned names one when all that the scan marked is settled, so it begins anew after a crash.
 //
 // Another history. A write that was read in the one before and not written is written from
-// what the stream told of it, if the key is gone now; a deletion is made; of the rest the scan
-// knows as much.
+// what the stream told of it, if the key is gone now, and a deletion is made: but only where
+// the stream had been read up to all that was written of the partition, or a row might go
+// back. Of the rest the scan knows as much.
+//
+// The backlog has to hold what is behind the committed offset (spill.go). From a quarter of
+// it on all is flushed at once. What is still there at half of it does not get through: it
+// goes to the database as keys, so that a mapping that is paused holds up nobody.
+//
+// What is acknowledged waits for rows and dead letters, so a row that is refused again and
+// again holds it up, as the promise says. After a restart nobody knows how old the first write
+// of a retry is: nothing is acknowledged before it is settled.
+//
+// A key of members that has a dead letter or a retry is superseded with all of its members,
+// since the database knows no other name for it: retries of members come again in the same
+// transaction.
 //
 // Hashes. HLEN is read with the fields that were named. Where they are all there is, the hash
 // is whole, so that one which expired and was made anew leaves no column of the old one.

@@ -337,3 +337,43 @@ func TestAStreamIsHeldForWantOfRoom(t *testing.T) {
 		})
 	})
 }
+
+func TestAPausedMappingHoldsUpNobody(t *testing.T) {
+	t.Parallel()
+	inMachine(t, nil, func(m *machine) {
+		m.redis.Keep(4000)
+		m.database.Rule("products", func(string, []byte) *entry.Fault { return enginetest.RefuseRow() })
+		r := m.start()
+		var ids []int
+		for id := range 300 {
+			ids = append(ids, id+1)
+			m.set(row, id+1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		m.within(time.Minute, "a position that has moved", func() error {
+			_, end := m.redis.End()
+			if p := r.source.Progress(); p.Carried < end-2000 || p.Marks != 300 {
+				return fmt.Errorf("%+v at %d", p, end)
+			}
+			return nil
+		})
+		r.stop()
+		m.database.Rule("products", nil)
+		m.start()
+		m.has(3*time.Minute, row, ids...)
+	})
+}
+
+func TestWhatTheBacklogCannotKeepIsFlushedAtOnce(t *testing.T) {
+	t.Parallel()
+	inMachine(t, func(m *machine) { m.config.Flush.IntervalMilliseconds = 3_600_000 }, func(m *machine) {
+		m.redis.Keep(4000)
+		m.start()
+		var ids []int
+		for id := range 110 {
+			ids = append(ids, id+1)
+			m.set(row, id+1)
+		}
+		m.has(10*time.Second, row, ids...)
+	})
+}

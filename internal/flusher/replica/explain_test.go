@@ -48,7 +48,7 @@ func TestWhatIsInTheWayIsSaid(t *testing.T) {
 		"no file": {
 			journaltest.Password("secret"), func(s *config.RedisExternal) { s.PasswordFile = "/nowhere" }, cachev1alpha1.ReasonSecretMissing, "/nowhere is missing",
 		},
-		"TLS only": {journaltest.TLS(), nil, cachev1alpha1.ReasonConnectionFailed, "at its maxclients"},
+		"TLS only": {journaltest.TLS(), nil, cachev1alpha1.ReasonConnectionFailed, "maxclients"},
 		"nobody": {
 			atOnce, func(s *config.RedisExternal) { s.Addresses = []string{free} }, cachev1alpha1.ReasonConnectionFailed, "connection refused",
 		},

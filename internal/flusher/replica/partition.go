@@ -131,7 +131,10 @@ func (p *partition) add(m *mark) {
 	}
 	at := inFresh
 	if m.saved {
-		at = inWaiting
+		at = inKept
+		if m.attempts() > 0 {
+			at = inWaiting
+		}
 	}
 	p.enter(m, at)
 }
@@ -165,6 +168,18 @@ func (p *partition) ripen(now time.Time) {
 		m, _ := heap.Pop(&p.waiting).(*mark)
 		m.place = inDue
 		p.due.append(m)
+	}
+}
+
+// save notes that the database has a mark that is nowhere.
+func (p *partition) save(m *mark) {
+	if m.saved = true; m.scanned {
+		m.scanned, m.first = false, before
+		p.scanning--
+	}
+	if first, ok := p.owed[m.id]; ok {
+		m.first = min(m.first, first)
+		delete(p.owed, m.id)
 	}
 }
 

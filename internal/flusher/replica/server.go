@@ -110,6 +110,8 @@ type Reading struct {
 	// Branch; empty if there is none.
 	Before string
 	Branch int64
+	// Backlog is how many bytes of the stream the server keeps.
+	Backlog int64
 	// Answers are as many as there were asks.
 	Answers []Answer
 }

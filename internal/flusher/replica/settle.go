@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
@@ -108,6 +110,7 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 		case o == entry.Done, o == entry.Forged:
 			if dead || stored {
 				settled.Gone = append(settled.Gone, name)
+				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
 		case rewritten:
 			// A later write is dirty, and holds the position.
@@ -120,6 +123,28 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 		}
 	}
 	return settled
+}
+
+// membersAside are the retries of members that go with the name of their key, and have to come
+// again.
+func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []Retry) {
+	if !pg.q.encoding.members || e.Member != "" {
+		return nil
+	}
+	for id, m := range pg.p.marked {
+		if m.saved && strings.HasPrefix(id, of.id+"/") {
+			_, member, _ := namesOf(id)
+			r := Retry{
+				Name: Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: member}, Word: m.word, Attempts: m.attempts(),
+				FirstRefused: time.UnixMicro(m.since), History: history, Offset: m.last,
+			}
+			if r.Due = time.Now(); r.Attempts > 0 {
+				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
+			}
+			aside = append(aside, r)
+		}
+	}
+	return aside
 }
 
 // retryOf is what the database keeps of a mark that waits.
@@ -170,6 +195,12 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		q.flushed++
 		q.coalesced += e.Writes - 1
 		p.carried = max(p.carried, e.Version, e.Upto)
+		_, dead := p.letters[m.id]
+		_, stored := p.stored[m.id]
+		if (dead || stored) && q.encoding.members && e.Member == "" {
+			// They went with the name of their key.
+			maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+		}
 		delete(p.letters, m.id)
 		delete(p.stored, m.id)
 		p.settle(m)
@@ -212,11 +243,7 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 			}
 		}
 	})
-	if m.scanned {
-		m.scanned, m.first = false, before
-		p.scanning--
-	}
-	m.saved = true
+	p.save(m)
 	at := inKept
 	if m.attempts() > 0 {
 		at = inWaiting

@@ -117,6 +117,9 @@ type Source struct {
 	// read all the same.
 	held   bool
 	needed int64
+	// end is how far the server's stream has come, backlog how many bytes of it the server
+	// keeps, as seen last.
+	end, backlog int64
 	// horizon is the highest offset of which a value may have been written, limit the
 	// highest that the server of now is known to share with the one before: all that was
 	// written behind it is lost. It is no limit once every partition has begun below it.

@@ -124,7 +124,7 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 	s.log.Info("The source is read from here now", "epoch", epoch, "history", position.History, "offset", position.Offset)
 	t.work.Go(func() { s.follow(working, cancel) })
 	t.work.Go(func() { s.scans(working) })
-	t.work.Go(func() { s.testifies(working) })
+	t.work.Go(func() { s.attends(working) })
 	s.work.Go(func() {
 		t.work.Wait()
 		close(t.over)
@@ -167,7 +167,7 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Na
 	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
 	s.witness, s.testified = position.Witness, 0
 	s.dirty = dirty{}
-	s.held, s.needed = false, 0
+	s.held, s.needed, s.end, s.backlog = false, 0, 0, 0
 	for i, q := range s.queues {
 		fresh := q.anew(&s.dirty)
 		name := q.mapping.Name

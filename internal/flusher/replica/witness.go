@@ -11,10 +11,8 @@ import (
 // witnessKey is the key of the witness of a source.
 func (s *Source) witnessKey() string { return "wb:witness:" + s.options.Name }
 
-// testifies writes the witness once a beat, if something was flushed since: a count that the
-// server is given first and the database afterwards. A server that has a lower one than the
-// database has lost what was flushed before.
-func (s *Source) testifies(ctx context.Context) {
+// attends looks after the stream once a beat, as long as the tenure lasts.
+func (s *Source) attends(ctx context.Context) {
 	ticker := time.NewTicker(s.options.Beat)
 	defer ticker.Stop()
 	for {
@@ -23,12 +21,36 @@ func (s *Source) testifies(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		if err := s.testify(ctx); err != nil && ctx.Err() == nil {
-			s.log.Debug("Could not write the witness", "error", err)
+		err := s.testify(ctx)
+		if err == nil {
+			err = s.measure(ctx)
+		}
+		if err == nil {
+			err = s.spill(ctx)
+		}
+		if err != nil && ctx.Err() == nil {
+			s.log.Debug("Could not look after the stream", "error", err)
 		}
 	}
 }
 
+// measure looks how far the server's stream has come, and how much of it the server keeps.
+func (s *Source) measure(ctx context.Context) error {
+	look, err := s.server.Look(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if look.ID == s.id {
+		s.end, s.backlog = look.Offset, look.Backlog
+	}
+	return nil
+}
+
+// testify writes the witness, if something was flushed since: a count that the server is
+// given first and the database afterwards. A server that has a lower one than the database
+// has lost what was flushed before.
 func (s *Source) testify(ctx context.Context) error {
 	s.mu.Lock()
 	var flushed int64

@@ -100,6 +100,7 @@ func newWorld(ctx context.Context) *world {
 		ctx: ctx, redis: replicatest.NewRedis(), ledger: make(map[entry.Shard]*mark), rows: make(map[string]map[string]string),
 		letter: make(map[string]bool), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool),
 	}
+	w.redis.Keep(400)
 	w.redis.Acknowledged(w.acknowledged)
 	w.redis.Resynced(func() {
 		w.mu.Lock()

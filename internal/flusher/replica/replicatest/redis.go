@@ -33,6 +33,7 @@ type Redis struct {
 	offset, first int64
 	before        string
 	branch        int64
+	backlog       int64
 	log           []step
 	// transaction is the point before one that is being made.
 	transaction *replica.Point
@@ -259,6 +260,14 @@ func (r *Redis) Hold(held bool) {
 	r.wake()
 }
 
+// Keep says how many bytes of the stream are kept, as far as the server tells: they are all
+// kept until it is overrun.
+func (r *Redis) Keep(bytes int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.backlog = bytes
+}
+
 // Overrun empties the backlog.
 func (r *Redis) Overrun() {
 	r.mu.Lock()
@@ -447,7 +456,7 @@ func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, 
 		return reading, err
 	}
 	r.mu.Lock()
-	reading.ID, reading.Offset = r.id, r.offset
+	reading.ID, reading.Offset, reading.Before, reading.Branch = r.id, r.offset, r.before, r.branch
 	for _, ask := range asks {
 		reading.Answers = append(reading.Answers, r.answer(ask))
 	}
@@ -510,7 +519,7 @@ func (r *Redis) Look(ctx context.Context) (replica.Reading, error) {
 	if r.down {
 		return replica.Reading{}, errAway
 	}
-	return replica.Reading{ID: r.id, Offset: r.offset, Before: r.before, Branch: r.branch}, ctx.Err()
+	return replica.Reading{ID: r.id, Offset: r.offset, Before: r.before, Branch: r.branch, Backlog: r.backlog}, ctx.Err()
 }
 
 // scanned is how many keys a page of a scan has.
