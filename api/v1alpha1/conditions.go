@@ -207,8 +207,11 @@ const (
 	// EventDeleted means that the operator removed an object of its own.
 	EventDeleted = "Deleted"
 	// EventBacklog begins the reason of an event about BacklogHealthy, whose own
-	// reasons are short: BacklogWarning, BacklogCritical, BacklogFull.
+	// reasons are short: BacklogWarning, BacklogCritical, BacklogFull, BacklogNearOverrun.
 	EventBacklog = "Backlog"
+	// EventReplicationNotice means that Redis' replication stream told something that a
+	// person should know, such as FLUSHALL.
+	EventReplicationNotice = "ReplicationNotice"
 	// EventMonitoringFailed means that an object for Prometheus was refused.
 	EventMonitoringFailed = "MonitoringFailed"
 )

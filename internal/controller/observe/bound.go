@@ -46,6 +46,15 @@ func bound(s *config.Status, now time.Time) {
 	boundCheck(&s.Durability.Persistence)
 	boundCheck(&s.Durability.Eviction)
 	boundCheck(&s.Durability.Ledger)
+	if r := s.Replication; r != nil {
+		for _, n := range []*int64{&r.BehindBytes, &r.BacklogBytes, &r.DirtyBytes, &r.ScannedKeys} {
+			*n = min(max(*n, 0), mostCount)
+		}
+		r.History = max(r.History, 0) // the microsecond in which it began
+		r.BehindSeconds = min(max(r.BehindSeconds, 0), mostSeconds)
+		r.Notice = Cut(r.Notice, mostReason)
+		boundCheck(&r.Backlog)
+	}
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Name, q.State, q.Partitions = Cut(q.Name, mostName), Cut(q.State, mostName), nil // which nobody here reads

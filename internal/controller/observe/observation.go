@@ -104,6 +104,31 @@ func compare(published, latest Observation, marks Marks) change {
 	return changeNone
 }
 
+// NearOverrun is the share of Redis' backlog that makes a condition, in percent. The flushers
+// hurry from a quarter on; what has come to twice as much nevertheless is not caught up with.
+const NearOverrun = 50
+
+// share is how much of the backlog is taken, in steps that conditions know.
+func share(r *config.Replication) int64 {
+	percent := BacklogPercent(r)
+	switch {
+	case percent >= 100:
+		return 2
+	case percent >= NearOverrun:
+		return 1
+	}
+	return 0
+}
+
+// BacklogPercent is how much of Redis' backlog is taken by what is not committed, in percent;
+// 0 while that is not known.
+func BacklogPercent(r *config.Replication) int64 {
+	if r.BacklogBytes == 0 {
+		return 0
+	}
+	return int64(float64(r.BehindBytes) / float64(r.BacklogBytes) * 100)
+}
+
 func shown(o Observation, reduce func(config.Status) config.Status) []Flusher {
 	out := make([]Flusher, len(o.Flushers))
 	for i, f := range o.Flushers {
@@ -129,6 +154,11 @@ func numbers(s config.Status) config.Status {
 		queues[i] = q
 	}
 	s.Queues = queues
+	if s.Replication != nil {
+		r := *s.Replication
+		r.BehindSeconds, r.DirtyBytes = float64(int64(r.BehindSeconds)), 0
+		s.Replication = &r
+	}
 	return s
 }
 
@@ -140,6 +170,9 @@ func essence(s config.Status) config.Status {
 	s = numbers(s)
 	s.Redis.Message, s.Database.Message = "", ""
 	s.Durability.Persistence.Message, s.Durability.Eviction.Message, s.Durability.Ledger.Message = "", "", ""
+	if r := s.Replication; r != nil {
+		r.BehindBytes, r.BehindSeconds, r.ScannedKeys, r.Backlog.Message = min(r.BehindBytes, 1)+share(r), 0, 0, ""
+	}
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Ready.Message, q.Durable.Message = "", ""

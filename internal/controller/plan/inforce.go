@@ -31,6 +31,8 @@ type InForce struct {
 	Revision int64 `json:"revision"`
 	// External is where the queues are, nil for a managed Redis.
 	External *v1alpha1.ExternalRedis `json:"external,omitempty"`
+	// Capture is how writes are noticed, empty for Functions.
+	Capture string `json:"capture,omitempty"`
 	// Mappings are those of the config file, the retired ones included.
 	Mappings []config.Mapping `json:"mappings"`
 }
@@ -120,6 +122,9 @@ func parseInForce(text string) *InForce {
 func (m *InForce) usable() bool {
 	c := config.Default()
 	c.Mappings = m.Mappings
+	if m.Capture != "" {
+		c.Capture = m.Capture
+	}
 	c.Database.Postgres.URLFile = "any"
 	c.Redis.External.Addresses = []string{"any:1"}
 	if m.External != nil {

@@ -56,6 +56,17 @@ var flusherResources = v1alpha1.Resources{
 	Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 }
 
+// flusherDefaults are the resources of a flusher of whom none are given. One that reads the
+// replication stream keeps up to 256 MiB of what is dirty, and Go's collector as much again.
+func flusherDefaults(cache *v1alpha1.WriteBehindCache) v1alpha1.Resources {
+	if !Replicates(cache) {
+		return flusherResources
+	}
+	more := *flusherResources.DeepCopy()
+	more.Limits[corev1.ResourceMemory] = resource.MustParse("1Gi")
+	return more
+}
+
 // FlusherReplicas is the number of flushers asked for.
 func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 	if cache.Spec.Flusher.Replicas == nil {
@@ -86,7 +97,7 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 		WithEnv(corev1ac.EnvVar().
 			WithName(config.URLRevisionVariable).
 			WithValue(strconv.FormatInt(urlRevision(cache, live), 10))).
-		WithResources(requirements(cache.Spec.Flusher.Resources, flusherResources)).
+		WithResources(requirements(cache.Spec.Flusher.Resources, flusherDefaults(cache))).
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithSecurityContext(containerSecurityContext()).

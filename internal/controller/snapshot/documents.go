@@ -14,9 +14,9 @@ import (
 func (s *Snapshot) Ours(d *config.Status) bool { return d.Owner == string(s.Cache.UID) }
 
 // Settled reports whether a document's numbers are those of the Redis that its
-// flusher can reach.
+// flusher can reach, and of all that is dirty there.
 func (s *Snapshot) Settled(d *config.Status) bool {
-	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero()
+	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero() && s.readsFor(d)
 }
 
 // Ran reports whether the flusher in a Pod answers and a revision of its document is

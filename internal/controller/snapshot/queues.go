@@ -52,10 +52,11 @@ func (s *Snapshot) Emptied(name string) (emptied, lost bool) {
 	q := s.Queue(name, func(d *config.Status) bool {
 		return s.Settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
 	})
-	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 {
+	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 || s.Unread() != "" {
 		return false, false
 	}
-	lost = slices.ContainsFunc(s.Cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
+	// A flusher counts itself what a new history of the stream has lost.
+	lost = !s.Replicates() && slices.ContainsFunc(s.Cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
 		return m.Name == name && m.Journal != "" && m.Journal != q.Journal
 	})
 	return !lost, lost
@@ -76,7 +77,7 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 			continue
 		}
 		q := s.Queue(name, func(d *config.Status) bool { return s.Settled(d) && Journal(d, name) == m.Journal })
-		return q != nil && q.Depth == 0 && q.DeadLetters == 0
+		return q != nil && q.Depth == 0 && q.DeadLetters == 0 && s.Unread() == ""
 	}
 	if len(s.Flushers.Pods) == 0 {
 		return !s.EverStarted()
@@ -112,10 +113,13 @@ func (s *Snapshot) Contents(q *config.QueueStatus) string {
 // StillHolds returns what remains in a queue that something waits for.
 func (s *Snapshot) StillHolds(name string) string {
 	q := s.Queue(name, s.Settled)
-	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
-		return "no flusher has reported it empty yet"
+	switch {
+	case q != nil && (q.Depth > 0 || q.DeadLetters > 0):
+		return s.Contents(q)
+	case s.Unread() != "":
+		return s.Unread()
 	}
-	return s.Contents(q)
+	return "no flusher has reported it empty yet"
 }
 
 // DeadLetterCommand is what a person types to look after dead letters, without the

@@ -50,10 +50,14 @@ func markReached(f *facts) *Condition {
 			queue.Name, plural.Of(*queue.QueueDepth, "entry", "entries"), plural.Of(*queue.DeadLetters, "dead letter", "dead letters"), field, mark, remedy))
 	}
 	switch {
+	case depth >= marks.Full && f.Replicates():
+		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes are still accepted, until the flusher's memory and Redis' backlog are full")
 	case depth >= marks.Full && f.Cache.Spec.Backpressure.WhenFull == v1alpha1.WhenFullAccept:
 		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes are still accepted, until Redis is out of memory")
 	case depth >= marks.Full:
 		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes of keys that are not dirty yet are refused with WBFULL")
+	case depth >= marks.Critical && f.Replicates():
+		return reached(v1alpha1.ReasonCritical, "criticalQueueDepth", marks.Critical, "more is written than is flushed, or flushing has stopped")
 	case depth >= marks.Critical:
 		return reached(v1alpha1.ReasonCritical, "criticalQueueDepth", marks.Critical, fmt.Sprintf("at %d the queue is full", marks.Full))
 	case depth >= marks.Warning:

@@ -17,6 +17,7 @@ import (
 // count copies the numbers that the flushers report. A number that nobody reports keeps its
 // last value.
 func count(f *facts) {
+	countStream(f)
 	if f.Settings == nil {
 		return
 	}
@@ -127,7 +128,8 @@ func sum(mappings []v1alpha1.MappingStatus, of func(*v1alpha1.MappingStatus) *in
 func stamp(f *facts, observed metav1.Time) {
 	was := &f.Cache.Status
 	same := equality.Semantic.DeepEqual(was.Mappings, f.status.Mappings) &&
-		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents)
+		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents) &&
+		equality.Semantic.DeepEqual(was.Replication, f.status.Replication)
 	if !same && !observed.IsZero() {
 		f.status.LastObservedTime = observed
 	}

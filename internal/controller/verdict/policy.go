@@ -31,7 +31,9 @@ var policy = []rule{
 		kind: v1alpha1.ConditionBacklogHealthy,
 		causes: []cause{
 			depthsUnknown,  // Unknown: FlushersDown, Progressing
+			nearOverrun,    // NearOverrun
 			markReached,    // Full, Critical, Warning
+			backlogExpires, // BacklogExpires
 			underEveryMark, // True
 		},
 		when: always,
@@ -99,7 +101,7 @@ var (
 			nobodyKnows,         // Unknown: FlushersDown
 			redisFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithRedis, // as a flusher says of a queue
-			says("Redis is reachable and writable, and has the capture functions"), // True
+			redisIsReady,        // True
 		},
 		when: onceTried,
 	}

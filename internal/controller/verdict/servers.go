@@ -35,6 +35,13 @@ func redisFails(f *facts) *Condition {
 	return nil
 }
 
+func redisIsReady(f *facts) *Condition {
+	if f.Replicates() {
+		return good("Redis is reachable and writable, takes a replica, and its settings fit capture Replication")
+	}
+	return good("Redis is reachable and writable, and has the capture functions")
+}
+
 // passwordRemedy returns what happens to a managed Redis whose password is missing or
 // differs; empty if the user keeps the Secret.
 func passwordRemedy(s *snapshot.Snapshot, reason string) string {

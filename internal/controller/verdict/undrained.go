@@ -122,6 +122,9 @@ func stillHolds(f *facts, name string) string {
 		return fmt.Sprintf("queue %s is not closed to writers yet", name)
 	}
 	if q.Depth == 0 && q.DeadLetters == 0 {
+		if f.Replicates() && f.Unread() != "" {
+			return f.Unread() + "; Redis goes on taking writes, so stop the applications that write"
+		}
 		return ""
 	}
 	text := fmt.Sprintf("queue %s holds %s", name, f.Contents(q))
