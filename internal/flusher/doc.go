@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package flusher is the engine: it carries what applications write to Redis to
-// PostgreSQL, coalesced, in batches, in order, without losing anything.
+// PostgreSQL, coalesced, in batches, in order, without losing any write that Redis keeps.
 //
 // # What is where
 //
@@ -78,7 +78,7 @@
 //	                                    mapping pauses if a function of the table said so
 //	connection lost twice in a row,     growing pauses and claims an eighth as large, down
 //	when rows were sent                 to the row; that one is set aside, tried rarely
-//	a unique value or a referred row    tried again while others move on, at no attempt
+//	a unique value or a referred row    tried again while others move on: no attempt counts
 //	that another row is to free, or make
 //	deadlock                            the same batch at once, five times
 //	table altered since it was read     is read again, and the same claim written at once
