@@ -34,8 +34,6 @@ MODULES := . api hack/cluster test/policies/judge
 API := github.com/writebehind/operator/api
 # The product with its tests, and what applications import.
 PACKAGES := ./... $(API)/...
-# Those whose tests take longest begin first: the last one would run alone.
-LONGEST := ./test/integration ./internal/controller ./internal/flusher/postgres ./test/chaos ./internal/flusher/service ./test/install
 BUILD_FLAGS := -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 
 SHELL = /usr/bin/env bash -o pipefail
@@ -124,7 +122,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) $(LONGEST) $(PACKAGES) || failed=1; \
+		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) $(PACKAGES) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed

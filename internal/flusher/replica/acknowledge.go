@@ -23,9 +23,9 @@ const (
 // Acknowledge tells the server, as soon as may be, that everything before the offset is
 // committed. What was said once is not taken back: a lower offset changes nothing.
 //
-// What is acknowledged before the first call is the start of a stream that was continued,
-// and 0 after a full resync: writes that are in its snapshot wait for an acknowledgement as
-// well.
+// Before the first call 0 is acknowledged: after a full resync writes that are in its snapshot
+// wait as well, and whoever goes on with a stream goes on from what was read, which need not
+// be committed.
 func (s *Stream) Acknowledge(offset int64) {
 	for {
 		before := s.committed.Load()

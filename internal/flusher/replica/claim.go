@@ -246,12 +246,15 @@ func (s *Source) awaitGone(ctx context.Context, found []known, needed bool) erro
 
 // readOnce reads as of one offset, and waits until the stream was read up to there.
 func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known, error) {
+	s.mu.Lock()
+	read := s.read
+	s.mu.Unlock()
 	reading, err := s.server.Read(ctx, asks)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	id, read := s.id, s.read
+	id := s.id
 	if reading.Replica || reading.ID != id || reading.Offset < read {
 		// It may have ended without a word, and nobody notices who does not read it.
 		s.endStream()

@@ -90,6 +90,13 @@ func (m *machine) within(d time.Duration, what string, done func() error) {
 	}
 }
 
+func (m *machine) must(err error) {
+	m.t.Helper()
+	if err != nil {
+		m.t.Fatal(err)
+	}
+}
+
 const row = `{"name":"x"}`
 
 func (m *machine) set(document string, ids ...int) {
@@ -254,8 +261,9 @@ func TestAKeyOfAnotherTypeIsADeadLetter(t *testing.T) {
 		m.has(5*time.Second, row, 1)
 		m.within(5*time.Second, "a dead letter", func() error {
 			letters, err := m.store.Letters(t.Context(), "source", replica.Name{Queue: "products"}, 10)
-			if err != nil || len(letters) != 1 || !strings.Contains(letters[0].Message, "holds a hash") || !strings.Contains(letters[0].Message, "HSET") {
-				return fmt.Errorf("there are %+v, %v", letters, err)
+			m.must(err)
+			if len(letters) != 1 || !strings.Contains(letters[0].Message, "holds a hash") || !strings.Contains(letters[0].Message, "HSET") {
+				return fmt.Errorf("there are %+v", letters)
 			}
 			return nil
 		})
@@ -300,8 +308,10 @@ func TestARefusedRowWaitsInTheDatabase(t *testing.T) {
 		m.database.Rule("products", nil)
 		m.has(2*time.Minute, row, 1, 7)
 		m.within(5*time.Second, "nothing aside", func() error {
-			if aside, err := m.store.Aside(t.Context(), "source"); err != nil || len(aside) > 0 {
-				return fmt.Errorf("aside are %+v, %v", aside, err)
+			aside, err := m.store.Aside(t.Context(), "source")
+			m.must(err)
+			if len(aside) > 0 {
+				return fmt.Errorf("aside are %+v", aside)
 			}
 			return nil
 		})

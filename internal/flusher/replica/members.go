@@ -5,6 +5,7 @@ package replica
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -74,7 +75,7 @@ func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []
 		q.scan.again()
 	}
 	for _, member := range members {
-		one := string(appendMember(id[:len(id):len(id)], member))
+		one := string(appendMember(slices.Clip(id), member))
 		if p.marked[one] != nil {
 			continue
 		}

@@ -19,7 +19,7 @@ import (
 func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
 	action := fmt.Sprintf("acknowledge partition %d", c.Term.Partition)
 	if len(settlements) != len(c.Entries) {
-		return entry.Receipt{}, fmt.Errorf("%s: %d settlements for %d entries", action, len(settlements), len(c.Entries))
+		return entry.Receipt{}, fmt.Errorf("%s: settlements: %d, entries: %d", action, len(settlements), len(c.Entries))
 	}
 	for i := range settlements {
 		switch o := settlements[i].Outcome; {
@@ -112,8 +112,8 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 				settled.Gone = append(settled.Gone, name)
 				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
-		case rewritten:
-			// A later write is dirty, and holds the position.
+		case rewritten, twin != nil && (o == entry.Refused || o == entry.Kept):
+			// What came later is dirty, and holds the position.
 		case o == entry.Refused, o == entry.Kept:
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.stored[m.id] = struct{}{}
@@ -180,62 +180,32 @@ func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
 	m.place = nowhere
 	twin := p.marked[m.id]
-	rewritten := twin != nil && twin.rewrites()
-	if st.Outcome == entry.Done || !rewritten {
-		// It is carried, or the database has it aside with the first of all that is owed.
-		if first, ok := p.owed[m.id]; ok {
-			m.first = min(m.first, first)
-			delete(p.owed, m.id)
-		}
-	} else {
+	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
+	if st.Outcome != entry.Done && twin != nil && (waits || twin.rewrites()) {
 		p.owes(m)
+	} else if first, ok := p.owed[m.id]; ok {
+		// It is carried, or the database has it aside with the first of all that is owed.
+		m.first = min(m.first, first)
+		delete(p.owed, m.id)
 	}
-	switch st.Outcome {
-	case entry.Done:
-		q.flushed++
-		q.coalesced += e.Writes - 1
-		p.carried = max(p.carried, e.Version, e.Upto)
-		_, dead := p.letters[m.id]
-		_, stored := p.stored[m.id]
-		if (dead || stored) && q.encoding.members && e.Member == "" {
-			// They went with the name of their key.
-			maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
-		}
-		delete(p.letters, m.id)
-		delete(p.stored, m.id)
-		p.settle(m)
+	switch {
+	case st.Outcome == entry.Done:
+		p.done(q, m, e)
 		return
-	case entry.Dead, entry.Lost, entry.Forged:
+	case !waits:
 		if st.Outcome == entry.Lost {
 			q.losses++
 		}
-		delete(p.stored, m.id)
+		if twin == nil || !twin.rewrites() {
+			delete(p.stored, m.id)
+		}
 		p.settle(m)
 		return
-	}
-	if rewritten {
-		// The later write is what has to be tried.
-		p.change(twin, func() {
-			twin.writes += m.writes
-			twin.since = min(twin.since, m.since)
-			if m.whole {
-				twin.wholly()
-			}
-			for _, field := range m.members() {
-				twin.name(field)
-			}
-		})
-		p.settle(m)
+	case twin != nil:
+		p.yield(q, m, twin, e)
 		return
-	}
-	if twin != nil {
-		p.unite(m, twin)
 	}
 	p.change(m, func() {
-		if m.wrote && e.Operation == entry.Set && q.encoding.valued && m.word == Unlinked {
-			// The key is gone since it was read.
-			m.setValue(e.Value)
-		}
 		m.more().due = time.Now().Add(st.Wait)
 		if st.Outcome == entry.Refused {
 			if m.extra.attempts++; m.extra.firstRefused == 0 {
@@ -249,4 +219,33 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		at = inWaiting
 	}
 	p.enter(m, at)
+}
+
+// done takes a mark out whose row is committed.
+func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
+	q.flushed++
+	q.coalesced += e.Writes - 1
+	p.carried = max(p.carried, e.Version, e.Upto)
+	_, dead := p.letters[m.id]
+	_, stored := p.stored[m.id]
+	if (dead || stored) && q.encoding.members && e.Member == "" {
+		// They went with the name of their key.
+		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+	}
+	delete(p.letters, m.id)
+	delete(p.stored, m.id)
+	p.settle(m)
+}
+
+// yield has the later mark of the name stand for one that is not settled, too: that is what
+// has to be tried.
+func (p *partition) yield(q *queue, m, twin *mark, e *entry.Entry) {
+	lost := !twin.wrote && twin.word == Unlinked && m.wrote
+	before := m.bytes() + twin.bytes()
+	p.merge(m, twin)
+	p.of.bytes += twin.bytes() - before
+	if lost && q.encoding.valued && e.Operation == entry.Set {
+		// The key is gone since it was read.
+		p.change(twin, func() { twin.setValue(e.Value) })
+	}
 }

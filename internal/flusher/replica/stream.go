@@ -45,9 +45,6 @@ func newStream(w *wire, begun beginning, commands catalogue) *Stream {
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	s.interest.Store(&Interest{})
-	if begun.continued {
-		s.committed.Store(begun.at.Offset)
-	}
 	go s.acknowledge()
 	return s
 }

@@ -5,6 +5,7 @@ package service_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -166,12 +167,14 @@ func (r *replicated) keys(prefix string) []string {
 
 func (r *replicated) products() (rows []string) {
 	for _, key := range r.keys("product:") {
-		text := r.app.Get(r.t.Context(), key).Val()
-		var name, price string
-		if n, err := fmt.Sscanf(strings.NewReplacer(`"`, " ", ",", " ", "}", " ").Replace(text), "{ name : %s price : %s", &name, &price); n != 2 {
-			r.t.Fatalf("%q: %v", text, err)
+		var product struct {
+			Name  string
+			Price float64
 		}
-		rows = append(rows, strings.TrimPrefix(key, "product:")+"|"+name+"|"+price)
+		if err := json.Unmarshal([]byte(r.app.Get(r.t.Context(), key).Val()), &product); err != nil {
+			r.t.Fatal(err)
+		}
+		rows = append(rows, fmt.Sprintf("%s|%s|%v", strings.TrimPrefix(key, "product:"), product.Name, product.Price))
 	}
 	return rows
 }
