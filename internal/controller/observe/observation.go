@@ -104,29 +104,16 @@ func compare(published, latest Observation, marks Marks) change {
 	return changeNone
 }
 
-// NearOverrun is the share of Redis' backlog that makes a condition, in percent. The flushers
-// hurry from a quarter on; what has come to twice as much nevertheless is not caught up with.
-const NearOverrun = 50
-
 // share is how much of the backlog is taken, in steps that conditions know.
 func share(r *config.Replication) int64 {
-	percent := BacklogPercent(r)
+	percent := r.BacklogPercent()
 	switch {
 	case percent >= 100:
 		return 2
-	case percent >= NearOverrun:
+	case percent >= config.NearOverrun:
 		return 1
 	}
 	return 0
-}
-
-// BacklogPercent is how much of Redis' backlog is taken by what is not committed, in percent;
-// 0 while that is not known.
-func BacklogPercent(r *config.Replication) int64 {
-	if r.BacklogBytes == 0 {
-		return 0
-	}
-	return int64(float64(r.BehindBytes) / float64(r.BacklogBytes) * 100)
 }
 
 func shown(o Observation, reduce func(config.Status) config.Status) []Flusher {

@@ -75,6 +75,9 @@ type alerts struct {
 	warning, critical, full int
 	// interval is the longest that an entry waits for its flush.
 	interval time.Duration
+	// captures are those that the flushers may have: with Functions a full queue refuses
+	// writes, with Replication there is a stream to watch.
+	functions, replication bool
 	// suspended means that nothing is flushed because somebody wants it so.
 	suspended bool
 	// expected means that there are flushers that are scraped, unless something is
@@ -99,6 +102,7 @@ func PrometheusRule(cache *v1alpha1.WriteBehindCache) *unstructured.Unstructured
 		critical:  int(b.CriticalQueueDepth),
 		full:      int(b.MaxQueueDepth),
 		interval:  time.Duration(f.IntervalMilliseconds) * time.Millisecond,
+		functions: !Replicates(cache), replication: Replicates(cache),
 		suspended: cache.Spec.Suspend,
 		expected:  FlusherReplicas(cache) > 0 && WantsServiceMonitor(cache),
 	}
@@ -115,6 +119,8 @@ func DefaultRules() RuleFile {
 		critical: c.Backpressure.CriticalQueueDepth,
 		full:     c.Backpressure.MaxQueueDepth,
 		interval: time.Duration(c.Flush.IntervalMilliseconds) * time.Millisecond,
+		// A rule whose series are not there never fires.
+		functions: true, replication: true,
 	}
 	return a.file()
 }
@@ -127,6 +133,9 @@ func (a *alerts) file() RuleFile {
 		a.depth("WriteBehindQueueDepthWarning", severityWarning, a.warning, 5*time.Minute),
 		a.depth("WriteBehindQueueDepthCritical", severityCritical, a.critical, 2*time.Minute),
 		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
+	}
+	if a.replication {
+		rules = append(rules, a.nearOverrun(), a.detached())
 	}
 	if a.expected {
 		rules = append(rules, a.flushersDown())
@@ -143,9 +152,22 @@ func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) R
 	return a.rule(name, severity, atLeast,
 		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
 		fmt.Sprintf("Queue {{ $labels.queue }} of %s has reached a depth of %[2]d. Entries and dead letters: {{ $value }}.", a.subject, mark),
-		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+
+		fmt.Sprintf("More is written than is flushed, or flushing has stopped. %s "+
 			"Check whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
-			"run more flushers, or give the database more room.", a.full))
+			"run more flushers, or give the database more room.", a.whenFull()))
+}
+
+// whenFull is what comes of a queue that grows on.
+func (a *alerts) whenFull() string {
+	refused := fmt.Sprintf("Writers of new keys are refused with WBFULL at %d.", a.full)
+	accepted := "Redis accepts every write, and its backlog is overrun in the end."
+	switch {
+	case !a.replication:
+		return refused
+	case !a.functions:
+		return accepted
+	}
+	return refused + " With capture Replication " + accepted
 }
 
 // failuresMark is the contract's: one batch in a hundred.
@@ -200,9 +222,22 @@ func (a *alerts) dataLoss() Rule {
 		fmt.Sprintf("%s > 0\nor\n%s > 0", a.sum("increase("+series+"[1h])"),
 			a.sum(series+" unless last_over_time("+series+"[1d] offset 1h)")),
 		fmt.Sprintf("Redis or PostgreSQL has lost confirmed data of queue {{ $labels.queue }} of %s.", a.subject),
-		"The cause may be a wipe, a fail-over to a stale replica, a restored backup, or a key written without wb_*. Flushing goes on with the entries that are left. "+
+		a.whyLost()+" Flushing goes on with what is left. "+
 			"Compare the table with its source; the flushers' log says which side went back. "+
 			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss if there is a resource.")
+}
+
+func (a *alerts) whyLost() string {
+	functions := "The cause may be a wipe, a fail-over to a stale replica, a restored backup, or a key written without wb_*."
+	replication := "Redis' replication stream could not be read on from where it was left, or a key was gone before it was flushed: every key is read again, " +
+		"and what was deleted meanwhile may be left in the table."
+	switch {
+	case !a.replication:
+		return functions
+	case !a.functions:
+		return replication
+	}
+	return functions + " With capture Replication: " + replication
 }
 
 // leastPatience is two of the windows in which Prometheus scrapes every minute at
@@ -216,16 +251,43 @@ const leastPatience = 5 * time.Minute
 // partitions: while none reaches Redis, neither this alert nor any other fires for that.
 func (a *alerts) notFlushing() Rule {
 	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
-	severity, remedy := severityCritical, "Writes are still accepted until the queue is full. The condition DatabaseReady or RedisReady of the resource, "+
+	until := "until the queue is full"
+	if !a.functions {
+		until = "and Redis' backlog is overrun in the end"
+	}
+	severity, remedy := severityCritical, "Writes are still accepted "+until+". The condition DatabaseReady or RedisReady of the resource, "+
 		"or /status of a flusher, names the obstacle."
 	if a.suspended {
-		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted until the queue is full."
+		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted "+until+"."
 	}
 	flushed := a.sum("increase(" + a.series("writebehind_writes_total", `outcome="flushed"`) + "[" + minutes(patience) + "])")
 	return a.rule("WriteBehindNotFlushing", severity, patience,
 		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
 		fmt.Sprintf("Nothing is flushed of queue {{ $labels.queue }} of %s. Entries that wait: {{ $value }}.", a.subject),
 		remedy)
+}
+
+// nearOverrun compares what the condition BacklogHealthy compares. One flusher reads the
+// stream and the others report zeros. A time without a reader, while another takes over, is
+// shorter than a minute.
+func (a *alerts) nearOverrun() Rule {
+	most := func(name string) string { return "max by (namespace, job) (" + a.series(name) + ")" }
+	return a.rule("WriteBehindBacklogNearOverrun", severityCritical, time.Minute,
+		fmt.Sprintf("%s\n/\n(%s > 0)\n>= %v", most("writebehind_replication_behind_bytes"), most("writebehind_replication_backlog_bytes"), config.NearOverrun/100.0),
+		fmt.Sprintf("{{ $value | humanizePercentage }} of Redis' backlog is taken by what %s has not committed.", a.subject),
+		"When it is overrun and a flusher has to attach again, every key is read again, and what was deleted meanwhile is a data-loss event. "+
+			"Follow WriteBehindNotFlushing or WriteBehindFlushFailures if it fires too; otherwise raise flush.batchSize or flush.concurrency, "+
+			"and the backlog: redis.managed.replication.backlog of the resource, or repl-backlog-size of Redis.")
+}
+
+// detached takes five minutes, in which a full resynchronisation that waits for a snapshot of
+// Redis has begun.
+func (a *alerts) detached() Rule {
+	return a.rule("WriteBehindReplicationDetached", severityCritical, 5*time.Minute,
+		fmt.Sprintf("max by (namespace, job) (%s) == 0", a.series("writebehind_replication_attached")),
+		fmt.Sprintf("No flusher of %s receives Redis' replication stream.", a.subject),
+		"Nothing new is flushed, and Redis' backlog is overrun in the end. The condition RedisReady or DatabaseReady of the resource, or /status of a flusher, "+
+			"names the obstacle.")
 }
 
 // flushersDown takes five minutes, in which a node's Pods have come up elsewhere.
@@ -235,10 +297,14 @@ func (a *alerts) flushersDown() Rule {
 	if a.suspended {
 		severity = severityWarning
 	}
+	until := "until the queue is full"
+	if !a.functions {
+		until = "and Redis' backlog is overrun in the end"
+	}
 	return a.rule("WriteBehindFlushersDown", severity, 5*time.Minute,
 		fmt.Sprintf("absent(%s)\nor\nmax by (namespace, job) (%s) == 0", up, up),
 		fmt.Sprintf("No flusher of %s can be scraped.", a.subject),
-		"Nothing is flushed while none runs; writes are accepted until the queue is full. The condition Ready of the resource says whether "+
+		"Nothing is flushed while none runs; writes are accepted "+until+". The condition Ready of the resource says whether "+
 			"they run. If they do, Prometheus does not reach them: check its targets and the NetworkPolicies.")
 }
 

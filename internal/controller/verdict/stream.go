@@ -9,6 +9,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // countStream copies what the flusher reports that reads the replication stream. What nobody
@@ -32,7 +33,7 @@ func countStream(f *facts) {
 		Notice: observe.Cut(stream.Notice, MaxMessage),
 	}
 	if stream.BacklogBytes > 0 {
-		next.BacklogPercent = new(observe.BacklogPercent(stream))
+		next.BacklogPercent = new(stream.BacklogPercent())
 	}
 	if was := f.status.Replication; was != nil && next.Notice == "" {
 		next.Notice = was.Notice // a flusher that has just begun was told nothing yet
@@ -43,7 +44,7 @@ func countStream(f *facts) {
 // nearOverrun compares what is not committed with the backlog, by the last known numbers.
 func nearOverrun(f *facts) *Condition {
 	r, stream := f.status.Replication, f.Stream()
-	if r == nil || stream == nil || valueOf(r.BacklogPercent) < observe.NearOverrun {
+	if r == nil || stream == nil || valueOf(r.BacklogPercent) < config.NearOverrun {
 		return nil
 	}
 	taken := fmt.Sprintf("%s of the replication stream are not committed, which is %d %% of Redis' backlog of %s",

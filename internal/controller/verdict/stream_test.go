@@ -9,7 +9,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 
 	"github.com/writebehind/operator/api/v1alpha1"
-	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/controller/snapshot/snapshottest"
@@ -88,7 +87,7 @@ func TestBacklogOfTheStream(t *testing.T) {
 			}
 		})
 	}
-	if observe.NearOverrun != 50 {
+	if config.NearOverrun != 50 {
 		t.Error("the shares above are around one half")
 	}
 }

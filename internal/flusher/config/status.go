@@ -74,6 +74,20 @@ type Replication struct {
 	Notice string `json:"notice,omitempty"`
 }
 
+// NearOverrun is the share of Redis' backlog that makes a condition and an alert, in percent.
+// Everything is flushed at once from a quarter on; what has come to twice as much nevertheless
+// is not caught up with.
+const NearOverrun = 50
+
+// BacklogPercent is how much of Redis' backlog is taken by what is not committed, in percent;
+// 0 while that is not known.
+func (r *Replication) BacklogPercent() int64 {
+	if r.BacklogBytes <= 0 {
+		return 0
+	}
+	return int64(float64(r.BehindBytes) / float64(r.BacklogBytes) * 100)
+}
+
 // Tried returns the revision of the settings that the checks refer to. Releases before
 // RunningRevision report only Revision.
 func (s *Status) Tried() int64 { return max(s.Revision, s.RunningRevision) }
