@@ -23,24 +23,24 @@ type streamGauge struct {
 
 func newStreamMetrics(source Streamed) *streamMetrics {
 	m := &streamMetrics{source: source}
-	add := func(name, help string, value func(*config.Replication) float64) {
-		m.gauges = append(m.gauges, streamGauge{prometheus.NewDesc(namespace+"_replication_"+name, help, nil, nil), value})
+	gauge := func(name, help string, value func(*config.Replication) float64) {
+		m.gauges = append(m.gauges, streamGauge{prometheus.NewDesc(namespace+"_"+name, help, nil, nil), value})
 	}
-	add("attached", "1 while this flusher reads Redis' replication stream and Redis sends it, 0 otherwise.",
+	gauge("replication_attached", "1 while this flusher reads Redis' replication stream and Redis sends it, 0 otherwise.",
 		func(r *config.Replication) float64 { return oneIf(r.Attached) })
-	add("behind_bytes", "Bytes of Redis' replication stream that are not committed in the database yet.",
+	gauge("replication_behind_bytes", "Bytes of Redis' replication stream that are not committed in the database yet.",
 		func(r *config.Replication) float64 { return float64(r.BehindBytes) })
-	add("behind_seconds", "Age of the oldest write that is not committed in the database yet.",
+	gauge("replication_behind_seconds", "Age of the oldest write that is not committed in the database yet.",
 		func(r *config.Replication) float64 { return r.BehindSeconds })
-	add("backlog_bytes", "Bytes of its replication stream that Redis keeps.",
+	gauge("replication_backlog_bytes", "Bytes of its replication stream that Redis keeps.",
 		func(r *config.Replication) float64 { return float64(r.BacklogBytes) })
-	add("dirty_bytes", "Memory of the names of dirty keys in this flusher.",
+	gauge("replication_dirty_bytes", "Memory of the names of dirty keys in this flusher.",
 		func(r *config.Replication) float64 { return float64(r.DirtyBytes) })
-	add("held", "1 while the stream is not read on because dirty keys take all the memory that they may.",
+	gauge("replication_held", "1 while the stream is not read on because dirty keys take all the memory that they may.",
 		func(r *config.Replication) float64 { return oneIf(r.Held) })
-	add("scanning", "1 while keys are read that were there before the stream was.",
+	gauge("replication_scanning", "1 while keys are read that were there before the stream was.",
 		func(r *config.Replication) float64 { return oneIf(r.Reads && !r.Scanned) })
-	add("scanned_keys", "Keys that the scan of this history has come across.",
+	gauge("replication_scanned_keys", "Keys that the scan of this history has come across.",
 		func(r *config.Replication) float64 { return float64(r.ScannedKeys) })
 	return m
 }
