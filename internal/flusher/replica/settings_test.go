@@ -79,7 +79,7 @@ func TestSettingsAreReadFromAServer(t *testing.T) {
 		for command := range strings.SplitSeq(commands, " and ") {
 			var arguments []any
 			quoted := strings.Split(command, `"`)
-			for _, word := range strings.Fields(quoted[0]) {
+			for word := range strings.FieldsSeq(quoted[0]) {
 				arguments = append(arguments, word)
 			}
 			if len(quoted) > 1 {
