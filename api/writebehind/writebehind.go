@@ -88,7 +88,8 @@ func (q *Queue) Del(ctx context.Context, key string) (version int64, err error) 
 
 // Token stands for the moment of a read that missed. Fill takes it to find out whether
 // the key was written or deleted since; it is good for that alone, and for half a minute
-// at least.
+// at least, unless more than a thousand keys of its partition are being read: then the
+// oldest tokens end first.
 type Token string
 
 // Get reads key for a reader that goes to the database on a miss and caches what it

@@ -65,7 +65,7 @@ func TestArrowsThatRunBack(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			arrows := map[string]map[string]bool{}
-			for _, arrow := range strings.Fields(c.arrows) {
+			for arrow := range strings.FieldsSeq(c.arrows) {
 				from, to, _ := strings.Cut(arrow, ">")
 				if arrows[from] == nil {
 					arrows[from] = map[string]bool{}

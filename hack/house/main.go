@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// House prints what a reader has to keep in the head: per package its lines, files,
+// House measures how much code has to be read together: per package its lines, files,
 // interfaces, largest types, and the arrows between its files that run back up. It reads
 // the sources alone, so that it counts a commit that does not build here too.
 //

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package flusher is the engine: it carries what applications write to Redis to
-// PostgreSQL, coalesced, in batches, in order, without losing anything.
+// PostgreSQL, coalesced, in batches, in order, without losing any write that Redis keeps.
 //
 // # What is where
 //
@@ -78,7 +78,7 @@
 //	                                    mapping pauses if a function of the table said so
 //	connection lost twice in a row,     growing pauses and claims an eighth as large, down
 //	when rows were sent                 to the row; that one is set aside, tried rarely
-//	a unique value or a referred row    tried again while others move on, at no attempt
+//	a unique value or a referred row    tried again while others move on: no attempt counts
 //	that another row is to free, or make
 //	deadlock                            the same batch at once, five times
 //	table altered since it was read     is read again, and the same claim written at once
@@ -143,12 +143,20 @@
 // all that differs between operations: its name in dead letters, whether it is lost with its value,
 // and what it shows of others when it is committed, which is also what has to be shown before
 // its refusal is its own fault. The engine reads that and knows no operation by name. What
-// becomes of one in the database is behind Batch.Add. So a new operation is a file in package
-// entry, one in package postgres beside upsert.go and removal.go, and a capture function;
-// it passes enginetest.OperationConforms. That has it come to the same when it is written
-// once more, since a batch whose answer was lost is: one that adds to what is there would
-// have to ask the ledger first. It is no interface with a method for each thing an entry may
-// do, since the answers are facts and not steps, and an entry crosses the edge by one call.
+// becomes of one in the database is behind Batch.Add. So in Go a new operation is a file in
+// package entry, one in package postgres beside upsert.go and removal.go, a sample in
+// enginetest (operation_suite.go) and a method of the client (api/writebehind). It passes
+// enginetest.OperationConforms, which the sample is for. In the function library it is a
+// capture function (capture.lua, registration.lua), a letter of an entry (entries.lua), the way
+// in which its dead letter is replayed (remedies.lua), and what is left of its key once it is
+// settled: acknowledgement.lua asks is_set alone, and takes all else for a deletion. With that
+// goes the number of the library, and the commands that an application has to be allowed
+// (docs/security.md) where the function runs others than before.
+//
+// OperationConforms has an operation come to the same when it is written once more, since a
+// batch whose answer was lost is: one that adds to what is there would have to ask the ledger
+// first. An operation is no interface with a method for each thing an entry may do, since the
+// answers are facts and not steps, and an entry crosses the edge by one call.
 //
 // Repair of the order. An order that somebody destroyed is rebuilt with a cursor while
 // writers go on: keys that become dirty meanwhile go into the same set by first version.
@@ -181,8 +189,8 @@
 // nothing was claimed. So the queue keeps when this process of Redis began to work with it, and
 // with how many writes. The function library knows that a process began from a local variable,
 // which Redis neither persists nor replicates. A flusher reports at each beat what it saw last.
-// Nobody has seen what was written after the last poll, a twentieth of a second before the
-// crash, or while no flusher ran.
+// Nobody has seen what was written after the last poll, a quarter of a second before the
+// crash at most, or while no flusher ran.
 //
 // Earlier lives. A queue that is created asks the ledger for its previous life. A queue that
 // was drained (draining, or a retired mapping) leaves a row for partition -1 with the number of

@@ -25,7 +25,7 @@ import (
 //	Stale      those rows are dead letters, the others are written without them
 //	AtRows     twice in a row: as a fault that is tried in parts
 //	Raised     a function of the table did it: never the server's fault
-//	Held       the row waits for the lock at no attempt
+//	Held       the row waits for the lock, which is no attempt
 var reactions = map[entry.Kind]reaction{
 	entry.Transient:  {circuit: counts, rests: everyQueue},
 	entry.Contention: {tries: 5, rests: everyQueue},

@@ -35,8 +35,8 @@ type flush struct {
 	// isCurrent says that the table was still what it was read as when the claim was
 	// already there, which holds the values.
 	isCurrent bool
-	// passed are rows that got through in a batch which another row spoiled. trusting
-	// says that the server's words may be taken for a hint of which row that was.
+	// passed are the rows that the database took before the one that it refused: they are
+	// written at the end. trusting is false once its words pointed at a wrong row.
 	passed   []int
 	trusting bool
 	prefix   string

@@ -128,9 +128,21 @@ func TestAGateLogsWhatChanges(t *testing.T) {
 	g := gate{mapping: "products", log: slog.New(slog.NewTextHandler(&lines, nil))}
 	events := passageEvents(time.Now())
 	for _, c := range []struct{ event, want string }{
-		{"made", ""}, {"fits", "Mapping is ready"}, {"fits", ""}, {"unwritable", ""}, {"fits", "reason=StatementFailed"}, {"fits", ""},
-		{"unwritable", ""}, {"fits", ""}, {"resumes", "Mapping is ready"}, {"refused", "reason=QueueConflict"}, {"misfits", ""},
-		{"accepted", "reason=SchemaMismatch"}, {"pauses", "reason=MappingPaused"}, {"pauses", ""}, {"resumes", "Mapping is ready"},
+		{"made", ""},
+		{"fits", "Mapping is ready"},
+		{"fits", ""},
+		{"unwritable", ""},
+		{"fits", "reason=StatementFailed"},
+		{"fits", ""},
+		{"unwritable", ""},
+		{"fits", ""},
+		{"resumes", "Mapping is ready"},
+		{"refused", "reason=QueueConflict"},
+		{"misfits", ""},
+		{"accepted", "reason=SchemaMismatch"},
+		{"pauses", "reason=MappingPaused"},
+		{"pauses", ""},
+		{"resumes", "Mapping is ready"},
 	} {
 		lines.Reset()
 		g.after(events[c.event])

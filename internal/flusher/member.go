@@ -155,6 +155,10 @@ func (m *member) take(as partition) *partition {
 	if p == nil || p.busy || p.leaseLost || p.epoch != as.epoch {
 		return nil
 	}
+	if m.life.trust.split != "" || p.epoch != 0 && !m.life.trust.doubted.IsZero() {
+		// A doubt has come up since the loop looked.
+		return nil
+	}
 	p.busy = true
 	return p
 }

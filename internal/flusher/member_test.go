@@ -110,6 +110,8 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 		"it is to begin anew":   {func(m *member) { m.beginAgain(1, under(5), "") }, false},
 		"another life begins":   {func(m *member) { m.enter("another") }, false},
 		"the same life goes on": {func(m *member) { m.enter("life") }, true},
+		"a doubt comes up":      {func(m *member) { m.life.trust.doubted = time.Now() }, false},
+		"the side stops":        {func(m *member) { m.life.trust.split = "there is another side" }, false},
 		"another worker is at it": {func(m *member) {
 			seen, _ := m.idle(1)
 			m.take(seen)

@@ -146,6 +146,8 @@ func (q *queue) step(ctx context.Context) {
 	if q.backoff.waits(now) {
 		// At every beat, however rarely the queue is tried.
 		if q.gate.now().isRefused() {
+			// A worker may have found that out while the loop looked at what waits.
+			q.eager.Store(false)
 			q.onlook(ctx, q.f.options.BeatInterval)
 		}
 		return

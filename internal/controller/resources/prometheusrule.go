@@ -209,10 +209,11 @@ func (a *alerts) dataLoss() Rule {
 // the slowest, with room for one that failed.
 const leastPatience = 5 * time.Minute
 
-// notFlushing looks at the size and not at the age: a flusher that does not reach
-// Redis shows both as they were last, and a young entry would stay young. Twice
-// the interval has to go by, twice: once without a flush, and then all the while
-// the alert is pending.
+// notFlushing looks at the size and not at the age, which is 0 as long as an entry's version
+// lies ahead of the clock. Twice the interval has to go by, twice: once without a
+// flush, and then all the while the alert is pending. A flusher that does not reach Redis
+// for the time of a lease shows that nothing waits, since another one may hold its
+// partitions: while none reaches Redis, neither this alert nor any other fires for that.
 func (a *alerts) notFlushing() Rule {
 	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
 	severity, remedy := severityCritical, "Writes are still accepted until the queue is full. The condition DatabaseReady or RedisReady of the resource, "+

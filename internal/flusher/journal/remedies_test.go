@@ -301,7 +301,7 @@ func TestAClientThatRedisHangsUpOnIsToldWhy(t *testing.T) {
 		says     string
 	}{
 		"at maxclients":       {config.RedisExternal{Addresses: []string{full.Addr()}}, "maxclients"},
-		"TLS only":            {config.RedisExternal{Addresses: []string{secure.Addr()}}, "speaks TLS only"},
+		"TLS only":            {config.RedisExternal{Addresses: []string{secure.Addr()}}, "accept only TLS"},
 		"no certificate":      {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{CAFile: secure.TLS().CA}}, "certFile and keyFile"},
 		"another's authority": {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{}}, "caSecretRef to the right one (in a config file: tls.caFile)"},
 	} {

@@ -135,7 +135,10 @@ func (b *Batch) initialGroups() []group {
 // nothing was added. Of several entries with one key the last one counts.
 func (b *Batch) Add(rowKey string, e *entry.Entry) error {
 	k, ok := kinds[e.Operation]
-	if !ok {
+	switch {
+	case e.Operation == nil:
+		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: "the entry has no operation"}
+	case !ok:
 		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: fmt.Sprintf("the operation %s is none that a table of PostgreSQL takes", e.Operation.Name)}
 	}
 	if err := b.table.takes(e); err != nil {

@@ -33,6 +33,9 @@ func TestAnEntryIsAddedByItsOperation(t *testing.T) {
 	if got := show(b, 2); got["a"] != "y" {
 		t.Errorf("the document gives %v", got)
 	}
+	if _, ok := errors.AsType[*entry.Unfit](b.Add("2", &entry.Entry{Value: `{"a":2}`})); !ok || b.Len() != 3 {
+		t.Errorf("an entry without an operation is added: %d rows", b.Len())
+	}
 	unknown := entry.Entry{Operation: &entry.Operation{Letter: 'x', Name: "multiply"}, Value: `{"a":2}`}
 	unfit, ok := errors.AsType[*entry.Unfit](b.Add("2", &unknown))
 	if !ok || !strings.Contains(unfit.Message, "the operation multiply") || b.Len() != 3 {
