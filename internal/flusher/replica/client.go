@@ -123,7 +123,7 @@ func askOfMembers(ctx context.Context, pipe redis.Pipeliner, ask *Ask) reply {
 	case Nothing:
 		return func() (Answer, error) { return Answer{Found: There}, nil }
 	case Score:
-		// As the server writes it: a client would make another text of the number.
+		// As the server writes it, but for infinity, of which databases know no plus.
 		score := pipe.Do(ctx, "ZSCORE", ask.Key, ask.Members[0])
 		return func() (Answer, error) {
 			if errors.Is(score.Err(), redis.Nil) {
@@ -131,7 +131,7 @@ func askOfMembers(ctx context.Context, pipe redis.Pipeliner, ask *Ask) reply {
 			}
 			text, ok := score.Val().(string)
 			if number, isNumber := score.Val().(float64); !ok && isNumber {
-				text = strconv.FormatFloat(number, 'g', -1, 64)
+				text = strings.ToLower(strings.TrimPrefix(strconv.FormatFloat(number, 'g', -1, 64), "+"))
 			}
 			return orOfAnotherType(Answer{Found: There, Value: text}, score.Err())
 		}

@@ -104,11 +104,9 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 		name := Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: e.Member}
 		twin := p.marked[m.id]
 		rewritten := twin != nil && twin.rewrites()
-		_, dead := p.letters[m.id]
-		_, stored := p.stored[m.id]
 		switch o := st.Outcome; {
 		case o == entry.Done, o == entry.Forged:
-			if dead || stored {
+			if pg.q.isAside(p, m, e) {
 				settled.Gone = append(settled.Gone, name)
 				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
@@ -123,6 +121,24 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 		}
 	}
 	return settled
+}
+
+// isAside tells whether the database has, or may have, something of the name or, if that is a
+// key of members, of any of these.
+func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
+	_, dead := p.letters[m.id]
+	_, stored := p.stored[m.id]
+	if dead || stored || !q.encoding.members || e.Member != "" {
+		return dead || stored
+	}
+	for _, ids := range []map[string]struct{}{p.letters, p.stored} {
+		for id := range ids {
+			if strings.HasPrefix(id, m.id+"/") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // membersAside are the retries of members that go with the name of their key, and have to come
@@ -226,9 +242,7 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 	q.flushed++
 	q.coalesced += e.Writes - 1
 	p.carried = max(p.carried, e.Version, e.Upto)
-	_, dead := p.letters[m.id]
-	_, stored := p.stored[m.id]
-	if (dead || stored) && q.encoding.members && e.Member == "" {
+	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
 		// They went with the name of their key.
 		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
 	}

@@ -33,10 +33,13 @@ type Options struct {
 	Database int
 }
 
+// MostDirty is how many bytes marks may take where nothing else is said.
+const MostDirty = 256 << 20
+
 // Bounds limit what a source keeps in memory.
 type Bounds struct {
 	// Dirty is how many bytes marks may take. Beyond it the stream is not read on, and waits
-	// in the server's backlog: 256 MiB.
+	// in the server's backlog: MostDirty, which is 256 MiB.
 	Dirty int
 	// Values is how many bytes of them may be values that SET wrote, which are needed only
 	// where the key is gone before it is read: 32 MiB. It is a part of Dirty.
@@ -56,7 +59,7 @@ func (o Options) withDefaults() Options {
 		}
 	}
 	if o.Bounds.Dirty == 0 {
-		o.Bounds.Dirty = 256 << 20
+		o.Bounds.Dirty = MostDirty
 	}
 	if o.Bounds.Values == 0 {
 		o.Bounds.Values = 32 << 20

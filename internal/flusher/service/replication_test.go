@@ -276,3 +276,71 @@ func TestWhatIsAcknowledgedIsCommitted(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherFlusherReadsOn has one flusher stand by, which goes on where the other one stops.
+func TestAnotherFlusherReadsOn(t *testing.T) {
+	t.Parallel()
+	r := startReplicated(t)
+	_, stop := r.flush()
+	r.writes(0)
+	r.equal()
+	second, _ := r.flush()
+	for _, q := range second.Status().Queues {
+		if len(q.Partitions) != 0 {
+			t.Errorf("who stands by holds %v of queue %s", q.Partitions, q.Name)
+		}
+	}
+	r.writes(100)
+	stop()
+	r.writes(200)
+	r.equal()
+	for _, q := range second.Status().Queues {
+		if len(q.Partitions) != 4 || q.DataLossEvents != 0 {
+			t.Errorf("queue %s is %+v", q.Name, q)
+		}
+	}
+}
+
+// TestAKeyOfAnotherTypeStopsNothing looks at the dead letter of each encoding.
+func TestAKeyOfAnotherTypeStopsNothing(t *testing.T) {
+	t.Parallel()
+	r := startReplicated(t)
+	f, _ := r.flush()
+	programs.Usual.Eventually(t, "keys that were there are read", func() error {
+		for _, q := range f.Status().Queues {
+			if len(q.Partitions) != 4 {
+				return errors.New("nobody holds queue " + q.Name)
+			}
+		}
+		return nil
+	})
+	for _, command := range [][]any{
+		{"LPUSH", "product:x", "1"}, {"SET", "session:x", "1"}, {"SADD", "views:x", "1"}, {"HSET", "board:x", "a", "1"}, {"ZADD", "events:x", "1", "a"},
+	} {
+		r.must(r.app.Do(t.Context(), command...).Err())
+	}
+	r.must(r.app.Set(t.Context(), "views:bad", "no number", 0).Err())
+	programs.Usual.Eventually(t, "dead letters", func() error {
+		for _, q := range f.Status().Queues {
+			want := int64(1)
+			if q.Name == "views" {
+				want = 2
+			}
+			if q.DeadLetters != want || q.Depth != 0 {
+				return fmt.Errorf("queue %s is %+v", q.Name, q)
+			}
+		}
+		return nil
+	})
+	r.must(r.app.Del(t.Context(), "product:x", "session:x", "views:x", "board:x", "events:x", "views:bad").Err())
+	r.writes(0)
+	r.equal()
+	programs.Usual.Eventually(t, "no dead letters but that of the stream, whose entries only come", func() error {
+		for _, q := range f.Status().Queues {
+			if q.DeadLetters != 0 && q.Name != "events" {
+				return fmt.Errorf("queue %s is %+v", q.Name, q)
+			}
+		}
+		return nil
+	})
+}

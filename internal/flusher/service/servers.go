@@ -25,6 +25,11 @@ import (
 func New(c *config.Config, options flusher.Options) *flusher.Flusher {
 	database := newDatabase(c)
 	if c.Capture == config.CaptureReplication {
+		if limit := options.LimitMemory; limit != nil {
+			// What is dirty is held for long: with as much room again for garbage as half of it
+			// the collector has a pause.
+			options.LimitMemory = func(bytes int64) { limit(bytes + replica.MostDirty/2*3) }
+		}
 		return flusher.New(c, newReplica(c, database, options), database, options)
 	}
 	return flusher.New(c, newSource(c), database, options)
