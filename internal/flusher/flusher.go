@@ -146,13 +146,11 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 		}
 		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
 	}
-	kept := int64(0)
 	if stream, ok := source.(Streamed); ok {
-		kept = stream.Memory()
 		options.Registry.MustRegister(newStreamMetrics(stream))
 	}
 	if options.LimitMemory != nil {
-		f.memory.report = func(inFlight int64) { options.LimitMemory(processMemory(inFlight + kept)) }
+		f.memory.report = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
 	}
 	for i := range c.Mappings {
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))

@@ -13,7 +13,7 @@ import (
 // Redis, as the text of its columns, and as PostgreSQL's protocol has it.
 const copies = 3
 
-// processMemory is how many bytes a process takes while that many are in flight, or kept: the
+// processMemory is how many bytes a process takes while that many are in flight: the
 // collector lets garbage of about that size accumulate, and there is the program itself.
 func processMemory(inFlight int64) int64 { return inFlight/2*5 + 20<<20 }
 

@@ -25,8 +25,6 @@ type Source interface {
 type Streamed interface {
 	// Replication tells how far the stream is carried.
 	Replication() config.Replication
-	// Memory is how many bytes what is dirty may take in the process.
-	Memory() int64
 }
 
 // Leases say who may flush which partition.

@@ -15,7 +15,6 @@ import (
 type streams config.Replication
 
 func (s *streams) Replication() config.Replication { return config.Replication(*s) }
-func (s *streams) Memory() int64                   { return 0 }
 
 func TestStreamMetrics(t *testing.T) {
 	source := &streams{}

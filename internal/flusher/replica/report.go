@@ -23,9 +23,6 @@ func (s *Source) Replication() config.Replication {
 	}
 }
 
-// Memory is the bound of what is dirty, in bytes.
-func (s *Source) Memory() int64 { return int64(s.bounds.Dirty) }
-
 // age is that of the oldest write that is not carried.
 func (s *Source) age(now time.Time) time.Duration {
 	s.mu.Lock()
