@@ -158,6 +158,12 @@
 // first. An operation is no interface with a method for each thing an entry may do, since the
 // answers are facts and not steps, and an entry crosses the edge by one call.
 //
+// Suspicion belongs to the key. A row that ends its session may be another version at each
+// attempt, since its key is written all the time: a full queue takes writes of dirty keys
+// only. So a later write of a key that has ended its sessions stays out of the batch of the
+// others. It waits, the longer the more sessions the key has ended, at most a minute, and is
+// then sent alone and last. A version never becomes a dead letter before it was sent itself.
+//
 // Repair of the order. An order that somebody destroyed is rebuilt with a cursor while
 // writers go on: keys that become dirty meanwhile go into the same set by first version.
 // Before the rebuild, the keys of the old order that no longer have an entry are counted,

@@ -103,6 +103,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			f.settlements[i].Outcome = entry.Lost
 			f.settlements[i].Letter = &entry.DeadLetter{Cause: entry.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
 		case accused && f.sentence(ctx, i):
+		case accused && f.setBack(i, &again):
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
 		default:

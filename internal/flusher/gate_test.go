@@ -151,3 +151,22 @@ func TestAGateLogsWhatChanges(t *testing.T) {
 		}
 	}
 }
+
+// TestARefusedQueueIsNotEager, although the loop has just seen entries when a worker finds it
+// out: a circuit that is half open would wait for a batch of it for ever.
+func TestARefusedQueueIsNotEager(t *testing.T) {
+	t.Parallel()
+	m := config.DefaultMapping()
+	m.Name = "products"
+	f := alone(&config.Config{Mappings: []config.Mapping{m}}, Options{})
+	q := f.queues[0]
+	now := time.Now()
+	q.backoff.failed(now)
+	q.meter.onlookDue(now, 0)
+	q.gate.after(func(p *passage) { p.refused = config.Check{Reason: "QueueConflict"} })
+	q.eager.Store(true)
+	q.step(t.Context())
+	if f.waits() {
+		t.Error("the entries of a refused queue wait to be flushed")
+	}
+}

@@ -101,10 +101,30 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 		f.dead(i, entry.CauseRefused, endsItsSession, &entry.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
 		return true
 	}
-	f.settlements[i].Outcome = entry.Refused
-	f.settlements[i].Wait = f.policy.retryAfter(e.Attempts + searchedRetries)
-	f.refusal = fmt.Sprintf("%s is set aside: %s", shownRow(e), endsItsSession)
+	f.setAside(i, f.policy.retryAfter(e.Attempts+searchedRetries))
+	return true
+}
+
+// setAside keeps a row that ends its session for another try.
+func (f *flush) setAside(i int, wait time.Duration) {
+	f.settlements[i] = entry.Settlement{Outcome: entry.Refused, Wait: wait}
+	f.refusal = fmt.Sprintf("%s is set aside: %s", shownRow(&f.claim.Entries[i]), endsItsSession)
 	f.q.meter.rowFailed(reasonRowRefused)
+}
+
+// setBack keeps a later write of a key that has ended its sessions from the batch of the
+// others: they come first, and it is tried alone behind them once it is due.
+func (f *flush) setBack(i int, again *[]int) bool {
+	is, wait := f.q.enders.rewritten(&f.claim.Entries[i], f.policy)
+	switch {
+	case !is:
+		return false
+	case wait <= 0:
+		*again = append(*again, i)
+	default:
+		f.yielded++
+		f.setAside(i, wait)
+	}
 	return true
 }
 

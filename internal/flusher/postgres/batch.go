@@ -34,6 +34,8 @@ type Batch struct {
 	table *Table
 	// arena holds the texts of all values and keys.
 	arena []byte
+	// document is the one that was added last.
+	document []byte
 	// cells holds, for every row that has values, one cell a column.
 	cells []cell
 	rows  []row

@@ -23,7 +23,7 @@ func TestTheWordsForAForeignKey(t *testing.T) {
 		deferred  = " DEFERRABLE INITIALLY DEFERRED"
 		refersTo  = "the row refers to one that does not exist (SQLSTATE 23503"
 		isDeleted = "rows of the named table refer to the row, which is to be deleted (SQLSTATE 23"
-		isChanged = "rows of the named table refer to the row, which is to have another value where they refer to (SQLSTATE 23"
+		isChanged = "rows of the named table refer to the row, which is to get another value in a column that they refer to (SQLSTATE 23"
 	)
 	for name, test := range map[string]struct {
 		schema, timing string

@@ -13,9 +13,11 @@ import (
 // upsert is the kind of what a document says of its row.
 type upsert struct{}
 
-// add copies the value, since the scanner reads bytes.
+// add copies the document into memory that the next one takes over, since the scanner reads
+// bytes. What becomes of the row is in the arena by then.
 func (upsert) add(b *Batch, rowKey string, e *entry.Entry) error {
-	return b.set(rowKey, []byte(e.Value), way{kind: upsert{}, whole: e.Whole, equal: e.Compare})
+	b.document = append(b.document[:0], e.Value...)
+	return b.set(rowKey, b.document, way{kind: upsert{}, whole: e.Whole, equal: e.Compare})
 }
 
 func (upsert) statement(t *Table, g *group, comparing bool) string {
@@ -24,7 +26,7 @@ func (upsert) statement(t *Table, g *group, comparing bool) string {
 
 func (upsert) look(*Table) string { return "" }
 
-func (upsert) fate() string { return "have another value where they refer to" }
+func (upsert) fate() string { return "get another value in a column that they refer to" }
 
 // Set adds the row of a document. An error is a *entry.Unfit, and then nothing was
 // added. Of several entries with one key the last one counts.
