@@ -86,9 +86,24 @@ const (
 	// ReasonCommandFailed says that Redis answered with an error that has no
 	// reason of its own.
 	ReasonCommandFailed = "CommandFailed"
-	// ReasonClusterMode says that the address leads to a Redis Cluster or to a
-	// Sentinel: one server is needed.
+	// ReasonClusterMode says that Redis is arranged in another way than
+	// redis.external.mode says: the address leads to a Redis Cluster, to a Sentinel in
+	// mode Standalone, or to none in mode Sentinel.
 	ReasonClusterMode = "ClusterMode"
+	// ReasonSentinelsUnreachable says that fewer than most of the Sentinels answer, so
+	// that the primary which is known may have been replaced.
+	ReasonSentinelsUnreachable = "SentinelsUnreachable"
+	// ReasonSentinelAuthenticationFailed says that a Sentinel refuses the credentials.
+	ReasonSentinelAuthenticationFailed = "SentinelAuthenticationFailed"
+	// ReasonSentinelTLSFailed says that TLS with a Sentinel fails: it speaks none, or
+	// shows a certificate that does not fit.
+	ReasonSentinelTLSFailed = "SentinelTLSFailed"
+	// ReasonPrimaryUnknown says that the Sentinels watch nothing by the name that
+	// redis.external.masterName gives.
+	ReasonPrimaryUnknown = "PrimaryUnknown"
+	// ReasonNoPrimary says that the primary is down, and that the Sentinels have
+	// elected no other.
+	ReasonNoPrimary = "NoPrimary"
 	// ReasonLibraryMismatch says that the function library in Redis is of another
 	// release than the flusher, and that the two do not understand each other.
 	ReasonLibraryMismatch = "LibraryMismatch"

@@ -162,10 +162,11 @@ type MappingStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	Journal string `json:"journal,omitempty"`
 
-	// redisAddress is where that life of the queue was seen. Another journal at
-	// the same address is a data-loss event; at another address it is not.
+	// redisAddress is where that life of the queue was seen: the address, or the
+	// name of the primary and those of its Sentinels, as mymaster@a:26379,b:26379.
+	// Another journal at the same Redis is a data-loss event; at another it is not.
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:MaxLength=4096
 	RedisAddress string `json:"redisAddress,omitempty"`
 
 	// keyPrefix begins the keys of that life of the queue. The spec does not tell it

@@ -11,6 +11,7 @@ package rivals
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -18,7 +19,9 @@ import (
 
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
-	Redis, Name, Prefix string
+	// Redis are the names of the Redis, of which one in common is enough: see redisAt.
+	Redis        []string
+	Name, Prefix string
 	// Held reports that the resource's flushers were seen at the queue.
 	Held bool
 }
@@ -47,7 +50,7 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 // meets reports that only one of both can be: they are one queue, or keys of one
 // are keys of the other.
 func (q Queue) meets(other Queue) bool {
-	return q.Redis == other.Redis && (q.Name == other.Name || q.sharesKeys(other))
+	return slices.ContainsFunc(q.Redis, func(name string) bool { return slices.Contains(other.Redis, name) }) && (q.Name == other.Name || q.sharesKeys(other))
 }
 
 func (q Queue) sharesKeys(other Queue) bool {
