@@ -95,6 +95,9 @@
 //	Redis lost the queue                a new journal id, new leases, new epochs: counted
 //	Redis came back with older data     the partition's step is not the owner's: a new
 //	                                    epoch, which compares journal and ledger
+//	Sentinels elect another primary     its connections end, and those to the new one
+//	                                    find the same journal, perhaps with older data
+//	no more than half of them are heard nothing is flushed: the primary may be an old one
 //	the ledger is ahead of the journal  nothing is flushed for 5 s; if another flusher
 //	                                    takes the epochs meanwhile though the leases
 //	                                    hold, it is at another Redis: this one stops
@@ -164,6 +167,14 @@
 // and flushed are each behind in some partition: then both may stop, which is what is
 // left to do. A side whose flusher cannot reach PostgreSQL for the time of the wait counts
 // as dead.
+//
+// A fail-over by Sentinels is a Redis that came back with older data, as a rule with none
+// that is older: replicas have journal, leases and epochs, and the functions. What would be
+// new are two primaries, of which the old one is cut off and takes writes that are lost when
+// it is back. So no flusher stays there: a connection lasts while more than half of the
+// Sentinels tell its server as the primary (package journal). Until it has left, the two
+// sides take each other's epochs, and neither flushes nor stops for good: the one that is
+// behind is the new primary.
 //
 // What Redis lost while nothing was claimed neither ledger nor step tells. So the queue
 // keeps when this process of Redis began to work with it, and with how many writes; that

@@ -49,10 +49,11 @@ func (e *SecretError) Error() string {
 
 // Dial returns a client for the configured Redis. It connects when it is first
 // used, and reads credentials and certificates anew for every connection, so that
-// a rotation needs no restart. It keeps at most connections open.
+// a rotation needs no restart. It keeps at most connections open. In mode Sentinel each
+// of them leads to the primary, and ends when another server becomes that.
 func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
-	return redis.NewClient(&redis.Options{
+	options := &redis.Options{
 		Addr:                       address,
 		CredentialsProviderContext: func(context.Context) (string, string, error) { return credentials(settings) },
 		Dialer:                     dialer(settings.TLS, address),
@@ -66,7 +67,12 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 		MaxRetries:               -1,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
+	if settings.Mode == config.ModeSentinel {
+		f := follow(settings)
+		options.Dialer, options.OnConnect = f.dial, f.verify
+	}
+	return redis.NewClient(options)
 }
 
 // Quiet turns the client library's own log off. Every error it would print is
@@ -80,13 +86,22 @@ type silence struct{}
 func (silence) Printf(context.Context, string, ...any) {}
 
 func credentials(settings config.RedisExternal) (username, password string, err error) {
-	if settings.UsernameFile != "" {
-		if username, err = secretFile(settings.UsernameFile, settings.UsernameSecret); err != nil {
+	return readUser(settings.UsernameFile, settings.UsernameSecret, settings.PasswordFile, settings.CredentialsSecret)
+}
+
+func sentinelCredentials(settings config.RedisExternal) (username, password string, err error) {
+	return readUser(settings.SentinelUsernameFile, settings.SentinelUsernameSecret,
+		settings.SentinelPasswordFile, settings.SentinelCredentialsSecret)
+}
+
+func readUser(usernameFile, usernameSecret, passwordFile, passwordSecret string) (username, password string, err error) {
+	if usernameFile != "" {
+		if username, err = secretFile(usernameFile, usernameSecret); err != nil {
 			return "", "", err
 		}
 	}
-	if settings.PasswordFile != "" {
-		password, err = secretFile(settings.PasswordFile, settings.CredentialsSecret)
+	if passwordFile != "" {
+		password, err = secretFile(passwordFile, passwordSecret)
 	}
 	return username, password, err
 }
@@ -129,7 +144,11 @@ func (p *Proof) hash() (held [sha256.Size]byte, err error) {
 	if err != nil {
 		return held, err
 	}
-	texts := []string{username, password}
+	sentinelUsername, sentinelPassword, err := sentinelCredentials(p.settings)
+	if err != nil {
+		return held, err
+	}
+	texts := []string{username, password, sentinelUsername, sentinelPassword}
 	if files := p.settings.TLS; files != nil {
 		if _, err := tlsConfig(files, p.settings.Addresses[0]); err != nil {
 			return held, err
@@ -164,25 +183,27 @@ func secretFile(path, secret string) (string, error) {
 }
 
 func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {
-	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, base, settings, address, network, addr)
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, settings, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return makePatient(conn), nil
+		_, patient := makePatient(conn)
+		return patient, nil
 	}
 }
 
-func dial(ctx context.Context, base *net.Dialer, settings *config.TLS, address, network, addr string) (net.Conn, error) {
+// dial makes a connection to a host whose certificate, with TLS, has to name it.
+func dial(ctx context.Context, settings *config.TLS, network, address string) (net.Conn, error) {
+	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if settings == nil {
-		return base.DialContext(ctx, network, addr)
+		return base.DialContext(ctx, network, address)
 	}
 	client, err := tlsConfig(settings, address)
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, addr)
+	return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, address)
 }
 
 func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {

@@ -25,8 +25,17 @@ func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.
 		}
 		return check, check
 	}
-	return judgePersistence(infoField(info, "aof_enabled")),
-		judgeEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory"))
+	return j.ofPrimary(judgePersistence(infoField(info, "aof_enabled"))),
+		j.ofPrimary(judgeEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")))
+}
+
+// ofPrimary says of a danger that the server which was looked at is the primary of now:
+// any replica may become the next.
+func (j *Journal) ofPrimary(check config.Check) config.Check {
+	if j.master != "" && check.Endangers() {
+		check.Message += "; this was seen at the present primary of " + j.master + ": set it at the replicas too, of which any may become the next"
+	}
+	return check
 }
 
 // judgePersistence takes INFO's aof_enabled. Whether the file can be written is no

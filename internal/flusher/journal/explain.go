@@ -79,11 +79,18 @@ var answers = map[string]config.Check{
 
 // Explain says in the resource's words what an error from Redis means. Nothing of
 // a server's own text is repeated but its code.
-func Explain(err error) config.Check { return explain(err, "name", "") }
+func Explain(err error) config.Check { return New(nil).Explain(err) }
 
-// Explain is the function of that name with the Redis user's own one in remedies, and
-// the keys of the mappings.
-func (j *Journal) Explain(err error) config.Check { return explain(err, j.user(), j.patterns) }
+// Explain is the function of that name with the Redis user's own one in remedies, the
+// keys of the mappings, and the name of the primary.
+func (j *Journal) Explain(err error) config.Check {
+	check := explain(err, j.user(), j.patterns)
+	if j.master != "" && check.Reason == cachev1alpha1.ReasonReadOnlyReplica {
+		check.Message = fmt.Sprintf("the server that was the primary of %s is a replica, as in a fail-over: nothing is written to it, "+
+			"and the flusher goes to the one that the Sentinels elect; if this lasts, SENTINEL MASTER %s tells whom they watch", j.master, j.master)
+	}
+	return check
+}
 
 func explain(err error, user, patterns string) config.Check {
 	var secret *SecretError
@@ -100,8 +107,9 @@ func explain(err error, user, patterns string) config.Check {
 		}
 	case errors.As(err, &mode) && mode.mode == "sentinel":
 		return config.Check{
-			Reason:  cachev1alpha1.ReasonClusterMode,
-			Message: "the address leads to a Sentinel, which holds no data: give the address of the primary that it watches",
+			Reason: cachev1alpha1.ReasonClusterMode,
+			Message: "the address leads to a Sentinel, which holds no data: set redis.external.mode to Sentinel, with masterName, " +
+				"or give the address of the primary that it watches",
 		}
 	case errors.As(err, &mode):
 		return config.Check{
@@ -119,7 +127,10 @@ func explain(err error, user, patterns string) config.Check {
 				"bring every flusher that uses this Redis to one release, and if it is an older one, then run FUNCTION DELETE writebehind",
 		}
 	}
-	if check, ok := explainTLS(err); ok {
+	if check, ok := explainElection(err); ok {
+		return check
+	}
+	if check, ok := explainTLS(err, "Redis"); ok {
 		return check
 	}
 	if check, ok := explainAnswer(err, user, patterns); ok {
@@ -138,8 +149,8 @@ func explain(err error, user, patterns string) config.Check {
 	}
 }
 
-// explainTLS explains what certificates can have wrong.
-func explainTLS(err error) (config.Check, bool) {
+// explainTLS explains what certificates can have wrong of a server that is called who.
+func explainTLS(err error, who string) (config.Check, bool) {
 	var (
 		authority   x509.UnknownAuthorityError
 		host        x509.HostnameError
@@ -150,15 +161,15 @@ func explainTLS(err error) (config.Check, bool) {
 	)
 	switch {
 	case errors.As(err, &authority):
-		message = "Redis shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
+		message = who + " shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):
-		message = "Redis shows a certificate for another host: use an address that the certificate names"
+		message = who + " shows a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
-		message = "Redis shows a certificate that is not valid (it may have expired): renew it"
+		message = who + " shows a certificate that is not valid (it may have expired): renew it"
 	case errors.As(err, &header):
-		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
+		message = who + " does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
-		message = "Redis refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
+		message = who + " refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
 			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to one of its authority"
 	default:
 		return config.Check{}, false

@@ -29,6 +29,8 @@ type Journal struct {
 	ledger string
 	// patterns are the keys that it works with, for remedies; empty where not known.
 	patterns string
+	// master is the name of the primary at its Sentinels, empty without any.
+	master string
 }
 
 // New returns a Journal on an open client.
@@ -48,6 +50,13 @@ func (j *Journal) WithLedger(schema string) *Journal {
 func (j *Journal) WithMappings(mappings []config.Mapping) *Journal {
 	with := *j
 	with.patterns = patternsOf(mappings)
+	return &with
+}
+
+// WithMaster returns a Journal that calls the server by its name at the Sentinels.
+func (j *Journal) WithMaster(name string) *Journal {
+	with := *j
+	with.master = name
 	return &with
 }
 

@@ -19,6 +19,8 @@ type patient struct {
 	net.Conn
 	// read and write are how much time progress gives, in ns; 0 gives none.
 	read, write atomic.Int64
+	// ended, if it is set, is called when the connection is closed, perhaps twice.
+	ended func()
 }
 
 // patientTCP lets the client library look whether the server has hung up.
@@ -27,16 +29,23 @@ type patientTCP struct {
 	syscall.Conn
 }
 
-// makePatient wraps a connection that was made.
-func makePatient(conn net.Conn) net.Conn {
-	p := &patient{Conn: conn}
+// makePatient wraps a connection that was made: whole is what the client library gets.
+func makePatient(conn net.Conn) (p *patient, whole net.Conn) {
+	p = &patient{Conn: conn}
 	// What lies below of TLS says nothing of what has arrived.
 	if raw, ok := conn.(syscall.Conn); ok {
 		if _, encrypted := conn.(*tls.Conn); !encrypted {
-			return patientTCP{patient: p, Conn: raw}
+			return p, patientTCP{patient: p, Conn: raw}
 		}
 	}
-	return p
+	return p, p
+}
+
+func (p *patient) Close() error {
+	if p.ended != nil {
+		defer p.ended()
+	}
+	return p.Conn.Close()
 }
 
 // spanOf is how much time progress gives: only a deadline that is the usual one moves, not
