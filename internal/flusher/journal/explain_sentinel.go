@@ -77,7 +77,7 @@ func explainSentinelAnswer(e *sentinelError, who string) (config.Check, bool) {
 	}
 	text, code := answer.Error(), errorCode(answer)
 	switch {
-	case strings.Contains(text, "No such master"):
+	case strings.Contains(text, "No such master"), errors.Is(e.err, redis.Nil):
 		return config.Check{
 			Reason: cachev1alpha1.ReasonPrimaryUnknown,
 			Message: fmt.Sprintf("%s watches no primary by the name %s: set redis.external.masterName to one that SENTINEL MASTERS lists there",
@@ -118,4 +118,4 @@ func explainSentinelAnswer(e *sentinelError, who string) (config.Check, bool) {
 }
 
 // sentinelRights are what a flusher's user needs at a Sentinel, in the words of ACL SETUSER.
-const sentinelRights = "+sentinel|master +subscribe &+switch-master"
+const sentinelRights = "+sentinel|master +sentinel|get-master-addr-by-name +subscribe &+promoted-slave &+switch-master"

@@ -161,18 +161,26 @@ func (s *sentinels) hear(ctx context.Context) (told []elected, failed []*sentine
 	return told, failed, nil
 }
 
+// askOne asks for the epoch first, so that an address is never older than it. The Sentinel
+// that leads a fail-over has the new address under its name long before it lists it: until
+// every replica follows.
 func (s *sentinels) askOne(ctx context.Context, i int) answer {
-	address := s.settings.Addresses[i]
+	fail := func(err error) answer { return answer{err: s.error(0, s.settings.Addresses[i], err)} }
 	fields, err := s.clients[i].Master(ctx, s.settings.MasterName).Result()
 	if err != nil {
-		return answer{err: s.error(0, address, err)}
+		return fail(err)
+	}
+	named, err := s.clients[i].GetMasterAddrByName(ctx, s.settings.MasterName).Result()
+	if err != nil {
+		return fail(err)
 	}
 	epoch, err := strconv.ParseInt(fields["config-epoch"], 10, 64)
-	if err != nil || fields["ip"] == "" || fields["port"] == "" {
-		return answer{err: s.error(0, address, errNoElected)}
+	if err != nil || len(named) != 2 {
+		return fail(errNoElected)
 	}
+	listed, address := net.JoinHostPort(fields["ip"], fields["port"]), net.JoinHostPort(named[0], named[1])
 	return answer{elected: elected{
-		address: net.JoinHostPort(fields["ip"], fields["port"]), epoch: epoch, down: strings.Contains(fields["flags"], "_down"),
+		address: address, epoch: epoch, down: address == listed && strings.Contains(fields["flags"], "_down"),
 	}}
 }
 
@@ -218,7 +226,7 @@ func (s *sentinels) listen(ctx context.Context, i int, heard chan<- struct{}) {
 }
 
 func (s *sentinels) subscribe(ctx context.Context, i int, heard chan<- struct{}) {
-	subscription := s.clients[i].Subscribe(ctx, "+switch-master")
+	subscription := s.clients[i].Subscribe(ctx, "+promoted-slave", "+switch-master")
 	defer subscription.Close()
 	defer context.AfterFunc(ctx, func() { _ = subscription.Close() })()
 	for {
