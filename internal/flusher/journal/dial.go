@@ -203,8 +203,26 @@ func dial(ctx context.Context, settings *config.TLS, network, address string) (n
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, address)
+	conn, err := base.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	secured := tls.Client(conn, client)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &handshakeError{err}
+	}
+	return secured, nil
 }
+
+// handshakeError says that somebody is there, and that TLS is what fails.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+func (e *handshakeError) Unwrap() error { return e.err }
 
 func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(address)

@@ -157,9 +157,12 @@ func explainTLS(err error, who string) (config.Check, bool) {
 		certificate *tls.CertificateVerificationError
 		header      tls.RecordHeaderError
 		operation   *net.OpError
+		handshake   *handshakeError
 		message     string
 	)
 	switch {
+	case errors.As(err, &handshake) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
+		message = who + " does not answer the TLS handshake: it may not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &authority):
 		message = who + " shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):

@@ -25,6 +25,8 @@ const (
 	// askTimeout bounds a question to all Sentinels. It leaves the way to the primary
 	// a second of dialTimeout.
 	askTimeout = 2 * time.Second
+	// sentinelDialTimeout ends before a question does, or nothing would tell why.
+	sentinelDialTimeout = askTimeout - 500*time.Millisecond
 	// lateTime is how long those are waited for who have not answered when most have:
 	// one of them may be the first to know of a fail-over.
 	lateTime = 100 * time.Millisecond
@@ -66,7 +68,7 @@ func askSentinels(settings config.RedisExternal, n *newest) *sentinels {
 			Addr:                       address,
 			CredentialsProviderContext: func(context.Context) (string, string, error) { return sentinelCredentials(settings) },
 			Dialer:                     dialer(settings.TLS, address),
-			DialTimeout:                dialTimeout,
+			DialTimeout:                sentinelDialTimeout,
 			DialerRetries:              1,
 			ReadTimeout:                readTimeout,
 			WriteTimeout:               readTimeout,

@@ -209,7 +209,7 @@ func TestWhatIsInTheWayOfAPrimaryIsTold(t *testing.T) {
 			}), "SecretMissing", []string{"Secret sentinel, key password is missing"},
 		},
 		"too few rights":            {at(secured, as("weak", "secret")), "PrivilegeMissing", []string{"ACL SETUSER <user> +sentinel|master"}},
-		"a Sentinel without TLS":    {at(plain, trusting(secure.TLS().CA)), "SentinelTLSFailed", []string{"Sentinel " + plain.Addr() + " does not speak TLS"}},
+		"a Sentinel without TLS":    {at(plain, trusting(secure.TLS().CA)), "SentinelTLSFailed", []string{"Sentinel " + plain.Addr() + " does not answer the TLS handshake: it may not speak TLS"}},
 		"another authority":         {at(encrypted, trusting(other.TLS().CA)), "SentinelTLSFailed", []string{"certificate of an unknown authority"}},
 		"a Sentinel with TLS alone": {at(encrypted), "SentinelsUnreachable", []string{"accept only TLS"}},
 		"a server":                  {at(primary), "ClusterMode", []string{"is a server and no Sentinel", "26379"}},
