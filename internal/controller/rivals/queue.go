@@ -47,6 +47,11 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 	return all
 }
 
+// Equal reports whether both are the same in everything.
+func (q Queue) Equal(other Queue) bool {
+	return slices.Equal(q.Redis, other.Redis) && q.Name == other.Name && q.Prefix == other.Prefix && q.Held == other.Held
+}
+
 // meets reports that only one of both can be: they are one queue, or keys of one
 // are keys of the other.
 func (q Queue) meets(other Queue) bool {
