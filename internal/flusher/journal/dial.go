@@ -70,7 +70,7 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	}
 	if settings.Mode == config.ModeSentinel {
 		f := follow(settings)
-		options.Dialer, options.OnConnect = f.dial, f.verify
+		options.Dialer, options.OnConnect = f.dial, verify
 	}
 	return redis.NewClient(options)
 }

@@ -84,7 +84,7 @@ func (f *follower) dialPrimary(ctx context.Context, network string, s *sentinels
 
 // verify makes sure that a new connection leads to a primary. An old one that is back, or
 // one that is just being replaced, may be told by Sentinels for some seconds.
-func (f *follower) verify(ctx context.Context, conn *redis.Conn) error {
+func verify(ctx context.Context, conn *redis.Conn) error {
 	info, err := conn.Info(ctx, "replication").Result()
 	if err != nil {
 		return err

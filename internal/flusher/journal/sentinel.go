@@ -111,7 +111,7 @@ func (s *sentinels) ask(ctx context.Context) (elected, error) {
 	}
 	primary := newestOf(told)
 	if !s.newest.take(primary.epoch, before, len(told) == len(s.clients)) {
-		return elected{}, s.error(len(told), "", &behindError{})
+		return elected{}, s.because(len(told), "", &behindError{})
 	}
 	return primary, nil
 }
@@ -167,7 +167,7 @@ func (s *sentinels) hear(ctx context.Context) (told []elected, failed []*sentine
 // that leads a fail-over has the new address under its name long before it lists it: until
 // every replica follows.
 func (s *sentinels) askOne(ctx context.Context, i int) answer {
-	fail := func(err error) answer { return answer{err: s.error(0, s.settings.Addresses[i], err)} }
+	fail := func(err error) answer { return answer{err: s.because(0, s.settings.Addresses[i], err)} }
 	fields, err := s.clients[i].Master(ctx, s.settings.MasterName).Result()
 	if err != nil {
 		return fail(err)
@@ -262,7 +262,7 @@ type behindError struct{}
 
 func (*behindError) Error() string { return "an older primary is told than the one that is known" }
 
-func (s *sentinels) error(answered int, address string, err error) *sentinelError {
+func (s *sentinels) because(answered int, address string, err error) *sentinelError {
 	return &sentinelError{
 		master:  s.settings.MasterName,
 		secrets: strings.Trim(s.settings.SentinelUsernameSecret+"; "+s.settings.SentinelCredentialsSecret, "; "),

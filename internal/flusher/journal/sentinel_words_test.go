@@ -58,8 +58,8 @@ func TestOfSeveralErrorsTheGravestIsTold(t *testing.T) {
 	t.Parallel()
 	s := askSentinels(config.RedisExternal{Addresses: []string{"a:1", "b:1", "c:1"}, MasterName: "m"}, &newest{})
 	defer s.close()
-	away, also := s.error(0, "a:1", context.DeadlineExceeded), s.error(0, "b:1", context.DeadlineExceeded)
-	secret := s.error(0, "c:1", &SecretError{Secret: "Secret s, key k", Problem: "is missing"})
+	away, also := s.because(0, "a:1", context.DeadlineExceeded), s.because(0, "b:1", context.DeadlineExceeded)
+	secret := s.because(0, "c:1", &SecretError{Secret: "Secret s, key k", Problem: "is missing"})
 	for name, c := range map[string]struct {
 		failed []*sentinelError
 		want   *sentinelError
