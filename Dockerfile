@@ -3,6 +3,10 @@
 
 # One image with both programs: the operator is the entry point, and the flusher
 # Deployments that it makes start /flusher from the same image.
+#
+# Both images below are named by their tags alone, so that each build has the newest fixes
+# of Go, and of the certificate authorities. A tag may move: which digests a release was
+# built from stands in the provenance that its image carries.
 FROM --platform=${BUILDPLATFORM:-linux/amd64} golang:1.26 AS build
 ARG TARGETOS=linux
 ARG TARGETARCH=amd64

@@ -131,7 +131,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
-test-unit: race-requirements ## Run the tests that start no server, with the race detector: less than a minute.
+test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race -timeout 3m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers

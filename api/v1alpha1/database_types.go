@@ -3,7 +3,7 @@
 
 package v1alpha1
 
-// Database says where the rows go.
+// Database is where the rows go.
 type Database struct {
 	// postgres is a PostgreSQL database.
 	// +required
@@ -34,9 +34,9 @@ type Postgres struct {
 	StatementTimeoutSeconds int32 `json:"statementTimeoutSeconds,omitempty"`
 
 	// ledgerSchema is the schema of the ledger table, which makes every batch
-	// count once. It is made when it is missing, and cannot change: a flusher that is
-	// still at the ledger before would not be kept from writing. 1 to 63 bytes,
-	// defaults to writebehind.
+	// count once. The flusher creates it if it is missing. It cannot change: the new
+	// ledger would not fence a flusher that still uses the previous one. 1 to 63
+	// bytes, defaults to writebehind.
 	// +kubebuilder:default=writebehind
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=63
@@ -45,23 +45,24 @@ type Postgres struct {
 	// +optional
 	LedgerSchema string `json:"ledgerSchema,omitempty"`
 
-	// tls, when present, turns TLS on, whatever the URL's sslmode, and has the server's
-	// certificate verified: its host name too, unless the URL says sslmode=verify-ca. An
-	// empty one trusts the certificate authorities of the flusher's image. Without it
-	// the URL decides.
+	// tls, if set, turns TLS on, whatever the URL's sslmode, and verifies the server's
+	// certificate and its host name; with sslmode=verify-ca in the URL, the certificate
+	// alone. An empty tls trusts the certificate authorities of the flusher's image. If
+	// unset, the URL decides.
 	// +optional
 	TLS *PostgresTLS `json:"tls,omitempty"`
 }
 
-// PostgresTLS says whom to trust and how to show oneself.
+// PostgresTLS is which certificate authorities to trust and which client certificate
+// to send.
 type PostgresTLS struct {
 	// caSecretRef names the certificate authorities that sign the server's
-	// certificate. Without it those of the flusher's image are trusted.
+	// certificate. If unset, those of the flusher's image are trusted.
 	// +optional
 	CASecretRef *CASecretRef `json:"caSecretRef,omitempty"`
 
 	// clientCertSecretRef names a Secret of type kubernetes.io/tls with the
-	// client's certificate and key. Without it none is shown.
+	// client's certificate and key. If unset, no client certificate is sent.
 	// +optional
 	ClientCertSecretRef *SecretRef `json:"clientCertSecretRef,omitempty"`
 }

@@ -10,9 +10,9 @@ import (
 // Flusher describes the flusher pods. Every field but replicas rolls them when it
 // changes, and nothing else.
 type Flusher struct {
-	// replicas is the number of flushers, which share the partitions. More of
-	// them than partitions help nothing. 0 to 256, defaults to 1. The scale
-	// subresource writes this field. From 2 on, the drain of a node takes one at a
+	// replicas is the number of flushers, which share the partitions. More flushers
+	// than partitions have no effect. 0 to 256, defaults to 1. The scale subresource
+	// writes this field. With 2 or more, the drain of a node takes one flusher at a
 	// time, and the others go on.
 	// +kubebuilder:default=1
 	// +kubebuilder:validation:Minimum=0
@@ -20,16 +20,16 @@ type Flusher struct {
 	// +optional
 	Replicas *int32 `json:"replicas,omitempty"`
 
-	// image is the flusher's container image. Without it the image that the
-	// operator was started with is used, so that both are of one version.
+	// image is the flusher's container image. If unset, the operator's default
+	// flusher image is used, so that both are of one version.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	// +kubebuilder:validation:XValidation:rule="!self.matches('[[:space:][:cntrl:]]')",message="image must not contain white space or control characters"
 	// +optional
 	Image string `json:"image,omitempty"`
 
-	// resources of the flusher's container. Without any, 100m of CPU and 64Mi of
-	// memory are requested and 512Mi of memory are the limit.
+	// resources of the flusher's container. If unset, 100m of CPU and 64Mi of
+	// memory are requested, and the limit is 512Mi of memory.
 	// +optional
 	Resources Resources `json:"resources,omitzero"`
 
@@ -52,15 +52,14 @@ type Flusher struct {
 	// +optional
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
-	// affinity says which nodes and which other pods flushers are to be near to or
-	// far from, as in the spec of a pod.
+	// affinity schedules the flushers by nodes and by other pods, as in the spec of a
+	// pod.
 	// +optional
 	Affinity *corev1.Affinity `json:"affinity,omitempty"`
 
-	// topologySpreadConstraints spread the flushers. One without a labelSelector is
-	// about the flushers of this resource. Without any they are spread over nodes
-	// as well as the nodes that there are allow, so that the loss of one node takes
-	// no more flushers with it than it must: topologyKey kubernetes.io/hostname,
+	// topologySpreadConstraints spread the flushers. A constraint without a
+	// labelSelector selects the flushers of this resource. If unset, flushers are
+	// spread over nodes as evenly as possible: topologyKey kubernetes.io/hostname,
 	// maxSkew 1, whenUnsatisfiable ScheduleAnyway. At most 16 of them.
 	// +kubebuilder:validation:MaxItems=16
 	// +kubebuilder:validation:XValidation:rule="self.all(c, c.maxSkew >= 1)",message="maxSkew must be at least 1"
@@ -72,7 +71,7 @@ type Flusher struct {
 	// +optional
 	TopologySpreadConstraints []corev1.TopologySpreadConstraint `json:"topologySpreadConstraints,omitempty"`
 
-	// priorityClassName is the flushers' PriorityClass. Without it they have the
+	// priorityClassName is the flushers' PriorityClass. If unset, they have the
 	// cluster's default priority.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253

@@ -19,7 +19,7 @@ const (
 	// stays unflushed in an external one.
 	AnnotationForceDelete = "cache.writebehind.dev/force-delete"
 
-	// AnnotationAcknowledgeDataLoss says that a person knows of so many of the
+	// AnnotationAcknowledgeDataLoss means that a person knows of so many of the
 	// data-loss events in status.dataLossEvents, so that the condition Durable may
 	// be True again. A number above those that there are acknowledges those, and
 	// none that follows.

@@ -9,28 +9,28 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 )
 
-// NetworkPolicy keeps from the pods what they do not need. Where the cluster's
-// network does not enforce NetworkPolicies it has no effect.
+// NetworkPolicy restricts the pods' connections to those that they need. It has no
+// effect if the cluster's network does not enforce NetworkPolicies.
 type NetworkPolicy struct {
-	// enabled makes one NetworkPolicy for the flushers and one for a managed Redis.
-	// Defaults to true: Redis holds what the database does not have yet, behind one
-	// password, and what the policies let through unless told otherwise is what an
-	// application in this namespace needs.
+	// enabled creates one NetworkPolicy for the flushers and one for a managed Redis.
+	// Defaults to true: Redis holds data that the database does not have yet, behind
+	// one password. By default the policies allow what an application in this namespace
+	// needs.
 	//
-	// * Flushers are reached at their port for metrics, status and probes, by
-	//   anybody: neither the operator's namespace nor that of Prometheus is known
-	//   here, and the port shows no row and changes nothing. They reach what egress
-	//   says.
-	// * A managed Redis is reached at its port, by the flushers and by clients. It
-	//   reaches nothing: it has no reason to.
+	// * Flushers accept connections from anybody at their port for metrics, status and
+	//   probes: the resource knows neither the operator's namespace nor that of
+	//   Prometheus, and the port shows no row and changes nothing. Flushers may connect
+	//   to what egress lists.
+	// * A managed Redis accepts connections at its port, from the flushers and from
+	//   clients. It may connect to nothing.
 	// +kubebuilder:default=true
 	// +optional
 	Enabled *bool `json:"enabled,omitempty"`
 
-	// clients are who may reach a managed Redis beside the flushers, as in the from
-	// of a NetworkPolicy. Without any it is every pod of this namespace; applications
-	// in other namespaces have to be named here, together with those in this one. At
-	// most 32 of them.
+	// clients are the peers that may connect to a managed Redis besides the flushers,
+	// as in the from of a NetworkPolicy. If unset, every pod of this namespace may. To
+	// let in applications of other namespaces, list them together with those of this
+	// one. At most 32 of them.
 	// +kubebuilder:validation:MaxItems=32
 	// +kubebuilder:validation:XValidation:rule="self.all(c, has(c.podSelector) || has(c.namespaceSelector) || has(c.ipBlock))",message="give podSelector, namespaceSelector or ipBlock: a client without any is nobody"
 	// +kubebuilder:validation:XValidation:rule="self.all(c, !has(c.ipBlock) || !has(c.podSelector) && !has(c.namespaceSelector))",message="a client is either an ipBlock or selected by podSelector and namespaceSelector"
@@ -38,30 +38,30 @@ type NetworkPolicy struct {
 	// +optional
 	Clients []networkingv1.NetworkPolicyPeer `json:"clients,omitempty"`
 
-	// egress is where the flushers may go, as in the egress of a NetworkPolicy:
+	// egress is where the flushers may connect to, as in the egress of a NetworkPolicy:
 	// the database, and an external Redis. DNS and a managed Redis need no rule.
-	// Without any rule the flushers may go everywhere, since the database's address
-	// is in a Secret, which the operator cannot read. Behind a Service it is the
-	// number of the pods' port that counts. At most 32 of them.
+	// If unset, the flushers may connect to everything, since the database's address
+	// is in a Secret, which the operator cannot read. For a Service, give the port of
+	// its pods. At most 32 of them.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
 	Egress []EgressRule `json:"egress,omitempty"`
 }
 
-// EgressRule lets flushers go to somebody, as a rule in the egress of a
-// NetworkPolicy does. It is a type of its own because the schema of that one lets
-// a port be a number that no Go program can read: one resource with it, and the
-// operator could list none any more.
+// EgressRule allows connections of the flushers, like a rule in the egress of a
+// NetworkPolicy. It is a type of its own because the schema of that rule accepts a
+// port number that no Go program can decode: a single resource with such a port would
+// keep the operator from listing any.
 type EgressRule struct {
-	// to whom; without anybody, to everybody. At most 32 of them.
+	// to lists the peers. If unset, the rule allows every peer. At most 32 of them.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
 	To []networkingv1.NetworkPolicyPeer `json:"to,omitempty"`
 
-	// ports that may be reached there; without any, all of them. At most 32 of
-	// them.
+	// ports lists the peers' ports. If unset, the rule allows every port. At most 32
+	// of them.
 	// +kubebuilder:validation:MaxItems=32
 	// +listType=atomic
 	// +optional
@@ -76,21 +76,20 @@ type EgressPort struct {
 	// +optional
 	Protocol *corev1.Protocol `json:"protocol,omitempty"`
 
-	// port is its number, 1 to 65535. Without it every port of the protocol is
-	// meant.
+	// port is its number, 1 to 65535. If unset, every port of the protocol is meant.
 	// +optional
 	Port *PortNumber `json:"port,omitempty"`
 
-	// endPort makes port the first and this the last of a range. 1 to 65535.
+	// endPort is the last port of a range that begins with port. 1 to 65535.
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=65535
 	// +optional
 	EndPort *int32 `json:"endPort,omitempty"`
 }
 
-// PortNumber is a number in the schema, and may be a name in a resource that was
-// stored under an earlier one, which let it be either. It has to be readable still:
-// one resource that is not, and the operator could list none any more.
+// PortNumber is a number in the schema. An earlier schema accepted a name too, and
+// resources that were stored under it must stay readable: a single unreadable resource
+// would keep the operator from listing any.
 // +kubebuilder:validation:Type=integer
 // +kubebuilder:validation:Format=int32
 // +kubebuilder:validation:Minimum=1

@@ -8,21 +8,21 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Redis is exactly one of a Redis that the operator runs and one that is there.
+// Redis is either a Redis that the operator runs, or one that exists already.
 // +kubebuilder:validation:XValidation:rule="has(self.managed) != has(self.external)",message="give exactly one of managed and external"
 // +kubebuilder:validation:XValidation:rule="has(self.managed) == has(oldSelf.managed)",message="the choice between managed and external cannot change: the queue lives there"
 type Redis struct {
-	// managed makes the operator run one Redis with append-only file and
+	// managed lets the operator run one Redis with an append-only file and
 	// snapshots.
 	// +optional
 	Managed *ManagedRedis `json:"managed,omitempty"`
 
-	// external names a Redis that is there already, version 7.0 or later.
+	// external names a Redis that exists already, version 7.0 or later.
 	// +optional
 	External *ExternalRedis `json:"external,omitempty"`
 }
 
-// AppendFsync says when Redis makes its append-only file durable.
+// AppendFsync is when Redis makes its append-only file durable.
 // +kubebuilder:validation:Enum=EverySecond;Always
 type AppendFsync string
 
@@ -50,23 +50,24 @@ type ManagedRedis struct {
 	// +optional
 	Storage Storage `json:"storage,omitzero"`
 
-	// resources of the Redis container. Without any, 100m of CPU are requested,
-	// maxMemory is the request for memory and twice maxMemory its limit: while
-	// a snapshot or a rewrite of the append-only file runs, pages that are
-	// written meanwhile exist twice.
+	// resources of the Redis container. If unset, 100m of CPU are requested, the
+	// request for memory is maxMemory, and its limit is twice maxMemory: while a
+	// snapshot or a rewrite of the append-only file runs, pages that are written
+	// meanwhile exist twice. With capture Replication maxMemory and twice
+	// replication.backlog take the place of maxMemory.
 	// +optional
 	Resources Resources `json:"resources,omitzero"`
 
-	// maxMemory bounds what Redis keeps. At the bound clean entries are evicted,
-	// the least recently used first, and never a dirty one; when nothing clean
-	// is left, writes are refused. 16Mi to 16Ti, defaults to 256Mi. A limit on
+	// maxMemory bounds the memory of Redis' data. At the bound Redis evicts clean
+	// entries, the least recently used first, and never a dirty one; when no clean
+	// entry is left, Redis refuses writes. 16Mi to 16Ti, defaults to 256Mi. A limit on
 	// memory in resources should be twice as much.
 	// +kubebuilder:default="256Mi"
 	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && !quantity(string(self)).isLessThan(quantity('16Mi')) && !quantity(string(self)).isGreaterThan(quantity('16Ti'))",message="maxMemory must be an amount from 16Mi to 16Ti without an exponent, such as 256Mi"
 	// +optional
 	MaxMemory resource.Quantity `json:"maxMemory,omitempty,omitzero"`
 
-	// appendFsync says when the append-only file is made durable. Defaults to
+	// appendFsync is when the append-only file is made durable. Defaults to
 	// EverySecond.
 	//
 	// * EverySecond: a crash of the node may lose about the last second of
@@ -76,22 +77,40 @@ type ManagedRedis struct {
 	// +kubebuilder:default=EverySecond
 	// +optional
 	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
+
+	// replication sizes what Redis keeps for the flushers with capture Replication. It is
+	// allowed there alone.
+	// +optional
+	Replication *ManagedReplication `json:"replication,omitempty"`
+}
+
+// ManagedReplication sizes what a managed Redis keeps for the flushers.
+type ManagedReplication struct {
+	// backlog is how much of its replication stream Redis keeps for flushers that are
+	// away or behind, and as much may wait on the way to one. When more was written than
+	// it holds before that is committed, every key is read again, and what was
+	// deleted meanwhile is a data-loss event. Redis takes twice as much on top of maxMemory. A
+	// change restarts Redis, and waits until nothing waits to be flushed. 1Mi to 1Ti,
+	// defaults to 64Mi.
+	// +kubebuilder:default="64Mi"
+	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && !quantity(string(self)).isLessThan(quantity('1Mi')) && !quantity(string(self)).isGreaterThan(quantity('1Ti'))",message="backlog must be an amount from 1Mi to 1Ti without an exponent, such as 64Mi"
+	// +optional
+	Backlog resource.Quantity `json:"backlog,omitempty,omitzero"`
 }
 
 // Storage is the volume of a managed Redis.
 // +kubebuilder:validation:XValidation:rule="has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",message="storageClassName cannot change: a volume stays in its class"
 type Storage struct {
-	// size of the volume. It may only grow, where the storage class can expand
-	// volumes; otherwise the condition Stalled says so and the volume stays as it
-	// is. The append-only file needs about twice
-	// maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
+	// size of the volume. It may only grow, and only if the storage class can expand
+	// volumes; otherwise the condition Stalled reports it and the volume keeps its
+	// size. The append-only file needs about twice maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be an amount above 0 and at most 1Pi without an exponent, such as 10Gi"
 	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE]') || !quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"
 	// +optional
 	Size resource.Quantity `json:"size,omitempty,omitzero"`
 
-	// storageClassName of the volume. Without it the cluster's default class is
+	// storageClassName of the volume. If unset, the cluster's default class is
 	// used. It cannot change.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
@@ -118,7 +137,7 @@ type Resources struct {
 	Requests corev1.ResourceList `json:"requests,omitempty"`
 }
 
-// RedisMode says how an external Redis is arranged.
+// RedisMode is the topology of an external Redis.
 // +kubebuilder:validation:Enum=Standalone;Sentinel
 type RedisMode string
 
@@ -130,8 +149,8 @@ const (
 	RedisModeSentinel RedisMode = "Sentinel"
 )
 
-// ExternalRedis is a Redis that is there already. Its eviction policy must not
-// drop keys without a time to live: noeviction, or one of volatile-*.
+// ExternalRedis is a Redis that exists already. Its eviction policy must not drop
+// keys without a time to live: noeviction, or one of volatile-*.
 // +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.mode == 'Sentinel' || self.addresses.size() == 1",message="addresses must be exactly one in mode Standalone: several are the Sentinels of one Redis, in mode Sentinel"
 // +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.all(a, self.addresses.exists_one(b, b == a))",message="addresses must name each Sentinel once: most of those that are named have to agree on the primary"
 // +kubebuilder:validation:XValidation:rule="self.mode != 'Sentinel' || has(self.masterName)",message="masterName is required in mode Sentinel: give the name by which the Sentinels watch the primary, such as mymaster"
@@ -150,8 +169,7 @@ type ExternalRedis struct {
 	// +kubebuilder:validation:items:XValidation:rule="self.contains('@') || self.matches('^([-A-Za-z0-9._]+|[[][0-9A-Fa-f:.]+(%[-A-Za-z0-9._]+)?[]]):[0-9]{1,5}$') && int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
 	Addresses []string `json:"addresses,omitempty"`
 
-	// mode says how the Redis is arranged. It cannot change. Defaults to
-	// Standalone.
+	// mode is the topology of the Redis. It cannot change. Defaults to Standalone.
 	//
 	// * Standalone: one server at one address.
 	// * Sentinel: the Sentinels at the addresses tell which server is the primary.
@@ -162,31 +180,31 @@ type ExternalRedis struct {
 	// +optional
 	Mode RedisMode `json:"mode,omitempty"`
 
-	// masterName is the name by which the Sentinels watch the primary, as in
-	// their configuration: sentinel monitor mymaster. Mode Sentinel requires it.
+	// masterName is the name by which the Sentinels watch the primary, as in their
+	// configuration: sentinel monitor mymaster. Mode Sentinel requires it.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
-	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="masterName must be a name as Sentinels take one: letters, digits, ., - and _, such as mymaster"
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"
 	// +optional
 	MasterName string `json:"masterName,omitempty"`
 
-	// credentialsSecretRef names the Secret with the user and the password of the
-	// server; in mode Sentinel all servers have the same. Without it the flushers
-	// connect without authentication.
+	// credentialsSecretRef names the Secret with the user and the password. In mode
+	// Sentinel all servers have the same. If unset, the flushers connect without
+	// authentication.
 	// +optional
 	CredentialsSecretRef *CredentialsSecretRef `json:"credentialsSecretRef,omitempty"`
 
-	// sentinelCredentialsSecretRef names the Secret with the user and the password
-	// of the Sentinels, in mode Sentinel. Without it the flushers connect to them
-	// without authentication: the servers' password is never sent to them.
+	// sentinelCredentialsSecretRef names the Secret with the user and the password of the
+	// Sentinels, in mode Sentinel. If unset, the flushers connect to them without
+	// authentication: a Sentinel never gets the password of the servers.
 	// +optional
 	SentinelCredentialsSecretRef *CredentialsSecretRef `json:"sentinelCredentialsSecretRef,omitempty"`
 
-	// tls, when present, turns TLS on, for servers and Sentinels alike; an empty
-	// one trusts the certificate authorities of the flusher's image. A server's
-	// certificate names the host of its address: of a Sentinel as it is given
-	// here, of a primary as the Sentinels tell it, which is an IP address unless
-	// they have resolve-hostnames and announce-hostnames.
+	// tls, if set, turns TLS on, for servers and Sentinels alike. An empty tls trusts the
+	// certificate authorities of the flusher's image. A certificate has to name the host of
+	// its address: that of a Sentinel as addresses has it, that of a primary as the Sentinels
+	// report it, which is an IP address unless they have resolve-hostnames and
+	// announce-hostnames.
 	// +optional
 	TLS *RedisTLS `json:"tls,omitempty"`
 }
@@ -200,8 +218,8 @@ type CredentialsSecretRef struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="name must be the name of a Secret: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	Name string `json:"name,omitempty"`
 
-	// usernameKey is the key that holds the name of the user. Without it the
-	// default user is meant.
+	// usernameKey is the key that holds the name of the user. If unset, flushers log in
+	// as the default user.
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="usernameKey must be a key of a Secret: letters, digits, -, _ and ., not . alone and not beginning with .."
@@ -217,15 +235,16 @@ type CredentialsSecretRef struct {
 	PasswordKey string `json:"passwordKey,omitempty"`
 }
 
-// RedisTLS says whom to trust and how to show oneself.
+// RedisTLS is which certificate authorities to trust and which client certificate to
+// send.
 type RedisTLS struct {
 	// caSecretRef names the certificate authorities that sign the server's
-	// certificate. Without it those of the flusher's image are trusted.
+	// certificate. If unset, those of the flusher's image are trusted.
 	// +optional
 	CASecretRef *CASecretRef `json:"caSecretRef,omitempty"`
 
 	// clientCertSecretRef names a Secret of type kubernetes.io/tls with the
-	// client's certificate and key. Without it none is shown.
+	// client's certificate and key. If unset, no client certificate is sent.
 	// +optional
 	ClientCertSecretRef *SecretRef `json:"clientCertSecretRef,omitempty"`
 }

@@ -21,7 +21,24 @@ const (
 	DeletionPolicyRetain DeletionPolicy = "Retain"
 )
 
-// WriteBehindCacheSpec is what is wanted.
+// Capture is how the writes of an application are noticed.
+// +kubebuilder:validation:Enum=Functions;Replication
+type Capture string
+
+const (
+	// CaptureFunctions notices what is written by the capture functions.
+	CaptureFunctions Capture = "Functions"
+	// CaptureReplication notices what is written by Redis' own commands.
+	CaptureReplication Capture = "Replication"
+)
+
+// WriteBehindCacheSpec is the desired state.
+// +kubebuilder:validation:XValidation:rule="(has(self.capture) && self.capture == 'Replication') || self.mappings.all(m, (!has(m.mode) || m.mode == 'Latest') && (!has(m.encoding) || m.encoding == 'JSON'))",message="with capture Functions a mapping has mode Latest and encoding JSON: mode Append and the encodings Hash, Number, SortedSet and Stream come later there, and are allowed with capture Replication",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || self.mappings.all(m, !has(m.versionColumn))",message="versionColumn is not allowed with capture Replication, where a write has no version: leave it out",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || self.mappings.all(m, !has(m.timeToLiveSeconds) || m.timeToLiveSeconds == 3600)",message="timeToLiveSeconds is not allowed with capture Replication, where the application alone says how long a key stays: leave it out",fieldPath=".mappings"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || !has(self.backpressure) || !has(self.backpressure.whenFull) || self.backpressure.whenFull == 'Reject'",message="whenFull is not allowed with capture Replication, where Redis accepts every write: leave it out",fieldPath=".backpressure"
+// +kubebuilder:validation:XValidation:rule="(has(self.capture) && self.capture == 'Replication') || !has(self.redis.managed) || !has(self.redis.managed.replication)",message="redis.managed.replication is for capture Replication alone: leave it out",fieldPath=".redis"
+// +kubebuilder:validation:XValidation:rule="!has(self.capture) || self.capture != 'Replication' || !has(self.redis.managed) || !has(self.redis.managed.resources) || !has(self.redis.managed.resources.limits) || !('memory' in self.redis.managed.resources.limits) || string(self.redis.managed.resources.limits['memory']).matches('[eE]') || string(self.redis.managed.maxMemory).matches('[eE]') || (has(self.redis.managed.replication) && string(self.redis.managed.replication.backlog).matches('[eE]')) || !quantity(string(self.redis.managed.resources.limits['memory'])).isLessThan(quantity(string(self.redis.managed.maxMemory)).add(has(self.redis.managed.replication) ? quantity(string(self.redis.managed.replication.backlog)) : quantity('64Mi')).add(has(self.redis.managed.replication) ? quantity(string(self.redis.managed.replication.backlog)) : quantity('64Mi')))",message="with capture Replication redis.managed.resources.limits.memory must not be below maxMemory and twice replication.backlog (64Mi unless given): the backlog and what waits for a flusher come on top of the data",fieldPath=".redis"
 type WriteBehindCacheSpec struct {
 	// suspend stops flushing while writes are still accepted; they wait in the
 	// queue up to backpressure.maxQueueDepth. Takes effect within 2 seconds,
@@ -30,19 +47,33 @@ type WriteBehindCacheSpec struct {
 	// +optional
 	Suspend bool `json:"suspend,omitempty"`
 
-	// redis says where the application writes and where the queue lives.
+	// capture is how the writes of the application are noticed, of all mappings. It
+	// cannot change. Defaults to Functions.
+	//
+	// * Functions: the application calls the capture functions, such as wb_set, in place
+	//   of Redis' commands. The queues are in Redis, and a full one refuses writes.
+	// * Replication: the application writes with Redis' own commands, such as SET, HSET,
+	//   INCR, ZADD and XADD. The flushers read Redis' replication stream as a replica does,
+	//   and the keys that are there already are carried too. Redis accepts every write.
+	//   DEL deletes the row; a key that expires, is evicted or goes by UNLINK keeps it.
+	// +kubebuilder:default=Functions
+	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="capture cannot change: what was written the one way is not found the other way; create another resource, and delete this one once it is drained"
+	// +optional
+	Capture Capture `json:"capture,omitempty"`
+
+	// redis is where the application writes, and where the queues are.
 	// +required
 	Redis Redis `json:"redis,omitzero"`
 
-	// database says where the rows go.
+	// database is where the rows go.
 	// +required
 	Database Database `json:"database,omitzero"`
 
 	// mappings carry keys to tables, one queue each. 1 to 32 of them. A mapping
-	// that is taken out is retired: its writers get WBPAUSED, its entries are
-	// flushed with the last settings, and its line in the status stays until it
-	// is empty. The names in all of their columns take at most 131072 bytes
-	// together, since an object of Kubernetes holds little more than a megabyte.
+	// that is removed is retired: its writers get WBPAUSED, its entries are flushed
+	// with the last settings, and its item in the status stays until its queue is
+	// empty. All names in columns of all mappings take at most 131072 bytes together,
+	// since an object of Kubernetes holds little more than a megabyte.
 	// +required
 	// +listType=map
 	// +listMapKey=name
@@ -69,17 +100,16 @@ type WriteBehindCacheSpec struct {
 	// +optional
 	Flusher Flusher `json:"flusher,omitzero"`
 
-	// networkPolicy says who may reach the flushers and a managed Redis, and whom
-	// they may reach.
+	// networkPolicy restricts the connections to and from the flushers and a managed
+	// Redis.
 	// +kubebuilder:default={}
 	// +optional
 	NetworkPolicy NetworkPolicy `json:"networkPolicy,omitzero"`
 
-	// deletionPolicy says what happens when this resource is deleted. Defaults
-	// to Drain.
+	// deletionPolicy is what happens when this resource is deleted. Defaults to Drain.
 	//
 	// * Drain: writes are refused with WBPAUSED, the queues and the dead letters
-	//   are emptied, and only then is anything removed.
+	//   are emptied, and then everything is removed.
 	// * Retain: the flushers are removed at once; a managed Redis stays with its
 	//   Service, its Secret and its volume, and with whatever is still queued.
 	// +kubebuilder:default=Drain
@@ -87,8 +117,8 @@ type WriteBehindCacheSpec struct {
 	DeletionPolicy DeletionPolicy `json:"deletionPolicy,omitempty"`
 
 	// drainTimeoutSeconds is how long a deletion drains before the condition
-	// Draining turns to reason DrainBlocked and says what is in the way. It
-	// never gives data up: draining goes on, and the annotation
+	// Draining gets the reason DrainBlocked and names the obstacle. The time-out gives
+	// no data up: draining goes on, and the annotation
 	// cache.writebehind.dev/force-delete: "true" ends it. Defaults to 300.
 	// +kubebuilder:default=300
 	// +kubebuilder:validation:Minimum=1
@@ -96,24 +126,24 @@ type WriteBehindCacheSpec struct {
 	// +optional
 	DrainTimeoutSeconds int32 `json:"drainTimeoutSeconds,omitempty"`
 
-	// monitoring hands the flushers' metrics and the alerts on them to a
-	// Prometheus.
+	// monitoring configures the objects for a Prometheus: metrics and alerts.
 	// +kubebuilder:default={}
 	// +optional
 	Monitoring Monitoring `json:"monitoring,omitzero"`
 }
 
-// Monitoring makes objects of the Prometheus Operator, each where its kind is
-// installed and nowhere else. A kind that is installed later is noticed within
+// Monitoring selects the objects of the Prometheus Operator to create. Each is created
+// only if its kind is installed. A kind that is installed later is noticed within
 // minutes.
 type Monitoring struct {
-	// serviceMonitor has every flusher scraped. Defaults to true.
+	// serviceMonitor creates a ServiceMonitor that scrapes every flusher. Defaults to
+	// true.
 	// +kubebuilder:default=true
 	// +optional
 	ServiceMonitor *bool `json:"serviceMonitor,omitempty"`
 
-	// prometheusRule has the alerts, with the marks of backpressure. They select
-	// the series that serviceMonitor brings. Defaults to true.
+	// prometheusRule creates a PrometheusRule with the alerts, at the marks of
+	// backpressure. They select the series of serviceMonitor. Defaults to true.
 	// +kubebuilder:default=true
 	// +optional
 	PrometheusRule *bool `json:"prometheusRule,omitempty"`
@@ -126,7 +156,7 @@ type Monitoring struct {
 	Labels map[string]LabelValue `json:"labels,omitempty"`
 }
 
-// LabelValue is the value of a label as Kubernetes takes it.
+// LabelValue is a valid value of a label of Kubernetes.
 // +kubebuilder:validation:MaxLength=63
 // +kubebuilder:validation:XValidation:rule="self.matches('^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="a label's value is empty, or letters, digits, -, _ and ., and begins and ends with a letter or digit"
 type LabelValue string
@@ -157,16 +187,15 @@ type Flush struct {
 	// +optional
 	Concurrency int32 `json:"concurrency,omitempty"`
 
-	// maxInFlightMebibytes is how much memory, in MiB, the entries take together
-	// that the workers of one flusher are writing. Each counts three times: as it
-	// came from Redis, as columns, and as PostgreSQL reads it. Where there is no
-	// room a claim ends, so batches of large documents are smaller than batchSize;
-	// a document that is larger than all of it goes alone. The process takes about
-	// two and a half times as much, and 20 MiB: give it three times as much as
-	// flusher.resources.limits.memory, or the kernel ends it; the limit of 512Mi
-	// that it has without resources allows 170. Each worker claims 16 MiB of
-	// values at most, so what is above 48 for each of concurrency is of use only
-	// to larger documents. 8 to 16384, defaults to 64.
+	// maxInFlightMebibytes bounds the memory, in MiB, of the entries that the workers
+	// of one flusher are writing. Each entry counts three times: as it came from
+	// Redis, as columns, and as PostgreSQL reads it. A claim ends when the bound is
+	// reached, so batches of large documents are smaller than batchSize; a document
+	// above the bound is written alone. The process takes about two and a half times
+	// the bound, and 20 MiB. Set flusher.resources.limits.memory to three times the
+	// bound, or the kernel kills the process; the default limit of 512Mi allows 170.
+	// Each worker claims 16 MiB of values at most, so more than 48 for each of
+	// concurrency is of use only to larger documents. 8 to 16384, defaults to 64.
 	// +kubebuilder:default=64
 	// +kubebuilder:validation:Minimum=8
 	// +kubebuilder:validation:Maximum=16384
@@ -174,24 +203,24 @@ type Flush struct {
 	MaxInFlightMebibytes int32 `json:"maxInFlightMebibytes,omitempty"`
 
 	// maxRetries is how often a row that the database refuses is tried again, on
-	// its own and with growing pauses, before it becomes a dead letter. A
-	// database that is away, or a mapping whose rows are all refused, costs no
-	// row a retry. 0 to 100, defaults to 3.
+	// its own and with growing pauses, before it becomes a dead letter. No row uses
+	// up a retry while the database is unavailable, or while all rows of its mapping
+	// are refused. 0 to 100, defaults to 3.
 	// +kubebuilder:default=3
 	// +kubebuilder:validation:Minimum=0
 	// +kubebuilder:validation:Maximum=100
 	// +optional
 	MaxRetries *int32 `json:"maxRetries,omitempty"`
 
-	// circuitBreaker keeps the flushers from a database that is away.
+	// circuitBreaker stops batches while the database fails.
 	// +kubebuilder:default={}
 	// +optional
 	CircuitBreaker CircuitBreaker `json:"circuitBreaker,omitzero"`
 }
 
-// CircuitBreaker opens when the database fails, never when it refuses a row.
-// While it is open nothing is tried; then one batch is, and its outcome closes
-// the circuit or opens it again.
+// CircuitBreaker opens when the database fails, never when it refuses a row. While
+// the circuit is open, no batch is tried. Then one batch is tried, and its outcome
+// closes the circuit or opens it again.
 type CircuitBreaker struct {
 	// failureThreshold is how many batches in a row have to fail for the circuit
 	// to open. 1 to 1000, defaults to 5.
@@ -201,8 +230,8 @@ type CircuitBreaker struct {
 	// +optional
 	FailureThreshold int32 `json:"failureThreshold,omitempty"`
 
-	// openMilliseconds is how long, in milliseconds, nothing is tried while the
-	// circuit is open. 100 to 3600000, defaults to 10000.
+	// openMilliseconds is how long, in milliseconds, an open circuit lets no batch
+	// through. 100 to 3600000, defaults to 10000.
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=100
 	// +kubebuilder:validation:Maximum=3600000
@@ -210,23 +239,24 @@ type CircuitBreaker struct {
 	OpenMilliseconds int32 `json:"openMilliseconds,omitempty"`
 }
 
-// WhenFull says what a full queue does with a new key.
+// WhenFull is what a full queue does with a new key.
 // +kubebuilder:validation:Enum=Reject;Accept
 type WhenFull string
 
 const (
 	// WhenFullReject answers WBFULL at once.
 	WhenFullReject WhenFull = "Reject"
-	// WhenFullAccept takes the write all the same.
+	// WhenFullAccept accepts the write.
 	WhenFullAccept WhenFull = "Accept"
 )
 
-// Backpressure bounds each queue. The marks may lie above maxQueueDepth: they then
-// count as maxQueueDepth.
+// Backpressure bounds each queue. A mark above maxQueueDepth counts as maxQueueDepth.
 // +kubebuilder:validation:XValidation:rule="!has(self.warningQueueDepth) || !has(self.criticalQueueDepth) || self.warningQueueDepth <= self.criticalQueueDepth",message="warningQueueDepth (1000 unless given) must not be above criticalQueueDepth (10000 unless given): raise criticalQueueDepth or lower warningQueueDepth"
 type Backpressure struct {
-	// maxQueueDepth is the most dirty entries and dead letters that one queue
-	// holds, counted together and exactly. 1 to 100000000, defaults to 100000.
+	// maxQueueDepth is the exact maximum of dirty entries and dead letters, counted
+	// together, in one queue. 1 to 100000000, defaults to 100000. With capture
+	// Replication, which refuses no write, it is the depth at which the condition
+	// BacklogHealthy gets the reason Full.
 	// +kubebuilder:default=100000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -234,9 +264,9 @@ type Backpressure struct {
 	MaxQueueDepth int32 `json:"maxQueueDepth,omitempty"`
 
 	// warningQueueDepth is the number of dirty entries and dead letters of one
-	// queue at which the condition BacklogHealthy turns to Warning. 1 to
+	// queue at which the condition BacklogHealthy gets the reason Warning. 1 to
 	// 100000000 and not above criticalQueueDepth, defaults to 1000. Above
-	// maxQueueDepth it counts as maxQueueDepth, and the condition turns to Full.
+	// maxQueueDepth it counts as maxQueueDepth, and the reason is Full.
 	// +kubebuilder:default=1000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
@@ -244,22 +274,23 @@ type Backpressure struct {
 	WarningQueueDepth int32 `json:"warningQueueDepth,omitempty"`
 
 	// criticalQueueDepth is the number of dirty entries and dead letters of one
-	// queue at which the condition BacklogHealthy turns to Critical. 1 to
+	// queue at which the condition BacklogHealthy gets the reason Critical. 1 to
 	// 100000000, defaults to 10000. Above maxQueueDepth it counts as
-	// maxQueueDepth, and the condition turns to Full.
+	// maxQueueDepth, and the reason is Full.
 	// +kubebuilder:default=10000
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=100000000
 	// +optional
 	CriticalQueueDepth int32 `json:"criticalQueueDepth,omitempty"`
 
-	// whenFull says what a full queue does with a key that is not dirty yet; a
-	// dirty key is always accepted, since it does not grow the queue. Defaults
-	// to Reject.
+	// whenFull is what a full queue does with a key that is not dirty yet. A dirty
+	// key is always accepted, since it does not grow the queue. Defaults to Reject.
 	//
 	// * Reject: the write gets the error WBFULL at once, and nothing changes.
-	// * Accept: the write is taken; the queue may grow until Redis is out of
+	// * Accept: the write is accepted; the queue may grow until Redis is out of
 	//   memory.
+	//
+	// With capture Replication Redis accepts every write, and Accept is not allowed.
 	// +kubebuilder:default=Reject
 	// +optional
 	WhenFull WhenFull `json:"whenFull,omitempty"`
@@ -287,11 +318,11 @@ type WriteBehindCache struct {
 	// +optional
 	metav1.ObjectMeta `json:"metadata,omitzero"`
 
-	// spec is what is wanted.
+	// spec is the desired state.
 	// +required
 	Spec WriteBehindCacheSpec `json:"spec,omitzero"`
 
-	// status is what is seen.
+	// status is the observed state.
 	// +optional
 	Status WriteBehindCacheStatus `json:"status,omitzero"`
 }

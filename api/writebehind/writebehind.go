@@ -8,8 +8,8 @@
 //	products := writebehind.NewQueue(rdb, "products")
 //	version, err := products.Set(ctx, "product:123", `{"name":"lamp"}`)
 //
-// Reading is plain Redis: rdb.Get(ctx, "product:123"). Whoever fills the cache with what
-// the database has takes Get and Fill:
+// Reading is plain Redis: rdb.Get(ctx, "product:123"). To fill the cache from the database,
+// use Get and Fill:
 //
 //	value, token, err := products.Get(ctx, "product:123")
 //	if err == nil && token != "" { // a miss
@@ -29,23 +29,23 @@ import (
 
 // Errors of the capture functions. After any of them nothing has changed.
 var (
-	// ErrFull says that the queue is at its capacity. Writes to keys that are
+	// ErrFull means that the queue is at its capacity. Writes to keys that are
 	// dirty already are still taken.
 	ErrFull = errors.New("the queue is full")
-	// ErrPaused says that writes are refused while the queue is drained or
+	// ErrPaused means that writes are refused while the queue is drained or
 	// retired.
 	ErrPaused = errors.New("the queue is paused")
-	// ErrNoQueue says that no flusher has opened a queue of that name.
+	// ErrNoQueue means that no flusher has opened a queue of that name.
 	ErrNoQueue = errors.New("there is no such queue")
-	// ErrMode says that the call does not fit the queue's mode or encoding.
+	// ErrMode means that the call does not fit the queue's mode or encoding.
 	ErrMode = errors.New("the call does not fit the queue")
-	// ErrArguments says that the arguments are wrong or that the key is outside
+	// ErrArguments means that the arguments are wrong or that the key is outside
 	// the queue's prefix.
 	ErrArguments = errors.New("the arguments are wrong")
-	// ErrDead says that the newest write of a key is a dead letter: the database has
+	// ErrDead means that the newest write of a key is a dead letter: the database has
 	// refused it, and it is not tried again by itself. Only Pending returns it.
 	ErrDead = errors.New("the newest write is a dead letter")
-	// ErrNoToken says that a key is not cached and that nothing may be cached for it
+	// ErrNoToken means that a key is not cached and that nothing may be cached for it
 	// either, since Redis refuses the note that a token stands for: go to the database,
 	// without Fill. The error that it comes with is Redis' reason.
 	ErrNoToken = errors.New("the key is not cached, and there is no token")
@@ -88,7 +88,8 @@ func (q *Queue) Del(ctx context.Context, key string) (version int64, err error) 
 
 // Token stands for the moment of a read that missed. Fill takes it to find out whether
 // the key was written or deleted since; it is good for that alone, and for half a minute
-// at least.
+// at least, unless more than a thousand keys of its partition are being read: then the
+// oldest tokens end first.
 type Token string
 
 // Get reads key for a reader that goes to the database on a miss and caches what it
@@ -136,7 +137,7 @@ func (*Queue) read(ctx context.Context, rdb reader, key string, refusal error) (
 	return "", "", refusal
 }
 
-// refusesWrites tells whether a call was refused because it may write. A right that is
+// refusesWrites reports whether a call was refused because it may write. A right that is
 // missing within a function has no code, and other words since Redis 7.2 and in Valkey.
 func refusesWrites(err error) bool {
 	switch code, _, _ := strings.Cut(err.Error(), " "); code {

@@ -29,8 +29,8 @@ func deadLettersCommand(path *string) *cobra.Command {
 		Short: "Show, replay or discard dead letters: entries that could not be flushed.",
 		Long: `Show, replay or discard dead letters: entries that could not be flushed.
 
-A key, a reason and the name of a constraint or column is all that list, replay
-and discard print; only show prints a payload and PostgreSQL's full text.`,
+list, replay and discard print keys, reasons and the names of constraints and
+columns; only show prints a payload and PostgreSQL's full text.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return fmt.Errorf("dlq: %q is not allowed: give list, show, replay or discard", strings.Join(args, " "))
 		},
@@ -41,8 +41,8 @@ and discard print; only show prints a payload and PostgreSQL's full text.`,
 	}
 	dlq.AddCommand(
 		listCommand(prepare), showCommand(prepare),
-		actCommand(prepare, &replaying, "Write the payloads of dead letters anew, unless a newer write of the key stands."),
-		actCommand(prepare, &discarding, "Give dead letters up."),
+		actCommand(prepare, &replaying, "Write the payloads of dead letters again, unless the key has a newer write."),
+		actCommand(prepare, &discarding, "Remove dead letters without writing them."),
 	)
 	return dlq
 }
@@ -71,7 +71,7 @@ func listCommand(prepare preparation) *cobra.Command {
 func showCommand(prepare preparation) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show KEY --config FILE",
-		Short: "Print one dead letter whole, with its payload and PostgreSQL's full text.",
+		Short: "Print one dead letter in full, with its payload and PostgreSQL's full text.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
 				return fmt.Errorf("show: %q is not allowed: give one key", strings.Join(args, " "))
@@ -97,16 +97,16 @@ func actCommand(prepare preparation, a *action, short string) *cobra.Command {
 		Short: short,
 		Long: short + `
 
-A letter that is superseded (a newer write of its key stands) or gone (replayed,
-discarded or replaced meanwhile) is left as it is and told as such; that is no
-failure.`,
+A letter that is superseded (its key has a newer write) or gone (replayed,
+discarded or replaced meanwhile) is not changed. It is reported as such, and the
+command does not fail.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			switch {
 			case !f.given() && !all:
 				return fmt.Errorf("%s: without a filter it is not allowed: give --queue, --key or --reason, or --all to %s every dead letter", a.name, a.name)
 			case f.given() && all:
-				return errors.New("--all: beside a filter it is not allowed: give one of the two")
+				return errors.New("--all: it is not allowed together with a filter: give one of the two")
 			}
 			d, err := prepare(cmd, f)
 			if err != nil {
@@ -118,7 +118,7 @@ failure.`,
 	}
 	f.bind(act)
 	act.Flags().BoolVar(&all, "all", false, "every dead letter of every queue in the config")
-	act.Flags().BoolVar(&dryRun, "dry-run", false, "tell what would be done and do nothing")
+	act.Flags().BoolVar(&dryRun, "dry-run", false, "report what would be done, and do nothing")
 	return act
 }
 
@@ -231,7 +231,7 @@ func (d *desk) explain(err error) string {
 	return err.Error()
 }
 
-// lasting tells whether the next key would fail for the same reason.
+// lasting reports whether the next key would fail for the same reason.
 func lasting(err error) bool {
 	return errors.Is(err, context.Canceled) || journal.Explain(err).Reason != cachev1alpha1.ReasonCommandFailed
 }
@@ -278,15 +278,15 @@ func (d *desk) noLetter() error {
 
 // action is what is done to one letter after the other.
 type action struct {
-	// name and done are its words, told is what became of a letter for a person.
-	name, done, told string
+	// name and done are its words, participle is what became of a letter for a person.
+	name, done, participle string
 	// after is what a person has to know when it was done.
 	after string
 	// do returns the new version, where there is one.
 	do func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error)
 }
 
-// refuses tells whether it is known before that the letter cannot be replayed.
+// refuses reports whether it is known before that the letter cannot be replayed.
 func (a *action) refuses(letter *entry.DeadLetter) bool {
 	return a.name == replaying.name && letter.Cause == entry.CauseForged
 }
@@ -295,24 +295,24 @@ func (a *action) refuses(letter *entry.DeadLetter) bool {
 const forgedRemedy = "cannot be replayed, discard it"
 
 var replaying = action{
-	name: "replay", done: "replayed", told: "written anew",
-	after: "dlq list shows in a moment what is refused again",
+	name: "replay", done: "replayed", participle: "written anew",
+	after: "dlq list shows shortly which rows are refused again",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return j.Replay(ctx, queue, letter)
 	},
 }
 
 var discarding = action{
-	name: "discard", done: "discarded", told: "discarded",
+	name: "discard", done: "discarded", participle: "discarded",
 	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
 		return 0, j.Discard(ctx, queue, letter)
 	},
 }
 
 func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
-	done := &outcomes{report: &d.report, action: a, DryRun: dryRun, Items: []outcome{}}
+	done := &results{report: &d.report, action: a, DryRun: dryRun, Items: []result{}}
 	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
-		o := outcome{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
+		o := result{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
 		if dryRun {
 			if a.refuses(letter) {
 				o.Result, o.Error = resultForged, forgedRemedy

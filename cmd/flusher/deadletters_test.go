@@ -163,7 +163,7 @@ func TestReplayAndDiscard(t *testing.T) {
 		t.Errorf("a filter that finds nothing prints %q", problems)
 	}
 	out, problems := p.dlq(0, "replay", "--reason", "23514")
-	for _, want := range []string{"written anew  product:1\n", "superseded    product:2\n", "1 written anew, 1 superseded, 0 gone, 0 failed: dlq list shows in a moment what is refused again\n"} {
+	for _, want := range []string{"written anew  product:1\n", "superseded    product:2\n", "1 written anew, 1 superseded, 0 gone, 0 failed: dlq list shows shortly which rows are refused again\n"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("replay prints\n%s%s\nwithout %q", out, problems, want)
 		}
@@ -177,7 +177,7 @@ func TestReplayAndDiscard(t *testing.T) {
 	out, _ = p.dlq(0, "discard", "--all", "-o", "json")
 	var done struct {
 		DryRun                         bool
-		Items                          []outcome
+		Items                          []result
 		Done, Superseded, Gone, Failed int
 	}
 	p.must(json.Unmarshal([]byte(out), &done))

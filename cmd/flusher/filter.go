@@ -92,7 +92,7 @@ func (f *filter) queues(c *config.Config) ([]string, error) {
 
 func (f *filter) isPattern() bool { return !f.literal && strings.ContainsAny(f.key, `*?[\`) }
 
-// exact tells whether one key alone is meant.
+// exact reports whether one key alone is meant.
 func (f *filter) exact() bool { return f.key != "" && !f.isPattern() }
 
 func (f *filter) matches(letter *entry.DeadLetter) bool {

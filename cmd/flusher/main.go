@@ -3,7 +3,7 @@
 
 // Command flusher carries the write-behind queues of one Redis to one PostgreSQL
 // database. Several may run with the same config; they share the work. Its
-// subcommand dlq looks after what could not be flushed.
+// subcommand dlq lists, replays and discards dead letters.
 package main
 
 import (
@@ -50,7 +50,7 @@ func failed(format string, args ...any) error {
 	return &failure{text: fmt.Sprintf(format, args...)}
 }
 
-// run returns the exit code; whatever is wrong is told in one line on problems.
+// run returns the exit code. An error is written in one line to problems.
 func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	journal.Quiet()
 	root := rootCommand()
@@ -146,7 +146,7 @@ func logger(to io.Writer, format string, debug bool) (*slog.Logger, error) {
 	}
 }
 
-// urlRevision is what the operator has told this Pod of the Secret that it mounts; 0 where
+// urlRevision is the revision that the operator gave this Pod for the Secret that it mounts; 0 where
 // there is no operator.
 func urlRevision() (int64, error) {
 	text := os.Getenv(config.URLRevisionVariable)

@@ -24,7 +24,7 @@ const (
 	outputJSON  = "json"
 )
 
-// Results of an action beside its own.
+// Results of an action besides its own.
 const (
 	resultSuperseded = "superseded"
 	resultGone       = "gone"
@@ -45,7 +45,7 @@ func (r *report) encode(document any) error {
 	return encoder.Encode(document)
 }
 
-// row is what is told of a dead letter anywhere: no payload, and not PostgreSQL's
+// row is the part of a dead letter that every command shows: no payload, and not PostgreSQL's
 // text, which quotes row values.
 type row struct {
 	Key          string    `json:"key"`
@@ -117,7 +117,7 @@ func quoted(text string) string {
 // other column out of sight.
 const longestCell = 100
 
-// brief is a key's cell in a table or a line. A long key is cut, and its length told;
+// brief is a key's cell in a table or a line. A long key is cut, and its length shown;
 // show and -o json have it whole, and --key takes its beginning and a star.
 func brief(key string) string {
 	if len(key) <= longestCell {
@@ -198,7 +198,7 @@ func indented(text string) string {
 }
 
 // outcome is what became of one letter.
-type outcome struct {
+type result struct {
 	Key     string `json:"key"`
 	Queue   string `json:"queue"`
 	Result  string `json:"result"`
@@ -207,20 +207,20 @@ type outcome struct {
 }
 
 // outcomes counts them, and prints each at once for a person.
-type outcomes struct {
+type results struct {
 	report *report
 	action *action
 	count  int
 
-	DryRun     bool      `json:"dryRun"`
-	Items      []outcome `json:"items"`
-	Done       int       `json:"done"`
-	Superseded int       `json:"superseded"`
-	Gone       int       `json:"gone"`
-	Failed     int       `json:"failed"`
+	DryRun     bool     `json:"dryRun"`
+	Items      []result `json:"items"`
+	Done       int      `json:"done"`
+	Superseded int      `json:"superseded"`
+	Gone       int      `json:"gone"`
+	Failed     int      `json:"failed"`
 }
 
-func (s *outcomes) add(o outcome) error {
+func (s *results) add(o result) error {
 	s.count++
 	switch o.Result {
 	case resultSuperseded:
@@ -238,7 +238,7 @@ func (s *outcomes) add(o outcome) error {
 	}
 	said := o.Result
 	if said == s.action.done {
-		said = s.action.told
+		said = s.action.participle
 	}
 	line := fmt.Sprintf("%-14s%s", said, brief(o.Key))
 	if o.Error != "" {
@@ -248,11 +248,11 @@ func (s *outcomes) add(o outcome) error {
 	return err
 }
 
-func (s *outcomes) close() error {
+func (s *results) close() error {
 	if s.report.json {
 		return s.report.encode(s)
 	}
-	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.told, s.Superseded, s.Gone, s.Failed)
+	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.participle, s.Superseded, s.Gone, s.Failed)
 	if s.Done > 0 && s.action.after != "" {
 		line += ": " + s.action.after
 	}

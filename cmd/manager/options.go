@@ -47,9 +47,9 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.StringVar(&o.metricsAddress, "metrics-bind-address", o.metricsAddress,
 		"The address that serves the metrics: :8443 for HTTPS, :8080 for HTTP, 0 for none.")
 	flags.BoolVar(&o.metricsSecure, "metrics-secure", o.metricsSecure,
-		"Serve the metrics by HTTPS, to those only whom the cluster authenticates and authorizes.")
+		"Serve the metrics over HTTPS, only to clients that the cluster authenticates and authorizes.")
 	flags.StringVar(&o.metricsCertPath, "metrics-cert-path", o.metricsCertPath,
-		"The directory of the metrics server's certificate; without one it signs its own.")
+		"The directory of the metrics server's certificate; if unset, the server signs its own.")
 	flags.StringVar(&o.metricsCertName, "metrics-cert-name", o.metricsCertName,
 		"The file name of the metrics server's certificate.")
 	flags.StringVar(&o.metricsCertKey, "metrics-cert-key", o.metricsCertKey,
@@ -59,11 +59,11 @@ func (o *options) bind(flags *flag.FlagSet) {
 	flags.BoolVar(&o.leaderElect, "leader-elect", o.leaderElect,
 		"Let only one of several operators act; the others wait with warm caches.")
 	flags.StringVar(&o.leaseNamespace, "leader-election-namespace", o.leaseNamespace,
-		"The namespace of the Lease that says which one acts; without it the one that the operator runs in.")
+		"The namespace of the leader election's Lease; if unset, the operator's own namespace.")
 	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
-		"Serve the metrics by HTTP/2 too. Off by default, because of its stream-reset attacks.")
+		"Serve the metrics over HTTP/2 too. Off by default because of HTTP/2's stream-reset attacks.")
 	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
-		"The image of the flusher pods when a resource names none; without it the operator's own.")
+		"The image of the flusher pods when a resource names none; if unset, the operator's own image.")
 }
 
 // manager are the options of the manager.
@@ -81,7 +81,7 @@ func (o *options) manager(scheme *runtime.Scheme) ctrl.Options {
 			// turn comes.
 			EnableWarmup: new(true),
 			// A change goes before the resources that are only read again: after a
-			// start, and when the cache lists everything anew.
+			// start, and when the cache lists everything again.
 			UsePriorityQueue: new(true),
 		},
 		// The process ends right after the manager has stopped, so the next

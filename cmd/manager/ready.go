@@ -18,7 +18,7 @@ const readTimeout = 500 * time.Millisecond
 
 var errNotInformed = errors.New("the cache is not complete: the operator cannot act yet, see its log")
 
-// syncer tells when a cache holds all that it watches.
+// syncer reports when a cache holds all that it watches.
 type syncer interface {
 	WaitForCacheSync(ctx context.Context) bool
 }

@@ -14,7 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Where config/default puts everything; a release says both anew.
+// Where config/default puts everything; a release says both again.
 const (
 	namespace  = "writebehind-system"
 	namePrefix = "writebehind-"

@@ -141,7 +141,7 @@ func (b *builder) ensure(ctx context.Context, binaries []binary) error {
 	return nil
 }
 
-// isBuilt tells whether the file is a whole program of the wanted version.
+// isBuilt reports whether the file is a whole program of the wanted version.
 func isBuilt(path string, bin binary) bool {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {

@@ -72,7 +72,7 @@ func newCluster(dir, subnet, binaries string) (*cluster, error) {
 	}}, nil
 }
 
-// openCluster reads a cluster's folder. The error is errNoCluster where there is none, and another one
+// openCluster reads a cluster's folder. The error is errNoCluster if there is none, and another one
 // where the folder belongs to somebody else.
 func openCluster(dir string) (*cluster, error) {
 	content, err := os.ReadFile(filepath.Join(dir, "state.json"))
@@ -121,7 +121,7 @@ func (c *cluster) save() error {
 	return os.Rename(temporary, c.path("state.json"))
 }
 
-// whole tells whether the cluster came up and all its processes still run.
+// whole reports whether the cluster came up and all its processes still run.
 func (c *cluster) whole() bool {
 	return c.state.Complete && len(c.dead()) == 0
 }

@@ -107,7 +107,7 @@ func runningServer() (*server, error) {
 	return s, nil
 }
 
-// alive says whether the process is still this program: a process id may have
+// alive reports whether the process is still this program: a process id may have
 // gone to another one.
 func (s *server) alive() bool {
 	self, err := os.Executable()

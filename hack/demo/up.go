@@ -60,7 +60,7 @@ type demo struct {
 	cache    client.ObjectKey
 	mapping  v1alpha1.Mapping
 	image    string
-	// claimed says that nothing of somebody else is in the way.
+	// claimed means that nothing of somebody else is in the way.
 	claimed bool
 	load    *load.Load
 	summary summary
@@ -382,7 +382,7 @@ func (d *demo) awaitDrained(ctx context.Context) error {
 		return stats.Depth == 0, err
 	})
 	if err != nil {
-		return fmt.Errorf("%d entries are still queued after %s: %w", d.summary.stats.Depth, drainTimeout, err)
+		return fmt.Errorf("entries that are still queued after %s: %d: %w", drainTimeout, d.summary.stats.Depth, err)
 	}
 	d.summary.drain = time.Since(d.load.LastAcknowledged())
 	d.summary.lag = d.load.Lag()
@@ -404,7 +404,7 @@ func (d *demo) compare(ctx context.Context) error {
 			}
 			d.line("%s", difference)
 		}
-		return fmt.Errorf("%d of %d keys differ", len(differences), len(d.load.Last()))
+		return fmt.Errorf("keys that differ: %d of %d", len(differences), len(d.load.Last()))
 	}
 	d.summary.rows = rows
 	last := d.load.Last()

@@ -48,7 +48,7 @@ func main() {
 }
 
 // follow copies the events, and writes a line about them at each tick. It asks for
-// the ticks to begin anew whenever a package has ended, since that is shown.
+// the ticks to begin again whenever a package has ended, since that is shown.
 func follow(events io.Reader, out io.Writer, began time.Time, ticks <-chan time.Time, ended func()) {
 	lines := make(chan []byte)
 	go func() {

@@ -28,7 +28,7 @@ type event struct{ Action, Package, Test string }
 
 func newRun() *run { return &run{done: map[string]int{}} }
 
-// take counts one event. It tells whether a package has ended with it, and names the test
+// take counts one event. It reports whether a package has ended with it, and names the test
 // that has failed.
 func (r *run) take(line []byte) (ended bool, failed string) {
 	var e event

@@ -33,8 +33,8 @@ func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 			return err
 		}
 	}
-	if p.plan.Held != nil {
-		return p.plan.Held
+	if p.plan.HeldBack != nil {
+		return p.plan.HeldBack
 	}
 	return nil
 }
@@ -63,7 +63,7 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 		return fmt.Errorf("compare %s: %w", o.Kind, err)
 	}
 	key := refusalKey(p.Cache, o)
-	if err := r.refusals.stands(key, intent, time.Now()); err != nil {
+	if err := r.rejections.stands(key, intent, time.Now()); err != nil {
 		return err
 	}
 	if o.Live != nil {
@@ -75,18 +75,18 @@ func (r *Reconciler) applyObject(ctx context.Context, p *pass, o *plan.Object) e
 			return nil
 		}
 		if wait := r.applied.wait(o.Live.GetUID(), intent, time.Now()); wait > 0 {
-			p.did.LookAgain(wait)
+			p.did.PassAgain(wait)
 			return nil
 		}
 	}
 	if err := r.Client.Apply(ctx, o.Intent, resources.FieldOwner, client.ForceOwnership); err != nil {
-		err := refused(p.Cache, o, fmt.Errorf("apply %s %s: %w", o.Kind, o.Name, err))
+		err := invalidSpec(p.Cache, o, fmt.Errorf("apply %s %s: %w", o.Kind, o.Name, err))
 		if stalled := (*failure.Stalled)(nil); errors.As(err, &stalled) {
-			r.refusals.record(key, intent, stalled, time.Now())
+			r.rejections.record(key, intent, stalled, time.Now())
 		}
 		return err
 	}
-	r.refusals.record(key, intent, nil, time.Now())
+	r.rejections.record(key, intent, nil, time.Now())
 	if uid, version := identity(o.Intent); uid != "" {
 		r.applied.record(uid, intent, version, time.Now())
 	}
@@ -119,12 +119,12 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 // ConfigMap was written.
 func (r *Reconciler) nudge(ctx context.Context, p *pass) error {
 	for _, n := range p.plan.Nudges(p.Snapshot) {
-		p.did.LookAgain(n.Again)
+		p.did.PassAgain(n.Again)
 		if n.Pod.Annotations[v1alpha1.AnnotationSettingsHash] == n.Mark {
 			continue
 		}
 		if wait := r.applied.wait(n.Pod.UID, n.Mark, time.Now()); wait > 0 {
-			p.did.LookAgain(wait) // somebody else removes it as often as it is set
+			p.did.PassAgain(wait) // somebody else removes it as often as it is set
 			continue
 		}
 		err := r.Client.Apply(ctx, resources.FlusherPod(n.Pod, n.Mark), resources.SettingsOwner, client.ForceOwnership)

@@ -46,7 +46,7 @@ var _ = Describe("Backlog", func() {
 			reason      string
 			texts       []string
 		}{
-			{9, 1, v1alpha1.ReasonWarning, []string{"pages holds 9 entries and 1 dead letters", "warningQueueDepth is 10"}},
+			{9, 1, v1alpha1.ReasonWarning, []string{"pages holds 9 entries and 1 dead letter", "warningQueueDepth is 10"}},
 			{19, 1, v1alpha1.ReasonCritical, []string{"pages holds 19 entries", "criticalQueueDepth is 20", "at 30 the queue is full"}},
 			{29, 1, v1alpha1.ReasonFull, []string{"pages holds 29 entries", "maxQueueDepth is 30", "refused with WBFULL"}},
 			{10, 0, v1alpha1.ReasonWarning, []string{"pages holds 10 entries"}},
@@ -125,7 +125,7 @@ var _ = Describe("Backlog", func() {
 			}
 			return notes
 		}
-		Eventually(told).Should(ConsistOf(SatisfyAll(HavePrefix("Warning DataLoss: "), ContainSubstring("3 events more, 3 in all"))))
+		Eventually(told).Should(ConsistOf(SatisfyAll(HavePrefix("Warning DataLoss: "), ContainSubstring("new data-loss events: 3, in all: 3"))))
 		f.say(func(s *config.Status) {
 			lost(s)
 			s.Queues[1] = config.QueueStatus{Name: s.Queues[1].Name, Ready: config.Check{OK: true}}

@@ -42,7 +42,7 @@ func (r *Reconciler) finish(ctx context.Context, p *pass) error {
 	return r.release(ctx, p)
 }
 
-// drain decides whether anything needs to be waited for, and brings about what
+// drain decides whether anything needs to be waited for, and makes what
 // draining needs while something does.
 func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 	d := verdict.BeforeDraining(p.Snapshot)
@@ -51,20 +51,20 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 		d = verdict.WhileDraining(p.Snapshot, p.plan, err)
 	}
 	p.did.Draining = d.Condition
-	p.did.LookAgain(d.Again)
+	p.did.PassAgain(d.Again)
 	if !d.Done {
 		return d.Err
 	}
 	log := ctrl.LoggerFrom(ctx)
 	if d.GivenUp != "" {
-		// The log alone can say so: a namespace that ends takes no event.
+		// Only the log can report it: a namespace that is being deleted takes no event.
 		log.Info("Gave up what is queued: the namespace is being deleted", "left", d.GivenUp)
 	}
 	log.Info("Began to remove objects", "reason", d.Condition.Reason, "message", d.Condition.Message)
-	return &failure.Waiting{What: "the record of it to be stored", After: recordRetry}
+	return &failure.Waiting{What: "the record of the removal to be stored", After: recordRetry}
 }
 
-// bringToDrain brings about what draining needs, and no more. The flushers' settings
+// bringToDrain makes what draining needs, and no more. The flushers' settings
 // come first, since they close the queues to writers. A failure does not stop the
 // other steps: draining needs only flushers and a Redis that work, and those may be
 // there already.
@@ -106,8 +106,8 @@ func (r *Reconciler) applyEach(ctx context.Context, p *pass, chosen func(*plan.O
 	return failures
 }
 
-// ending is the API server's error that the namespace is being deleted, if it is.
-// Where nothing is left to apply, nothing else would return it.
+// ending returns the API server's error that the namespace is being deleted, or nil. If
+// nothing is left to apply, no other request would return it.
 func (r *Reconciler) ending(ctx context.Context, p *pass) error {
 	err := r.Client.Apply(ctx, resources.FlusherService(p.Cache), resources.FieldOwner, client.ForceOwnership, client.DryRunAll)
 	if apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause) {

@@ -37,7 +37,7 @@ var _ = Describe("Deletion", func() {
 
 		Expect(k8s.Delete(ctx, w.cache, client.PropagationPolicy(metav1.DeletePropagationForeground))).To(Succeed())
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "queue products holds 35 entries and 1 dead letters"),
+			haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "queue products holds 35 entries and 1 dead letter"),
 			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonDraining),
 		))
 		settings, err := w.settings(ctx)
@@ -48,7 +48,7 @@ var _ = Describe("Deletion", func() {
 
 		By("emptying the queue but not the dead letters")
 		f.say(holding(0, 1))
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letters", "(kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "holds 0 entries and 1 dead letter", "(kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
 		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionDeadLetterQueueEmpty, metav1.ConditionFalse, v1alpha1.ReasonDeadLetters, "1 of mapping products"))
 
 		By("emptying both, as seen by a flusher that does not drain yet")
@@ -119,7 +119,7 @@ var _ = Describe("Deletion", func() {
 			Expect(meta.FindStatusCondition(w.now(ctx).Status.Conditions, v1alpha1.ConditionDraining).Message).NotTo(ContainSubstring(v1alpha1.AnnotationForceDelete))
 			cut(ctx, f)
 			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining,
-				why, `Should that stay so, the annotation `+v1alpha1.AnnotationForceDelete+`: "true" gives up what is queued`))
+				why, `If that does not change, the annotation `+v1alpha1.AnnotationForceDelete+`: "true" gives up what is queued`))
 		},
 		Entry("a Redis that is gone", func(_ SpecContext, f *flusher) {
 			f.say(func(s *config.Status) { s.Redis = failing(v1alpha1.ReasonConnectionFailed, "nobody listens") })

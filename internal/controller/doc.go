@@ -8,7 +8,7 @@
 // it decides are values:
 //
 //	snapshot   what was read; nothing changes it
-//	plan       what is to be there, computed from the snapshot alone
+//	plan       the objects and settings that are wanted, computed from the snapshot alone
 //	verdict    status, events and the next pass, computed from the snapshot, the plan,
 //	           and how far the pass got in carrying it out
 //
@@ -16,8 +16,8 @@
 // carries out, and stores, in this order:
 //
 //	finalizer  on a new resource, before anything is made
-//	read       the resource, its objects and Pods from the cache, what the flushers
-//	           said last from package observe, and whose queues others have
+//	read       the resource, its objects and Pods from the cache, the flushers' last
+//	           reports from package observe, and the queues of other resources
 //	plan       the flushers' settings, with retired mappings and with what must be
 //	           held back, and from them every object
 //	password   create the Secret of a managed Redis unless it is known to be there
@@ -27,11 +27,11 @@
 //	nudge      annotate the flusher Pods, so that the kubelet syncs new settings
 //	volume     grow the volume of a managed Redis, which nothing else waits for
 //	monitor    make the Prometheus Operator's objects where it is installed
-//	judge      conditions and numbers; their policy is the table in verdict/policy.go
+//	verdict    conditions and numbers; their policy is the table in verdict/policy.go
 //	store      one patch of the status, if it changed, and then the events
 //
-// An error ends the pass after the step that has it. Package failure has the kinds of
-// errors, and says what follows each.
+// An error ends the pass after its step. Package failure has the kinds of errors and what
+// follows each.
 //
 // A deletion takes the same steps up to nudge, with Draining in the settings, and lets
 // none stop the others. Once the queues are empty, a pass ends with the record of that
@@ -42,7 +42,7 @@
 // Who owns which field:
 //
 //   - The field manager resources.FieldOwner owns every field that package resources
-//     builds, and no other; what somebody else adds beside them stays.
+//     builds, and no other; what somebody else adds stays.
 //   - The field manager resources.SettingsOwner owns one annotation on flusher Pods.
 //   - spec.flusher.replicas is the user's, or the scale subresource's; the
 //     Deployment follows it.
@@ -53,11 +53,10 @@
 //     flusher reports it when it is missing. Where no flusher answers, the operator
 //     creates it again at intervals, which changes nothing while it is there.
 //
-// Where nothing is known, nothing is concluded. Until the flushers were looked at
-// once, conditions that are there stay as they are. Ready, RedisReady and
-// DatabaseReady speak of the newest generation that a flusher which answers has tried.
-// A deletion takes a queue for empty only when a flusher reports it empty, or none ever
-// ran.
+// The operator concludes nothing from missing reports. Until the flushers were polled once,
+// existing conditions stay as they are. Ready, RedisReady and DatabaseReady refer to the
+// newest generation that an answering flusher has tried. A deletion counts a queue as empty
+// only when a flusher reports it empty, or if no flusher ever ran.
 //
 // Objects carry a label with the resource's UID and no ownerReference: a
 // foreground deletion would remove what draining needs. An object of a needed
@@ -70,19 +69,20 @@
 // Their failures change no condition.
 //
 // Of two resources that name one queue on one Redis, or whose keyPrefixes overlap
-// there, one has it and the other is Stalled; package rivals decides which. One that
-// already held a queue of its own, under another name, drains that when it is deleted,
-// since what was written there was acknowledged.
+// there, one has it and the other is Stalled; package rivals decides which. If the other
+// already had a queue of its own under another name, its deletion drains that queue, since
+// the writes there were acknowledged.
 //
 // Data-loss events are counted here and not only in the journals, which are lost
-// with their counts: verdict/losses.go says what counts as one, and that none counts
+// with their counts: verdict/losses.go has what counts as an event, and why none counts
 // twice.
 //
-// What the spec no longer contains (the settings of retired mappings, a Redis that is
-// held) is recorded in one annotation in two places; plan/inforce.go. The ConfigMap's
-// text is written and never believed. A ControllerRevision would be one object for a
-// hand to delete, its data cannot change, so that each revision is a new object to
-// prune, and the annotation would still have to be read after an upgrade.
+// Settings that the spec no longer contains (those of retired mappings, the Redis that the
+// flushers must not leave yet) are recorded in one annotation in two places: see
+// plan/inforce.go. The ConfigMap's text is written and never trusted. A ControllerRevision
+// would be a single object that somebody may delete. Its data cannot change, so each revision
+// would be a new object to prune, and the annotation would still have to be read after an
+// upgrade.
 //
 // A mistake that only the API server finds is reported as the field of the spec that
 // it comes from, and not as the Deployment's; origins.go has the table.

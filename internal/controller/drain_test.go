@@ -46,7 +46,7 @@ var _ = Describe("Draining", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown, "HTTP 500"))
 		Expect(w.now(ctx).Status.Mappings).To(HaveEach(HaveField("Journal", BeEmpty())))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "HTTP 500", "not seen empty"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "HTTP 500", "no flusher has reported the queues empty"))
 		objects := w.objects(ctx)
 		Consistently(func() []string { return missing(objects, w.objects(ctx)) }).Should(BeEmpty())
 		By("answering")
@@ -64,7 +64,7 @@ var _ = Describe("Draining", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown, "has no Pod"))
 		Expect(k8s.Delete(ctx, w.deployment(ctx))).To(Succeed())
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "not seen empty"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDraining, "no flusher has reported the queues empty"))
 		drains(ctx, w, w.startFlusher(ctx, "b"))
 	})
 

@@ -95,7 +95,7 @@ var _ = Describe("Events", func() {
 			"Normal DeadLetterQueueEmpty: No queue has dead letters",
 			"Normal Suspended: spec.suspend is true: writes are accepted and wait in the queue",
 			"Normal Ready: Data is reaching the database",
-			"Warning FlushersDown: No flusher answers: Pod shop-flusher-a answers at /status with HTTP 500",
+			"Warning FlushersDown: No flusher answers: Pod shop-flusher-a answers /status with HTTP 500",
 			"Normal Ready: Data is reaching the database",
 			"Normal Draining: queue products is not closed to writers yet",
 			"Normal Drained: The queues are empty; the objects are being removed",

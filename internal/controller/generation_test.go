@@ -141,11 +141,11 @@ var _ = Describe("The password of a managed Redis", func() {
 		status.ContainerStatuses = []corev1.ContainerStatus{{Name: "flusher", RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
 		f.setStatus(ctx, *status)
 		Eventually(func() error { return k8s.Get(ctx, key, &corev1.Secret{}) }).Should(Succeed())
-		Eventually(func() []string { return eventNotes(ctx, w) }).Should(ContainElement(ContainSubstring("was gone; created it with a new password")))
+		Eventually(func() []string { return eventNotes(ctx, w) }).Should(ContainElement(ContainSubstring("was missing and was created again with a new password")))
 		f.say(func(s *config.Status) {
 			s.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "Redis refuses the password")
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed,
-			"another password than Secret "+name, "no data is lost"))
+			"a password other than the one in Secret "+name, "no data is lost"))
 	})
 })

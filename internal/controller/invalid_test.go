@@ -174,7 +174,7 @@ var _ = Describe("A hostile tenant", func() {
 		w, f := readyWorld(ctx)
 		f.say(func(s *config.Status) { s.Queues = append(s.Queues, make([]config.QueueStatus, 1000)...) })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonFlushersDown,
-			"answers at /status with something else than a status document"))
+			"answers /status with something other than a status document"))
 	})
 
 	It("that takes a note from a Pod again and again is not fought for ever", func(ctx SpecContext) {

@@ -66,7 +66,7 @@ func (k *kinds) Start(ctx context.Context) error {
 	ticker := time.NewTicker(k.interval)
 	defer ticker.Stop()
 	for {
-		k.look(ctx)
+		k.discover(ctx)
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
@@ -75,9 +75,9 @@ func (k *kinds) Start(ctx context.Context) error {
 	}
 }
 
-// look asks the API server, and wakes every resource when the answer is another than
+// discover asks the API server, and wakes every resource when the answer is another than
 // before. Without an answer the kinds stay as they are.
-func (k *kinds) look(ctx context.Context) {
+func (k *kinds) discover(ctx context.Context) {
 	log := ctrl.LoggerFrom(ctx).WithName("kinds")
 	list, err := k.discovery.ServerResourcesForGroupVersion(resources.MonitoringVersion.String())
 	if err != nil && !apierrors.IsNotFound(err) {

@@ -81,7 +81,7 @@ func offences(cache *v1alpha1.WriteBehindCache) []string {
 	return found
 }
 
-// abnormal tells whether True is no good news.
+// abnormal reports whether True is no good news.
 func abnormal(kind string) bool {
 	return kind == v1alpha1.ConditionReconciling || kind == v1alpha1.ConditionStalled || kind == v1alpha1.ConditionDraining
 }

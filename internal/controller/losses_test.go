@@ -97,8 +97,8 @@ var _ = Describe("A Redis that comes back empty while no flusher runs", func() {
 				Eventually(w.poll(ctx)).Should(SatisfyAll(
 					HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(1))),
 					HaveField("Status.Mappings", ConsistOf(HaveField("DataLossEvents", HaveValue(BeEquivalentTo(1))))),
-					haveCondition(v1alpha1.ConditionDurable, False, v1alpha1.ReasonDataLoss, "1 data-loss events (1 of mapping products)")))
-				Eventually(warnings(w)).Should(ConsistOf(HaveSuffix("1 events more, 1 in all; flushing goes on")))
+					haveCondition(v1alpha1.ConditionDurable, False, v1alpha1.ReasonDataLoss, "1 data-loss event (1 of mapping products)")))
+				Eventually(warnings(w)).Should(ConsistOf(HaveSuffix("new data-loss events: 1, in all: 1; flushing goes on")))
 
 				By("an operator that starts anew")
 				w.settle()
@@ -119,7 +119,7 @@ var _ = Describe("A Redis that comes back empty while no flusher runs", func() {
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
 			HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(2))),
 			haveCondition(v1alpha1.ConditionDurable, False, v1alpha1.ReasonDataLoss, "1 of mapping products, 1 of mapping pages")))
-		told(w, HaveSuffix("2 events more, 2 in all; flushing goes on"))
+		told(w, HaveSuffix("new data-loss events: 2, in all: 2; flushing goes on"))
 	})
 
 	It("is told of no mapping that was retired and emptied before", func(ctx SpecContext) {
@@ -135,7 +135,7 @@ var _ = Describe("A Redis that comes back empty while no flusher runs", func() {
 			HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(1))),
 			HaveField("Status.Mappings", ContainElement(HaveField("Journal", "second-pages"))),
 			haveCondition(v1alpha1.ConditionDurable, False, v1alpha1.ReasonDataLoss, "(1 of mapping products)")))
-		told(w, HaveSuffix("1 events more, 1 in all; flushing goes on"))
+		told(w, HaveSuffix("new data-loss events: 1, in all: 1; flushing goes on"))
 	})
 
 	It("is told of a mapping that was retired and not emptied", func(ctx SpecContext) {
@@ -151,7 +151,7 @@ var _ = Describe("A Redis that comes back empty while no flusher runs", func() {
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
 			HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(2))),
 			HaveField("Status.Mappings", ConsistOf(HaveField("Name", "products")))))
-		told(w, HaveSuffix("2 events more, 2 in all; flushing goes on"))
+		told(w, HaveSuffix("new data-loss events: 2, in all: 2; flushing goes on"))
 	})
 
 	It("is told of a resource that was being drained", func(ctx SpecContext) {
@@ -161,7 +161,7 @@ var _ = Describe("A Redis that comes back empty while no flusher runs", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, metav1.ConditionTrue, v1alpha1.ReasonDraining, "3 entries"))
 		f.end(ctx)
 		b := w.startFlusher(ctx, "b", anew("second-", 0))
-		told(w, HaveSuffix("1 events more, 1 in all; flushing goes on"))
+		told(w, HaveSuffix("new data-loss events: 1, in all: 1; flushing goes on"))
 		b.end(ctx)
 	})
 

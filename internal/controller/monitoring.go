@@ -58,17 +58,17 @@ func (r *Reconciler) monitor(ctx context.Context, p *pass) error {
 			left = r.monitoringInterval
 			switch {
 			case err != nil:
-				ctrl.LoggerFrom(ctx).Error(err, "Failed to bring about an object of the Prometheus Operator", "kind", kind)
-				latest.intent, latest.obstacle = "", "could not be brought about: "+observe.Cut(err.Error(), verdict.MaxMessage/2)
+				ctrl.LoggerFrom(ctx).Error(err, "Failed to apply an object of the Prometheus Operator", "kind", kind)
+				latest.intent, latest.obstacle = "", "could not be applied: "+observe.Cut(err.Error(), verdict.MaxMessage/2)
 				left = failure.ConflictRetry
 			case foreign:
-				reason, latest.obstacle = v1alpha1.ReasonObjectConflict, "belongs to somebody else and is left alone"
+				reason, latest.obstacle = v1alpha1.ReasonObjectConflict, "belongs to somebody else and is not changed"
 			}
 			if news := r.remembered.monitored(p.Cache.UID, kind, latest); news && latest.obstacle != "" {
 				r.warning(p.Cache, reason, "Apply"+kind, "%s %s %s", kind, o.intent.GetName(), latest.obstacle)
 			}
 		}
-		p.did.LookAgain(left)
+		p.did.PassAgain(left)
 	}
 	return nil
 }

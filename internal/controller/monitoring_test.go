@@ -99,7 +99,7 @@ var _ = Describe("Monitoring", Serial, func() {
 		// Several looks, some while it is wanted and some while it is not.
 		untouched := WithTransform((*unstructured.Unstructured).GetResourceVersion, Equal(foreign.GetResourceVersion()))
 		Consistently(w.monitoring(ctx, resources.KindServiceMonitor)).Should(untouched)
-		told := "Warning ObjectConflict: ServiceMonitor shop-flusher belongs to somebody else and is left alone"
+		told := "Warning ObjectConflict: ServiceMonitor shop-flusher belongs to somebody else and is not changed"
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(told), "once, however often it is seen")
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.Monitoring.ServiceMonitor = new(false) })
 		Consistently(w.monitoring(ctx, resources.KindServiceMonitor)).Should(untouched)
@@ -118,9 +118,9 @@ var _ = Describe("Monitoring", Serial, func() {
 		DeferCleanup(func(ctx SpecContext) { removeKind(ctx, "servicemonitor.yaml") })
 		w, _ := readyWorld(ctx)
 		Eventually(func() []string { return eventsOf(ctx, w) }).Should(ContainElement(And(
-			ContainSubstring("ServiceMonitor shop-flusher could not be brought about"), ContainSubstring("spec.jobLabel"))))
+			ContainSubstring("ServiceMonitor shop-flusher could not be applied"), ContainSubstring("spec.jobLabel"))))
 		Consistently(w.poll(ctx)).Should(beReady())
-		Expect(eventsOf(ctx, w)).NotTo(ContainElement(MatchRegexp(`could not be brought about.* times\)`)), "once, however often it is tried")
+		Expect(eventsOf(ctx, w)).NotTo(ContainElement(MatchRegexp(`could not be applied.* times\)`)), "once, however often it is tried")
 
 		By("mending it")
 		known := kindFile("servicemonitor.yaml")

@@ -94,38 +94,38 @@ func inSpec(field string, origins []origin) (string, bool) {
 	return field, false
 }
 
-// refused turns the error that an object is invalid, or too large, into one that only
+// invalidSpec turns the error that an object is invalid, or too large, into one that only
 // a person can resolve: the same request would be refused again until the spec
 // changes. Its message names fields of the spec instead of the object's.
-func refused(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error {
+func invalidSpec(cache *v1alpha1.WriteBehindCache, o *plan.Object, err error) error {
 	origins := originsOf(cache, o)
 	what := fmt.Sprintf("%s %s", o.Kind, o.Name)
 	switch {
 	case tooLarge(err):
-		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Retry: refusedRetry, Message: fmt.Sprintf(
-			"%s: %s would be larger than the API server stores, about a megabyte: put less into that field", origins[len(origins)-1].field, what)}
+		return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Retry: rejectedRetry, Message: fmt.Sprintf(
+			"%s: %s would be larger than the API server stores (about a megabyte): make that field smaller", origins[len(origins)-1].field, what)}
 	case !apierrors.IsInvalid(err):
 		return err
 	}
 	var status apierrors.APIStatus
-	var told []string
+	var reasons []string
 	elsewhere := false
 	if errors.As(err, &status) && status.Status().Details != nil {
 		causes := status.Status().Details.Causes
 		for _, cause := range causes[:min(len(causes), mostCauses)] {
 			field, ours := inSpec(cause.Field, origins)
 			elsewhere = elsewhere || !ours
-			told = append(told, observe.Cut(field+": "+cause.Message, longestCause))
+			reasons = append(reasons, observe.Cut(field+": "+cause.Message, longestCause))
 		}
 		if more := len(causes) - mostCauses; more > 0 {
-			told = append(told, fmt.Sprintf("and %d more", more))
+			reasons = append(reasons, fmt.Sprintf("and %d more", more))
 		}
 	}
-	message := fmt.Sprintf("%s. Correct that in the spec: the API server refuses %s with it", strings.Join(told, "; "), what)
-	if len(told) == 0 || elsewhere {
+	message := fmt.Sprintf("%s. Correct the spec: with these values the API server rejects %s", strings.Join(reasons, "; "), what)
+	if len(reasons) == 0 || elsewhere {
 		message = err.Error()
 	}
-	return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: message, Retry: refusedRetry}
+	return &failure.Stalled{Reason: v1alpha1.ReasonInvalidSpec, Message: message, Retry: rejectedRetry}
 }
 
 // tooLarge reports whether an object was not stored for its size. The API server has

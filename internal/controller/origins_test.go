@@ -57,7 +57,7 @@ func TestWhatIsWrongWithAnObjectIsToldOfTheSpec(t *testing.T) {
 	}
 }
 
-func TestRefused(t *testing.T) {
+func TestInvalidSpec(t *testing.T) {
 	shop, deployment := shopWith(managedShop), &plan.Object{Kind: "Deployment", Name: "shop-flusher"}
 	invalid := func(problems ...*field.Error) error {
 		return apierrors.NewInvalid(schema.GroupKind{Group: "apps", Kind: "Deployment"}, "shop-flusher", problems)
@@ -72,18 +72,18 @@ func TestRefused(t *testing.T) {
 		want    []string
 		without string
 	}{
-		"one mistake":    {invalid(key(0, "a b")), []string{`spec.flusher.tolerations[0].key: Invalid value: "a b": no good`, "Correct that in the spec", "Deployment shop-flusher"}, "template"},
+		"one mistake":    {invalid(key(0, "a b")), []string{`spec.flusher.tolerations[0].key: Invalid value: "a b": no good`, "Correct the spec", "Deployment shop-flusher"}, "template"},
 		"five":           {invalid(key(0, "a"), key(1, "a"), key(2, "a"), key(3, "a"), key(4, "a")), []string{"tolerations[2]", "and 2 more"}, "tolerations[3]"},
 		"a long value":   {invalid(key(0, strings.Repeat("x", 5000)), key(1, "a")), []string{"tolerations[0].key", "tolerations[1].key"}, "template"},
-		"not the spec's": {invalid(elsewhere), []string{"spec.selector", "cannot change"}, "Correct that in the spec"},
-		"no details":     {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Message: "the policy says no"}}, []string{"the policy says no"}, "Correct that"},
-		"too large":      {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "Correct that"},
+		"not the spec's": {invalid(elsewhere), []string{"spec.selector", "cannot change"}, "Correct the spec"},
+		"no details":     {&apierrors.StatusError{ErrStatus: metav1.Status{Reason: metav1.StatusReasonInvalid, Message: "the policy says no"}}, []string{"the policy says no"}, "Correct the spec"},
+		"too large":      {apierrors.NewRequestEntityTooLargeError("limit is 3145728"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "Correct the spec"},
 		"storage":        {errors.New("etcdserver: request is too large"), []string{"spec.flusher: Deployment shop-flusher would be larger than"}, "etcd"},
 		"its client":     {errors.New("rpc error: code = ResourceExhausted desc = trying to send message larger than max (2216255 vs. 2097152)"), []string{"spec.flusher"}, "rpc"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var stalled *failure.Stalled
-			if err := refused(shop, deployment, c.err); !errors.As(err, &stalled) || stalled.Reason != v1alpha1.ReasonInvalidSpec || stalled.Retry != refusedRetry {
+			if err := invalidSpec(shop, deployment, c.err); !errors.As(err, &stalled) || stalled.Reason != v1alpha1.ReasonInvalidSpec || stalled.Retry != rejectedRetry {
 				t.Fatalf("is %v", err)
 			}
 			for _, want := range c.want {
@@ -100,7 +100,7 @@ func TestRefused(t *testing.T) {
 		})
 	}
 	other := errors.New("the API server is away")
-	if err := refused(shop, deployment, other); !errors.Is(err, other) {
+	if err := invalidSpec(shop, deployment, other); !errors.Is(err, other) {
 		t.Errorf("another failure is told as %v", err)
 	}
 }

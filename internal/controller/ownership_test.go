@@ -91,7 +91,7 @@ var _ = Describe("Ownership", func() {
 		w := &world{cache: cache}
 		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "data-shop-redis-0", "to be gone"),
+			haveCondition(v1alpha1.ConditionReconciling, metav1.ConditionTrue, v1alpha1.ReasonProgressing, "data-shop-redis-0", "to be deleted"),
 			haveNoCondition(v1alpha1.ConditionStalled),
 		))
 		removeProtection(ctx, w)
@@ -106,7 +106,7 @@ var _ = Describe("Ownership", func() {
 		w := &world{cache: cache}
 		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonObjectConflict,
-			"In the way: PersistentVolumeClaim data-shop-redis-0 of an earlier WriteBehindCache shop", "retained", "spec.redis.external", `"shop-redis.`+namespace+`.svc:6379"`, "{name: shop-redis-11111111}"))
+			"PersistentVolumeClaim data-shop-redis-0 of an earlier WriteBehindCache shop exists", "retained", "spec.redis.external", `"shop-redis.`+namespace+`.svc:6379"`, "{name: shop-redis-11111111}"))
 	})
 
 	It("of Redis that is retained in the middle of draining goes over open", func(ctx SpecContext) {

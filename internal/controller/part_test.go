@@ -22,7 +22,7 @@ import (
 // mostLogged is how many lines of the operator's log a failure shows, the last ones.
 const mostLogged = 100
 
-// ranMuch tells whether the part has run so much that the operator must have spoken: of a
+// ranMuch reports whether the part has run so much that the operator must have spoken: of a
 // few specs chosen by name one part may get none.
 func ranMuch() bool {
 	taken := 0

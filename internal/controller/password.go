@@ -33,17 +33,17 @@ func (r *Reconciler) ensurePassword(ctx context.Context, p *pass) error {
 		return nil
 	}
 	name := resources.RedisSecretName(p.Cache)
-	told := p.Cache.Status.Redis != nil && p.Cache.Status.Redis.SecretName == name
+	recorded := p.Cache.Status.Redis != nil && p.Cache.Status.Redis.SecretName == name
 	pods, now := podLives(p.Snapshot), time.Now()
 	known := r.remembered.passwordKnown(p.Cache.UID, pods)
 	watched := len(p.Seen.Answering()) > 0
 	left := known.Add(r.PasswordInterval).Sub(now)
 	switch {
-	case !told, known.IsZero(), passwordMissing(p.Snapshot):
+	case !recorded, known.IsZero(), passwordMissing(p.Snapshot):
 	case watched:
 		return nil
 	case left > 0:
-		p.did.LookAgain(left)
+		p.did.PassAgain(left)
 		return nil
 	}
 	err := r.Client.Create(ctx, resources.RedisSecret(p.Cache, rand.Text()+rand.Text()), resources.FieldOwner)
@@ -52,14 +52,14 @@ func (r *Reconciler) ensurePassword(ctx context.Context, p *pass) error {
 	}
 	r.remembered.passwordThere(p.Cache.UID, pods, now)
 	if !watched {
-		p.did.LookAgain(r.PasswordInterval)
+		p.did.PassAgain(r.PasswordInterval)
 	}
 	switch {
-	case err == nil && told:
+	case err == nil && recorded:
 		r.warning(p.Cache, v1alpha1.EventCreated, "CreateSecret",
-			"Secret %s was gone; created it with a new password: Redis restarts to take it, and applications have to read it again", name)
+			"Secret %s was missing and was created again with a new password: Redis restarts with it, and applications must read the Secret again", name)
 	case err == nil:
-		r.normal(p.Cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password of Redis", name)
+		r.normal(p.Cache, v1alpha1.EventCreated, "CreateSecret", "Created Secret %s with a new password for Redis", name)
 	}
 	p.did.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(p.Cache), SecretName: name}
 	return nil

@@ -25,9 +25,9 @@ type Reconciler struct {
 	APIReader client.Reader
 	// Recorder emits events.
 	Recorder events.EventRecorder
-	// Observer has what the flushers said last.
+	// Observer has the flushers' last reports.
 	Observer *observe.Observer
-	// FlusherImage is taken when a spec names no image.
+	// FlusherImage is the flushers' image if a spec names none.
 	FlusherImage string
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before Ready is Stuck.
@@ -48,8 +48,8 @@ type Reconciler struct {
 	remembered remembered
 	// applied remembers the objects that were written.
 	applied applied
-	// refusals remembers the objects that the API server refused.
-	refusals refusals
+	// rejections remembers the objects that the API server refused.
+	rejections rejections
 }
 
 // pass is one pass over one resource.

@@ -121,7 +121,7 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		return SatisfyAll(
 			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict,
 				`mapping items (keyPrefix "`+mine+`")`, `mapping products (keyPrefix "`+theirs+`") of WriteBehindCache `+holder.cache.Namespace+"/shop",
-				"another name and a keyPrefix", "out of the other resource"),
+				"another name and a keyPrefix", "from the other resource"),
 			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonQueueConflict),
 		)
 	}

@@ -125,11 +125,57 @@ func everythingAt(namespace, path string) *unstructured.Unstructured {
 	if strings.HasPrefix(path, "spec.redis.external") {
 		spec["redis"] = parse(externalRedis)
 	}
+	switch {
+	case path == "spec.capture", strings.HasPrefix(path, "spec.redis.managed.replication"):
+		encode(map[string]any{"spec": spec}, "JSON")
+		if path != "spec.capture" {
+			spec["redis"].(map[string]any)["managed"].(map[string]any)["replication"] = map[string]any{"backlog": "1Mi"}
+		}
+	case ownColumns[path] != "":
+		encode(map[string]any{"spec": spec}, ownColumns[path])
+	}
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
 	object.SetGroupVersionKind(v1alpha1.GroupVersion.WithKind("WriteBehindCache"))
 	object.SetNamespace(namespace)
 	object.SetName("shop")
 	return object
+}
+
+// ownColumns are the fields that one encoding alone has.
+var ownColumns = map[string]string{
+	"spec.mappings[].valueColumn": "Number", "spec.mappings[].memberColumn": "SortedSet",
+	"spec.mappings[].scoreColumn": "SortedSet", "spec.mappings[].idColumn": "Stream",
+}
+
+// encode gives the first mapping what goes with a mode or an encoding. Another word is left
+// as it is.
+func encode(object map[string]any, word string) {
+	spec := object["spec"].(map[string]any)
+	m := spec["mappings"].([]any)[0].(map[string]any)
+	columns := map[string]any{}
+	switch word {
+	case "Number":
+		columns["valueColumn"] = "n"
+	case "SortedSet":
+		columns["memberColumn"], columns["scoreColumn"] = "m", "s"
+	case "Stream", "Append":
+		columns["idColumn"] = "i"
+		m["mode"], m["encoding"] = "Append", "Stream"
+	case "JSON", "Hash":
+	default:
+		return
+	}
+	spec["capture"] = "Replication"
+	for _, name := range []string{"versionColumn", "timeToLiveSeconds"} {
+		delete(m, name)
+	}
+	if word == "Number" || word == "SortedSet" {
+		delete(m, "columns")
+	}
+	if word != "Append" {
+		m["encoding"] = word
+	}
+	maps.Copy(m, columns)
 }
 
 // set puts the value at the path, or takes away what is there if it is nil. In a
@@ -260,6 +306,9 @@ var _ = Describe("The schema", func() {
 				// One server has no Sentinels.
 				set(object.Object, "spec.redis.external.masterName", nil)
 				set(object.Object, "spec.redis.external.sentinelCredentialsSecretRef", nil)
+			}
+			if word, ok := value.(string); ok && (path == "spec.mappings[].mode" || path == "spec.mappings[].encoding") {
+				encode(object.Object, word)
 			}
 			return shown, k8s.Create(ctx, object, client.DryRunAll)
 		}

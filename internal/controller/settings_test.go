@@ -136,7 +136,7 @@ var _ = Describe("Settings", func() {
 		By("leaving a dead letter in it")
 		f.say(func(s *config.Status) { s.Queues[1].DeadLetters = 1 })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty,
-			"is empty: 0 entries and 1 dead letters (kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
+			"is empty: 0 entries and 1 dead letter (kubectl exec -n "+w.cache.Namespace+" deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes"))
 
 		By("emptying it")
 		f.say(depth(0))
@@ -168,7 +168,7 @@ var _ = Describe("Settings", func() {
 		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(3))))
 		before := w.deployment(ctx).Spec.Template
 		w.change(ctx, address("new:6379"))
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "old:6379", "products", "the flushers stay there: 3 entries and 0 dead letters"))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, True, v1alpha1.ReasonQueueNotEmpty, "old:6379", "products", "the flushers stay with the earlier Redis: 3 entries and 0 dead letters"))
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "True")
 		})

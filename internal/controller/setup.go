@@ -57,7 +57,7 @@ func CacheOptions() cache.Options {
 
 // Options of the controller.
 type Options struct {
-	// FlusherImage is taken when a spec names no image.
+	// FlusherImage is the flushers' image if a spec names none.
 	FlusherImage string
 	// StuckAfter is how long entries may wait without a flush before Ready is Stuck;
 	// default 45 s.

@@ -24,8 +24,8 @@ import (
 	"github.com/writebehind/operator/internal/controller/verdict"
 )
 
-// defaultLostAfter is far over what a kubelet that is there takes to remove a Pod
-// whose grace period is over.
+// defaultLostAfter is far longer than a running kubelet takes to remove a Pod whose grace
+// period has passed.
 const defaultLostAfter = 30 * time.Second
 
 // tearDown removes the flushers, waits until none is left, and then removes what they

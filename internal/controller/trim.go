@@ -11,10 +11,10 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
-// trim reduces an object to what a pass reads of it, before the cache takes it. Of
-// the API server's record of owned fields, which is often larger than the object
-// itself, a pass reads only what the operator applied. Of a Pod's spec it reads only
-// the images. No object from the cache is written back as a whole.
+// trim reduces an object, before the cache stores it, to what a pass reads. Of the API
+// server's record of owned fields, which is often larger than the object, a pass reads only
+// the operator's own. Of a Pod's spec it reads only the images. The operator never writes an
+// object from the cache back as a whole.
 func trim(object any) (any, error) {
 	accessor, err := meta.Accessor(object)
 	if err != nil {

@@ -27,7 +27,7 @@ func unreached(redis config.Check) func(*config.Status) {
 	return func(s *config.Status) {
 		s.Revision, s.Redis, s.ObservedTime = -1, redis, time.Time{}
 		s.Queues[0].Journal, s.Queues[0].State = "", ""
-		s.Queues[0].Ready = config.Check{Message: "queue products in Redis has not been looked at yet"}
+		s.Queues[0].Ready = config.Check{Message: "queue products in Redis has not been checked yet"}
 	}
 }
 
@@ -42,7 +42,7 @@ var _ = Describe("A Redis that was never reached", func() {
 			haveCondition(v1alpha1.ConditionRedisReady, False, v1alpha1.ReasonConnectionFailed, "the name is not known"),
 			haveCondition(v1alpha1.ConditionReady, False, v1alpha1.ReasonConnectionFailed, "the name is not known"),
 			haveCondition(v1alpha1.ConditionDatabaseReady, True, v1alpha1.ReasonAsExpected),
-			haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "0 of 1", "Pod shop-flusher-a cannot bring them to Redis"),
+			haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "0 of 1", "Pod shop-flusher-a cannot write them to Redis"),
 		))
 		By("a Redis that answers, whose capture functions have no settings yet")
 		f.say(unreached(config.Check{OK: true}))
@@ -134,7 +134,7 @@ var _ = Describe("A Redis that was never reached", func() {
 				haveCondition(v1alpha1.ConditionReady, False, c.reason, c.text),
 				haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonSecretMissing,
 					"Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://"),
-				haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "cannot bring them to Redis"),
+				haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "cannot write them to Redis"),
 			))
 			Expect(os.WriteFile(settings.Database.Postgres.URLFile, []byte("jdbc:postgresql://db/shop"), 0o600)).To(Succeed())
 			Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonInvalidURL,

@@ -217,11 +217,13 @@ var mappingRules = []rule{
 	identifierRule("spec.mappings[].columns[].column", "column", func(name string) change { return fed("a", name) }),
 	{
 		field: "spec.mappings[].mode", says: "mode cannot change: the entries in the queue were written in it",
-		takes: []attempt{{what: "the same mode, written down", before: as, edit: first(func(m *v1alpha1.Mapping) { m.Mode = v1alpha1.ModeLatest })}},
+		refuses: []attempt{{what: "another mode", before: encoded(v1alpha1.EncodingJSON), edit: encoded(v1alpha1.EncodingStream)}},
+		takes:   []attempt{{what: "the same mode, written down", before: as, edit: first(func(m *v1alpha1.Mapping) { m.Mode = v1alpha1.ModeLatest })}},
 	},
 	{
 		field: "spec.mappings[].encoding", says: "encoding cannot change: the values in Redis are written in it",
-		takes: []attempt{{what: "the same encoding, written down", before: as, edit: first(func(m *v1alpha1.Mapping) { m.Encoding = v1alpha1.EncodingJSON })}},
+		refuses: []attempt{{what: "another encoding", before: encoded(v1alpha1.EncodingJSON), edit: encoded(v1alpha1.EncodingHash)}},
+		takes:   []attempt{{what: "the same encoding, written down", before: as, edit: first(func(m *v1alpha1.Mapping) { m.Encoding = v1alpha1.EncodingJSON })}},
 	},
 	{
 		field: "spec.mappings[].partitions", says: "partitions cannot change: a key must always fall into the same one",

@@ -288,7 +288,7 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 }...)
 
 func masterNameRule() rule {
-	r := rule{field: "spec.redis.external.masterName", says: "masterName must be a name as Sentinels take one: letters, digits, ., - and _, such as mymaster"}
+	r := rule{field: "spec.redis.external.masterName", says: "masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"}
 	name := func(text string) change {
 		return sentinel(func(r *v1alpha1.ExternalRedis) { r.MasterName = text })
 	}

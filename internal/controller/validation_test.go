@@ -50,7 +50,7 @@ type attempt struct {
 }
 
 // rules are all of them, which the test of the schema makes sure of.
-var rules = slices.Concat(redisRules, databaseRules, mappingRules, flusherRules, networkRules, otherRules)
+var rules = slices.Concat(redisRules, databaseRules, mappingRules, captureRules, flusherRules, networkRules, otherRules)
 
 // as leaves the resource as it is, before a change of it.
 func as(*v1alpha1.WriteBehindCache) {}
@@ -295,5 +295,11 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Expect(cache.Spec.Redis.External.CredentialsSecretRef.PasswordKey).To(Equal("password"))
 		Expect(cache.Spec.Redis.External.CredentialsSecretRef.UsernameKey).To(BeEmpty())
 		Expect(cache.Spec.Redis.External.TLS.CASecretRef.Key).To(Equal("ca.crt"))
+		Expect(cache.Spec.Capture).To(Equal(v1alpha1.CaptureFunctions))
+
+		cache = minimal(namespace)
+		replicated(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.Replication = &v1alpha1.ManagedReplication{} })(cache)
+		Expect(k8s.Create(ctx, cache, client.DryRunAll)).To(Succeed())
+		Expect(cache.Spec.Redis.Managed.Replication.Backlog.String()).To(Equal("64Mi"))
 	})
 })

@@ -48,7 +48,7 @@ func (r *Reconciler) growVolume(ctx context.Context, p *pass) error {
 		said, _, _ := strings.Cut(err.Error(), "\n") // what follows is a difference of two objects
 		return &failure.Stalled{
 			Reason: v1alpha1.ReasonStorageNotExpandable,
-			Message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s. Mend what the API server says (a storage class needs allowVolumeExpansion: true): %s",
+			Message: fmt.Sprintf("PersistentVolumeClaim %s cannot grow from %s to %s. The API server names the cause (a storage class needs allowVolumeExpansion: true): %s",
 				p.Redis.Volume.Name, have.String(), want.String(), said),
 			Retry: failure.ConflictRetry,
 		}

@@ -86,16 +86,16 @@ func (r *Reconciler) make(ctx context.Context, p *pass, cache *v1alpha1.WriteBeh
 	return r.bring(ctx, p)
 }
 
-// notStored says what follows when the resource could not be written. A resource
+// notStored returns what follows when the resource could not be written. A resource
 // without room for its own status gets an event, since it can get nothing else.
 func (r *Reconciler) notStored(cache *v1alpha1.WriteBehindCache, err error) (ctrl.Result, error) {
 	if !tooLarge(err) {
 		return failure.Result(err)
 	}
 	r.warning(cache, v1alpha1.ReasonInvalidSpec, actionObserve,
-		"The resource is larger than the API server stores once it has a status, about a megabyte, so nothing is done for it: "+
-			"name fewer columns in spec.mappings, put less into spec.flusher and spec.networkPolicy, or take annotations away")
-	return ctrl.Result{RequeueAfter: refusedRetry}, nil
+		"With its status the resource would be larger than the API server stores (about a megabyte), so the operator does nothing for it: "+
+			"name fewer columns in spec.mappings, make spec.flusher and spec.networkPolicy smaller, or remove annotations")
+	return ctrl.Result{RequeueAfter: rejectedRetry}, nil
 }
 
 // ensureFinalizer adds the finalizer before anything is made, so that nothing can be

@@ -11,7 +11,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// errAltered says that the table was altered since it was read. Nothing of the batch was
+// errAltered means that the table was altered since it was read. Nothing of the batch was
 // written.
 var errAltered = errors.New("the table was altered since it was read")
 

@@ -37,11 +37,10 @@ type scriptedBatch struct {
 	keys     []string
 }
 
-func (b *scriptedBatch) Reset()        { b.keys = nil }
-func (b *scriptedBatch) Version(int64) {}
-func (b *scriptedBatch) Ignored() int  { return 0 }
+func (b *scriptedBatch) Reset()       { b.keys = nil }
+func (b *scriptedBatch) Ignored() int { return 0 }
 
-func (b *scriptedBatch) Set(key, _ string) error {
+func (b *scriptedBatch) Add(key string, _ *entry.Entry) error {
 	b.keys = append(b.keys, key)
 	return nil
 }
@@ -75,7 +74,7 @@ func TestWhatIsCommittedBeforeTheTableIsAlteredIsNotWrittenAgain(t *testing.T) {
 	f := New(&config.Config{Mappings: []config.Mapping{m}}, away{}, database, Options{})
 	claim := &entry.Claim{Entries: make([]entry.Entry, 4)}
 	for i := range claim.Entries {
-		claim.Entries[i] = entry.Entry{Key: "product:" + string(rune('a'+i)), Value: "{}", Version: int64(i + 1)}
+		claim.Entries[i] = entry.Entry{Key: "product:" + string(rune('a'+i)), Operation: entry.Set, Value: "{}", Version: int64(i + 1)}
 	}
 	table, _ := database.Table(t.Context(), m)
 	p := &partition{epoch: 1, lease: &entry.Term{Epoch: 1}}
@@ -91,7 +90,7 @@ func TestWhatIsCommittedBeforeTheTableIsAlteredIsNotWrittenAgain(t *testing.T) {
 			t.Errorf("entry %d is %v, want done", i, s.Outcome)
 		}
 	}
-	if done.taken != (taken{sets: 4}) {
+	if done.taken != (taken{entry.RowsPass: 4}) {
 		t.Errorf("taken are %+v, want 4 rows", done.taken)
 	}
 }
@@ -115,7 +114,7 @@ func TestATableThatIsAlteredAllTheTimeEndsTheEpoch(t *testing.T) {
 	}
 	m := config.DefaultMapping()
 	m.Name, m.KeyPrefix = "products", "product:"
-	claim := &entry.Claim{Entries: []entry.Entry{{Key: "product:a", Value: "{}", Version: 1}}}
+	claim := &entry.Claim{Entries: []entry.Entry{{Key: "product:a", Operation: entry.Set, Value: "{}", Version: 1}}}
 	f := New(&config.Config{Mappings: []config.Mapping{m}}, claiming{claim: claim}, database, Options{})
 	q := f.queues[0]
 	table, _ := database.Table(t.Context(), m)

@@ -30,7 +30,7 @@ func (a *appetite) bound() int {
 	return a.bytes
 }
 
-// failed notes that a step failed which carried so many bytes.
+// failed records that a step failed which carried so many bytes.
 func (a *appetite) failed(err error, carried int) {
 	var network net.Error
 	late := errors.As(err, &network) && network.Timeout() || errors.Is(err, os.ErrDeadlineExceeded) ||

@@ -25,18 +25,18 @@ type breaker struct {
 	streak   streak
 }
 
-// finding is what a piece of work showed of the database, beside its error.
+// finding is what a piece of work showed of the database, besides its error.
 type finding struct {
-	// begins says that a new epoch was to begin, began that it did, and works that a batch
-	// was answered as a database that is well does.
+	// begins means that a new epoch was to begin, began that it did, and works that the
+	// database answered a batch as a healthy one does.
 	begins, began, works bool
-	// row is the key of the row that was alone when its session ended, if one was, and
-	// convicted says that it is known to do so.
+	// row is the key of the row that was alone when its session ended, if there was one.
+	// convicted means that the row is known to end sessions.
 	row       string
 	convicted bool
 }
 
-// errShowsNothing is a piece of work of which the circuit takes no note.
+// errShowsNothing marks work that the circuit breaker does not count.
 var errShowsNothing = errors.New("nothing is shown of the database")
 
 // apply puts new settings in force; the circuit is closed then.
@@ -89,7 +89,7 @@ func (b *breaker) run(p *partition, work func() (finding, error)) error {
 		halfOpen := circuit.State() == gobreaker.StateHalfOpen
 		var found finding
 		found, failure = work()
-		return struct{}{}, b.verdict(p, found, failure, halfOpen)
+		return struct{}{}, b.result(p, found, failure, halfOpen)
 	})
 	if errors.Is(refused, gobreaker.ErrOpenState) || errors.Is(refused, gobreaker.ErrTooManyRequests) {
 		return refused
@@ -97,9 +97,9 @@ func (b *breaker) run(p *partition, work func() (finding, error)) error {
 	return failure
 }
 
-// verdict is nil for what shows that the database works, the error for what it failed at,
-// and errShowsNothing for all else.
-func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool) error {
+// result returns nil if the work shows that the database works, err if it shows that the
+// database fails, and errShowsNothing otherwise.
+func (b *breaker) result(p *partition, found finding, err error, halfOpen bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if found.works {
@@ -118,42 +118,42 @@ func (b *breaker) verdict(p *partition, found finding, err error, halfOpen bool)
 		b.streak.epochs++
 	case lost(err) == nil:
 		b.streak.batches++
-	case !b.streak.lost(p, found):
+	case !b.streak.lostSession(p, found):
 		return errShowsNothing
 	}
 	return err
 }
 
-// streak is what failed since a batch was last answered. That a new epoch begins shows no
-// more than that the server is there: one that succeeds after every failure would keep the
-// circuit closed for ever.
+// streak counts failures since a batch was last answered. A new epoch that begins shows only
+// that the server answers: if it reset the streak, a server that fails every batch would keep
+// the circuit closed for ever.
 type streak struct {
-	// epochs counts those that could not begin since one began, batches what failed.
+	// epochs counts epochs that could not begin since one began, batches failed batches.
 	epochs, batches int
-	// held are the losses of sessions that may all be one row's doing, at the partition
-	// where it is searched. row is its key as soon as it was alone, and alone how often.
-	held, alone int
-	at          *partition
-	row         string
-	// several says that it was more than one row's doing.
+	// losses counts lost sessions that one row of partition at may have caused. row is the
+	// key of that row once it was alone in a batch, and alone how often it was.
+	losses, alone int
+	at            *partition
+	row           string
+	// several means that more than one row caused them.
 	several bool
 }
 
-// lost notes that a session ended while rows were written, and tells whether that counts.
-// As long as one row may have done it, which is searched by ever smaller claims, it does
-// not. When another partition or another row meets the same, or the row goes on without
-// anything that shows that others get through, all of it counts.
-func (s *streak) lost(p *partition, found finding) bool {
-	one := s.held == 0 || s.at == p && (s.row == "" || s.row == found.row)
+// lostSession records that a session ended while rows were written, and reports whether that counts.
+// While one row may have caused it, and smaller and smaller claims search for that row, it
+// does not count. When another partition or another row loses its session too, or when the
+// row loses sessions and nothing shows that others get through, every loss counts.
+func (s *streak) lostSession(p *partition, found finding) bool {
+	one := s.losses == 0 || s.at == p && (s.row == "" || s.row == found.row)
 	if found.row != "" {
 		s.alone++
 	}
 	if one && !s.several && (found.convicted || s.alone <= lossesOfOne) {
-		s.held++
+		s.losses++
 		s.at, s.row = p, found.row
 		return false
 	}
-	s.batches += s.held + 1
-	s.held, s.several = 0, true
+	s.batches += s.losses + 1
+	s.losses, s.several = 0, true
 	return true
 }

@@ -56,7 +56,7 @@ func TestTheCircuitOpensAtTheThresholdAndClosesAfterOneProbe(t *testing.T) {
 		if c.state() != gobreaker.StateClosed {
 			t.Fatal("the circuit opens before the threshold")
 		}
-		// A success in between begins the count anew.
+		// A success in between begins the count again.
 		if err := c.attempt(0); err != nil {
 			t.Fatal(err)
 		}

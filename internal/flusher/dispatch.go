@@ -14,8 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// dispatch looks at what waits and starts a worker for each partition that is
-// due, as long as there are slots.
+// dispatch polls what waits and starts a worker for each partition that is due, while
+// slots are free.
 func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	held, steps, begun := q.member.held()
 	if begun && q.resting(now) {
@@ -36,22 +36,21 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 	if q.f.databaseBackoff.waits(now) || now.Before(passage.locked) {
 		return nil
 	}
-	q.member.look(now, q.f.options.DoubtTime)
+	q.member.updateTrust(now, q.f.options.DoubtTime)
 	if q.settings.Load().policy.scatteredBatch(loads) {
 		q.lastScattered = now
 	}
-	for _, i := range oldestFirst(q.member.ages(held, loads, passage.paused(), now)) {
+	for _, i := range oldestFirst(q.member.waitTimes(held, loads, passage.paused(), now)) {
 		q.start(ctx, held[i], loads[i], now)
 	}
 	return nil
 }
 
-// longestRest is the longest time between two looks at empty partitions: a first
-// entry is noticed within a quarter of a second, and thousands of idle partitions
-// cost little.
+// longestRest is the longest time between two polls of empty partitions: a first entry is
+// noticed within a quarter of a second, and thousands of idle partitions cost little.
 const longestRest = 250 * time.Millisecond
 
-// resting tells whether it is too early to look at partitions that were empty.
+// resting reports whether it is too early to poll partitions that were empty.
 func (q *queue) resting(now time.Time) bool {
 	if q.quiet && !q.ending && now.Sub(q.lastPoll) < min(longestRest, q.settings.Load().policy.interval/4) {
 		return true
@@ -72,7 +71,7 @@ func oldestFirst(ages []time.Duration) []int {
 	return order
 }
 
-// observe takes what waits in this flusher's partitions.
+// observe records what waits in this flusher's partitions.
 func (q *queue) observe(loads []entry.Load) {
 	entries, fresh := q.meter.observe(loads)
 	q.quiet = entries == 0
@@ -96,7 +95,7 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 	case p.epoch == 0:
 		q.startEpoch(ctx, p, load, now)
 	case !trust.complete():
-		// Also at the end: it takes a moment, or a doubt's time at most.
+		// At the end too: this takes a moment, or at most as long as a doubt lasts.
 	case q.ending:
 		if !p.lastSwept && q.startSweep(ctx, p, load, load.Fresh+min(load.Due, retriesAtOnce), now) {
 			q.member.swept(number)
@@ -119,8 +118,8 @@ func (q *queue) startEpoch(ctx context.Context, p partition, load entry.Load, no
 	}
 	begin := q.begin
 	if q.f.breaker.state() == gobreaker.StateHalfOpen && q.f.waits() {
-		// A new epoch proves too little: one that succeeds where every batch fails
-		// would close the circuit again and again.
+		// A new epoch proves too little: if every batch fails, successful epochs would
+		// close the circuit again and again.
 		if load.Fresh == 0 || !q.flows(now) {
 			return
 		}
@@ -140,13 +139,13 @@ func (q *queue) startEpoch(ctx context.Context, p partition, load entry.Load, no
 	}
 }
 
-// flows tells whether batches of the queue may be tried.
+// flows reports whether batches of the queue may be tried.
 func (q *queue) flows(now time.Time) bool {
 	return q.gate.now().flows(now) && !q.settings.Load().policy.suspend
 }
 
-// launch runs job on the partition in a goroutine if a slot is free, and the partition
-// still is as it was.
+// launch runs job on the partition in a goroutine, if a slot is free and the partition is
+// still as it was.
 func (q *queue) launch(ctx context.Context, as partition, job func(context.Context, *partition) error) bool {
 	if !q.f.slots.take(q) {
 		q.wants = true
@@ -173,7 +172,7 @@ func (q *queue) launch(ctx context.Context, as partition, job func(context.Conte
 	return true
 }
 
-// free gives a slot back, and wakes who may take it.
+// free gives a slot back, and wakes the queue that may take it.
 func (q *queue) free() {
 	for _, next := range q.f.slots.free(q) {
 		next.wake()

@@ -89,11 +89,15 @@ type ender struct {
 	// spared says that it was not sent when it was looked at last, among that several rows
 	// ended their sessions and none was taken when it lost its last connection.
 	spared, among bool
-	// at is what had been taken when the connection was lost, since when it was so first.
-	at      taken
-	since   time.Time
-	failure *entry.Fault
+	// at is what had been taken when the connection was lost, since when it was so first, and
+	// last when it was so last. since is of the version, losses and last are of the key.
+	at          taken
+	since, last time.Time
+	failure     *entry.Fault
 }
+
+// proven reports whether it was alone with its losses often enough to be their cause.
+func (e *ender) proven() bool { return e.losses >= lossesOfOne || e.convicted }
 
 // endedSession is the reason of all rows that end their session, whatever they are
 // answered.
@@ -103,19 +107,23 @@ var endedSession = fault{state: "lost"}
 // partition's loss of that number.
 func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evidence *evidence) {
 	at := evidence.now()
-	evidence.fresh(e.Key, e.Deletes(), endedSession)
+	evidence.fresh(e.Row(), e.Operation.Proof, endedSession)
 	lasts, _ := evidence.probationOf(endedSession, 0)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.known[e.Key]
+	known := s.known[e.Row()]
 	if known == nil || known.version != e.Version {
+		before := known
 		if s.known == nil || len(s.known) >= mostEnders {
 			s.known = make(map[string]*ender)
 		}
 		known = &ender{version: e.Version, since: time.Now()}
-		s.known[e.Key] = known
+		if before != nil {
+			known.losses = before.losses
+		}
+		s.known[e.Row()] = known
 	}
-	known.losses = max(known.losses+1, losses)
+	known.losses, known.last = max(known.losses+1, losses), time.Now()
 	known.attempts, known.at, known.failure, known.among = e.Attempts, at, failure, lasts > probation
 }
 
@@ -132,11 +140,24 @@ func (s *enders) accuses() bool {
 func (s *enders) suspected(e *entry.Entry) *ender {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := s.known[e.Key]
-	if known == nil || known.version != e.Version || known.attempts != e.Attempts || known.losses < lossesOfOne && !known.convicted {
+	known := s.known[e.Row()]
+	if known == nil || known.version != e.Version || known.attempts != e.Attempts || !known.proven() {
 		return nil
 	}
 	return known
+}
+
+// rewritten reports whether an entry is a later write of a key that has ended its sessions,
+// and for how long it is not to be tried: the longer, the more losses there were. It may be
+// well by now, and may as well be another version each time that it is looked at.
+func (s *enders) rewritten(e *entry.Entry, p policy) (is bool, wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	known := s.known[e.Row()]
+	if known == nil || known.version == e.Version || !known.proven() {
+		return false, 0
+	}
+	return true, p.retryAfter(known.losses) - time.Since(known.last)
 }
 
 // convict notes that the row has spent an attempt for its loss.
@@ -150,7 +171,7 @@ func (s *enders) convict(e *ender) {
 func (s *enders) convicted(entry *entry.Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := s.known[entry.Key]
+	e := s.known[entry.Row()]
 	return e != nil && e.version == entry.Version && e.convicted
 }
 
@@ -201,7 +222,7 @@ func (s *enders) survived(entries []entry.Entry, rows []int) {
 		return
 	}
 	for _, i := range rows {
-		delete(s.known, entries[i].Key)
+		delete(s.known, entries[i].Row())
 	}
 }
 

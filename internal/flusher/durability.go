@@ -32,8 +32,8 @@ func (f *Flusher) watchRedisDurability(ctx context.Context, usable config.Check)
 	if ctx.Err() != nil {
 		return
 	}
-	f.tellDurability("Redis persistence", &f.durability.Persistence, persistence)
-	f.tellDurability("Redis eviction", &f.durability.Eviction, eviction)
+	f.logDurability("Redis persistence", &f.durability.Persistence, persistence)
+	f.logDurability("Redis eviction", &f.durability.Eviction, eviction)
 }
 
 // unreached tells whether a check of Redis has failed on the way there.
@@ -64,12 +64,12 @@ func (f *Flusher) watchLedger(ctx context.Context, usable config.Check) {
 	if check.OK || check.Endangers() {
 		f.ledgerTime = time.Now()
 	}
-	f.tellDurability("ledger", &f.durability.Ledger, check)
+	f.logDurability("ledger", &f.durability.Ledger, check)
 }
 
-// tellDurability stores a check and logs it when it has changed. A danger stays
+// logDurability stores a check and logs it when it has changed. A danger stays
 // until a look finds it gone: that nobody can look does not end it.
-func (f *Flusher) tellDurability(what string, at *config.Check, check config.Check) {
+func (f *Flusher) logDurability(what string, at *config.Check, check config.Check) {
 	f.mu.Lock()
 	known := *at
 	keeps := known.Endangers() && !check.OK && !check.Endangers()
@@ -80,8 +80,8 @@ func (f *Flusher) tellDurability(what string, at *config.Check, check config.Che
 	switch {
 	case keeps || known == check:
 	case check.Endangers():
-		f.log.Warn("What was confirmed is in danger", "of", what, "reason", check.Reason, "message", check.Message)
+		f.log.Warn("Confirmed data is in danger", "of", what, "reason", check.Reason, "message", check.Message)
 	case check.OK && known.Endangers():
-		f.log.Info("What was confirmed is in danger no more", "of", what)
+		f.log.Info("Confirmed data is no longer in danger", "of", what)
 	}
 }

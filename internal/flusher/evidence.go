@@ -40,12 +40,12 @@ type evidence struct {
 }
 
 type suspectRow struct {
-	fault    fault
-	deletion bool
-	at       time.Time
+	fault fault
+	needs entry.Proof
+	at    time.Time
 }
 
-// histories are what is remembered of refused rows, by key.
+// histories are what is remembered of refused rows, by entry.Row.
 type histories map[string]*history
 
 // history is what is remembered of one refused row.
@@ -61,20 +61,31 @@ type history struct {
 	free         int
 }
 
-// taken counts the rows that were committed: those that were written, and deletions.
-type taken struct{ sets, deletions int64 }
+// taken counts the entries that were committed, by what each of them shows.
+type taken [entry.Proofs]int64
 
-func (t *taken) add(sets, deletions int) {
-	t.sets += int64(sets)
-	t.deletions += int64(deletions)
+func (t *taken) add(more taken) {
+	for proof, n := range more {
+		t[proof] += n
+	}
 }
 
-func (t taken) rows() int64 { return t.sets + t.deletions }
+func (t taken) rows() (n int64) {
+	for _, of := range t {
+		n += of
+	}
+	return n
+}
 
-// shows tells whether what was taken since then shows that others get through. A deletion
-// says nothing of whether rows do, a row says it of deletions too.
-func (t taken) shows(since taken, deletion bool) bool {
-	return t.sets > since.sets || deletion && t.deletions > since.deletions
+// shows tells whether what was taken since then shows that those get through which need
+// this proof: a stronger one does for them too.
+func (t taken) shows(since taken, needs entry.Proof) bool {
+	for proof := range needs + 1 {
+		if t[proof] > since[proof] {
+			return true
+		}
+	}
+	return false
 }
 
 func (e *evidence) now() taken {
@@ -84,32 +95,26 @@ func (e *evidence) now() taken {
 }
 
 // took notes rows that were committed.
-func (e *evidence) took(sets, deletions int) {
+func (e *evidence) took(more taken) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.taken.add(sets, deletions)
-	if sets > 0 {
-		clear(e.last)
-		return
-	}
-	if deletions > 0 {
-		for key, row := range e.last {
-			if row.deletion {
-				delete(e.last, key)
-			}
+	e.taken.add(more)
+	for key, row := range e.last {
+		if more.shows(taken{}, row.needs) {
+			delete(e.last, key)
 		}
 	}
 }
 
 // fresh notes a key that is refused for the first time while nothing is taken.
-func (e *evidence) fresh(key string, deletion bool, why fault) {
+func (e *evidence) fresh(key string, needs entry.Proof, why fault) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.last == nil {
 		e.last = make(map[string]suspectRow)
 	}
 	if row, ok := e.last[key]; len(e.last) < mostRemembered && (!ok || row.fault != why) {
-		e.last[key] = suspectRow{why, deletion, time.Now()}
+		e.last[key] = suspectRow{why, needs, time.Now()}
 	}
 }
 
@@ -166,11 +171,11 @@ func (r *histories) of(key string, version int64, start taken) *history {
 
 // refused notes that a row was refused. It tells since when, and whether others were
 // taken after that.
-func (e *evidence) refused(key string, version int64, deletion bool, start taken) (since time.Duration, others bool) {
+func (e *evidence) refused(key string, version int64, needs entry.Proof, start taken) (since time.Duration, others bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	h := e.known.of(key, version, start)
-	return time.Since(h.since), e.taken.shows(h.start, deletion)
+	return time.Since(h.since), e.taken.shows(h.start, needs)
 }
 
 // waitsForOthers notes that a row is stuck because another one has what it needs, and
@@ -214,7 +219,7 @@ func (e *evidence) through(entries []entry.Entry, rows []int) {
 		return
 	}
 	for _, i := range rows {
-		key := entries[i].Key
+		key := entries[i].Row()
 		if h := e.known[key]; h != nil {
 			if h.stuck {
 				e.moved++

@@ -17,19 +17,19 @@ func TestDistinctKeysAreCountedUntilARowIsTaken(t *testing.T) {
 	var e evidence
 	why, other := fault{state: "P0001"}, fault{state: "23502", column: "must"}
 	for n := range 5 {
-		e.fresh(fmt.Sprint(n), false, why)
-		e.fresh(fmt.Sprint(n), false, why)
-		e.fresh(fmt.Sprint("deletion", n), true, why)
-		e.fresh(fmt.Sprint("other", n), false, other)
+		e.fresh(fmt.Sprint(n), entry.RowsPass, why)
+		e.fresh(fmt.Sprint(n), entry.RowsPass, why)
+		e.fresh(fmt.Sprint("removal", n), entry.RemovalsPass, why)
+		e.fresh(fmt.Sprint("other", n), entry.RowsPass, other)
 	}
 	if got := e.refusedFor(why); got != 10 {
 		t.Errorf("%d keys are refused, want 10", got)
 	}
-	e.took(0, 1)
+	e.took(taken{entry.RemovalsPass: 1})
 	if got := e.refusedFor(why); got != 5 {
-		t.Errorf("%d keys are refused after a deletion, want the 5 of rows", got)
+		t.Errorf("%d keys are refused after a removal, want the 5 of rows", got)
 	}
-	e.took(1, 0)
+	e.took(taken{entry.RowsPass: 1})
 	if got := e.refusedFor(why) + e.refusedFor(other); got != 0 {
 		t.Errorf("%d keys are refused after a row was taken", got)
 	}
@@ -39,24 +39,24 @@ func TestOnlyWhatIsTakenAfterTheFirstRefusalIsEvidence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var e evidence
-		refused := func(key string, version int64, deletion, want bool, since time.Duration) {
+		refused := func(key string, version int64, needs entry.Proof, want bool, since time.Duration) {
 			t.Helper()
-			if for_, others := e.refused(key, version, deletion, e.now()); others != want || for_ != since {
+			if for_, others := e.refused(key, version, needs, e.now()); others != want || for_ != since {
 				t.Errorf("%s is refused for %v with others taken %v, want %v and %v", key, for_, others, since, want)
 			}
 		}
-		e.took(1, 1)
-		refused("a", 1, false, false, 0)
+		e.took(taken{1, 1})
+		refused("a", 1, entry.RowsPass, false, 0)
 		time.Sleep(time.Second)
-		refused("a", 1, false, false, time.Second)
-		refused("deletion", 1, true, false, 0)
-		e.took(0, 1)
-		refused("a", 1, false, false, time.Second)
-		refused("deletion", 1, true, true, 0)
-		e.took(1, 0)
-		refused("a", 1, false, true, time.Second)
+		refused("a", 1, entry.RowsPass, false, time.Second)
+		refused("removal", 1, entry.RemovalsPass, false, 0)
+		e.took(taken{entry.RemovalsPass: 1})
+		refused("a", 1, entry.RowsPass, false, time.Second)
+		refused("removal", 1, entry.RemovalsPass, true, 0)
+		e.took(taken{entry.RowsPass: 1})
+		refused("a", 1, entry.RowsPass, true, time.Second)
 		// A new version has a history of its own.
-		refused("a", 2, false, false, 0)
+		refused("a", 2, entry.RowsPass, false, 0)
 	})
 }
 
@@ -72,7 +72,7 @@ func TestProbationBeginsAnewWithEveryOtherRow(t *testing.T) {
 			lasts, quiet := e.probationOf(why, time.Since(start))
 			return quiet >= lasts
 		}
-		e.fresh("0", false, why)
+		e.fresh("0", entry.RowsPass, why)
 		if time.Sleep(probation - 1); over() {
 			t.Error("the probation of a lone row is over too early")
 		}
@@ -80,21 +80,21 @@ func TestProbationBeginsAnewWithEveryOtherRow(t *testing.T) {
 			t.Error("the probation of a lone row does not end")
 		}
 		for n := 1; n < trialBatch; n++ {
-			e.fresh(fmt.Sprint(n), false, why)
-			e.fresh(fmt.Sprint("other", n), false, fault{state: "23502"})
+			e.fresh(fmt.Sprint(n), entry.RowsPass, why)
+			e.fresh(fmt.Sprint("other", n), entry.RowsPass, fault{state: "23502"})
 			if time.Sleep(5 * time.Second); over() {
 				t.Errorf("the probation is over when %d rows were refused, the last a moment ago", n+1)
 			}
 		}
 		// Those that were refused before do not make it longer.
 		time.Sleep((trialBatch-1)*probation - 5*time.Second - 1)
-		if e.fresh("0", false, why); over() {
+		if e.fresh("0", entry.RowsPass, why); over() {
 			t.Error("the probation of ten is over too early")
 		}
 		if time.Sleep(time.Nanosecond); !over() {
 			t.Error("the probation of ten does not end")
 		}
-		e.took(1, 0)
+		e.took(taken{entry.RowsPass: 1})
 		if lasts, _ := e.probationOf(why, 0); lasts != probation {
 			t.Errorf("it lasts %v after a row was taken, want %v", lasts, probation)
 		}
@@ -107,7 +107,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var q queue
 		lose := func(key string) *ender {
-			e := entry.Entry{Key: key, Version: 1}
+			e := entry.Entry{Key: key, Operation: entry.Set, Version: 1}
 			q.enders.lostAlone(&e, &entry.Fault{Lost: true}, lossesOfOne, &q.evidence)
 			return q.enders.suspected(&e)
 		}
@@ -135,7 +135,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 		if left, _, _ := q.enders.spare(first, &q.evidence); left <= 0 {
 			t.Error("one of ten is spared no more")
 		}
-		q.evidence.took(1, 0)
+		q.evidence.took(taken{entry.RowsPass: 1})
 		if left, several, _ := q.enders.spare(first, &q.evidence); left != 0 || several {
 			t.Errorf("it is spared for %v when a row was taken, of several: %v", left, several)
 		}
@@ -146,8 +146,8 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	var e evidence
 	for n := range mostRemembered + 100 {
-		e.refused(fmt.Sprint(n), 1, false, taken{})
-		e.fresh(fmt.Sprint(n), false, fault{})
+		e.refused(fmt.Sprint(n), 1, entry.RowsPass, taken{})
+		e.fresh(fmt.Sprint(n), entry.RowsPass, fault{})
 	}
 	if len(e.known) != mostRemembered || len(e.last) != mostRemembered {
 		t.Errorf("%d and %d keys are remembered, want %d", len(e.known), len(e.last), mostRemembered)
@@ -251,4 +251,32 @@ func TestADoubtEndsWhenTheRowsGetThrough(t *testing.T) {
 	if d.most() != 0 || d.searching() || d.losses != 0 {
 		t.Errorf("after all got through: %+v", d)
 	}
+}
+
+// TestMembersOfOneKeyAreRowsOfTheirOwn: one that gets through says nothing of another one's
+// refusals, and ten that are refused are ten.
+func TestMembersOfOneKeyAreRowsOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e evidence
+		member := func(n int) entry.Entry {
+			return entry.Entry{Key: "board", Member: fmt.Sprint(n), Operation: entry.Set, Version: int64(n)}
+		}
+		bad, good := member(1), member(2)
+		e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now())
+		time.Sleep(time.Minute)
+		e.refused(good.Row(), good.Version, entry.RowsPass, e.now())
+		e.through([]entry.Entry{good}, []int{0})
+		if since, _ := e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now()); since != time.Minute {
+			t.Errorf("a member is refused for %v, want the minute since it was first", since)
+		}
+		why := fault{state: "23514"}
+		for n := range trialBatch {
+			one := member(n)
+			e.fresh(one.Row(), entry.RowsPass, why)
+		}
+		if n := e.refusedFor(why); n != trialBatch {
+			t.Errorf("%d members of one key count as %d rows", trialBatch, n)
+		}
+	})
 }

@@ -25,7 +25,7 @@ import (
 //	Stale      those rows are dead letters, the others are written without them
 //	AtRows     twice in a row: as a fault that is tried in parts
 //	Raised     a function of the table did it: never the server's fault
-//	Held       the row waits for the lock at no attempt
+//	Held       the row waits for the lock, which is no attempt
 var reactions = map[entry.Kind]reaction{
 	entry.Transient:  {circuit: counts, rests: everyQueue},
 	entry.Contention: {tries: 5, rests: everyQueue},
@@ -40,12 +40,12 @@ var reactions = map[entry.Kind]reaction{
 type reaction struct {
 	// tries is how often the same batch is sent at once, where that is more than once.
 	tries int
-	// parts says that fewer rows may get through, so that the batch is tried in parts.
+	// parts means that fewer rows may get through, so that the batch is tried in parts.
 	parts bool
-	// ofRow says that only rows meet it: one that does so alone is refused. Whoever meets
+	// ofRow means that only rows meet it: one that does so alone is refused. Whoever meets
 	// another fault alone is in doubt, since it may as well be the server's.
 	ofRow bool
-	// control says that a row of the table shows whether it is this row that fails.
+	// control means that a row of the table shows whether it is this row that fails.
 	control bool
 	// circuit is whether it counts for the circuit, once no part of the batch is tried.
 	circuit counting
@@ -53,7 +53,7 @@ type reaction struct {
 	rests resting
 }
 
-// counting says whether a fault is one of the database that is away or unwell.
+// counting reports whether a fault is one of the database that is away or unwell.
 type counting int
 
 const (
@@ -73,7 +73,7 @@ const (
 	everyQueue resting = iota
 	// thisQueue waits for the lock on its table. The database is well.
 	thisQueue
-	// untilItFits waits for the table to be read anew. The probe does so at once and says in
+	// untilItFits waits for the table to be read again. The probe does so at once and says in
 	// full what does not fit. Where it finds nothing, the fault is told, until a batch gets
 	// through.
 	untilItFits
@@ -101,7 +101,7 @@ func (s states) have(f *entry.Fault) bool {
 	return slices.ContainsFunc(s, func(state string) bool { return strings.HasPrefix(f.SQLSTATE, state) })
 }
 
-// failed decides what an error means for the partition, and tells it. Whatever is
+// failed decides what an error means for the partition, and reports it. Whatever is
 // not known to have been rolled back makes the partition begin a new epoch: that
 // fences a transaction which is still on its way, and the new claim holds values
 // at least as new.
@@ -117,7 +117,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		// Nothing was tried.
 		return
 	case isAny(err, entry.ErrLeaseLost, entry.ErrClaimVoid, errFenced, entry.ErrNoQueue, entry.ErrNoFunctions):
-		q.log.Info("Partition is lost to another flusher", "partition", p.number, "cause", err)
+		q.log.Info("Another flusher has taken the partition", "partition", p.number, "cause", err)
 		q.member.lose(p)
 		return
 	case errors.Is(err, entry.ErrStep):
@@ -125,7 +125,7 @@ func (q *queue) failed(ctx context.Context, p *partition, err error) {
 		q.log.Warn("Redis came back with an older journal", "partition", p.number, "cause", err)
 		return
 	case misfit != nil:
-		// The table was altered, so that it was read anew, and fits no longer.
+		// The table was altered, so that it was read again, and fits no longer.
 		q.meter.batchFailed(misfit.Reason, misfit.Message)
 		q.misfit(misfit)
 	case fault != nil:
@@ -156,7 +156,7 @@ func (q *queue) rest(fault *entry.Fault) {
 }
 
 // stepFailed decides what an error of the loop means. Redis is left alone for a while,
-// unless the loop ends, the queue has to be opened anew, or it is another config's.
+// unless the loop ends, the queue has to be opened again, or it is another config's.
 func (q *queue) stepFailed(ctx context.Context, err error) {
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -172,7 +172,7 @@ func isAny(err error, of ...error) bool {
 	return slices.ContainsFunc(of, func(one error) bool { return errors.Is(err, one) })
 }
 
-// inParts tells whether fewer rows may get through where these did not. Only then,
+// inParts reports whether fewer rows may get through where these did not. Only then,
 // and only after an error whose transaction is known to be over, may other rows
 // take the same flush number. While a row is searched for, that is so of any error
 // that came while PostgreSQL was at work on the rows.
@@ -180,24 +180,24 @@ func inParts(f *entry.Fault, searching bool) bool {
 	return !f.Unsettled && !f.Lost && (reactions[f.Kind].parts || f.AtRows && searching)
 }
 
-// ofOneRow tells whether an error that a row meets alone is of the kind that only rows
+// ofOneRow reports whether an error that a row meets alone is of the kind that only rows
 // meet.
 func ofOneRow(f *entry.Fault) bool { return reactions[f.Kind].ofRow }
 
-// isSentAgain tells whether a batch that was sent so often is sent once more at once. It ended
+// isSentAgain reports whether a batch that was sent so often is sent once more at once. It ended
 // in a definite error of the server, so its number is still free.
 func isSentAgain(f *entry.Fault, times int) bool {
 	return !f.Unsettled && times < reactions[f.Kind].tries
 }
 
-// controls tells whether a row of the table may show whose fault it is. A full disk, a
+// controls reports whether a row of the table may show whose fault it is. A full disk, a
 // lost link or a lock may well spare a single row.
 func controls(f *entry.Fault) bool { return reactions[f.Kind].control || f.Raised }
 
-// movesOn tells whether a row waits for another one.
+// movesOn reports whether a row waits for another one.
 func movesOn(f *entry.Fault) bool { return ofOthers.have(f) }
 
-// plain tells whether a row of the table meets the same fault, if that is the mapping's. A
+// plain reports whether a row of the table meets the same fault, if that is the mapping's. A
 // trigger may know whether a row is new.
 func plain(f *entry.Fault) bool { return !f.Raised && ofValues.have(f) }
 
@@ -209,8 +209,8 @@ func lost(err error) *entry.Fault {
 	return nil
 }
 
-// databaseFails tells whether an error says that the database is away or unwell. What a
-// function says that was called for a row does not, whatever its SQLSTATE.
+// databaseFails reports whether an error says that the database is away or unwell. What a
+// function means that was called for a row does not, whatever its SQLSTATE.
 func databaseFails(err error) bool {
 	failure, ok := errors.AsType[*entry.Fault](err)
 	if !ok || failure.Raised {

@@ -106,7 +106,7 @@ func TestWhatBecomesOfAPartitionWhoseWorkFailed(t *testing.T) {
 			p := &partition{number: 1, epoch: 5, lease: under(5)}
 			q.failed(t.Context(), p, fmt.Errorf("write partition 1: %w", c.err))
 			now, passage := time.Now(), q.gate.now()
-			got := comes{p.lost, now.Before(passage.locked), passage.table == nil, f.databaseBackoff.waits(now), f.redisBackoff.waits(now)}
+			got := comes{p.leaseLost, now.Before(passage.locked), passage.table == nil, f.databaseBackoff.waits(now), f.redisBackoff.waits(now)}
 			if got != c.want || p.epoch != 0 {
 				t.Errorf("%s: it comes to %+v and epoch %d, want %+v and a new one", name, got, p.epoch, c.want)
 			}

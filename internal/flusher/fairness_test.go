@@ -29,7 +29,7 @@ func TestPartitionsCompeteForSlotsByAge(t *testing.T) {
 		held = append(held, i)
 		m.partitions[i] = &partition{number: i, lastSweep: now.Add(-400 * time.Millisecond)}
 	}
-	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(m.ages(held, loads, false, now))); diff != "" {
+	if diff := cmp.Diff([]int{2, 4, 5, 0, 3, 1}, oldestFirst(m.waitTimes(held, loads, false, now))); diff != "" {
 		t.Errorf("the order differs (-want +got):\n%s", diff)
 	}
 }

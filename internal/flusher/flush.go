@@ -35,8 +35,8 @@ type flush struct {
 	// isCurrent says that the table was still what it was read as when the claim was
 	// already there, which holds the values.
 	isCurrent bool
-	// passed are rows that got through in a batch which another row spoiled. trusting
-	// says that the server's words may be taken for a hint of which row that was.
+	// passed are the rows that the database took before the one that it refused: they are
+	// written at the end. trusting is false once its words pointed at a wrong row.
 	passed   []int
 	trusting bool
 	prefix   string
@@ -52,9 +52,9 @@ type flush struct {
 	// whole says that a batch that is refused is not to be tried in parts.
 	whole bool
 	// unproved is what a row is refused for of which nothing shows that others get
-	// through, and unprovedDeletion that it is to be deleted.
-	unproved         *entry.Fault
-	unprovedDeletion bool
+	// through, and unprovedNeeds what would show it.
+	unproved      *entry.Fault
+	unprovedNeeds entry.Proof
 	// start is what the queue had taken when the flush began.
 	start taken
 	// yielded counts the rows that were not sent, so that those behind them come first.
@@ -103,6 +103,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			f.settlements[i].Outcome = entry.Lost
 			f.settlements[i].Letter = &entry.DeadLetter{Cause: entry.CauseValueLost, Message: "the value was gone from Redis", LastFailure: now.UTC()}
 		case accused && f.sentence(ctx, i):
+		case accused && f.setBack(i, &again):
 		case e.Attempts == 0:
 			fresh = append(fresh, i)
 		default:
@@ -132,7 +133,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 			return nil
 		}
 	}
-	if f.taken.shows(taken{}, f.q.gate.now().obstacle.deletions) {
+	if f.taken.shows(taken{}, f.q.gate.now().obstacle.needs) {
 		f.q.resume()
 	}
 	f.settle(ctx, doubt)
@@ -199,7 +200,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case !errors.As(err, &failure) || !inParts(failure, f.searching):
 		if cause := lost(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
-			f.partition.found.row, f.partition.found.convicted = e.Key, f.q.enders.convicted(e)
+			f.partition.found.row, f.partition.found.convicted = e.Row(), f.q.enders.convicted(e)
 			f.q.enders.lostAlone(e, cause, f.partition.doubt.losses+1, &f.q.evidence)
 		}
 		return err
@@ -208,15 +209,13 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	default:
 		return f.narrow(ctx, rows, failure)
 	}
-	deleted := 0
+	var took taken
 	for _, i := range rows {
 		f.settlements[i].Outcome = entry.Done
-		if f.deletion(i) {
-			deleted++
-		}
+		took[f.proof(i)]++
 	}
-	f.taken.add(len(rows)-deleted, deleted)
-	f.q.evidence.took(len(rows)-deleted, deleted)
+	f.taken.add(took)
+	f.q.evidence.took(took)
 	f.q.evidence.through(f.claim.Entries, rows)
 	f.q.enders.survived(f.claim.Entries, rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
@@ -232,23 +231,19 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 	in = make([]int, 0, len(rows))
 	for _, i := range rows {
 		e := &f.claim.Entries[i]
-		key := strings.TrimPrefix(e.Key, f.prefix)
-		var err error
-		if e.Deletes() {
-			err = f.batch.Delete(key)
-		} else {
-			err = f.batch.Set(key, e.Value)
+		if e.Unfit != nil {
+			f.unfit(i, e.Unfit)
+			continue
 		}
-		if err != nil {
+		if err := f.batch.Add(strings.TrimPrefix(e.Key, f.prefix), e); err != nil {
 			if err := f.current(ctx); err != nil {
 				return nil, 0, err
 			}
 			f.unfit(i, err)
 			continue
 		}
-		f.batch.Version(e.Version)
 		in = append(in, i)
-		version = max(version, e.Version)
+		version = max(version, e.Version, e.Upto)
 	}
 	return in, version, nil
 }
@@ -335,6 +330,14 @@ func shown(key string) string {
 	return fmt.Sprintf("%q", key)
 }
 
+// shownRow is what an entry is about, with its member if that is a row of its own.
+func shownRow(e *entry.Entry) string {
+	if e.Member == "" {
+		return "key " + shown(e.Key)
+	}
+	return "key " + shown(e.Key) + ", member " + shown(e.Member) + ","
+}
+
 // dead makes an entry a dead letter. public may stand in logs and status, the
 // letter's own message only in the letter.
 func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
@@ -343,8 +346,8 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts + 1
 	}
-	f.q.evidence.buried(e.Key)
+	f.q.evidence.buried(e.Row())
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
-	f.refusal = fmt.Sprintf("key %s is a dead letter: %s", shown(e.Key), public)
+	f.refusal = fmt.Sprintf("%s is a dead letter: %s", shownRow(e), public)
 	f.q.meter.rowFailed(reasonRowRefused)
 }

@@ -17,42 +17,42 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Options are what a flusher is given beside its config. The durations have
-// working defaults; tests make them small.
+// Options are a flusher's parameters besides its config. The durations have working
+// defaults; tests make them small.
 type Options struct {
 	Log      *slog.Logger
 	Registry prometheus.Registerer
-	// LeaseTime is how long a partition stays with a member that is not heard
-	// of: 4 s, so that a dead flusher's work is taken over within 5 s.
+	// LeaseTime is how long a silent member keeps its partitions: 4 s, so that others take
+	// over a dead flusher's work within 5 s.
 	LeaseTime time.Duration
-	// BeatInterval is the time between two renewals: 1 s, so that three in a row
-	// may be lost before a lease is.
+	// BeatInterval is the time between two renewals: 1 s, so that a lease survives three
+	// lost renewals in a row.
 	BeatInterval time.Duration
-	// PollInterval is how often the partitions are looked at: 50 ms, so that a
-	// full batch is noticed at once by a person's measure.
+	// PollInterval is how often the partitions are polled: 50 ms, so that a person sees a
+	// full batch flushed at once.
 	PollInterval time.Duration
 	// ProbeInterval is how often servers and tables are checked: 1 s.
 	ProbeInterval time.Duration
-	// Grace is how long Run may go on flushing after it was told to stop: 20 s. Then it
-	// rolls back what is in flight, and gives its partitions back, for which it has a
-	// second. Whoever ends the process by force has to wait longer: Kubernetes waits for
-	// 30 s by default, and for a Pod of the operator longer still.
+	// Grace is how long Run may go on flushing after the context has ended: 20 s. Then it
+	// rolls back what is in flight and releases its partitions, within another second. The
+	// process must not be killed earlier: Kubernetes waits for 30 s by default, and for a
+	// Pod of the operator longer still.
 	Grace time.Duration
 	// URLRevision is the revision of the settings that first named the place which the
 	// database's URL is read from. Where it is not known it is 0.
 	URLRevision int64
-	// LimitMemory, if given, is told how many bytes the process should take at most by the
+	// LimitMemory, if set, is called with the most bytes that the process should take by the
 	// settings in force, so that garbage does not double what is in flight while the machine
-	// is busy. While a document is in flight that is larger than they allow for, it is more:
-	// or the collector would do nothing but look for garbage that is not there.
+	// is busy. While a larger document is in flight the number is higher, or the collector
+	// would run without a pause and find nothing.
 	LimitMemory func(bytes int64)
-	// DoubtTime is how long a flusher waits that finds its Redis behind the ledger: 5 s,
-	// so that one at another Redis with the same journal, who looks at the ledger once in
-	// ProbeInterval, has noticed by then and taken its epochs back.
+	// DoubtTime is how long a flusher waits after it has found its Redis behind the ledger:
+	// 5 s. A flusher at another Redis with the same journal reads the ledger once in
+	// ProbeInterval, so it has noticed by then and taken its epochs back.
 	DoubtTime time.Duration
 }
 
-// WithDefaults fills in what is not given.
+// WithDefaults returns the options with defaults for zero fields.
 func (o Options) WithDefaults() Options {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
@@ -110,7 +110,7 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
-	// redisAnswers says that Redis worked when last used, whatever else is told of it.
+	// redisAnswers means that Redis worked when last used, whatever else is told of it.
 	redisAnswers bool
 	refusal      refusal
 	durability   config.Durability
@@ -121,10 +121,10 @@ type Flusher struct {
 
 // notChecked is the state before something has been looked at for the first time.
 func notChecked(what string) config.Check {
-	return config.Check{Message: what + " has not been looked at yet"}
+	return config.Check{Message: what + " has not been checked yet"}
 }
 
-// New prepares a flusher. Nothing is connected before Run.
+// New prepares a flusher. It connects to no server before Run.
 func New(c *config.Config, source Source, database Database, options Options) *Flusher {
 	options = options.WithDefaults()
 	f := &Flusher{
@@ -150,8 +150,11 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 		}
 		f.log.Warn("Circuit breaker of the database has changed", "from", from.String(), "to", to.String())
 	}
+	if stream, ok := source.(Streamed); ok {
+		options.Registry.MustRegister(newStreamMetrics(stream))
+	}
 	if options.LimitMemory != nil {
-		f.memory.tell = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
+		f.memory.report = func(inFlight int64) { options.LimitMemory(processMemory(inFlight)) }
 	}
 	for i := range c.Mappings {
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))
@@ -160,8 +163,8 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 	return f
 }
 
-// Apply puts live settings in force. The config must differ from the one that New
-// was given in nothing else: see config.Config.SameStructure.
+// Apply puts live settings in force. In everything else the config must equal the one given
+// to New: see config.Config.SameStructure.
 func (f *Flusher) Apply(c *config.Config) {
 	f.mu.Lock()
 	f.config = c

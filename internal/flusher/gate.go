@@ -98,9 +98,10 @@ type obstacle struct {
 	// tried. It is nil where it is not rows that are refused.
 	cause *entry.Fault
 	until time.Time
-	// deletions says that all of the rows were deletions, few that they were too few to
-	// know that the mapping is at fault.
-	deletions, few bool
+	// needs is what has to be shown for one of the rows at least, few says that they were
+	// too few to know that the mapping is at fault.
+	needs entry.Proof
+	few   bool
 }
 
 // paused tells whether the mapping is, also when it is time to try a few rows.
@@ -185,7 +186,7 @@ func (p *passage) pauses(mapping string, o obstacle) (first bool) {
 		what = "the database refuses what is written, and nothing shows that it takes any other row"
 	}
 	o.check = config.Check{Reason: cachev1alpha1.ReasonMappingPaused, Message: fmt.Sprintf(
-		"mapping %s is paused: %s, %s; the rows wait: mend the table or its triggers or, if the rows are at fault, write or delete their keys",
+		"mapping %s is paused: %s, %s; the rows wait: correct the table or its triggers or, if the rows are wrong, write or delete their keys",
 		mapping, what, o.cause.Message)}
 	p.obstacle, p.check = o, o.check
 	return first

@@ -17,9 +17,9 @@ import (
 
 // The events of a passage's life, in the words of TestWhatAPassageComesTo.
 func passageEvents(now time.Time) map[string]func(*passage) {
-	pauses := func(deletions, few bool) func(*passage) {
+	pauses := func(needs entry.Proof, few bool) func(*passage) {
 		return func(p *passage) {
-			p.pauses("products", obstacle{cause: &entry.Fault{Message: "no"}, until: now.Add(time.Minute), deletions: deletions, few: few})
+			p.pauses("products", obstacle{cause: &entry.Fault{Message: "no"}, until: now.Add(time.Minute), needs: needs, few: few})
 		}
 	}
 	return map[string]func(*passage){
@@ -30,9 +30,9 @@ func passageEvents(now time.Time) map[string]func(*passage) {
 		"unread":            func(p *passage) { p.unread(config.Check{Reason: cachev1alpha1.ReasonConnectionFailed}) },
 		"misfits":           func(p *passage) { p.misfits(config.Check{Reason: cachev1alpha1.ReasonSchemaMismatch}) },
 		"unwritable":        func(p *passage) { p.unwritable(config.Check{Reason: cachev1alpha1.ReasonStatementFailed}) },
-		"pauses":            pauses(false, false),
-		"pauses for few":    pauses(false, true),
-		"pauses, deletions": pauses(true, false),
+		"pauses":            pauses(entry.RowsPass, false),
+		"pauses for few":    pauses(entry.RowsPass, true),
+		"pauses, deletions": pauses(entry.RemovalsPass, false),
 		"resumes":           func(p *passage) { p.resumes() },
 	}
 }
@@ -128,14 +128,45 @@ func TestAGateLogsWhatChanges(t *testing.T) {
 	g := gate{mapping: "products", log: slog.New(slog.NewTextHandler(&lines, nil))}
 	events := passageEvents(time.Now())
 	for _, c := range []struct{ event, want string }{
-		{"made", ""}, {"fits", "Mapping is ready"}, {"fits", ""}, {"unwritable", ""}, {"fits", "reason=StatementFailed"}, {"fits", ""},
-		{"unwritable", ""}, {"fits", ""}, {"resumes", "Mapping is ready"}, {"refused", "reason=QueueConflict"}, {"misfits", ""},
-		{"accepted", "reason=SchemaMismatch"}, {"pauses", "reason=MappingPaused"}, {"pauses", ""}, {"resumes", "Mapping is ready"},
+		{"made", ""},
+		{"fits", "Mapping is ready"},
+		{"fits", ""},
+		{"unwritable", ""},
+		{"fits", "reason=StatementFailed"},
+		{"fits", ""},
+		{"unwritable", ""},
+		{"fits", ""},
+		{"resumes", "Mapping is ready"},
+		{"refused", "reason=QueueConflict"},
+		{"misfits", ""},
+		{"accepted", "reason=SchemaMismatch"},
+		{"pauses", "reason=MappingPaused"},
+		{"pauses", ""},
+		{"resumes", "Mapping is ready"},
 	} {
 		lines.Reset()
 		g.after(events[c.event])
 		if got := lines.String(); (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 			t.Errorf("after %q the log says %q, want %q", c.event, got, c.want)
 		}
+	}
+}
+
+// TestARefusedQueueIsNotEager, although the loop has just seen entries when a worker finds it
+// out: a circuit that is half open would wait for a batch of it for ever.
+func TestARefusedQueueIsNotEager(t *testing.T) {
+	t.Parallel()
+	m := config.DefaultMapping()
+	m.Name = "products"
+	f := alone(&config.Config{Mappings: []config.Mapping{m}}, Options{})
+	q := f.queues[0]
+	now := time.Now()
+	q.backoff.failed(now)
+	q.meter.onlookDue(now, 0)
+	q.gate.after(func(p *passage) { p.refused = config.Check{Reason: "QueueConflict"} })
+	q.eager.Store(true)
+	q.step(t.Context())
+	if f.waits() {
+		t.Error("the entries of a refused queue wait to be flushed")
 	}
 }

@@ -23,15 +23,15 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	}
 	settings.Member, settings.Home = q.f.instance, q.home(q.f.database.Home())
 	if !opened {
-		// Once the database was looked at in vain the queue opens: whoever writes would find
-		// none.
+		// The queue opens once a check of the database has failed: applications would find
+		// no queue otherwise.
 		settings.Home.Awaited = settings.Home.ID == "" && q.f.looked.Load() == 0
 		if err := q.open(ctx, settings, current); err != nil {
 			return err
 		}
 	}
-	// Where others flush the queue, nobody joins them who may be of another database, and
-	// can write nothing before that is known.
+	// While others flush the queue, a flusher whose database may be another one does not
+	// join them: it can write nothing before that is known.
 	settings.Home.Awaited = !q.f.database.Known()
 	seen := known.seen
 	seen.Losses = q.meter.lossesOf(seen)
@@ -51,6 +51,10 @@ func (q *queue) renew(ctx context.Context, now time.Time) error {
 	q.enter(beat.Incarnation)
 	if err := q.f.source.Release(ctx, q.name, q.f.instance, q.member.follow(beat, now)...); err != nil {
 		return err
+	}
+	if beat.StandsBy {
+		q.member.after(func(l *life) { l.lastBeat = now })
+		return nil
 	}
 	stats, err := q.f.source.Stats(ctx, q.name)
 	if err != nil {
@@ -81,7 +85,7 @@ func (q *queue) open(ctx context.Context, settings config.QueueSettings, of *set
 	return nil
 }
 
-// enter takes note of the life of the queue that Redis tells of.
+// enter records the life of the queue that Redis reports.
 func (q *queue) enter(id string) {
 	before := q.member.enter(id)
 	if before == id {
@@ -89,8 +93,8 @@ func (q *queue) enter(id string) {
 	}
 	if before != "" {
 		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
-		q.log.Error("Redis has lost the queue and its entries, a new journal has begun", "before", before, "journal", id)
-		q.meter.note("Redis lost the queue: journal " + before + " is gone and a new one has begun")
+		q.log.Error("Redis has lost the queue with its entries: a new journal has begun", "before", before, "journal", id)
+		q.meter.setLastError("Redis lost the queue: journal " + before + " is gone and a new one has begun")
 	}
 	q.gate.after(func(p *passage) { p.made = true })
 }

@@ -11,42 +11,44 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // uid is what Kubernetes calls a resource.
 var uid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
-// watched tells whether the operator decides the settings. It remembers the journal,
+// watched reports whether the operator decides the settings. It remembers the journal,
 // and so notices by itself that a queue was lost while no flusher ran.
 func watched(owner string) bool {
 	return uid.MatchString(owner)
 }
 
-// compare takes what a beat tells of the queue, and tells of writes that are gone. The
-// journal has counted them.
+// compare records what a beat reports of the queue, and reports lost writes. The journal has
+// counted them.
 func (q *queue) compare(beat entry.Membership) {
 	q.member.after(func(l *life) { l.seen = beat.Seen })
 	if beat.LostWrites == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %d writes are lost", beat.LostWrites))
+	q.meter.reportLoss(fmt.Sprintf("Redis came back with older data than it had confirmed: at least %s lost", plural.Of(beat.LostWrites, "write is", "writes are")))
 }
 
-// missed tells of entries that somebody has deleted from the journal. It has counted them.
+// missed reports entries that somebody has deleted from the journal. The journal has counted
+// them.
 func (q *queue) missed(claim *entry.Claim) {
 	if claim.Rebuilt {
-		q.log.Warn("The journal was edited by hand, the order of the queue was made anew", "partition", claim.Term.Partition)
+		q.log.Warn("The journal was edited by hand: the order of the queue was rebuilt", "partition", claim.Term.Partition)
 	}
 	if claim.Gone == 0 {
 		return
 	}
-	q.meter.lost(fmt.Sprintf("%d entries are gone from partition %d of the journal in Redis, though their keys stood in its order: their writes are lost",
-		claim.Gone, claim.Term.Partition))
+	q.meter.reportLoss(fmt.Sprintf("%s gone from partition %d of the journal in Redis, although the order of the partition names the keys: the writes are lost",
+		plural.Of(claim.Gone, "entry is", "entries are"), claim.Term.Partition))
 }
 
-// noteEnd lets the ledger know that a queue which takes no writes any more has been
-// drained: when its journal goes, nothing is lost.
-func (q *queue) noteEnd(ctx context.Context) {
+// recordDrained records in the ledger that a queue which takes no more writes has been
+// drained: nothing is lost when its journal goes.
+func (q *queue) recordDrained(ctx context.Context) {
 	_, database := q.f.usable()
 	paused := q.settings.Load().State == config.StatePaused
 	known := q.member.now()
@@ -65,12 +67,12 @@ func (q *queue) noteEnd(ctx context.Context) {
 		return
 	}
 	if err := q.f.database.End(ctx, id, q.name); err != nil {
-		q.log.Debug("Could not note that the queue is drained", "error", err)
+		q.log.Debug("Could not record that the queue is drained", "error", err)
 		return
 	}
 	q.member.after(func(l *life) { l.ended = id })
 }
 
-// endTimeout bounds a note on which little depends: without it a drained queue whose
-// Redis is wiped counts as lost.
+// endTimeout bounds a write that matters little: without it a drained queue whose Redis is
+// wiped counts as lost.
 const endTimeout = 2 * time.Second

@@ -12,9 +12,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// member is this flusher among those of a queue, in one life of the queue: what it knows
-// of that life, and the partitions that it holds. Only the loop enters partitions, and takes
-// them for a worker. Until that one puts its partition back it alone uses it.
+// member is this flusher's membership in one life of a queue: what it knows of that life,
+// and the partitions that it holds. Only the loop adds partitions and gives them to workers.
+// A worker alone uses its partition until it puts it back.
 type member struct {
 	mu         sync.Mutex
 	life       life
@@ -23,36 +23,37 @@ type member struct {
 
 // life is what a member knows of one life of a queue. It is a value: a copy never changes.
 type life struct {
-	// opened are the settings that the queue in Redis was given last, nil when it has to
-	// be given them again.
+	// opened are the settings that were last written to the queue in Redis; nil when they
+	// have to be written again.
 	opened      *settings
 	incarnation string
 	lastBeat    time.Time
-	// left is how many partitions of the queue were ever given back, as last seen.
-	left int64
-	// seen is what Redis told of the queue last, trust whether it may be flushed from here.
+	// released is how many partitions of the queue were ever released, as last polled.
+	released int64
+	// seen is what Redis last reported of the queue. trust is whether the queue may be
+	// flushed from this Redis.
 	seen  entry.Seen
 	trust trust
-	// ended is the life of which the ledger knows that it was drained to its end.
+	// ended is the life that the ledger has recorded as drained to its end.
 	ended string
 }
 
-// now is the life as it is.
+// now returns a copy of the life.
 func (m *member) now() life {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.life
 }
 
-// after makes the life another one.
+// after changes the life under the lock.
 func (m *member) after(event func(*life)) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	event(&m.life)
 }
 
-// enter begins the life of the queue that Redis tells of, and returns the one before. A
-// new one makes everything held in the old one void.
+// enter begins the life of the queue that Redis reports, and returns the previous one. A
+// new life voids every partition held in the old one.
 func (m *member) enter(incarnation string) (before string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -69,7 +70,7 @@ func (m *member) follow(beat entry.Membership, now time.Time) (surplus []int) {
 	return m.partitions.follow(beat, now)
 }
 
-// leave forgets what is held, and that the queue is open.
+// leave forgets the partitions, and that the queue is open.
 func (m *member) leave() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -77,8 +78,8 @@ func (m *member) leave() {
 	m.partitions.loseAll()
 }
 
-// held lists the partitions, in order, with the steps of those that have begun and are
-// idle. begun says that all have that are idle.
+// held lists the partitions, in order, with the steps of the idle ones that have begun
+// their epoch. begun means that every idle partition has begun its epoch.
 func (m *member) held() (numbers []int, steps map[int]int64, begun bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,8 +96,8 @@ func (m *member) held() (numbers []int, steps map[int]int64, begun bool) {
 	return slices.Sorted(maps.Keys(m.partitions)), steps, begun
 }
 
-// polled takes what waits in the partitions, and returns those whose steps are not those
-// that they had: they begin anew. The highest number of writes is kept, but that of another
+// polled records what waits in the partitions, and returns the partitions whose step in
+// Redis differs from their own: they begin again. The highest number of writes is kept, but that of another
 // life of Redis waits for the beat, which compares first.
 func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (older []int) {
 	m.mu.Lock()
@@ -104,12 +105,12 @@ func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (o
 	if m.life.seen.Incarnation == m.life.incarnation && seen.Since != 0 && seen.Since == m.life.seen.Since {
 		m.life.seen.Writes = max(m.life.seen.Writes, seen.Writes)
 	}
-	if seen.Left != m.life.left {
-		// Whoever leaves hands over at once: the next step takes what is free.
-		m.life.left, m.life.lastBeat = seen.Left, time.Time{}
+	if seen.Left != m.life.released {
+		// A member that leaves releases its partitions at once: the next step takes them.
+		m.life.released, m.life.lastBeat = seen.Left, time.Time{}
 	}
 	for i, number := range numbers {
-		// Nobody but the loop starts a worker: what was idle still is.
+		// Only the loop starts workers: what was idle still is.
 		p := m.partitions[number]
 		if step, ok := steps[number]; ok && p != nil && step != seen.Of[i].Step {
 			p.epoch = 0
@@ -119,11 +120,11 @@ func (m *member) polled(seen entry.Loads, numbers []int, steps map[int]int64) (o
 	return older
 }
 
-// ages says how long each partition waits for a slot: as long as its oldest fresh
-// entry or, with nothing but entries to be tried again, since it was last looked
-// after. So do all while the mapping is paused, or the trials would always be of the
-// same.
-func (m *member) ages(numbers []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
+// waitTimes returns, for each partition, the time by which partitions compete for slots:
+// the age of its oldest fresh entry or, if it has only retries, the time since its last
+// sweep. While the mapping is paused the latter counts for all, so that trials rotate
+// through the partitions.
+func (m *member) waitTimes(numbers []int, loads []entry.Load, paused bool, now time.Time) []time.Duration {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ages := make([]time.Duration, len(loads))
@@ -136,22 +137,26 @@ func (m *member) ages(numbers []int, loads []entry.Load, paused bool, now time.T
 	return ages
 }
 
-// idle is the partition as it is, if no worker is at it.
+// idle returns a copy of the partition, if no worker uses it.
 func (m *member) idle(number int) (p partition, ok bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if held := m.partitions[number]; held != nil && !held.busy && !held.lost {
+	if held := m.partitions[number]; held != nil && !held.busy && !held.leaseLost {
 		return *held, true
 	}
 	return partition{}, false
 }
 
-// take gives the partition to a worker, if it still is as it was. Otherwise it is nil.
+// take returns the partition for a worker, or nil if it is not as it was any more.
 func (m *member) take(as partition) *partition {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[as.number]
-	if p == nil || p.busy || p.lost || p.epoch != as.epoch {
+	if p == nil || p.busy || p.leaseLost || p.epoch != as.epoch {
+		return nil
+	}
+	if m.life.trust.split != "" || p.epoch != 0 && !m.life.trust.doubted.IsZero() {
+		// A doubt has come up since the loop looked.
 		return nil
 	}
 	p.busy = true
@@ -166,14 +171,14 @@ func (m *member) putBack(p *partition) {
 	m.partitions.forgetLost()
 }
 
-// lose notes that the lease of a partition is gone.
+// lose records that the lease of a partition is gone.
 func (m *member) lose(p *partition) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	p.lost = true
+	p.leaseLost = true
 }
 
-// swept notes that the partition has nothing to wait for before the end.
+// swept records that the partition had its last sweep.
 func (m *member) swept(number int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -182,44 +187,44 @@ func (m *member) swept(number int) {
 	}
 }
 
-// finished tells whether no worker is at a partition and, where the last sweep can be, none
-// waits for it.
+// finished reports whether no worker uses a partition and, if last sweeps are possible, no
+// partition waits for its last sweep.
 func (m *member) finished(sweeps bool) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, p := range m.partitions {
-		if p.busy || sweeps && !p.lastSwept && !p.lost {
+		if p.busy || sweeps && !p.lastSwept && !p.leaseLost {
 			return false
 		}
 	}
 	return true
 }
 
-// begun is the life of the queue, and the leases under which idle partitions have begun in
-// it: none, once the member has stopped.
+// begun returns the life of the queue, and the leases under which idle partitions have
+// begun their epochs in it: none once the member has stopped.
 func (m *member) begun() (incarnation string, leases map[int]*entry.Term) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	leases = make(map[int]*entry.Term)
 	for number, p := range m.partitions {
-		if m.life.trust.split == "" && !p.busy && !p.lost && p.epoch != 0 && p.lease.Incarnation == m.life.incarnation {
+		if m.life.trust.split == "" && !p.busy && !p.leaseLost && p.epoch != 0 && p.lease.Incarnation == m.life.incarnation {
 			leases[number] = p.lease
 		}
 	}
 	return m.life.incarnation, leases
 }
 
-// anew makes a partition begin anew that is idle under the lease, after another beat, and
-// reports whether it is. Where another flusher has raised its epoch, split is why the member
-// stops instead if the partition was behind the ledger when its epoch began.
-func (m *member) anew(number int, lease *entry.Term, split string) (begins, stops bool) {
+// beginAgain lets a partition that is idle under the lease begin again after another beat, and
+// reports whether it does. If another flusher has raised its epoch, and the partition was
+// behind the ledger when its epoch began, the member stops instead; split is the reason.
+func (m *member) beginAgain(number int, lease *entry.Term, split string) (begins, stops bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.partitions[number]
 	switch {
 	case !p.isAt(lease), m.life.trust.split != "":
 		return false, false
-	case split != "" && p.behind:
+	case split != "" && p.redisBehind:
 		m.life.trust.split = split
 		return false, true
 	}
@@ -227,14 +232,14 @@ func (m *member) anew(number int, lease *entry.Term, split string) (begins, stop
 	return true, false
 }
 
-// look finds out whether every partition has told whether it is behind.
-func (m *member) look(now time.Time, longest time.Duration) {
+// updateTrust updates trust from what the partitions have found out: whether each is behind.
+func (m *member) updateTrust(now time.Time, longest time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.life.trust.look(m.partitions, now, longest)
+	m.life.trust.update(m.partitions, now, longest)
 }
 
-// doubtsNoMore ends a doubt whose time is over, and reports whether there was one.
+// doubtsNoMore ends a doubt whose time has passed, and reports whether there was one.
 func (m *member) doubtsNoMore(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -244,19 +249,19 @@ func (m *member) doubtsNoMore(now time.Time) bool {
 	m.life.trust.doubted = time.Time{}
 	for _, p := range m.partitions {
 		if !p.busy {
-			p.behind = false
+			p.redisBehind = false
 		}
 	}
 	return true
 }
 
-// holds lists the partitions whose leases are not gone, in order.
-func (m *member) holds() []int {
+// leased lists the partitions whose leases are not lost, in order.
+func (m *member) leased() []int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var numbers []int
 	for number, p := range m.partitions {
-		if !p.lost {
+		if !p.leaseLost {
 			numbers = append(numbers, number)
 		}
 	}

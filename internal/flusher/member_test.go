@@ -21,7 +21,7 @@ func under(epoch int64) *entry.Term {
 
 // anewIs is what becomes of a partition whose epoch is gone.
 func (m *member) anewIs(number int, lease *entry.Term, split string) string {
-	switch begins, stops := m.anew(number, lease, split); {
+	switch begins, stops := m.beginAgain(number, lease, split); {
 	case begins:
 		return "begins"
 	case stops:
@@ -81,7 +81,7 @@ func TestHoldingsFollowTheLeases(t *testing.T) {
 		var anew, lost []int
 		for _, number := range holds {
 			switch p := c.held[number]; {
-			case p.lost:
+			case p.leaseLost:
 				lost = append(lost, number)
 			case !p.busy && p.epoch == 0:
 				anew = append(anew, number)
@@ -107,9 +107,11 @@ func TestAPartitionIsTakenAsItWasSeen(t *testing.T) {
 		"nothing happens":       {func(*member) {}, true},
 		"it is lost":            {func(m *member) { m.lose(m.partitions[1]) }, false},
 		"all are left":          {func(m *member) { m.leave() }, false},
-		"it is to begin anew":   {func(m *member) { m.anew(1, under(5), "") }, false},
+		"it is to begin anew":   {func(m *member) { m.beginAgain(1, under(5), "") }, false},
 		"another life begins":   {func(m *member) { m.enter("another") }, false},
 		"the same life goes on": {func(m *member) { m.enter("life") }, true},
+		"a doubt comes up":      {func(m *member) { m.life.trust.doubted = time.Now() }, false},
+		"the side stops":        {func(m *member) { m.life.trust.split = "there is another side" }, false},
 		"another worker is at it": {func(m *member) {
 			seen, _ := m.idle(1)
 			m.take(seen)
@@ -134,8 +136,8 @@ func TestWhatIsLostIsForgottenOnceItsWorkerEnds(t *testing.T) {
 		t.Errorf("a partition with a worker is looked at: %v", leases)
 	}
 	m.leave()
-	if numbers, _, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.holds()) != 0 || m.finished(false) {
-		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.holds(), m.finished(false))
+	if numbers, _, _ := m.held(); !slices.Equal(numbers, []int{1}) || len(m.leased()) != 0 || m.finished(false) {
+		t.Errorf("%v are there, %v are held, and all is finished: %v", numbers, m.leased(), m.finished(false))
 	}
 	m.putBack(p)
 	if numbers, _, _ := m.held(); len(numbers) != 0 || !m.finished(true) {
@@ -170,11 +172,11 @@ func TestOnlyTheSideThatIsBehindStops(t *testing.T) {
 	now := time.Now()
 	m := &member{life: life{incarnation: "life"}, partitions: holdings{
 		1: {number: 1, epoch: 5, lease: under(5)},
-		2: {number: 2, epoch: 5, lease: under(5), behind: true},
-		3: {number: 3, epoch: 5, lease: under(5), behind: true},
+		2: {number: 2, epoch: 5, lease: under(5), redisBehind: true},
+		3: {number: 3, epoch: 5, lease: under(5), redisBehind: true},
 	}}
 	m.after(func(l *life) { l.trust.begins(now) })
-	m.look(now, time.Second)
+	m.updateTrust(now, time.Second)
 	if !m.now().trust.complete() {
 		t.Error("it is not trusted although all have begun")
 	}

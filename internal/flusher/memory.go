@@ -13,13 +13,13 @@ import (
 // Redis, as the text of its columns, and as PostgreSQL's protocol has it.
 const copies = 3
 
-// processMemory is how many bytes a process takes of which so many are in flight: the
-// collector lets about as much again stand, and there is the program itself.
+// processMemory is how many bytes a process takes while that many are in flight: the
+// collector lets garbage of about that size accumulate, and there is the program itself.
 func processMemory(inFlight int64) int64 { return inFlight/2*5 + 20<<20 }
 
-// memory bounds the bytes of entries that all workers of a flusher hold together. Who has
-// asked first is served first. Its size may change while it is in use: what is held stays
-// held, and where that is more than the new size nothing is given out until it is less.
+// memory bounds the bytes of entries that all workers of a flusher have taken. Requests are
+// served in order. The limit may change while the memory is in use: taken bytes stay taken,
+// and above a lower limit nothing is given out until enough has been given back.
 type memory struct {
 	mu sync.Mutex
 	pool
@@ -27,38 +27,38 @@ type memory struct {
 
 // pool is the account of a memory.
 type pool struct {
-	limit, held int64
-	waiting     []*seeker
-	// tell, if given, is told how many bytes may be in flight: the limit or, while a value
-	// is out that is larger, what that takes. It is told one bound after the other, under the
-	// memory's lock.
-	tell func(bytes int64)
-	told int64
+	limit, taken int64
+	waiting      []*seeker
+	// report, if set, is called with the number of bytes that may be in flight: the limit
+	// or, while a larger value is taken, the size of that value. The calls come one after
+	// the other, under the memory's lock.
+	report   func(bytes int64)
+	reported int64
 }
 
-// note tells of another bound.
-func (p *pool) note() {
-	if bound := max(p.limit, p.held); p.tell != nil && bound != p.told {
-		p.told = bound
-		p.tell(bound)
+// reportBound reports a bound that has changed.
+func (p *pool) reportBound() {
+	if bound := max(p.limit, p.taken); p.report != nil && bound != p.reported {
+		p.reported = bound
+		p.report(bound)
 	}
 }
 
-// fits tells whether so much may be given out: also what is larger than all the memory,
-// when nothing else is held.
-func (p *pool) fits(bytes int64) bool { return p.held == 0 || p.held+bytes <= p.limit }
+// fits reports whether so many bytes may be given out. More than the limit fit when nothing
+// is taken.
+func (p *pool) fits(bytes int64) bool { return p.taken == 0 || p.taken+bytes <= p.limit }
 
-// serve gives out what there is, in the order of asking.
+// serve gives out free memory, in the order of the requests.
 func (p *pool) serve() {
 	for len(p.waiting) > 0 && p.fits(p.waiting[0].bytes) {
-		p.held += p.waiting[0].bytes
+		p.taken += p.waiting[0].bytes
 		close(p.waiting[0].served)
 		p.waiting = slices.Delete(p.waiting, 0, 1)
 	}
-	p.note()
+	p.reportBound()
 }
 
-// seeker is one who waits for memory.
+// seeker is a request that waits for memory.
 type seeker struct {
 	bytes int64
 	// served is closed when the bytes are the seeker's.
@@ -72,7 +72,7 @@ func (m *memory) resize(limit int64) {
 	m.serve()
 }
 
-// take waits for memory. An error is the context's, and then nothing is held.
+// take waits for memory. An error is the context's, and then nothing is taken.
 func (m *memory) take(ctx context.Context, bytes int64) error {
 	s := &seeker{bytes: bytes, served: make(chan struct{})}
 	m.mu.Lock()
@@ -96,38 +96,38 @@ func (m *memory) take(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// tryTake takes memory if it is there, and nobody waits for it.
+// tryTake takes memory if enough is free and nobody waits.
 func (m *memory) tryTake(bytes int64) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.waiting) > 0 || !m.fits(bytes) {
 		return false
 	}
-	m.held += bytes
-	m.note()
+	m.taken += bytes
+	m.reportBound()
 	return true
 }
 
 func (m *memory) giveBack(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.held -= bytes
+	m.taken -= bytes
 	m.serve()
 }
 
-// share is the part of the memory that one claim after the other holds: it implements
-// entry.Room. A claim waits for its first page alone; where there is no room for the
-// next one it ends there. So nobody waits who holds something, and nobody waits for ever.
-// A single value that is larger than all the memory goes when nobody else holds any.
+// share is the memory of one worker, whose claims follow one another. It implements
+// entry.Room. A claim waits only for its first page, and ends if there is no room for the next
+// one. So nobody waits while holding memory, and nobody waits for ever. A single value above
+// the limit is taken when no other memory is.
 type share struct {
 	of *memory
-	// asked is what the page takes that is being fetched, held what the claim has.
-	asked, held int64
+	// asked is the memory of the page that is being fetched, taken that of the claim so far.
+	asked, taken int64
 }
 
 func (m *memory) share() *share { return &share{of: m} }
 
-// Take begins another claim: what the one before held is free again.
+// Take begins another claim. The memory of the previous one is given back.
 func (s *share) Take(ctx context.Context, bytes int) error {
 	s.giveBack()
 	n := int64(bytes) * copies
@@ -150,11 +150,11 @@ func (s *share) TryTake(bytes int) bool {
 func (s *share) Settle(used int) {
 	n := min(int64(used)*copies, s.asked)
 	s.of.giveBack(s.asked - n)
-	s.held += n
+	s.taken += n
 	s.asked = 0
 }
 
 func (s *share) giveBack() {
-	s.of.giveBack(s.held + s.asked)
-	s.held, s.asked = 0, 0
+	s.of.giveBack(s.taken + s.asked)
+	s.taken, s.asked = 0, 0
 }

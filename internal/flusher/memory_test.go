@@ -65,8 +65,8 @@ func TestNoMoreIsInFlightThanTheMemoryHolds(t *testing.T) {
 		}
 		large.giveBack()
 		first.giveBack()
-		if m.held != 0 || len(m.waiting) != 0 {
-			t.Errorf("%d bytes are never given back, %d wait", m.held, len(m.waiting))
+		if m.taken != 0 || len(m.waiting) != 0 {
+			t.Errorf("%d bytes are never given back, %d wait", m.taken, len(m.waiting))
 		}
 	})
 }
@@ -127,8 +127,8 @@ func TestTheMemoryMayChangeItsSize(t *testing.T) {
 			t.Errorf("%s is served", got)
 		}
 		first.giveBack()
-		if m.held != 0 || len(m.waiting) != 0 {
-			t.Errorf("%d bytes are held, %d wait", m.held, len(m.waiting))
+		if m.taken != 0 || len(m.waiting) != 0 {
+			t.Errorf("%d bytes are held, %d wait", m.taken, len(m.waiting))
 		}
 	})
 }
@@ -161,8 +161,8 @@ func TestTheMemoryHoldsWhileItsSizeChangesUnderLoad(t *testing.T) {
 				}
 				bytes := rand.N(largest) + 1
 				if err := s.Take(ctx, bytes); err != nil {
-					if !errors.Is(err, context.Canceled) || s.held != 0 || s.asked != 0 {
-						t.Errorf("%v, and %d are held", err, s.held+s.asked)
+					if !errors.Is(err, context.Canceled) || s.taken != 0 || s.asked != 0 {
+						t.Errorf("%v, and %d are held", err, s.taken+s.asked)
 					}
 					cancel()
 					continue
@@ -179,8 +179,8 @@ func TestTheMemoryHoldsWhileItsSizeChangesUnderLoad(t *testing.T) {
 	working.Wait()
 	close(ended)
 	resizing.Wait()
-	if m.held != 0 || len(m.waiting) != 0 {
-		t.Errorf("%d bytes are never given back, %d wait", m.held, len(m.waiting))
+	if m.taken != 0 || len(m.waiting) != 0 {
+		t.Errorf("%d bytes are never given back, %d wait", m.taken, len(m.waiting))
 	}
 }
 
@@ -189,7 +189,7 @@ func TestTheMemoryHoldsWhileItsSizeChangesUnderLoad(t *testing.T) {
 func TestTheProcessIsGivenWhatALargeValueTakes(t *testing.T) {
 	t.Parallel()
 	var told []int64
-	m := &memory{pool: pool{tell: func(bytes int64) { told = append(told, bytes) }}}
+	m := &memory{pool: pool{report: func(bytes int64) { told = append(told, bytes) }}}
 	says := func(when string, want ...int64) {
 		t.Helper()
 		if !slices.Equal(told, want) {

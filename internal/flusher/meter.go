@@ -19,14 +19,16 @@ type meter struct {
 	metrics *metrics
 
 	mu sync.Mutex
-	// stats are those of the whole queue as they were read last, observed is when a member
-	// of it read them, and lookedOn when one did that is refused.
+	// stats are the numbers of the whole queue as they were last read. observed is when this
+	// flusher read them as a member, onlooked when it read them of a queue that it may not
+	// flush.
 	stats              entry.Stats
-	observed, lookedOn time.Time
-	// shown is since when what the gauges show is known to be this flusher's to show.
+	observed, onlooked time.Time
+	// shown is the last time at which the gauges were known to show partitions that this
+	// flusher held.
 	shown time.Time
-	// waiting is how many fresh entries waited in this flusher's partitions when last
-	// looked at, and age that of the oldest of them.
+	// waiting is how many fresh entries waited in this flusher's partitions at the last
+	// poll, age the age of the oldest of them.
 	waiting   int64
 	age       time.Duration
 	lastFlush time.Time
@@ -35,8 +37,8 @@ type meter struct {
 	mark string
 }
 
-// read takes the numbers of the whole queue. observed is when a member read them: zero of a
-// queue that is refused, which the operator must not take for its own.
+// read records the numbers of the whole queue. observed is when a member read them, and
+// zero for a queue that this flusher may not flush: the operator must not count it.
 func (m *meter) read(stats entry.Stats, observed time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -45,15 +47,15 @@ func (m *meter) read(stats entry.Stats, observed time.Time) {
 	}
 }
 
-// looksOn tells whether it is time to look at a queue that is refused, and takes it that
-// this is done.
-func (m *meter) looksOn(now time.Time, interval time.Duration) bool {
+// onlookDue reports whether the numbers of a queue that this flusher may not flush are due to
+// be read, and assumes that the caller reads them.
+func (m *meter) onlookDue(now time.Time, interval time.Duration) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if now.Sub(m.lookedOn) < interval {
+	if now.Sub(m.onlooked) < interval {
 		return false
 	}
-	m.lookedOn = now
+	m.onlooked = now
 	return true
 }
 
@@ -67,8 +69,7 @@ func (m *meter) lossesOf(seen entry.Seen) int64 {
 	return m.stats.DataLoss
 }
 
-// observe takes and shows what waits in this flusher's partitions. They are this flusher's
-// for as long as the leases are.
+// observe records what waits in this flusher's partitions, and shows it in the gauges.
 func (m *meter) observe(loads []entry.Load) (entries, fresh int64) {
 	var age int64
 	for _, load := range loads {
@@ -86,8 +87,8 @@ func (m *meter) observe(loads []entry.Load) (entries, fresh int64) {
 	return entries, fresh
 }
 
-// show puts what waits in partitions that are this flusher's to tell of into the gauges;
-// since is when they were found to be.
+// show puts what waits in the partitions that this flusher reports into the gauges. since is
+// when it was known to hold them.
 func (m *meter) show(loads []entry.Load, since time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -95,8 +96,8 @@ func (m *meter) show(loads []entry.Load, since time.Time) {
 	m.metrics.waits(m.queue, loads)
 }
 
-// hide shows nothing any more once that much time has gone by while Redis does not answer:
-// somebody else may show the same partitions by now.
+// hide zeroes this queue's gauges once Redis has not answered for that long: another flusher
+// may report the same partitions by then.
 func (m *meter) hide(now time.Time, after time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -106,29 +107,29 @@ func (m *meter) hide(now time.Time, after time.Duration) {
 	}
 }
 
-// note keeps what a person should read in the status.
-func (m *meter) note(text string) {
+// setLastError sets lastError of the status.
+func (m *meter) setLastError(text string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.lastError = text
 }
 
-// rowFailed counts a row that is not written for that reason, batchFailed a batch, and says
-// why in the status.
+// rowFailed counts a row that was not written for that reason. batchFailed counts a batch, and
+// sets lastError.
 func (m *meter) rowFailed(reason string) {
 	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
 }
 
 func (m *meter) batchFailed(reason, text string) {
 	m.metrics.failures.WithLabelValues(reason, m.queue).Inc()
-	m.note(text)
+	m.setLastError(text)
 }
 
-// lost counts and tells of data that a server has lost.
-func (m *meter) lost(text string, about ...any) {
+// reportLoss counts data that a server has lost, and reports it.
+func (m *meter) reportLoss(text string, about ...any) {
 	m.metrics.dataLoss.WithLabelValues(m.queue).Inc()
 	m.log.With(about...).Error("Data was lost", "cause", text)
-	m.note(text)
+	m.setLastError(text)
 }
 
 // flushed counts a batch that was written and acknowledged.
@@ -176,7 +177,7 @@ func (m *meter) flushed(f *flush, receipt entry.Receipt, started time.Time) {
 	}
 }
 
-// watchDepth says in the log when the depth crosses a mark, either way.
+// watchDepth logs when the depth crosses a mark, in either direction.
 func (m *meter) watchDepth(depth int64, marks config.Backpressure) {
 	mark := ""
 	switch {
@@ -213,15 +214,14 @@ func (m *meter) status() (status config.QueueStatus, observed time.Time) {
 	}, m.observed
 }
 
-// stuckIntervals is how many intervals entries may wait, with nothing flushed,
-// before the flusher says that it is stuck; stuckFloor is the least time, since a
-// batch may well take a second.
+// stuckIntervals is how many intervals entries may wait with nothing flushed before the
+// flusher reports Stuck. stuckFloor is the least time, since a batch may take a second.
 const (
 	stuckIntervals = 3
 	stuckFloor     = 5 * time.Second
 )
 
-// stuck is the watchdog: it tells whether what waits does not move.
+// stuck is the watchdog: it reports whether entries wait and none is flushed.
 func (m *meter) stuck(s *settings) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

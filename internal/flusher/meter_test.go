@@ -50,7 +50,7 @@ func TestWhatIsShownStandsForALeasesTime(t *testing.T) {
 		time.Sleep(lease - time.Second)
 		m.hide(time.Now(), lease)
 		shows(4)
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		m.hide(time.Now(), lease)
 		shows(0)
 		// What nobody holds is as old as the look at it.
@@ -93,7 +93,7 @@ func TestTheNumbersOfARefusedQueueAreNoObservation(t *testing.T) {
 		after, interval time.Duration
 		want            bool
 	}{{0, time.Second, true}, {1, time.Second, false}, {1, 0, true}, {time.Second, time.Second, false}, {time.Second + 1, time.Second, true}} {
-		if got := m.looksOn(seen.Add(c.after), c.interval); got != c.want {
+		if got := m.onlookDue(seen.Add(c.after), c.interval); got != c.want {
 			t.Errorf("after %v it looks: %v, want %v", c.after, got, c.want)
 		}
 	}

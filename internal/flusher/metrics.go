@@ -19,16 +19,16 @@ const (
 	outcomeSuperseded = "superseded"
 )
 
-// failuresHelp says the unit of each reason: a batch is the unit of a failure, but a row
-// that is refused fails alone, and the others of its batch are written.
+// failuresHelp names the unit of each reason. A failure counts a batch, but a refused row
+// fails alone, and the other rows of its batch are written.
 const failuresHelp = "Failures to flush, by reason. " + reasonRowRefused + " and " + reasonForged + " count rows, every other reason counts batches."
 
 // namespace begins the name of every metric.
 const namespace = "writebehind"
 
-// metrics are what Prometheus sees of one flusher. Each flusher reports the
-// partitions that it holds, and one of those that are refused the queue what nobody holds,
-// so that sum by (queue) is right.
+// metrics are what Prometheus sees of one flusher. Each flusher reports the partitions that
+// it holds. One of the flushers that may not flush a queue reports the partitions that nobody
+// holds. So sum by (queue) is right.
 type metrics struct {
 	queueSize     *prometheus.GaugeVec
 	oldest        *prometheus.GaugeVec

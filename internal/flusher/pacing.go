@@ -25,8 +25,8 @@ type backoff struct {
 	until    time.Time
 }
 
-// failed notes a failure: nothing should be tried for about twice as long as the
-// last time. The jitter keeps many flushers from coming back together.
+// failed records a failure: nothing should be tried for about twice as long as the last
+// time. The jitter keeps many flushers from coming back together.
 func (b *backoff) failed(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -45,15 +45,15 @@ func (b *backoff) succeeded() {
 	b.failures, b.until = 0, time.Time{}
 }
 
-// waits tells whether it is too early for another attempt.
+// waits reports whether it is too early for another attempt.
 func (b *backoff) waits(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return now.Before(b.until)
 }
 
-// slots bounds the database work of one flusher and deals it out fairly: who has
-// asked first gets the next free slot. Its size may change while it is in use.
+// slots bounds the database work of one flusher. Free slots go to queues in the order of
+// their requests. The number of slots may change while they are in use.
 type slots struct {
 	mu      sync.Mutex
 	size    int

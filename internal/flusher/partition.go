@@ -10,47 +10,49 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// partition is one that this flusher holds.
+// partition is a partition whose lease this flusher holds.
 type partition struct {
 	number int
-	// busy says that a worker is at it, lost that the lease is gone.
-	busy, lost bool
-	lastSweep  time.Time
-	// lastSwept says that the sweep before the end has been started.
+	// busy means that a worker uses the partition, leaseLost that another member may hold
+	// its lease.
+	busy, leaseLost bool
+	lastSweep       time.Time
+	// lastSwept means that the sweep before the end has been started.
 	lastSwept bool
 
-	// From here on all belongs to the worker while busy. epoch is 0 until it is begun; flush belongs to it, and so does lease, which is of the
-	// epoch before until then.
+	// While busy, the worker owns all fields from here on. epoch is 0 until the worker has
+	// begun it. flush and lease are those of epoch; until it is begun, lease is that of the
+	// previous epoch.
 	epoch, flush int64
 	lease        *entry.Term
 	// doubt is what the failures of the last batches make of the next ones.
 	doubt doubt
 	// appetite is how much a claim takes.
 	appetite appetite
-	// found is what the work under way has shown of the database.
+	// found is what the present work has shown of the database.
 	found finding
-	// behind says that the ledger was ahead of the journal when the epoch began.
-	behind bool
-	// retryNext says whose turn it is where a claim has one entry.
+	// redisBehind means that the ledger was ahead of the journal when the epoch began.
+	redisBehind bool
+	// retryNext means that the next claim of a single entry takes a retry.
 	retryNext bool
 }
 
-// isAt tells whether no worker is at the partition and its epoch is that of the lease.
+// isAt reports whether no worker is at the partition and its epoch is that of the lease.
 func (p *partition) isAt(lease *entry.Term) bool {
-	return p != nil && !p.busy && !p.lost && p.epoch == lease.Epoch
+	return p != nil && !p.busy && !p.leaseLost && p.epoch == lease.Epoch
 }
 
 // holdings are the partitions that a member holds, by number.
 type holdings map[int]*partition
 
-// forgetLost drops lost partitions that no worker is at.
+// forgetLost drops the partitions whose leases are lost and that no worker uses.
 func (h holdings) forgetLost() {
-	maps.DeleteFunc(h, func(_ int, p *partition) bool { return p.lost && !p.busy })
+	maps.DeleteFunc(h, func(_ int, p *partition) bool { return p.leaseLost && !p.busy })
 }
 
 func (h holdings) loseAll() {
 	for _, p := range h {
-		p.lost = true
+		p.leaseLost = true
 	}
 	h.forgetLost()
 }
@@ -61,11 +63,11 @@ func (h holdings) follow(beat entry.Membership, now time.Time) (surplus []int) {
 	before := make(map[int]*entry.Term)
 	for number, p := range h {
 		epoch, held := beat.Held[number]
-		// Somebody else had the lease in between when Redis tells another epoch
-		// than the one that this flusher has begun; or Redis is an older copy, which
-		// the next epoch finds out from the lease before.
+		// The epoch in Redis is not the one that this flusher has begun: either another
+		// flusher held the lease meanwhile, or Redis is an older copy. The next epoch
+		// compares with the previous lease and finds out which.
 		if !held || (!p.busy && p.epoch != 0 && epoch != p.epoch) {
-			p.lost = true
+			p.leaseLost = true
 			if held { // and idle: no worker is at its lease
 				before[number] = p.lease
 			}

@@ -39,7 +39,7 @@ func newPolicy(c *config.Config, m *config.Mapping) policy {
 	}
 }
 
-// scatteredBatch tells whether a full batch waits scattered over the partitions,
+// scatteredBatch reports whether a full batch waits scattered over the partitions,
 // and has waited for one of them to fill as long as it should.
 func (p policy) scatteredBatch(loads []entry.Load) bool {
 	var fresh, oldest int64
@@ -65,8 +65,8 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 	due := min(load.Due, retriesAtOnce)
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
 	if load.HeadUndated {
-		// The entry is as old as a clock that is not this one says; what counts is
-		// when the partition was last looked after.
+		// The entry's age comes from another clock. The time since the last sweep
+		// counts instead.
 		age = sinceSweep
 	}
 	switch {
@@ -74,7 +74,7 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 		return 0
 	case load.Fresh == 0:
 		return due
-	case p.drain, age >= p.interval:
+	case p.drain, load.Urgent, age >= p.interval:
 		return load.Fresh + due
 	case load.Fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.
@@ -85,12 +85,12 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 	return due
 }
 
-// trialBatch is how many rows are tried where it is doubtful that they get
-// through: enough to tell a row's fault from the mapping's.
+// trialBatch is how many rows are tried while it is doubtful that rows get through: enough
+// to tell a row's fault from the mapping's.
 const trialBatch = 10
 
-// bounds says how much the next claim takes of what is to be flushed. fresh says that
-// entries wait which were never refused. Retries may then fill half of the claim. Where a
+// bounds returns how much the next claim takes. fresh means that entries wait which were
+// never refused. Retries may then fill half of the claim. Where a
 // claim has one entry, every second claim is a retry. A trial takes no retries, since they
 // do not show whether others get through.
 func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) entry.Bounds {
@@ -109,17 +109,18 @@ func (p policy) bounds(target int64, fresh, doubtful, retryNext bool) entry.Boun
 }
 
 // longestRetry is the longest wait between two attempts at a refused row: a table
-// that was mended is noticed within a minute.
+// that was corrected is noticed within a minute.
 const longestRetry = time.Minute
 
-// patience is how long a row that waits for another one is no dead letter whatever it has
-// spent: ten tries at the pace of a chain, of which other flushers may have parts.
+// patience is how long a row that waits for another one becomes no dead letter, however many
+// attempts it has used: ten tries at the pace of a chain, of which other flushers may have
+// parts.
 func (p policy) patience() time.Duration {
 	return max(probation, 10*p.retryAfter(0))
 }
 
-// retryAfter is how long a row that was refused so often before waits until it is
-// tried again: the interval, and twice as long after every attempt.
+// retryAfter returns how long a row that was refused that many times waits for its next
+// attempt: the interval, doubled after every attempt.
 func (p policy) retryAfter(attempts int) time.Duration {
 	if attempts >= 10 {
 		return longestRetry

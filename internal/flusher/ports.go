@@ -21,6 +21,12 @@ type Source interface {
 	Server
 }
 
+// Streamed is a source whose entries come from a replication stream.
+type Streamed interface {
+	// Replication tells how far the stream is carried.
+	Replication() config.Replication
+}
+
 // Leases say who may flush which partition.
 type Leases interface {
 	// Prepare makes the source able to answer: functions that are missing or older are
@@ -127,13 +133,9 @@ type Table interface {
 
 // Batch collects the rows of one transaction. It is for one goroutine.
 type Batch interface {
-	// Set adds the row of a document, Delete the deletion of a row. An error is an
-	// *entry.Unfit, and then nothing was added. The document is a string, as the source has
-	// it: what crosses the edge as bytes is copied, a document at a time.
-	Set(rowKey, document string) error
-	Delete(rowKey string) error
-	// Version gives the row that was added last the version of its write.
-	Version(version int64)
+	// Add adds what the entry does to the row of that key. An error is an *entry.Unfit, and
+	// then nothing was added.
+	Add(rowKey string, e *entry.Entry) error
 	// Write commits the batch in one transaction that also moves the ledger. After any
 	// error the same batch may be written again at the same place; another one may take the
 	// place only after a fault that is settled.

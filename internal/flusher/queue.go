@@ -25,28 +25,29 @@ type queue struct {
 	nudged chan struct{}
 	work   sync.WaitGroup
 
-	// What loop, workers and probe share. Each has a lock of its own, and no lock of the
-	// engine is taken while another one is held.
+	// Loop, workers and probe share these. Each has a lock of its own, and nobody takes a
+	// lock of the engine while holding another.
 	settings atomic.Pointer[settings]
 	member   member
 	gate     gate
 	meter    meter
-	// evidence is what shows whether the mapping takes rows, enders are rows that were
-	// alone when their connection was lost.
+	// evidence shows whether the mapping takes rows. enders are rows that were alone when
+	// their connection was lost.
 	evidence evidence
 	enders   enders
 	// backoff keeps this queue alone from Redis.
 	backoff backoff
-	// eager says that fresh entries wait and may be flushed, for the other queues.
+	// eager shows the other queues that this one has fresh entries that may be flushed.
 	eager atomic.Bool
 	// stepped is when the last step began, in ns since 1970; 0 while the loop does not
 	// run.
 	stepped atomic.Int64
 
-	// The rest is the loop's own. wants says that work waits for a slot.
+	// Only the loop uses the rest. wants means that a partition is due and no slot is
+	// free.
 	wants bool
-	// quiet says that the partitions were found empty at lastPoll: they are looked
-	// at less often then.
+	// quiet means that the partitions were empty at lastPoll. The loop then polls them
+	// less often.
 	quiet    bool
 	lastPoll time.Time
 	// lastScattered is when a full batch was last seen scattered over partitions.
@@ -81,7 +82,7 @@ func (q *queue) wake() {
 	}
 }
 
-// run works until stop ends; what it started then has until work ends.
+// run works until stop ends. Workers that it has started may go on until work ends.
 func (q *queue) run(stop, work context.Context) {
 	ticker := time.NewTicker(q.f.options.PollInterval)
 	defer ticker.Stop()
@@ -105,24 +106,24 @@ func (q *queue) run(stop, work context.Context) {
 	}
 	q.f.slots.withdraw(q)
 	q.work.Wait()
-	q.noteEnd(work)
+	q.recordDrained(work)
 	q.leave(work)
 }
 
-// finished tells whether nothing more can be done before the end: each partition
+// finished reports whether nothing more can be done before the end: each partition
 // had its last sweep, or the servers do not let it happen.
 func (q *queue) finished() bool {
 	redis, database := q.f.usable()
 	return q.member.finished(redis && database && q.gate.now().table != nil && !q.settings.Load().policy.suspend)
 }
 
-// leave hands over at once. The time-out is short since the leases run out by
-// themselves.
+// leave releases the partitions at once. The time-out is short since the leases expire
+// by themselves.
 func (q *queue) leave(work context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(work), time.Second)
 	defer cancel()
 	if err := q.f.source.Leave(ctx, q.name, q.f.instance); err != nil {
-		q.log.Warn("Could not give the partitions back, their leases run out by themselves", "error", err)
+		q.log.Warn("Could not release the partitions: their leases expire by themselves", "error", err)
 	}
 }
 
@@ -130,8 +131,8 @@ func (q *queue) leave(work context.Context) {
 func (q *queue) step(ctx context.Context) {
 	q.wants = false
 	defer func() {
-		// However the step ends: a queue that stays in line for a slot which it will
-		// not take would keep the others from it.
+		// However the step ends: a queue that waits in line for a slot which it will not
+		// take would keep the other queues from it.
 		if !q.wants {
 			q.f.slots.withdraw(q)
 		}
@@ -143,9 +144,11 @@ func (q *queue) step(ctx context.Context) {
 		return
 	}
 	if q.backoff.waits(now) {
-		// As often as a member beats, however rarely the queue is tried.
+		// At every beat, however rarely the queue is tried.
 		if q.gate.now().isRefused() {
-			q.lookOn(ctx, q.f.options.BeatInterval)
+			// A worker may have found that out while the loop looked at what waits.
+			q.eager.Store(false)
+			q.onlook(ctx, q.f.options.BeatInterval)
 		}
 		return
 	}

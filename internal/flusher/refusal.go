@@ -11,34 +11,34 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// refusal is what the flow of entries got from Redis instead of an answer. The probe
-// alone tells of Redis, so that one fault has one reason and one message: a failure of
-// the flow makes it look, and counts for itself only where the look finds nothing.
+// refusal is an error that the flow of entries got from Redis. Only the probe reports
+// Redis' state, so that one fault has one reason and one message: a failure of the flow
+// triggers a check, and is reported itself only if the check finds nothing.
 type refusal struct {
 	check config.Check
-	// since is when it came first, at when it came last.
+	// since is when the error came first, at when it came last.
 	since, at time.Time
-	// looked says that a look after that was content, again that it came once more then,
-	// told that it is what the status says.
-	looked, again, told bool
+	// looked means that a check after the error found nothing, again that the error came
+	// once more after that check, reported that the status has it.
+	looked, again, reported bool
 }
 
-// refusalHolds is how long a refusal stays told after it came last: longer than the
-// longest pause between two attempts, so that a lasting one does not come and go with
-// every look of the probe.
+// refusalHolds is how long a refusal stays reported after it came last: longer than the
+// longest pause between two attempts, so that a lasting refusal does not come and go with
+// every check.
 const refusalHolds = 2 * longestBackoff
 
-// unseen reports whether the check is of a key or a command that the probe does not use,
-// so that a look that finds nothing must not clear it. Any other failure has to come
-// twice: a connection that ended is no fault of the server.
+// unseen reports whether the failure concerns a key or a command that the probe does not
+// use, so that a passing probe must not clear it. Any other failure has to come twice: a
+// connection that ended is no fault of the server.
 func unseen(check config.Check) bool {
 	return slices.Contains([]string{
 		cachev1alpha1.ReasonPrivilegeMissing, cachev1alpha1.ReasonLibraryMismatch, cachev1alpha1.ReasonCommandFailed,
 	}, check.Reason)
 }
 
-// redisFailed takes note of an error from Redis outside the probe, and gives what there
-// is to say of it.
+// redisFailed records an error from Redis outside the probe, and returns the check to
+// report.
 func (f *Flusher) redisFailed(err error) config.Check {
 	now := time.Now()
 	f.redisBackoff.failed(now)
@@ -47,7 +47,7 @@ func (f *Flusher) redisFailed(err error) config.Check {
 	defer f.mu.Unlock()
 	f.redisAnswers = false
 	if known := f.redisCheck; known.Reason != "" {
-		if f.refusal.told && check == f.refusal.check {
+		if f.refusal.reported && check == f.refusal.check {
 			f.refusal.at = now
 		}
 		return known
@@ -65,8 +65,8 @@ func (f *Flusher) redisFailed(err error) config.Check {
 	return check
 }
 
-// weigh gives what to tell of Redis after a look of the probe that has begun at that
-// time: what it found or, where that is nothing, what the flow is refused.
+// weigh returns the check to report after a probe of Redis that began at that time: the
+// probe's own or, if that is good, the flow's refusal.
 func (f *Flusher) weigh(found config.Check, began time.Time) config.Check {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -74,12 +74,12 @@ func (f *Flusher) weigh(found config.Check, began time.Time) config.Check {
 	switch {
 	case !found.OK || time.Since(r.at) >= refusalHolds:
 		*r = refusal{}
-	case r.told:
+	case r.reported:
 		return r.check
 	case r.since.After(began):
-		// The look may have come too early; there is another one at once.
+		// The check may have come too early. Another one follows at once.
 	case unseen(r.check) || r.again:
-		r.told = true
+		r.reported = true
 		return r.check
 	default:
 		r.looked = true
@@ -87,7 +87,7 @@ func (f *Flusher) weigh(found config.Check, began time.Time) config.Check {
 	return found
 }
 
-// nudge makes the probe look at once.
+// nudge makes the probe check at once.
 func nudge(probe chan struct{}) {
 	select {
 	case probe <- struct{}{}:

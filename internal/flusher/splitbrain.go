@@ -11,7 +11,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// trust says whether what stands in this Redis may be written over what stands in the
+// trust reports whether what stands in this Redis may be written over what stands in the
 // database.
 //
 // An older copy of Redis that was started beside the original has the same journal, and
@@ -28,21 +28,21 @@ type trust struct {
 	whole      bool
 	// doubted is until when nothing is flushed, zero if there is no doubt.
 	doubted time.Time
-	// split says that, and why, nothing is flushed from here any more.
+	// split means that, and why, nothing is flushed from here any more.
 	split string
 }
 
-// begins notes that a partition is about to begin an epoch.
+// begins records that a partition is about to begin an epoch.
 func (t *trust) begins(now time.Time) {
 	if t.firstBegin.IsZero() {
 		t.firstBegin = now
 	}
 }
 
-// look finds out whether every partition has begun: one that is not behind must not be
+// update finds out whether every partition has begun: one that is not behind must not be
 // flushed before another one tells that this Redis is an older copy. Partitions that
 // cannot begin do not hold the others up for longer than a doubt lasts.
-func (t *trust) look(partitions holdings, now time.Time, longest time.Duration) {
+func (t *trust) update(partitions holdings, now time.Time, longest time.Duration) {
 	if t.whole || len(partitions) == 0 {
 		return
 	}
@@ -58,7 +58,7 @@ func (t *trust) look(partitions holdings, now time.Time, longest time.Duration) 
 	t.whole = true
 }
 
-// complete tells whether rows may be written.
+// complete reports whether rows may be written.
 func (t trust) complete() bool {
 	return t.whole && t.doubted.IsZero() && t.split == ""
 }
@@ -82,7 +82,7 @@ func (q *queue) verify(ctx context.Context) {
 	q.move(held)
 	epochs, err := q.f.database.Epochs(ctx, id, q.name)
 	if err != nil {
-		q.log.Debug("Could not look at the epochs", "error", err)
+		q.log.Debug("Could not read the epochs in the ledger", "error", err)
 		return
 	}
 	for number, lease := range held {
@@ -116,19 +116,19 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 			"with mappings[].versionColumn each row also guards itself against older values",
 			q.name, lease.Incarnation)
 	}
-	switch begins, stops := q.member.anew(number, lease, split); {
+	switch begins, stops := q.member.beginAgain(number, lease, split); {
 	case stops:
-		q.meter.note(split)
+		q.meter.setLastError(split)
 		q.log.Error("Split brain: nothing is flushed from here any more", "partition", number, "journal", lease.Incarnation)
 		return
 	case !begins:
 		return
 	case raised && q.f.elected:
-		q.meter.note(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger, as at a primary "+
+		q.meter.setLastError(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger, as at a primary "+
 			"that Sentinels have replaced: nothing is flushed until it has left that", lease.Incarnation, number, q.name))
 		q.distrust()
 	case raised:
-		q.meter.note(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
+		q.meter.setLastError(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
 			"two Redis hold one queue, stop the one that is not wanted", lease.Incarnation, number, q.name))
 		q.log.Warn("A flusher at another Redis with the same journal is at work", "partition", number, "journal", lease.Incarnation)
 	default:

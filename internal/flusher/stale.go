@@ -11,7 +11,7 @@ import (
 )
 
 // staleMessage is what a dead letter says whose row is newer in the table.
-const staleMessage = "the row in the table has a higher version than this write, so that it is left as it is"
+const staleMessage = "the row in the table has a higher version than this write, so the row keeps that version"
 
 // withoutStale makes dead letters of the entries whose rows are newer in the table, since
 // no retry can change that, and writes the others. An entry that was written again

@@ -17,13 +17,13 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// tableInterval is how often a table that fits is read anew: often enough that a
+// tableInterval is how often a table that fits is read again: often enough that a
 // dropped table or a new column is noticed within seconds without any load.
 const tableInterval = 5 * time.Second
 
-// probe looks at a server again and again, apart from the flow of entries, so that
-// a problem is told even when nothing waits to be flushed. Where the flow fails it is
-// nudged to look at once.
+// probe checks a server again and again, independently of the flow of entries, so that a
+// problem is reported even when no entry waits. When the flow fails, the probe is nudged to
+// check at once.
 func (f *Flusher) probe(ctx context.Context, look func(context.Context), nudged <-chan struct{}) {
 	ticker := time.NewTicker(f.options.ProbeInterval)
 	defer ticker.Stop()
@@ -57,7 +57,7 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 			return
 		}
 	}
-	f.tell("Redis", &f.redisCheck, f.weigh(check, began))
+	f.logCheck("Redis", &f.redisCheck, f.weigh(check, began))
 	f.watchRedisDurability(ctx, reached)
 }
 
@@ -67,7 +67,7 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 	if ctx.Err() != nil {
 		return
 	}
-	f.tell("PostgreSQL", &f.databaseCheck, check)
+	f.logCheck("PostgreSQL", &f.databaseCheck, check)
 	f.looked.Store(began.UnixNano())
 	f.watchLedger(ctx, check)
 	if !check.OK {
@@ -79,12 +79,12 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 			return
 		}
 		q.verify(ctx)
-		q.noteEnd(ctx)
+		q.recordDrained(ctx)
 	}
 }
 
-// tell stores a check and logs it when it has changed.
-func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
+// logCheck stores a check and logs it when it has changed.
+func (f *Flusher) logCheck(server string, at *config.Check, check config.Check) {
 	f.mu.Lock()
 	changed := *at != check
 	*at = check
@@ -98,15 +98,15 @@ func (f *Flusher) tell(server string, at *config.Check, check config.Check) {
 	}
 }
 
-// usable tells whether both servers worked when last looked at: of a Redis whose
-// Secret is gone or changed the open connections still do.
+// usable reports whether each server answered at the last check. A Redis whose Secret has
+// gone or changed still counts: open connections keep working.
 func (f *Flusher) usable() (redis, database bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.redisAnswers, f.databaseCheck.OK
 }
 
-// Status is what the flusher knows of itself, for /status.
+// Status returns the document that /status serves.
 func (f *Flusher) Status() config.Status {
 	f.mu.Lock()
 	status := config.Status{
@@ -122,11 +122,14 @@ func (f *Flusher) Status() config.Status {
 		Durability:      f.durability,
 	}
 	f.mu.Unlock()
+	if stream, ok := f.source.(Streamed); ok {
+		status.Replication = new(stream.Replication())
+	}
 	state := f.breaker.state()
 	status.Circuit = state.String()
-	// The one batch that is tried now and then decides, not that it is tried.
+	// The result of the trial batch decides, not that a trial is under way.
 	broken := state == gobreaker.StateOpen || state == gobreaker.StateHalfOpen && f.waits()
-	// A look that began before says nothing of what broke it, the next one may name it.
+	// A check that began before the circuit opened does not show why. The next one may.
 	if broken && status.Database.OK && f.looked.Load() > f.broke.Load() {
 		status.Database = config.Check{
 			Reason:  cachev1alpha1.ReasonCircuitOpen,
@@ -142,18 +145,18 @@ func (f *Flusher) Status() config.Status {
 		if i == 0 || observed.Before(status.ObservedTime) {
 			status.ObservedTime = observed
 		}
-		// Settings are in force when the capture functions have them too.
+		// Settings are in force once the capture functions have them too.
 		status.Revision = min(status.Revision, revision)
 	}
 	return status
 }
 
-// waits tells whether entries wait that may be flushed.
+// waits reports whether entries wait that may be flushed.
 func (f *Flusher) waits() bool {
 	return slices.ContainsFunc(f.queues, func(q *queue) bool { return q.eager.Load() })
 }
 
-// probeTable reads the table anew when that is due. While it does not fit, the
+// probeTable reads the table again when that is due. While it does not fit, the
 // queue flushes nothing. It reports whether the database could be asked.
 func (q *queue) probeTable(ctx context.Context) bool {
 	if p := q.gate.now(); p.table != nil && time.Since(p.read) < tableInterval {
@@ -190,12 +193,12 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 		status.Ready = config.Check{Reason: cachev1alpha1.ReasonStuck, Message: fmt.Sprintf(
 			"entries of queue %s wait and nothing has been flushed for three intervals: see lastError and the flusher's log", q.name)}
 	}
-	// The numbers are of the life of the queue that they were read from, which is not
-	// the present one for a moment after Redis has lost it.
+	// The numbers belong to the life of the queue in which they were read. For a moment
+	// after Redis has lost the queue that is not the present one.
 	if status.Journal == "" {
 		status.Journal = known.incarnation
 	}
-	status.Partitions = q.member.holds()
+	status.Partitions = q.member.leased()
 	revision = -1
 	if known.opened == settings {
 		revision = settings.Revision
@@ -203,7 +206,7 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 	return status, observed, revision
 }
 
-// Ready tells whether data can flow, or the first thing that is in the way.
+// Ready reports whether data can flow, or the first thing that is in the way.
 func (f *Flusher) Ready() config.Check {
 	status := f.Status()
 	for _, check := range []config.Check{status.Redis, status.Database} {
@@ -223,8 +226,8 @@ func (f *Flusher) Ready() config.Check {
 // time-out of seconds: after that only a restart helps.
 const wedgedAfter = 2 * time.Minute
 
-// Wedged names a queue whose loop stands still, empty if none does. A server that is
-// away makes no queue stand still: a restart would not help.
+// Wedged returns the name of a queue whose loop has stopped, or an empty string. An
+// unreachable server stops no loop, since a restart would not help.
 func (f *Flusher) Wedged(now time.Time) string {
 	for _, q := range f.queues {
 		if stepped := q.stepped.Load(); stepped != 0 && now.Sub(time.Unix(0, stepped)) > wedgedAfter {

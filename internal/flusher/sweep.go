@@ -30,39 +30,39 @@ func (q *queue) begin(ctx context.Context, p *partition) error {
 		Shard:  entry.Shard{Queue: q.name, Partition: p.number, Incarnation: id},
 		Member: q.f.instance, Epoch: ledger.Epoch, Home: q.home(ledger.Home),
 	}
-	verdict, err := q.f.source.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
+	agreement, err := q.f.source.Begin(ctx, lease, ledger.Queue, ledger.Shard, p.lease, ledger.Earlier)
 	if err != nil {
 		return fmt.Errorf("take over partition %d: %w", p.number, err)
 	}
-	q.judge(p, verdict)
-	p.behind = verdict == entry.RedisWentBack || verdict == entry.RedisWentBackAsTold
+	q.reportLoss(p, agreement)
+	p.redisBehind = agreement == entry.RedisWentBack || agreement == entry.RedisWentBackAsTold
 	p.epoch, p.flush, p.lease = ledger.Epoch, ledger.Flush, lease
 	p.found.began = true
 	q.log.Debug("Partition is taken over", "partition", p.number, "epoch", p.epoch, "flush", p.flush)
 	return nil
 }
 
-// judge tells of data that one of the servers has lost. The journal has counted it
+// reportLoss tells of data that one of the servers has lost. The journal has counted it
 // already.
-func (q *queue) judge(p *partition, verdict entry.Agreement) {
+func (q *queue) reportLoss(p *partition, agreement entry.Agreement) {
 	var text string
-	switch verdict {
+	switch agreement {
 	case entry.RedisWentBack:
 		text = "Redis came back with older data than it had confirmed: writes since then are lost"
 	case entry.RedisWentBackAsTold:
 		q.distrust()
 		return
 	case entry.EarlierLifeLost:
-		text = "Redis lost the queue while no flusher ran: the ledger knows of rows that were flushed in an earlier life of it, what was queued after those is lost"
+		text = "Redis lost the queue while no flusher ran: the ledger records rows that were flushed before that, and what was queued after them is lost"
 	case entry.DatabaseWentBack:
 		text = "PostgreSQL came back with older data than it had confirmed: rows flushed since then are lost"
 	default:
 		return
 	}
-	if verdict == entry.RedisWentBack {
+	if agreement == entry.RedisWentBack {
 		q.distrust()
 	}
-	q.meter.lost(text, "partition", p.number)
+	q.meter.reportLoss(text, "partition", p.number)
 }
 
 // sweepBatches is how many batches one sweep may take: then the slot is free for
@@ -145,21 +145,21 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 
 // pause stops the flow of a mapping whose rows are all refused: that is not the
 // rows' fault, and nothing is dead-lettered because of it. A few rows are tried
-// once an interval, or once a minute where that is longer. deletions says that all of
-// them were deletions, few that they are too few to know that the mapping is at fault.
+// once an interval, or once a minute where that is longer. needs is what has to be shown
+// until it flows again, few says that they are too few to know that the mapping is at fault.
 // Before that the catalogue is asked once more: it may say in full why every row is
 // refused, as that no policy lets any through.
-func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bool) {
+func (f *flush) pause(ctx context.Context, cause *entry.Fault, needs entry.Proof, few bool) {
 	q := f.q
 	if !q.gate.now().paused() {
 		_, err := q.f.database.Table(ctx, q.settings.Load().Mapping)
 		if misfit, ok := errors.AsType[*entry.Misfit](err); ok {
-			q.meter.note(misfit.Message)
+			q.meter.setLastError(misfit.Message)
 			q.misfit(misfit)
 			return
 		}
 	}
-	o := obstacle{cause: cause, until: time.Now().Add(f.policy.retryAfter(0)), deletions: deletions, few: few}
+	o := obstacle{cause: cause, until: time.Now().Add(f.policy.retryAfter(0)), needs: needs, few: few}
 	var first bool
 	var text string
 	q.gate.after(func(p *passage) {
@@ -167,7 +167,7 @@ func (f *flush) pause(ctx context.Context, cause *entry.Fault, deletions, few bo
 		text = p.check.Message
 	})
 	if first {
-		q.meter.note(text)
+		q.meter.setLastError(text)
 	}
 }
 

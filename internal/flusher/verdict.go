@@ -20,12 +20,14 @@ const probation = 12 * time.Second
 // endsItsSession is what a dead letter says of a row that loses every connection.
 const endsItsSession = "its statement ends the session, or crashes the server: see PostgreSQL's log"
 
-func (f *flush) deletion(i int) bool { return f.claim.Entries[i].Deletes() }
+// proof is what an entry shows of others when it is committed, and what has to be shown of
+// others before its refusal is its own fault.
+func (f *flush) proof(i int) entry.Proof { return f.claim.Entries[i].Operation.Proof }
 
 // othersPass tells whether rows get through at this very time where this one failed: in
 // this flush, in others since it began, or in a trial with a row of the table.
 func (f *flush) othersPass(ctx context.Context, i int, failure *entry.Fault) bool {
-	return f.q.evidence.now().shows(f.start, f.deletion(i)) || controls(failure) && f.control(ctx, i) != entry.NoneTaken
+	return f.q.evidence.now().shows(f.start, f.proof(i)) || controls(failure) && f.control(ctx, i) != entry.NoneTaken
 }
 
 // control tries whether the table takes others than this row, in a transaction that is
@@ -73,7 +75,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 	if known == nil {
 		return false
 	}
-	others := f.q.evidence.now().shows(known.at, f.deletion(i))
+	others := f.q.evidence.now().shows(known.at, f.proof(i))
 	if !others && !f.controlOfRows(ctx, i) {
 		if !f.q.enders.yields(known) {
 			return false
@@ -89,7 +91,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 		}
 		if left, several, again := f.q.enders.spare(known, &f.q.evidence); !others && left > 0 {
 			if several {
-				f.unproved, f.unprovedDeletion = known.failure, f.deletion(i)
+				f.unproved, f.unprovedNeeds = known.failure, f.proof(i)
 			}
 			if !again {
 				f.aside(i, entry.Kept, min(left, f.policy.retryAfter(e.Attempts+searchedRetries)), known.failure)
@@ -99,10 +101,30 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 		f.dead(i, entry.CauseRefused, endsItsSession, &entry.DeadLetter{SQLState: known.failure.SQLSTATE, Message: endsItsSession})
 		return true
 	}
-	f.settlements[i].Outcome = entry.Refused
-	f.settlements[i].Wait = f.policy.retryAfter(e.Attempts + searchedRetries)
-	f.refusal = fmt.Sprintf("key %s is set aside: %s", shown(e.Key), endsItsSession)
+	f.setAside(i, f.policy.retryAfter(e.Attempts+searchedRetries))
+	return true
+}
+
+// setAside keeps a row that ends its session for another try.
+func (f *flush) setAside(i int, wait time.Duration) {
+	f.settlements[i] = entry.Settlement{Outcome: entry.Refused, Wait: wait}
+	f.refusal = fmt.Sprintf("%s is set aside: %s", shownRow(&f.claim.Entries[i]), endsItsSession)
 	f.q.meter.rowFailed(reasonRowRefused)
+}
+
+// setBack keeps a later write of a key that has ended its sessions from the batch of the
+// others: they come first, and it is tried alone behind them once it is due.
+func (f *flush) setBack(i int, again *[]int) bool {
+	is, wait := f.q.enders.rewritten(&f.claim.Entries[i], f.policy)
+	switch {
+	case !is:
+		return false
+	case wait <= 0:
+		*again = append(*again, i)
+	default:
+		f.yielded++
+		f.setAside(i, wait)
+	}
 	return true
 }
 
@@ -136,7 +158,7 @@ func (f *flush) settle(ctx context.Context, doubt *entry.Fault) {
 		f.refuse(ctx, i, failure)
 	}
 	if f.unproved != nil {
-		f.pause(ctx, f.unproved, f.unprovedDeletion, true)
+		f.pause(ctx, f.unproved, f.unprovedNeeds, true)
 	}
 }
 
@@ -144,11 +166,11 @@ func (f *flush) settle(ctx context.Context, doubt *entry.Fault) {
 // retries are used up, and then as long as nothing shows that others get through.
 func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 	e := &f.claim.Entries[i]
-	deletion := f.deletion(i)
-	since, others := f.q.evidence.refused(e.Key, e.Version, deletion, f.start)
-	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Key, e.Version, f.start)
+	needs := f.proof(i)
+	since, others := f.q.evidence.refused(e.Row(), e.Version, needs, f.start)
+	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Row(), e.Version, f.start)
 	// Before this refusal.
-	attempts := e.Attempts - f.q.evidence.freeOf(e.Key, e.Version)
+	attempts := e.Attempts - f.q.evidence.freeOf(e.Row(), e.Version)
 	if free {
 		attempts++
 	}
@@ -176,7 +198,7 @@ func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 		left := lasts - quiet
 		switch trial := f.control(ctx, i); {
 		case trial == entry.NoneTaken:
-			f.unproved, f.unprovedDeletion = failure, deletion
+			f.unproved, f.unprovedNeeds = failure, needs
 			f.aside(i, entry.Kept, wait, failure)
 			return
 		case (trial == entry.PartTaken || !plain(failure)) && left > 0:
@@ -185,7 +207,7 @@ func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 				outcome = entry.Refused
 			}
 			if lasts > probation {
-				f.unproved, f.unprovedDeletion = failure, deletion
+				f.unproved, f.unprovedNeeds = failure, needs
 			}
 			f.aside(i, outcome, min(wait, left), failure)
 			return
@@ -212,7 +234,7 @@ func wholeStory(failure *entry.Fault) string {
 // aside keeps a refused row for another try.
 func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *entry.Fault) {
 	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
-	f.refusal = fmt.Sprintf("key %s is refused: %s", shown(f.claim.Entries[i].Key), failure.Message)
+	f.refusal = fmt.Sprintf("%s is refused: %s", shownRow(&f.claim.Entries[i]), failure.Message)
 	f.q.meter.rowFailed(reasonRowRefused)
 }
 
@@ -222,14 +244,14 @@ func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure 
 // already, be it for another fault of its table. It is nil otherwise.
 func (f *flush) faultOfMapping() *entry.Fault {
 	for i := range f.refused {
-		if f.taken.shows(taken{}, f.deletion(i)) {
+		if f.taken.shows(taken{}, f.proof(i)) {
 			return nil
 		}
 	}
 	for i, failure := range f.refused {
 		// Those that were refused before, among others that were not, say nothing.
 		if e := &f.claim.Entries[i]; e.Attempts == 0 {
-			f.q.evidence.fresh(e.Key, f.deletion(i), faultOf(failure))
+			f.q.evidence.fresh(e.Row(), f.proof(i), faultOf(failure))
 		}
 	}
 	known := f.q.gate.now().known() != nil
@@ -253,9 +275,11 @@ func (f *flush) keep(ctx context.Context, cause *entry.Fault) {
 		}
 	}
 	f.refusal = cause.Message
-	deletions := true
-	for i := range f.refused {
-		deletions = deletions && f.deletion(i)
+	needs := entry.Weakest
+	for _, rows := range []map[int]*entry.Fault{f.refused, f.doubted} {
+		for i := range rows {
+			needs = min(needs, f.proof(i))
+		}
 	}
-	f.pause(ctx, cause, deletions, f.unproved != nil)
+	f.pause(ctx, cause, needs, f.unproved != nil)
 }

@@ -135,7 +135,7 @@ func TestAPausedMappingIsTriedOnceAnInterval(t *testing.T) {
 				tries++
 				// The database refuses every row of what was tried.
 				every := &entry.Fault{Kind: entry.Row, SQLSTATE: "P0001", Message: "a trigger refuses the row (SQLSTATE P0001)"}
-				(&flush{q: q, policy: q.settings.Load().policy}).pause(t.Context(), every, false, false)
+				(&flush{q: q, policy: q.settings.Load().policy}).pause(t.Context(), every, entry.RowsPass, false)
 				p.epoch = 1
 			}
 			time.Sleep(50 * time.Millisecond)

@@ -12,12 +12,12 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// home is a database as the queue's members tell each other of it.
+// home identifies a database among the queue's members.
 func (q *queue) home(h entry.Home) entry.Home {
 	return entry.Home{ID: h.ID, Name: h.Name, Owner: q.settings.Load().Owner, Revision: q.f.options.URLRevision, Since: q.f.database.Since()}
 }
 
-// move makes partitions begin anew whose epochs are another database's than the one that
+// move makes partitions begin again whose epochs are another database's than the one that
 // the URL leads to now, and takes them out of held. The beat comes first, which tells
 // whether the queue may move.
 func (q *queue) move(held map[int]*entry.Term) {
@@ -27,14 +27,14 @@ func (q *queue) move(held map[int]*entry.Term) {
 			continue
 		}
 		delete(held, number)
-		if begins, _ := q.member.anew(number, lease, ""); begins {
+		if begins, _ := q.member.beginAgain(number, lease, ""); begins {
 			q.log.Info("The URL leads to another database", "partition", number, "before", lease.Home.Name, "database", at.Name)
 			q.wake()
 		}
 	}
 }
 
-// refuse takes note of an error that says that the queue is not this config's, or not of
+// refuse records an error that says that the queue is not this config's, or not of
 // its shape: Redis is well, and this queue alone has to wait, to forget what it held
 // and to leave that to the others at once.
 func (q *queue) refuse(ctx context.Context, err error) bool {
@@ -51,19 +51,19 @@ func (q *queue) refuse(ctx context.Context, err error) bool {
 	q.gate.after(func(p *passage) { p.refused = check })
 	q.member.leave()
 	q.leave(ctx)
-	q.lookOn(ctx, 0)
+	q.onlook(ctx, 0)
 	return true
 }
 
-// lookOn reads the numbers of a queue that is refused, as they are in Redis: it may hold
+// onlook reads the numbers of a queue that is refused, as they are in Redis: it may hold
 // entries that nobody flushes, and zeros would say that all is well. It does so once in an
 // interval.
 //
 // What somebody holds, they show. What nobody holds is shown by one of those that look on,
 // the queue's onlooker, so that a sum over all flushers has each partition once.
-func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
+func (q *queue) onlook(ctx context.Context, interval time.Duration) {
 	now := time.Now()
-	if !q.meter.looksOn(now, interval) {
+	if !q.meter.onlookDue(now, interval) {
 		return
 	}
 	stats, err := q.f.source.Stats(ctx, q.name)
@@ -83,7 +83,7 @@ func (q *queue) lookOn(ctx context.Context, interval time.Duration) {
 	}
 	if err != nil && !errors.Is(err, entry.ErrNoQueue) {
 		// What is shown stands for a lease's time.
-		q.log.Debug("Could not read the numbers of a queue that is refused", "error", err)
+		q.log.Debug("Could not read the numbers of a queue that this flusher may not flush", "error", err)
 		return
 	}
 	q.meter.show(loads.Of, now)

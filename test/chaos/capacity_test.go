@@ -73,7 +73,7 @@ type full struct {
 	// taken and refused count, while the queue was full, the writes of the dirty key
 	// that were taken and those of clean ones that were refused.
 	taken, refused int
-	// cleaned says that a flusher which was not told in time has flushed the dirty key.
+	// cleaned means that a flusher which was not told in time has flushed the dirty key.
 	cleaned, over bool
 	// depth is what the queue held when last looked at, under the lower capacity.
 	depth int64

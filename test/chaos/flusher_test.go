@@ -47,7 +47,7 @@ type run struct {
 	log *log
 	// judged is closed when the process has ended and over has looked at how.
 	judged chan struct{}
-	// told says that the process was made to end.
+	// told means that the process was made to end.
 	told bool
 }
 

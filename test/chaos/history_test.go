@@ -166,7 +166,7 @@ func (h *history) unknown(id, number int64) {
 	}
 }
 
-// trap says that the table refuses a key's rows, until the time given.
+// trap means that the table refuses a key's rows, until the time given.
 func (h *history) trap(id, until int64) {
 	r := &h.records[id]
 	r.mu.Lock()

@@ -21,12 +21,12 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 )
 
-// wentBack says that a server has come back with older data: what was written before
+// wentBack means that a server has come back with older data: what was written before
 // may be lost. What is written from now on is held to the full standard, and a row
 // may only ever hold what was acknowledged, or may have been.
 //
 // The database may then hold something else than what was seen to commit: rows tells
-// what, and the order of its epochs begins anew where its clock did. Without rows it holds what it held,
+// what, and the order of its epochs begins again where its clock did. Without rows it holds what it held,
 // but Redis may flush writes again that are older.
 func (h *history) wentBack(boundary int64, rows map[int64]int64) {
 	h.settleAll()

@@ -14,7 +14,7 @@ import (
 )
 
 const (
-	// trapEvery says that every n-th key is one of a trap, so that each partition has
+	// trapEvery means that every n-th key is one of a trap, so that each partition has
 	// some and most keys are none.
 	trapEvery = 500
 	// flowTime bounds how long those others take that a fault is not aimed at, with

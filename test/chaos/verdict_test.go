@@ -84,7 +84,7 @@ func (r *record) lastAcknowledged() *write {
 	return last
 }
 
-// explains tells whether a key comes to this when w is its last write. The row that
+// explains reports whether a key comes to this when w is its last write. The row that
 // stays behind a dead letter is whatever committed before: an earlier good write may
 // have been coalesced with the refused one.
 func (r *record) explains(w *write, o outcome) bool {

@@ -47,7 +47,7 @@ const (
 	// partialRest of partialOf numbers is a partial document while there are any; the
 	// table's trigger knows them by it.
 	partialOf, partialRest = 7, 3
-	// hotEvery says that every n-th key of a writer is hot.
+	// hotEvery means that every n-th key of a writer is hot.
 	hotEvery = 20
 )
 

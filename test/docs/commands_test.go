@@ -174,7 +174,7 @@ func TestEveryTestThatTheDocsNameIsThere(t *testing.T) {
 	}
 }
 
-// testThere tells whether a package below folder has a test whose name a pattern fits.
+// testThere reports whether a package below folder has a test whose name a pattern fits.
 func testThere(t *testing.T, folder, pattern string) bool {
 	t.Helper()
 	for _, glob := range []string{folder, folder + "/*", folder + "/*/*"} {

@@ -44,7 +44,7 @@ type sample struct {
 	object   *unstructured.Unstructured
 	tables   []string   // CREATE ...;
 	users    []string   // the arguments of ACL SETUSER
-	commands [][]string // the words of FCALL ...
+	commands [][]string // the words of FCALL ..., or of a command of Redis' own
 }
 
 // samples are all of them, in the order of their names.
@@ -73,6 +73,9 @@ func samples(t *testing.T) []sample {
 	return all
 }
 
+// nativeCommand is a write by Redis' own commands, as capture Replication takes it.
+var nativeCommand = regexp.MustCompile(`^(SET|HSET|INCRBY|ZADD|XADD) `)
+
 var quotedOrWord = regexp.MustCompile(`'[^']*'|\S+`)
 
 // read finds the commands: what is indented in the comment.
@@ -91,7 +94,7 @@ func (s *sample) read(t *testing.T, text string) {
 			}
 		case strings.HasPrefix(line, "ACL SETUSER "):
 			s.users = append(s.users, strings.TrimPrefix(line, "ACL SETUSER "))
-		case strings.HasPrefix(line, "FCALL "):
+		case strings.HasPrefix(line, "FCALL "), nativeCommand.MatchString(line):
 			words := quotedOrWord.FindAllString(line, -1)
 			for i := range words {
 				words[i] = strings.Trim(words[i], "'")
@@ -175,6 +178,9 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (ser
 	for _, user := range s.users {
 		options = append(options, journaltest.User(user))
 	}
+	if cache.Spec.Capture == v1alpha1.CaptureReplication {
+		options = append(options, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "repl-diskless-sync-delay 0"))
+	}
 	if external := cache.Spec.Redis.External; external != nil && external.TLS != nil {
 		if external.TLS.ClientCertSecretRef != nil {
 			options = append(options, journaltest.RequireClientCertificate())
@@ -233,7 +239,11 @@ func tryCommands(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache, rdb 
 	t.Helper()
 	tried := map[string]bool{}
 	for _, words := range s.commands {
-		call, err := parseCall(words)
+		parse := parseCall
+		if cache.Spec.Capture == v1alpha1.CaptureReplication {
+			parse = func(words []string) (*call, error) { return parseNative(cache.Spec.Mappings, words) }
+		}
+		call, err := parse(words)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -297,6 +307,36 @@ func parseCall(words []string) (*call, error) {
 		c.documents[key] = document
 	}
 	return c, nil
+}
+
+// parseNative reads a command of Redis' own: what it makes of a key that was not there before.
+func parseNative(mappings []v1alpha1.Mapping, words []string) (*call, error) {
+	i := slices.IndexFunc(mappings, func(m v1alpha1.Mapping) bool { return len(words) > 2 && strings.HasPrefix(words[1], m.KeyPrefix) })
+	if i < 0 {
+		return nil, fmt.Errorf("%v is of no mapping", words)
+	}
+	m, document := &mappings[i], map[string]any{}
+	fields := func(words []string) {
+		for i := 0; i+1 < len(words); i += 2 {
+			document[words[i]] = words[i+1]
+		}
+	}
+	switch words[0] {
+	case "SET":
+		if err := json.Unmarshal([]byte(words[2]), &document); err != nil {
+			return nil, fmt.Errorf("%s is no document: %w", words[2], err)
+		}
+	case "HSET":
+		fields(words[2:])
+	case "INCRBY":
+		document[m.ValueColumn] = words[2]
+	case "ZADD":
+		document[m.ScoreColumn], document[m.MemberColumn] = words[2], words[3]
+	case "XADD":
+		document[m.IDColumn] = words[2]
+		fields(words[3:])
+	}
+	return &call{queue: m.Name, documents: map[string]map[string]any{words[1]: document}}, nil
 }
 
 // compareRow compares a row with what PostgreSQL itself makes of the document.

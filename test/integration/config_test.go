@@ -90,7 +90,7 @@ func TestTheListenerOutlivesAFlusherThatStartsAnew(t *testing.T) {
 	s.write()
 	s.eventually("the new flusher shows itself at the same address", func() error {
 		_, body := s.get(p, "/readyz")
-		if !strings.Contains(p.Said(), "starts anew") || !strings.Contains(body, `"ok": true`) {
+		if !strings.Contains(p.Said(), "the flusher restarts") || !strings.Contains(body, `"ok": true`) {
 			return fmt.Errorf("readyz answers %s", body)
 		}
 		return nil
@@ -136,7 +136,7 @@ func TestLiveSettingsNeedNoRestart(t *testing.T) {
 	if err == nil || !strings.HasPrefix(err.Error(), "WBPAUSED ") {
 		t.Errorf("a write while draining answers %v", err)
 	}
-	if strings.Contains(p.Said(), "starts anew") {
+	if strings.Contains(p.Said(), "the flusher restarts") {
 		t.Error("live settings have made the flusher start anew")
 	}
 }

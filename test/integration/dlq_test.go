@@ -63,7 +63,7 @@ func TestDeadLettersAreListedMendedAndReplayed(t *testing.T) {
 	s.set(2, `{"name":"newer","price":2,"stock":2}`)
 	s.eventuallyRow(2, "newer|2.00|2")
 	code, out, problems = s.dlq("replay", "--reason", "23514")
-	if code != 0 || !strings.HasSuffix(out, "1 written anew, 0 superseded, 0 gone, 0 failed: dlq list shows in a moment what is refused again\n") {
+	if code != 0 || !strings.HasSuffix(out, "1 written anew, 0 superseded, 0 gone, 0 failed: dlq list shows shortly which rows are refused again\n") {
 		t.Errorf("exit code %d, %s, replay prints\n%s", code, problems, out)
 	}
 	s.eventuallyRow(1, "secret one|1.00|-1")

@@ -154,7 +154,7 @@ func TestARowThatEndsItsSession(t *testing.T) {
 }
 
 // TestARowThatCrashesTheServer has the server kill its own backend, after which
-// PostgreSQL starts anew.
+// PostgreSQL starts again.
 func TestARowThatCrashesTheServer(t *testing.T) {
 	t.Parallel()
 	for place, documents := range poisonAt() {

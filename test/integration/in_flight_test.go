@@ -48,7 +48,7 @@ func TestWhatIsInFlightMayChangeWhileTheFlusherRuns(t *testing.T) {
 			t.Errorf("with %d MiB 24 documents are written in %d batches, want %d to %d", step.mebibytes, got, step.least, step.most)
 		}
 	}
-	if strings.Contains(p.Said(), "starts anew") {
-		t.Error("the flusher starts anew")
+	if strings.Contains(p.Said(), "the flusher restarts") {
+		t.Error("the flusher restarts")
 	}
 }

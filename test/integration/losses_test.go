@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/plural"
 	"github.com/writebehind/operator/test/programs"
 )
 
@@ -131,7 +132,7 @@ func TestWritesThatRedisLostWhileNothingWasFlushedAreNoticed(t *testing.T) {
 			}
 			told, counted := 0, 0
 			for _, p := range flushers {
-				if strings.Contains(p.Said(), fmt.Sprintf("at least %d writes are lost", test.lost)) {
+				if strings.Contains(p.Said(), "at least "+plural.Of(test.lost, "write is", "writes are")+" lost") {
 					told++
 				}
 				_, metrics := s.get(p, "/metrics")
@@ -240,7 +241,7 @@ func TestASplitBrainStopsTheSideThatIsBehind(t *testing.T) {
 			s.setAll(1, 100, 1)
 			s.drained()
 			s.suspend(original)
-			// The copy holds entries that the original flushes, and then writes anew.
+			// The copy holds entries that the original flushes, and then writes again.
 			s.setAll(1, 100, 2)
 			copied := s.aside()
 			s.resume()

@@ -277,7 +277,7 @@ func TestThatAPolicyMayHideRowsIsTold(t *testing.T) {
 	p := s.startReady()
 	s.set(1, `{"name":"mine","price":1,"stock":1}`)
 	s.drained()
-	// The table is read anew after this.
+	// The table is read again after this.
 	s.db.Exec(t, "ALTER TABLE products ADD COLUMN more text")
 	s.set(1, `{"name":"again","price":1,"stock":1}`)
 	s.drained()

@@ -21,7 +21,7 @@ func TestALostLedgerIsBegunAnew(t *testing.T) {
 	s.set(1, `{"name":"before","price":1,"stock":1}`)
 	s.drained()
 	s.stop(p)
-	// As after a clock that was put back: epochs that begin anew lie far below.
+	// As after a clock that was put back: epochs that begin again lie far below.
 	s.db.Exec(t, "UPDATE writebehind.ledger SET epoch = epoch + 1000000000000")
 	p = s.startReady()
 	s.set(2, `{"name":"before","price":1,"stock":1}`)
@@ -211,7 +211,7 @@ func TestRedisMayRestart(t *testing.T) {
 	})
 	redis.MustRestart(t)
 	// Without persistence it comes back empty: the library and the queue are made
-	// anew.
+	// again.
 	s.eventually("writes are taken again", func() error {
 		return s.rdb.FCall(t.Context(), "wb_set", []string{"product:2"}, "products", `{"name":"after","price":1,"stock":1}`).Err()
 	})

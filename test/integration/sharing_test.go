@@ -17,7 +17,7 @@ import (
 const (
 	// leaseTime is how long the partitions of a dead flusher stay with it.
 	leaseTime = 4 * time.Second
-	// handOver is how long flushers may take to share anew after one has come or
+	// handOver is how long flushers may take to share again after one has come or
 	// gone, beyond the lease of one that died.
 	handOver = 5 * time.Second
 )

@@ -80,7 +80,7 @@ func (s *stack) waiting(sql string) (done func() error) {
 
 // outlives has a statement of a migration and a reader queue up behind the flusher that
 // is stopped in the middle of a batch of so many rows. Its successor must let them
-// through. Then every row is written anew; and the stopped one goes on, and writes nothing.
+// through. Then every row is written again; and the stopped one goes on, and writes nothing.
 func (s *stack) outlives(stopped *programs.Flusher, rows int64, succeed func() *programs.Flusher, free func()) {
 	t := s.t
 	t.Helper()

@@ -38,7 +38,7 @@ type point struct {
 type wire struct {
 	mu      sync.Mutex
 	changed *sync.Cond
-	// frozen says that no request passes.
+	// frozen means that no request passes.
 	frozen bool
 	point  *point
 	links  map[*link]bool

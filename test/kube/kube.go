@@ -44,7 +44,7 @@ type Cluster struct {
 	Client client.WithWatch
 	// Kubeconfig is the file to use, empty for kubectl's own choice.
 	Kubeconfig string
-	// Local says that it is the cluster of hack/cluster.
+	// Local means that it is the cluster of hack/cluster.
 	Local bool
 
 	root    string

@@ -81,7 +81,7 @@ func (s *lagSampler) offer(one sample) {
 	}
 }
 
-// finish says that no more will be offered; run ends when all have arrived.
+// finish means that no more will be offered; run ends when all have arrived.
 func (s *lagSampler) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -53,7 +53,7 @@ type flusher struct {
 	// is not in the claim).
 	claim int8
 	rows  [keys]int8
-	// resend says that an acknowledgement was sent whose answer may be lost.
+	// resend means that an acknowledgement was sent whose answer may be lost.
 	resend      bool
 	resendClaim int8
 	resendRows  [keys]int8
@@ -110,9 +110,19 @@ func (s *state) check() error {
 	return nil
 }
 
+// label names a step. It is put into words only for the way to a violation: there are
+// millions of steps.
+type label struct {
+	// words say what is done, to or by the number.
+	words  string
+	number int8
+}
+
+func (l label) String() string { return fmt.Sprintf(l.words, l.number) }
+
 // move is a step that is possible in a state.
 type move struct {
-	name string
+	name label
 	next state
 	// broken is what the step itself breaks.
 	broken error
@@ -121,14 +131,14 @@ type move struct {
 // moves returns every step that somebody could take next.
 func (s *state) moves(r *rules) []move {
 	var all []move
-	add := func(name string, next state, broken error) { all = append(all, move{name, next, broken}) }
+	add := func(name label, next state) { all = append(all, move{name: name, next: next}) }
 	for k := range keys {
 		if s.writes < r.maxWrites {
 			next := *s
 			next.writes++
 			next.version[k]++
 			next.dirty[k] = true
-			add(fmt.Sprintf("write key %d", k), next, nil)
+			add(label{"write key %d", int8(k)}, next)
 		}
 	}
 	for i := range s.network {
@@ -144,21 +154,21 @@ func (s *state) moves(r *rules) []move {
 
 // flusherMoves are the steps of one flusher. From every place it may also crash, and
 // forget everything.
-func (s *state) flusherMoves(r *rules, f int, add func(string, state, error)) {
+func (s *state) flusherMoves(r *rules, f int, add func(label, state)) {
 	step := func(name string, change func(*state, *flusher)) {
 		next := *s
 		change(&next, &next.flushers[f])
-		add(fmt.Sprintf("flusher %d: %s", f, name), next, nil)
+		add(label{name, int8(f)}, next)
 	}
 	me := &s.flushers[f]
 	if me.at != idle {
-		step("crash", func(n *state, me *flusher) {
+		step("flusher %d: crash", func(n *state, me *flusher) {
 			n.forget(f)
 			*me = flusher{}
 		})
 	}
 	if me.resend {
-		step("resent acknowledgement arrives", func(n *state, me *flusher) {
+		step("flusher %d: resent acknowledgement arrives", func(n *state, me *flusher) {
 			n.acknowledge(r, f, me.resendEpoch, me.resendClaim, me.resendRows)
 			me.resend, me.resendClaim, me.resendEpoch, me.resendRows = false, 0, 0, [keys]int8{}
 		})
@@ -173,20 +183,20 @@ func (s *state) ownershipMoves(r *rules, f int, step func(string, func(*state, *
 	case idle:
 		// Any lease may have run out: no clock is trusted.
 		if s.epoch < r.maxEpochs {
-			step("take the lease", func(n *state, me *flusher) {
+			step("flusher %d: take the lease", func(n *state, me *flusher) {
 				n.owner, n.leaseEpoch = int8(f), 0
 				me.at = leased
 			})
 		}
 	case leased:
 		if s.epoch < r.maxEpochs {
-			step("acquire in the ledger", func(n *state, me *flusher) {
+			step("flusher %d: acquire in the ledger", func(n *state, me *flusher) {
 				n.epoch++
 				me.at, me.epoch, me.flush = acquired, n.epoch, n.flush
 			})
 		}
 	case acquired:
-		step("begin in the journal", func(n *state, me *flusher) {
+		step("flusher %d: begin in the journal", func(n *state, me *flusher) {
 			if n.owner != int8(f) {
 				*me = flusher{}
 				return
@@ -196,7 +206,7 @@ func (s *state) ownershipMoves(r *rules, f int, step func(string, func(*state, *
 		})
 	case begun:
 		if s.claim < r.maxClaims {
-			step("claim", func(n *state, me *flusher) {
+			step("flusher %d: claim", func(n *state, me *flusher) {
 				if n.owner != int8(f) || n.leaseEpoch != me.epoch {
 					*me = flusher{}
 					return
@@ -225,7 +235,7 @@ func (s *state) flushMoves(r *rules, f int, step func(string, func(*state, *flus
 	case claimed:
 		for i := range s.network {
 			if !s.network[i].used {
-				step("send the transaction", func(n *state, me *flusher) {
+				step("flusher %d: send the transaction", func(n *state, me *flusher) {
 					n.network[i] = transaction{used: true, owner: int8(f), epoch: me.epoch, flush: me.flush + 1, rows: me.rows}
 					me.at = waiting
 				})
@@ -233,7 +243,7 @@ func (s *state) flushMoves(r *rules, f int, step func(string, func(*state, *flus
 			}
 		}
 	case waiting:
-		step("give up waiting", func(n *state, me *flusher) {
+		step("flusher %d: give up waiting", func(n *state, me *flusher) {
 			n.forget(f)
 			if r.newEpochAfterTimeout {
 				me.at = leased
@@ -243,11 +253,11 @@ func (s *state) flushMoves(r *rules, f int, step func(string, func(*state, *flus
 			me.at = begun
 		})
 	case committed:
-		step("acknowledge", func(n *state, me *flusher) {
+		step("flusher %d: acknowledge", func(n *state, me *flusher) {
 			n.acknowledge(r, f, me.epoch, me.claim, me.rows)
 			me.at, me.rows = begun, [keys]int8{}
 		})
-		step("acknowledge, and once more later", func(n *state, me *flusher) {
+		step("flusher %d: acknowledge, and once more later", func(n *state, me *flusher) {
 			n.acknowledge(r, f, me.epoch, me.claim, me.rows)
 			me.resend, me.resendClaim, me.resendEpoch, me.resendRows = true, me.claim, me.epoch, me.rows
 			me.at, me.rows = begun, [keys]int8{}
@@ -292,14 +302,14 @@ func (s *state) deliver(r *rules, i int) move {
 			*me = flusher{}
 		}
 	}
-	return move{fmt.Sprintf("transaction %d arrives", i), next, broken}
+	return move{label{"transaction %d arrives", int8(i)}, next, broken}
 }
 
 // lose drops a transaction; whoever waits for it goes on waiting.
 func (s *state) lose(i int) move {
 	next := *s
 	next.network[i] = transaction{}
-	return move{fmt.Sprintf("transaction %d is lost", i), next, nil}
+	return move{label{"transaction %d is lost", int8(i)}, next, nil}
 }
 
 // acknowledge applies what the journal lets through.

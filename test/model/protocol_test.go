@@ -5,6 +5,7 @@ package model
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -18,48 +19,49 @@ func all() rules {
 	}
 }
 
-// parent tells how a state was reached.
-type parent struct {
-	state state
-	move  string
+// exploration is every state that was reached, in the order in which it was, with the
+// state that it was reached from first and the step.
+type exploration struct {
+	states []state
+	from   []int32
+	by     []label
 }
 
-// explore visits every state that can be reached. It returns the first violation
-// with the steps to it, and how many states there are.
-func explore(r rules) (visited map[state]parent, steps string, err error) {
-	first := initial()
-	visited = map[state]parent{first: {}}
-	queue := []state{first}
-	for len(queue) > 0 {
-		s := queue[0]
-		queue = queue[1:]
+// explore visits every state that can be reached. It returns the first violation with the
+// steps to it, and how many states there are.
+func explore(r rules) (visited int, steps string, err error) {
+	var e exploration
+	known := map[state]struct{}{}
+	reach := func(s state, from int, by label) {
+		if _, before := known[s]; !before {
+			known[s] = struct{}{}
+			e.states, e.from, e.by = append(e.states, s), append(e.from, int32(from)), append(e.by, by)
+		}
+	}
+	reach(initial(), 0, label{})
+	for at := 0; at != len(e.states); at++ {
+		s := e.states[at]
 		for _, m := range s.moves(&r) {
 			err := m.broken
 			if err == nil {
 				err = m.next.check()
 			}
-			if _, known := visited[m.next]; !known {
-				visited[m.next] = parent{s, m.name}
-				queue = append(queue, m.next)
-			}
 			if err != nil {
-				return visited, trail(visited, s) + "\n  " + m.name, err
+				return len(e.states), e.trail(at) + "\n  " + m.name.String(), err
 			}
+			reach(m.next, at, m.name)
 		}
 	}
-	return visited, "", nil
+	return len(e.states), "", nil
 }
 
-func trail(visited map[state]parent, s state) string {
+// trail tells how a state was reached.
+func (e *exploration) trail(at int) string {
 	var steps []string
-	for {
-		p := visited[s]
-		if p.move == "" {
-			break
-		}
-		steps = append([]string{"\n  " + p.move}, steps...)
-		s = p.state
+	for ; at > 0; at = int(e.from[at]) {
+		steps = append(steps, "\n  "+e.by[at].String())
 	}
+	slices.Reverse(steps)
 	return strings.Join(steps, "")
 }
 
@@ -68,9 +70,9 @@ func TestNoInterleavingLosesOrReorders(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v, after:%s", err, steps)
 	}
-	t.Logf("%d states", len(visited))
-	if len(visited) < 100_000 {
-		t.Errorf("only %d states: the exploration leaves something out", len(visited))
+	t.Logf("%d states", visited)
+	if visited < 100_000 {
+		t.Errorf("only %d states: the exploration leaves something out", visited)
 	}
 }
 

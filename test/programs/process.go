@@ -85,7 +85,7 @@ func (p *Process) Ended() <-chan struct{} { return p.ended }
 // Ended.
 func (p *Process) Err() error { return p.err }
 
-// Running says whether the process has not ended yet.
+// Running reports whether the process has not ended yet.
 func (p *Process) Running() bool {
 	select {
 	case <-p.ended:

@@ -119,7 +119,7 @@ func TestAProgramEndsWithAKilledTest(t *testing.T) {
 	})
 }
 
-// alive says whether a process runs; one that only waits to be reaped does not.
+// alive reports whether a process runs; one that only waits to be reaped does not.
 func alive(pid int) bool {
 	if pid == 0 || syscall.Kill(pid, 0) != nil {
 		return false

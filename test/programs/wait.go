@@ -15,8 +15,9 @@ type Patience struct {
 	Limit, Interval time.Duration
 }
 
-// Usual is the patience that all tests have that name no other.
-var Usual = Patience{Limit: time.Minute, Interval: 20 * time.Millisecond}
+// Usual is the patience that all tests have that name no other. It is long, since two
+// cores may be shared by a dozen servers: a test that waits for what comes loses nothing.
+var Usual = Patience{Limit: 2 * time.Minute, Interval: 20 * time.Millisecond}
 
 // Eventually polls until check has nothing to complain about, and fails the test when
 // the patience is at its end.

@@ -202,7 +202,7 @@ func (r *resource) flushed() int64 {
 	return *r.status.Mappings[0].FlushedTotal
 }
 
-// is says whether a condition has a status.
+// is reports whether a condition has a status.
 func (r *resource) is(condition string, status metav1.ConditionStatus) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()

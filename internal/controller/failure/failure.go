@@ -1,8 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package failure has the kinds of errors that end a pass, and says what follows
-// each.
+// Package failure has the kinds of errors that end a pass, and what follows each.
 package failure
 
 import (

@@ -46,6 +46,15 @@ func bound(s *config.Status, now time.Time) {
 	boundCheck(&s.Durability.Persistence)
 	boundCheck(&s.Durability.Eviction)
 	boundCheck(&s.Durability.Ledger)
+	if r := s.Replication; r != nil {
+		for _, n := range []*int64{&r.BehindBytes, &r.BacklogBytes, &r.DirtyBytes, &r.ScannedKeys} {
+			*n = min(max(*n, 0), mostCount)
+		}
+		r.History = max(r.History, 0) // the microsecond in which it began
+		r.BehindSeconds = min(max(r.BehindSeconds, 0), mostSeconds)
+		r.Notice = Cut(r.Notice, mostReason)
+		boundCheck(&r.Backlog)
+	}
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Name, q.State, q.Partitions = Cut(q.Name, mostName), Cut(q.State, mostName), nil // which nobody here reads
@@ -67,7 +76,7 @@ func boundCheck(c *config.Check) {
 	c.Reason, c.Message = Cut(c.Reason, mostReason), Cut(c.Message, mostText)
 }
 
-// Cut makes text fit to be shown: at most limit bytes without splitting a
+// Cut makes text fit for display: at most limit bytes without splitting a
 // character, and nothing in it that a terminal would act on, such as an escape or
 // a change of the direction of writing.
 func Cut(text string, limit int) string {

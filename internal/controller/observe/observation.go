@@ -13,11 +13,11 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Observation is what the flushers of one resource said last, ordered by the
-// name of the pod. It is never changed once published.
+// Observation is the last reports of one resource's flushers, ordered by the name of the
+// pod. It never changes once published.
 type Observation struct {
-	// Looked is false until the flushers were looked at once since Track: an
-	// observation without flushers then says nothing about them.
+	// Looked is false until the flushers were polled once since Track. An observation
+	// without flushers then means nothing.
 	Looked   bool
 	Flushers []Flusher
 }
@@ -28,7 +28,7 @@ type Flusher struct {
 	UID types.UID
 	// Status is the document that the pod serves, nil while it does not answer.
 	Status *config.Status
-	// Problem says in stable words why there is no answer.
+	// Problem is why there is no answer, in words that stay the same.
 	Problem string
 }
 
@@ -53,7 +53,7 @@ func (o Observation) Of(uid types.UID) (Flusher, bool) {
 	return Flusher{}, false
 }
 
-// change says how much a new observation differs from the published one.
+// change is how much a new observation differs from the published one.
 type change int
 
 const (
@@ -104,6 +104,18 @@ func compare(published, latest Observation, marks Marks) change {
 	return changeNone
 }
 
+// share is how much of the backlog is taken, in steps that conditions know.
+func share(r *config.Replication) int64 {
+	percent := r.BacklogPercent()
+	switch {
+	case percent >= 100:
+		return 2
+	case percent >= config.NearOverrun:
+		return 1
+	}
+	return 0
+}
+
 func shown(o Observation, reduce func(config.Status) config.Status) []Flusher {
 	out := make([]Flusher, len(o.Flushers))
 	for i, f := range o.Flushers {
@@ -129,6 +141,11 @@ func numbers(s config.Status) config.Status {
 		queues[i] = q
 	}
 	s.Queues = queues
+	if s.Replication != nil {
+		r := *s.Replication
+		r.BehindSeconds, r.DirtyBytes = float64(int64(r.BehindSeconds)), 0
+		s.Replication = &r
+	}
 	return s
 }
 
@@ -140,6 +157,9 @@ func essence(s config.Status) config.Status {
 	s = numbers(s)
 	s.Redis.Message, s.Database.Message = "", ""
 	s.Durability.Persistence.Message, s.Durability.Eviction.Message, s.Durability.Ledger.Message = "", "", ""
+	if r := s.Replication; r != nil {
+		r.BehindBytes, r.BehindSeconds, r.ScannedKeys, r.Backlog.Message = share(r), 0, 0, ""
+	}
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Ready.Message, q.Durable.Message = "", ""

@@ -1,16 +1,15 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package observe asks the flushers of every resource for their /status, apart
-// from the reconcile, and wakes the reconcile when something has changed that a
-// person would want to know.
+// Package observe polls the /status of the flushers of every resource, independently of the
+// reconcile, and wakes the reconcile when something has changed that a person would want to
+// know.
 //
-// Each resource is looked after by a goroutine of its own with a bounded number
-// of requests under way, so that a flusher which is slow or dead never delays
-// the look at another resource. What the reconcile gets is the observation that
-// was published last: a change of a condition is published at once, a change of
-// numbers alone every few seconds. A reconcile for any other cause therefore
-// finds nothing new to write.
+// Each resource has a goroutine of its own with a bounded number of requests under way, so
+// that a slow or dead flusher never delays the poll of another resource. The reconcile gets
+// the observation that was published last. A change of a condition is published at once, a
+// change of numbers alone every few seconds, so a reconcile for any other cause finds nothing
+// new to write.
 package observe
 
 import (
@@ -60,23 +59,22 @@ type Options struct {
 	// Transport carries the requests; default a plain one without a proxy, since
 	// it must never leave the cluster.
 	Transport http.RoundTripper
-	// Interval is how often a resource is looked at, give or take a fifth;
-	// default 1 s.
+	// Interval is how often a resource is polled, give or take a fifth; default 1 s.
 	Interval time.Duration
 	// Timeout bounds one request; default 2 s.
 	Timeout time.Duration
 	// NumbersInterval is how often a change of numbers alone is published;
 	// default 5 s.
 	NumbersInterval time.Duration
-	// Patience is how long a flusher that stops answering counts as answering
-	// with what it said last; default 5 s, so that one lost request is no news.
+	// Patience is how long the last report of a silent flusher still counts; default 5 s,
+	// so that one lost request changes nothing.
 	Patience time.Duration
 	// Concurrency bounds the requests under way for one resource; default 8.
 	Concurrency int
 }
 
-// Observer looks at the flushers of every tracked resource. It is a manager's
-// Runnable and runs only on the leader.
+// Observer polls the flushers of every tracked resource. It is a manager's Runnable and runs
+// only on the leader.
 type Observer struct {
 	options Options
 	client  *http.Client
@@ -158,8 +156,8 @@ func (o *Observer) Start(ctx context.Context) error {
 	return nil
 }
 
-// Track begins to look at a resource; when that is under way it only takes the
-// marks over. A resource that was made anew under the same name is another one.
+// Track begins to poll a resource. If the resource is tracked already, Track only updates the
+// marks. A resource that was created again under the same name is another one.
 func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -183,7 +181,7 @@ func (o *Observer) start(ctx context.Context, t *target) {
 	o.workers.Go(func() { o.watch(ctx, t) })
 }
 
-// Forget stops looking at a resource.
+// Forget stops polling a resource.
 func (o *Observer) Forget(key types.NamespacedName) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -193,8 +191,8 @@ func (o *Observer) Forget(key types.NamespacedName) {
 	}
 }
 
-// Latest is what was published last about a resource; empty, and not Looked,
-// before the first look.
+// Latest returns the observation that was last published of a resource. Before the first poll
+// it is empty, and not Looked.
 func (o *Observer) Latest(key types.NamespacedName, uid types.UID) Observation {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -218,7 +216,7 @@ func (o *Observer) watch(ctx context.Context, t *target) {
 		if err != nil {
 			// The cache is about to be stopped, or has not been filled.
 			ctrl.LoggerFrom(ctx).V(1).Info("Could not list flusher Pods", "writeBehindCache", t.key, "error", err.Error())
-		} else if o.publish(t, o.look(ctx, t, pods), time.Now()) {
+		} else if o.publish(t, o.poll(ctx, t, pods), time.Now()) {
 			o.wake(ctx, t.key)
 		}
 		timer.Reset(jittered(o.options.Interval))
@@ -231,7 +229,7 @@ func jittered(d time.Duration) time.Duration {
 	return d*4/5 + rand.N(d*2/5)
 }
 
-// publish tells whether the observation is news, and makes it what Latest gives.
+// publish reports whether the observation is news, and makes it what Latest gives.
 func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -388,7 +388,7 @@ func TestForgetAndTrackAnew(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		flushers := o.Latest(shop, "second").Flushers
-		if len(flushers) != 1 || flushers[0].Status != nil || flushers[0].Problem != "answers at /status for another resource" {
+		if len(flushers) != 1 || flushers[0].Status != nil || flushers[0].Problem != "answers /status for another resource" {
 			t.Errorf("the document of the first was taken for the second's: %+v", flushers)
 		}
 		c.set(shop, "a", of("second"))
@@ -416,6 +416,64 @@ func TestTheFirstLookIsNewsAlsoWhenThereIsNoFlusher(t *testing.T) {
 			t.Errorf("%d wake-ups, looked is %t; want one wake-up for the first look", n, o.Latest(shop, "u").Looked)
 		}
 	})
+}
+
+// TestPublishesWhatTheStreamTellsAtOnce: but not that it moves.
+func TestPublishesWhatTheStreamTellsAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCluster()
+		streams := func(edit func(*config.Replication)) func(context.Context) (*config.Status, error) {
+			status := fine(1)
+			status.Replication = &config.Replication{Reads: true, Attached: true, History: 1, BacklogBytes: 1000, Scanned: true}
+			edit(status.Replication)
+			return says(status)
+		}
+		as := func(*config.Replication) {}
+		c.set(shop, "a", streams(as))
+		o, wakeups := run(t, c, Options{NumbersInterval: time.Hour})
+		o.Track(shop, "u", marks)
+		time.Sleep(2 * time.Second)
+		for name, step := range map[string]struct {
+			edit func(*config.Replication)
+			news int
+		}{
+			"it is behind":       {func(r *config.Replication) { r.BehindBytes, r.BehindSeconds, r.DirtyBytes = 499, 9, 7 }, 0},
+			"a scan comes on":    {func(r *config.Replication) { r.ScannedKeys = 7 }, 0},
+			"half the backlog":   {func(r *config.Replication) { r.BehindBytes = 500 }, 1},
+			"all of the backlog": {func(r *config.Replication) { r.BehindBytes = 1000 }, 1},
+			"another history":    {func(r *config.Replication) { r.History = 2 }, 1},
+			"a scan begins":      {func(r *config.Replication) { r.Scanned = false }, 1},
+			"cut off":            {func(r *config.Replication) { r.Attached = false }, 1},
+			"FLUSHALL":           {func(r *config.Replication) { r.Notice = "FLUSHALL" }, 1},
+			"it expires":         {func(r *config.Replication) { r.Backlog.Reason = v1alpha1.ReasonBacklogExpires }, 1},
+		} {
+			before := wakeups(shop)
+			c.set(shop, "a", streams(step.edit))
+			time.Sleep(2500 * time.Millisecond)
+			if n := wakeups(shop) - before; n != step.news {
+				t.Errorf("%s: %d wake-ups, want %d", name, n, step.news)
+			}
+			c.set(shop, "a", streams(as))
+			time.Sleep(2500 * time.Millisecond)
+		}
+	})
+}
+
+func TestBoundOfTheStream(t *testing.T) {
+	s := &config.Status{Replication: &config.Replication{
+		History: -1, BehindBytes: math.MaxInt64, BacklogBytes: -1, DirtyBytes: math.MaxInt64, ScannedKeys: -1, BehindSeconds: 1e300,
+		Notice: strings.Repeat("x", 1<<16), Backlog: config.Check{Message: strings.Repeat("m", 5000)},
+	}}
+	bound(s, time.Now())
+	r := s.Replication
+	if r.History != 0 || r.BehindBytes != mostCount || r.BacklogBytes != 0 || r.DirtyBytes != mostCount || r.ScannedKeys != 0 ||
+		r.BehindSeconds != mostSeconds || len(r.Notice) != mostReason || len(r.Backlog.Message) != mostText {
+		t.Errorf("not bounded: %+v", r)
+	}
+	s.Replication = &config.Replication{History: 1764000000000000}
+	if bound(s, time.Now()); s.Replication.History != 1764000000000000 {
+		t.Errorf("a history of today becomes %d", s.Replication.History)
+	}
 }
 
 func TestBound(t *testing.T) {
@@ -500,10 +558,10 @@ func TestADocumentIsReadWithinBounds(t *testing.T) {
 
 func TestProblem(t *testing.T) {
 	for want, err := range map[string]error{
-		"refuses the connection":           fmt.Errorf("dial 10.1.2.3:8080: %w", syscall.ECONNREFUSED),
-		"does not answer in time":          fmt.Errorf("get: %w", context.DeadlineExceeded),
-		"does not answer":                  errors.New("read 10.1.2.3:41234: connection reset"),
-		"answers at /status with HTTP 500": answerError("answers at /status with HTTP 500"),
+		"refuses the connection":        fmt.Errorf("dial 10.1.2.3:8080: %w", syscall.ECONNREFUSED),
+		"does not answer in time":       fmt.Errorf("get: %w", context.DeadlineExceeded),
+		"does not answer":               errors.New("read 10.1.2.3:41234: connection reset"),
+		"answers /status with HTTP 500": answerError("answers /status with HTTP 500"),
 	} {
 		if got := problem(err); got != want {
 			t.Errorf("%v is told as %q, want %q", err, got, want)

@@ -45,14 +45,14 @@ type target struct {
 	answered map[types.UID]answer
 }
 
-// answer is what a pod said last, and when.
+// answer is a pod's last report, and its time.
 type answer struct {
 	status *config.Status
 	at     time.Time
 }
 
-// look asks every pod once.
-func (o *Observer) look(ctx context.Context, t *target, pods []corev1.Pod) Observation {
+// poll asks every pod once.
+func (o *Observer) poll(ctx context.Context, t *target, pods []corev1.Pod) Observation {
 	flushers := make([]Flusher, len(pods))
 	slots := make(chan struct{}, o.options.Concurrency)
 	var wait sync.WaitGroup
@@ -106,21 +106,21 @@ func (o *Observer) ask(ctx context.Context, pod *corev1.Pod, owner types.UID) (*
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, answerError(fmt.Sprintf("answers at /status with HTTP %d", response.StatusCode))
+		return nil, answerError(fmt.Sprintf("answers /status with HTTP %d", response.StatusCode))
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatusBytes+1))
 	switch {
 	case err != nil:
 		return nil, err
 	case len(body) > maxStatusBytes:
-		return nil, answerError("answers at /status with more than a status document")
+		return nil, answerError("answers /status with more bytes than a status document may have")
 	}
 	status, err := decode(body)
 	if err != nil {
-		return nil, answerError("answers at /status with something else than a status document")
+		return nil, answerError("answers /status with something other than a status document")
 	}
 	if status.Owner != string(owner) {
-		return nil, answerError("answers at /status for another resource")
+		return nil, answerError("answers /status for another resource")
 	}
 	bound(status, time.Now())
 	return status, nil
@@ -138,7 +138,7 @@ func decode(body []byte) (*config.Status, error) {
 		return nil, err
 	}
 	if len(document.Queues) > mostQueues {
-		return nil, fmt.Errorf("%d queues", len(document.Queues))
+		return nil, fmt.Errorf("queues: %d, at most %d are allowed", len(document.Queues), mostQueues)
 	}
 	status.Queues = make([]config.QueueStatus, len(document.Queues))
 	for i, queue := range document.Queues {

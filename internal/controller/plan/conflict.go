@@ -20,18 +20,18 @@ const goneRetry = 2 * time.Second
 
 // GoingAway waits for objects of needed names that are being deleted.
 func GoingAway(s *snapshot.Snapshot) error {
-	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier life to be gone", After: goneRetry}
+	return &failure.Waiting{What: strings.Join(s.Going, ", ") + " of an earlier resource of this name to be deleted", After: goneRetry}
 }
 
-// Conflict says what to do about the objects of others. What an earlier resource of
-// this name retained holds a queue, so it must not be deleted lightly.
+// Conflict returns what to do about objects of others. Objects that an earlier resource of
+// this name retained hold a queue, so they must not be deleted lightly.
 func Conflict(s *snapshot.Snapshot) error {
-	message := fmt.Sprintf("%s of that name belongs to somebody else and is left alone; delete it, or give this resource another name",
+	message := fmt.Sprintf("%s of that name belongs to somebody else and is not changed; delete it, or give this resource another name",
 		strings.Join(s.Foreign, ", "))
 	if s.RetainedBy != "" {
-		message = fmt.Sprintf("In the way: %s of an earlier WriteBehindCache %s, which retained its Redis with what is queued. To flush that and go on with it, "+
+		message = fmt.Sprintf("%s of an earlier WriteBehindCache %s exists: that resource retained its Redis with the queued entries. To flush them and to go on with that Redis, "+
 			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s}. "+
-			"To give it up, delete those objects; to leave it, give this resource another name",
+			"To give them up, delete those objects; to keep them there, give this resource another name",
 			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), resources.RetainedSecretName(s.Cache, s.RetainedBy))
 	}
 	return &failure.Stalled{Reason: v1alpha1.ReasonObjectConflict, Message: message, Retry: failure.ConflictRetry}

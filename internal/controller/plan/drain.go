@@ -40,8 +40,8 @@ func (p *Plan) AsBefore(s *snapshot.Snapshot) (*Plan, error) {
 	return &next, err
 }
 
-// OnlyRivals reports whether others have every queue of the resource, so that
-// nothing of its own is left to drain.
+// OnlyRivals reports whether other resources have every queue of this one, so that nothing
+// of its own remains to be drained.
 func OnlyRivals(s *snapshot.Snapshot) bool {
 	if previous := recordedIn(s); previous != nil && len(previous.without(s.Rivals).Mappings) > 0 {
 		return false

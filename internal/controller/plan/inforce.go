@@ -31,6 +31,8 @@ type InForce struct {
 	Revision int64 `json:"revision"`
 	// External is where the queues are, nil for a managed Redis.
 	External *v1alpha1.ExternalRedis `json:"external,omitempty"`
+	// Capture is how writes are noticed, empty for Functions.
+	Capture string `json:"capture,omitempty"`
 	// Mappings are those of the config file, the retired ones included.
 	Mappings []config.Mapping `json:"mappings"`
 }
@@ -53,8 +55,8 @@ const (
 func tooManyColumns(size, most int) error {
 	return &failure.Stalled{
 		Reason: v1alpha1.ReasonInvalidSpec,
-		Message: fmt.Sprintf("spec.mappings: the settings of the mappings, with those that were taken out and are not empty yet, take %d bytes, "+
-			"and there is room for %d: name fewer columns, or wait until the queues of those that were taken out are empty", size, most),
+		Message: fmt.Sprintf("spec.mappings: the settings of the mappings, with the removed mappings that are not empty yet, take %d bytes, "+
+			"and there is room for %d: name fewer columns, or wait until the queues of the removed mappings are empty", size, most),
 	}
 }
 
@@ -116,10 +118,13 @@ func parseInForce(text string) *InForce {
 }
 
 // usable reports whether flushers could run it. The hash is no secret, and a mapping
-// without a name, say, would be one in the status that the API server refuses.
+// without a name would be one in the status, which the API server rejects.
 func (m *InForce) usable() bool {
 	c := config.Default()
 	c.Mappings = m.Mappings
+	if m.Capture != "" {
+		c.Capture = m.Capture
+	}
 	c.Database.Postgres.URLFile = "any"
 	c.Redis.External.Addresses = []string{"any:1"}
 	if m.External != nil {

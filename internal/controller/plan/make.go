@@ -10,8 +10,8 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// Make plans what is to be there; image is the flushers' where the spec names none.
-// With an error the plan is as far as it got.
+// Make computes the plan. image is the flushers' image if the spec names none. Next to an
+// error the plan is incomplete.
 func Make(s *snapshot.Snapshot, image string) (*Plan, error) {
 	p := &planner{Snapshot: s, previous: recordedIn(s)}
 	err := p.make(image)

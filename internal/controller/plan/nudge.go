@@ -42,7 +42,7 @@ func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
 	for i := range s.Flushers.Pods {
 		pod := &s.Flushers.Pods[i]
 		n := Nudge{Pod: pod, Mark: p.mark(s, pod, attempt)}
-		if s.Behind(pod) && attempt < nudgeAttempts {
+		if s.RunsEarlier(pod) && attempt < nudgeAttempts {
 			n.Again = NudgeInterval
 		}
 		all = append(all, n)
@@ -54,7 +54,7 @@ func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
 // has.
 func (p *Plan) mark(s *snapshot.Snapshot, pod *corev1.Pod, attempt int) string {
 	have := pod.Annotations[v1alpha1.AnnotationSettingsHash]
-	if strings.HasPrefix(have, p.SettingsHash) && !s.Behind(pod) {
+	if strings.HasPrefix(have, p.SettingsHash) && !s.RunsEarlier(pod) {
 		return have
 	}
 	if attempt == 0 {

@@ -14,9 +14,18 @@ import (
 func (p *planner) planObjects(image string) error {
 	flusher, redis := resources.FlusherName(p.Cache), resources.RedisName(p.Cache)
 	if p.Managed() {
-		p.add(resources.RedisConfigMap(p.Cache), liveOrNil(p.Redis.ConfigMap), "ConfigMap", redis)
+		set, err := resources.RedisStatefulSet(p.Cache, p.Redis.StatefulSet)
+		if err != nil {
+			return err
+		}
+		wait := p.restartWaits(set)
+		if !wait {
+			p.add(resources.RedisConfigMap(p.Cache), liveOrNil(p.Redis.ConfigMap), "ConfigMap", redis)
+		}
 		p.add(resources.RedisService(p.Cache), liveOrNil(p.Redis.Service), "Service", redis)
-		p.add(resources.RedisStatefulSet(p.Cache, p.Redis.StatefulSet), liveOrNil(p.Redis.StatefulSet), "StatefulSet", redis)
+		if !wait {
+			p.add(set, liveOrNil(p.Redis.StatefulSet), "StatefulSet", redis)
+		}
 	}
 	configMap, err := resources.FlusherConfigMap(p.Cache, p.Settings)
 	if err != nil {
@@ -71,6 +80,9 @@ func (p *planner) planNetworkPolicies() error {
 // its content, so that most live settings leave the Service alone.
 func (p *planner) nowInForce() *InForce {
 	now := &InForce{Revision: p.Settings.Revision, External: p.carried.Spec.Redis.External, Mappings: p.Settings.Mappings}
+	if p.Replicates() {
+		now.Capture = p.Settings.Capture
+	}
 	if was := p.previous; was != nil && equality.Semantic.DeepEqual(was.External, now.External) && equality.Semantic.DeepEqual(was.Mappings, now.Mappings) {
 		now.Revision = was.Revision
 	}

@@ -1,8 +1,8 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package plan decides from a snapshot alone what is to be there. It writes nothing,
-// and asks nobody.
+// Package plan computes the wanted objects and settings from a snapshot alone. It writes
+// nothing, and asks nobody.
 package plan
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// Plan is what is to be there.
+// Plan is the wanted objects and settings.
 type Plan struct {
 	// Settings is the flushers' config file, nil when it cannot be decided.
 	Settings *config.Config
@@ -26,19 +26,19 @@ type Plan struct {
 	// all of them.
 	RestartHash  string
 	SettingsHash string
-	// Objects are what is to be there, in the order of applying.
+	// Objects are the wanted objects, in the order in which they are applied.
 	Objects []Object
-	// Held is the part of the spec that is held back until a queue is empty or free;
+	// HeldBack is the part of the spec that is held back until a queue is empty or free;
 	// nil when none is.
-	Held *failure.Stalled
+	HeldBack *failure.Stalled
 	// Again is when another pass is due although no watch asks for one.
 	Again time.Duration
 }
 
-// Object is one that is to be there, and how it is.
+// Object is a wanted object, with its present state.
 type Object struct {
 	Intent runtime.ApplyConfiguration
-	// Live is nil when there is none.
+	// Live is the object in the cluster; nil if there is none.
 	Live client.Object
 	Kind string
 	Name string
@@ -77,9 +77,9 @@ type planner struct {
 	carried *v1alpha1.WriteBehindCache
 }
 
-// hold holds a part of the spec back. The first one is the one that is reported.
-func (p *planner) hold(reason, message string) {
-	if p.Held == nil {
-		p.Held = &failure.Stalled{Reason: reason, Message: message}
+// holdBack holds a part of the spec back. Only the first part is reported.
+func (p *planner) holdBack(reason, message string) {
+	if p.HeldBack == nil {
+		p.HeldBack = &failure.Stalled{Reason: reason, Message: message}
 	}
 }

@@ -157,7 +157,7 @@ func TestSettings(t *testing.T) {
 				}
 				return all
 			}()}}),
-			held: v1alpha1.ReasonQueueNotEmpty, says: "mapping orders waits: the flushers carry at most 32 queues",
+			held: v1alpha1.ReasonQueueNotEmpty, says: "mapping orders waits: the flushers serve at most 32 queues",
 		},
 
 		"another Redis, with entries in the one before": {
@@ -171,7 +171,7 @@ func TestSettings(t *testing.T) {
 		"another Redis, with nothing in the one before": {was: at("redis:6379"), now: at("new:6379"), mappings: "products", address: "new:6379"},
 		"another Redis, while nobody answers": {
 			was: at("redis:6379"), now: at("new:6379"), edits: []snapshottest.Edit{snapshottest.Silent},
-			mappings: "products", address: "redis:6379", held: v1alpha1.ReasonQueueNotEmpty, says: "no flusher has seen it empty yet",
+			mappings: "products", address: "redis:6379", held: v1alpha1.ReasonQueueNotEmpty, says: "no flusher has reported it empty yet",
 		},
 
 		"Sentinels in another order, with entries": {
@@ -250,8 +250,8 @@ func TestSettings(t *testing.T) {
 			if c.stalled == "" && err != nil || c.stalled != "" && (!errors.As(err, &stalled) || stalled.Reason != c.stalled || !strings.Contains(stalled.Message, c.says)) {
 				t.Errorf("the error is %v, want %s: %s", err, c.stalled, c.says)
 			}
-			if (p.Held == nil) != (c.held == "") || p.Held != nil && (p.Held.Reason != c.held || !strings.Contains(p.Held.Message, c.says)) {
-				t.Errorf("held back is %v, want %s: %s", p.Held, c.held, c.says)
+			if (p.HeldBack == nil) != (c.held == "") || p.HeldBack != nil && (p.HeldBack.Reason != c.held || !strings.Contains(p.HeldBack.Message, c.says)) {
+				t.Errorf("held back is %v, want %s: %s", p.HeldBack, c.held, c.says)
 			}
 			if p.Again != c.again {
 				t.Errorf("another pass is due in %s, want %s", p.Again, c.again)
@@ -342,8 +342,8 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 		objects  bool
 	}{
 		"somebody else's":              {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false},
-		"an earlier resource's":        {nil, retained, "ObjectConflict: In the way: Service shop-flusher of an earlier WriteBehindCache shop, which retained its Redis", false},
-		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier life to be gone", false},
+		"an earlier resource's":        {nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false},
+		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false},
 		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true},
 	} {
 		s := snapshottest.Ready(c.resource)

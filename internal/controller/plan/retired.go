@@ -14,8 +14,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// LossRetry is how soon a pass looks again at a retired queue whose life turned out
-// to be another: this pass counts the loss.
+// LossRetry is how soon a pass checks a retired queue again after it has found another life
+// of it: this pass counts the loss.
 const LossRetry = time.Second
 
 // retire puts those mappings of previous behind the wanted ones that the spec no
@@ -40,11 +40,12 @@ func (p *planner) retire(previous *InForce) {
 	if len(retired) == 0 {
 		return
 	}
-	wanted.Mappings = append(p.beside(retired, wanted.Mappings, previous), retired...)
+	wanted.Mappings = append(p.withRetired(retired, wanted.Mappings, previous), retired...)
 }
 
-// beside are those of the wanted mappings that can stand beside the retired ones.
-func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []config.Mapping {
+// withRetired returns the wanted mappings that can be served together with the retired
+// ones.
+func (p *planner) withRetired(retired, wanted []config.Mapping, previous *InForce) []config.Mapping {
 	isNew := func(m config.Mapping) bool {
 		return !slices.ContainsFunc(previous.Mappings, func(old config.Mapping) bool { return sameQueue(m, old) })
 	}
@@ -57,15 +58,15 @@ func (p *planner) beside(retired, wanted []config.Mapping, previous *InForce) []
 	var kept []config.Mapping
 	for _, m := range wanted {
 		if old := inTheWay(m, retired); old != nil {
-			p.hold(v1alpha1.ReasonQueueNotEmpty,
-				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was taken out of the spec, is empty: %s",
+			p.holdBack(v1alpha1.ReasonQueueNotEmpty,
+				fmt.Sprintf("mapping %s waits until the queue of mapping %s (keyPrefix %q), which was removed from the spec, is empty: %s",
 					m.Name, old.Name, old.KeyPrefix, p.StillHolds(old.Name)))
 			continue
 		}
 		if isNew(m) {
 			if room <= 0 {
-				p.hold(v1alpha1.ReasonQueueNotEmpty,
-					fmt.Sprintf("mapping %s waits: the flushers carry at most %d queues, and %d of mappings that were taken out of the spec are not empty, such as %s: %s",
+				p.holdBack(v1alpha1.ReasonQueueNotEmpty,
+					fmt.Sprintf("mapping %s waits: the flushers serve at most %d queues, and queues of removed mappings are not empty (%d), such as that of %s: %s",
 						m.Name, maxQueues, len(retired), retired[0].Name, p.StillHolds(retired[0].Name)))
 				continue
 			}

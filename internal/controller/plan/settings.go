@@ -28,7 +28,7 @@ func (p *planner) planSettings() error {
 		previous = previous.without(p.Rivals)
 	}
 	p.carried = p.WithoutRivals()
-	if previous != nil && p.holdRedis(previous) {
+	if previous != nil && p.keepRedis(previous) {
 		p.carried = p.carried.DeepCopy()
 		p.carried.Spec.Redis.External = previous.External
 	}
@@ -39,7 +39,7 @@ func (p *planner) planSettings() error {
 	return nil
 }
 
-// forgotten is an error while nothing tells how to flush a queue that was seen: the
+// forgotten is an error while no record has the settings to flush a queue that was seen: the
 // spec has it no more, and no record of the settings in force is left.
 func (p *planner) forgotten() error {
 	if p.previous != nil || p.Forced() {
@@ -76,15 +76,15 @@ func (p *planner) giveWay() error {
 		if p.previous == nil || p.previous.carries(name) {
 			return &failure.Stalled{Reason: v1alpha1.ReasonQueueConflict, Message: text, Retry: failure.ConflictRetry}
 		}
-		p.hold(v1alpha1.ReasonQueueConflict, text)
+		p.holdBack(v1alpha1.ReasonQueueConflict, text)
 		p.Again = failure.Sooner(p.Again, failure.ConflictRetry)
 	}
 	return nil
 }
 
-// holdRedis keeps the flushers at the Redis that they have while entries wait in
-// it: nobody would ever flush them.
-func (p *planner) holdRedis(previous *InForce) bool {
+// keepRedis keeps the flushers at their present Redis while entries wait in it: nobody else
+// would flush them.
+func (p *planner) keepRedis(previous *InForce) bool {
 	wanted := p.Cache.Spec.Redis.External
 	if wanted == nil || previous.External == nil || p.Forced() {
 		return false
@@ -97,8 +97,8 @@ func (p *planner) holdRedis(previous *InForce) bool {
 		if p.NothingLeft(m.Name, address) {
 			continue
 		}
-		p.hold(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
-			"the flushers stay there: %s. Stop the writers and wait, or put the addresses back, "+
+		p.holdBack(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
+			"the flushers stay with the earlier Redis: %s. Stop the writers and wait, or put the earlier addresses back, "+
 			"or give the queue up with the annotation %s: \"true\"%s",
 			m.Name, address, p.StillHolds(m.Name), v1alpha1.AnnotationForceDelete, p.AboutForce()))
 		return true

@@ -40,6 +40,7 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 		Revision:      cache.Generation,
 		Suspend:       spec.Suspend,
 		Draining:      !cache.DeletionTimestamp.IsZero() && spec.DeletionPolicy != v1alpha1.DeletionPolicyRetain,
+		Capture:       captureOf(cache),
 		Redis:         config.Redis{External: redisConfig(cache)},
 		Database:      config.Database{Postgres: postgresConfig(&spec.Database.Postgres)},
 		Flush: config.Flush{
@@ -67,6 +68,19 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 }
 
 // maxRetries tells none from not given: a row may become a dead letter at once.
+// captureOf takes a resource that was made before there was a choice for one with Functions.
+func captureOf(cache *v1alpha1.WriteBehindCache) string {
+	if cache.Spec.Capture == "" {
+		return config.CaptureFunctions
+	}
+	return string(cache.Spec.Capture)
+}
+
+// Replicates reports whether the flushers read Redis' replication stream.
+func Replicates(cache *v1alpha1.WriteBehindCache) bool {
+	return cache.Spec.Capture == v1alpha1.CaptureReplication
+}
+
 func maxRetries(flush *v1alpha1.Flush) int {
 	if flush.MaxRetries == nil {
 		return config.Default().Flush.MaxRetries
@@ -81,6 +95,10 @@ func mappingConfig(m *v1alpha1.Mapping) config.Mapping {
 		Table:         m.Table,
 		KeyColumn:     m.KeyColumn,
 		VersionColumn: m.VersionColumn,
+		ValueColumn:   m.ValueColumn,
+		MemberColumn:  m.MemberColumn,
+		ScoreColumn:   m.ScoreColumn,
+		IDColumn:      m.IDColumn,
 		Mode:          string(m.Mode),
 		Encoding:      string(m.Encoding),
 		Partitions:    int(m.Partitions),

@@ -57,6 +57,17 @@ var flusherResources = v1alpha1.Resources{
 	Limits: corev1.ResourceList{corev1.ResourceMemory: resource.MustParse("512Mi")},
 }
 
+// flusherDefaults are the resources of a flusher of whom none are given. One that reads the
+// replication stream keeps up to 256 MiB of what is dirty, and Go's collector as much again.
+func flusherDefaults(cache *v1alpha1.WriteBehindCache) v1alpha1.Resources {
+	if !Replicates(cache) {
+		return flusherResources
+	}
+	more := *flusherResources.DeepCopy()
+	more.Limits[corev1.ResourceMemory] = resource.MustParse("1Gi")
+	return more
+}
+
 // FlusherReplicas is the number of flushers asked for.
 func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 	if cache.Spec.Flusher.Replicas == nil {
@@ -69,8 +80,8 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 // restartHash rolls them when a setting changes that they read only at the start; image
 // is the one to take when the spec names none.
 //
-// Every Secret is optional, so that a flusher starts without it, says at /status
-// which one is missing, and goes on when it comes.
+// Every Secret is optional: a flusher starts without it, reports at /status which one is
+// missing, and goes on when it appears.
 func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
@@ -87,11 +98,11 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 		WithEnv(corev1ac.EnvVar().
 			WithName(config.URLRevisionVariable).
 			WithValue(strconv.FormatInt(urlRevision(cache, live), 10))).
-		WithResources(requirements(cache.Spec.Flusher.Resources, flusherResources)).
+		WithResources(requirements(cache.Spec.Flusher.Resources, flusherDefaults(cache))).
 		WithLivenessProbe(httpProbe("/healthz").WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(httpProbe("/readyz").WithPeriodSeconds(2).WithTimeoutSeconds(2).WithFailureThreshold(3)).
 		WithSecurityContext(containerSecurityContext()).
-		// The last line of a flusher that cannot use its config says why.
+		// The last line of a flusher that cannot use its config names the cause.
 		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithVolumeMounts(mounts...)
 	pod := corev1ac.PodSpec().

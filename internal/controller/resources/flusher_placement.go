@@ -15,12 +15,12 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// safeToEvict tells the cluster autoscaler whether it may move a pod to save a
+// safeToEvict is whether the cluster autoscaler may move a pod to save a
 // node. A flusher loses nothing by it. A managed Redis, while it moves, takes no
 // write, which is too much for a node saved.
 const safeToEvict = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 
-// placeFlushers says where the flushers may and should run.
+// placeFlushers sets where the flushers may and should run.
 func placeFlushers(cache *v1alpha1.WriteBehindCache, pod *corev1ac.PodSpecApplyConfiguration) error {
 	flusher := &cache.Spec.Flusher
 	for name, value := range flusher.NodeSelector {

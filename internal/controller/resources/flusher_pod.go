@@ -10,8 +10,8 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// FlusherPod notes the present config file on a running pod. The kubelet looks
-// at a mounted ConfigMap about once a minute, but at once when the pod changes.
+// FlusherPod annotates a running pod with the hash of the present config file. The kubelet
+// syncs a mounted ConfigMap about once a minute, but at once when the pod changes.
 // The UID keeps the request from making a pod that has gone meanwhile.
 func FlusherPod(pod *corev1.Pod, settingsHash string) *corev1ac.PodApplyConfiguration {
 	return corev1ac.Pod(pod.Name, pod.Namespace).

@@ -2,8 +2,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package resources builds the objects that one WriteBehindCache needs. Every
-// builder is a pure function of the resource and returns what the operator has
-// an opinion on and nothing else, so that whatever others set stays theirs.
+// builder is a pure function of the resource. It returns only the fields that the operator
+// owns, so that fields that others set stay theirs.
 package resources
 
 import (

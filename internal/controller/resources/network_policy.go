@@ -20,18 +20,17 @@ import (
 // OpenShift, 8053 on Gardener.
 var dnsPorts = []int32{53, 5353, 8053}
 
-// WantsNetworkPolicies says whether the pods are to have NetworkPolicies.
+// WantsNetworkPolicies reports whether the pods are to have NetworkPolicies.
 func WantsNetworkPolicies(cache *v1alpha1.WriteBehindCache) bool {
 	enabled := cache.Spec.NetworkPolicy.Enabled
 	return enabled == nil || *enabled
 }
 
-// FlusherNetworkPolicy lets anybody reach the flushers' one port, and nobody any
-// other: the kubelet probes there, Prometheus scrapes, the operator reads the
-// status, and where those are is not known here. What the port shows has no row in
-// it, and nothing can be changed through it.
+// FlusherNetworkPolicy allows connections from anybody to the flushers' one port, and to no
+// other port: the kubelet probes it, Prometheus scrapes it, the operator polls it, and their
+// namespaces are unknown here. The port shows no row, and nothing can be changed through it.
 //
-// Where flushers may go is limited as soon as the spec says where the database is.
+// Flushers' connections are limited as soon as the spec lists the database.
 // Its address is in a Secret that the operator never reads, and a guess at its
 // port would cut off those who use another.
 func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
@@ -58,9 +57,9 @@ func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.Net
 		WithSpec(spec), nil
 }
 
-// RedisNetworkPolicy lets the flushers and the clients reach a managed Redis, and
-// lets it reach nobody: who gets hold of a Redis makes it send its data elsewhere,
-// as a replica or key by key, and nothing that it is here for needs that.
+// RedisNetworkPolicy allows connections from the flushers and the clients to a managed Redis,
+// and none from it: an attacker who controls a Redis lets it send its data elsewhere, as a
+// replica or key by key, and this Redis needs no connection of its own.
 //
 // The flushers are named without the UID, so that a Redis that was retained lets
 // in those of the resource that takes it over under the same name.

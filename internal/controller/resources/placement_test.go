@@ -58,7 +58,7 @@ func narrowNetwork(c *v1alpha1.WriteBehindCache) {
 
 func TestPlacementIsOfTheFlushersAlone(t *testing.T) {
 	plain, placed := cache(nil), cache(placement)
-	if diff := cmp.Diff(resources.RedisStatefulSet(plain, nil), resources.RedisStatefulSet(placed, nil)); diff != "" {
+	if diff := cmp.Diff(must(resources.RedisStatefulSet(plain, nil))(t), must(resources.RedisStatefulSet(placed, nil))(t)); diff != "" {
 		t.Errorf("it changes the StatefulSet, which would restart Redis:\n%s", diff)
 	}
 	hashes := map[string]bool{}

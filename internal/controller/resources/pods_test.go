@@ -23,7 +23,7 @@ func pods(t *testing.T) map[string]corev1.PodTemplateSpec {
 		"flusher of an external Redis": deployment(t, cache(externalRedis)).Spec.Template,
 		"flusher with Sentinels":       deployment(t, cache(sentinelRedis)).Spec.Template,
 		"flusher in its place":         deployment(t, cache(placement)).Spec.Template,
-		"redis":                        resources.RedisStatefulSet(cache(nil), nil).Spec.Template,
+		"redis":                        must(resources.RedisStatefulSet(cache(nil), nil))(t).Spec.Template,
 	} {
 		text, err := json.Marshal(template)
 		if err != nil {

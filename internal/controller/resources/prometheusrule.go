@@ -75,14 +75,17 @@ type alerts struct {
 	warning, critical, full int
 	// interval is the longest that an entry waits for its flush.
 	interval time.Duration
-	// suspended says that nothing is flushed because somebody wants it so.
+	// captures are those that the flushers may have: with Functions a full queue refuses
+	// writes, with Replication there is a stream to watch.
+	functions, replication bool
+	// suspended means that nothing is flushed because somebody wants it so.
 	suspended bool
-	// expected says that there are flushers that are scraped, unless something is
+	// expected means that there are flushers that are scraped, unless something is
 	// wrong.
 	expected bool
 }
 
-// WantsPrometheusRule says whether the spec asks for one.
+// WantsPrometheusRule reports whether the spec asks for one.
 func WantsPrometheusRule(cache *v1alpha1.WriteBehindCache) bool {
 	wanted := cache.Spec.Monitoring.PrometheusRule
 	return wanted == nil || *wanted
@@ -99,6 +102,7 @@ func PrometheusRule(cache *v1alpha1.WriteBehindCache) *unstructured.Unstructured
 		critical:  int(b.CriticalQueueDepth),
 		full:      int(b.MaxQueueDepth),
 		interval:  time.Duration(f.IntervalMilliseconds) * time.Millisecond,
+		functions: !Replicates(cache), replication: Replicates(cache),
 		suspended: cache.Spec.Suspend,
 		expected:  FlusherReplicas(cache) > 0 && WantsServiceMonitor(cache),
 	}
@@ -115,6 +119,8 @@ func DefaultRules() RuleFile {
 		critical: c.Backpressure.CriticalQueueDepth,
 		full:     c.Backpressure.MaxQueueDepth,
 		interval: time.Duration(c.Flush.IntervalMilliseconds) * time.Millisecond,
+		// A rule whose series are not there never fires.
+		functions: true, replication: true,
 	}
 	return a.file()
 }
@@ -127,6 +133,9 @@ func (a *alerts) file() RuleFile {
 		a.depth("WriteBehindQueueDepthWarning", severityWarning, a.warning, 5*time.Minute),
 		a.depth("WriteBehindQueueDepthCritical", severityCritical, a.critical, 2*time.Minute),
 		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
+	}
+	if a.replication {
+		rules = append(rules, a.nearOverrun(), a.detached())
 	}
 	if a.expected {
 		rules = append(rules, a.flushersDown())
@@ -142,10 +151,23 @@ func (a *alerts) depth(name, severity string, mark int, atLeast time.Duration) R
 	mark = min(mark, a.full)
 	return a.rule(name, severity, atLeast,
 		fmt.Sprintf("%s >= %d", a.sum(a.series("writebehind_queue_size", "writebehind_dead_letters")), mark),
-		fmt.Sprintf("Queue {{ $labels.queue }} of %s holds {{ $value }} entries and dead letters, at least %d.", a.subject, mark),
-		fmt.Sprintf("More is written than is flushed, or flushing has stopped. Writers of new keys are refused with WBFULL at %d. "+
-			"Look whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
-			"run more flushers, or give the database more room.", a.full))
+		fmt.Sprintf("Queue {{ $labels.queue }} of %s has reached a depth of %[2]d. Entries and dead letters: {{ $value }}.", a.subject, mark),
+		fmt.Sprintf("More is written than is flushed, or flushing has stopped. %s "+
+			"Check whether WriteBehindNotFlushing or WriteBehindFlushFailures fires too and follow that one; otherwise raise flush.batchSize or flush.concurrency, "+
+			"run more flushers, or give the database more room.", a.whenFull()))
+}
+
+// whenFull is what comes of a queue that grows on.
+func (a *alerts) whenFull() string {
+	refused := fmt.Sprintf("Writers of new keys are refused with WBFULL at %d.", a.full)
+	accepted := "Redis accepts every write, and its backlog is overrun in the end."
+	switch {
+	case !a.replication:
+		return refused
+	case !a.functions:
+		return accepted
+	}
+	return refused + " With capture Replication " + accepted
 }
 
 // failuresMark is the contract's: one batch in a hundred.
@@ -163,8 +185,8 @@ func (a *alerts) failures() Rule {
 	return a.rule("WriteBehindFlushFailures", severityWarning, 10*time.Minute,
 		fmt.Sprintf("%s\n/\n%s\n> %v", failed, tried, failuresMark),
 		fmt.Sprintf("{{ $value | humanizePercentage }} of the flushes of queue {{ $labels.queue }} of %s fail.", a.subject),
-		"Nothing is lost: what was not flushed waits. writebehind_flush_failures_total tells the reason by its label, "+
-			"the resource's conditions or /status of a flusher tell the remedy, and the flushers' log tells the rest.")
+		"Nothing is lost: what was not flushed waits. The label reason of writebehind_flush_failures_total names the reason, "+
+			"the resource's conditions or /status of a flusher name the remedy, and the flushers' log has the details.")
 }
 
 // slowMark is the contract's, in seconds.
@@ -178,16 +200,16 @@ func (a *alerts) slow() Rule {
 		fmt.Sprintf("%s\n/\n%s\n> %d", a.sum("rate("+a.series("writebehind_flush_duration_seconds_sum")+window+")"),
 			a.sum("rate("+a.series("writebehind_flush_duration_seconds_count")+window+")"), slowMark),
 		fmt.Sprintf("A flush of queue {{ $labels.queue }} of %s takes {{ $value | humanizeDuration }}.", a.subject),
-		"Look at the database first: locks that others hold on the table, slow triggers, missing indexes of foreign keys, a disk that is full of work. "+
+		"Look at the database first: locks that others hold on the table, slow triggers, missing indexes of foreign keys, a busy disk. "+
 			"A smaller flush.batchSize makes each transaction shorter.")
 }
 
 func (a *alerts) deadLetters() Rule {
 	return a.rule("WriteBehindDeadLetters", severityWarning, time.Minute,
 		a.sum(a.series("writebehind_dead_letters"))+" > 0",
-		fmt.Sprintf("Queue {{ $labels.queue }} of %s has {{ $value }} dead letters.", a.subject),
+		fmt.Sprintf("Dead letters in queue {{ $labels.queue }} of %s: {{ $value }}.", a.subject),
 		"The database refused these rows for good; they are kept with their payload. `flusher dlq list` names SQLSTATE, constraint and column. "+
-			"Mend the table or the writer, then `flusher dlq replay`, or `flusher dlq discard` to give them up.")
+			"Correct the table or the writer, then `flusher dlq replay`, or `flusher dlq discard` to give them up.")
 }
 
 // dataLoss also sees a counter that is above zero when it is scraped for the
@@ -200,31 +222,72 @@ func (a *alerts) dataLoss() Rule {
 		fmt.Sprintf("%s > 0\nor\n%s > 0", a.sum("increase("+series+"[1h])"),
 			a.sum(series+" unless last_over_time("+series+"[1d] offset 1h)")),
 		fmt.Sprintf("Redis or PostgreSQL has lost confirmed data of queue {{ $labels.queue }} of %s.", a.subject),
-		"A wipe, a fail-over to a stale replica, a restored backup, or a key written past wb_*. Flushing goes on with what there is. "+
+		a.whyLost()+" Flushing goes on with what is left. "+
 			"Compare the table with its source; the flushers' log says which side went back. "+
-			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss where a resource has it.")
+			"Then acknowledge it with the annotation cache.writebehind.dev/acknowledge-data-loss if there is a resource.")
+}
+
+func (a *alerts) whyLost() string {
+	functions := "The cause may be a wipe, a fail-over to a stale replica, a restored backup, or a key written without wb_*."
+	replication := "Redis' replication stream could not be read on from where it was left, or a key was gone before it was flushed: every key is read again, " +
+		"and what was deleted meanwhile may be left in the table."
+	switch {
+	case !a.replication:
+		return functions
+	case !a.functions:
+		return replication
+	}
+	return functions + " With capture Replication: " + replication
 }
 
 // leastPatience is two of the windows in which Prometheus scrapes every minute at
 // the slowest, with room for one that failed.
 const leastPatience = 5 * time.Minute
 
-// notFlushing looks at the size and not at the age: a flusher that does not reach
-// Redis shows both as they were last, and a young entry would stay young. Twice
-// the interval has to go by, twice: once without a flush, and then all the while
-// the alert is pending.
+// notFlushing looks at the size and not at the age, which is 0 as long as an entry's version
+// lies ahead of the clock. Twice the interval has to go by, twice: once without a
+// flush, and then all the while the alert is pending. A flusher that does not reach Redis
+// for the time of a lease shows that nothing waits, since another one may hold its
+// partitions: while none reaches Redis, neither this alert nor any other fires for that.
 func (a *alerts) notFlushing() Rule {
 	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
-	severity, remedy := severityCritical, "Writes are still accepted until the queue is full. The condition DatabaseReady or RedisReady of the resource, "+
-		"or /status of a flusher, says what is in the way."
+	until := "until the queue is full"
+	if !a.functions {
+		until = "and Redis' backlog is overrun in the end"
+	}
+	severity, remedy := severityCritical, "Writes are still accepted "+until+". The condition DatabaseReady or RedisReady of the resource, "+
+		"or /status of a flusher, names the obstacle."
 	if a.suspended {
-		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted until the queue is full."
+		severity, remedy = severityWarning, "spec.suspend is set: this is a reminder. Writes are accepted "+until+"."
 	}
 	flushed := a.sum("increase(" + a.series("writebehind_writes_total", `outcome="flushed"`) + "[" + minutes(patience) + "])")
 	return a.rule("WriteBehindNotFlushing", severity, patience,
 		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
-		fmt.Sprintf("{{ $value }} entries wait in queue {{ $labels.queue }} of %s, and nothing is flushed.", a.subject),
+		fmt.Sprintf("Nothing is flushed of queue {{ $labels.queue }} of %s. Entries that wait: {{ $value }}.", a.subject),
 		remedy)
+}
+
+// nearOverrun compares what the condition BacklogHealthy compares. One flusher reads the
+// stream and the others report zeros. A time without a reader, while another takes over, is
+// shorter than a minute.
+func (a *alerts) nearOverrun() Rule {
+	most := func(name string) string { return "max by (namespace, job) (" + a.series(name) + ")" }
+	return a.rule("WriteBehindBacklogNearOverrun", severityCritical, time.Minute,
+		fmt.Sprintf("%s\n/\n(%s > 0)\n>= %v", most("writebehind_replication_behind_bytes"), most("writebehind_replication_backlog_bytes"), config.NearOverrun/100.0),
+		fmt.Sprintf("{{ $value | humanizePercentage }} of Redis' backlog is taken by what %s has not committed.", a.subject),
+		"When it is overrun and a flusher has to attach again, every key is read again, and what was deleted meanwhile is a data-loss event. "+
+			"Follow WriteBehindNotFlushing or WriteBehindFlushFailures if it fires too; otherwise raise flush.batchSize or flush.concurrency, "+
+			"and the backlog: redis.managed.replication.backlog of the resource, or repl-backlog-size of Redis.")
+}
+
+// detached takes five minutes, in which a full resynchronisation that waits for a snapshot of
+// Redis has begun.
+func (a *alerts) detached() Rule {
+	return a.rule("WriteBehindReplicationDetached", severityCritical, 5*time.Minute,
+		fmt.Sprintf("max by (namespace, job) (%s) == 0", a.series("writebehind_replication_attached")),
+		fmt.Sprintf("No flusher of %s receives Redis' replication stream.", a.subject),
+		"Nothing new is flushed, and Redis' backlog is overrun in the end. The condition RedisReady or DatabaseReady of the resource, or /status of a flusher, "+
+			"names the obstacle.")
 }
 
 // flushersDown takes five minutes, in which a node's Pods have come up elsewhere.
@@ -234,11 +297,15 @@ func (a *alerts) flushersDown() Rule {
 	if a.suspended {
 		severity = severityWarning
 	}
+	until := "until the queue is full"
+	if !a.functions {
+		until = "and Redis' backlog is overrun in the end"
+	}
 	return a.rule("WriteBehindFlushersDown", severity, 5*time.Minute,
 		fmt.Sprintf("absent(%s)\nor\nmax by (namespace, job) (%s) == 0", up, up),
 		fmt.Sprintf("No flusher of %s can be scraped.", a.subject),
-		"Nothing is flushed while none runs; writes are accepted until the queue is full. The condition Ready of the resource says whether "+
-			"they run. If they do, Prometheus does not reach them: look at its targets and at the NetworkPolicies.")
+		"Nothing is flushed while none runs; writes are accepted "+until+". The condition Ready of the resource says whether "+
+			"they run. If they do, Prometheus does not reach them: check its targets and the NetworkPolicies.")
 }
 
 func (a *alerts) rule(name, severity string, atLeast time.Duration, expr, summary, description string) Rule {

@@ -20,10 +20,10 @@ const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
 # SPDX-License-Identifier: Apache-2.0
 
 # Alerts for flushers that run without Kubernetes, with the default marks: name this
-# file under rule_files in prometheus.yml. The operator makes the same ones for each
-# resource, with its marks, and one more for no flusher at all: there is no series then,
-# and none of these fires. Have absent() or up == 0 tell that, with the name of your
-# scrape job.
+# file under rule_files in prometheus.yml. The operator makes the same alerts for each
+# resource, with its marks, and one more for the case that no flusher runs. In that case
+# there are no series, and none of the alerts below fires: alert on absent() or up == 0 of
+# your scrape job.
 # Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
 `
 
@@ -35,6 +35,7 @@ func TestRuleFiles(t *testing.T) {
 	})
 	golden(t, filepath.Join("..", "..", "..", "config", "prometheus", "alerts.yaml"), alertsHeader+"\n", resources.DefaultRules())
 	golden(t, filepath.Join("testdata", "prometheusrule.yaml"), "", resources.PrometheusRule(tuned))
+	golden(t, filepath.Join("testdata", "prometheusrule_replication.yaml"), "", resources.PrometheusRule(cache(replicated)))
 	golden(t, filepath.Join("testdata", "servicemonitor.yaml"), "", resources.ServiceMonitor(tuned))
 }
 
@@ -66,6 +67,25 @@ func TestAlertsSelectTheResourcesOwnSeries(t *testing.T) {
 		selectors := strings.Count(expr, "writebehind_") - strings.Count(expr, "|writebehind_") + strings.Count(expr, "up{")
 		if own := strings.Count(expr, `namespace="shop-eu",job="shop-flusher"}`); own != selectors || own == 0 {
 			t.Errorf("%d of %d selectors are of the resource in:\n%s", own, selectors, expr)
+		}
+	}
+}
+
+// A resource has the alerts of its own capture, in words that are true of it.
+func TestAlertsAreThoseOfTheCapture(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit      func(*v1alpha1.WriteBehindCache)
+		has, lack string
+	}{
+		"Functions":   {nil, "WBFULL", "replication"},
+		"Replication": {replicated, "alert: WriteBehindBacklogNearOverrun", "WBFULL"},
+	} {
+		text, err := yaml.Marshal(resources.PrometheusRule(cache(c.edit)).Object)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := string(text); !strings.Contains(got, c.has) || strings.Contains(got, c.lack) {
+			t.Errorf("%s: %q has to be there, %q must not:\n%s", name, c.has, c.lack, got)
 		}
 	}
 }

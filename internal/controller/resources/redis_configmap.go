@@ -6,6 +6,7 @@ package resources
 import (
 	"fmt"
 
+	"k8s.io/apimachinery/pkg/api/resource"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -32,6 +33,21 @@ maxmemory %d
 maxmemory-policy volatile-lru
 `
 
+// redisReplication is what a managed Redis needs beside, for flushers that read its
+// replication stream. Keys that expire or are evicted go by UNLINK there, and GETDEL by DEL:
+// only so can a deletion of the application be told from one that Redis makes for itself. The
+// backlog stays however long no flusher is there, and no more waits for one than it holds. A
+// flusher attaches at once, since no other replica is waited for.
+const redisReplication = `repl-backlog-size %[1]d
+repl-backlog-ttl 0
+client-output-buffer-limit replica %[1]d 0 0
+repl-diskless-sync yes
+repl-diskless-sync-delay 0
+lazyfree-lazy-expire yes
+lazyfree-lazy-eviction yes
+lazyfree-lazy-user-del no
+`
+
 // RedisConf is the text of the managed Redis' configuration file. It holds no
 // secret: the password comes from a file that it includes.
 func RedisConf(cache *v1alpha1.WriteBehindCache) string {
@@ -40,7 +56,33 @@ func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 	if managed.AppendFsync == v1alpha1.AppendFsyncAlways {
 		fsync = "always"
 	}
-	return fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, RedisPort, redisDataDirectory, fsync, managed.MaxMemory.Value())
+	memory := RedisMemory(cache)
+	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, RedisPort, redisDataDirectory, fsync, memory.Value())
+	if Replicates(cache) {
+		backlog := redisBacklog(cache)
+		conf += fmt.Sprintf(redisReplication, backlog.Value())
+	}
+	return conf
+}
+
+// redisBacklog is how much of its replication stream a managed Redis keeps.
+func redisBacklog(cache *v1alpha1.WriteBehindCache) resource.Quantity {
+	if r := cache.Spec.Redis.Managed.Replication; r != nil && !r.Backlog.IsZero() {
+		return r.Backlog
+	}
+	return resource.MustParse("64Mi")
+}
+
+// RedisMemory is the bound of a managed Redis' memory. Redis counts the backlog, and what
+// waits for a flusher, as its own memory, and would evict keys for it.
+func RedisMemory(cache *v1alpha1.WriteBehindCache) resource.Quantity {
+	memory := cache.Spec.Redis.Managed.MaxMemory.DeepCopy()
+	if Replicates(cache) {
+		backlog := redisBacklog(cache)
+		memory.Add(backlog)
+		memory.Add(backlog)
+	}
+	return memory
 }
 
 // RedisConfigMap holds the managed Redis' configuration file.

@@ -4,6 +4,9 @@
 package resources
 
 import (
+	"encoding/json"
+	"fmt"
+
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -57,7 +60,7 @@ printf '%s\n' "$answer"; exit 1`
 // Its claim outlives it whatever the deletion policy says, so that a StatefulSet
 // that was deleted by hand takes no acknowledged write with it; the finalizer
 // removes the claim when the policy says so and the queue is empty.
-func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet) *appsv1ac.StatefulSetApplyConfiguration {
+func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet) (*appsv1ac.StatefulSetApplyConfiguration, error) {
 	managed := cache.Spec.Redis.Managed
 	container := corev1ac.Container().
 		WithName(ComponentRedis).
@@ -67,7 +70,7 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 			WithName(redisPortName).
 			WithProtocol(corev1.ProtocolTCP).
 			WithContainerPort(RedisPort)).
-		WithResources(requirements(managed.Resources, redisResources(managed.MaxMemory))).
+		WithResources(requirements(managed.Resources, redisResources(RedisMemory(cache)))).
 		WithLivenessProbe(execProbe(redisLive).WithInitialDelaySeconds(10).WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
 		WithReadinessProbe(execProbe(redisReady).WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
 		WithSecurityContext(containerSecurityContext()).
@@ -75,6 +78,21 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 			mount(redisConfigVolume, redisConfigDirectory),
 			mount(redisAuthVolume, redisAuthDirectory),
 			corev1ac.VolumeMount().WithName(redisVolume).WithMountPath(redisDataDirectory))
+
+	pod := corev1ac.PodSpec().
+		WithAutomountServiceAccountToken(false).
+		WithTerminationGracePeriodSeconds(redisGraceSeconds).
+		WithSecurityContext(podSecurityContext(redisUserID)).
+		WithContainers(container).
+		WithVolumes(
+			corev1ac.Volume().WithName(redisConfigVolume).
+				WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))),
+			secretVolume(redisAuthVolume, RedisSecretName(cache), false,
+				secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey}))
+	hash, err := redisHash(cache, pod)
+	if err != nil {
+		return nil, err
+	}
 
 	return appsv1ac.StatefulSet(RedisName(cache), cache.Namespace).
 		WithLabels(Labels(cache, ComponentRedis)).
@@ -91,18 +109,23 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(Labels(cache, ComponentRedis)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: Hash(RedisConf(cache)), safeToEvict: "false"}).
-				WithSpec(corev1ac.PodSpec().
-					WithAutomountServiceAccountToken(false).
-					WithTerminationGracePeriodSeconds(redisGraceSeconds).
-					WithSecurityContext(podSecurityContext(redisUserID)).
-					WithContainers(container).
-					WithVolumes(
-						corev1ac.Volume().WithName(redisConfigVolume).
-							WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))),
-						secretVolume(redisAuthVolume, RedisSecretName(cache), false,
-							secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey})))).
-			WithVolumeClaimTemplates(redisClaim(cache, live)))
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hash, safeToEvict: "false"}).
+				WithSpec(pod)).
+			WithVolumeClaimTemplates(redisClaim(cache, live))), nil
+}
+
+// redisHash names what Redis is restarted for: its configuration file; and with capture
+// Replication the whole Pod, so that a restart can be seen to come, whatever for.
+func redisHash(cache *v1alpha1.WriteBehindCache, pod *corev1ac.PodSpecApplyConfiguration) (string, error) {
+	conf := RedisConf(cache)
+	if !Replicates(cache) {
+		return Hash(conf), nil
+	}
+	text, err := json.Marshal(pod)
+	if err != nil {
+		return "", fmt.Errorf("encode the Pod of Redis: %w", err)
+	}
+	return Hash(conf + string(text)), nil
 }
 
 func redisClaim(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet) *corev1ac.PersistentVolumeClaimApplyConfiguration {

@@ -12,7 +12,7 @@ import (
 )
 
 // RedisVolume gives the claim of the managed Redis its size and its labels. A
-// StatefulSet's template cannot change, so the claim itself is told. The UID keeps the request from
+// StatefulSet's template cannot change, so the claim itself is changed. The UID keeps the request from
 // making a claim that has gone meanwhile.
 func RedisVolume(cache *v1alpha1.WriteBehindCache, claim *corev1.PersistentVolumeClaim, size resource.Quantity) *corev1ac.PersistentVolumeClaimApplyConfiguration {
 	return corev1ac.PersistentVolumeClaim(claim.Name, claim.Namespace).

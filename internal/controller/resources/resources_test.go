@@ -89,6 +89,24 @@ func securedDatabase(c *v1alpha1.WriteBehindCache) {
 	}
 }
 
+// replicated has a mapping of each encoding.
+func replicated(c *v1alpha1.WriteBehindCache) {
+	c.Spec.Capture = v1alpha1.CaptureReplication
+	c.Spec.Redis.Managed.Replication = &v1alpha1.ManagedReplication{Backlog: resource.MustParse("128Mi")}
+	like := c.Spec.Mappings[0]
+	like.Columns = nil
+	mapping := func(name, key string, encoding v1alpha1.Encoding) v1alpha1.Mapping {
+		m := like
+		m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Encoding = name, name+":", "public."+name, key, encoding
+		return m
+	}
+	sessions, views := mapping("sessions", "id", v1alpha1.EncodingHash), mapping("views", "page", v1alpha1.EncodingNumber)
+	scores, events := mapping("scores", "board", v1alpha1.EncodingSortedSet), mapping("events", "source", v1alpha1.EncodingStream)
+	views.ValueColumn, scores.MemberColumn, scores.ScoreColumn = "hits", "player", "score"
+	events.Mode, events.IDColumn = v1alpha1.ModeAppend, "id"
+	c.Spec.Mappings = append(c.Spec.Mappings, sessions, views, scores, events)
+}
+
 // must is the object, or the end of the test.
 func must[T any](object T, err error) func(*testing.T) T {
 	return func(t *testing.T) T {
@@ -128,7 +146,7 @@ func golden(t *testing.T, file, header string, object any) {
 }
 
 func TestGolden(t *testing.T) {
-	managed, external := cache(nil), cache(externalRedis)
+	managed, external, streamed := cache(nil), cache(externalRedis), cache(replicated)
 	sentinels := cache(sentinelRedis)
 	placed, narrow, secured := cache(placement), cache(narrowNetwork), cache(securedDatabase)
 	for name, object := range map[string]any{
@@ -151,7 +169,12 @@ func TestGolden(t *testing.T) {
 		"redis_configmap":             resources.RedisConfigMap(managed),
 		"redis_service":               resources.RedisService(managed),
 		"redis_secret":                resources.RedisSecret(managed, "PASSWORD"),
-		"redis_statefulset":           resources.RedisStatefulSet(managed, nil),
+		"redis_statefulset":           must(resources.RedisStatefulSet(managed, nil))(t),
+
+		"flusher_configmap_replication":  must(resources.FlusherConfigMap(streamed, resources.FlusherConfig(streamed)))(t),
+		"flusher_deployment_replication": deployment(t, streamed),
+		"redis_configmap_replication":    resources.RedisConfigMap(streamed),
+		"redis_statefulset_replication":  must(resources.RedisStatefulSet(streamed, nil))(t),
 	} {
 		t.Run(name, func(t *testing.T) {
 			golden(t, filepath.Join("testdata", name+".yaml"), "", object)
@@ -160,7 +183,9 @@ func TestGolden(t *testing.T) {
 }
 
 func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
-	for name, c := range map[string]*v1alpha1.WriteBehindCache{"managed": cache(nil), "external": cache(externalRedis), "sentinel": cache(sentinelRedis), "secured": cache(securedDatabase)} {
+	for name, c := range map[string]*v1alpha1.WriteBehindCache{
+		"managed": cache(nil), "external": cache(externalRedis), "sentinel": cache(sentinelRedis), "secured": cache(securedDatabase), "replicated": cache(replicated),
+	} {
 		t.Run(name, func(t *testing.T) {
 			want := resources.FlusherConfig(c)
 			text, err := want.Marshal()
@@ -326,7 +351,7 @@ func TestRedisStatefulSetKeepsTheSizeOfItsTemplate(t *testing.T) {
 			Requests: corev1.ResourceList{corev1.ResourceStorage: resource.MustParse("512Mi")},
 		}},
 	}}}}
-	set := resources.RedisStatefulSet(cache(nil), live)
+	set := must(resources.RedisStatefulSet(cache(nil), live))(t)
 	got := (*set.Spec.VolumeClaimTemplates[0].Spec.Resources.Requests)[corev1.ResourceStorage]
 	if got.String() != "512Mi" {
 		t.Errorf("the template asks for %s, want the 512Mi that are there: it cannot change", got.String())
@@ -348,6 +373,62 @@ func TestBuildersShareNothing(t *testing.T) {
 	limits()[corev1.ResourceMemory] = resource.MustParse("1Ki")
 	if got := c.Spec.Flusher.Resources.Limits[corev1.ResourceMemory]; got.String() != "1Gi" {
 		t.Errorf("the resource's own limit became %s", got.String())
+	}
+}
+
+// TestRedisHasRoomForTheBacklog: Redis counts the backlog and what waits for a flusher as its
+// own memory, and would evict the whole cache for it.
+func TestRedisHasRoomForTheBacklog(t *testing.T) {
+	c := cache(replicated)
+	container := must(resources.RedisStatefulSet(c, nil))(t).Spec.Template.Spec.Containers[0]
+	request, limit := (*container.Resources.Requests)[corev1.ResourceMemory], (*container.Resources.Limits)[corev1.ResourceMemory]
+	if request.String() != "512Mi" || limit.String() != "1Gi" {
+		t.Errorf("256Mi of data and a backlog of 128Mi request %s and are limited to %s, want 512Mi and 1Gi", request.String(), limit.String())
+	}
+	conf := resources.RedisConf(c)
+	for _, line := range []string{
+		"maxmemory 536870912", "repl-backlog-size 134217728", "repl-backlog-ttl 0", "client-output-buffer-limit replica 134217728 0 0",
+		"lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "lazyfree-lazy-user-del no",
+	} {
+		if !strings.Contains(conf, line+"\n") {
+			t.Errorf("no line %q in:\n%s", line, conf)
+		}
+	}
+	c.Spec.Redis.Managed.Replication = nil
+	if conf := resources.RedisConf(c); !strings.Contains(conf, "repl-backlog-size 67108864\n") {
+		t.Errorf("a backlog that is not given is not 64Mi in:\n%s", conf)
+	}
+	if conf := resources.RedisConf(cache(nil)); strings.Contains(conf, "repl-") || strings.Contains(conf, "lazyfree") {
+		t.Errorf("capture Functions has settings of Replication:\n%s", conf)
+	}
+}
+
+// TestWhatRestartsRedisIsNamed: a restart that the annotation does not name is one that
+// nothing waits for.
+func TestWhatRestartsRedisIsNamed(t *testing.T) {
+	hash := func(edits ...func(*v1alpha1.WriteBehindCache)) string {
+		c := cache(replicated)
+		for _, edit := range edits {
+			edit(c)
+		}
+		return must(resources.RedisStatefulSet(c, nil))(t).Spec.Template.Annotations[v1alpha1.AnnotationConfigHash]
+	}
+	for name, edit := range map[string]func(*v1alpha1.WriteBehindCache){
+		"image":  func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.Image = "valkey:8" },
+		"memory": func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.Managed.MaxMemory = resource.MustParse("1Gi") },
+		"backlog": func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Replication.Backlog = resource.MustParse("1Gi")
+		},
+		"limits": func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Resources.Limits = corev1.ResourceList{corev1.ResourceCPU: resource.MustParse("2")}
+		},
+	} {
+		if hash(edit) == hash() {
+			t.Errorf("%s restarts Redis and does not change the annotation", name)
+		}
+	}
+	if hash(func(c *v1alpha1.WriteBehindCache) { c.Generation++ }) != hash() {
+		t.Error("another generation alone changes the annotation")
 	}
 }
 

@@ -121,9 +121,15 @@ func TestSchemaHasTheConfigsWords(t *testing.T) {
 		}},
 		"backpressure.whenFull":          {defaults.Backpressure.WhenFull, func(c *config.Config, v string) { c.Backpressure.WhenFull = v }},
 		"database.postgres.ledgerSchema": {defaults.Database.Postgres.LedgerSchema, nil},
-		"mappings[].mode":                {mapping.Mode, func(c *config.Config, v string) { c.Mappings[0].Mode = v }},
-		"mappings[].encoding":            {mapping.Encoding, func(c *config.Config, v string) { c.Mappings[0].Encoding = v }},
-		"mappings[].onDelete":            {mapping.OnDelete, func(c *config.Config, v string) { c.Mappings[0].OnDelete = v }},
+		"capture":                        {defaults.Capture, func(c *config.Config, v string) { c.Capture = v }},
+		"mappings[].mode": {mapping.Mode, func(c *config.Config, v string) {
+			if v == config.ModeAppend {
+				encode(c, config.EncodingStream)
+			}
+			c.Mappings[0].Mode = v
+		}},
+		"mappings[].encoding": {mapping.Encoding, encode},
+		"mappings[].onDelete": {mapping.OnDelete, func(c *config.Config, v string) { c.Mappings[0].OnDelete = v }},
 	} {
 		t.Run(path, func(t *testing.T) {
 			field := at(t, spec, path)
@@ -138,6 +144,23 @@ func TestSchemaHasTheConfigsWords(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// encode gives the mapping an encoding, with the columns that go with it.
+func encode(c *config.Config, encoding string) {
+	m := &c.Mappings[0]
+	m.Encoding = encoding
+	if encoding != config.EncodingJSON {
+		c.Capture = config.CaptureReplication
+	}
+	switch encoding {
+	case config.EncodingNumber:
+		m.ValueColumn, m.Columns = "n", nil
+	case config.EncodingSortedSet:
+		m.MemberColumn, m.ScoreColumn, m.Columns = "m", "s", nil
+	case config.EncodingStream:
+		m.IDColumn, m.Mode = "i", config.ModeAppend
 	}
 }
 

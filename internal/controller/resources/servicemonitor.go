@@ -19,7 +19,7 @@ const KindServiceMonitor = "ServiceMonitor"
 // MonitoringVersion is the group and version of the Prometheus Operator's kinds.
 var MonitoringVersion = schema.GroupVersion{Group: "monitoring.coreos.com", Version: "v1"}
 
-// WantsServiceMonitor says whether the spec asks for one.
+// WantsServiceMonitor reports whether the spec asks for one.
 func WantsServiceMonitor(cache *v1alpha1.WriteBehindCache) bool {
 	wanted := cache.Spec.Monitoring.ServiceMonitor
 	return wanted == nil || *wanted
@@ -55,7 +55,7 @@ func monitoringObject(kind string, cache *v1alpha1.WriteBehindCache, spec map[st
 	return object
 }
 
-// cacheKind is the resource's kind: an object that was read does not tell it.
+// cacheKind is the resource's kind: an object that was read does not have it.
 const cacheKind = "WriteBehindCache"
 
 // texts is a map of an object without a Go type.

@@ -21,7 +21,7 @@ const (
 	longestBeginning = 32
 )
 
-// Terms are what the index has of a resource.
+// Terms returns the terms by which the index finds a resource.
 func Terms(object client.Object) []string {
 	cache, ok := object.(*v1alpha1.WriteBehindCache)
 	if !ok {
@@ -35,9 +35,9 @@ func Terms(object client.Object) []string {
 	return slices.Compact(terms)
 }
 
-// terms are what a queue is indexed by: its name, its prefix, and each beginning of
-// its prefix. A queue that it meets is found by them without a look at every
-// resource of the same Redis.
+// terms returns what a queue is indexed by: its name, its prefix, and each beginning of its
+// prefix. The index finds conflicting queues by them without listing every resource of the
+// same Redis.
 func (q Queue) terms() []string {
 	terms := q.term("name", q.Name)
 	for i := range min(len(q.Prefix), longestBeginning) {
@@ -49,8 +49,8 @@ func (q Queue) terms() []string {
 	return terms
 }
 
-// Lookups are the terms of the queues that this one may meet: those of its name,
-// those whose prefix begins with its own, and those whose prefix begins its own.
+// Lookups returns the terms of the queues that may conflict with this one: queues of its
+// name, queues whose prefix begins with its own, and queues whose prefix begins its own.
 func (q Queue) Lookups() []string {
 	terms := append(q.term("name", q.Name), q.term("begins", q.Prefix[:min(len(q.Prefix), longestBeginning)])...)
 	for i := range min(len(q.Prefix)-1, longestBeginning) {

@@ -1,12 +1,12 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package rivals decides which of several resources has a queue.
+// Package rivals decides which of several resources gets a queue.
 //
 // Two resources that name one queue on one Redis would each give it their own
 // settings, and the deletion of one would close it to the writers of the other. Two
 // whose queues have other names and share keys would write each other's values into
-// their tables. So one of them has the queue, and the other waits.
+// their tables. So one of them gets the queue, and the other waits.
 package rivals
 
 import (
@@ -19,11 +19,12 @@ import (
 
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
-	// Redis are the names of the Redis, of which one in common is enough: see redisAt.
+	// Redis are the names of the Redis. Two queues are at the same Redis if they have one of
+	// them in common: see redisAt.
 	Redis        []string
 	Name, Prefix string
-	// Held reports that the resource's flushers were seen at the queue.
-	Held bool
+	// Seen means that the resource's flushers were seen at the queue.
+	Seen bool
 }
 
 // QueuesOf are the queues of the spec, and those that the resource's flushers were
@@ -41,19 +42,19 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 		if m.Journal != "" && m.RedisAddress != "" {
 			// A status that was written before it had prefixes is of the spec's mapping.
 			prefix := cmp.Or(m.KeyPrefix, prefixes[m.Name])
-			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Held: true})
+			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Seen: true})
 		}
 	}
 	return all
 }
 
-// Equal reports whether both are the same in everything.
+// Equal reports whether the two queues are the same in every field.
 func (q Queue) Equal(other Queue) bool {
-	return slices.Equal(q.Redis, other.Redis) && q.Name == other.Name && q.Prefix == other.Prefix && q.Held == other.Held
+	return slices.Equal(q.Redis, other.Redis) && q.Name == other.Name && q.Prefix == other.Prefix && q.Seen == other.Seen
 }
 
-// meets reports that only one of both can be: they are one queue, or keys of one
-// are keys of the other.
+// meets reports whether the two queues conflict: they have one name, or keys of one are keys
+// of the other.
 func (q Queue) meets(other Queue) bool {
 	return slices.ContainsFunc(q.Redis, func(name string) bool { return slices.Contains(other.Redis, name) }) && (q.Name == other.Name || q.sharesKeys(other))
 }

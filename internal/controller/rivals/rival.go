@@ -47,7 +47,7 @@ func (q Queue) givesWay(cache *v1alpha1.WriteBehindCache, theirs Queue, other *v
 	switch {
 	case !q.meets(theirs) || !precedes(other, cache, theirs, q):
 		return false
-	case !cache.DeletionTimestamp.IsZero() && q.Name != theirs.Name && holds(cache, q, theirs):
+	case !cache.DeletionTimestamp.IsZero() && q.Name != theirs.Name && hasQueue(cache, q, theirs):
 		// Both were at work before prefixes were compared. What was written into a
 		// queue of its own is still owed to the database.
 		return false
@@ -71,12 +71,12 @@ func first(a, b *Rival) *Rival {
 // anybody could stop a resource of another namespace by naming its Redis, which
 // takes neither its password nor a way to it.
 func precedes(a, b *v1alpha1.WriteBehindCache, ofA, ofB Queue) bool {
-	aHolds, bHolds := holds(a, ofA, ofB), holds(b, ofB, ofA)
+	aHas, bHas := hasQueue(a, ofA, ofB), hasQueue(b, ofB, ofA)
 	switch {
 	case a.Namespace != b.Namespace && isManaged(a) != isManaged(b):
 		return isManaged(a)
-	case aHolds != bHolds:
-		return aHolds
+	case aHas != bHas:
+		return aHas
 	case !a.CreationTimestamp.Equal(&b.CreationTimestamp):
 		return a.CreationTimestamp.Before(&b.CreationTimestamp)
 	default:
@@ -84,14 +84,14 @@ func precedes(a, b *v1alpha1.WriteBehindCache, ofA, ofB Queue) bool {
 	}
 }
 
-// holds reports whether a resource's flushers were seen at its queue q while that
-// met the other queue. A mapping may have been replaced since by one of the same
+// hasQueue reports whether a resource's flushers were seen at its queue q while q
+// conflicted with the other queue. A mapping may have been replaced since by one of the same
 // name and another prefix.
-func holds(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
-	return slices.ContainsFunc(QueuesOf(cache), func(h Queue) bool { return h.Held && h.Name == q.Name && h.meets(other) })
+func hasQueue(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
+	return slices.ContainsFunc(QueuesOf(cache), func(h Queue) bool { return h.Seen && h.Name == q.Name && h.meets(other) })
 }
 
-// Conflict tells the mapping's owner what is in the way and what helps.
+// Conflict returns a message for the mapping's owner: what is in the way, and what helps.
 func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
 	what, remedy := fmt.Sprintf("mapping %s names a queue that WriteBehindCache %s has on the same Redis", m.Name, r.Resource), "another name"
 	mine := Queue{Redis: r.Redis, Name: m.Name, Prefix: m.KeyPrefix}
@@ -102,5 +102,5 @@ func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
 				"and each would write the other's into its table", m.Name, m.KeyPrefix, r.Name, r.Prefix, r.Resource)
 		}
 	}
-	return what + ": give the mapping " + remedy + ", or take it out of the other resource, or delete that one"
+	return what + ": give the mapping " + remedy + ", or remove it from the other resource, or delete that resource"
 }

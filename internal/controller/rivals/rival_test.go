@@ -96,7 +96,7 @@ func TestWhoHasAQueue(t *testing.T) {
 		"who is at it keeps it":            {[]edit{holding}, []edit{born(time.Hour)}, false, ""},
 		"the Redis' own goes first":        {[]edit{born(time.Hour), address("shop-redis.theirs:6379"), holding}, []edit{managed}, true, ""},
 		"its keys, under another name":     {[]edit{mapping("items", "product:1")}, []edit{born(time.Hour)}, true, `mapping items (keyPrefix "product:1") shares keys with mapping products (keyPrefix "product:") of WriteBehindCache theirs/shop`},
-		"the name, of other keys":          {[]edit{mapping("products", "p:")}, []edit{born(time.Hour)}, true, "give the mapping another name, or take it"},
+		"the name, of other keys":          {[]edit{mapping("products", "p:")}, []edit{born(time.Hour)}, true, "give the mapping another name, or remove it"},
 		"keys that only begin alike":       {[]edit{mapping("items", "prod-1")}, []edit{born(time.Hour)}, false, ""},
 		"its own queue, when deleted":      {[]edit{mapping("items", "product:1"), holding, deleted}, []edit{born(time.Hour), holding}, false, ""},
 		"the same queue, when deleted":     {[]edit{deleted}, []edit{born(time.Hour), holding}, true, ""},

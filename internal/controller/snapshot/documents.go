@@ -14,22 +14,22 @@ import (
 func (s *Snapshot) Ours(d *config.Status) bool { return d.Owner == string(s.Cache.UID) }
 
 // Settled reports whether a document's numbers are those of the Redis that its
-// flusher can reach.
+// flusher can reach, and of all that is dirty there.
 func (s *Snapshot) Settled(d *config.Status) bool {
-	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero()
+	return s.Ours(d) && d.Redis.OK && !d.ObservedTime.IsZero() && s.readsFor(d)
 }
 
 // Ran reports whether the flusher in a Pod answers and a revision of its document is
-// the present generation. The document tells the live settings; the template that
-// the Pod was made from, named by restartHash, tells the others.
+// the present generation. The document has the live settings; the template that the Pod was
+// made from, named by restartHash, has the others.
 func (s *Snapshot) Ran(pod *corev1.Pod, restartHash string, revision func(*config.Status) int64) bool {
 	f, ok := s.Seen.Of(pod.UID)
 	current := ok && f.Status != nil && s.Ours(f.Status) && revision(f.Status) == s.Cache.Generation
 	return current && pod.Annotations[v1alpha1.AnnotationConfigHash] == restartHash
 }
 
-// Behind reports whether a flusher answers with settings of an earlier generation.
-func (s *Snapshot) Behind(pod *corev1.Pod) bool {
+// RunsEarlier reports whether a flusher answers with settings of an earlier generation.
+func (s *Snapshot) RunsEarlier(pod *corev1.Pod) bool {
 	f, ok := s.Seen.Of(pod.UID)
 	return ok && f.Status != nil && f.Status.Tried() < s.Cache.Generation
 }

@@ -15,7 +15,7 @@ func (s *Snapshot) Forced() bool {
 	return s.Cache.Annotations[v1alpha1.AnnotationForceDelete] == "true"
 }
 
-// AboutForce says what is wrong with the annotation that gives up what is queued;
+// AboutForce returns what is wrong with the annotation that gives up what is queued;
 // empty when nothing is.
 func (s *Snapshot) AboutForce() string {
 	value, given := s.Cache.Annotations[v1alpha1.AnnotationForceDelete]

@@ -10,6 +10,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Queue is the newest report on one queue from the documents that accept lets
@@ -51,10 +52,11 @@ func (s *Snapshot) Emptied(name string) (emptied, lost bool) {
 	q := s.Queue(name, func(d *config.Status) bool {
 		return s.Settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
 	})
-	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 {
+	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 || s.Unread() != "" {
 		return false, false
 	}
-	lost = slices.ContainsFunc(s.Cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
+	// A flusher counts itself what a new history of the stream has lost.
+	lost = !s.Replicates() && slices.ContainsFunc(s.Cache.Status.Mappings, func(m v1alpha1.MappingStatus) bool {
 		return m.Name == name && m.Journal != "" && m.Journal != q.Journal
 	})
 	return !lost, lost
@@ -75,7 +77,7 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 			continue
 		}
 		q := s.Queue(name, func(d *config.Status) bool { return s.Settled(d) && Journal(d, name) == m.Journal })
-		return q != nil && q.Depth == 0 && q.DeadLetters == 0
+		return q != nil && q.Depth == 0 && q.DeadLetters == 0 && s.Unread() == ""
 	}
 	if len(s.Flushers.Pods) == 0 {
 		return !s.EverStarted()
@@ -95,12 +97,12 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 	return true
 }
 
-// Contents says how much a queue holds, and how dead letters are taken out: nothing
-// else ever does.
+// Contents returns how much a queue holds, and how to take dead letters out: nothing else
+// removes them.
 func (s *Snapshot) Contents(q *config.QueueStatus) string {
-	text := fmt.Sprintf("%d entries and %d dead letters", q.Depth, q.DeadLetters)
+	text := plural.Of(q.Depth, "entry", "entries") + " and " + plural.Of(q.DeadLetters, "dead letter", "dead letters")
 	if q.Refused > 0 {
-		text += fmt.Sprintf(", %d of the entries refused by the database", q.Refused)
+		text += fmt.Sprintf(", refused by the database: %d", q.Refused)
 	}
 	if q.DeadLetters > 0 {
 		text += fmt.Sprintf(" (%s replay --all, or discard, takes the dead letters out)", s.DeadLetterCommand())
@@ -108,13 +110,16 @@ func (s *Snapshot) Contents(q *config.QueueStatus) string {
 	return text
 }
 
-// StillHolds says what is left in a queue that something waits for.
+// StillHolds returns what remains in a queue that something waits for.
 func (s *Snapshot) StillHolds(name string) string {
 	q := s.Queue(name, s.Settled)
-	if q == nil || q.Depth == 0 && q.DeadLetters == 0 {
-		return "no flusher has seen it empty yet"
+	switch {
+	case q != nil && (q.Depth > 0 || q.DeadLetters > 0):
+		return s.Contents(q)
+	case s.Unread() != "":
+		return s.Unread()
 	}
-	return s.Contents(q)
+	return "no flusher has reported it empty yet"
 }
 
 // DeadLetterCommand is what a person types to look after dead letters, without the

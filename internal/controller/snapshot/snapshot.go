@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package snapshot has what one pass read, and what follows from that alone.
+// Package snapshot has the objects that one pass has read, and what follows from them alone.
 package snapshot
 
 import (
@@ -41,7 +41,7 @@ type Snapshot struct {
 	// deleted.
 	Going []string
 
-	// Seen is what the flushers said last.
+	// Seen is the flushers' last reports.
 	Seen observe.Observation
 	// Rivals has, by mapping, the queue of another resource that it gives way to.
 	Rivals map[string]*rivals.Rival

@@ -29,7 +29,7 @@ func acknowledgement(cache *v1alpha1.WriteBehindCache) (text string, number int6
 }
 
 // acknowledgeLoss takes the annotation over once, when its value is new. A value
-// above the number of events acknowledges those that there are; were it read anew at
+// above the number of events acknowledges those that there are; were it read again at
 // each pass, it would acknowledge losses that nobody has seen yet.
 func acknowledgeLoss(f *facts) {
 	if f.status.DataLossEvents == nil {
@@ -64,7 +64,7 @@ func aboutAcknowledgement(f *facts) string {
 		return fmt.Sprintf("the annotation %s is %q, which acknowledges nothing: a whole number from 0 to %d is allowed",
 			v1alpha1.AnnotationAcknowledgeDataLoss, observe.Cut(text, 40), *f.status.DataLossEvents)
 	case number > acknowledged(f.status):
-		return fmt.Sprintf("the annotation %s is %q, but there were %d events when it was given, and 0 to %d was allowed: it acknowledges those and none that follows",
+		return fmt.Sprintf("the annotation %s is %q, but when it was set the number of events was %d, and 0 to %d was allowed: it acknowledges those events and no later ones",
 			v1alpha1.AnnotationAcknowledgeDataLoss, text, acknowledged(f.status), acknowledged(f.status))
 	}
 	return ""

@@ -9,6 +9,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Marks are the depths of a queue that turn a condition.
@@ -45,14 +46,18 @@ func markReached(f *facts) *Condition {
 	queue, depth := deepest(f.status)
 	marks := Marks(f.Cache)
 	reached := func(reason, field string, mark int64, remedy string) *Condition {
-		return bad(reason, fmt.Sprintf("Queue %s holds %d entries and %d dead letters; backpressure.%s is %d: %s",
-			queue.Name, *queue.QueueDepth, *queue.DeadLetters, field, mark, remedy))
+		return bad(reason, fmt.Sprintf("Queue %s holds %s and %s; backpressure.%s is %d: %s",
+			queue.Name, plural.Of(*queue.QueueDepth, "entry", "entries"), plural.Of(*queue.DeadLetters, "dead letter", "dead letters"), field, mark, remedy))
 	}
 	switch {
+	case depth >= marks.Full && f.Replicates():
+		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes are still accepted, until the flusher's memory and Redis' backlog are full")
 	case depth >= marks.Full && f.Cache.Spec.Backpressure.WhenFull == v1alpha1.WhenFullAccept:
 		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes are still accepted, until Redis is out of memory")
 	case depth >= marks.Full:
 		return reached(v1alpha1.ReasonFull, "maxQueueDepth", marks.Full, "writes of keys that are not dirty yet are refused with WBFULL")
+	case depth >= marks.Critical && f.Replicates():
+		return reached(v1alpha1.ReasonCritical, "criticalQueueDepth", marks.Critical, "more is written than is flushed, or flushing has stopped")
 	case depth >= marks.Critical:
 		return reached(v1alpha1.ReasonCritical, "criticalQueueDepth", marks.Critical, fmt.Sprintf("at %d the queue is full", marks.Full))
 	case depth >= marks.Warning:
@@ -80,7 +85,7 @@ func deadLettersUnknown(f *facts) *Condition {
 }
 
 // deadLettersPresent counts the dead letters by the last known numbers. Its message
-// names mappings and never a key: a key may tell who a person is.
+// names mappings and never a key: a key may identify a person.
 func deadLettersPresent(f *facts) *Condition {
 	more := 0
 	var counts []string
@@ -98,7 +103,7 @@ func deadLettersPresent(f *facts) *Condition {
 		return nil
 	}
 	if more > 0 {
-		counts = append(counts, fmt.Sprintf("and more of %d other mappings", more))
+		counts = append(counts, "and more of "+plural.Of(more, "other mapping", "other mappings"))
 	}
 	return bad(v1alpha1.ReasonDeadLetters, fmt.Sprintf("Dead letters: %s; shown with their reasons by: %s list",
 		strings.Join(counts, ", "), f.DeadLetterCommand()))
@@ -109,5 +114,5 @@ func noNumbers(f *facts) *Condition {
 	if c := nobodyKnows(f); c != nil {
 		return c
 	}
-	return unknown(v1alpha1.ReasonProgressing, "No flusher has looked at a queue yet")
+	return unknown(v1alpha1.ReasonProgressing, "No flusher has reported a queue yet")
 }

@@ -54,8 +54,8 @@ func TestWhichGenerationAConditionSpeaksOf(t *testing.T) {
 			v1alpha1.ConditionReady:           "False FlushersDown 3: No flusher answers: Pod shop-flusher-a is starting",
 		}},
 		"nobody looked yet, and a loss is known": {[]snapshottest.Edit{left(v1alpha1.ConditionDurable, 2), lost, snapshottest.NotLooked}, Progress{}, map[string]string{
-			v1alpha1.ConditionDurable: "False DataLoss 3: Redis or PostgreSQL lost what it had confirmed: 1 data-loss events (1 of other mappings), 0 of them acknowledged. " +
-				"Flushing goes on; when the tables are checked: kubectl annotate --overwrite wbc shop cache.writebehind.dev/acknowledge-data-loss=1",
+			v1alpha1.ConditionDurable: "False DataLoss 3: Redis or PostgreSQL lost confirmed data: 1 data-loss event (1 of other mappings), acknowledged: 0. " +
+				"Flushing goes on; once the tables are checked, run: kubectl annotate --overwrite wbc shop cache.writebehind.dev/acknowledge-data-loss=1",
 		}},
 		"only earlier settings were tried": {[]snapshottest.Edit{bothLeft, snapshottest.Behind}, Progress{}, map[string]string{
 			v1alpha1.ConditionRedisReady: "True AsExpected 2: Redis is reachable and writable, and has the capture functions",

@@ -52,7 +52,7 @@ func BeforeDraining(s *snapshot.Snapshot) Drain {
 	case neverFilled(s):
 		return drained("No flusher ever reached Redis: there is nothing to drain")
 	case plan.OnlyRivals(s):
-		return drained("Other resources have the queues on this Redis: they are left to those")
+		return drained("Other resources have the same queues on this Redis: the queues stay with those resources")
 	default:
 		return Drain{}
 	}
@@ -86,8 +86,8 @@ func WhileDraining(s *snapshot.Snapshot, p *plan.Plan, err error) Drain {
 	return Drain{Condition: inTheWay(f, obstacle, left), Err: until(f, left), Again: f.did.Again}
 }
 
-// inTheWay says what is in the way of draining, and from a moment on how to give up
-// what is queued.
+// inTheWay returns what is in the way of draining and, once the time-out has passed, how to
+// give up what is queued.
 func inTheWay(f *facts, obstacle string, left time.Duration) *Condition {
 	reason, wayOut := v1alpha1.ReasonDraining, ""
 	switch {
@@ -96,7 +96,7 @@ func inTheWay(f *facts, obstacle string, left time.Duration) *Condition {
 		wayOut = fmt.Sprintf(". drainTimeoutSeconds (%d) have passed; draining goes on. To give up what is queued, set the annotation %s: \"true\"",
 			f.Cache.Spec.DrainTimeoutSeconds, v1alpha1.AnnotationForceDelete)
 	case cutOff(f.documents):
-		wayOut = fmt.Sprintf(". Should that stay so, the annotation %s: \"true\" gives up what is queued", v1alpha1.AnnotationForceDelete)
+		wayOut = fmt.Sprintf(". If that does not change, the annotation %s: \"true\" gives up what is queued", v1alpha1.AnnotationForceDelete)
 	}
 	wayOut += f.AboutForce()
 	return abnormal(reason, observe.Cut(obstacle, MaxMessage-len(wayOut))+wayOut)

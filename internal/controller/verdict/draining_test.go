@@ -87,11 +87,11 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		},
 		"not empty": {
 			edits: []snapshottest.Edit{holds}, brings: true, after: 299 * time.Second,
-			says: "Draining: queue products holds 2 entries and 0 dead letters, 1 of the entries refused by the database: 22P02",
+			says: "Draining: queue products holds 2 entries and 0 dead letters, refused by the database: 1: 22P02",
 		},
 		"dead letters": {
 			edits: []snapshottest.Edit{dead}, brings: true, after: 299 * time.Second,
-			says: "Draining: queue products holds 0 entries and 1 dead letters (kubectl exec -n ns deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes the dead letters out)",
+			says: "Draining: queue products holds 0 entries and 1 dead letter (kubectl exec -n ns deploy/shop-flusher -- /flusher dlq replay --all, or discard, takes the dead letters out)",
 		},
 		"a failure is in the way": {edits: []snapshottest.Edit{holds}, err: away, brings: true, says: "Draining: queue products holds 2 entries", failure: away},
 		"only a person can help": {
@@ -108,15 +108,15 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		},
 		"Redis is away": {
 			edits: []snapshottest.Edit{journal, cutOff}, brings: true, after: 299 * time.Second,
-			says: `Draining: queue products is not closed to writers yet; ConnectionFailed: no answer. Should that stay so, the annotation cache.writebehind.dev/force-delete: "true" gives up`,
+			says: `Draining: queue products is not closed to writers yet; ConnectionFailed: no answer. If that does not change, the annotation cache.writebehind.dev/force-delete: "true" gives up`,
 		},
 		"nobody answers": {
 			edits: []snapshottest.Edit{journal, snapshottest.Silent}, brings: true, after: 299 * time.Second,
-			says: "Draining: No flusher answers: Pod shop-flusher-a does not answer, and the queues were not seen empty",
+			says: "Draining: No flusher answers: Pod shop-flusher-a does not answer, and no flusher has reported the queues empty",
 		},
 		"the time is up": {
 			resources: []resource{late}, edits: []snapshottest.Edit{holds}, brings: true,
-			says: "DrainBlocked: queue products holds 2 entries and 0 dead letters, 1 of the entries refused by the database: 22P02. drainTimeoutSeconds (300) have passed; draining goes on.",
+			says: "DrainBlocked: queue products holds 2 entries and 0 dead letters, refused by the database: 1: 22P02. drainTimeoutSeconds (300) have passed; draining goes on.",
 		},
 		"a misspelled annotation": {resources: []resource{misspelled}, edits: []snapshottest.Edit{holds}, brings: true, after: 299 * time.Second, says: "Draining: queue products holds"},
 		"nobody looked yet":       {edits: []snapshottest.Edit{began, snapshottest.NotLooked}, brings: true, says: "Draining: began"},
@@ -132,7 +132,7 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		"none says so, but a queue was": {edits: []snapshottest.Edit{neverReached, journal}, brings: true, says: "Draining: queue products is not closed", after: 299 * time.Second},
 		"others have the queues": {
 			edits: []snapshottest.Edit{func(s *snapshot.Snapshot) { s.Rivals = map[string]*rivals.Rival{"products": {}} }}, done: true,
-			says: "Drained: Other resources have the queues on this Redis",
+			says: "Drained: Other resources have the same queues on this Redis",
 		},
 		"the namespace ends": {
 			edits: []snapshottest.Edit{journal, noPods}, err: ending, brings: true, done: true,
@@ -140,7 +140,7 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		},
 		"the namespace ends, and a flusher is left": {edits: []snapshottest.Edit{holds}, err: ending, brings: true, says: "Draining: queue products holds", failure: ending},
 
-		"an external Redis retained":                      {resources: []resource{retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: Redis keeps what is queued"},
+		"an external Redis retained":                      {resources: []resource{retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: Redis keeps the queued entries"},
 		"a managed Redis retained":                        {resources: []resource{managed, retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: StatefulSet shop-redis with its Service, ConfigMap and volume, and Secret "},
 		"retained after draining began, and open again":   {resources: []resource{retain}, edits: []snapshottest.Edit{began}, brings: true, done: true, says: "Retained: "},
 		"retained after draining began, and still closed": {resources: []resource{retain}, edits: []snapshottest.Edit{began, closed}, brings: true, says: "Draining: Waiting for queue products to be open to writers again, before Redis is retained. To leave it closed"},

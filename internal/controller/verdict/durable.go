@@ -11,6 +11,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // durableReasons are the reasons for Durable not to be True, the gravest first: what
@@ -23,7 +24,7 @@ var durableReasons = []string{
 // endangered reports every danger; the gravest is the reason.
 func endangered(f *facts) *Condition {
 	found, _ := dangers(f.documents)
-	if loss := unacknowledged(f.Cache.Name, f.status); loss != nil {
+	if loss := unacknowledged(f); loss != nil {
 		found = append(found, *loss)
 	}
 	if len(found) == 0 {
@@ -65,16 +66,34 @@ func lossesUnknown(f *facts) *Condition {
 }
 
 func kept(f *facts) *Condition {
+	if f.Replicates() {
+		if events := *f.status.DataLossEvents; events > 0 {
+			return good(fmt.Sprintf("Redis persists, the tables are logged, and every data-loss event is acknowledged (%d)", events))
+		}
+		return good("Redis persists, the tables are logged, and no data loss is known")
+	}
 	if events := *f.status.DataLossEvents; events > 0 {
-		return good(fmt.Sprintf("Redis persists and evicts no dirty entry, the tables are logged, and all of the %d data-loss events are acknowledged", events))
+		return good(fmt.Sprintf("Redis persists and evicts no dirty entry, the tables are logged, and every data-loss event is acknowledged (%d)", events))
 	}
 	return good("Redis persists and evicts no dirty entry, the tables are logged, and no data loss is known")
+}
+
+// whatIsLost is what a data-loss event means. A stream that could not be read on is no
+// certain loss: every key is read again, but nobody knows which deletions were missed.
+func whatIsLost(f *facts) string {
+	switch r := f.status.Replication; {
+	case !f.Replicates():
+		return "Redis or PostgreSQL lost confirmed data"
+	case r != nil && r.Notice != "":
+		return "Deletions or writes may be missing in the tables, last because " + r.Notice
+	}
+	return "Deletions or writes may be missing in the tables"
 }
 
 // dangers are what the flushers found that may lose data, each once, and the first
 // thing that one of them could not check.
 func dangers(documents []*config.Status) (found []config.Check, unchecked *config.Check) {
-	look := func(check config.Check) {
+	collect := func(check config.Check) {
 		switch {
 		case check.OK:
 		case check.Endangers():
@@ -83,17 +102,17 @@ func dangers(documents []*config.Status) (found []config.Check, unchecked *confi
 			}
 		case unchecked != nil:
 		case check.Reason == "":
-			unchecked = &config.Check{Reason: v1alpha1.ReasonProgressing, Message: "A flusher has not looked yet whether what is confirmed is kept"}
+			unchecked = &config.Check{Reason: v1alpha1.ReasonProgressing, Message: "A flusher has not checked yet whether confirmed data is kept"}
 		default:
 			unchecked = &check
 		}
 	}
 	for _, d := range documents {
-		look(d.Durability.Persistence)
-		look(d.Durability.Eviction)
-		look(d.Durability.Ledger)
+		collect(d.Durability.Persistence)
+		collect(d.Durability.Eviction)
+		collect(d.Durability.Ledger)
 		for i := range d.Queues {
-			look(d.Queues[i].Durable)
+			collect(d.Queues[i].Durable)
 		}
 	}
 	return found, unchecked
@@ -101,7 +120,8 @@ func dangers(documents []*config.Status) (found []config.Check, unchecked *confi
 
 // unacknowledged is the loss that nobody has acknowledged, by the last known
 // numbers; nil when there is none.
-func unacknowledged(name string, status *v1alpha1.WriteBehindCacheStatus) *config.Check {
+func unacknowledged(f *facts) *config.Check {
+	name, status := f.Cache.Name, f.status
 	events, known := valueOf(status.DataLossEvents), acknowledged(status)
 	if events <= known {
 		return nil
@@ -124,8 +144,8 @@ func unacknowledged(name string, status *v1alpha1.WriteBehindCacheStatus) *confi
 	}
 	return &config.Check{
 		Reason: v1alpha1.ReasonDataLoss,
-		Message: fmt.Sprintf("Redis or PostgreSQL lost what it had confirmed: %d data-loss events (%s), %d of them acknowledged. Flushing goes on; "+
-			"when the tables are checked: kubectl annotate --overwrite wbc %s %s=%d",
-			events, strings.Join(parts, ", "), known, name, v1alpha1.AnnotationAcknowledgeDataLoss, events),
+		Message: fmt.Sprintf("%s: %s (%s), acknowledged: %d. Flushing goes on; "+
+			"once the tables are checked, run: kubectl annotate --overwrite wbc %s %s=%d",
+			whatIsLost(f), plural.Of(events, "data-loss event", "data-loss events"), strings.Join(parts, ", "), known, name, v1alpha1.AnnotationAcknowledgeDataLoss, events),
 	}
 }

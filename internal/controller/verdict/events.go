@@ -5,6 +5,7 @@ package verdict
 
 import (
 	"fmt"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -25,7 +26,7 @@ type Event struct {
 func events(before, after *v1alpha1.WriteBehindCacheStatus) []Event {
 	var all []Event
 	for _, about := range []func(change) *Event{
-		aboutBacklog, aboutLoss, aboutDurable, aboutDeadLetters,
+		aboutBacklog, aboutLoss, aboutNotice, aboutDurable, aboutDeadLetters,
 		change.ready, change.stalled, change.draining,
 	} {
 		if e := about(change{before, after}); e != nil {
@@ -100,7 +101,7 @@ func aboutBacklog(c change) *Event {
 	case is == nil:
 		return nil
 	case is.Status == metav1.ConditionFalse:
-		return &Event{Warning: true, Reason: v1alpha1.EventBacklog + is.Reason, Note: is.Message}
+		return &Event{Warning: true, Reason: v1alpha1.EventBacklog + strings.TrimPrefix(is.Reason, v1alpha1.EventBacklog), Note: is.Message}
 	case healed(was, is):
 		return &Event{Reason: v1alpha1.ConditionBacklogHealthy, Note: is.Message}
 	}
@@ -128,12 +129,25 @@ func aboutLoss(c change) *Event {
 	if has <= had {
 		return nil
 	}
+	what := "Redis or PostgreSQL lost confirmed data"
+	if c.after.Capture == v1alpha1.CaptureReplication {
+		what = "Deletions or writes may be missing in the tables"
+	}
 	return &Event{Warning: true, Reason: v1alpha1.ReasonDataLoss, Note: fmt.Sprintf(
-		"Redis or PostgreSQL was found to have lost what it had confirmed: %d events more, %d in all; flushing goes on", has-had, has)}
+		"%s: new data-loss events: %d, in all: %d; flushing goes on", what, has-had, has)}
+}
+
+// aboutNotice reports what the replication stream told that a person should know.
+func aboutNotice(c change) *Event {
+	was, is := c.before.Replication, c.after.Replication
+	if is == nil || is.Notice == "" || was != nil && was.Notice == is.Notice {
+		return nil
+	}
+	return &Event{Warning: true, Reason: v1alpha1.EventReplicationNotice, Note: is.Notice}
 }
 
 // aboutDurable leaves out the change that a new loss makes: the loss has an event of
-// its own, which tells more.
+// its own, with the details.
 func aboutDurable(c change) *Event {
 	was, is := c.turned(v1alpha1.ConditionDurable)
 	switch {

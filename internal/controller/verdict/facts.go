@@ -19,9 +19,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// facts are what a status is computed from, and the status as far as it is computed:
-// the numbers first, since conditions are judged by the new ones, and then each
-// condition in the order of the policy.
+// facts are the input of a status, and the status as far as it is computed: the numbers
+// first, since conditions depend on the new numbers, and then each condition in the order of
+// the policy.
 type facts struct {
 	*snapshot.Snapshot
 	*plan.Plan

@@ -111,7 +111,7 @@ func whyNotInForce(f *facts) string {
 			continue
 		}
 		if answer, _ := f.Seen.Of(pod.UID); answer.Status.Redis.Reason != "" {
-			return fmt.Sprintf("Pod %s cannot bring them to Redis: see condition %s", pod.Name, v1alpha1.ConditionRedisReady)
+			return fmt.Sprintf("Pod %s cannot write them to Redis: see condition %s", pod.Name, v1alpha1.ConditionRedisReady)
 		}
 	}
 	return ""

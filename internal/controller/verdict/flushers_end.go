@@ -26,10 +26,9 @@ func FlushersEnd(s *snapshot.Snapshot, lostAfter time.Duration) *failure.Waiting
 	return &failure.Waiting{What: "flusher Pods " + podNames(pods) + " to end", After: after}
 }
 
-// unfinished are the flusher Pods that may still be running, and for how long, which
-// is zero while a watch reports their end. With the annotation that gives up the
-// queue, a Pod of a lost node is not waited for: only a person or the node could
-// remove it.
+// unfinished returns the flusher Pods that may still be running, and how long to wait for
+// them; zero while a watch reports their end. With the annotation that gives up the queue, a
+// Pod of a lost node is not waited for: only a person or the node could remove it.
 func unfinished(s *snapshot.Snapshot, lostAfter time.Duration) (pods []corev1.Pod, after time.Duration) {
 	pods = slices.Clone(s.Flushers.Pods)
 	for i := range s.Flushers.Terminating {

@@ -17,7 +17,7 @@ import (
 // many as the resource's schema allows. Each is an incident of its own.
 const mostJournals = 128
 
-// countLoss adds to the data-loss events what has come to light of one queue. A loss
+// countDataLoss adds to the data-loss events what has come to light of one queue. A loss
 // is noticed by the flusher, in the journal's own count, or by the operator, in the
 // journal's id; and the count is lost with the journal. So the status remembers what
 // was counted, by journal:
@@ -28,12 +28,16 @@ const mostJournals = 128
 //	same Redis              has counted, or one where no flusher saw it vanish
 //	a journal at another    a queue that is new to the resource, or came back:
 //	Redis, or after none    the events that were not counted yet
-func countLoss(f *facts, m *v1alpha1.MappingStatus) {
+//
+// With capture Replication the count is kept in the database and goes on from one history of
+// the stream to the next, so it is remembered by mapping; a new history is counted by the
+// flusher that began it.
+func countDataLoss(f *facts, m *v1alpha1.MappingStatus) {
 	lost := false
 	q, document := life(f, m.Name)
 	if q != nil {
 		address := resources.RedisPlace(f.Settings.Redis.External)
-		lost = m.Journal != "" && m.Journal != q.Journal && resources.SamePlace(m.RedisAddress, address)
+		lost = m.Journal != "" && m.Journal != q.Journal && resources.SamePlace(m.RedisAddress, address) && !f.Replicates()
 		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, keyPrefix(f.Settings, m.Name)
 	} else {
 		// Where a flusher of other settings looks is not known, but a journal that
@@ -47,7 +51,11 @@ func countLoss(f *facts, m *v1alpha1.MappingStatus) {
 		}
 	}
 
-	counted := lossOf(f.status, q.Journal)
+	counter := q.Journal
+	if f.Replicates() {
+		counter = streamOf + m.Name
+	}
+	counted := lossOf(f.status, counter)
 	events := max(q.DataLossEvents-counted, 0)
 	switch {
 	case lost:
@@ -58,10 +66,14 @@ func countLoss(f *facts, m *v1alpha1.MappingStatus) {
 	default:
 		events = 1
 	}
-	rememberLoss(f.status, q.Journal, q.DataLossEvents)
+	rememberLoss(f.status, counter, q.DataLossEvents)
 	m.DataLossEvents = new(valueOf(m.DataLossEvents) + events)
 	f.status.DataLossEvents = new(valueOf(f.status.DataLossEvents) + events)
 }
+
+// streamOf begins what the status calls the count of a queue whose entries come from the
+// replication stream. No id of a journal has a colon.
+const streamOf = "stream:"
 
 // life is the newest report on a queue from the flushers that run the present
 // settings, and so are at the Redis that those name. It is nil when there is none,

@@ -14,9 +14,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// count takes the numbers over from what the flushers said. A number that nobody
-// reports keeps its last value.
+// count copies the numbers that the flushers report. A number that nobody reports keeps its
+// last value.
 func count(f *facts) {
+	countStream(f)
 	if f.Settings == nil {
 		return
 	}
@@ -33,7 +34,7 @@ func count(f *facts) {
 		}
 		if q := f.Queue(name, f.Settled); q != nil && q.Journal != "" {
 			fill(&m, q)
-			countLoss(f, &m)
+			countDataLoss(f, &m)
 		}
 		fillFromEach(f, &m, &observed)
 		f.status.Mappings = append(f.status.Mappings, m)
@@ -127,7 +128,8 @@ func sum(mappings []v1alpha1.MappingStatus, of func(*v1alpha1.MappingStatus) *in
 func stamp(f *facts, observed metav1.Time) {
 	was := &f.Cache.Status
 	same := equality.Semantic.DeepEqual(was.Mappings, f.status.Mappings) &&
-		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents)
+		equality.Semantic.DeepEqual(was.DataLossEvents, f.status.DataLossEvents) &&
+		equality.Semantic.DeepEqual(was.Replication, f.status.Replication)
 	if !same && !observed.IsZero() {
 		f.status.LastObservedTime = observed
 	}

@@ -9,8 +9,8 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// policy is every condition, in the order of judging. The causes of each stand in
-// order of precedence, with the reasons that they give.
+// policy is every condition, in the order of evaluation. The causes of each are in order of
+// precedence, with the reasons that they give.
 var policy = []rule{
 	redisReady,
 	databaseReady,
@@ -31,7 +31,9 @@ var policy = []rule{
 		kind: v1alpha1.ConditionBacklogHealthy,
 		causes: []cause{
 			depthsUnknown,  // Unknown: FlushersDown, Progressing
+			nearOverrun,    // NearOverrun
 			markReached,    // Full, Critical, Warning
+			backlogExpires, // BacklogExpires
 			underEveryMark, // True
 		},
 		when: always,
@@ -71,7 +73,7 @@ var policy = []rule{
 		},
 		when: onceInForce,
 	},
-	// It is there only in a deletion, and says how far that got.
+	// It is present only in a deletion, with its progress.
 	{kind: v1alpha1.ConditionDraining, causes: []cause{drainingAs}, when: always},
 	// It is there only while a person is needed.
 	{kind: v1alpha1.ConditionStalled, causes: []cause{needsAPerson}, when: always},
@@ -99,7 +101,7 @@ var (
 			nobodyKnows,         // Unknown: FlushersDown
 			redisFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithRedis, // as a flusher says of a queue
-			says("Redis is reachable and writable, and has the capture functions"), // True
+			redisIsReady,        // True
 		},
 		when: onceTried,
 	}
@@ -122,7 +124,7 @@ func says(message string) cause { return func(*facts) *Condition { return good(m
 // reason.
 func unless(other rule) cause {
 	return func(f *facts) *Condition {
-		if c := other.judge(f); c.Status != metav1.ConditionTrue {
+		if c := other.evaluate(f); c.Status != metav1.ConditionTrue {
 			return bad(c.Reason, c.Message)
 		}
 		return nil
@@ -139,8 +141,8 @@ func onceTried(f *facts, _ Condition) tense {
 	return before
 }
 
-// onceTriedUnlessLost says a data loss at once: the operator remembers it itself,
-// and needs no flusher to know it.
+// onceTriedUnlessLost reports a data loss at once: the operator remembers it itself, and
+// needs no flusher to know it.
 func onceTriedUnlessLost(f *facts, c Condition) tense {
 	earlier := f.earlier(v1alpha1.ConditionDurable)
 	if c.Reason == v1alpha1.ReasonDataLoss && (f.Seen.Looked || earlier == nil || earlier.Reason != c.Reason) {
@@ -156,7 +158,7 @@ func onceLookedUnlessBlocked(f *facts, _ Condition) tense {
 	return onceLooked
 }
 
-// onceInForce says that all is well only when the capture functions have the present
+// onceInForce means that all is well only when the capture functions have the present
 // settings too: a writer that waits for the present generation needs them.
 func onceInForce(f *facts, c Condition) tense {
 	switch {

@@ -102,9 +102,9 @@ func TestPrecedence(t *testing.T) {
 			}), func(s *snapshot.Snapshot) {
 				s.Redis.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Name: "shop-redis-0"}, Status: pending}}
 			}},
-			first: "Unknown Progressing 3: A flusher has not looked at Redis yet",
+			first: "Unknown Progressing 3: A flusher has not checked Redis yet",
 			repairs: []repair{
-				{"it looked", says(func(d *config.Status) { d.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "wrong password") }), "False AuthenticationFailed 3: wrong password; Pod shop-redis-0 cannot be scheduled: no node; Redis runs with another password than Secret"},
+				{"it looked", says(func(d *config.Status) { d.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "wrong password") }), "False AuthenticationFailed 3: wrong password; Pod shop-redis-0 cannot be scheduled: no node; Redis runs with a password other than the one in Secret"},
 				{"Redis works", says(func(d *config.Status) { d.Redis = fine }), "False SplitBrain 3: mapping products: two of them"},
 				{"the queue works", says(func(d *config.Status) { d.Queues[0].Ready = failing(v1alpha1.ReasonTableUnlogged, "the database's") }), "True AsExpected 3: Redis is reachable"},
 			},
@@ -117,7 +117,7 @@ func TestPrecedence(t *testing.T) {
 					d.Queues[0].LastFlushTime = snapshottest.Long
 				}),
 			},
-			first: "Unknown Progressing 3: A flusher has not looked at PostgreSQL yet",
+			first: "Unknown Progressing 3: A flusher has not checked PostgreSQL yet",
 			repairs: []repair{
 				{"it looked", says(func(d *config.Status) { d.Database = failing(v1alpha1.ReasonConnectionFailed, "no answer") }), "False ConnectionFailed 3: no answer"},
 				{"the server works", says(func(d *config.Status) { d.Database = fine }), "False SchemaMismatch 3: mapping products: no column"},
@@ -138,26 +138,26 @@ func TestPrecedence(t *testing.T) {
 				}
 				d.Queues[0].Durable, d.Queues[0].DataLossEvents = failing(v1alpha1.ReasonConnectionFailed, "not asked"), 2
 			})},
-			first: "False DataLoss 3: Redis or PostgreSQL lost what it had confirmed: 2 data-loss events (2 of mapping products), 0 of them acknowledged",
+			first: "False DataLoss 3: Redis or PostgreSQL lost confirmed data: 2 data-loss events (2 of mapping products), acknowledged: 0",
 			repairs: []repair{
 				{
 					"the loss is acknowledged", edit(func(s *snapshot.Snapshot) { s.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss] = "9" }),
-					"False AppendOnlyOff 3: no file; evicts; ledger; the annotation cache.writebehind.dev/acknowledge-data-loss is \"9\", but there were 2 events",
+					"False AppendOnlyOff 3: no file; evicts; ledger; the annotation cache.writebehind.dev/acknowledge-data-loss is \"9\", but when it was set the number of events was 2",
 				},
 				{"Redis persists", says(func(d *config.Status) { d.Durability.Persistence = fine }), "False EvictionUnsafe 3: evicts; ledger"},
 				{"Redis evicts nothing dirty", says(func(d *config.Status) { d.Durability.Eviction = fine }), "False TableUnlogged 3: ledger"},
 				{"the ledger is logged", says(func(d *config.Status) { d.Durability.Ledger = fine }), "Unknown ConnectionFailed 3: not asked"},
-				{"the table was looked at", says(func(d *config.Status) { d.Queues[0].Durable = fine }), "True AsExpected 3: Redis persists and evicts no dirty entry, the tables are logged, and all of the 2"},
+				{"the table was looked at", says(func(d *config.Status) { d.Queues[0].Durable = fine }), "True AsExpected 3: Redis persists and evicts no dirty entry, the tables are logged, and every data-loss event is acknowledged (2)"},
 			},
 		},
 		v1alpha1.ConditionBacklogHealthy: {
 			wrong: []snapshottest.Edit{snapshottest.Says(func(d *config.Status) { d.Queues = nil })},
-			first: "Unknown Progressing 3: No flusher has looked at a queue yet",
+			first: "Unknown Progressing 3: No flusher has reported a queue yet",
 			repairs: []repair{
 				{"a full queue is seen", says(func(d *config.Status) {
 					d.Queues = []config.QueueStatus{{Name: "products", Journal: "x", Depth: 99999, DeadLetters: 1}}
-				}), "False Full 3: Queue products holds 99999 entries and 1 dead letters; backpressure.maxQueueDepth is 100000: writes of keys that are not dirty yet are refused"},
-				{"it takes more", edit(func(s *snapshot.Snapshot) { s.Cache.Spec.Backpressure.WhenFull = v1alpha1.WhenFullAccept }), "False Full 3: Queue products holds 99999 entries and 1 dead letters; backpressure.maxQueueDepth is 100000: writes are still accepted"},
+				}), "False Full 3: Queue products holds 99999 entries and 1 dead letter; backpressure.maxQueueDepth is 100000: writes of keys that are not dirty yet are refused"},
+				{"it takes more", edit(func(s *snapshot.Snapshot) { s.Cache.Spec.Backpressure.WhenFull = v1alpha1.WhenFullAccept }), "False Full 3: Queue products holds 99999 entries and 1 dead letter; backpressure.maxQueueDepth is 100000: writes are still accepted"},
 				{"it drains", says(func(d *config.Status) { d.Queues[0].Depth = 10000 }), "False Critical 3"},
 				{"it drains further", says(func(d *config.Status) { d.Queues[0].Depth = 1000 }), "False Warning 3"},
 				{"it drained", says(func(d *config.Status) { d.Queues[0].Depth = 998 }), "True AsExpected 3: Every queue is under backpressure.warningQueueDepth (1000)"},
@@ -183,12 +183,12 @@ func TestPrecedence(t *testing.T) {
 			repairs: []repair{
 				{"only the volume is not as wanted", func(_ *snapshot.Snapshot, did *Progress) {
 					did.Failure = &failure.Stalled{Reason: v1alpha1.ReasonStorageCannotShrink, Message: "too small"}
-				}, "False Rolling 3: 0 of 1 flushers run the settings of generation 3; Pod shop-flusher-a cannot be scheduled: no node"},
-				{"the flusher runs them, and cannot bring them to Redis", edit(func(s *snapshot.Snapshot) {
+				}, "False Rolling 3: Flushers that run the settings of generation 3: 0 of 1; Pod shop-flusher-a cannot be scheduled: no node"},
+				{"the flusher runs them, and cannot write them to Redis", edit(func(s *snapshot.Snapshot) {
 					s.Flushers.Pods[0].Status = corev1.PodStatus{Phase: corev1.PodRunning}
 					d := s.Seen.Flushers[0].Status
 					d.RunningRevision, d.Redis = 3, failing(v1alpha1.ReasonConnectionFailed, "no answer")
-				}), "False Rolling 3: 0 of 1 flushers run the settings of generation 3; Pod shop-flusher-a cannot bring them to Redis: see condition RedisReady"},
+				}), "False Rolling 3: Flushers that run the settings of generation 3: 0 of 1; Pod shop-flusher-a cannot write them to Redis: see condition RedisReady"},
 				{"they are in force", says(func(d *config.Status) { d.Revision = 3 }), "True AsExpected 3: Every flusher runs the settings of generation 3"},
 			},
 		},
@@ -209,7 +209,7 @@ func TestPrecedence(t *testing.T) {
 				{"Redis works", says(func(d *config.Status) { d.Redis = fine }), "False ReadOnly 3: a replica"},
 				{"PostgreSQL works", says(func(d *config.Status) { d.Database = fine }), "False Progressing 3: No flusher reports mapping products yet"},
 				{"every mapping is reported", says(func(d *config.Status) { d.Queues = append(d.Queues, config.QueueStatus{Name: "products", Ready: fine}) }), "False Stuck 3: orders does not move; the last error is 22P02"},
-				{"no watchdog barks", says(func(d *config.Status) { d.Queues[0].Ready = fine }), "False Stuck 3: Queue orders has 1 entries, the oldest over 1m15s old, and nothing was flushed: 22P02"},
+				{"no watchdog barks", says(func(d *config.Status) { d.Queues[0].Ready = fine }), "False Stuck 3: Queue orders has 1 entry, the oldest over 1m15s old, and nothing was flushed: 22P02"},
 				{"it moves", says(func(d *config.Status) { d.Queues[0].LastFlushTime = snapshottest.Now }), "True AsExpected 3: Data is reaching the database"},
 			},
 		},
@@ -237,7 +237,7 @@ func TestPrecedence(t *testing.T) {
 				}), "True Progressing 3: Deployment shop-flusher is rolling out"},
 				{"it rolled out", edit(func(s *snapshot.Snapshot) {
 					s.Flushers.Deployment = snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec = s.Cache.Spec }).Flushers.Deployment
-				}), "True Progressing 3: 0 of 1 flushers run the settings"},
+				}), "True Progressing 3: Flushers that run the settings of generation 3: 0 of 1"},
 				{"the settings are in force", says(func(d *config.Status) { d.Revision = 3 }), "absent"},
 			},
 		},

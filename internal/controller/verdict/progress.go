@@ -24,12 +24,12 @@ type Progress struct {
 	Again time.Duration
 }
 
-// LookAgain asks for another pass after d at the latest.
-func (p *Progress) LookAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
+// PassAgain asks for another pass after d at the latest.
+func (p *Progress) PassAgain(d time.Duration) { p.Again = failure.Sooner(p.Again, d) }
 
 // Drain is how a deletion goes on.
 type Drain struct {
-	// Condition is what Draining says. Once nothing needs to be waited for, it is the
+	// Condition is the condition Draining. Once nothing needs to be waited for, it is the
 	// record of why.
 	Condition *Condition
 	// Done reports that nothing needs to be waited for any more.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 func beingDeleted(f *facts) *Condition {
@@ -58,7 +59,7 @@ func watchdogBarks(f *facts) *Condition {
 	return nil
 }
 
-// watchdog is what a flusher says of a queue of its own that does not move; empty
+// watchdog is a flusher's report of a queue of its own that does not move; empty
 // when none does.
 func watchdog(documents []*config.Status) string {
 	for _, d := range documents {
@@ -94,7 +95,7 @@ func nothingMoves(f *facts) *Condition {
 			if q.Depth == 0 || waits < limit || flushedWithin(f.documents, q.Name, limit, d.ObservedTime) {
 				continue
 			}
-			text := fmt.Sprintf("Queue %s has %d entries, the oldest over %s old, and nothing was flushed", q.Name, q.Depth, limit)
+			text := fmt.Sprintf("Queue %s has %s, the oldest over %s old, and nothing was flushed", q.Name, plural.Of(q.Depth, "entry", "entries"), limit)
 			if q.LastError != "" {
 				text += ": " + q.LastError
 			}

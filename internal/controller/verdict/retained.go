@@ -20,9 +20,9 @@ func retains(s *snapshot.Snapshot) bool {
 
 // retained records what stays behind, for the condition and its event.
 func retained(s *snapshot.Snapshot) Drain {
-	what := "Redis keeps what is queued"
+	what := "Redis keeps the queued entries"
 	if s.Managed() {
-		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay with what is queued",
+		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay, with the queued entries",
 			resources.RedisName(s.Cache), resources.RedisSecretName(s.Cache))
 	}
 	return Drain{Condition: abnormal(v1alpha1.ReasonRetained, "spec.deletionPolicy is Retain: "+what), Done: true}

@@ -50,8 +50,8 @@ const (
 	before
 )
 
-// judge is the condition of the first cause that applies, nil when none does.
-func (r *rule) judge(f *facts) *Condition {
+// evaluate is the condition of the first cause that applies, nil when none does.
+func (r *rule) evaluate(f *facts) *Condition {
 	for _, applies := range r.causes {
 		c := applies(f)
 		if c != nil && r.suffix != nil {
@@ -66,7 +66,7 @@ func (r *rule) judge(f *facts) *Condition {
 
 // apply brings the condition into the status that is being computed.
 func (r *rule) apply(f *facts) {
-	c := r.judge(f)
+	c := r.evaluate(f)
 	if c == nil {
 		meta.RemoveStatusCondition(&f.status.Conditions, r.kind)
 		return

@@ -29,7 +29,7 @@ func redisFails(f *facts) *Condition {
 		switch {
 		case d.Redis.OK:
 		case d.Redis.Reason == "":
-			return unknown(v1alpha1.ReasonProgressing, "A flusher has not looked at Redis yet")
+			return unknown(v1alpha1.ReasonProgressing, "A flusher has not checked Redis yet")
 		default:
 			return bad(d.Redis.Reason, d.Redis.Message+clause(whyRedisPodWaits(f))+clause(passwordRemedy(f.Snapshot, d.Redis.Reason)))
 		}
@@ -37,8 +37,15 @@ func redisFails(f *facts) *Condition {
 	return nil
 }
 
-// passwordRemedy says what becomes of a managed Redis whose password is gone or is
-// another; empty where the user keeps the Secret.
+func redisIsReady(f *facts) *Condition {
+	if f.Replicates() {
+		return good("Redis is reachable and writable, takes a replica, and its settings fit capture Replication")
+	}
+	return good("Redis is reachable and writable, and has the capture functions")
+}
+
+// passwordRemedy returns what happens to a managed Redis whose password is missing or
+// differs; empty if the user keeps the Secret.
 func passwordRemedy(s *snapshot.Snapshot, reason string) string {
 	if !s.Managed() {
 		return ""
@@ -46,10 +53,10 @@ func passwordRemedy(s *snapshot.Snapshot, reason string) string {
 	name := resources.RedisSecretName(s.Cache)
 	switch reason {
 	case v1alpha1.ReasonSecretMissing:
-		return fmt.Sprintf("the operator makes Secret %s anew, with a new password, and Redis restarts to take it; no data is lost", name)
+		return fmt.Sprintf("the operator creates Secret %s again with a new password, and Redis restarts with it; no data is lost", name)
 	case v1alpha1.ReasonAuthenticationFailed:
-		return fmt.Sprintf("Redis runs with another password than Secret %s holds, and restarts within about two minutes to take that; no data is lost. "+
-			"To do so at once, delete Pod %s-0", name, resources.RedisName(s.Cache))
+		return fmt.Sprintf("Redis runs with a password other than the one in Secret %s, and restarts within about two minutes with the Secret's; no data is lost. "+
+			"To restart it at once, delete Pod %s-0", name, resources.RedisName(s.Cache))
 	}
 	return ""
 }
@@ -59,7 +66,7 @@ func databaseFails(f *facts) *Condition {
 		switch {
 		case d.Database.OK:
 		case d.Database.Reason == "":
-			return unknown(v1alpha1.ReasonProgressing, "A flusher has not looked at PostgreSQL yet")
+			return unknown(v1alpha1.ReasonProgressing, "A flusher has not checked PostgreSQL yet")
 		default:
 			return bad(d.Database.Reason, d.Database.Message)
 		}
@@ -72,7 +79,7 @@ func queueFailsWithDatabase(f *facts) *Condition { return queueFails(f.documents
 
 // queueFails is about the first queue whose check fails for a reason that lies with
 // Redis, or with the database. A check that has no reason was not made yet, and one
-// that says Stuck found neither of them at fault.
+// with reason Stuck found neither of them at fault.
 func queueFails(documents []*config.Status, withRedis bool) *Condition {
 	for _, d := range documents {
 		for i := range d.Queues {

@@ -33,7 +33,7 @@ func rolling(f *facts) *Condition {
 	if why == "" {
 		why = whyNotInForce(f)
 	}
-	return bad(v1alpha1.ReasonRolling, fmt.Sprintf("%d of %d flushers run the settings of generation %d%s", applied, all, f.Cache.Generation, clause(why)))
+	return bad(v1alpha1.ReasonRolling, fmt.Sprintf("Flushers that run the settings of generation %d: %d of %d%s", f.Cache.Generation, applied, all, clause(why)))
 }
 
 func everyFlusherRuns(f *facts) *Condition {

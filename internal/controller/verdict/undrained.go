@@ -69,7 +69,7 @@ func obstacle(f *facts) string {
 		parts = append(parts, f.did.Failure.Error())
 	}
 	for _, r := range []rule{redisReady, databaseReady} {
-		if c := r.judge(f); c.Status == metav1.ConditionFalse {
+		if c := r.evaluate(f); c.Status == metav1.ConditionFalse {
 			parts = append(parts, c.Reason+": "+c.Message)
 		}
 	}
@@ -83,9 +83,9 @@ func obstacle(f *facts) string {
 func notDrained(f *facts) []string {
 	switch {
 	case !f.Seen.Looked:
-		return []string{"The flushers were not looked at yet"}
+		return []string{"The flushers have not been asked yet"}
 	case len(f.documents) == 0:
-		return []string{whyNoFlusherAnswers(f) + ", and the queues were not seen empty"}
+		return []string{whyNoFlusherAnswers(f) + ", and no flusher has reported the queues empty"}
 	case f.Settings == nil:
 		return []string{"The settings to drain with are not known"}
 	}
@@ -93,7 +93,7 @@ func notDrained(f *facts) []string {
 	carried := map[string]bool{}
 	for _, m := range f.Settings.Mappings {
 		carried[m.Name] = true
-		if part := left(f, m.Name); part != "" {
+		if part := stillHolds(f, m.Name); part != "" {
 			parts = append(parts, part)
 		}
 	}
@@ -103,17 +103,17 @@ func notDrained(f *facts) []string {
 		}
 		emptied, lost := f.Emptied(m.Name)
 		if lost {
-			f.did.LookAgain(plan.LossRetry)
+			f.did.PassAgain(plan.LossRetry)
 		}
 		if !emptied {
-			parts = append(parts, fmt.Sprintf("queue %s was not seen empty, and no flusher carries it", m.Name))
+			parts = append(parts, fmt.Sprintf("no flusher has reported queue %s empty, and none flushes it", m.Name))
 		}
 	}
 	return parts
 }
 
-// left is what one queue still holds, empty when it is drained.
-func left(f *facts, name string) string {
+// stillHolds returns what one queue still holds; empty when it is drained.
+func stillHolds(f *facts, name string) string {
 	closed := func(d *config.Status) bool {
 		return f.Settled(d) && d.Draining && d.Revision == f.Cache.Generation
 	}
@@ -122,6 +122,9 @@ func left(f *facts, name string) string {
 		return fmt.Sprintf("queue %s is not closed to writers yet", name)
 	}
 	if q.Depth == 0 && q.DeadLetters == 0 {
+		if f.Replicates() && f.Unread() != "" {
+			return f.Unread() + "; Redis goes on taking writes, so stop the applications that write"
+		}
 		return ""
 	}
 	text := fmt.Sprintf("queue %s holds %s", name, f.Contents(q))

@@ -1,9 +1,9 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package verdict judges a pass: from what was read, what was planned, and how far
-// the pass got it computes the resource's status, the events that tell of changes,
-// and when another pass is due. It writes nothing, and asks nobody.
+// Package verdict ends a pass: from the snapshot, the plan, and how far the pass got, it
+// computes the resource's status, the events about changes, and when another pass is due. It
+// writes nothing, and asks nobody.
 package verdict
 
 import (
@@ -24,9 +24,9 @@ import (
 type Verdict struct {
 	// Status is the whole status, the same as before when nothing changed.
 	Status v1alpha1.WriteBehindCacheStatus
-	// Events tell of the changes of the status. They are for after it is stored.
+	// Events report the changes of the status. They are emitted after it is stored.
 	Events []Event
-	// Result and Err are what the work queue is told.
+	// Result and Err are returned to the work queue.
 	Result ctrl.Result
 	Err    error
 }

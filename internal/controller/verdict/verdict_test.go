@@ -192,8 +192,8 @@ func TestAcknowledgement(t *testing.T) {
 	}{
 		{"", 2, 0, ""},
 		{"1", 2, 1, ""},
-		{"9", 2, 2, `is "9", but there were 2 events when it was given`},
-		{"9", 3, 2, `is "9", but there were 2 events when it was given`}, // no blank cheque
+		{"9", 2, 2, `is "9", but when it was set the number of events was 2`},
+		{"9", 3, 2, `is "9", but when it was set the number of events was 2`}, // no blank cheque
 		{"3", 3, 3, ""},
 		{"-1", 3, 0, `is "-1", which acknowledges nothing: a whole number from 0 to 3 is allowed`},
 		{"000000000000000000003", 3, 0, "acknowledges nothing"},
@@ -222,7 +222,7 @@ func TestWhatIsNoNumberAcknowledgesNothing(t *testing.T) {
 		s.Cache.Annotations[v1alpha1.AnnotationAcknowledgeDataLoss] = value
 		v := reach(t, s, Progress{})
 		want := fmt.Sprintf("is %q, which acknowledges nothing: a whole number from 0 to 2 is allowed", value[:min(len(value), 40)])
-		if got := shown(&v.Status, v1alpha1.ConditionDurable); !contains(got, "0 of them acknowledged") || !contains(got, want) {
+		if got := shown(&v.Status, v1alpha1.ConditionDurable); !contains(got, "acknowledged: 0") || !contains(got, want) {
 			t.Errorf("%q: Durable is %s", value, got)
 		}
 		s.Cache.Status = v.Status

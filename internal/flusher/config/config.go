@@ -1,10 +1,9 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package config is the flusher's config file and the document it serves at
-// /status: all that the operator and the flusher share. The operator writes the
-// file into a ConfigMap, a person may write it by hand; both get the same
-// defaults and the same checks.
+// Package config is the flusher's config file and the document that it serves at /status:
+// everything that the operator and the flusher share. The operator writes the file into a
+// ConfigMap, or a person writes it by hand. Both get the same defaults and the same checks.
 package config
 
 import (
@@ -41,6 +40,10 @@ type Config struct {
 	// Draining refuses writes and flushes whatever is queued without waiting for
 	// the interval.
 	Draining bool `json:"draining,omitempty"`
+	// Capture is how writes are noticed, of all mappings: Functions, which applications
+	// call in place of Redis' own commands, or Replication, where the flusher attaches to
+	// Redis as a replica and applications call what they did before. Default Functions.
+	Capture string `json:"capture,omitempty"`
 
 	Redis        Redis        `json:"redis"`
 	Database     Database     `json:"database"`
@@ -96,7 +99,7 @@ type TLS struct {
 	ClientCertSecret string `json:"clientCertSecret,omitempty"`
 }
 
-// Database says where the rows go.
+// Database is where the rows go.
 type Database struct {
 	Postgres Postgres `json:"postgres"`
 }
@@ -130,10 +133,20 @@ type Mapping struct {
 	Table string `json:"table"`
 	// KeyColumn takes the rest of the key behind the prefix.
 	KeyColumn string `json:"keyColumn"`
-	// Mode is Latest: the newest value of a key is the row.
+	// Mode is Latest: the newest value of a key is the row. With capture Replication it
+	// may be Append: each entry of a stream is a row of its own, which is never changed.
 	Mode string `json:"mode,omitempty"`
-	// Encoding is JSON: a value is a JSON object.
+	// Encoding is JSON: a value is a JSON object. With capture Replication it may be Hash,
+	// whose fields are columns; Number; SortedSet, whose members are rows; or, in mode
+	// Append, Stream.
 	Encoding string `json:"encoding,omitempty"`
+	// ValueColumn takes the number of encoding Number, MemberColumn and ScoreColumn those
+	// of encoding SortedSet, and IDColumn the id of an entry of encoding Stream. Each is
+	// required there and given nowhere else.
+	ValueColumn  string `json:"valueColumn,omitempty"`
+	MemberColumn string `json:"memberColumn,omitempty"`
+	ScoreColumn  string `json:"scoreColumn,omitempty"`
+	IDColumn     string `json:"idColumn,omitempty"`
 	// Partitions is the number of parts that flushers share; default 16. It is
 	// fixed while the queue exists in Redis.
 	Partitions int `json:"partitions,omitempty"`
@@ -141,10 +154,11 @@ type Mapping struct {
 	// field of its own name.
 	Columns []Column `json:"columns,omitempty"`
 	// VersionColumn, if given, is a bigint column that takes the version of each write,
-	// and lets no older write change or delete the row of a newer one.
+	// and lets no older write change or delete the row of a newer one. With capture
+	// Replication a write has no version.
 	VersionColumn string `json:"versionColumn,omitempty"`
 	// TimeToLiveSeconds is how long a clean entry stays in Redis; 0 keeps it.
-	// Default 3600.
+	// Default 3600. With capture Replication the application alone says so.
 	TimeToLiveSeconds int `json:"timeToLiveSeconds"`
 	// OnDelete is Delete: a deleted key's row is deleted.
 	OnDelete string `json:"onDelete,omitempty"`
@@ -208,13 +222,22 @@ type Backpressure struct {
 
 // Values of the enumerated fields.
 const (
+	CaptureFunctions   = "Functions"
+	CaptureReplication = "Replication"
+
 	ModeStandalone = "Standalone"
 	ModeSentinel   = "Sentinel"
 	ModeLatest     = "Latest"
-	EncodingJSON   = "JSON"
+	ModeAppend     = "Append"
 	OnDeleteDelete = "Delete"
 	WhenFullReject = "Reject"
 	WhenFullAccept = "Accept"
+
+	EncodingJSON      = "JSON"
+	EncodingHash      = "Hash"
+	EncodingNumber    = "Number"
+	EncodingSortedSet = "SortedSet"
+	EncodingStream    = "Stream"
 )
 
 // States of a queue, as writers see it.
@@ -257,10 +280,13 @@ func Parse(data []byte) (*Config, error) {
 // Marshal writes the config as YAML; Parse reads it back to an equal value.
 func (c *Config) Marshal() ([]byte, error) {
 	written := *c
+	// A flusher of the release before, which runs on until it is replaced, refuses a field
+	// that it does not know.
 	if written.Flush.MaxInFlightMebibytes == defaultMaxInFlightMebibytes {
-		// A flusher of the release before, which runs on until it is replaced, refuses a
-		// field that it does not know.
 		written.Flush.MaxInFlightMebibytes = 0
+	}
+	if written.Capture == CaptureFunctions {
+		written.Capture = ""
 	}
 	data, err := json.Marshal(&written)
 	if err != nil {

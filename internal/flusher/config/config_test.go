@@ -42,11 +42,11 @@ func TestWhatIsLeftOutHasTheDefault(t *testing.T) {
 	}
 	m := c.Mappings[0]
 	got := []any{
-		c.ListenAddress, c.Owner, c.Redis.External.Mode, c.Database.Postgres.MaxConnections, c.Database.Postgres.StatementTimeoutSeconds,
+		c.ListenAddress, c.Owner, c.Capture, c.Redis.External.Mode, c.Database.Postgres.MaxConnections, c.Database.Postgres.StatementTimeoutSeconds,
 		c.Database.Postgres.LedgerSchema, m.Mode, m.Encoding, m.Partitions, m.TimeToLiveSeconds, m.OnDelete,
 		c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency, c.Flush.MaxInFlightMebibytes, c.Backpressure.MaxQueueDepth, c.Backpressure.WhenFull,
 	}
-	want := []any{"127.0.0.1:8080", "file", "Standalone", 4, 30, "writebehind", "Latest", "JSON", 16, 3600, "Delete", 5000, 100, 4, 64, 100000, "Reject"}
+	want := []any{"127.0.0.1:8080", "file", "Functions", "Standalone", 4, 30, "writebehind", "Latest", "JSON", 16, 3600, "Delete", 5000, 100, 4, 64, 100000, "Reject"}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("defaults are %v, want %v", got, want)
 	}
@@ -57,6 +57,19 @@ func TestADefaultThatEarlierFlushersDoNotKnowIsNotWritten(t *testing.T) {
 	c, err := config.Parse([]byte(minimal))
 	if err != nil {
 		t.Fatal(err)
+	}
+	for capture, written := range map[string]bool{config.CaptureFunctions: false, config.CaptureReplication: true} {
+		c.Capture = capture
+		data, err := c.Marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(data), "capture"); got != written {
+			t.Errorf("capture %s: written is %t, want %t", capture, got, written)
+		}
+		if back, err := config.Parse(data); err != nil || !reflect.DeepEqual(back, c) {
+			t.Errorf("capture %s: read back %+v, %v", capture, back, err)
+		}
 	}
 	for value, written := range map[int]bool{64: false, 63: true, 8: true} {
 		c.Flush.MaxInFlightMebibytes = value
@@ -168,7 +181,7 @@ func TestBadInputIsNamed(t *testing.T) {
 		"version is the key":       {"keyColumn: id", "keyColumn: id, versionColumn: id", []string{"mappings[0].versionColumn", `"id"`, "keyColumn"}},
 		"column is the version":    {"keyColumn: id", "keyColumn: id, versionColumn: v, columns: [{field: a, column: v}]", []string{"mappings[0].columns[0].column", `"v"`, "versionColumn"}},
 		"mode":                     {"keyColumn: id", "keyColumn: id, mode: Increment", []string{"mappings[0].mode", `"Increment"`, "Latest"}},
-		"encoding":                 {"keyColumn: id", "keyColumn: id, encoding: Hash", []string{"mappings[0].encoding", "JSON"}},
+		"encoding":                 {"keyColumn: id", "keyColumn: id, encoding: CSV", []string{`mappings[0].encoding: "CSV" is not allowed: give JSON`}},
 		"on delete":                {"keyColumn: id", "keyColumn: id, onDelete: Keep", []string{"mappings[0].onDelete", `"Keep"`, "Delete"}},
 		"partitions":               {"keyColumn: id", "keyColumn: id, partitions: 0", []string{"mappings[0].partitions", `"0"`, "1 to 256"}},
 		"time to live":             {"keyColumn: id", "keyColumn: id, timeToLiveSeconds: -1", []string{"mappings[0].timeToLiveSeconds", `"-1"`}},
@@ -307,6 +320,8 @@ func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
 		"table":   func(c *config.Config) { c.Mappings[0].Table = "x" },
 		"columns": func(c *config.Config) { c.Mappings[0].Columns = []config.Column{{Field: "a", Column: "b"}} },
 		"version": func(c *config.Config) { c.Mappings[0].VersionColumn = "v" },
+		"capture": func(c *config.Config) { c.Capture = config.CaptureReplication },
+		"number":  func(c *config.Config) { c.Mappings[0].ValueColumn = "n" },
 		"mapping": func(c *config.Config) { c.Mappings = append(c.Mappings, config.DefaultMapping()) },
 	} {
 		c := parse()

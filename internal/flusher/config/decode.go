@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	yamlv2 "go.yaml.in/yaml/v2"
+	yamlv3 "go.yaml.in/yaml/v3"
 )
 
 // decode lays a document over c, in which the defaults are. The document is held
@@ -69,7 +70,43 @@ func readDocument(data []byte) (any, error) {
 	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, errors.New("the file holds a second YAML document: give one alone, without a line --- after it")
 	}
-	return document, nil
+	return withLetters(document, data), nil
+}
+
+// letter is a y or an n that stands bare in a file. YAML 1.1 takes it for true or false,
+// and people for the name of a column.
+type letter struct {
+	text  string
+	value bool
+}
+
+// withLetters puts letters into a document that was read from data.
+func withLetters(document any, data []byte) any {
+	var root yamlv3.Node
+	if err := yamlv3.Unmarshal(data, &root); err != nil || len(root.Content) != 1 {
+		return document
+	}
+	return lettersOf(document, root.Content[0])
+}
+
+func lettersOf(value any, node *yamlv3.Node) any {
+	switch written := value.(type) {
+	case bool:
+		if node.Kind == yamlv3.ScalarNode && len(node.Value) == 1 {
+			return letter{node.Value, written}
+		}
+	case map[any]any:
+		for i := 0; node.Kind == yamlv3.MappingNode && i+1 < len(node.Content); i += 2 {
+			if inner, ok := written[node.Content[i].Value]; ok {
+				written[node.Content[i].Value] = lettersOf(inner, node.Content[i+1])
+			}
+		}
+	case []any:
+		for i := 0; node.Kind == yamlv3.SequenceNode && i < min(len(written), len(node.Content)); i++ {
+			written[i] = lettersOf(written[i], node.Content[i])
+		}
+	}
+	return value
 }
 
 // oneLine puts the YAML parser's findings on one line.
@@ -101,6 +138,11 @@ func conform(field string, value any, t reflect.Type) (any, error) {
 		if t.Kind() == reflect.Bool {
 			return written, nil
 		}
+	case letter:
+		if t.Kind() == reflect.String {
+			return written.text, nil
+		}
+		return conform(field, written.value, t)
 	case int:
 		if t.Kind() == reflect.Int || t.Kind() == reflect.Int64 {
 			return written, nil
@@ -219,7 +261,7 @@ func brief(text string) string {
 	return text
 }
 
-// withoutSecrets is what a message may tell of a URL, or of a host with a user before it:
+// withoutSecrets is what a message may quote of a URL, or of a host with a user before it:
 // the host and the port. User and password stand before the last @; after the port there
 // may be parameters, of which one may be a password.
 func withoutSecrets(url string) string {

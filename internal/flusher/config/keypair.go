@@ -11,7 +11,7 @@ import (
 )
 
 // What can be wrong with the files of a client's certificate, in words that follow the
-// name of a Secret or a file. The words of the TLS library tell less, and may quote.
+// name of a Secret or a file. The TLS library's errors say less, and may quote secrets.
 var (
 	errKeyEncrypted = errors.New("holds a private key that is encrypted, and nobody is there to enter its passphrase: write it without one: openssl pkey -in tls.key -out plain.key")
 	errSwapped      = errors.New("holds certificate and key the wrong way round: the certificate belongs into certFile (tls.crt of a Secret), the key into keyFile (tls.key)")
@@ -20,8 +20,8 @@ var (
 	errNoPair       = errors.New("holds no pair of certificate and key in PEM form (tls.crt and tls.key of a Secret): the key must be the first certificate's own")
 )
 
-// KeyPair reads a client's certificate and its key. An error says what is wrong with
-// them, and nothing of what they hold.
+// KeyPair reads a client's certificate and its key. An error names their fault and quotes
+// nothing of their content.
 func KeyPair(cert, key []byte) (tls.Certificate, error) {
 	pair, err := tls.X509KeyPair(cert, key)
 	if err == nil {
@@ -43,7 +43,7 @@ func KeyPair(cert, key []byte) (tls.Certificate, error) {
 	return tls.Certificate{}, err
 }
 
-// OfKey says whether an error of KeyPair is about the file of the key.
+// OfKey reports whether an error of KeyPair is about the file of the key.
 func OfKey(err error) bool { return errors.Is(err, errKeyEncrypted) || errors.Is(err, errNoKey) }
 
 // blocks is what a file in PEM form holds. encrypted says that its first key is.

@@ -17,8 +17,8 @@ type QueueSettings struct {
 	WhenFull string
 	// State is StateOpen or StatePaused.
 	State string
-	// Alone means that nobody watches the flushers, who would notice that a queue was lost
-	// while none of them ran.
+	// Alone means that no operator watches the flushers, so that only the ledger shows that a
+	// queue was lost while no flusher ran.
 	Alone bool
 	// Member is the flusher that opens the queue, Home the database that it flushes to.
 	Member string

@@ -11,11 +11,11 @@ const (
 )
 
 // SecretKey is what messages call a key of a Secret, and the operator's text in
-// urlSecret, usernameSecret, credentialsSecret and caSecret. Whoever shows one of these
-// adds no word of its own to it: a file written by hand may call its source anything.
+// urlSecret, usernameSecret, credentialsSecret and caSecret. A message adds no word such as
+// "Secret" to it: a file written by hand may name any source.
 func SecretKey(name, key string) string { return secretWord + name + keyWord + key }
 
-// CutSecretKey takes apart what SecretKey made; ok is false for other words.
+// CutSecretKey splits the result of SecretKey; ok is false for any other text.
 func CutSecretKey(text string) (name, key string, ok bool) {
 	rest, secret := strings.CutPrefix(text, secretWord)
 	name, key, ok = strings.Cut(rest, keyWord)

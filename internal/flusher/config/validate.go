@@ -49,11 +49,12 @@ var namePattern = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?$`)
 // mangle a terminal or a log in which the name is shown.
 var controlCharacter = regexp.MustCompile(`[[:cntrl:]]`)
 
-// Default is a config in which everything that has a default has it.
+// Default returns a config with every default set.
 func Default() *Config {
 	return &Config{
 		ListenAddress: defaultListenAddress,
 		Owner:         OwnerFile,
+		Capture:       CaptureFunctions,
 		Redis:         Redis{External: RedisExternal{Mode: ModeStandalone}},
 		Database: Database{Postgres: Postgres{
 			MaxConnections:          defaultMaxConnections,
@@ -76,7 +77,7 @@ func Default() *Config {
 	}
 }
 
-// DefaultMapping is a mapping in which everything that has a default has it.
+// DefaultMapping returns a mapping with every default set.
 func DefaultMapping() Mapping {
 	return Mapping{
 		Mode:              ModeLatest,
@@ -87,12 +88,13 @@ func DefaultMapping() Mapping {
 	}
 }
 
-// Validate checks a completed config and returns the first thing that is wrong.
+// Validate checks a completed config and returns the first fault.
 func (c *Config) Validate() error {
 	return firstOf(
 		c.validateListenAddress,
 		c.validateOwner,
 		c.validateRevision,
+		c.validateCapture,
 		c.validateRedis,
 		c.validatePostgres,
 		c.validateMappings,
@@ -167,11 +169,11 @@ func (c *Config) validateMappings() error {
 		return invalid("mappings", fmt.Sprintf("%d of them", len(c.Mappings)), "1 to 32 mappings")
 	}
 	for i := range c.Mappings {
-		if err := c.Mappings[i].validate(fmt.Sprintf("mappings[%d].", i)); err != nil {
+		if err := c.Mappings[i].validate(fmt.Sprintf("mappings[%d].", i), c.Capture); err != nil {
 			return err
 		}
 		for j := range i {
-			if err := c.Mappings[i].validateBeside(&c.Mappings[j], i); err != nil {
+			if err := c.Mappings[i].validateAgainst(&c.Mappings[j], i); err != nil {
 				return err
 			}
 		}
@@ -179,9 +181,9 @@ func (c *Config) validateMappings() error {
 	return nil
 }
 
-// validateBeside checks what two mappings must not share. A prefix of a prefix
+// validateAgainst checks what two mappings must not share. A prefix of a prefix
 // would put one key into two queues.
-func (m *Mapping) validateBeside(other *Mapping, index int) error {
+func (m *Mapping) validateAgainst(other *Mapping, index int) error {
 	field := fmt.Sprintf("mappings[%d].", index)
 	if m.Name == other.Name {
 		return invalid(field+"name", m.Name, "a name that no other mapping has")
@@ -193,7 +195,7 @@ func (m *Mapping) validateBeside(other *Mapping, index int) error {
 	return nil
 }
 
-func (m *Mapping) validate(field string) error {
+func (m *Mapping) validate(field, capture string) error {
 	if len(m.Name) > identifierBytes || !namePattern.MatchString(m.Name) {
 		return invalid(field+"name", m.Name, "1 to 63 of a-z, 0-9 and -, beginning and ending with a letter or digit")
 	}
@@ -214,11 +216,8 @@ func (m *Mapping) validate(field string) error {
 			return invalid(field+"versionColumn", m.VersionColumn, "a column other than the keyColumn, which the key itself fills")
 		}
 	}
-	if m.Mode != ModeLatest {
-		return invalid(field+"mode", m.Mode, ModeLatest)
-	}
-	if m.Encoding != EncodingJSON {
-		return invalid(field+"encoding", m.Encoding, EncodingJSON)
+	if err := m.validateEncoding(field, capture); err != nil {
+		return err
 	}
 	if m.OnDelete != OnDeleteDelete {
 		return invalid(field+"onDelete", m.OnDelete, OnDeleteDelete)
@@ -228,6 +227,9 @@ func (m *Mapping) validate(field string) error {
 	}
 	if err := inRange(field+"timeToLiveSeconds", m.TimeToLiveSeconds, 0, 31536000); err != nil {
 		return err
+	}
+	if capture == CaptureReplication && m.TimeToLiveSeconds != defaultTimeToLiveSeconds {
+		return invalid(field+"timeToLiveSeconds", fmt.Sprint(m.TimeToLiveSeconds), "none: with capture Replication the application alone says how long a key stays")
 	}
 	return m.validateColumns(field)
 }
@@ -242,6 +244,9 @@ func (m *Mapping) validateColumns(field string) error {
 		if c.Field == "" || len(c.Field) > 256 {
 			return invalid(at+"field", c.Field, `1 to 256 bytes, or "$" for the whole document`)
 		}
+		if c.Field == wholeDocument && m.Encoding != EncodingJSON {
+			return invalid(at+"field", c.Field, "the name of a field: only encoding JSON has a whole document")
+		}
 		if err := identifier(at+"column", c.Column); err != nil {
 			return err
 		}
@@ -250,6 +255,9 @@ func (m *Mapping) validateColumns(field string) error {
 		}
 		if c.Column == m.VersionColumn {
 			return invalid(at+"column", c.Column, "a column other than the versionColumn, which the version fills")
+		}
+		if c.Column == m.IDColumn {
+			return invalid(at+"column", c.Column, "a column other than the idColumn, which the entry's id fills")
 		}
 		if seen[c.Column] {
 			return invalid(at+"column", c.Column, "each column once")
@@ -316,7 +324,7 @@ func identifier(field, name string) error {
 	return nil
 }
 
-// SplitTable takes a mapping's table apart into schema and relation.
+// SplitTable splits a mapping's table into schema and relation.
 func SplitTable(name string) (schema, relation string) {
 	schema, relation, ok := strings.Cut(name, ".")
 	if !ok {

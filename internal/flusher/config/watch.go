@@ -101,8 +101,8 @@ func (f *File) Watch(ctx context.Context, changed func(*Config, error)) {
 	}
 }
 
-// SameStructure tells whether two configs differ in live settings alone: what a
-// running flusher can take over without starting anew.
+// SameStructure reports whether two configs differ only in live settings, which a running
+// flusher applies without a restart.
 func (c *Config) SameStructure(other *Config) bool {
 	return reflect.DeepEqual(c.Structure(), other.Structure())
 }

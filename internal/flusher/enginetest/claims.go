@@ -159,7 +159,7 @@ func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []
 	case err != nil:
 		return entry.Receipt{}, err
 	case len(settlements) != len(c.Entries):
-		return entry.Receipt{}, fmt.Errorf("%d settlements for %d entries", len(settlements), len(c.Entries))
+		return entry.Receipt{}, fmt.Errorf("settlements: %d, entries: %d", len(settlements), len(c.Entries))
 	case p.epoch != c.Term.Epoch:
 		return entry.Receipt{}, fmt.Errorf("acknowledge partition %d: %w", c.Term.Partition, entry.ErrLeaseLost)
 	case p.acknowledged == c.Number:
@@ -186,15 +186,16 @@ func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []
 // settle deals with one entry, which has left the order, and counts the dead letters that
 // have gone.
 func (p *partition) settle(stats *entry.Stats, e *entry.Entry, s entry.Settlement) (superseded int64) {
-	now := p.entries[e.Key]
+	row := e.Row()
+	now := p.entries[row]
 	rewritten := rawOf(now) != e.Raw
 	p.floor = max(p.floor, e.Version)
 	if s.Outcome == entry.Done {
 		p.top = max(p.top, e.Version)
 		stats.Flushed++
 		stats.Coalesced += e.Writes - 1
-		if p.letters[e.Key] != nil {
-			delete(p.letters, e.Key)
+		if p.letters[row] != nil {
+			delete(p.letters, row)
 			superseded++
 		}
 		if rewritten {
@@ -203,29 +204,29 @@ func (p *partition) settle(stats *entry.Stats, e *entry.Entry, s entry.Settlemen
 	}
 	switch {
 	case rewritten, s.Outcome == entry.Kept && e.Attempts == 0:
-		p.order = append(p.order, e.Key)
+		p.order = append(p.order, row)
 		return superseded
 	case s.Outcome == entry.Refused:
 		if now.Attempts++; now.FirstRefused == 0 {
 			now.FirstRefused = time.Now().UnixMicro()
 		}
-		p.due[e.Key] = time.Now().Add(s.Wait)
+		p.due[row] = time.Now().Add(s.Wait)
 		return superseded
 	case s.Outcome == entry.Kept:
-		p.due[e.Key] = time.Now().Add(s.Wait)
+		p.due[row] = time.Now().Add(s.Wait)
 		return superseded
 	}
-	delete(p.entries, e.Key)
+	delete(p.entries, row)
 	if s.Outcome == entry.Lost {
 		stats.DataLoss++
 	}
 	if s.Letter != nil {
 		letter := *s.Letter
-		letter.Key, letter.Version, letter.Operation, letter.Payload = e.Key, e.Version, e.Operation.String(), e.Value
-		if p.letters[e.Key] != nil {
+		letter.Key, letter.Version, letter.Operation, letter.Payload = e.Key, e.Version, e.Operation.Name, e.Value
+		if p.letters[row] != nil {
 			superseded++
 		}
-		p.letters[e.Key] = &letter
+		p.letters[row] = &letter
 	}
 	return superseded
 }

@@ -5,7 +5,6 @@ package enginetest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"maps"
 	"strconv"
@@ -29,6 +28,7 @@ type Database struct {
 	ledger map[entry.Shard]*entry.Mark
 	ended  map[[2]string]bool
 	tables map[string]*rows
+	writes map[*entry.Operation]Write
 	silent bool
 }
 
@@ -41,8 +41,8 @@ type rows struct {
 	rule Rule
 }
 
-// Rule says why a table refuses a row, or nil where it takes it. document is nil for a
-// deletion.
+// Rule says why a table refuses what a row is to become, or nil where it takes it. document
+// is nil where the row is to go.
 type Rule func(key string, document []byte) *entry.Fault
 
 // RefuseRow is the fault of a row that a CHECK constraint refuses.
@@ -58,6 +58,7 @@ func NewDatabase(tables ...string) *Database {
 	d := &Database{
 		home: entry.Home{ID: "1.1", Name: "memory"}, ledger: make(map[entry.Shard]*entry.Mark),
 		ended: make(map[[2]string]bool), tables: make(map[string]*rows),
+		writes: map[*entry.Operation]Write{entry.Set: newest, entry.Delete: none},
 	}
 	for _, name := range tables {
 		d.tables[name] = &rows{documents: make(map[string]string)}
@@ -248,32 +249,25 @@ type batch struct {
 	refused int
 }
 
-type row struct {
-	key      string
-	document []byte // nil is a deletion
-}
-
-func (b *batch) Set(rowKey, document string) error {
-	var object map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(document), &object); err != nil || object == nil {
-		return &entry.Unfit{SQLSTATE: "22P02", Message: "the document is not a JSON object"}
+func (b *batch) Add(rowKey string, e *entry.Entry) error {
+	b.table.database.mu.Lock()
+	defer b.table.database.mu.Unlock()
+	r := row{key: rowKey, write: b.table.database.writes[e.Operation], value: []byte(e.Value)}
+	if r.write == nil {
+		panic("enginetest: the database has not learned to " + e.Operation.Name)
 	}
-	return b.add(row{rowKey, []byte(document)})
-}
-
-func (b *batch) Delete(rowKey string) error { return b.add(row{key: rowKey}) }
-
-func (b *batch) add(r row) error {
-	if _, err := strconv.ParseInt(r.key, 10, 64); err != nil {
+	if _, err := strconv.ParseInt(rowKey, 10, 64); err != nil {
 		return &entry.Unfit{SQLSTATE: "22P02", OfKey: true, Message: "the key is no integer"}
+	}
+	if _, err := r.write(nil, r.value); err != nil {
+		return &entry.Unfit{SQLSTATE: "22P02", Message: err.Error()}
 	}
 	b.rows = append(b.rows, r)
 	return nil
 }
 
-func (b *batch) Version(int64) {}
-func (b *batch) Ignored() int  { return 0 }
-func (b *batch) Reset()        { b.rows, b.refused = b.rows[:0], -1 }
+func (b *batch) Ignored() int { return 0 }
+func (b *batch) Reset()       { b.rows, b.refused = b.rows[:0], -1 }
 
 func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error) {
 	if err := gaveUp(ctx); err != nil {
@@ -294,24 +288,33 @@ func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error)
 	case b.table.form != rows.form:
 		return entry.Altered, nil
 	}
+	after := maps.Clone(rows.documents)
 	for i, r := range b.rows {
-		if rows.rule == nil {
-			break
+		document := r.becomes(bytesOf(after, r.key))
+		if rows.rule != nil {
+			if fault := rows.rule(r.key, document); fault != nil {
+				b.refused = i
+				return 0, fault
+			}
 		}
-		if fault := rows.rule(r.key, r.document); fault != nil {
-			b.refused = i
-			return 0, fault
-		}
-	}
-	for _, r := range b.rows {
-		if r.document == nil {
-			delete(rows.documents, r.key)
+		if document == nil {
+			delete(after, r.key)
 		} else {
-			rows.documents[r.key] = string(r.document)
+			after[r.key] = string(document)
 		}
 	}
+	rows.documents = after
 	mark.Flush, mark.Shard = at.Flush, max(mark.Shard, at.Version)
 	return entry.Committed, nil
+}
+
+// bytesOf is the row of the key, or nil where there is none.
+func bytesOf(documents map[string]string, key string) []byte {
+	document, ok := documents[key]
+	if !ok {
+		return nil
+	}
+	return []byte(document)
 }
 
 // Suspect knows the row, and may keep it to itself.

@@ -5,9 +5,11 @@ package enginetest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/writebehind/operator/internal/flusher"
@@ -29,13 +31,41 @@ type DatabaseUnderTest struct {
 // Refused is the name that the table of a DatabaseUnderTest refuses.
 const Refused = "refused"
 
+// InMemory is a Database in memory, ready for these tests.
+func InMemory(t *testing.T) (*Database, DatabaseUnderTest) {
+	t.Helper()
+	const items = "items"
+	d := NewDatabase(items)
+	d.Rule(items, func(_ string, document []byte) *entry.Fault {
+		if strings.Contains(string(document), Refused) {
+			return RefuseRow()
+		}
+		return nil
+	})
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix, m.Table, m.KeyColumn = "products", "product:", items, "id"
+	return d, DatabaseUnderTest{
+		Database: d, Mapping: m, Alter: func() { d.Alter(items) },
+		Names: func() map[string]string {
+			names := make(map[string]string)
+			for key, document := range d.Rows(items) {
+				var row struct{ Name string }
+				if err := json.Unmarshal([]byte(document), &row); err != nil {
+					t.Fatal(err)
+				}
+				names[key] = row.Name
+			}
+			return names
+		},
+	}
+}
+
 // DatabaseConforms proves that a database does what the engine expects of one. make makes an
 // empty one for each test.
 func DatabaseConforms(t *testing.T, make func(t *testing.T) DatabaseUnderTest) {
 	for name, test := range map[string]func(*databaseTest){
 		"an epoch is given out once":                 (*databaseTest).epochs,
 		"a batch commits once":                       (*databaseTest).commitsOnce,
-		"a deletion takes its row away":              (*databaseTest).deletes,
 		"only the owner writes, in its epoch":        (*databaseTest).fences,
 		"a batch is written whole or not at all":     (*databaseTest).refuses,
 		"what cannot be a row is not added":          (*databaseTest).unfit,
@@ -49,18 +79,24 @@ func DatabaseConforms(t *testing.T, make func(t *testing.T) DatabaseUnderTest) {
 		"what endangers rows is told of table, too":  (*databaseTest).durability,
 		"the last of two writes of one key is taken": (*databaseTest).lastWins,
 	} {
-		t.Run(name, func(t *testing.T) {
-			d := &databaseTest{DatabaseUnderTest: make(t), t: t}
-			t.Cleanup(d.Close)
-			if check := d.Check(t.Context()); !check.OK {
-				t.Fatalf("the database is %+v", check)
-			}
-			table, err := d.Table(t.Context(), d.Mapping)
-			d.must(err)
-			d.table = table
-			test(d)
-		})
+		t.Run(name, func(t *testing.T) { test(startDatabase(t, make)) })
 	}
+	for _, sample := range samples {
+		t.Run(sample.Operation.Name, func(t *testing.T) { OperationConforms(t, make, sample) })
+	}
+}
+
+func startDatabase(t *testing.T, make func(t *testing.T) DatabaseUnderTest) *databaseTest {
+	t.Helper()
+	d := &databaseTest{DatabaseUnderTest: make(t), t: t}
+	t.Cleanup(d.Close)
+	if check := d.Check(t.Context()); !check.OK {
+		t.Fatalf("the database is %+v", check)
+	}
+	table, err := d.Table(t.Context(), d.Mapping)
+	d.must(err)
+	d.table = table
+	return d
 }
 
 type databaseTest struct {
@@ -89,13 +125,17 @@ func place(incarnation string, epoch, flush, version int64) entry.Place {
 
 func named(name string) string { return `{"name":"` + name + `"}` }
 
+// add adds an entry to a batch.
+func add(b flusher.Batch, operation *entry.Operation, key, value string) error {
+	return b.Add(key, &entry.Entry{Key: "product:" + key, Operation: operation, Version: 1, Value: value})
+}
+
 // batch has a row of the name for each key.
 func (d *databaseTest) batch(name string, keys ...string) flusher.Batch {
 	d.t.Helper()
 	b := d.table.NewBatch()
 	for _, key := range keys {
-		d.must(b.Set(key, named(name)))
-		b.Version(1)
+		d.must(add(b, entry.Set, key, named(name)))
 	}
 	return b
 }
@@ -163,17 +203,6 @@ func (d *databaseTest) commitsOnce() {
 	d.has(map[string]string{"1": "b", "2": "a"})
 }
 
-func (d *databaseTest) deletes() {
-	epoch := d.acquire("life").Epoch
-	d.writes(d.batch("a", "1", "2"), place("life", epoch, 1, 1), entry.Committed)
-	b := d.table.NewBatch()
-	d.must(b.Delete("1"))
-	d.must(b.Delete("9")) // which is not there
-	d.must(b.Set("3", named("c")))
-	d.writes(b, place("life", epoch, 2, 2), entry.Committed)
-	d.has(map[string]string{"2": "a", "3": "c"})
-}
-
 func (d *databaseTest) fences() {
 	before := d.acquire("life").Epoch
 	after := d.acquire("life").Epoch
@@ -190,8 +219,8 @@ func (d *databaseTest) fences() {
 func (d *databaseTest) refuses() {
 	epoch := d.acquire("life").Epoch
 	b := d.batch("a", "1", "2")
-	d.must(b.Set("3", named(Refused)))
-	d.must(b.Set("4", named("a")))
+	d.must(add(b, entry.Set, "3", named(Refused)))
+	d.must(add(b, entry.Set, "4", named("a")))
 	fault := d.fault(b, place("life", epoch, 1, 1))
 	if fault.Kind != entry.Row || !fault.AtRows || fault.Unsettled || fault.Lost || len(fault.SQLSTATE) != 5 || fault.Constraint == "" {
 		d.t.Errorf("a row that is refused is %+v", fault)
@@ -214,17 +243,17 @@ func (d *databaseTest) refuses() {
 func (d *databaseTest) unfit() {
 	b := d.table.NewBatch()
 	for name, add := range map[string]func() error{
-		"a key":      func() error { return b.Set("x", named("a")) },
-		"a deletion": func() error { return b.Delete("x") },
-		"a document": func() error { return b.Set("1", `[1]`) },
-		"no JSON":    func() error { return b.Set("1", `{`) },
+		"a key":      func() error { return add(b, entry.Set, "x", named("a")) },
+		"a deletion": func() error { return add(b, entry.Delete, "x", "") },
+		"a document": func() error { return add(b, entry.Set, "1", `[1]`) },
+		"no JSON":    func() error { return add(b, entry.Set, "1", `{`) },
 	} {
 		unfit, ok := errors.AsType[*entry.Unfit](add())
 		if !ok || unfit.Message == "" || unfit.OfKey != (name == "a key" || name == "a deletion") {
 			d.t.Errorf("%s: %+v", name, unfit)
 		}
 	}
-	d.must(b.Set("1", named("a")))
+	d.must(add(b, entry.Set, "1", named("a")))
 	d.writes(b, place("life", d.acquire("life").Epoch, 1, 1), entry.Committed)
 	d.has(map[string]string{"1": "a"})
 }
@@ -330,10 +359,10 @@ func (d *databaseTest) resets() {
 	b := d.batch(Refused, "1", "2", "3")
 	_ = d.fault(b, place("life", epoch, 1, 1))
 	b.Reset()
-	d.must(b.Set("4", named("a")))
+	d.must(add(b, entry.Set, "4", named("a")))
 	d.writes(b, place("life", epoch, 1, 1), entry.Committed)
 	b.Reset()
-	d.must(b.Set("5", named("a")))
+	d.must(add(b, entry.Set, "5", named("a")))
 	d.writes(b, place("life", epoch, 2, 2), entry.Committed)
 	d.has(map[string]string{"4": "a", "5": "a"})
 }
@@ -349,9 +378,9 @@ func (d *databaseTest) durability() {
 
 func (d *databaseTest) lastWins() {
 	b := d.batch("first", "1")
-	d.must(b.Set("1", named("second")))
-	d.must(b.Set("2", named("third")))
-	d.must(b.Delete("2"))
+	d.must(add(b, entry.Set, "1", named("second")))
+	d.must(add(b, entry.Set, "2", named("third")))
+	d.must(add(b, entry.Delete, "2", ""))
 	d.writes(b, place("life", d.acquire("life").Epoch, 1, 1), entry.Committed)
 	d.has(map[string]string{"1": "second"})
 }

@@ -9,7 +9,8 @@
 // milliseconds. Faults stand between the engine and either of them: a call fails, hangs, or
 // takes effect and loses its answer.
 //
-// SourceConforms and DatabaseConforms are the contract of the ports as tests. They run
-// against the servers in memory here and against Redis and PostgreSQL in package service:
-// what the engine's tests show with the ones then holds with the others.
+// SourceConforms and DatabaseConforms are the contract of the ports as tests, and
+// OperationConforms that of what an entry does to its row. They run against the servers in
+// memory here and against Redis and PostgreSQL in package service: what the engine's tests
+// show with the ones then holds with the others.
 package enginetest

@@ -17,7 +17,7 @@ import (
 
 var _ flusher.Source = (*Source)(nil)
 
-// Source is a source of entries in memory. Set and Delete are what an application calls.
+// Source is a source of entries in memory. Set, Delete and Write are what an application calls.
 type Source struct {
 	mu     sync.Mutex
 	queues map[string]*queue
@@ -44,7 +44,8 @@ type partition struct {
 	// epoch, step and incarnation are those of the term that has begun.
 	epoch, step int64
 	incarnation string
-	// order are the keys that are claimed next, due the times of those that wait aside.
+	// order are the rows that are claimed next, by entry.Row as all below, due the times of
+	// those that wait aside.
 	order   []string
 	due     map[string]time.Time
 	entries map[string]*entry.Entry
@@ -64,15 +65,18 @@ func NewSource() *Source {
 
 // Set writes a key as an application does, and returns the version.
 func (s *Source) Set(name, key, value string) int64 {
-	return s.write(name, entry.Entry{Key: key, Operation: entry.Set, Value: value})
+	return s.Write(name, entry.Entry{Key: key, Operation: entry.Set, Value: value}, nil)
 }
 
 // Delete deletes a key as an application does, and returns the version.
 func (s *Source) Delete(name, key string) int64 {
-	return s.write(name, entry.Entry{Key: key, Operation: entry.Delete})
+	return s.Write(name, entry.Entry{Key: key, Operation: entry.Delete}, nil)
 }
 
-func (s *Source) write(name string, e entry.Entry) int64 {
+// Write makes the key of the entry dirty with its operation and value, and returns the
+// version. Where an entry of the same operation waits, merge says what the two values come
+// to; without it the newer one counts. It may be called for a value that is being flushed.
+func (s *Source) Write(name string, e entry.Entry, merge func(waits, value string) string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q := s.queues[name]
@@ -82,16 +86,20 @@ func (s *Source) write(name string, e entry.Entry) int64 {
 	p := q.partitions[partitionOf(e.Key, len(q.partitions))]
 	p.floor = max(p.floor+1, time.Now().UnixMicro())
 	e.Version, e.First, e.Writes = p.floor, p.floor, 1
-	if before := p.entries[e.Key]; before != nil {
+	row := e.Row()
+	if before := p.entries[row]; before != nil {
+		if merge != nil && before.Operation == e.Operation {
+			e.Value = merge(before.Value, e.Value)
+		}
 		e.First, e.Writes = before.First, before.Writes+1
-		if _, aside := p.due[e.Key]; aside {
-			delete(p.due, e.Key)
-			p.order = append(p.order, e.Key)
+		if _, aside := p.due[row]; aside {
+			delete(p.due, row)
+			p.order = append(p.order, row)
 		}
 	} else {
-		p.order = append(p.order, e.Key)
+		p.order = append(p.order, row)
 	}
-	p.entries[e.Key] = &e
+	p.entries[row] = &e
 	q.stats.Writes++
 	return e.Version
 }
@@ -120,7 +128,7 @@ func (s *Source) Forget(name string, writes int64) {
 	s.queues[name].stats.Writes -= writes
 }
 
-// DeadLetters are those of the queue, by key.
+// DeadLetters are those of the queue, by entry.Row.
 func (s *Source) DeadLetters(name string) map[string]entry.DeadLetter {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -10,11 +10,11 @@ type Claim struct {
 	Term    *Term
 	Number  int64
 	Entries []Entry
-	// Rebuilt means that the order of the queue was made anew, since somebody had edited
-	// the journal by hand.
+	// Rebuilt means that the source has rebuilt the order of the queue, since somebody had
+	// edited the journal by hand.
 	Rebuilt bool
-	// Gone counts the entries that had gone when it was made anew. The source has counted
-	// them as one data-loss event.
+	// Gone counts the entries that the rebuild found missing. The source has counted them as
+	// one data-loss event.
 	Gone int64
 }
 
@@ -27,16 +27,16 @@ func (c *Claim) Bytes() int {
 	return bytes
 }
 
-// PageBytes is the most that one call of a source fetches of values, but for a single
-// larger one.
+// PageBytes is the most bytes of values that one call of a source fetches. A single larger
+// value is fetched alone.
 const PageBytes = 1 << 20
 
 // Bounds limit one claim.
 type Bounds struct {
-	// Entries is the most of them. Retries is how many of these may be entries that were
+	// Entries is the most entries of the claim. Up to Retries of them may be entries that were
 	// refused before and are due for another attempt.
 	Entries, Retries int
-	// Bytes is the most of values, but for a single entry.
+	// Bytes is the most bytes of values. A claim of a single entry may have more.
 	Bytes int
 	// Room is asked for the memory of each page before it is fetched. Nil means that there
 	// is enough.
@@ -58,7 +58,7 @@ type Receipt struct {
 	// Applied is false when the claim was acknowledged before: a resent call changes
 	// nothing.
 	Applied bool
-	// Superseded counts the dead letters that have gone, since a newer write of their key
-	// is committed or became a dead letter in its turn.
+	// Superseded counts the dead letters that were removed, since a newer write of their key
+	// was committed or became a dead letter itself.
 	Superseded int64
 }

@@ -3,7 +3,7 @@
 
 package entry
 
-// Commit is what became of a batch that the database answered.
+// Commit is the result of a batch that the database answered.
 type Commit int
 
 // What may become of a batch.
@@ -13,12 +13,12 @@ const (
 	// AlreadyCommitted means that the same batch committed earlier. Nothing was written
 	// now.
 	AlreadyCommitted
-	// Altered means that the table is not what it was when it was read. Nothing was
-	// written. The table has to be read anew, and the same entries may be written at the
-	// same place.
+	// Altered means that the table was altered since it was read. Nothing was written. The
+	// caller has to read the table again, and may then write the same entries at the same
+	// place.
 	Altered
-	// Fenced means that the shard has another owner. Nothing was written, and nothing ever
-	// will be at this epoch.
+	// Fenced means that the shard has another owner. Nothing was written, and no write of
+	// this epoch can take effect any more.
 	Fenced
 )
 
@@ -28,8 +28,8 @@ var commitNames = map[Commit]string{
 
 func (c Commit) String() string { return commitNames[c] }
 
-// Trial is what a control shows: whether the table takes other rows than the one that it
-// refused.
+// Trial is the result of a control: whether the table takes other rows than the refused
+// one.
 type Trial int
 
 // What a control may show.

@@ -5,24 +5,25 @@ package entry
 
 import "errors"
 
-// Errors of a source. Each voids the term in which it comes; the next one begins anew.
+// Errors of a source. Each voids the term in which it occurs; a new term has to begin.
 var (
-	// ErrNoFunctions means that the source has lost the functions by which it is asked.
+	// ErrNoFunctions means that the source has lost its function library.
 	ErrNoFunctions = errors.New("function library is not in Redis")
 	// ErrNoQueue means that the queue is not there: it was never opened, or was lost.
 	ErrNoQueue = errors.New("queue is not in Redis")
 	// ErrLeaseLost means that the caller does not hold the partition in the epoch that it
-	// named. Whatever it has in hand belongs to the next owner.
+	// named. Its claim belongs to the next owner.
 	ErrLeaseLost = errors.New("partition lease is lost")
-	// ErrStep means that lease and epoch are the caller's, and the step is not: Redis came
-	// back with older data. A lost answer cannot be the cause, since it begins a new term.
+	// ErrStep means that lease and epoch match the caller's, but the journal's step does not:
+	// Redis was restored from an older copy. A lost answer cannot be the cause, since it begins
+	// a new term.
 	ErrStep = errors.New("journal is at another step")
-	// ErrHomeAwaited means that the caller has to look at its database first.
+	// ErrHomeAwaited means that the caller has to ask its database for its identity first.
 	ErrHomeAwaited = errors.New("database is not known yet")
-	// ErrClaimVoid means that the claim named is not the one that is out.
+	// ErrClaimVoid means that another claim of the partition is out.
 	ErrClaimVoid = errors.New("claim is void")
-	// ErrNoLetter means that the key has no such dead letter any more: it was replayed,
-	// discarded or superseded.
+	// ErrNoLetter means that the key no longer has the dead letter: it was replayed, discarded
+	// or superseded.
 	ErrNoLetter = errors.New("there is no such dead letter any more")
 	// ErrSuperseded means that the key was written again, so that the dead letter must not
 	// come back over the newer write.

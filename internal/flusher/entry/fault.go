@@ -3,7 +3,7 @@
 
 package entry
 
-// Kind classifies a fault. What the engine does about each stands in one table.
+// Kind classifies a fault. One table of the engine has the reaction to each kind.
 type Kind int
 
 // The kinds of fault.
@@ -45,7 +45,7 @@ type Fault struct {
 	// and moved the ledger before. Raised means that a function which it called for a row
 	// raised the fault, whatever the SQLSTATE.
 	AtRows, Raised bool
-	// Held means that another transaction was in the way, in the server's own words.
+	// Held means that another transaction held a lock, by the server's own error.
 	Held bool
 	// Lost means that the session ended after the batch was sent. How far the server had
 	// come is known only if AtRows says so.
@@ -53,11 +53,11 @@ type Fault struct {
 	// Stale lists the entries whose rows have a higher version in the table, in the order
 	// in which they were added. The others may be written without them.
 	Stale []int
-	// Reason is a reason of the condition DatabaseReady. Message says what failed and what
-	// helps; Action is what was being done, in front of it.
+	// Reason is a reason of the condition DatabaseReady. Message names the failure and the
+	// remedy. Action is the failed action, which precedes the message.
 	Reason, Message, Action string
-	// Detail is all that the server said. It may quote values of the row and must go
-	// nowhere but to the dead letter of that row.
+	// Detail is the server's full error. It may quote values of the row and must go nowhere
+	// but to the dead letter of that row.
 	Detail string
 	// Err is the cause. Its text may quote values of the row and must not be shown.
 	Err error
@@ -73,8 +73,8 @@ func (f *Fault) Error() string {
 // Unwrap returns the cause, so that errors.Is finds a cancelled context.
 func (f *Fault) Unwrap() error { return f.Err }
 
-// Misfit means that a mapping does not fit its table. Only a person can help, and the
-// message says how.
+// Misfit means that a mapping does not fit its table. Only a person can correct that, and
+// the message names the remedy.
 type Misfit struct {
 	// Reason is a reason of the condition DatabaseReady.
 	Reason string
@@ -84,15 +84,15 @@ type Misfit struct {
 
 func (m *Misfit) Error() string { return m.Message }
 
-// Unfit means that an entry cannot become a row. It was found out before anything was
-// sent. Its text may name the key, never a value.
+// Unfit means that an entry cannot become a row. The check precedes every statement. The
+// text may name the key, never a value.
 type Unfit struct {
 	// SQLSTATE is the code that PostgreSQL gives for the same fault, Column the column
 	// concerned, if it is one.
 	SQLSTATE, Column string
 	// OfKey means that the key cannot be a row's, whatever the document.
 	OfKey bool
-	// Message says what is wrong.
+	// Message names the fault.
 	Message string
 }
 

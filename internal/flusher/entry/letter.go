@@ -27,7 +27,7 @@ const (
 // it.
 type DeadLetter struct {
 	Key string `json:"key"`
-	// Operation is set or delete.
+	// Operation is the name of one.
 	Operation string `json:"operation"`
 	// Version is that of the write. Attempts counts how often the database refused it.
 	Version  int64 `json:"version"`
@@ -44,8 +44,8 @@ type DeadLetter struct {
 	FirstFailure time.Time `json:"firstFailure"`
 	LastFailure  time.Time `json:"lastFailure"`
 
-	// Payload is the document as it was written. It is empty for a deletion and for a
-	// value that is lost. It may be large: a list of dead letters leaves it out.
+	// Payload is the value as it was written. It is empty for an operation without one, and
+	// for a value that is lost. It may be large: a list of dead letters leaves it out.
 	Payload string `json:"-"`
 	// Raw is the letter in its source's own form, and Partition where the source found it,
 	// if it was found by a walk. Only the source reads them.

@@ -3,26 +3,27 @@
 
 package entry
 
-// Seen is what a member has seen last of one incarnation of a queue.
+// Seen is what a member last saw of one incarnation of a queue.
 type Seen struct {
 	Incarnation string
-	// Since names the time over which the source has kept what it confirmed. A restart, a
-	// fail-over or an older copy begins another one. 0 means before the first look.
+	// Since identifies the period over which the source has kept confirmed writes. A restart,
+	// a fail-over or an older copy begins another period. 0 means that the member has not
+	// seen the source yet.
 	Since int64
 	// Writes counts the writes of the queue, Losses its data-loss events.
 	Writes, Losses int64
 }
 
-// Opened is a queue as its source has it.
+// Opened is the result of opening a queue.
 type Opened struct {
 	Incarnation string
 	// Partitions is the number that the queue was made with, whatever the settings say: a
 	// key must never change its partition.
 	Partitions int
-	// Made means that this call made the queue.
+	// Made means that this call created the queue.
 	Made bool
-	// Revision is that of the settings in force. It is higher than the one given when newer
-	// settings of the same owner are there.
+	// Revision is the revision of the settings in force. It is higher than the caller's if
+	// the queue already has newer settings of the same owner.
 	Revision int64
 }
 
@@ -31,6 +32,9 @@ type Membership struct {
 	// Outdated means that the source runs older functions than the caller's.
 	Outdated    bool
 	Incarnation string
+	// StandsBy means that the member holds nothing and knows no numbers: another one works
+	// at the whole queue.
+	StandsBy bool
 	// Partitions is the number of the whole queue, Share how many of them this member
 	// should hold.
 	Partitions, Share int
@@ -49,10 +53,12 @@ type Load struct {
 	// Entries counts the dirty entries, Fresh those that the database never refused, and
 	// Due the refused ones that are due for another attempt.
 	Entries, Fresh, Due int64
-	// HeadMilliseconds is the age of the first fresh entry. HeadUndated means that it says
-	// nothing, since the entry's version lies ahead of the clock.
+	// HeadMilliseconds is the age of the first fresh entry. HeadUndated means that the age is
+	// meaningless, since the entry's version lies ahead of the clock.
 	HeadMilliseconds int64
 	HeadUndated      bool
+	// Urgent means that the source cannot keep what waits for much longer.
+	Urgent bool
 	// OldestMilliseconds is the age of the oldest entry, refused ones included.
 	OldestMilliseconds int64
 	DeadLetters        int64
@@ -62,8 +68,7 @@ type Load struct {
 
 // Loads are what waits in a queue.
 type Loads struct {
-	// Left counts the partitions that were ever given back. When it grows, some may be
-	// free.
+	// Left counts the partitions that were ever released. When it grows, some may be free.
 	Left int64
 	// Since and Writes are as in Seen.
 	Since, Writes int64
@@ -80,7 +85,7 @@ type Stats struct {
 	State, Incarnation                   string
 }
 
-// Agreement says whether source and ledger agree on what was flushed last.
+// Agreement reports whether source and ledger agree on what was flushed last.
 type Agreement int
 
 // The agreements with which a term begins. Every one but Agreed and RedisWentBackAsTold
@@ -88,15 +93,15 @@ type Agreement int
 const (
 	// Agreed means that nothing is known to be lost.
 	Agreed Agreement = iota
-	// RedisWentBack means that the ledger knows of a flush that the source does not: Redis
+	// RedisWentBack means that the ledger has a flush that the source does not have: Redis
 	// came back with older data.
 	RedisWentBack
-	// DatabaseWentBack means that the source knows of a flush that the ledger does not:
+	// DatabaseWentBack means that the source has a flush that the ledger does not have:
 	// PostgreSQL came back with older data.
 	DatabaseWentBack
-	// RedisWentBackAsTold is RedisWentBack, of which the members of the queue know already.
+	// RedisWentBackAsTold is RedisWentBack after the loss was counted already.
 	RedisWentBackAsTold
-	// EarlierLifeLost means that the queue was made anew although the ledger knows of
-	// flushes in an earlier incarnation: Redis was wiped while nobody looked.
+	// EarlierLifeLost means that the queue was created again although the ledger has flushes
+	// of an earlier incarnation: Redis was wiped while no flusher ran.
 	EarlierLifeLost
 )

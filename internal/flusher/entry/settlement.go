@@ -27,12 +27,12 @@ const (
 	Forged Outcome = 'f'
 )
 
-// Settlement is what the owner of a claim tells of one of its entries.
+// Settlement is the owner's report on one entry of its claim.
 type Settlement struct {
 	Outcome Outcome
 	// Wait is the time until the next attempt at an entry that is Refused, or Kept after it
 	// was refused. 0 means at once.
 	Wait time.Duration
-	// Letter is what is known of an entry that is Dead or Lost, and nil of all others.
+	// Letter is the dead letter of an entry that is Dead or Lost; nil for all others.
 	Letter *DeadLetter
 }

@@ -9,13 +9,13 @@ import "fmt"
 type Shard struct {
 	Queue     string
 	Partition int
-	// Incarnation is the random id of this life of the queue. A queue that is lost and made
-	// anew gets another.
+	// Incarnation is the random id of this life of the queue. A queue that is lost and
+	// created again gets another id.
 	Incarnation string
 }
 
-// Term is the right to flush one shard, from the moment at which the ledger gave it out
-// until it gives out a higher epoch.
+// Term is the right to flush one shard, from the moment at which the ledger grants its epoch
+// until the ledger grants a higher one.
 type Term struct {
 	Shard
 	// Member is who holds the right.
@@ -23,8 +23,8 @@ type Term struct {
 	Epoch  int64
 	// Home is the database whose ledger gave the epoch.
 	Home Home
-	// Step counts what the owner took and settled in this epoch, as the source does. A
-	// source that is at another step came back with older data.
+	// Step counts the pages claimed and the parts acknowledged in this epoch. The source
+	// counts too: if it is at another step, it came back with older data.
 	Step int64
 }
 
@@ -42,9 +42,9 @@ func (p Place) String() string {
 	return fmt.Sprintf("batch %d of %s/%d", p.Flush, p.Queue, p.Partition)
 }
 
-// Mark is what the ledger knows of a shard when it gives out a term.
+// Mark is the ledger's record of a shard when it grants a term.
 type Mark struct {
-	// Epoch is the one given out. 0 means that the ledger has no such row.
+	// Epoch is the granted epoch. 0 means that the ledger has no row for the shard.
 	Epoch int64
 	// Flush is the number of the last batch that committed.
 	Flush int64
@@ -53,22 +53,22 @@ type Mark struct {
 	Queue, Shard int64
 	// Home is the database of the ledger.
 	Home Home
-	// Earlier means that batches were committed in the incarnation before this one, of
-	// which nothing says that it was drained to its end.
+	// Earlier means that batches were committed in the previous incarnation, and no record
+	// shows that it was drained to its end.
 	Earlier bool
 }
 
-// Home is a database as the members of a queue tell each other of it.
+// Home identifies a database among the members of a queue.
 type Home struct {
-	// ID is what the database says that it is, whatever name it is reached by. It is empty
-	// if the database does not tell. Name is for a person.
+	// ID is the database's identity, whatever name it is reached by. It is empty if the
+	// database does not reveal it. Name is for a person.
 	ID, Name string
-	// Owner is that of the member's config. Revision is that of the settings which first
-	// named the place of its URL, and Since is when the URL was put there, in µs since 1970:
-	// of one config the newest URL counts, by the one and then by the other.
+	// Owner is the owner of the member's config. Revision is the revision of the settings which
+	// first named the place of its URL, and Since is when the URL was put there, in µs since
+	// 1970. Within one config the newest URL counts, by Revision and then by Since.
 	Owner           string
 	Revision, Since int64
-	// Awaited means that the database was not looked at yet, whatever else is said: where
-	// others flush the queue, that comes first.
+	// Awaited means that the database has not been asked yet, whatever the other fields hold.
+	// While others flush the queue, that has to happen first.
 	Awaited bool
 }

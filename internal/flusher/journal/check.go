@@ -14,12 +14,13 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// oldestMajor is the first Redis with function libraries.
+// oldestMajor is the first Redis with function libraries, and that sends a replica no keys
+// if it wants none.
 const oldestMajor = 7
 
-// Check looks whether the journal can work on this Redis, loads the function
-// library where it is missing, and says in the resource's own words what is in
-// the way. Whether Redis takes writes it finds out by writing.
+// Check checks whether the journal can work on this Redis, and loads the function library if
+// it is missing. The result names the obstacle by a reason of the resource. Check writes, to
+// find out whether Redis takes writes.
 func (j *Journal) Check(ctx context.Context) config.Check {
 	err := j.checkServer(ctx)
 	if isHangup(err) {
@@ -71,6 +72,12 @@ func (j *Journal) checkServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return Suits(info)
+}
+
+// Suits tells from the answer to INFO whether the server is a primary of its own, of a
+// version that is new enough. Explain puts the error into words.
+func Suits(info string) error {
 	version := infoField(info, "redis_version")
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < oldestMajor {

@@ -132,7 +132,7 @@ func (j *Journal) page(ctx context.Context, claim *entry.Claim, prefix string, m
 		values = append(values, list...)
 	}
 	if len(keys) < count || len(packed) < count || len(values) < count {
-		return page{}, fmt.Errorf("the answer has fewer than %d entries", count)
+		return page{}, fmt.Errorf("the answer has fewer entries than the %d announced", count)
 	}
 	p.entries = count
 	for i := range count {
@@ -153,7 +153,7 @@ func read(key, packed, value any) entry.Entry {
 	if !ok {
 		// The key stands twice in the queue, or without an entry: there is
 		// nothing to write, and the acknowledgement drops it.
-		e.Lost = true
+		e.Operation, e.Lost = entry.Set, true
 		return e
 	}
 	e.Garbled = !unpack(&e, text)
@@ -161,7 +161,7 @@ func read(key, packed, value any) entry.Entry {
 		return e
 	}
 	e.Value, ok = value.(string)
-	e.Lost = !ok && e.Operation == entry.Set
+	e.Lost = !ok && e.Operation.Valued
 	return e
 }
 
@@ -172,10 +172,12 @@ const mostNumber = 1 << 53
 // whether the text is in that.
 func unpack(e *entry.Entry, text string) bool {
 	e.Raw = text
-	if text == "" || text[0] != byte(entry.Set) && text[0] != byte(entry.Delete) {
+	if text == "" {
 		return false
 	}
-	e.Operation = entry.Operation(text[0])
+	if e.Operation = entry.OperationOf(text[0]); e.Operation == nil {
+		return false
+	}
 	rest := text[1:]
 	numbers := [5]int64{}
 	for i := range numbers {
@@ -201,7 +203,7 @@ func unpack(e *entry.Entry, text string) bool {
 func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
 	action := "acknowledge partition " + strconv.Itoa(claim.Term.Partition)
 	if len(settlements) != len(claim.Entries) {
-		return entry.Receipt{}, fmt.Errorf("%s: %d settlements for %d entries", action, len(settlements), len(claim.Entries))
+		return entry.Receipt{}, fmt.Errorf("%s: settlements: %d, entries: %d", action, len(settlements), len(claim.Entries))
 	}
 	var parts []part
 	for at := 0; at < len(settlements); {
@@ -210,13 +212,13 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlemen
 			return entry.Receipt{}, fmt.Errorf("%s: %w", action, err)
 		}
 		parts = append(parts, p)
-		at += len(p.outcomes)
+		at += len(p.packed)
 	}
 	var receipt entry.Receipt
 	term, left := claim.Term, len(settlements)
 	for _, p := range parts {
-		left -= len(p.outcomes)
-		args := append([]any{settleSettings(claim, &p, left).argument()}, p.outcomes...)
+		left -= len(p.packed)
+		args := append([]any{settleSettings(claim, &p, left).argument()}, p.packed...)
 		reply, err := j.call(ctx, "wb_engine_settle", args...).Int64()
 		if err != nil {
 			return entry.Receipt{}, fmt.Errorf("%s: %w", action, err)
@@ -232,7 +234,7 @@ func (j *Journal) Acknowledge(ctx context.Context, claim *entry.Claim, settlemen
 
 // part is a piece of an acknowledgement.
 type part struct {
-	outcomes              []any
+	packed                []any
 	floor, top, coalesced int64
 }
 
@@ -262,7 +264,7 @@ func (j *Journal) nextPart(claim *entry.Claim, settlements []entry.Settlement, a
 				arg += "\n" + strconv.FormatInt(wait.Milliseconds(), 10)
 			}
 		}
-		p.outcomes = append(p.outcomes, arg)
+		p.packed = append(p.packed, arg)
 	}
 	return p, nil
 }

@@ -219,7 +219,7 @@ func TestOneQueueHasOneTable(t *testing.T) {
 		l := f.lease("a", 0, 1)
 		claim := f.claim(l, 10)
 		said(t, f.opens(of(newer)...), "")
-		// What the older one has in hand is not acknowledged, and written anew.
+		// What the older one has in hand is not acknowledged, and written again.
 		if _, err := f.j.Acknowledge(t.Context(), claim, all(claim, entry.Done, 0)); err == nil {
 			t.Error("a flusher of the table of before acknowledges")
 		}

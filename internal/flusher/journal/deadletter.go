@@ -30,9 +30,9 @@ func place(l *entry.DeadLetter, queue string) []any {
 // line. The payload is added by Redis, where it is.
 func marshal(l *entry.DeadLetter, e *entry.Entry) (string, error) {
 	if l == nil {
-		return "", errors.New("nothing is said of it")
+		return "", errors.New("the dead letter has no content")
 	}
-	l.Key, l.Version, l.Operation = e.Key, e.Version, e.Operation.String()
+	l.Key, l.Version, l.Operation = e.Key, e.Version, e.Operation.Name
 	l.FirstFailure = l.LastFailure
 	if e.FirstRefused > 0 {
 		l.FirstFailure = time.UnixMicro(e.FirstRefused).UTC()
@@ -115,7 +115,7 @@ func (j *Journal) DeadLetter(ctx context.Context, queue, key string) (*entry.Dea
 
 func parseLetter(key, known string) *entry.DeadLetter {
 	letter := &entry.DeadLetter{Raw: known}
-	if err := json.Unmarshal([]byte(known), letter); err != nil || letter.Operation != "set" && letter.Operation != "delete" {
+	if err := json.Unmarshal([]byte(known), letter); err != nil || entry.OperationNamed(letter.Operation) == nil {
 		letter = &entry.DeadLetter{Raw: known, Cause: entry.CauseForged, Message: "this is no dead letter of the journal: it can only be discarded"}
 	}
 	// JSON holds text only; a key may be any bytes.

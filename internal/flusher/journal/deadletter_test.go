@@ -133,7 +133,7 @@ func TestReplayIsANewWrite(t *testing.T) {
 		}
 	}
 	claim := f.claim(l, 10)
-	operations := map[string]entry.Operation{}
+	operations := map[string]*entry.Operation{}
 	for _, e := range claim.Entries {
 		operations[e.Key] = e.Operation
 	}

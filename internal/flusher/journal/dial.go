@@ -55,7 +55,7 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
 	options := &redis.Options{
 		Addr:                       address,
-		CredentialsProviderContext: func(context.Context) (string, string, error) { return credentials(settings) },
+		CredentialsProviderContext: func(context.Context) (string, string, error) { return Credentials(settings) },
 		Dialer:                     dialer(settings.TLS, address),
 		DialTimeout:                dialTimeout,
 		DialerRetries:              1,
@@ -85,7 +85,28 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-func credentials(settings config.RedisExternal) (username, password string, err error) {
+// Connector returns a function that makes one connection to the configured Redis, on which
+// nothing was said yet. Its deadlines are for the caller to set. In mode Sentinel it leads to
+// the primary, and ends when another server becomes that.
+func Connector(settings config.RedisExternal) func(context.Context) (net.Conn, error) {
+	if settings.Mode == config.ModeSentinel {
+		f := follow(settings)
+		return func(ctx context.Context) (net.Conn, error) {
+			conn, err := f.connect(ctx, "tcp")
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+	}
+	return func(ctx context.Context) (net.Conn, error) {
+		return dial(ctx, settings.TLS, "tcp", settings.Addresses[0])
+	}
+}
+
+// Credentials reads the user's name and the password of the servers, each empty where none is
+// given.
+func Credentials(settings config.RedisExternal) (username, password string, err error) {
 	return readUser(settings.UsernameFile, settings.UsernameSecret, settings.PasswordFile, settings.CredentialsSecret)
 }
 
@@ -140,7 +161,7 @@ func (p *Proof) Check(ctx context.Context) error {
 }
 
 func (p *Proof) hash() (held [sha256.Size]byte, err error) {
-	username, password, err := credentials(p.settings)
+	username, password, err := Credentials(p.settings)
 	if err != nil {
 		return held, err
 	}
@@ -188,8 +209,7 @@ func dialer(settings *config.TLS, address string) func(context.Context, string, 
 		if err != nil {
 			return nil, err
 		}
-		_, patient := makePatient(conn)
-		return patient, nil
+		return makePatient(conn, conn.Close), nil
 	}
 }
 

@@ -15,7 +15,7 @@ import (
 // Durability looks whether this Redis keeps what it confirms: whether it has an
 // append-only file, and whether its eviction policy may drop a dirty entry. It
 // asks with INFO alone, since managed services and careful ACLs forbid CONFIG.
-// What cannot be found out is never told as right.
+// A check that cannot be made is never reported as OK.
 func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.Check) {
 	info, err := j.rdb.Info(ctx, "persistence", "memory").Result()
 	if err != nil {
@@ -25,22 +25,22 @@ func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.
 		}
 		return check, check
 	}
-	return j.ofPrimary(judgePersistence(infoField(info, "aof_enabled"))),
-		j.ofPrimary(judgeEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")))
+	return j.ofPrimary(checkPersistence(infoField(info, "aof_enabled"))),
+		j.ofPrimary(checkEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")))
 }
 
-// ofPrimary says of a danger that the server which was looked at is the primary of now:
-// any replica may become the next.
+// ofPrimary adds to a danger that the check saw the present primary only, since any replica
+// may become the next one.
 func (j *Journal) ofPrimary(check config.Check) config.Check {
 	if j.master != "" && check.Endangers() {
-		check.Message += "; this was seen at the present primary of " + j.master + ": set it at the replicas too, of which any may become the next"
+		check.Message += "; this was seen at the present primary of " + j.master + ": set it at the replicas too, since any of them may become the next one"
 	}
 	return check
 }
 
-// judgePersistence takes INFO's aof_enabled. Whether the file can be written is no
+// checkPersistence takes INFO's aof_enabled. Whether the file can be written is no
 // part of it: Redis refuses writes when it cannot.
-func judgePersistence(enabled string) config.Check {
+func checkPersistence(enabled string) config.Check {
 	switch enabled {
 	case "1":
 		return config.Check{OK: true}
@@ -54,11 +54,11 @@ func judgePersistence(enabled string) config.Check {
 	return untold("aof_enabled", enabled, "whether Redis persists")
 }
 
-// judgeEviction takes INFO's maxmemory_policy. A dirty entry and the journal have
+// checkEviction takes INFO's maxmemory_policy. A dirty entry and the journal have
 // no time to live, so a volatile policy passes them over. An allkeys policy
 // is unsafe without a limit too: the limit is one command, or one resize of a
 // managed service, away, and what it evicts is gone before anybody looks again.
-func judgeEviction(policy, limit string) config.Check {
+func checkEviction(policy, limit string) config.Check {
 	switch {
 	case policy == "noeviction" || strings.HasPrefix(policy, "volatile-"):
 		return config.Check{OK: true}
@@ -81,6 +81,6 @@ func judgeEviction(policy, limit string) config.Check {
 func untold(field, value, what string) config.Check {
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonCommandFailed,
-		Message: fmt.Sprintf("%s is not known: the INFO of this server tells %s as %q", what, field, value),
+		Message: fmt.Sprintf("%s is not known: this server's INFO reports %s as %q", what, field, value),
 	}
 }

@@ -17,16 +17,16 @@ func TestAnInfoThatTellsNothingKnownIsUnknown(t *testing.T) {
 		got  string
 		want string
 	}{
-		"no aof_enabled":      {judgePersistence("").Message, `aof_enabled as ""`},
-		"another aof_enabled": {judgePersistence("partly").Message, `aof_enabled as "partly"`},
-		"no policy":           {judgeEviction("", "0").Message, `maxmemory_policy as ""`},
-		"another policy":      {judgeEviction("cache", "0").Message, `maxmemory_policy as "cache"`},
+		"no aof_enabled":      {checkPersistence("").Message, `aof_enabled as ""`},
+		"another aof_enabled": {checkPersistence("partly").Message, `aof_enabled as "partly"`},
+		"no policy":           {checkEviction("", "0").Message, `maxmemory_policy as ""`},
+		"another policy":      {checkEviction("cache", "0").Message, `maxmemory_policy as "cache"`},
 	} {
 		if !strings.Contains(check.got, check.want) || !strings.Contains(check.got, "not known") {
 			t.Errorf("%s: the message is %q, want %q in it", name, check.got, check.want)
 		}
 	}
-	if c := judgeEviction("cache", "0"); c.OK || c.Endangers() || c.Reason != cachev1alpha1.ReasonCommandFailed {
+	if c := checkEviction("cache", "0"); c.OK || c.Endangers() || c.Reason != cachev1alpha1.ReasonCommandFailed {
 		t.Errorf("an unknown policy is told as %+v", c)
 	}
 }

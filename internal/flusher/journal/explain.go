@@ -77,8 +77,8 @@ var answers = map[string]config.Check{
 	},
 }
 
-// Explain says in the resource's words what an error from Redis means. Nothing of
-// a server's own text is repeated but its code.
+// Explain returns an error from Redis as a check, with a reason of the resource. It repeats
+// nothing of the server's text but the code.
 func Explain(err error) config.Check { return New(nil).Explain(err) }
 
 // Explain is the function of that name with the Redis user's own one in remedies, the
@@ -103,7 +103,7 @@ func explain(err error, user, patterns string) config.Check {
 	case errors.As(err, &version):
 		return config.Check{
 			Reason:  cachev1alpha1.ReasonVersionTooOld,
-			Message: fmt.Sprintf("Redis has version %s: version %d or later is needed for function libraries", version.version, oldestMajor),
+			Message: fmt.Sprintf("Redis has version %s: version %d or later is needed", version.version, oldestMajor),
 		}
 	case errors.As(err, &mode) && mode.mode == "sentinel":
 		return config.Check{
@@ -164,16 +164,16 @@ func explainTLS(err error, who string) (config.Check, bool) {
 	case errors.As(err, &handshake) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
 		message = who + " does not answer the TLS handshake: it may not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &authority):
-		message = who + " shows a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
+		message = who + " presented a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):
-		message = who + " shows a certificate for another host: use an address that the certificate names"
+		message = who + " presented a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
-		message = who + " shows a certificate that is not valid (it may have expired): renew it"
+		message = who + " presented an invalid certificate (it may have expired): renew it"
 	case errors.As(err, &header):
 		message = who + " does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
-		message = who + " refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
-			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to one of its authority"
+		message = who + " rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
+			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to a certificate that it trusts"
 	default:
 		return config.Check{}, false
 	}
@@ -214,14 +214,14 @@ func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	case unknown != nil:
 		check = config.Check{
 			Reason: cachev1alpha1.ReasonCommandFailed,
-			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: take the rename-command of it out of its configuration, "+
+			Message: fmt.Sprintf("Redis does not know the command %s, which the flushers need: remove its rename-command from the configuration, "+
 				"or use a server that has function libraries", strings.ToUpper(unknown[1])),
 		}
 	case unknownInside.MatchString(text):
 		check = config.Check{
 			Reason: cachev1alpha1.ReasonCommandFailed,
 			Message: "Redis does not know a command that a function of the library runs, one of " + libraryCommands +
-				": take the rename-command of it out of its configuration",
+				": remove its rename-command from the configuration",
 		}
 	case strings.HasPrefix(text, "ERR Engine '"):
 		check = config.Check{
@@ -259,7 +259,7 @@ func plainText(text string) string {
 
 const atMaxClients = "Redis has no connection left: raise maxclients in its configuration, and at once with CONFIG SET maxclients"
 
-// isMisread tells whether the client library found another type than the one that a
+// isMisread reports whether the client library found another type than the one that a
 // function of this release answers with.
 func isMisread(err error) bool {
 	var number *strconv.NumError
@@ -289,7 +289,7 @@ func errorCode(err error) string {
 	return code
 }
 
-// isHangup tells whether the other side has ended a connection.
+// isHangup reports whether the other side has ended a connection.
 func isHangup(err error) bool {
 	return err != nil && !errors.As(err, new(redis.Error)) &&
 		(isClosed(err) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET))
@@ -325,5 +325,5 @@ func networkProblem(err error) string {
 
 // closed names what makes a server hang up that is there: it says why, but the
 // client may not get to read it.
-const closed = "the server closed the connection: it may be at its maxclients, be in protected mode, accept only TLS, " +
-	"or require a client's certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"
+const closed = "the server closed the connection; it may have reached maxclients, be in protected mode, accept only TLS, " +
+	"or require a client certificate (redis.external.tls.clientCertSecretRef, in a config file certFile and keyFile)"

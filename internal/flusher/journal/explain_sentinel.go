@@ -28,8 +28,8 @@ func explainElection(err error) (config.Check, bool) {
 	case errors.As(err, &host):
 		return config.Check{
 			Reason: cachev1alpha1.ReasonConnectionFailed,
-			Message: fmt.Sprintf("the primary %s, as the Sentinels tell it, shows a certificate for another host: give it one that names this host, "+
-				"or have the Sentinels tell host names (sentinel resolve-hostnames yes, sentinel announce-hostnames yes)", primary.address),
+			Message: fmt.Sprintf("the primary %s, as the Sentinels report it, presented a certificate for another host: give it one that names this host, "+
+				"or have the Sentinels report host names (sentinel resolve-hostnames yes, sentinel announce-hostnames yes)", primary.address),
 		}, true
 	case primary.down:
 		return config.Check{

@@ -30,7 +30,7 @@ func TestAServerThatHangsIsToldInOneWay(t *testing.T) {
 		"a handshake":               {os.ErrDeadlineExceeded, "did not answer in time"},
 		"a wait for the connection": {redis.ErrPoolTimeout, "did not answer in time"},
 		"a look that is given up":   {context.DeadlineExceeded, "did not answer in time"},
-		"an end of the connection":  {io.EOF, "the connection was closed"},
+		"an end of the connection":  {io.EOF, "the server closed the connection"},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("renew leases: %w", c.err)} {
 			check := journal.Explain(err)

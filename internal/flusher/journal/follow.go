@@ -42,15 +42,35 @@ type follower struct {
 	newest    newest
 	sentinels *sentinels
 	stop      context.CancelFunc
-	open      map[*patient]string
+	open      map[*followed]string
 }
 
 func follow(settings config.RedisExternal) *follower {
-	return &follower{settings: settings, open: make(map[*patient]string)}
+	return &follower{settings: settings, open: make(map[*followed]string)}
 }
 
-// dial makes a connection to the primary, whatever address the client has in mind.
+// followed is a connection to the primary.
+type followed struct {
+	net.Conn
+	ended func()
+}
+
+func (c *followed) Close() error {
+	defer c.ended()
+	return c.Conn.Close()
+}
+
+// dial makes a connection for the client library, whatever address that has in mind.
 func (f *follower) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	conn, err := f.connect(ctx, network)
+	if err != nil {
+		return nil, err
+	}
+	return makePatient(conn.Conn, conn.Close), nil
+}
+
+// connect makes a connection to the primary.
+func (f *follower) connect(ctx context.Context, network string) (*followed, error) {
 	s := f.enter()
 	conn, err := f.dialPrimary(ctx, network, s)
 	if err != nil {
@@ -60,7 +80,7 @@ func (f *follower) dial(ctx context.Context, network, _ string) (net.Conn, error
 	return conn, nil
 }
 
-func (f *follower) dialPrimary(ctx context.Context, network string, s *sentinels) (net.Conn, error) {
+func (f *follower) dialPrimary(ctx context.Context, network string, s *sentinels) (*followed, error) {
 	primary, err := s.ask(ctx)
 	if err != nil {
 		return nil, err
@@ -69,17 +89,17 @@ func (f *follower) dialPrimary(ctx context.Context, network string, s *sentinels
 	if err != nil {
 		return nil, &primaryError{master: f.settings.MasterName, address: primary.address, down: primary.down, err: err}
 	}
-	p, patient := makePatient(conn)
-	p.ended = sync.OnceFunc(func() {
+	c := &followed{Conn: conn}
+	c.ended = sync.OnceFunc(func() {
 		f.mu.Lock()
-		delete(f.open, p)
+		delete(f.open, c)
 		f.mu.Unlock()
 		f.leave()
 	})
 	f.mu.Lock()
-	f.open[p] = primary.address
+	f.open[c] = primary.address
 	f.mu.Unlock()
-	return patient, nil
+	return c, nil
 }
 
 // verify makes sure that a new connection leads to a primary. An old one that is back, or
@@ -153,16 +173,16 @@ func (f *follower) watch(ctx context.Context, s *sentinels) {
 // keepOnly ends the connections that lead elsewhere. Who waits for an answer on one gets
 // an error at once.
 func (f *follower) keepOnly(address string) {
-	var old []*patient
+	var old []*followed
 	f.mu.Lock()
-	for p, at := range f.open {
+	for c, at := range f.open {
 		if at != address {
-			old = append(old, p)
+			old = append(old, c)
 		}
 	}
 	f.mu.Unlock()
-	for _, p := range old {
-		_ = p.Close()
+	for _, c := range old {
+		_ = c.Close()
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// latest is the last moment that age can tell, in the year 2286.
+// latest is the last moment that age can express, in the year 2286.
 const latest = 1e16 - 1
 
 // age is one number that is the higher, the newer the URL is.

@@ -143,7 +143,7 @@ func TestAQueueGoesToOneDatabase(t *testing.T) {
 		f.renews(there, "a")
 		_, check := f.enters(there, "a", 0, 2, 0)
 		said(t, check, "")
-		// Another that has moved too is not held up by what is yet to begin anew.
+		// Another that has moved too is not held up by what is yet to begin again.
 		said(t, f.beats("b", at(there, "b")), "")
 		f.conflicts(f.beats("c", at(here, "c")), "database shop (72/5)")
 	})
@@ -260,7 +260,7 @@ func TestOfOneConfigTheNewestURLCounts(t *testing.T) {
 			}
 			_, check := f.enters(c.after, "b", 0, 2, 0)
 			said(t, check, "")
-			// What the other had in hand is not acknowledged, and written anew.
+			// What the other had in hand is not acknowledged, and written again.
 			old := lease(2, "a", 1)
 			old.Incarnation = f.stats().Incarnation
 			if holds, err := f.j.Holds(t.Context(), old); err != nil || holds {

@@ -3,8 +3,8 @@
 
 // Package journal is the Redis side of a flusher: the capture functions that
 // applications call, and the claims, acknowledgements and leases that the engine
-// works with. Every step that must be one step is a function of the library in
-// library/, one file a subject; this package only calls them and reads their answers.
+// uses. Every step that must be atomic is a function of the library in library/, one file
+// per subject. This package only calls them and reads their answers.
 package journal
 
 import (
@@ -38,8 +38,8 @@ func New(rdb redis.UniversalClient) *Journal {
 	return &Journal{rdb: rdb, pieces: usualPieces}
 }
 
-// WithLedger returns a Journal that tells Redis where the ledger is: with that and its
-// table every queue has one target, and flushers that name another are refused.
+// WithLedger returns a Journal that gives Redis the ledger's schema. Schema and table are the
+// queue's target, and flushers that name another target are refused.
 func (j *Journal) WithLedger(schema string) *Journal {
 	with := *j
 	with.ledger = schema
@@ -140,7 +140,7 @@ func (j *Journal) mayUse(ctx context.Context, version int64) error {
 	return nil
 }
 
-// errOtherRelease says that the library in Redis does not fit this release.
+// errOtherRelease means that the library in Redis does not fit this release.
 var errOtherRelease = errors.New("function library is of another release")
 
 // library asks for the version of the library in Redis.

@@ -93,12 +93,12 @@ type model struct {
 	// plan is what happens before each of the next calls of claim and acknowledge, and
 	// to its answer.
 	plan []interrupt
-	// settling says that the pending claim is being acknowledged, and settled how many
+	// settling means that the pending claim is being acknowledged, and settled how many
 	// of its entries are.
 	settling bool
 	settled  int
 	buried   int64
-	// edited says that somebody has thrown the order of the queue away, disturbed that
+	// edited means that somebody has thrown the order of the queue away, disturbed that
 	// keys were written since.
 	edited, disturbed bool
 }
@@ -248,7 +248,7 @@ func (m *model) fill(t *rapid.T) {
 	}
 }
 
-// pendingOf tells whether the key is dirty.
+// pendingOf reports whether the key is dirty.
 func (m *model) pendingOf(t *rapid.T, key string) bool {
 	err := m.rdb.FCallRO(context.Background(), "wb_pending", []string{key}, queue).Err()
 	if err != nil && !errors.Is(err, redis.Nil) && !strings.HasPrefix(err.Error(), "WBDEAD ") {
@@ -348,7 +348,7 @@ func (m *model) claim(t *rapid.T) {
 	}
 }
 
-// mended checks the order of a queue that was made anew: by first version.
+// mended checks the order of a queue that was made again: by first version.
 func (m *model) mended(t *rapid.T, claim *entry.Claim) {
 	if !claim.Rebuilt {
 		return

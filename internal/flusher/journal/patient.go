@@ -19,8 +19,8 @@ type patient struct {
 	net.Conn
 	// read and write are how much time progress gives, in ns; 0 gives none.
 	read, write atomic.Int64
-	// ended, if it is set, is called when the connection is closed, perhaps twice.
-	ended func()
+	// end closes the connection.
+	end func() error
 }
 
 // patientTCP lets the client library look whether the server has hung up.
@@ -29,24 +29,19 @@ type patientTCP struct {
 	syscall.Conn
 }
 
-// makePatient wraps a connection that was made: whole is what the client library gets.
-func makePatient(conn net.Conn) (p *patient, whole net.Conn) {
-	p = &patient{Conn: conn}
+// makePatient wraps a connection that was made, and that end closes.
+func makePatient(conn net.Conn, end func() error) net.Conn {
+	p := &patient{Conn: conn, end: end}
 	// What lies below of TLS says nothing of what has arrived.
 	if raw, ok := conn.(syscall.Conn); ok {
 		if _, encrypted := conn.(*tls.Conn); !encrypted {
-			return p, patientTCP{patient: p, Conn: raw}
+			return patientTCP{patient: p, Conn: raw}
 		}
 	}
-	return p, p
+	return p
 }
 
-func (p *patient) Close() error {
-	if p.ended != nil {
-		defer p.ended()
-	}
-	return p.Conn.Close()
-}
+func (p *patient) Close() error { return p.end() }
 
 // spanOf is how much time progress gives: only a deadline that is the usual one moves, not
 // one that a caller has set.

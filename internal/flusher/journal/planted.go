@@ -16,24 +16,24 @@ var planted = regexp.MustCompile(`^WRONGTYPE (wb:(?:\{[a-z0-9:-]+\}:)?([a-z]+)),
 // so nothing more is lost when the key is deleted; the message says what that was.
 func deletePlanted(found []string) string {
 	key, end, queue, has, wants := found[1], found[2], found[3], found[4], found[5]
-	return fmt.Sprintf("queue %s stands still, since its key %s holds a %s that was written by hand where a %s of the journal was: run DEL %s, then it goes on: %s",
+	return fmt.Sprintf("queue %s has stopped, because its key %s holds a %s written by hand in place of the journal's %s: run DEL %s, and the queue goes on: %s",
 		queue, key, has, wants, key, afterDeletion[end])
 }
 
-// afterDeletion tells what was lost at each key of the journal, by the end of its name.
+// afterDeletion is what was lost at each key of the journal, by the end of its name.
 var afterDeletion = map[string]string{
-	"q":        "the order of the partition is made anew, and nothing is lost",
+	"q":        "the order of the partition is rebuilt, and nothing is lost",
 	"late":     "nothing is lost",
-	"retry":    "the order of the partition is made anew, and nothing is lost",
-	"mend":     "the order of the partition is made anew, and nothing is lost",
-	"gone":     "the order of the partition is made anew, and nothing more is lost",
+	"retry":    "the order of the partition is rebuilt, and nothing is lost",
+	"mend":     "the order of the partition is rebuilt, and nothing is lost",
+	"gone":     "the order of the partition is rebuilt, and nothing more is lost",
 	"reads":    "nothing is lost",
-	"lease":    "a flusher takes the partition anew, and nothing is lost",
-	"members":  "the flushers enrol anew, and nothing is lost",
-	"queues":   "the queues are listed anew, and nothing is lost",
+	"lease":    "a flusher takes the partition again, and nothing is lost",
+	"members":  "the flushers enrol again, and nothing is lost",
+	"queues":   "the queues are listed again, and nothing is lost",
 	"ops":      "the partition's entries were overwritten, which is counted as one data-loss event, so write these keys again",
 	"dlq":      "the partition's dead letters were overwritten and are lost",
 	"payloads": "the payloads of the partition's dead letters were overwritten and are lost, and such letters can only be discarded",
-	"meta":     "the partition counts anew, and a data-loss event may be counted although no entry is lost",
-	"queue":    "the queue is made anew, which is counted as a data-loss event, and no entry is lost",
+	"meta":     "the partition's counters start again, and a data-loss event may be counted although no entry is lost",
+	"queue":    "the queue is created again, which is counted as a data-loss event, and no entry is lost",
 }

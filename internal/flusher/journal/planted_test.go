@@ -61,7 +61,7 @@ var deletion = regexp.MustCompile(`run (DEL) (\S+),`)
 func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 	const entries, letters, payloads = "entries", "letters", "payloads"
 	for key, c := range map[string]struct{ lost, says string }{
-		"wb:{products:0}:q":        {"", "made anew, and nothing is lost"},
+		"wb:{products:0}:q":        {"", "rebuilt, and nothing is lost"},
 		"wb:{products:0}:ops":      {entries, "data-loss event, so write these keys again"},
 		"wb:{products:0}:late":     {"", "nothing is lost"},
 		"wb:{products:0}:retry":    {"", "nothing is lost"},
@@ -112,7 +112,7 @@ func TestAKeyOfAnotherTypeIsNamedAndItsRemedyLosesNothingMore(t *testing.T) {
 					continue
 				}
 				check := journal.Explain(err)
-				for _, text := range []string{"queue products stands still", key, "run DEL " + key + ", then it goes on", c.says} {
+				for _, text := range []string{"queue products has stopped", key, "run DEL " + key + ", and the queue goes on", c.says} {
 					if !strings.Contains(check.Message, text) {
 						t.Errorf("%s: %q does not name %q", name, check.Message, text)
 					}

@@ -44,7 +44,7 @@ func (j *Journal) Open(ctx context.Context, s config.QueueSettings, offered stri
 // Beat keeps the member alive for ttl milliseconds, renews its leases and takes
 // free ones up to its share. It fails when the queue has got another prefix, mode or
 // encoding than the mapping's, or another target, or others flush it into another database,
-// and the member is none then. seen is what the beat before told:
+// and the member is none then. seen is what the beat before reported:
 // writes that are gone since then are counted as a data-loss event, by the first member
 // that notices.
 func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member string, ttlMilliseconds int64, seen entry.Seen) (entry.Membership, error) {
@@ -70,7 +70,7 @@ func (j *Journal) Beat(ctx context.Context, s config.QueueSettings, member strin
 	return beat, r.done("renew leases of queue " + queue)
 }
 
-// libraryOfSeen is the first library that tells what it has seen.
+// libraryOfSeen is the first library that reports what it has seen.
 const libraryOfSeen = 5
 
 // Begin enters the epoch that the ledger gave to a partition just leased. Claims
@@ -78,7 +78,7 @@ const libraryOfSeen = 5
 // given out. committed is the ledger's position of this very partition; held is the
 // lease that the caller had of it before, or nil: a journal that is not as far came back
 // with older data. earlier says that the ledger knows an earlier life of the queue. A
-// verdict other than Agreed has been counted as a data-loss event. While others hold
+// agreement other than Agreed has been counted as a data-loss event. While others hold
 // partitions at another database than the lease's Home, the error is of reason QueueConflict
 // and nothing is compared.
 func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int64, held *entry.Term, earlier bool) (entry.Agreement, error) {
@@ -93,17 +93,17 @@ func (j *Journal) Begin(ctx context.Context, t *entry.Term, floor, committed int
 	return entry.Agreement(agreement), nil
 }
 
-// Holds tells whether the lease is in force in Redis as the caller has it.
+// Holds reports whether Redis has the caller's lease.
 func (j *Journal) Holds(ctx context.Context, t *entry.Term) (bool, error) {
 	key := fmt.Sprintf("wb:{%s:%d}:lease", t.Queue, t.Partition)
 	values, err := j.rdb.HMGet(ctx, key, "owner", "epoch", "journal").Result()
 	if err != nil {
-		return false, fmt.Errorf("look at the lease of partition %d: %w", t.Partition, err)
+		return false, fmt.Errorf("read the lease of partition %d: %w", t.Partition, err)
 	}
 	return values[0] == t.Member && values[1] == strconv.FormatInt(t.Epoch, 10) && values[2] == t.Incarnation, nil
 }
 
-// Free are the partitions that nobody holds.
+// Free returns the partitions that nobody holds.
 func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	partitions, err := j.rdb.HGet(ctx, "wb:{"+queue+"}:queue", "partitions").Int()
 	var now time.Time
@@ -111,7 +111,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 		now, err = j.rdb.Time(ctx).Result()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+		return nil, fmt.Errorf("read the leases of queue %s: %w", queue, err)
 	}
 	leases := make([]*redis.StringCmd, partitions)
 	_, err = j.rdb.Pipelined(ctx, func(pipe redis.Pipeliner) error {
@@ -121,7 +121,7 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 		return nil
 	})
 	if err != nil && !errors.Is(err, redis.Nil) {
-		return nil, fmt.Errorf("look at the leases of queue %s: %w", queue, err)
+		return nil, fmt.Errorf("read the leases of queue %s: %w", queue, err)
 	}
 	var free []int
 	for p, lease := range leases {
@@ -132,9 +132,10 @@ func (j *Journal) Free(ctx context.Context, queue string) ([]int, error) {
 	return free, nil
 }
 
-// Onlooks tells whether the member is the one that tells of the queue's free partitions, of
-// all those that may not flush it. It becomes that for the time of ttl if there is none. The
-// key wb:{Q}:onlooker is no part of the journal: it may be evicted, and goes by itself.
+// Onlooks reports whether the member is the queue's onlooker: the one flusher, among those
+// that may not flush the queue, that reports its free partitions. If there is no onlooker, the
+// member becomes it for the time of ttl. The key wb:{Q}:onlooker is no part of the journal: it
+// may be evicted, and expires by itself.
 func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Duration) (bool, error) {
 	key := "wb:{" + queue + "}:onlooker"
 	one, err := j.rdb.SetArgs(ctx, key, member, redis.SetArgs{Mode: "NX", Get: true, TTL: ttl}).Result()
@@ -149,10 +150,10 @@ func (j *Journal) Onlooks(ctx context.Context, queue, member string, ttl time.Du
 	case err == nil:
 		return false, nil
 	}
-	return false, fmt.Errorf("look on at queue %s: %w", queue, err)
+	return false, fmt.Errorf("become the onlooker of queue %s: %w", queue, err)
 }
 
-// Release gives partitions back, so that another member can take them at once.
+// Release releases partitions, so that another member can take them at once.
 func (j *Journal) Release(ctx context.Context, queue, member string, partitions ...int) error {
 	if len(partitions) == 0 {
 		return nil
@@ -167,7 +168,7 @@ func (j *Journal) Release(ctx context.Context, queue, member string, partitions 
 	return nil
 }
 
-// Leave gives back all partitions and the membership.
+// Leave releases all partitions and ends the membership.
 func (j *Journal) Leave(ctx context.Context, queue, member string) error {
 	if err := j.call(ctx, "wb_engine_leave", queue, member).Err(); err != nil {
 		return fmt.Errorf("leave queue %s: %w", queue, err)
@@ -175,7 +176,7 @@ func (j *Journal) Leave(ctx context.Context, queue, member string) error {
 	return nil
 }
 
-// Poll tells what waits in the partitions.
+// Poll returns what waits in the partitions.
 func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (entry.Loads, error) {
 	args := make([]any, 0, 1+len(partitions))
 	args = append(args, queue)
@@ -189,10 +190,10 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (ent
 	r := reader{values: reply}
 	const known, withSeen = 8, 10
 	loads := entry.Loads{Left: r.number(), Of: make([]entry.Load, len(partitions))}
-	told := r.number()
-	more := told - known
-	if told >= withSeen {
-		more = told - withSeen
+	numbers := r.number()
+	more := numbers - known
+	if numbers >= withSeen {
+		more = numbers - withSeen
 	}
 	for i := range loads.Of {
 		loads.Of[i] = entry.Load{
@@ -200,10 +201,10 @@ func (j *Journal) Poll(ctx context.Context, queue string, partitions []int) (ent
 			HeadMilliseconds: r.number(), HeadUndated: r.number() == 1,
 			OldestMilliseconds: r.number(), DeadLetters: r.number(), Step: r.number(),
 		}
-		if told >= withSeen {
+		if numbers >= withSeen {
 			loads.Since, loads.Writes = max(loads.Since, r.number()), max(loads.Writes, r.number())
 		}
-		// A newer library may tell more than this release knows of.
+		// A newer library may report more than this release knows of.
 		for range more {
 			r.next()
 		}
@@ -233,7 +234,7 @@ func (j *Journal) Stats(ctx context.Context, queue string) (entry.Stats, error) 
 		case texts[name] != nil:
 			*texts[name] = r.text()
 		default:
-			// A newer library may tell more than this release knows of.
+			// A newer library may report more than this release knows of.
 			r.next()
 		}
 	}

@@ -48,7 +48,7 @@ func (r *reader) number() int64 {
 func (r *reader) text() string {
 	text, ok := r.next().(string)
 	if !ok {
-		r.fail("a string is missing")
+		r.fail("expected a string")
 	}
 	return text
 }
@@ -56,7 +56,7 @@ func (r *reader) text() string {
 func (r *reader) list() []any {
 	list, ok := r.next().([]any)
 	if !ok {
-		r.fail("a list is missing")
+		r.fail("expected a list")
 	}
 	return list
 }

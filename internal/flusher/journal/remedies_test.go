@@ -110,7 +110,7 @@ func TestTheRightsInAMessageAreEnough(t *testing.T) {
 			f.acknowledge(f.claim(l, 10), entry.Refused)
 			f.set("product:2", "{}")
 			f.set("product:1", "{}")
-			// By hand, so that the order has to be made anew.
+			// By hand, so that the order has to be made again.
 			if err := admin.Del(t.Context(), "wb:{products:0}:q").Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -177,7 +177,7 @@ func TestARemedyGivesTheKeysOfTheQueuesAlone(t *testing.T) {
 		"two":           {mappings("a:", "b:"), "SETUSER default ~a:* ~wb:{q0}:* ~wb:{q0:*}:* ~b:* ~wb:{q1}:* ~wb:{q1:*}:* ~wb:probe ~wb:queues +info "},
 		"of a pattern":  {mappings(`a*b?[c]\`), `SETUSER default ~a\*b\?\[c]\\* ~wb:`},
 		"of a shell":    {mappings("a b\"ü'\n"), "SETUSER default ~a?b?????* ~wb:"},
-		"more than fit": {mappings(strings.Split(strings.Repeat("a,", 30), ",")...), "; where others use this Redis too, give instead of ~* the patterns of docs/security.md#the-flushers-user"},
+		"more than fit": {mappings(strings.Split(strings.Repeat("a,", 30), ",")...), "; if others use this Redis too, give the patterns of docs/security.md#the-flushers-user instead of ~*"},
 	} {
 		rdb := redis.NewClient(&redis.Options{})
 		check := journal.New(rdb).WithMappings(c.mappings).Explain(refused)
@@ -301,7 +301,7 @@ func TestAClientThatRedisHangsUpOnIsToldWhy(t *testing.T) {
 		says     string
 	}{
 		"at maxclients":       {config.RedisExternal{Addresses: []string{full.Addr()}}, "maxclients"},
-		"TLS only":            {config.RedisExternal{Addresses: []string{secure.Addr()}}, "speaks TLS only"},
+		"TLS only":            {config.RedisExternal{Addresses: []string{secure.Addr()}}, "accept only TLS"},
 		"no certificate":      {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{CAFile: secure.TLS().CA}}, "certFile and keyFile"},
 		"another's authority": {config.RedisExternal{Addresses: []string{secure.Addr()}, TLS: &config.TLS{}}, "caSecretRef to the right one (in a config file: tls.caFile)"},
 	} {

@@ -26,7 +26,7 @@ var (
 	refusedFunction = regexp.MustCompile(`script: (wb_[a-z_]+)`)
 )
 
-// lacksRight names what was refused as far as Redis tells, and gives the user all
+// lacksRight names what was refused as far as Redis reports it, and gives the user all
 // commands that flushers need and no more. Keys it gives only where one was refused: a
 // right to every key of a Redis that is shared is more than anybody asked for. An error
 // names neither key nor queue, so they are those of all queues of the flusher.
@@ -53,7 +53,7 @@ func lacksRight(text, user, patterns string) config.Check {
 		given = patterns + " " + rights
 	case key:
 		given = "~* " + rights
-		doubt = "; where others use this Redis too, give instead of ~* the patterns of docs/security.md#the-flushers-user"
+		doubt = "; if others use this Redis too, give the patterns of docs/security.md#the-flushers-user instead of ~*"
 	}
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonPrivilegeMissing,

@@ -91,7 +91,7 @@ func (j *Journal) openSettings(q *config.QueueSettings, incarnation string, earl
 	return j.memberSettings(q, q.Member).
 		text("owner", q.Owner).number("revision", q.Revision).text("incarnation", incarnation).number("earlier", earlier).
 		number("partitions", int64(m.Partitions)).number("ttl", int64(m.TimeToLiveSeconds)*1000).
-		number("max", int64(q.MaxDepth)).text("full", string(q.WhenFull)).text("state", q.State)
+		number("max", int64(q.MaxDepth)).text("full", q.WhenFull).text("state", q.State)
 }
 
 // beatSettings are for wb_engine_beat.
@@ -105,7 +105,7 @@ func (j *Journal) beatSettings(q *config.QueueSettings, member string, ttlMillis
 func (j *Journal) memberSettings(q *config.QueueSettings, member string) *settings {
 	m := &q.Mapping
 	return ofQueue(m.Name).text("member", member).
-		text("prefix", m.KeyPrefix).text("mode", string(m.Mode)).text("encoding", string(m.Encoding)).
+		text("prefix", m.KeyPrefix).text("mode", m.Mode).text("encoding", m.Encoding).
 		text("target", j.target(q)).text("home", homeText(q.Home))
 }
 

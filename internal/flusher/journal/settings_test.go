@@ -15,7 +15,7 @@ import (
 )
 
 // A function of the library that takes settings by name, those that it needs, and those
-// that its call may have beside them.
+// that its call may have besides them.
 var takesSettings = regexp.MustCompile(`(?s)\nlocal engine_(\w+) = by_name\(\{(.*?)\}, `)
 
 func TestSettingsArriveAsTheyWereGiven(t *testing.T) {

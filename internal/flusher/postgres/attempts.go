@@ -44,7 +44,7 @@ func reached(attempt error) reach {
 	return taken
 }
 
-// dialling says whether nobody took the connection.
+// dialling reports whether nobody took the connection.
 func dialling(err error) bool {
 	op, ok := errors.AsType[*net.OpError](err)
 	return ok && op.Op == "dial"
@@ -62,7 +62,7 @@ func furthest(connect *pgconn.ConnectError) error {
 	var kept []error
 	places := make(map[string]int)
 	for _, attempt := range joined.Unwrap() {
-		// The driver tells the address of an attempt by its text alone.
+		// The driver has the address of an attempt only in its error's text.
 		address, _, _ := strings.Cut(attempt.Error(), " (")
 		at, again := places[address]
 		switch {
@@ -80,7 +80,7 @@ func furthest(connect *pgconn.ConnectError) error {
 	return errors.Join(slices.DeleteFunc(kept, func(attempt error) bool { return reached(attempt) < least })...)
 }
 
-// lacksTLS says whether the attempt ended since the server has no TLS.
+// lacksTLS reports whether the attempt ended since the server has no TLS.
 func lacksTLS(attempt error) bool { return strings.Contains(attempt.Error(), refusedTLS) }
 
 // wordsHold is for how long a pooler's words stand for its silence.
@@ -110,7 +110,7 @@ func (w *lastWords) complete(err error, url string) error {
 	return err
 }
 
-// ofPooler says whether an error comes from a pooler. One of PostgreSQL itself has the
+// ofPooler reports whether an error comes from a pooler. One of PostgreSQL itself has the
 // function that raised it.
 func ofPooler(err *pgconn.PgError) bool {
 	return err.Routine == "" && err.File == "" && err.Where == ""
@@ -119,7 +119,7 @@ func ofPooler(err *pgconn.PgError) bool {
 // unmet are what the driver says of a server that does not do what the URL demands, and
 // what a person needs to know.
 var unmet = []struct{ words, message string }{
-	{"require_auth check failed", "the server lets the user in by another method than require_auth in the URL allows: see its pg_hba.conf, or leave require_auth out"},
+	{"require_auth check failed", "the server authenticates the user by a method that require_auth in the URL does not allow: see its pg_hba.conf, or leave require_auth out"},
 	{"channel binding", "the server has no channel binding, which channel_binding in the URL demands: it takes TLS and scram-sha-256, or leave the demand out"},
 	{"server protocol version too low", "the server does not speak the version of the protocol that min_protocol_version in the URL demands: leave it out"},
 	{"sslcertmode check failed", "the server does not ask for a client's certificate, which sslcertmode in the URL demands: leave it out"},

@@ -87,10 +87,10 @@ func TestTheAttemptThatCameFurthestIsTold(t *testing.T) {
 		more string
 		says string
 	}{
-		"silence":          {silent, "", "no answer in time, although the connection is taken"},
+		"silence":          {silent, "", "no answer in time, although the connection was accepted"},
 		"an end":           {closing, "", "the server closed it"},
 		"a pooler's words": {saying("pgbouncer cannot connect to server"), "", "pgbouncer cannot connect to server"},
-		"no password":      {letting, "require_auth=scram-sha-256", "by another method than require_auth in the URL allows"},
+		"no password":      {letting, "require_auth=scram-sha-256", "by a method that require_auth in the URL does not allow"},
 		"no binding":       {letting, "channel_binding=require", "which channel_binding in the URL demands"},
 		"an old protocol":  {letting, "min_protocol_version=3.2", "that min_protocol_version in the URL demands"},
 	} {
@@ -160,5 +160,5 @@ func TestAPoolersSilenceHasItsLastWords(t *testing.T) {
 	if err := os.WriteFile(d.settings.URLFile, []byte(plainServer(t, silent)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	failing(t, d.Check(t.Context()), v1alpha1.ReasonConnectionFailed, "no answer in time, although the connection is taken")
+	failing(t, d.Check(t.Context()), v1alpha1.ReasonConnectionFailed, "no answer in time, although the connection was accepted")
 }

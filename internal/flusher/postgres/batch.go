@@ -6,7 +6,10 @@ package postgres
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"slices"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 const (
@@ -31,11 +34,17 @@ type Batch struct {
 	table *Table
 	// arena holds the texts of all values and keys.
 	arena []byte
-	// cells holds, for every row that is set, one cell a column.
+	// document is the one that was added last.
+	document []byte
+	// cells holds, for every row that has values, one cell a column.
 	cells []cell
 	rows  []row
-	// groups are the sets of columns that documents have named so far; the
-	// first is all of them.
+	// members are the second halves of the rows' keys, where the table has such.
+	members []member
+	// stays are the members whose rows stay where those of their key go.
+	stays []stay
+	// groups share the rows out to statements, in the order of those: cleared, removed,
+	// everyColumn, and one for each other way in which values have named columns so far.
 	groups []group
 	// follows predicts the field that comes after each field.
 	follows []int
@@ -46,14 +55,13 @@ type Batch struct {
 	// fed counts the documents of which a field feeds a column, strange those whose
 	// fields feed none.
 	fed, strange int
-	// removed, order and wire are of use while the batch is written.
-	removed []int32
-	order   []int32
-	wire    []byte
+	// order and wire are of use while the batch is written.
+	order []int32
+	wire  []byte
 }
 
 // row is one entry: its key, also as a number if it is one, and where its cells
-// begin.
+// begin, or noCells.
 type row struct {
 	number  int64
 	version int64
@@ -62,14 +70,39 @@ type row struct {
 	group   int32
 }
 
-// deleted stands for the group of a row that is to be deleted.
-const deleted = -1
+// member is what tells the rows of one key apart, also as a number if it is one.
+type member struct {
+	number int64
+	text   cell
+}
 
-// group is a set of columns and the statements that write them: the plain one and
-// the comparing one.
+// noCells stands in place of where the cells begin of a row that has none.
+const noCells = -1
+
+// The groups that every batch has.
+const (
+	// cleared and removed are the first, so that a unique value that moves from a row that
+	// goes to another one is free.
+	cleared = iota
+	removed
+	everyColumn
+	// otherColumns is where the groups begin that name some of the columns.
+	otherColumns
+)
+
+// group are the rows that one statement writes.
 type group struct {
-	mask    []byte
-	columns []int
+	kind kind
+	// mask tells columns from those of other groups. It is nil where the group is one that
+	// every batch has.
+	mask []byte
+	// columns are those that the statement writes, shape those that have to be written to
+	// meet what it may be refused for, and reset those that take their default in a row that
+	// is there.
+	columns, shape, reset []int
+	// equal says that a row which is as it is to be is left alone.
+	equal bool
+	// sql is the statement, plain and comparing.
 	sql     [2]string
 	members []int32
 }
@@ -80,7 +113,7 @@ func (g *group) statement(t *Table, comparing bool) string {
 		sql = &g.sql[1]
 	}
 	if *sql == "" {
-		*sql = t.write(g.columns, comparing)
+		*sql = g.kind.statement(t, g, comparing)
 	}
 	return *sql
 }
@@ -96,91 +129,49 @@ func (t *Table) NewBatch() *Batch {
 }
 
 func (b *Batch) initialGroups() []group {
-	all := make([]int, len(b.table.columns))
-	for i := range all {
-		all[i] = i
-	}
-	return []group{{columns: all}}
+	all := b.table.everyColumn()
+	return []group{cleared: {kind: clearing{}, shape: all}, removed: {kind: removal{}, shape: all}, everyColumn: {kind: upsert{}, columns: all, shape: all}}
 }
 
-// Set adds the row of a document. An error is a *entry.Unfit, and then nothing was
-// added. Of several entries with one key the last one counts.
-func (b *Batch) Set(rowKey string, document []byte) error {
-	number, err := b.table.key.check(rowKey)
-	if err != nil {
-		return err
-	}
-	arena, cells, unknown, names := len(b.arena), len(b.cells), b.unknown, len(b.names)
-	for range b.table.columns {
-		b.cells = append(b.cells, cell{length: isAbsent})
-	}
-	named, err := b.decode(b.cells[cells:], document)
-	if err != nil {
-		b.arena, b.cells, b.unknown = b.arena[:arena], b.cells[:cells], unknown
-		b.names = b.names[:names]
-		return err
-	}
+// Add adds what the entry does to the row of that key. An error is a *entry.Unfit, and then
+// nothing was added. Of several entries with one key the last one counts.
+func (b *Batch) Add(rowKey string, e *entry.Entry) error {
+	k, ok := kinds[e.Operation]
 	switch {
-	case named > 0:
-		b.fed++
-	case b.unknown > unknown:
-		b.strange++
+	case e.Operation == nil:
+		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: "the entry has no operation"}
+	case !ok:
+		return &entry.Unfit{SQLSTATE: stateUnsupported, Message: fmt.Sprintf("the operation %s is none that a table of PostgreSQL takes", e.Operation.Name)}
 	}
-	r := row{number: number, cells: cells}
-	if named < len(b.table.columns) {
-		r.group = b.group(b.cells[cells:])
-	}
-	b.add(r, rowKey)
-	return nil
-}
-
-// Delete adds the deletion of a row. An error is a *entry.Unfit, and then nothing
-// was added.
-func (b *Batch) Delete(rowKey string) error {
-	number, err := b.table.key.check(rowKey)
-	if err != nil {
+	if err := b.table.takes(e); err != nil {
 		return err
 	}
-	b.add(row{number: number, group: deleted}, rowKey)
+	var m int64
+	if b.table.member != nil && e.Operation != entry.Clear {
+		var err error
+		if m, err = b.table.checkMember(e.Member); err != nil {
+			return err
+		}
+	}
+	if err := k.add(b, rowKey, e); err != nil {
+		return err
+	}
+	b.rows[len(b.rows)-1].version = e.Version
+	if b.table.member != nil {
+		b.members = append(b.members, member{m, b.keep(e.Member)})
+	}
 	return nil
 }
 
-// Version gives the entry that was added last the version of its write, which a
-// version column takes.
-func (b *Batch) Version(version int64) {
-	b.rows[len(b.rows)-1].version = version
+// keep copies a text into the arena.
+func (b *Batch) keep(text string) cell {
+	b.arena = append(b.arena, text...)
+	return cell{start: len(b.arena) - len(text), length: int32(len(text))}
 }
 
 func (b *Batch) add(r row, rowKey string) {
-	r.key = cell{start: len(b.arena), length: int32(len(rowKey))}
-	b.arena = append(b.arena, rowKey...)
+	r.key = b.keep(rowKey)
 	b.rows = append(b.rows, r)
-}
-
-// group finds the group of a row that does not name every column.
-func (b *Batch) group(cells []cell) int32 {
-	b.scratch = b.scratch[:0]
-	for i := range cells {
-		if i%8 == 0 {
-			b.scratch = append(b.scratch, 0)
-		}
-		if cells[i].length != isAbsent {
-			b.scratch[i/8] |= 1 << (i % 8)
-		}
-	}
-	for i := 1; i < len(b.groups); i++ {
-		if bytes.Equal(b.groups[i].mask, b.scratch) {
-			return int32(i)
-		}
-	}
-	g := group{mask: bytes.Clone(b.scratch)}
-	for i := range cells {
-		if cells[i].length != isAbsent {
-			g.columns = append(g.columns, i)
-		}
-	}
-	b.groups = append(b.groups, g)
-	return int32(len(b.groups) - 1)
 }
 
 // Len is the number of entries.
@@ -214,13 +205,13 @@ func (b *Batch) ignore(name []byte) {
 // Reset empties the batch and keeps its memory for the next one.
 func (b *Batch) Reset() {
 	if cap(b.arena)+cap(b.wire) > keptBuffer {
-		b.arena, b.wire, b.cells, b.rows = nil, nil, nil, nil
+		b.arena, b.wire, b.cells, b.rows, b.members, b.stays = nil, nil, nil, nil, nil, nil
 	}
 	if len(b.groups) > keptGroups {
 		b.groups = b.initialGroups()
 	}
 	b.arena, b.cells, b.rows, b.unknown = b.arena[:0], b.cells[:0], b.rows[:0], 0
-	b.names, b.fed, b.strange = b.names[:0], 0, 0
+	b.members, b.stays, b.names, b.fed, b.strange = b.members[:0], b.stays[:0], b.names[:0], 0, 0
 }
 
 func (b *Batch) text(c cell) []byte {
@@ -235,17 +226,13 @@ func (b *Batch) arrange() {
 	for i := range b.rows {
 		b.order = append(b.order, int32(i))
 	}
-	compare := func(x, y int32) int { return cmp.Compare(b.rows[x].number, b.rows[y].number) }
-	if !b.table.key.integer() {
-		compare = func(x, y int32) int { return bytes.Compare(b.text(b.rows[x].key), b.text(b.rows[y].key)) }
-	}
+	compare := b.comparison()
 	slices.SortFunc(b.order, func(x, y int32) int {
 		if c := compare(x, y); c != 0 {
 			return c
 		}
 		return cmp.Compare(x, y)
 	})
-	b.removed = b.removed[:0]
 	for i := range b.groups {
 		b.groups[i].members = b.groups[i].members[:0]
 	}
@@ -253,10 +240,33 @@ func (b *Batch) arrange() {
 		if i+1 < len(b.order) && compare(at, b.order[i+1]) == 0 {
 			continue
 		}
-		if g := b.rows[at].group; g == deleted {
-			b.removed = append(b.removed, at)
-		} else {
-			b.groups[g].members = append(b.groups[g].members, at)
+		g := &b.groups[b.rows[at].group]
+		g.members = append(g.members, at)
+	}
+}
+
+// comparison orders the rows by their keys: by number where they are numbers.
+func (b *Batch) comparison() func(x, y int32) int {
+	byKey := func(x, y int32) int { return cmp.Compare(b.rows[x].number, b.rows[y].number) }
+	if !b.table.key.integer() {
+		byKey = func(x, y int32) int { return bytes.Compare(b.text(b.rows[x].key), b.text(b.rows[y].key)) }
+	}
+	if b.table.member == nil {
+		return byKey
+	}
+	return func(x, y int32) int {
+		if c := byKey(x, y); c != 0 {
+			return c
 		}
+		// What is done to all rows of a key is no row of it.
+		switch first, second := b.rows[x].group == cleared, b.rows[y].group == cleared; {
+		case first && second:
+			return 0
+		case first:
+			return -1
+		case second:
+			return 1
+		}
+		return cmp.Or(cmp.Compare(b.members[x].number, b.members[y].number), bytes.Compare(b.text(b.members[x].text), b.text(b.members[y].text)))
 	}
 }

@@ -52,7 +52,7 @@ const (
 // meaning from the x there.
 var hexLeaves = regexp.MustCompile(`^([\[\](){},"\s]|\b(empty|[Nn][Uu][Ll][Ll])\b|\\\\x[0-9A-Fa-f]*)*$`)
 
-// hexWithin says whether a text of a type that has bytes within gives them all as \x and
+// hexWithin reports whether a text of a type that has bytes within gives them all as \x and
 // hexadecimal digits. PostgreSQL would take anything else for the bytes themselves, base64
 // among it, in silence. What cannot be told counts as no.
 func (c *column) hexWithin(text []byte, array bool) bool {
@@ -87,7 +87,7 @@ func (c *column) hexWithin(text []byte, array bool) bool {
 	return true
 }
 
-// isHex says whether PostgreSQL takes a text for bytes in hexadecimal digits, or refuses
+// isHex reports whether PostgreSQL takes a text for bytes in hexadecimal digits, or refuses
 // it. No bytes at all are the same in every form.
 func isHex(text []byte) bool {
 	return len(text) == 0 || bytes.HasPrefix(text, []byte(hexPrefix))

@@ -21,27 +21,26 @@ type relation struct {
 	role                   string
 	mayUse, mayDelete      bool
 	deferrable, suppresses bool
-	// primaryKey is the quoted name of the constraint, partitionedBy how a
-	// partitioned table is cut, and byColumn the number of the column when it is cut
-	// by that alone.
+	// primaryKey is the quoted name of the constraint. partitionedBy is the partition key of
+	// a partitioned table, and byColumn the number of its column if it has only one.
 	primaryKey, partitionedBy string
-	// keyOfSeveral are the columns of a primary key of several.
+	// keyOfSeveral are the columns of the primary key, if it has several.
 	keyOfSeveral []string
 	byColumn     int16
-	// completes says that a trigger may fill in what an INSERT leaves out.
+	// completes means that a trigger may fill in what an INSERT leaves out.
 	completes                 bool
 	schemaExists, tableExists bool
-	// unlogged are those of the tables that rows go to which a crash empties, by
-	// their quoted names, at most mostUnlogged of them; unloggedCount is of all.
+	// unlogged are the quoted names of the tables and partitions that are UNLOGGED, so that
+	// a crash empties them: at most mostUnlogged names. unloggedCount counts all of them.
 	unlogged      []string
 	unloggedCount int
-	// rules are the quoted names of those with which PostgreSQL takes no upsert: any for
-	// UPDATE, even one that is disabled, and one for INSERT that does something.
+	// rules are the quoted names of the rules that make PostgreSQL reject an upsert: every
+	// rule for UPDATE, even a disabled one, and a rule for INSERT that does something.
 	rules []string
 	// child is a table that inherits from an ordinary one.
 	child string
-	// otherCase is a table of the schema whose name differs in case alone, where there
-	// is none of the name itself.
+	// otherCase is a table of the schema whose name differs only in case, if no table has
+	// the name itself.
 	otherCase string
 }
 
@@ -64,13 +63,13 @@ type attribute struct {
 	// when it is not one of PostgreSQL's own.
 	base   string
 	length int32
-	// equality says that values can be compared by what PostgreSQL itself calls equal,
+	// equality means that values can be compared by what PostgreSQL itself calls equal,
 	// the other types only by their binary form.
 	equality bool
 	array    bool
 	// element is the type of an array's elements under any domain, as base has it.
 	element string
-	// bytes says that the type is or has bytea within, and record what the fields of a
+	// bytes means that the type is or has bytea within, and record what the fields of a
 	// composite, or of an array's, are.
 	bytes         bool
 	record        []int32
@@ -87,7 +86,7 @@ type attribute struct {
 	// says whether the role may name it there.
 	typeSchema string
 	mayUseType bool
-	// required says that an INSERT without the column fails, and sequences are the
+	// required means that an INSERT without the column fails, and sequences are the
 	// quoted names of those that its default may not draw from; of a default that
 	// calls functions of their own it is not known what they may do.
 	required  bool
@@ -95,6 +94,9 @@ type attribute struct {
 	maySelect bool
 	mayInsert bool
 	mayUpdate bool
+	// defaulted says that a row which does not name the column gets something else than
+	// NULL.
+	defaulted bool
 }
 
 const relationSQL = `
@@ -166,7 +168,8 @@ SELECT a.attname::pg_catalog.text,
       AND CASE WHEN q.relkind = 'S' THEN NOT pg_catalog.has_sequence_privilege(q.oid, 'USAGE, UPDATE') ELSE false END),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
   pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'INSERT'),
-  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE')
+  pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'UPDATE'),
+  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 CROSS JOIN LATERAL (
@@ -200,7 +203,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	var t *Table
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return look(ctx, conn, d.lookTimeout(), func() (err error) {
+			return inspect(ctx, conn, d.inspectTimeout(), func() (err error) {
 				t, err = d.readTable(ctx, conn, m)
 				return err
 			})
@@ -212,7 +215,7 @@ func (d *Database) Table(ctx context.Context, m config.Mapping) (*Table, error) 
 	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return nil, mapping
 	}
-	return nil, failure(action, err, apart)
+	return nil, failure(action, err, stageNone)
 }
 
 func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*Table, error) {
@@ -220,14 +223,14 @@ func (d *Database) readTable(ctx context.Context, conn *pgx.Conn, m config.Mappi
 	if err != nil {
 		return nil, err
 	}
-	key, version, columns, err := f.judge()
+	key, version, columns, err := f.check()
 	if err != nil {
 		return nil, err
 	}
 	return newTable(f, key, version, columns, d.ledger), nil
 }
 
-// readFit asks the catalogue for all that is looked at.
+// readFit reads everything from the catalogue that the fit depends on.
 func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error) {
 	schema, name := config.SplitTable(m.Table)
 	f := &fit{mapping: m, schema: schema, table: name, name: pgx.Identifier{schema, name}.Sanitize()}
@@ -257,8 +260,11 @@ func readFit(ctx context.Context, conn *pgx.Conn, m config.Mapping) (*fit, error
 		var a attribute
 		err := row.Scan(&a.name, &a.cast, &a.shown, &a.base, &a.length, &a.equality, &a.array, &a.element, &a.bytes, &a.record, &a.generated, &a.always,
 			&a.deterministic, &a.unique, &a.deferrable, &a.number, &a.typeSchema, &a.mayUseType, &a.required, &a.sequences,
-			&a.maySelect, &a.mayInsert, &a.mayUpdate)
+			&a.maySelect, &a.mayInsert, &a.mayUpdate, &a.defaulted)
 		return a, err
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, f.readTogether(ctx, conn)
 }

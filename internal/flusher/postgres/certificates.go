@@ -31,8 +31,8 @@ type certificates struct {
 	own   []tls.Certificate
 }
 
-// readCertificates reads the files of the settings. held tells one state of them from
-// another. Its errors name the Secret, or the file where there is none.
+// readCertificates reads the files of the settings. held distinguishes one state of them from
+// another. Its errors name the Secret, or the file if there is none.
 func readCertificates(settings *config.TLS) (held string, c *certificates, err error) {
 	if settings == nil {
 		return "", nil, nil

@@ -25,14 +25,14 @@ const (
 	// commitProves is how long a commit stands for a check, since it shows all
 	// that a check looks at.
 	commitProves = time.Second
-	// ledgerAttempts is how often the ledger is looked at again after another
-	// flusher was making it at the same moment.
-	ledgerAttempts = 5
+	// recordAttempts is how often a table of the flusher's own is looked at again after
+	// another flusher was making it at the same moment.
+	recordAttempts = 5
 )
 
-// Check says whether rows can be written: the URL is there, the server can be
-// reached, is new enough and writable, and the ledger can be used. It makes the
-// ledger when it is missing. After trouble it writes before it is content. It is
+// Check reports whether rows can be written: the URL is there, the server can be
+// reached, is new enough and writable, and the flusher's own tables can be used. It makes
+// them when they are missing. After trouble it writes before it is content. It is
 // cheap enough to be called every second, takes 3 s at most, and notices a
 // changed URL.
 func (d *Database) Check(ctx context.Context) config.Check {
@@ -44,7 +44,7 @@ func (d *Database) Check(ctx context.Context) config.Check {
 	if mapping, ok := errors.AsType[*entry.Misfit](err); ok {
 		return config.Check{Reason: mapping.Reason, Message: mapping.Message}
 	}
-	e := failure("", err, apart)
+	e := failure("", err, stageNone)
 	message := e.Message()
 	switch {
 	case e.inURL:
@@ -65,7 +65,7 @@ func (d *Database) check(ctx context.Context) error {
 	return d.probe(ctx, d.examine)
 }
 
-// proven says whether commits have shown lately that all is well. Trouble of
+// proven reports whether commits have shown lately that all is well. Trouble of
 // any writer ends that.
 func (d *Database) proven() bool {
 	return d.verified.Load() && time.Since(time.Unix(0, d.committed.Load())) < commitProves
@@ -79,10 +79,10 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	verified := d.verified.Swap(true)
 	var version int
 	var readOnly, standby bool
-	err := look(ctx, conn, d.lookTimeout(), func() error {
+	err := inspect(ctx, conn, d.inspectTimeout(), func() error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
   pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
-		if err != nil || standby || readOnly || judgeVersion(version) != nil {
+		if err != nil || standby || readOnly || checkVersion(version) != nil {
 			return err
 		}
 		return d.findHome(ctx, conn)
@@ -98,11 +98,11 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 			remedy: toWrite(conn.Config().User, conn.Config().Database),
 		}
 	}
-	if err := judgeVersion(version); err != nil {
+	if err := checkVersion(version); err != nil {
 		return err
 	}
 	if !verified {
-		if err := d.ensureLedger(ctx, conn); err != nil {
+		if err := d.ensureRecords(ctx, conn); err != nil {
 			return err
 		}
 	}
@@ -113,15 +113,15 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	if err != nil && conn.PgConn().Exec(ctx, "ROLLBACK").Close() == nil {
 		// The ledger may have been altered since it was found fit: then this look says
 		// so in the words of the next ones.
-		if mismatch, ok := errors.AsType[*entry.Misfit](d.ensureLedger(ctx, conn)); ok {
+		if mismatch, ok := errors.AsType[*entry.Misfit](d.ensureRecords(ctx, conn)); ok {
 			return mismatch
 		}
 	}
 	return err
 }
 
-// judgeVersion takes server_version_num.
-func judgeVersion(version int) error {
+// checkVersion takes server_version_num.
+func checkVersion(version int) error {
 	if version >= oldestVersion {
 		return nil
 	}
@@ -132,43 +132,36 @@ func judgeVersion(version int) error {
 	}
 }
 
-// Durability says whether the ledger's table is logged. A ledger that a crash has
-// emptied is noticed and made good, as one that was dropped is; until then nothing
-// is wrong with what it says, so this does not stop anything. It is an *Error when
-// nobody could look.
+// Durability reports whether the flusher's own tables are logged. It stops nothing: a ledger
+// that a crash has emptied is noticed and restored, like one that was dropped. It returns an
+// *Error if the check cannot be made.
 func (d *Database) Durability(ctx context.Context) (config.Check, error) {
-	var persistence string
+	var names []string
+	for _, r := range d.records {
+		names = append(names, r.name)
+	}
+	var emptied []string
 	err := d.follow(0)
 	if err == nil {
 		err = d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-			return look(ctx, conn, d.lookTimeout(), func() error {
-				return conn.QueryRow(ctx, ledgerPersistenceSQL, d.settings.LedgerSchema, ledgerTable).Scan(&persistence)
+			return inspect(ctx, conn, d.inspectTimeout(), func() error {
+				return conn.QueryRow(ctx, unloggedRecordsSQL, d.settings.LedgerSchema, names).Scan(&emptied)
 			})
 		})
 	}
-	switch {
-	case err != nil:
-		return config.Check{}, failure("look at the ledger", err, apart)
-	case persistence == unloggedTable:
-		return unlogged("the ledger "+d.ledger.table, d.ledger.table), nil
+	if err != nil {
+		return config.Check{}, failure("check the ledger", err, stageNone)
 	}
-	return config.Check{OK: true}, nil
+	return d.unloggedRecords(emptied), nil
 }
 
-// unloggedTable is what pg_class says of a table that is emptied in a crash.
-const unloggedTable = "u"
-
-const ledgerPersistenceSQL = `
-SELECT coalesce((SELECT c.relpersistence::pg_catalog.text FROM pg_catalog.pg_class c
-  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE n.nspname = $1::pg_catalog.text AND c.relname = $2::pg_catalog.text AND c.relkind = 'r'), '')`
-
-// unlogged is the verdict on something whose tables, quoted for SQL, are unlogged.
+// unlogged is the check of something whose tables, quoted for SQL, are unlogged. What is
+// a subject with its verb.
 func unlogged(what string, tables ...string) config.Check {
 	statements := "ALTER TABLE " + strings.Join(tables, " SET LOGGED; ALTER TABLE ") + " SET LOGGED;"
 	return config.Check{
 		Reason:  v1alpha1.ReasonTableUnlogged,
-		Message: what + " is UNLOGGED, so a crash of PostgreSQL empties it: run as an administrator: " + statements,
+		Message: what + " UNLOGGED, so a crash of PostgreSQL empties it: run as an administrator: " + statements,
 	}
 }
 
@@ -178,132 +171,8 @@ func unlogged(what string, tables ...string) config.Check {
 // apart, as taking a partition over does: a pooler that gives every statement a
 // connection of its own would let it pass as one.
 func (d *Database) tryWriting(ctx context.Context, conn *pgx.Conn) error {
-	if err := begin(ctx, conn, d.lookTimeout()); err != nil {
+	if err := begin(ctx, conn, d.inspectTimeout()); err != nil {
 		return err
 	}
 	return replicated(conn.PgConn(), conn.PgConn().Exec(ctx, d.ledger.try+"; COMMIT").Close())
-}
-
-// ledgerState is what the catalogue says about the ledger.
-type ledgerState struct {
-	role                string
-	schema, table, fits bool
-	mayCreateSchema     bool
-	mayUse, mayCreate   bool
-	mayRead, mayWrite   bool
-	otherKind           bool
-}
-
-const ledgerStateSQL = `
-SELECT current_user, n.oid IS NOT NULL, c.oid IS NOT NULL,
-  pg_catalog.has_database_privilege(pg_catalog.current_database(), 'CREATE'),
-  coalesce(pg_catalog.has_schema_privilege(n.oid, 'USAGE'), false),
-  coalesce(pg_catalog.has_schema_privilege(n.oid, 'CREATE'), false),
-  coalesce(pg_catalog.has_table_privilege(c.oid, 'SELECT'), false),
-  coalesce(pg_catalog.has_table_privilege(c.oid, 'INSERT') AND pg_catalog.has_table_privilege(c.oid, 'UPDATE'), false),
-  coalesce(c.relkind <> 'r', false),
-  (SELECT count(*) = 7 FROM pg_catalog.pg_attribute a
-    JOIN (VALUES ('journal', 'text'), ('queue', 'text'), ('partition', 'int4'), ('epoch', 'int8'),
-      ('flush', 'int8'), ('position', 'int8'), ('updated_at', 'timestamptz')) w (name, type)
-      ON w.name = a.attname::pg_catalog.text
-    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid AND t.typname::pg_catalog.text = w.type
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
-  AND EXISTS (SELECT FROM pg_catalog.pg_index i
-    WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indimmediate
-      AND i.indpred IS NULL AND i.indexprs IS NULL AND i.indnkeyatts = 3
-      AND (SELECT pg_catalog.array_agg(a.attname::pg_catalog.text ORDER BY a.attname::pg_catalog.text COLLATE "C")
-        FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid
-          AND a.attnum = ANY ((i.indkey::pg_catalog.int2[])[0:2])) = ARRAY['journal', 'partition', 'queue'])
-FROM (SELECT) one
-LEFT JOIN pg_catalog.pg_namespace n ON n.nspname = $1::pg_catalog.text
-LEFT JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = $2::pg_catalog.text`
-
-// ensureLedger makes the ledger when it is missing and says what a person must
-// do when it cannot be made or used. Several flushers may do so at once.
-func (d *Database) ensureLedger(ctx context.Context, conn *pgx.Conn) error {
-	var err error
-	for range ledgerAttempts {
-		var s ledgerState
-		err = look(ctx, conn, d.lookTimeout(), func() error {
-			return conn.QueryRow(ctx, ledgerStateSQL, d.settings.LedgerSchema, ledgerTable).Scan(
-				&s.role, &s.schema, &s.table, &s.mayCreateSchema, &s.mayUse, &s.mayCreate,
-				&s.mayRead, &s.mayWrite, &s.otherKind, &s.fits)
-		})
-		if err != nil {
-			return err
-		}
-		var statement string
-		switch {
-		case s.table:
-			return d.judgeLedger(s)
-		case !s.schema && !s.mayCreateSchema, s.schema && !(s.mayUse && s.mayCreate):
-			return d.ledgerPrivilege(s)
-		case !s.schema:
-			statement = "CREATE SCHEMA IF NOT EXISTS " + d.ledger.schema
-		default:
-			statement = d.ledger.create
-		}
-		err = look(ctx, conn, d.lookTimeout(), func() error {
-			_, err := conn.Exec(ctx, statement)
-			return err
-		})
-		if err != nil && !madeByAnother(err) {
-			return err
-		}
-	}
-	if err == nil {
-		err = errors.New("the ledger vanishes as soon as it is made")
-	}
-	return err
-}
-
-// madeByAnother says whether a CREATE failed only because the same thing was
-// made at the same moment: IF NOT EXISTS looks before the unique indexes of the
-// catalogue do.
-func madeByAnother(err error) bool {
-	var pgErr *pgconn.PgError
-	if !errors.As(err, &pgErr) {
-		return false
-	}
-	switch pgErr.Code {
-	case "42P06", "42P07", "42710", "23505", "XX000":
-		return true
-	}
-	return false
-}
-
-func (d *Database) judgeLedger(s ledgerState) error {
-	switch {
-	case !s.mayUse || !s.mayRead || !s.mayWrite:
-		return d.ledgerPrivilege(s)
-	case s.otherKind || !s.fits:
-		return &entry.Misfit{
-			Reason: v1alpha1.ReasonSchemaMismatch,
-			Message: fmt.Sprintf("%s is not a flusher's ledger: set another ledgerSchema or, if nothing else needs it, run as an administrator: ALTER TABLE %s RENAME TO ledger_before;",
-				d.ledger.table, d.ledger.table),
-		}
-	}
-	return nil
-}
-
-// ledgerPrivilege gives the SQL that an administrator must run.
-func (d *Database) ledgerPrivilege(s ledgerState) error {
-	role := pgx.Identifier{s.role}.Sanitize()
-	var statements []string
-	if !s.schema {
-		statements = append(statements, "CREATE SCHEMA "+d.ledger.schema)
-	}
-	rights := "USAGE, CREATE"
-	if s.table {
-		rights = "USAGE"
-	}
-	statements = append(statements, fmt.Sprintf("GRANT %s ON SCHEMA %s TO %s", rights, d.ledger.schema, role))
-	if s.table {
-		statements = append(statements, fmt.Sprintf("GRANT SELECT, INSERT, UPDATE ON TABLE %s TO %s", d.ledger.table, role))
-	}
-	return &entry.Misfit{
-		Reason: v1alpha1.ReasonPrivilegeMissing,
-		Message: fmt.Sprintf("role %s may not make or use the ledger: run as an administrator: %s;",
-			role, strings.Join(statements, "; ")),
-	}
 }

@@ -27,12 +27,12 @@ type connectFailure struct {
 	error
 	// config is what the connection was to be made by.
 	config *pgconn.Config
-	// certain says that user, host and database are what they look like in the URL, so
+	// certain means that user, host and database are what they look like in the URL, so
 	// that they may be shown.
 	certain bool
 	// doubt is said of what may be none of what it looks like.
 	doubt string
-	// tls says that the settings have certificates.
+	// tls means that the settings have certificates.
 	tls bool
 }
 
@@ -47,16 +47,16 @@ func (s *source) connecting(err error) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.words.complete(furthest(connect), s.held)
+	err = s.words.complete(furthest(connect), s.content)
 	return &connectFailure{error: err, config: connect.Config, certain: s.certain, doubt: doubtOf(s.text), tls: s.tls != nil}
 }
 
-// encrypted says whether TLS would have been tried.
+// encrypted reports whether TLS would have been tried.
 func (e *connectFailure) encrypted() bool {
 	return e.config.TLSConfig != nil || slices.ContainsFunc(e.config.Fallbacks, func(f *pgconn.FallbackConfig) bool { return f.TLSConfig != nil })
 }
 
-// showing tells the words of a server, or of a pooler, of a connection. They come
+// showing quotes the last error of a server, or of a pooler, of a connection. It comes
 // before any row is sent and quote none; what they may quote is of the URL.
 func (e *connectFailure) showing(words string) string {
 	password := e.config.Password
@@ -92,7 +92,7 @@ func (e *Error) connecting(err *pgconn.PgError, cause error) {
 	if origin.certain {
 		role, name = quote(origin.config.User), quote(origin.config.Database)
 	}
-	transient := judge(err.Code).kind == entry.Transient
+	transient := classify(err.Code).kind == entry.Transient
 	e.Kind = entry.Transient
 	sql := ""
 	switch {
@@ -143,7 +143,7 @@ func (e *connectFailure) onlyEncrypted() string {
 	case !e.encrypted():
 		return "; the connection was not encrypted, which a line hostssl of it demands: give sslmode=require or better in the URL"
 	case !e.tls:
-		return "; where it demands a client's certificate (clientcert, cert), " +
+		return "; if it demands a client certificate (clientcert, cert), " +
 			"give one in database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or as sslcert and sslkey in the URL"
 	}
 	return ""
@@ -174,7 +174,7 @@ func (e *Error) pooled(err *pgconn.PgError) {
 	}
 }
 
-// errStandby says that a server takes no writes since it follows another one.
+// errStandby means that a server takes no writes since it follows another one.
 var errStandby = fmt.Errorf("%w: the server is a standby", pgconn.ErrReadOnlyConnection)
 
 // takesWrites refuses a session in which nothing can be written, so that another host
@@ -207,7 +207,7 @@ func notWritable(err error) string {
 	}
 	origin, ok := errors.AsType[*connectFailure](err)
 	if !ok || !origin.certain {
-		return verdicts["25006"].remedy
+		return classifications["25006"].remedy
 	}
 	return toWrite(origin.config.User, origin.config.Database)
 }
@@ -259,8 +259,8 @@ func network(err error) string {
 	case errors.As(err, &invalid), errors.As(err, &certificate):
 		return what + ": the server's certificate is not valid" + tail
 	case op != nil && op.Op == "remote error":
-		return what + ": the server refuses the TLS handshake: it may require a client's certificate, or not trust the one that it was given: " +
-			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to one of its authority" + tail
+		return what + ": the server rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
+			"set database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile), or sslcert and sslkey in the URL, to a certificate that the server trusts" + tail
 	case errors.As(err, &record):
 		return what + ": what answers there speaks neither TLS nor PostgreSQL's protocol" + tail
 	case known && unmetDemand(origin) != "":
@@ -283,19 +283,19 @@ func ofSilence(origin *connectFailure) string {
 	if origin == nil || reached(origin) == notThere {
 		return ""
 	}
-	return ", although the connection is taken, as by a pooler that waits for its server or a server that hangs: see its log"
+	return ", although the connection was accepted: a pooler may wait for its server, or the server may hang: see its log"
 }
 
-// ofSystem tells an error of the operating system. The server's own word may be lost
+// ofSystem describes an error of the operating system. The server's own word may be lost
 // with a connection that it resets.
 func ofSystem(errno syscall.Errno, origin *connectFailure) string {
 	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {
-		return errno.Error() + ": the server may have refused the TLS handshake, since it does not trust the client's certificate"
+		return errno.Error() + ": the server may have rejected the TLS handshake, because it does not trust the client certificate"
 	}
 	return errno.Error()
 }
 
-// presents tells whether the connection shows a client's certificate.
+// presents reports whether the connection shows a client's certificate.
 func presents(c *pgconn.Config) bool {
 	return c.TLSConfig != nil && (len(c.TLSConfig.Certificates) > 0 || c.TLSConfig.GetClientCertificate != nil)
 }

@@ -43,23 +43,20 @@ func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) entry.
 		return entry.NoneTaken
 	}
 	r := &b.rows[0]
-	shape := t.everyColumn()
-	if r.group != deleted {
-		shape = b.groups[r.group].columns
-	}
+	shape := b.groups[r.group].shape
 	// What a document leaves out may be why it was refused, and that is its own fault:
 	// where the same columns are not enough, all of them are tried.
 	shapes := [][]int{shape}
 	if len(shape) < len(t.columns) {
 		shapes = append(shapes, t.everyColumn())
 	}
-	keys, err := d.otherKeys(ctx, t, string(b.text(r.key)))
+	keys, err := d.otherKeys(ctx, t, b.idsOf(0))
 	if err != nil {
 		return entry.NoneTaken
 	}
 	for n, columns := range shapes {
 		for _, key := range keys {
-			if d.tries(ctx, t, t.toItself(columns), key) {
+			if d.tries(ctx, t, t.toItself(columns), key...) {
 				return []entry.Trial{entry.RowTaken, entry.PartTaken}[n]
 			}
 		}
@@ -68,14 +65,17 @@ func (d *Database) ControlOfRows(ctx context.Context, t *Table, b *Batch) entry.
 }
 
 func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) entry.Trial {
-	if b.Len() != 1 || b.rows[0].group == deleted {
+	if b.Len() != 1 {
 		return entry.NoneTaken
 	}
 	r := &b.rows[0]
 	columns := b.groups[r.group].columns
 	for n := range min(len(columns), controlColumns) {
 		rest := slices.Delete(slices.Clone(columns), n, n+1)
-		values := []any{string(b.text(r.key))}
+		var values []any
+		for _, id := range b.idsOf(0) {
+			values = append(values, id)
+		}
 		for _, i := range rest {
 			if c := b.cells[r.cells+i]; c.length == isNull {
 				values = append(values, nil)
@@ -93,16 +93,23 @@ func (d *Database) controlOfParts(ctx context.Context, t *Table, b *Batch) entry
 	return entry.NoneTaken
 }
 
-// otherKeys are a few keys of rows that are there.
-func (d *Database) otherKeys(ctx context.Context, t *Table, but string) ([]string, error) {
-	var keys []string
+// otherKeys are what finds a few rows that are there.
+func (d *Database) otherKeys(ctx context.Context, t *Table, but []string) ([][]any, error) {
+	texts := t.eachID(", ", func(k *key, _ string) string { return "o." + quote(k.name) + "::pg_catalog.text" })
+	others := t.eachID(" OR ", func(k *key, alias string) string {
+		return fmt.Sprintf("o.%s::pg_catalog.text OPERATOR(pg_catalog.<>) $%d", quote(k.name), 1+slices.Index(idAliases, alias))
+	})
+	var arguments []any
+	for _, id := range but {
+		arguments = append(arguments, id)
+	}
+	var keys [][]any
 	err := d.inTransaction(ctx, "look for a row of "+t.name, func(ctx context.Context, tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT o.%s::pg_catalog.text FROM %s o WHERE o.%[1]s::pg_catalog.text OPERATOR(pg_catalog.<>) $1 LIMIT %[3]d",
-			quote(t.key.name), t.only, controlRows), but)
+		rows, err := tx.Query(ctx, fmt.Sprintf("SELECT %s FROM %s o WHERE %s LIMIT %d", texts, t.only, others, controlRows), arguments...)
 		if err != nil {
 			return err
 		}
-		keys, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		keys, err = pgx.CollectRows(rows, func(row pgx.CollectableRow) ([]any, error) { return row.Values() })
 		return err
 	})
 	return keys, err
@@ -138,32 +145,50 @@ func (t *Table) everyColumn() []int {
 	return all
 }
 
-// toItself is the statement that writes one row of the table to itself.
+// neverID is an id that no entry of a stream has.
+const neverID = "0-0"
+
+// toItself is the statement that writes one row of the table to itself. One that never
+// changes is written beside itself, by an id that there is not.
 func (t *Table) toItself(columns []int) string {
-	values := []string{"o." + quote(t.key.name)}
+	var values []string
+	for n, k := range t.ids {
+		if n > 0 && t.appends {
+			values = append(values, "'"+neverID+"'")
+		} else {
+			values = append(values, "o."+quote(k.name))
+		}
+	}
 	for _, i := range t.versioned(columns) {
 		values = append(values, "o."+quote(t.column(i).name))
 	}
-	return t.upsert(columns, fmt.Sprintf("SELECT %s FROM %s o WHERE o.%s::pg_catalog.text OPERATOR(pg_catalog.=) $1",
-		strings.Join(values, ", "), t.only, quote(t.key.name)))
+	found := t.eachID(" AND ", func(k *key, alias string) string {
+		return fmt.Sprintf("o.%s::pg_catalog.text OPERATOR(pg_catalog.=) $%d", quote(k.name), 1+slices.Index(idAliases, alias))
+	})
+	return t.upsert(columns, fmt.Sprintf("SELECT %s FROM %s o WHERE %s", strings.Join(values, ", "), t.only, found))
 }
 
 // single is the statement that writes one row of values.
 func (t *Table) single(columns []int) string {
-	values := []string{"$1::pg_catalog.text::" + t.key.cast}
-	for n, i := range columns {
-		values = append(values, fmt.Sprintf("$%d::pg_catalog.text::%s", n+2, t.columns[i].cast))
+	var values []string
+	add := func(cast string) {
+		values = append(values, fmt.Sprintf("$%d::pg_catalog.text::%s", len(values)+1, cast))
+	}
+	for _, k := range t.ids {
+		add(k.cast)
+	}
+	for _, i := range columns {
+		add(t.columns[i].cast)
 	}
 	if t.version != nil {
-		values = append(values, fmt.Sprintf("$%d::pg_catalog.int8", len(columns)+2))
+		values = append(values, fmt.Sprintf("$%d::pg_catalog.int8", len(values)+1))
 	}
 	return t.upsert(columns, "SELECT "+strings.Join(values, ", "))
 }
 
 // upsert is a statement that writes the given columns of the rows that source gives.
 func (t *Table) upsert(columns []int, source string) string {
-	key := quote(t.key.name)
-	names := []string{key}
+	names := []string{t.idNames()}
 	var sets []string
 	for _, i := range t.versioned(columns) {
 		name := quote(t.column(i).name)
@@ -171,8 +196,12 @@ func (t *Table) upsert(columns []int, source string) string {
 		sets = append(sets, name+" = excluded."+name)
 	}
 	if len(sets) == 0 {
+		key := quote(t.key.name)
 		sets = append(sets, key+" = excluded."+key)
 	}
-	return fmt.Sprintf("INSERT INTO %s AS t (%s)%s %s ON CONFLICT (%s) DO UPDATE SET %s",
-		t.name, strings.Join(names, ", "), t.overriding, source, key, strings.Join(sets, ", "))
+	insert := fmt.Sprintf("INSERT INTO %s AS t (%s)%s %s", t.name, strings.Join(names, ", "), t.overriding, source)
+	if t.appends {
+		return insert
+	}
+	return fmt.Sprintf("%s ON CONFLICT (%s) DO UPDATE SET %s", insert, t.idNames(), strings.Join(sets, ", "))
 }

@@ -18,7 +18,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Settings says which database, and within which bounds.
+// Settings are the database's address and the bounds of its use.
 type Settings struct {
 	// URLFile holds the connection URL. It is read again for every new
 	// connection, by every Check and otherwise once a second while batches are
@@ -27,16 +27,19 @@ type Settings struct {
 	// URLSecret is what messages call the Secret behind URLFile; without it they
 	// name the file.
 	URLSecret string
-	// TLS, when present, has the server's certificate verified, and shows one of the
-	// flusher's own; its files are read again as the URL's is.
+	// TLS, if set, verifies the server's certificate, and sends a client certificate if it
+	// names one. Its files are read again like the URL's.
 	TLS *config.TLS
-	// MaxConnections bounds the connections that write; below 1 means 1. One more
-	// looks at the server for Check and Table, so that they need not wait for it.
+	// MaxConnections bounds the connections that write; below 1 means 1. Check and Table
+	// use one more, so that they need not wait for a free one.
 	MaxConnections int
 	// StatementTimeout bounds one statement in the server; zero means 30 s.
 	StatementTimeout time.Duration
 	// LedgerSchema is the schema of the ledger; empty means writebehind.
 	LedgerSchema string
+	// Sources has the tables made and checked in which Sources keeps what is known of
+	// sources. One more connection asks and moves them.
+	Sources bool
 }
 
 const (
@@ -65,7 +68,10 @@ type Database struct {
 	source   *source
 	pool     *pgxpool.Pool
 	prober   *prober
+	keeper   *prober
 	ledger   ledgerStatements
+	// records are the flusher's own tables.
+	records  []record
 	prologue []byte
 	// urlAge is how old the last look at the URL may be when a batch is written.
 	urlAge time.Duration
@@ -74,7 +80,7 @@ type Database struct {
 	// probeTimeout bounds one Check and one Table.
 	probeTimeout time.Duration
 
-	// verified says that the ledger was found fit for use, and written to, since
+	// verified means that the ledger was found fit for use, and written to, since
 	// the last trouble.
 	verified atomic.Bool
 	// home is what the database said of itself last.
@@ -87,8 +93,8 @@ type Database struct {
 	cancels sync.WaitGroup
 }
 
-// Open prepares the use of a database and returns at once: connections are made
-// when they are needed, and what is in the way is told by Check.
+// Open prepares the use of a database and returns at once. Connections are made when they are
+// needed, and Check reports obstacles.
 func Open(s Settings) *Database {
 	s.MaxConnections = max(s.MaxConnections, 1)
 	if s.StatementTimeout <= 0 {
@@ -105,7 +111,11 @@ func Open(s Settings) *Database {
 		learnedAge:   longestLearned,
 		probeTimeout: longestProbe,
 	}
-	d.prober = newProber(d.source)
+	d.records = []record{ledgerRecord(s.LedgerSchema)}
+	if s.Sources {
+		d.records = append(d.records, sourceRecords(s.LedgerSchema)...)
+	}
+	d.prober, d.keeper = newProber(d.source), newProber(d.source)
 	d.prologue = newPrologue(s.StatementTimeout)
 
 	// The pool's own configuration is only a frame: every connection takes the
@@ -144,6 +154,7 @@ func Open(s Settings) *Database {
 // Close ends every connection, after what is under way on it.
 func (d *Database) Close() {
 	d.prober.close()
+	d.keeper.close()
 	d.pool.Close()
 	d.cancels.Wait()
 }
@@ -181,7 +192,7 @@ func (d *Database) watched(ctx context.Context) (watched context.Context, progre
 // the connections of an earlier one behind. Another URL may mean another
 // database: from here on nothing is written to the one before.
 func (d *Database) follow(age time.Duration) error {
-	changed, err := d.source.look(age)
+	changed, err := d.source.reload(age)
 	if changed {
 		d.verified.Store(false)
 		d.committed.Store(0)
@@ -198,7 +209,7 @@ func (d *Database) acquire(ctx context.Context, action string) (*pgxpool.Conn, e
 	conn, err := d.pool.Acquire(ctx)
 	if err != nil {
 		d.verified.Store(false)
-		return nil, failure(action, d.source.connecting(err), apart)
+		return nil, failure(action, d.source.connecting(err), stageNone)
 	}
 	return conn, nil
 }
@@ -215,7 +226,7 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	defer conn.Release()
 	tx, err := conn.BeginTx(ctx, pgx.TxOptions{BeginQuery: pinnedBeginSQL(d.settings.StatementTimeout)})
 	if err != nil {
-		return failure(action, err, apart)
+		return failure(action, err, stageNone)
 	}
 	if err = f(ctx, tx); err == nil {
 		err = replicated(conn.Conn().PgConn(), tx.Commit(ctx))
@@ -226,5 +237,5 @@ func (d *Database) inTransaction(ctx context.Context, action string, f func(cont
 	if rollback := tx.Rollback(ctx); rollback != nil && !errors.Is(rollback, pgx.ErrTxClosed) {
 		_ = conn.Conn().Close(ctx)
 	}
-	return failure(action, err, apart)
+	return failure(action, err, stageNone)
 }

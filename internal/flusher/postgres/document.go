@@ -31,10 +31,11 @@ const (
 	stateOutOfRange     = "22003"
 	stateTooLong        = "22001"
 	stateLimit          = "54000"
+	stateUnsupported    = "0A000"
 )
 
-// cell is one value of a row: a piece of the batch's arena, or one of the two
-// below in place of its length.
+// cell is one value of a row: a piece of the batch's arena, or one of those below in
+// place of its length.
 type cell struct {
 	start  int
 	length int32
@@ -43,6 +44,8 @@ type cell struct {
 const (
 	isNull   = -1
 	isAbsent = -2
+	// isDefault stands for the default of the column, whatever the row has.
+	isDefault = -3
 )
 
 // decode reads a document into the row's cells, which are absent to begin with,
@@ -50,6 +53,9 @@ const (
 // document names.
 func (b *Batch) decode(cells []cell, document []byte) (named int, err error) {
 	t := b.table
+	if t.number {
+		return b.decodeNumber(&cells[0], document)
+	}
 	if len(document) > maxDocument {
 		return 0, &entry.Unfit{SQLSTATE: stateLimit, Message: fmt.Sprintf("the document is longer than %d bytes", maxDocument)}
 	}
@@ -113,7 +119,12 @@ func (b *Batch) fields(s *scanner, cells []cell, named *int) (oddity, error) {
 		if f >= 0 {
 			previous = f + 1
 			for _, i := range b.table.fields[f].columns {
-				if err := b.store(cells, i, v, false, named); err != nil {
+				if b.table.texts {
+					err = b.storeText(cells, i, v, named)
+				} else {
+					err = b.store(cells, i, v, false, named)
+				}
+				if err != nil {
 					return 0, err
 				}
 			}
@@ -170,7 +181,7 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 		return nil
 	}
 	if v.odd&(hasNul|hasSurrogate) != 0 {
-		if err := c.judge(v); err != nil {
+		if err := c.check(v); err != nil {
 			return err
 		}
 	}
@@ -204,8 +215,8 @@ func (b *Batch) store(cells []cell, i int, v jsonValue, whole bool, named *int) 
 	return nil
 }
 
-// judge refuses what the column cannot hold.
-func (c *column) judge(v jsonValue) error {
+// check refuses what the column cannot hold.
+func (c *column) check(v jsonValue) error {
 	verbatim := c.json || v.kind == jsonObject || v.kind == jsonArray && !c.array
 	switch {
 	case v.odd&hasSurrogate != 0 && (c.json || !verbatim):

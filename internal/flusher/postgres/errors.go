@@ -12,9 +12,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// ErrLedgerOutOfStep says that the ledger stands at a flush number that neither
+// ErrLedgerOutOfStep means that the ledger stands at a flush number that neither
 // precedes the batch nor is its own: the ledger was changed from outside, or
-// restored. Acquiring the partition anew gets both into step.
+// restored. Acquiring the partition again gets both into step.
 var ErrLedgerOutOfStep = errors.New("the ledger is out of step with the journal")
 
 // Error is a failure of the database. Its text names SQLSTATE, constraint,
@@ -25,15 +25,15 @@ type Error struct {
 	SQLSTATE string
 	// Constraint, Column and Table are those that PostgreSQL names, if any.
 	Constraint, Column, Table string
-	// Unsettled says that the transaction may have committed, or may yet do so.
+	// Unsettled means that the transaction may have committed, or may yet do so.
 	Unsettled bool
-	// AtRows says that PostgreSQL was at work on the rows: it had begun the transaction
+	// AtRows means that PostgreSQL was at work on the rows: it had begun the transaction
 	// and moved the ledger before. Raised says that a function which it called for a row
 	// said so, a trigger's as a rule, whatever the SQLSTATE.
 	AtRows, Raised bool
-	// Held says that another transaction was in the way, in PostgreSQL's own words.
+	// Held means that another transaction held a lock, by PostgreSQL's own error.
 	Held bool
-	// Lost says that the session ended after the batch was sent. How far PostgreSQL had
+	// Lost means that the session ended after the batch was sent. How far PostgreSQL had
 	// come is known only if AtRows says so.
 	Lost bool
 	// Stale are the entries whose rows have a higher version in the table, by the order in
@@ -45,14 +45,14 @@ type Error struct {
 	action string
 	reason string
 	remedy string
-	// inURL says that the URL has to be corrected.
+	// inURL means that the URL has to be corrected.
 	inURL bool
 	// entry is the entry of the batch that is at fault, if known says so.
 	entry int
 	known bool
 }
 
-// Error tells what failed and what helps.
+// Error returns the failed action, the fault and the remedy.
 func (e *Error) Error() string {
 	var text strings.Builder
 	if e.action != "" {
@@ -94,8 +94,8 @@ func (e *Error) Unwrap() error {
 	return e.Err
 }
 
-// Detail is all that PostgreSQL said. It may quote values of the row and must
-// go nowhere but to the dead letter of that row.
+// Detail is PostgreSQL's full error. It may quote values of the row and must go nowhere but
+// to the dead letter of that row.
 func (e *Error) Detail() string {
 	var pgErr *pgconn.PgError
 	if !errors.As(e.Err, &pgErr) {
@@ -110,7 +110,7 @@ func (e *Error) Detail() string {
 	return strings.Join(parts, "\n")
 }
 
-// As makes an error of this package a fault, which is all that others know of it.
+// As makes an error of this package a *entry.Fault, the only form that other packages know.
 func (e *Error) As(target any) bool {
 	fault, ok := target.(**entry.Fault)
 	if ok {

@@ -15,13 +15,16 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// judge says what does not fit, or which columns are the key, the version's, if any,
+// check returns what does not fit, or which columns are the key, the version's, if any,
 // and which are fed.
-func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
+func (f *fit) check() (key, version *attribute, columns []fed, err error) {
 	if err = f.checkRelation(); err != nil {
 		return nil, nil, nil, err
 	}
 	if key, err = f.key(); err != nil {
+		return nil, nil, nil, err
+	}
+	if f.member, err = f.findMember(key); err != nil {
 		return nil, nil, nil, err
 	}
 	if columns, err = f.columns(); err != nil {
@@ -40,6 +43,10 @@ func (f *fit) judge() (key, version *attribute, columns []fed, err error) {
 	if err = f.leftOut(written); err != nil {
 		return nil, nil, nil, err
 	}
+	if f.appends() {
+		// Of a row that never changes a publication asks no identity.
+		return key, version, columns, nil
+	}
 	return key, version, columns, f.checkIdentity()
 }
 
@@ -53,6 +60,9 @@ type fit struct {
 	anonymous           []anonymous
 	policies            policies
 	attributes          []attribute
+	// member is the column that tells the rows of one key apart, or nil.
+	member   *attribute
+	together together
 }
 
 func (f *fit) mismatch(format string, args ...any) error {
@@ -123,27 +133,41 @@ func (f *fit) find(name string) *attribute {
 }
 
 func (f *fit) key() (*attribute, error) {
-	column := f.mapping.KeyColumn
-	a := f.find(column)
-	if a == nil {
-		if strings.ContainsAny(column, ", ()") {
-			return nil, f.mismatch("table %s has no column %q: keyColumn names one column; %s", f.mapping.Table, column, oneColumn)
-		}
-		return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's keyColumn", f.mapping.Table, column)
-	}
-	if keyKinds[a.base] == 0 {
-		return nil, f.mismatch("key column %s of table %s is of type %s: its type must be one of smallint, integer, bigint, text, varchar, uuid",
-			column, f.mapping.Table, a.shown)
-	}
-	if a.generated {
-		return nil, f.mismatch("key column %s of table %s is generated: name a column that can be written", column, f.mapping.Table)
-	}
-	if !a.deterministic {
-		return nil, f.alter(fmt.Sprintf("key column %s of table %s has a nondeterministic collation, by which different keys are one row", column, f.mapping.Table),
-			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
+	a, err := f.identifying(keyRole, f.mapping.KeyColumn)
+	if err != nil || f.memberRole() != nil {
+		return a, err
 	}
 	if !a.unique || len(a.deferrable) > 0 {
 		return nil, f.notUnique(a)
+	}
+	return a, nil
+}
+
+// role is what a mapping and a message call a column by which rows are found.
+type role struct{ field, shown string }
+
+var keyRole = &role{"keyColumn", "key"}
+
+// identifying finds a column by which rows are found, of a type whose canonical text is
+// known.
+func (f *fit) identifying(r *role, column string) (*attribute, error) {
+	a := f.find(column)
+	if a == nil {
+		if strings.ContainsAny(column, ", ()") && r == keyRole {
+			return nil, f.mismatch("table %s has no column %q: keyColumn names one column; %s", f.mapping.Table, column, oneColumn)
+		}
+		return nil, f.mismatch("table %s has no column %s: add it or correct the mapping's %s", f.mapping.Table, column, r.field)
+	}
+	if keyKinds[a.base] == 0 {
+		return nil, f.mismatch("%s column %s of table %s is of type %s: its type must be one of smallint, integer, bigint, text, varchar, uuid",
+			r.shown, column, f.mapping.Table, a.shown)
+	}
+	if a.generated {
+		return nil, f.mismatch("%s column %s of table %s is generated: name a column that can be written", r.shown, column, f.mapping.Table)
+	}
+	if !a.deterministic {
+		return nil, f.alter(fmt.Sprintf("%s column %s of table %s has a nondeterministic collation, under which different keys are the same row", r.shown, column, f.mapping.Table),
+			fmt.Sprintf("ALTER COLUMN %s TYPE %s COLLATE \"C\"", quote(column), a.shown))
 	}
 	return a, nil
 }
@@ -190,7 +214,7 @@ func (f *fit) notUnique(key *attribute) error {
 	}
 	problem := fmt.Sprintf("key column %s of table %s has no unique index of its own (one column, not partial, not deferrable)", key.name, f.mapping.Table) + f.severalColumns()
 	if len(key.deferrable) > 0 {
-		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot go by", key.name, f.mapping.Table)
+		problem = fmt.Sprintf("key column %s of table %s has a deferrable constraint, which an upsert cannot use", key.name, f.mapping.Table)
 	}
 	return f.alter(problem, actions...)
 }
@@ -202,11 +226,14 @@ type fed struct {
 }
 
 func (f *fit) columns() ([]fed, error) {
+	if field, name := f.numberColumn(); field != "" {
+		return f.numbers(field, name)
+	}
 	var columns []fed
 	if len(f.mapping.Columns) == 0 {
 		for i := range f.attributes {
 			a := &f.attributes[i]
-			if a.name != f.mapping.KeyColumn && a.name != f.mapping.VersionColumn && !a.generated && !a.always {
+			if a.name != f.mapping.KeyColumn && a != f.member && a.name != f.mapping.VersionColumn && !a.generated && !a.always {
 				columns = append(columns, fed{a.name, a})
 			}
 		}
@@ -243,19 +270,7 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 			statements = append(statements, grant)
 		}
 	}
-	reads, inserts, updates := key.maySelect, key.mayInsert, true
-	for _, c := range columns {
-		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
-	}
-	var missing []string
-	for _, right := range []struct {
-		name string
-		held bool
-	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", f.relation.mayDelete}} {
-		if !right.held {
-			missing = append(missing, right.name)
-		}
-	}
+	missing := f.missingRights(key, columns)
 	if len(missing) > 0 {
 		statements = append(statements, fmt.Sprintf("GRANT %s ON TABLE %s TO %s", strings.Join(missing, ", "), f.name, role))
 	}
@@ -280,13 +295,36 @@ func (f *fit) privileges(key *attribute, columns []fed) error {
 	}
 }
 
-// unfed are the columns of which no statement ever names one: their defaults are
-// taken for every new row.
+// missingRights returns those on the table that the statements need and the role lacks.
+func (f *fit) missingRights(key *attribute, columns []fed) (missing []string) {
+	reads, inserts, updates, deletes := key.maySelect, key.mayInsert, true, f.relation.mayDelete
+	if f.member != nil {
+		reads, inserts = reads && f.member.maySelect, inserts && f.member.mayInsert
+	}
+	for _, c := range columns {
+		reads, inserts, updates = reads && c.maySelect, inserts && c.mayInsert, updates && c.mayUpdate
+	}
+	if f.appends() {
+		updates, deletes = true, true
+	}
+	for _, right := range []struct {
+		name string
+		held bool
+	}{{"SELECT", reads}, {"INSERT", inserts}, {"UPDATE", updates}, {"DELETE", deletes}} {
+		if !right.held {
+			missing = append(missing, right.name)
+		}
+	}
+	return missing
+}
+
+// unfed returns the columns that no statement ever names: every new row gets their
+// defaults.
 func (f *fit) unfed(columns []fed) []*attribute {
 	var others []*attribute
 	for i := range f.attributes {
 		a := &f.attributes[i]
-		named := a.name == f.mapping.KeyColumn || slices.ContainsFunc(columns, func(c fed) bool { return c.attribute == a })
+		named := a.name == f.mapping.KeyColumn || a == f.member || slices.ContainsFunc(columns, func(c fed) bool { return c.attribute == a })
 		if !named && !a.generated {
 			others = append(others, a)
 		}
@@ -301,8 +339,12 @@ func (f *fit) leftOut(columns []fed) error {
 	}
 	for _, a := range f.unfed(columns) {
 		if a.required {
+			feeds := "add it to the mapping's columns, "
+			if field, _ := f.numberColumn(); field != "" {
+				feeds = ""
+			}
 			return f.alter(fmt.Sprintf("column %s of table %s must not be null and has no default, and no field feeds it, so that every new row is refused: "+
-				"add it to the mapping's columns, give it a default, or let it be null", a.name, f.mapping.Table),
+				"%sgive it a default, or let it be null", a.name, f.mapping.Table, feeds),
 				fmt.Sprintf("ALTER COLUMN %s DROP NOT NULL", quote(a.name)))
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // The form of a table is what a batch relies on: which table the name stands for, and
 // the version of each of its columns in the catalogue. PostgreSQL gives a column's row
 // there another xmin whenever its name, type, length, default or anything else of it
-// changes, so that the form costs no look at what these are. A difference that means
+// changes, so that the form need not read what these are. A difference that means
 // nothing, as after a GRANT on a column, has the table read once more.
 
 // formOf is the expression for the columns' part of the form of the table with an oid.
@@ -48,10 +48,10 @@ func (d *Database) askForm(ctx context.Context, conn *pgx.Conn, t *Table) (form 
 	return form, err
 }
 
-// Current tells whether the table still is what it was when it was read. What cannot
+// Current reports whether the table still is what it was when it was read. What cannot
 // become a row of it may be one of what it is by now.
 func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
-	const action = "look whether the table was altered"
+	const action = "check whether the table was altered"
 	ctx, cancel := d.bound(ctx)
 	defer cancel()
 	conn, err := d.acquire(ctx, action)
@@ -61,26 +61,26 @@ func (d *Database) Current(ctx context.Context, t *Table) (bool, error) {
 	defer conn.Release()
 	form, err := d.askForm(ctx, conn.Conn(), t)
 	if err != nil {
-		return false, failure(action, err, apart)
+		return false, failure(action, err, stageNone)
 	}
 	return form == t.form, nil
 }
 
-// outdated tells whether the statements of a batch were not accepted, or not planned,
+// outdated reports whether the statements of a batch were not accepted, or not planned,
 // because the table was altered before they could lock it.
 func (d *Database) outdated(ctx context.Context, conn *pgx.Conn, t *Table, r *reply, err error) bool {
 	var pgErr *pgconn.PgError
 	if r.moved || conn.IsClosed() || !errors.As(err, &pgErr) {
 		return false
 	}
-	if kind := verdictOf(pgErr, r.stage()).kind; kind != entry.Mapping && kind != entry.Row {
+	if kind := classificationOf(pgErr, r.stage()).kind; kind != entry.Mapping && kind != entry.Row {
 		return false
 	}
 	form, err := d.askForm(ctx, conn, t)
 	return err == nil && form != t.form
 }
 
-// hiddenSQL tells whether the role may not name the tables of a schema.
+// hiddenSQL reports whether the role may not name the tables of a schema.
 const hiddenSQL = `SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.nspname = $1::pg_catalog.text AND NOT pg_catalog.has_schema_privilege(n.oid, 'USAGE'))`
 
 // hidden is the error of a batch whose table lies in a schema that the role may not use,

@@ -16,7 +16,7 @@ import (
 )
 
 // What a table is altered to after it was read is noticed by the transaction that
-// writes. The values that are written then are the ones of a table that was read anew.
+// writes. The values that are written then are the ones of a table that was read again.
 func TestATableThatIsAlteredIsReadAnew(t *testing.T) {
 	t.Parallel()
 	const columns = "id bigint PRIMARY KEY, a text, d date, r real, n integer, v varchar(3)"

@@ -94,7 +94,7 @@ func own(t testing.TB, d *Database, table *Table, partition int) *owner {
 	}}
 }
 
-// next is the position of the owner's next batch.
+// next is the place of the owner's next batch.
 func (o *owner) next(version int64) entry.Place {
 	o.at.Flush++
 	o.at.Version = version
@@ -128,7 +128,7 @@ func (o *owner) write(t testing.TB, pairs ...string) {
 	}
 }
 
-// refuse writes a batch that must fail, and gives the position back.
+// refuse writes a batch that must fail, and gives the place back.
 func (o *owner) refuse(t testing.TB, pairs ...string) *Error {
 	t.Helper()
 	outcome, err := o.d.Write(t.Context(), o.table, o.next(o.at.Version+1), batch(t, o.table, pairs...))

@@ -16,7 +16,7 @@ import (
 const (
 	// A statement that names the function fails where it may not be called, even if it
 	// does not come to that.
-	mayTellHomeSQL = `SELECT coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system()')::pg_catalog.oid, 'EXECUTE'), false)`
+	mayReadHomeSQL = `SELECT coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('pg_catalog.pg_control_system()')::pg_catalog.oid, 'EXECUTE'), false)`
 	homeSQL        = `SELECT pg_catalog.concat(c.system_identifier, '/', d.oid), d.datname::pg_catalog.text
 FROM pg_catalog.pg_control_system() c, pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()`
 )
@@ -29,7 +29,7 @@ func readHome(ctx context.Context, q querier) (h entry.Home, err error) {
 	return h, err
 }
 
-// untold are the SQLSTATEs of a database that does not tell what it is to anybody like us:
+// untold are the SQLSTATEs of a database that does not reveal its identity to this role:
 // a right is missing, the function is, or it is not supported.
 var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
 
@@ -39,7 +39,7 @@ var untold = map[string]bool{"42501": true, "42883": true, "0A000": true}
 func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	var may bool
 	var h entry.Home
-	err := conn.QueryRow(ctx, mayTellHomeSQL).Scan(&may)
+	err := conn.QueryRow(ctx, mayReadHomeSQL).Scan(&may)
 	if err == nil && may {
 		h, err = readHome(ctx, conn)
 	}
@@ -54,7 +54,7 @@ func (d *Database) findHome(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Known tells whether the database was reached, and asked what it is.
+// Known reports whether the database was reached, and asked what it is.
 func (d *Database) Known() bool { return d.home.Load() != nil }
 
 // Home is the database that was reached last, empty before the first time.

@@ -23,7 +23,7 @@ type anonymous struct {
 	// table, publication and root are quoted names; root is what the publication
 	// publishes the table as, a partitioned table or the table itself.
 	table, publication, root string
-	// whole says that the replica identity is the whole row, nothing that there is none.
+	// whole means that the replica identity is the whole row, nothing that there is none.
 	whole, nothing bool
 	// lacking are the columns of the row filter that the identity lacks, uncovered those of
 	// the identity that the column list lacks, hidden those of the identity that are
@@ -36,7 +36,7 @@ type anonymous struct {
 	index    string
 	primary  bool
 	nullable []string
-	// mayBeWhole says that the whole row would do for all publications.
+	// mayBeWhole means that the whole row would do for all publications.
 	mayBeWhole bool
 }
 
@@ -169,7 +169,7 @@ func (a *anonymous) problem() string {
 		text = fmt.Sprintf("the replica identity of table %s lacks columns (%s) of the row filter with which %s", a.table, list(a.lacking), publishes)
 	}
 	if len(a.lacking) > 0 && !a.mayBeWhole {
-		text += ", which cannot get them beside a column list or generated columns (without the filter all rows are published)"
+		text += ", which cannot get them together with a column list or generated columns (without the filter all rows are published)"
 	}
 	return text
 }
@@ -196,7 +196,7 @@ func (a *anonymous) remedy() string {
 	return identity + "USING INDEX " + a.index
 }
 
-// published puts the table anew into the publication: with the columns of the identity,
+// published puts the table again into the publication: with the columns of the identity,
 // and without a filter that the identity cannot do for.
 func (a *anonymous) published() string {
 	restricted := a.root
@@ -217,8 +217,8 @@ func ofIdentity(err *pgconn.PgError) bool {
 	return err.Routine == identityCheck && err.Where == ""
 }
 
-var identityVerdict = verdict{
+var identityClassification = classification{
 	entry.Mapping, v1alpha1.ReasonSchemaMismatch,
-	"a publication publishes updates or deletions of the table, and the table's replica identity does not do for it, its row filter or its column list: " +
+	"a publication publishes updates or deletions of the table, and the table's replica identity does not suffice for it, its row filter or its column list: " +
 		"see ALTER TABLE ... REPLICA IDENTITY and ALTER PUBLICATION",
 }

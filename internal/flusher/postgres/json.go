@@ -157,14 +157,14 @@ var strangers = []struct{ word, instead string }{
 	{"-INF", notANumber},
 	{"+Infinity", notANumber},
 	{"+inf", notANumber},
-	{"undefined", "undefined stands for a value: write null, or leave the field out"},
+	{"undefined", "undefined is no JSON value: write null, or leave the field out"},
 	{"None", "None stands for null"},
 	{"True", "True stands for true"},
 	{"False", "False stands for false"},
-	{"'", "a string is in single quotation marks, where JSON has double ones"},
+	{"'", "a string is in single quotation marks: JSON has double ones"},
 }
 
-const notANumber = `NaN or Infinity stands for a number, which JSON does not have: write null or, for a column that takes it, the string "NaN", "Infinity" or "-Infinity"`
+const notANumber = `NaN and Infinity are no JSON numbers: write null or, for a column that takes it, the string "NaN", "Infinity" or "-Infinity"`
 
 // stranger names what stands here for a value and is none in JSON.
 func (s *scanner) stranger() string {
@@ -180,7 +180,7 @@ func (s *scanner) stranger() string {
 func (s *scanner) literal(word string, kind jsonKind) (jsonValue, error) {
 	end := s.pos + len(word)
 	if end > len(s.data) || string(s.data[s.pos:end]) != word {
-		return jsonValue{}, s.fail("an unknown word stands for a value")
+		return jsonValue{}, s.fail("an unknown word is no JSON value")
 	}
 	v := jsonValue{text: s.data[s.pos:end], kind: kind}
 	s.pos = end
@@ -232,7 +232,7 @@ func (s *scanner) number() (jsonValue, error) {
 	return jsonValue{text: s.data[start:s.pos], kind: jsonNumber, odd: odd}, nil
 }
 
-// plain tells the bytes that stand for themselves within a string.
+// plain has the bytes that stand for themselves within a string.
 var plain = func() (t [256]bool) {
 	for c := range t {
 		t[c] = c >= 0x20 && c != '"' && c != '\\'
@@ -240,7 +240,7 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// text scans a string; the position is on its opening quotation mark.
+// text scans a string; the scanner is at its opening quotation mark.
 func (s *scanner) text() (jsonValue, error) {
 	data := s.data
 	i := s.pos + 1
@@ -351,7 +351,7 @@ func unescape(dst, text []byte) []byte {
 	return dst
 }
 
-// object scans the rest of an object; the position is on its brace.
+// object scans the rest of an object; the scanner is at its brace.
 func (s *scanner) object(depth int) (oddity, error) {
 	var odd oddity
 	s.pos++
@@ -405,7 +405,7 @@ func (s *scanner) separator(closing byte) (done bool, err error) {
 	return false, s.fail("a comma or a closing bracket is missing")
 }
 
-// array scans the rest of an array; the position is on its bracket.
+// array scans the rest of an array; the scanner is at its bracket.
 func (s *scanner) array(depth int) (oddity, error) {
 	var odd oddity
 	s.pos++

@@ -22,7 +22,7 @@ var (
 	errKeptOut = errors.New("a BEFORE trigger of the table keeps the row out without an error, by returning NULL, or a row-level policy does: " +
 		"let a trigger raise an exception to refuse the row, or return OLD from an UPDATE to leave the row as it is")
 	errKept = errors.New("the row is still there after its deletion: a BEFORE trigger that returns NULL, a rule, a row-level policy or a trigger that " +
-		"writes it anew keeps it, without an error: let the deletion through, or let a trigger raise an exception to refuse it")
+		"writes it again keeps it, without an error: let the deletion through, or let a trigger raise an exception to refuse it")
 )
 
 // keptRow tells an error that a statement provoked because of a row that it did not
@@ -50,7 +50,7 @@ SELECT coalesce(pg_catalog.string_agg(k.what, ', '), '') FROM (
   ORDER BY 1 LIMIT $3::pg_catalog.int4) k (what)`
 
 // keptError is the error for a row that was kept as it was, with the names of what
-// may have done it. The statement that failed tells which row it is.
+// may have done it. The statement that failed names the row.
 func (d *Database) keptError(ctx context.Context, conn *pgx.Conn, t *Table, action string, r *reply, err error) *Error {
 	deletion := r.step() == stepGone
 	cause := errKeptOut

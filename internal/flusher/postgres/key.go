@@ -34,12 +34,18 @@ var keyKinds = map[string]keyKind{
 // integerBits is the size of the integer kinds.
 var integerBits = [...]int{keyInt2: 16, keyInt4: 32, keyInt8: 64, keyText: 0, keyUUID: 0}
 
-// key is the column that a row is found by.
+// key is a column that a row is found by.
 type key struct {
 	column
 	kind keyKind
+	// role is what a message calls a text for it.
+	role string
 	// length is the most characters, 0 for any number.
 	length int
+}
+
+func newKey(a *attribute, role string) key {
+	return key{column: newColumn(a), kind: keyKinds[a.base], role: role, length: int(a.length)}
 }
 
 func (k *key) integer() bool {
@@ -55,16 +61,16 @@ func (k *key) check(text string) (int64, error) {
 		return 0, k.checkText(text)
 	case keyUUID:
 		if !canonicalUUID(text) {
-			return 0, keyError(stateInvalidText, text, "is not the canonical form of a uuid: 32 lower-case hexadecimal digits with hyphens, as 8-4-4-4-12")
+			return 0, k.unfit(stateInvalidText, text, "is not the canonical form of a uuid: 32 lower-case hexadecimal digits with hyphens, as 8-4-4-4-12")
 		}
 		return 0, nil
 	}
 	n, err := strconv.ParseInt(text, 10, 64)
 	if err == nil && !canonicalInteger(text) || err != nil && !isInteger(text) {
-		return 0, keyError(stateInvalidText, text, "is not the canonical form of an integer: digits without leading zeros")
+		return 0, k.unfit(stateInvalidText, text, "is not the canonical form of an integer: digits without leading zeros")
 	}
 	if bits := integerBits[k.kind]; err != nil || n<<(64-bits)>>(64-bits) != n {
-		return 0, keyError(stateOutOfRange, text, "is out of the range of "+k.shown)
+		return 0, k.unfit(stateOutOfRange, text, "is out of the range of "+k.shown)
 	}
 	return n, nil
 }
@@ -72,24 +78,33 @@ func (k *key) check(text string) (int64, error) {
 func (k *key) checkText(text string) error {
 	switch {
 	case strings.IndexByte(text, 0) >= 0:
-		return keyError(stateInvalidChar, text, "holds the character U+0000, which PostgreSQL cannot store")
+		return k.unfit(stateInvalidChar, text, "holds the character U+0000, which PostgreSQL cannot store")
 	case !utf8.ValidString(text):
-		return keyError(stateInvalidChar, text, "is not valid UTF-8")
+		return k.unfit(stateInvalidChar, text, "is not valid UTF-8")
 	case k.length > 0 && len(text) > k.length && utf8.RuneCountInString(text) > k.length:
-		return keyError(stateTooLong, text, fmt.Sprintf("is longer than the %d characters of its column", k.length))
+		return k.unfit(stateTooLong, text, fmt.Sprintf("is longer than the %d characters of its column", k.length))
 	}
 	return nil
+}
+
+// checkMember is check of the member's column.
+func (t *Table) checkMember(text string) (int64, error) { return t.member.check(text) }
+
+// checks tells whether a text can be a member.
+func (t *Table) checks(text string) bool {
+	_, err := t.member.check(text)
+	return err == nil
 }
 
 // longestShown bounds what a message repeats of a key.
 const longestShown = 64
 
-func keyError(state, text, what string) error {
+func (k *key) unfit(state, text, what string) error {
 	shown := text
 	if len(shown) > longestShown {
 		shown = shown[:longestShown] + "…"
 	}
-	return &entry.Unfit{SQLSTATE: state, OfKey: true, Message: fmt.Sprintf("key %q %s", shown, what)}
+	return &entry.Unfit{SQLSTATE: state, OfKey: true, Message: fmt.Sprintf("%s %q %s", k.role, shown, what)}
 }
 
 func isInteger(text string) bool {

@@ -11,7 +11,7 @@ import (
 const (
 	// longestLearned is how long an answer of the catalogue explains refusals: a search
 	// for the bad rows of a batch asks once, not once a row, and a constraint that is made
-	// anew under its name is told right soon after.
+	// again under its name is reported right soon after.
 	longestLearned = 10 * time.Second
 	// mostLearned is how much is asked within that time. A trigger may name a constraint
 	// of its own for each row.

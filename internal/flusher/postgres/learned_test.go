@@ -40,7 +40,7 @@ func TestWhatRefusesRowsIsAskedOnceAndNotOnceARow(t *testing.T) {
 		"one that is deferred":           {"CREATE TABLE shelves (id bigint PRIMARY KEY); " + table + "ALTER TABLE items ADD CONSTRAINT of_shelf FOREIGN KEY (shelf) REFERENCES shelves DEFERRABLE INITIALLY DEFERRED", `{"shelf":7}`, 9, 1, "refers to one that does not exist"},
 		"a row that others refer to":     {table + "CREATE TABLE kids (id bigint REFERENCES items); INSERT INTO kids SELECT id FROM items", "", 9, 1, "which is to be deleted"},
 		"rows of several constraints":    {table + "CREATE TABLE kids (id bigint REFERENCES items); INSERT INTO kids VALUES (1), (2), (3), (4); CREATE TABLE pets (id bigint REFERENCES items); INSERT INTO pets VALUES (5), (6), (7)", "", 7, 2, "which is to be deleted"},
-		"a trigger's own constraint":     {table + strings.ReplaceAll(raising, "%s", "'mine'") + before, `{"a":"x"}`, 9, 1, "would refer to none"},
+		"a trigger's own constraint":     {table + strings.ReplaceAll(raising, "%s", "'mine'") + before, `{"a":"x"}`, 9, 1, "would refer to no row"},
 		"one of its own for each row":    {table + "INSERT INTO items SELECT g, 'kept' FROM generate_series(10, 40) g; " + strings.ReplaceAll(raising, "%s", "'c' || old.id") + strings.ReplaceAll(before, "INSERT OR ", ""), "", 40, mostLearned, ""},
 		"a row that a trigger keeps":     {table + keep + before, "", 9, 1, "; the table has trigger keep"},
 		"a row that a trigger keeps out": {table + keep + before, `{"a":"x"}`, 9, 1, "; the table has trigger keep"},
@@ -83,7 +83,7 @@ func TestWhatRefusesRowsIsLearnedAnew(t *testing.T) {
 	// The deletion goes on to kids now, and is refused there, under the same name.
 	exec("ALTER TABLE kids DROP CONSTRAINT k, ADD PRIMARY KEY (id), ADD FOREIGN KEY (id) REFERENCES items ON DELETE CASCADE; CREATE TABLE toys (kid bigint REFERENCES kids); INSERT INTO toys VALUES (1)")
 	exec("ALTER TABLE toys RENAME CONSTRAINT toys_kid_fkey TO k")
-	says("by what the row sets off there")
+	says("after what the row triggers there")
 	exec("ALTER TABLE toys RENAME TO others; ALTER TABLE kids DROP CONSTRAINT kids_id_fkey; ALTER TABLE kids RENAME TO toys; ALTER TABLE toys ADD CONSTRAINT k FOREIGN KEY (id) REFERENCES items")
 	o.d.learnedAge = 0
 	says("which is to be deleted")

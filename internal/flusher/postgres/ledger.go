@@ -24,10 +24,32 @@ const ledgerTable = "ledger"
 // flusher which was stopped since then still holds.
 const epochOfNow = "(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000000)::pg_catalog.int8"
 
+// ledgerRecord is the ledger as a table of the flusher's own.
+func ledgerRecord(schema string) record {
+	table := pgx.Identifier{schema, ledgerTable}.Sanitize()
+	return record{
+		what: "the ledger", kind: "a flusher's ledger", name: ledgerTable, table: table,
+		// Every batch makes a new version of its row: a page that is mostly
+		// empty lets PostgreSQL put it beside the old one and tidy up as it goes.
+		create: `CREATE TABLE IF NOT EXISTS ` + table + ` (
+  journal pg_catalog.text NOT NULL,
+  queue pg_catalog.text NOT NULL,
+  partition pg_catalog.int4 NOT NULL,
+  epoch pg_catalog.int8 NOT NULL,
+  flush pg_catalog.int8 NOT NULL,
+  position pg_catalog.int8 NOT NULL,
+  updated_at pg_catalog.timestamptz NOT NULL,
+  PRIMARY KEY (journal, queue, partition)
+) WITH (fillfactor = 10)`,
+		columns: typed("journal text, queue text, partition int4, epoch int8, flush int8, position int8, updated_at timestamptz"),
+		key:     []string{"journal", "queue", "partition"},
+		rights:  []string{"SELECT", "INSERT", "UPDATE"},
+	}
+}
+
 // ledgerStatements are the statements on the ledger with its name filled in.
 type ledgerStatements struct {
 	schema, table             string
-	create                    string
 	known, raise, fence, read string
 	move, mine, try           string
 	evict, earlier, end       string
@@ -41,19 +63,7 @@ func newLedgerStatements(schema string) ledgerStatements {
 	return ledgerStatements{
 		schema: quotedSchema,
 		table:  table,
-		// Every batch makes a new version of its row: a page that is mostly
-		// empty lets PostgreSQL put it beside the old one and tidy up as it goes.
-		create: fill(`CREATE TABLE IF NOT EXISTS {ledger} (
-  journal pg_catalog.text NOT NULL,
-  queue pg_catalog.text NOT NULL,
-  partition pg_catalog.int4 NOT NULL,
-  epoch pg_catalog.int8 NOT NULL,
-  flush pg_catalog.int8 NOT NULL,
-  position pg_catalog.int8 NOT NULL,
-  updated_at pg_catalog.timestamptz NOT NULL,
-  PRIMARY KEY (journal, queue, partition)
-) WITH (fillfactor = 10)`),
-		known: fill(`SELECT EXISTS (SELECT FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text)`),
+		known:  fill(`SELECT EXISTS (SELECT FROM {ledger} WHERE journal = $1::pg_catalog.text AND queue = $2::pg_catalog.text)`),
 		raise: fill(`INSERT INTO {ledger} AS l (journal, queue, partition, epoch, flush, position, updated_at)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, $3::pg_catalog.int4, {now}, 0, 0, pg_catalog.now())
 ON CONFLICT (journal, queue, partition) DO UPDATE SET epoch = greatest(l.epoch + 1, {now}), updated_at = pg_catalog.now()
@@ -255,11 +265,11 @@ func (d *Database) evict(ctx context.Context, p entry.Place, first bool) {
 // depends.
 const evictTimeout = 2 * time.Second
 
-// End notes that the queue was drained to its end: nothing of it is lost when this
+// End records that the queue was drained to its end: nothing of it is lost when this
 // journal goes. The row of partition -1 holds how many batches were committed by then,
-// so that the note is void once there are more.
+// so that the record is void once there are more.
 func (d *Database) End(ctx context.Context, journal, queue string) error {
-	err := d.inTransaction(ctx, "note the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
+	err := d.inTransaction(ctx, "record the end of "+queue, func(ctx context.Context, tx pgx.Tx) error {
 		_, err := tx.Exec(ctx, d.ledger.end, journal, queue)
 		return err
 	})
@@ -269,12 +279,12 @@ func (d *Database) End(ctx context.Context, journal, queue string) error {
 	return nil
 }
 
-// Epochs are those that the ledger has given out last, by partition. It looks apart from
-// the connections that write.
+// Epochs returns the epochs that the ledger granted last, by partition. It uses the
+// connection of the checks, not one of those that write.
 func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]int64, error) {
 	epochs := make(map[int]int64)
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		return look(ctx, conn, d.lookTimeout(), func() error {
+		return inspect(ctx, conn, d.inspectTimeout(), func() error {
 			rows, err := conn.Query(ctx, d.ledger.epochs, journal, queue)
 			if err != nil {
 				return err
@@ -289,7 +299,7 @@ func (d *Database) Epochs(ctx context.Context, journal, queue string) (map[int]i
 		})
 	})
 	if err != nil {
-		return nil, d.ledgerFailure(failure("look at the epochs of "+queue, err, apart))
+		return nil, d.ledgerFailure(failure("read the epochs of "+queue, err, stageNone))
 	}
 	return epochs, nil
 }
@@ -322,6 +332,11 @@ func against(p entry.Place, l entry.Mark) (entry.Commit, error) {
 // ledgerFailure keeps a fault of the ledger from being taken for one of a
 // mapping: nothing can be written until Check has seen to it.
 func (d *Database) ledgerFailure(err error) error {
+	return d.ownFailure(err, "the ledger "+d.ledger.table)
+}
+
+// ownFailure is ledgerFailure for any table of the flusher's own.
+func (d *Database) ownFailure(err error, what string) error {
 	var e *Error
 	if !errors.As(err, &e) {
 		return err
@@ -333,7 +348,7 @@ func (d *Database) ledgerFailure(err error) error {
 	if e.Kind == entry.Mapping || e.Kind == entry.Row {
 		e.Kind = entry.Transient
 		if e.SQLSTATE != "" {
-			e.remedy = "the ledger " + d.ledger.table + " cannot be used"
+			e.remedy = what + " cannot be used"
 		}
 	}
 	if e.Kind == entry.Transient {

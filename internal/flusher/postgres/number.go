@@ -37,19 +37,19 @@ func appendWhole(dst, text []byte) []byte {
 		exponent = exponentOf(digits[at+1:])
 		digits = digits[:at]
 	}
-	before, behind, _ := bytes.Cut(digits, []byte("."))
+	before, fraction, _ := bytes.Cut(digits, []byte("."))
 	// The number is 0.DIGITS times ten to the power of places.
 	before = bytes.TrimLeft(before, "0")
 	places := len(before) + exponent
 	if len(before) == 0 {
-		significant := bytes.TrimLeft(behind, "0")
-		places -= len(behind) - len(significant)
-		behind = significant
+		significant := bytes.TrimLeft(fraction, "0")
+		places -= len(fraction) - len(significant)
+		fraction = significant
 	}
-	if behind = bytes.TrimRight(behind, "0"); len(behind) == 0 {
+	if fraction = bytes.TrimRight(fraction, "0"); len(fraction) == 0 {
 		before = bytes.TrimRight(before, "0")
 	}
-	significant := len(before) + len(behind)
+	significant := len(before) + len(fraction)
 	switch {
 	case significant == 0:
 		return append(dst, '0')
@@ -62,10 +62,10 @@ func appendWhole(dst, text []byte) []byte {
 		dst = append(dst, '-')
 	}
 	if significant > places {
-		return appendFraction(dst, before, behind, places)
+		return appendFraction(dst, before, fraction, places)
 	}
 	dst = append(dst, before...)
-	dst = append(dst, behind...)
+	dst = append(dst, fraction...)
 	for range places - significant {
 		dst = append(dst, '0')
 	}
@@ -74,14 +74,14 @@ func appendWhole(dst, text []byte) []byte {
 
 // appendFraction writes 0.DIGITS times ten to the power of places, which is no whole
 // number: the type takes it with a point, or refuses it.
-func appendFraction(dst, before, behind []byte, places int) []byte {
+func appendFraction(dst, before, fraction []byte, places int) []byte {
 	if places <= 0 {
 		dst = append(dst, '0', '.')
 		for range -places {
 			dst = append(dst, '0')
 		}
 	}
-	for _, digits := range [][]byte{before, behind} {
+	for _, digits := range [][]byte{before, fraction} {
 		for _, digit := range digits {
 			if places == 0 && dst[len(dst)-1] != '.' {
 				dst = append(dst, '.')

@@ -105,7 +105,7 @@ var protocolVersions = map[string]uint16{"TLSv1": tls.VersionTLS10, "TLSv1.1": t
 func insteadOf(name string) string {
 	switch name {
 	case "pgbouncer", "prepareThreshold", "statement_cache_size", "prepared_statements", "prepared_statement_cache_size", "binary_parameters":
-		return "a flusher prepares no statements by name, so that PgBouncer in transaction mode needs nothing"
+		return "a flusher prepares no statements by name, so PgBouncer in transaction mode needs no parameter"
 	case "schema", "currentSchema":
 		return "the schema is part of a mapping's table, such as shop.products"
 	case "connection_limit", "pool", "pool_size", "max_overflow", "max":
@@ -134,21 +134,21 @@ var faults = []struct{ words, message string }{
 	{"unable to decrypt key", "the key that its sslkey names cannot be decrypted: see its sslpassword"},
 	{"unable to find sslpassword", "the key that its sslkey names is encrypted, and there is no sslpassword"},
 	{"unable to read cert", "the file that its sslcert names %s"},
-	{"failed to parse private key", "the key that its sslkey names cannot be read: where it is encrypted (BEGIN ENCRYPTED PRIVATE KEY), write it anew without a passphrase"},
-	{"unable to load cert", "the certificate and the key that its sslcert and sslkey name are no pair in PEM form"},
+	{"failed to parse private key", "the key that its sslkey names cannot be read: if it is encrypted (BEGIN ENCRYPTED PRIVATE KEY), write it again without a passphrase"},
+	{"unable to load cert", "the certificate and the key that its sslcert and sslkey name are not a pair in PEM form"},
 	{`both "sslcert" and "sslkey" are required`, "its sslcert and sslkey go together"},
 	{"sslcertmode", "its sslcertmode must be one of allow, prefer, require, disable"},
 	{"unknown target_session_attrs", "its target_session_attrs must be one of any, read-write, read-only, primary, standby, prefer-standby"},
 	{"invalid connect_timeout", "its connect_timeout must be a number of seconds"},
 	{"unknown channel_binding", "its channel_binding must be one of disable, prefer, require"},
-	{"invalid require_auth", "its require_auth is no list of password, md5, scram-sha-256, none"},
+	{"invalid require_auth", "its require_auth must be a list of password, md5, scram-sha-256, none"},
 	{"port numbers to", "it must name one port, or one for every host"},
-	{"_protocol_version", "its min_protocol_version or max_protocol_version is none"},
+	{"_protocol_version", "its min_protocol_version or max_protocol_version is not a version of the protocol"},
 	{"cannot parse statement_cache_capacity", "its statement_cache_capacity must be a whole number: leave it out, a flusher prepares no statements"},
 	{"cannot parse description_cache_capacity", "its description_cache_capacity must be a whole number: leave it out, a flusher prepares no statements"},
-	{"invalid default_query_exec_mode", "its default_query_exec_mode is none: leave it out, a flusher has its own"},
+	{"invalid default_query_exec_mode", "its default_query_exec_mode is not a known mode: leave it out, a flusher has its own"},
 	{"failed to read service", "its service cannot be read: a service file has to be where PGSERVICEFILE says"},
-	{"pool_", "one of its pool_ parameters has no proper value: leave them out, postgres.maxConnections bounds the connections"},
+	{"pool_", "one of its pool_ parameters has an invalid value: leave them out, postgres.maxConnections bounds the connections"},
 }
 
 // unparsable says of a URL that the driver does not take what is wrong, without any

@@ -70,8 +70,8 @@ func (p *policies) remedies(role, table string) []string {
 	return statements
 }
 
-// Hides tells which row-level policies may hide rows of the table from the role, or is
-// empty. A row that is hidden cannot be told from one that is not there.
+// Hides returns a text that names the row-level policies which may hide rows of the table
+// from the role, or an empty string. A hidden row cannot be distinguished from a missing one.
 func (t *Table) Hides() string {
 	if len(t.hiding) == 0 {
 		return ""

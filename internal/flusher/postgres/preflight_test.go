@@ -246,7 +246,7 @@ func (w *world) compare(t *rapid.T, schema string, def definition) (happened str
 		if err != nil {
 			return err
 		}
-		_, _, _, verdict = f.judge()
+		_, _, _, verdict = f.check()
 		columns, err := f.columns()
 		if err != nil {
 			return err

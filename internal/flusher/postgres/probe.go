@@ -10,16 +10,16 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
-// longestProbe bounds one look at the server: one that hangs is to be reported
-// within a few seconds, and every mapping's table is looked at in turn.
+// longestProbe bounds one check of the server: a server that hangs is to be reported within
+// a few seconds, and every mapping's table is checked in turn.
 const longestProbe = 3 * time.Second
 
-// prober is the connection that looks at the server. It is none of the pool's:
+// prober is the connection that checks the server. It is none of the pool's:
 // there it would wait for batches, and a loaded database, or one that hangs in
 // the middle of them, would look like one that is away.
 type prober struct {
 	source *source
-	// turn is held by the one that looks.
+	// turn is held by the caller that checks.
 	turn chan struct{}
 	conn *pgx.Conn
 	// made is when the connection was made.
@@ -67,7 +67,7 @@ func (p *prober) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Every host must have its turn within one look.
+	// Every host must have its turn within one check.
 	within := longestProbe
 	if deadline, ok := ctx.Deadline(); ok {
 		within = time.Until(deadline)
@@ -93,13 +93,13 @@ func (p *prober) close() {
 	}
 }
 
-// probe looks at the server within the bounds of one look.
+// probe checks the server within the bounds of one check.
 func (d *Database) probe(ctx context.Context, f func(context.Context, *pgx.Conn) error) error {
 	ctx, cancel := context.WithTimeout(ctx, d.probeTimeout)
 	defer cancel()
 	err := d.prober.use(ctx, f)
 	if cancelled(err) {
-		return tooSlow(err, d.lookTimeout())
+		return tooSlow(err, d.inspectTimeout())
 	}
 	return err
 }

@@ -6,6 +6,7 @@ package postgres
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5"
@@ -63,19 +64,19 @@ func (d *Database) referred(ctx context.Context, conn *pgx.Conn, t *Table, b *Ba
 	}
 	switch {
 	case referred:
-		e.remedy = "rows of the table that is named refer to the row, which " + b.fate()
+		e.remedy = "rows of the named table refer to the row, which " + b.fate()
 	case !refers:
-		e.remedy = "rows of the table that is named would refer to none, by what the row sets off there"
+		e.remedy = "rows of the named table would refer to no row, after what the row triggers there"
 	}
 }
 
 // fate is what is to become of a row of the batch that others refer to.
 func (b *Batch) fate() string {
-	switch len(b.order) - len(b.removed) {
-	case 0:
-		return "is to be deleted"
-	case len(b.order):
-		return "is to have another value where they refer to"
+	var fates []string
+	for i := range b.groups {
+		if g := &b.groups[i]; len(g.members) > 0 && !slices.Contains(fates, g.kind.fate()) {
+			fates = append(fates, g.kind.fate())
+		}
 	}
-	return "is to be deleted, or to have another value where they refer to"
+	return "is to " + strings.Join(fates, ", or to ")
 }

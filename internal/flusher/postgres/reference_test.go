@@ -22,8 +22,8 @@ func TestTheWordsForAForeignKey(t *testing.T) {
 		itself    = "CREATE TABLE items (id bigint PRIMARY KEY, a text, parent bigint REFERENCES items%s); INSERT INTO items VALUES (1, 'x', NULL), (5, 'x', 1)"
 		deferred  = " DEFERRABLE INITIALLY DEFERRED"
 		refersTo  = "the row refers to one that does not exist (SQLSTATE 23503"
-		isDeleted = "rows of the table that is named refer to the row, which is to be deleted (SQLSTATE 23"
-		isChanged = "rows of the table that is named refer to the row, which is to have another value where they refer to (SQLSTATE 23"
+		isDeleted = "rows of the named table refer to the row, which is to be deleted (SQLSTATE 23"
+		isChanged = "rows of the named table refer to the row, which is to get another value in a column that they refer to (SQLSTATE 23"
 	)
 	for name, test := range map[string]struct {
 		schema, timing string
@@ -35,7 +35,7 @@ func TestTheWordsForAForeignKey(t *testing.T) {
 		"a deletion, deferred":                      {kids, deferred, "1", "", isDeleted},
 		"a deletion, both deferred":                 {kids + "; ALTER TABLE items ADD UNIQUE (a) DEFERRABLE INITIALLY DEFERRED", deferred, "1", "", isDeleted},
 		"a deletion that is restricted":             {kids, " ON DELETE RESTRICT", "1", "", isDeleted},
-		"a deletion that goes on":                   {items + "CREATE TABLE kids (id bigint PRIMARY KEY REFERENCES items ON DELETE CASCADE); CREATE TABLE toys (kid bigint REFERENCES kids%s); INSERT INTO kids VALUES (1); INSERT INTO toys VALUES (1)", "", "1", "", "by what the row sets off there"},
+		"a deletion that goes on":                   {items + "CREATE TABLE kids (id bigint PRIMARY KEY REFERENCES items ON DELETE CASCADE); CREATE TABLE toys (kid bigint REFERENCES kids%s); INSERT INTO kids VALUES (1); INSERT INTO toys VALUES (1)", "", "1", "", "after what the row triggers there"},
 		"a deletion in a partitioned table":         {"CREATE TABLE items (id bigint PRIMARY KEY, a text, code text) PARTITION BY HASH (id); CREATE TABLE p PARTITION OF items FOR VALUES WITH (MODULUS 1, REMAINDER 0); INSERT INTO items VALUES (1, 'x', 'one'); CREATE TABLE kids (parent bigint REFERENCES items%s); INSERT INTO kids VALUES (1)", deferred, "1", "", isDeleted},
 		"another value of what is referred to":      {items + "CREATE TABLE kids (code text REFERENCES items (code)%s); INSERT INTO kids VALUES ('one')", "", "1", `{"a":"x","code":"none"}`, isChanged},
 		"another value, deferred":                   {items + "CREATE TABLE kids (code text REFERENCES items (code)%s); INSERT INTO kids VALUES ('one')", deferred, "1", `{"code":"none"}`, isChanged},

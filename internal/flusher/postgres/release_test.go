@@ -27,7 +27,7 @@ func TestTablesOfNewerReleasesTakeRows(t *testing.T) {
 	for name, test := range map[string]struct {
 		since  int
 		schema string
-		// more is what documents name beside a.
+		// more is what documents name besides a.
 		more string
 	}{
 		"a stored generated column":              {13, columns + "g text GENERATED ALWAYS AS (a || 'g') STORED)", `,"g":"z"`},

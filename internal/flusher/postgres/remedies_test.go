@@ -238,13 +238,13 @@ func TestAParameterOfTheURLThatIsRefused(t *testing.T) {
 func TestTheOldestVersion(t *testing.T) {
 	t.Parallel()
 	for version, ok := range map[int]bool{90624: false, 120022: false, 130000: true, 150018: true, 180001: true} {
-		err := judgeVersion(version)
+		err := checkVersion(version)
 		if (err == nil) != ok {
 			t.Errorf("version %d: %v", version, err)
 		}
 	}
 	var e *entry.Misfit
-	if err := judgeVersion(120022); !errors.As(err, &e) || e.Reason != v1alpha1.ReasonVersionTooOld || e.Message != "the server is PostgreSQL 12: version 13 or later is needed" {
+	if err := checkVersion(120022); !errors.As(err, &e) || e.Reason != v1alpha1.ReasonVersionTooOld || e.Message != "the server is PostgreSQL 12: version 13 or later is needed" {
 		t.Errorf("%v", err)
 	}
 }

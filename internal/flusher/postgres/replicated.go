@@ -9,10 +9,10 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
-// errUnreplicated says that a commit is in force on the server and perhaps nowhere else:
+// errUnreplicated means that a commit is in force on the server and perhaps nowhere else:
 // its wait for a synchronous standby was ended. After a fail-over it may be gone.
-var errUnreplicated = errors.New("the commit may not have reached the synchronous standby, since its wait for it was ended: " +
-	"see pg_stat_replication, and bring back a standby that synchronous_standby_names asks for, or take it out of there")
+var errUnreplicated = errors.New("the commit may not have reached the synchronous standby, because the wait for it was cancelled: " +
+	"see pg_stat_replication, and bring back a standby that synchronous_standby_names asks for, or remove it from that setting")
 
 // waitsForStandby is PostgreSQL's own name of the function that waits. Its warning comes
 // in the server's language, and with an SQLSTATE that others have.
@@ -21,7 +21,7 @@ const waitsForStandby = "SyncRepWaitForLSN"
 // unreplicated is where a connection keeps that its last commit was not waited for.
 const unreplicated = "unreplicated"
 
-func noteUnreplicated(conn *pgconn.PgConn, notice *pgconn.Notice) {
+func recordUnreplicated(conn *pgconn.PgConn, notice *pgconn.Notice) {
 	if notice.Routine == waitsForStandby {
 		conn.CustomData()[unreplicated] = true
 	}

@@ -51,13 +51,13 @@ type source struct {
 
 	mu   sync.Mutex
 	text string
-	// held is what the URL and the files of the certificates hold together.
-	held         string
+	// content is what the URL and the files of the certificates hold together.
+	content      string
 	certificates *certificates
 	looked       time.Time
 	// since is when the URL's file was written, in µs since 1970.
 	since int64
-	// certain says that what looks like a host in the URL is one, so that it may be
+	// certain means that what looks like a host in the URL is one, so that it may be
 	// shown.
 	certain bool
 	words   lastWords
@@ -77,10 +77,10 @@ func (s *source) place() string {
 	return "file " + s.file
 }
 
-// look reads the URL file and those of the certificates, unless that was done less than age ago, and says
+// reload reads the URL file and those of the certificates, unless that was done less than age ago, and says
 // whether the URL is another than before. From then on it is the one in force.
-// Its errors tell where the URL should be, never what it is.
-func (s *source) look(age time.Duration) (changed bool, err error) {
+// Its errors name the place of the URL, never the URL.
+func (s *source) reload(age time.Duration) (changed bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if time.Since(s.looked) < age {
@@ -96,9 +96,9 @@ func (s *source) look(age time.Duration) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	held := text + "\x00" + files
-	changed = s.held != "" && s.held != held
-	s.text, s.held, s.certificates = text, held, certificates
+	content := text + "\x00" + files
+	changed = s.content != "" && s.content != content
+	s.text, s.content, s.certificates = text, content, certificates
 	if changed || s.since == 0 {
 		s.since = since
 	}
@@ -123,7 +123,7 @@ func readDated(name string) (data []byte, written int64, err error) {
 // config turns the URL in force into the configuration of a connection.
 func (s *source) config() (*pgx.ConnConfig, error) {
 	s.mu.Lock()
-	text, held, certificates := s.text, s.held, s.certificates
+	text, content, certificates := s.text, s.content, s.certificates
 	s.mu.Unlock()
 	if err := s.form(text); err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 	certificates.apply(pool.ConnConfig)
 	c := prepare(pool.ConnConfig)
 	c.AfterConnect = func(_ context.Context, conn *pgconn.PgConn) error {
-		conn.CustomData()[urlOf] = held
+		conn.CustomData()[urlOf] = content
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.words = lastWords{}
@@ -157,7 +157,7 @@ func (s *source) config() (*pgx.ConnConfig, error) {
 	return c, nil
 }
 
-// namesHost says whether the URL in force says where the server is. Without that the
+// namesHost reports whether the URL in force says where the server is. Without that the
 // driver tries this machine, as libpq does.
 func (s *source) namesHost() bool {
 	s.mu.Lock()
@@ -175,11 +175,11 @@ func (s *source) namesHost() bool {
 
 var hostWord = regexp.MustCompile(`(^|\s)(host|service)\s*=`)
 
-// made says whether the connection was made from the URL in force.
+// made reports whether the connection was made from the URL in force.
 func (s *source) made(conn *pgx.Conn) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return conn.PgConn().CustomData()[urlOf] == s.held
+	return conn.PgConn().CustomData()[urlOf] == s.content
 }
 
 func (s *source) missing(err error) error {
@@ -212,7 +212,7 @@ func prepare(c *pgx.ConnConfig) *pgx.ConnConfig {
 		c.RuntimeParams = map[string]string{}
 	}
 	c.RuntimeParams["client_encoding"] = "UTF8"
-	c.OnNotice = noteUnreplicated
+	c.OnNotice = recordUnreplicated
 	if c.RuntimeParams["application_name"] == "" {
 		c.RuntimeParams["application_name"] = applicationName
 	}

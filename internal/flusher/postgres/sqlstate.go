@@ -13,24 +13,24 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// verdict is what an SQLSTATE, or a class of them, means here.
-type verdict struct {
+// classification is what an SQLSTATE, or a class of them, means here.
+type classification struct {
 	kind   entry.Kind
 	reason string
 	remedy string
 }
 
-// verdicts is the one table that turns what PostgreSQL says into behaviour. The
+// classifications is the one table that turns what PostgreSQL says into behaviour. The
 // longest prefix of the SQLSTATE decides; what is not listed is the row's. The
 // stage corrects it: see failure.
-var verdicts = map[string]verdict{
+var classifications = map[string]classification{
 	"08":    {entry.Transient, v1alpha1.ReasonConnectionFailed, "the connection to PostgreSQL was lost"},
 	"25":    {entry.Transient, v1alpha1.ReasonStatementFailed, "the transaction was ended by PostgreSQL"},
 	"25006": {entry.Transient, v1alpha1.ReasonReadOnly, "the session is read-only: give the URL of the primary"},
-	"26":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"26":    {entry.Contention, v1alpha1.ReasonStatementFailed, "a proxy gave the server connection to another client"},
 	"28":    {entry.Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the connection to this user, host and database: see pg_hba.conf"},
 	"28P01": {entry.Transient, v1alpha1.ReasonAuthenticationFailed, "PostgreSQL refuses the user or the password"},
-	"34":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"34":    {entry.Contention, v1alpha1.ReasonStatementFailed, "a proxy gave the server connection to another client"},
 	"3D000": {entry.Transient, v1alpha1.ReasonInvalidURL, "the database that the URL names does not exist"},
 	"53":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL is out of resources"},
 	"53100": {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's disk is full"},
@@ -39,22 +39,22 @@ var verdicts = map[string]verdict{
 	"55P03": {entry.Locked, v1alpha1.ReasonStatementFailed, "another transaction holds a lock: see pg_locks"},
 	"55006": {entry.Contention, v1alpha1.ReasonStatementFailed, "another session uses the object"},
 	"57":    {entry.Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL ended the session"},
-	"57014": {entry.TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, as a rule because it ran into statementTimeoutSeconds"},
+	"57014": {entry.TooHeavy, v1alpha1.ReasonStatementFailed, "the statement was cancelled, usually because it exceeded statementTimeoutSeconds"},
 	"57P03": {entry.Transient, v1alpha1.ReasonConnectionFailed, "PostgreSQL is starting up or shutting down"},
-	"58":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's operating system fails it"},
-	"F0":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL's configuration fails it"},
+	"58":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL reports an error of its operating system"},
+	"F0":    {entry.Transient, v1alpha1.ReasonStatementFailed, "PostgreSQL reports an error of its configuration"},
 
-	"40":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the transaction lost against another one"},
+	"40":    {entry.Contention, v1alpha1.ReasonStatementFailed, "the transaction conflicts with another one"},
 	"40003": {entry.Transient, v1alpha1.ReasonConnectionFailed, "the outcome of the transaction is not known"},
-	"42P05": {entry.Contention, v1alpha1.ReasonStatementFailed, "the connection changed hands in a proxy"},
+	"42P05": {entry.Contention, v1alpha1.ReasonStatementFailed, "a proxy gave the server connection to another client"},
 	"54001": {entry.TooHeavy, v1alpha1.ReasonStatementFailed, "the statement is too complex"},
 	"23503": {entry.Order, v1alpha1.ReasonStatementFailed, "the row refers to one that does not exist"},
-	"23001": {entry.Order, v1alpha1.ReasonStatementFailed, "rows of the table that is named refer to the row"},
+	"23001": {entry.Order, v1alpha1.ReasonStatementFailed, "rows of the named table refer to the row"},
 
 	"0A000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "PostgreSQL does not support this on the table"},
 	"3F000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a schema does not exist"},
 	"42":    {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "the table does not fit the mapping"},
-	"42501": {entry.Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, as a rule on a function or sequence of the table: PostgreSQL's log names it; GRANT it"},
+	"42501": {entry.Mapping, v1alpha1.ReasonPrivilegeMissing, "a privilege is missing, usually on a function or sequence of the table: PostgreSQL's log names it; GRANT it"},
 	"42703": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a column does not exist"},
 	"42804": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a column has a type that does not fit"},
 	"42P01": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "a table does not exist"},
@@ -62,12 +62,12 @@ var verdicts = map[string]verdict{
 	"55000": {entry.Mapping, v1alpha1.ReasonSchemaMismatch, "the table is not in a state that allows this"},
 
 	"":      {entry.Row, v1alpha1.ReasonStatementFailed, "PostgreSQL refuses the row"},
-	"21000": {entry.Row, v1alpha1.ReasonStatementFailed, "two keys of the batch mean one row"},
+	"21000": {entry.Row, v1alpha1.ReasonStatementFailed, "two keys of the batch name the same row"},
 	"22":    {entry.Row, v1alpha1.ReasonStatementFailed, "a value does not fit its column"},
 	"22001": {entry.Row, v1alpha1.ReasonStatementFailed, "a value is too long for its column"},
 	"22003": {entry.Row, v1alpha1.ReasonStatementFailed, "a number is out of its column's range"},
 	"22P05": {entry.Row, v1alpha1.ReasonStatementFailed, "a character does not exist in the encoding of the database: only UTF8 holds all"},
-	"22P02": {entry.Row, v1alpha1.ReasonStatementFailed, "a value is not a valid text of its column's type"},
+	"22P02": {entry.Row, v1alpha1.ReasonStatementFailed, "a value is not valid for its column's type"},
 	"23":    {entry.Row, v1alpha1.ReasonStatementFailed, "the row violates a constraint"},
 	"23502": {entry.Row, v1alpha1.ReasonStatementFailed, "a column that must not be null has no value"},
 	"23505": {entry.Row, v1alpha1.ReasonStatementFailed, "another row has the same unique value; rows that exchange unique values cannot be written one after the other: " +
@@ -82,22 +82,22 @@ var verdicts = map[string]verdict{
 // SQLSTATE 42501 with a missing privilege, but is the row's fault.
 const rowSecurity = "ExecWithCheckOptions"
 
-func judge(sqlstate string) verdict {
+func classify(sqlstate string) classification {
 	for n := min(len(sqlstate), 5); n > 0; n-- {
-		if v, ok := verdicts[sqlstate[:n]]; ok {
+		if v, ok := classifications[sqlstate[:n]]; ok {
 			return v
 		}
 	}
-	return verdicts[""]
+	return classifications[""]
 }
 
 // stage is how far a statement had come when it failed.
 type stage int
 
 const (
-	// apart means that no rows are concerned, or that a statement was accepted
+	// stageNone means that no rows are concerned, or that a statement was accepted
 	// but not planned: the table alone decides.
-	apart stage = iota
+	stageNone stage = iota
 	// preparing means that the statement was not accepted at all, so that no
 	// row can be at fault.
 	preparing
@@ -107,13 +107,13 @@ const (
 	executing
 )
 
-// ofConnection says that an SQLSTATE is the server's own only while a connection
+// ofConnection means that an SQLSTATE is the server's own only while a connection
 // is made.
 func ofConnection(sqlstate string) bool {
 	return sqlstate == "3D000" || strings.HasPrefix(sqlstate, "28")
 }
 
-// lacksPrivilege says whether a statement that was running lacks a privilege of
+// lacksPrivilege reports whether a statement that was running lacks a privilege of
 // its own, which PostgreSQL looks at only then. It tells no context with that; a
 // function that was called for a row is told as the context, whether it raised
 // the error or ran a statement that it may not.
@@ -121,7 +121,7 @@ func lacksPrivilege(err *pgconn.PgError) bool {
 	return err.Code == "42501" && err.Where == "" && err.Routine != rowSecurity
 }
 
-// ofValue says whether a statement that was running failed for the text of a value.
+// ofValue reports whether a statement that was running failed for the text of a value.
 // Most types refuse a text with class 22; those with a parser of their own (jsonpath,
 // tsquery, hstore, ltree) call it a syntax error or a bad name, or give no SQLSTATE,
 // and those that name an object say that it does not exist. Of a function that was
@@ -158,22 +158,22 @@ func (e *Error) atRows(err *pgconn.PgError) {
 	}
 }
 
-// verdictOf judges an error of the server by its SQLSTATE and by how far the
+// classificationOf judges an error of the server by its SQLSTATE and by how far the
 // statement had come.
-func verdictOf(err *pgconn.PgError, at stage) verdict {
-	v := judge(err.Code)
+func classificationOf(err *pgconn.PgError, at stage) classification {
+	v := classify(err.Code)
 	if err.Code == "42501" && err.Routine == rowSecurity {
-		v = verdict{entry.Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
+		v = classification{entry.Row, v1alpha1.ReasonStatementFailed, "a row-level security policy refuses the row"}
 	}
 	switch {
 	case ofIdentity(err):
-		v = identityVerdict
+		v = identityClassification
 	case at == preparing && v.kind == entry.Row:
 		v.kind, v.reason = entry.Mapping, v1alpha1.ReasonSchemaMismatch
 	case at == executing && ofValue(err):
-		v = verdicts["22P02"]
+		v = classifications["22P02"]
 	case at == executing && !lacksPrivilege(err) && (v.kind == entry.Mapping || ofConnection(err.Code)):
-		v = verdicts["P0"]
+		v = classifications["P0"]
 	}
 	return v
 }
@@ -189,7 +189,7 @@ func failure(action string, err error, at stage) *Error {
 	}
 	e := &Error{action: action, Err: err}
 	if pgErr, ok := errors.AsType[*pgconn.PgError](err); ok {
-		v := verdictOf(pgErr, at)
+		v := classificationOf(pgErr, at)
 		e.Kind, e.reason, e.remedy = v.kind, v.reason, v.remedy
 		e.connecting(pgErr, err)
 		e.pooled(pgErr)

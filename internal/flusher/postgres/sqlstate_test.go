@@ -33,7 +33,7 @@ func TestEverySQLSTATEHasItsKind(t *testing.T) {
 		entry.Mapping:    {"42P01", "42703", "42804", "42501", "42P10", "42601", "3F000", "0A000", "428C9", "55000"},
 	} {
 		for _, state := range states {
-			e := failure("do", &pgconn.PgError{Code: state}, apart)
+			e := failure("do", &pgconn.PgError{Code: state}, stageNone)
 			if e.Kind != kind {
 				t.Errorf("SQLSTATE %s is %v; want %v", state, e.Kind, kind)
 			}
@@ -53,7 +53,7 @@ func TestTheStageCorrectsTheKind(t *testing.T) {
 		want entry.Kind
 	}{
 		"a table that is gone":                        {pgconn.PgError{Code: "42P01"}, preparing, entry.Mapping},
-		"an index that is gone":                       {pgconn.PgError{Code: "42P10"}, apart, entry.Mapping},
+		"an index that is gone":                       {pgconn.PgError{Code: "42P10"}, stageNone, entry.Mapping},
 		"a value of a type that names tables":         {pgconn.PgError{Code: "42P01"}, executing, entry.Row},
 		"a function that may not be called":           {pgconn.PgError{Code: "42501"}, preparing, entry.Mapping},
 		"a table that may not be written":             {pgconn.PgError{Code: "42501", Routine: "aclcheck_error"}, executing, entry.Mapping},
@@ -62,7 +62,7 @@ func TestTheStageCorrectsTheKind(t *testing.T) {
 		"a policy":                                    {pgconn.PgError{Code: "42501", Routine: rowSecurity}, executing, entry.Row},
 		"a trigger's own 28000":                       {pgconn.PgError{Code: "28000", Where: function}, executing, entry.Row},
 		"a trigger's own 3D000":                       {pgconn.PgError{Code: "3D000", Where: function}, executing, entry.Row},
-		"a password that is refused":                  {pgconn.PgError{Code: "28P01"}, apart, entry.Transient},
+		"a password that is refused":                  {pgconn.PgError{Code: "28P01"}, stageNone, entry.Transient},
 		"a row's fault before there are rows":         {pgconn.PgError{Code: "22P02"}, preparing, entry.Mapping},
 		"a trigger's statement that runs out of disk": {pgconn.PgError{Code: "53100", Where: function}, executing, entry.Transient},
 	} {
@@ -124,7 +124,7 @@ func TestErrorsOfTheConnection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			e := failure("do it", fmt.Errorf("s3cret: %w", test.err), apart)
+			e := failure("do it", fmt.Errorf("s3cret: %w", test.err), stageNone)
 			if e.Kind != entry.Transient || e.Reason() != v1alpha1.ReasonConnectionFailed {
 				t.Errorf("%v is %v, %s; want entry.Transient, ConnectionFailed", test.err, e.Kind, e.Reason())
 			}

@@ -34,13 +34,52 @@ var (
 type rows struct {
 	t     *Table
 	named []int
+	// reset are the columns that take their default in a row that is there.
+	reset []int
+	// equal says that a row which is as it is to be is left alone, there that one which is
+	// there is as it is to be, whatever its columns are.
+	equal, there bool
 }
 
-// list gives one item for the key and one for every column that is named.
-func (r rows) list(key string, each func(n int, c *column) string) string {
-	items := make([]string, 0, 1+len(r.named))
-	if key != "" {
-		items = append(items, key)
+// idAliases are what statements call the columns by which a row is found.
+var idAliases = []string{"k", "m"}
+
+// eachID joins what f makes of the columns by which a row is found.
+func (t *Table) eachID(separator string, f func(k *key, alias string) string) string {
+	items := make([]string, len(t.ids))
+	for n, k := range t.ids {
+		items[n] = f(k, idAliases[n])
+	}
+	return strings.Join(items, separator)
+}
+
+// found is the condition that a row of the table, by its alias, is the one of the
+// parameters, as typed says as texts or not.
+func (t *Table) found(row, parameters string, typed bool) string {
+	return t.eachID(" AND ", func(k *key, alias string) string {
+		cast := "::" + k.cast
+		if typed {
+			cast = ""
+		}
+		return fmt.Sprintf("%s.%s = %s.%s%s", row, quote(k.name), parameters, alias, cast)
+	})
+}
+
+// idNames are the columns by which a row is found, and returning gives them their aliases.
+func (t *Table) idNames() string {
+	return t.eachID(", ", func(k *key, _ string) string { return quote(k.name) })
+}
+
+func (t *Table) returning() string {
+	return "RETURNING " + t.eachID(", ", func(k *key, alias string) string { return "t." + quote(k.name) + " AS " + alias })
+}
+
+// list gives one item for each column by which a row is found, unless id is nil, and one
+// for every column that is named.
+func (r rows) list(id func(k *key, alias string) string, each func(n int, c *column) string) string {
+	items := make([]string, 0, len(idAliases)+len(r.named))
+	if id != nil {
+		items = append(items, r.t.eachID(", ", id))
 	}
 	for n, i := range r.named {
 		items = append(items, each(n, r.t.column(i)))
@@ -48,11 +87,16 @@ func (r rows) list(key string, each func(n int, c *column) string) string {
 	return strings.Join(items, ", ")
 }
 
-// from is the parameters as a table u with the columns k, c0, c1 …; with gives the
-// rows their numbers as n.
+// from is the parameters as a table u with the columns k, m if a row is found by two, c0,
+// c1 …; with gives the rows their numbers as n.
 func (r rows) from(with string) string {
-	arrays := r.list(unnest(firstArray), func(n int, _ *column) string { return unnest(firstArray + 1 + n) })
-	names := r.list("k", func(n int, _ *column) string { return fmt.Sprintf("c%d", n) })
+	parameter := firstArray - 1
+	next := func() string {
+		parameter++
+		return unnest(parameter)
+	}
+	arrays := r.list(func(*key, string) string { return next() }, func(int, *column) string { return next() })
+	names := r.list(func(_ *key, alias string) string { return alias }, func(n int, _ *column) string { return fmt.Sprintf("c%d", n) })
 	if with != "" {
 		with, names = " "+with, names+", n"
 	}
@@ -60,89 +104,55 @@ func (r rows) from(with string) string {
 }
 
 func (r rows) names() string {
-	return r.list(quote(r.t.key.name), func(_ int, c *column) string { return quote(c.name) })
+	return r.list(func(k *key, _ string) string { return quote(k.name) }, func(_ int, c *column) string { return quote(c.name) })
 }
 
 // values are the parameters cast to what the columns take.
 func (r rows) values(as string) string {
-	alias := func(name string) string { return strings.ReplaceAll(as, "?", name) }
-	return r.list("u.k::"+r.t.key.cast+alias("k"), func(n int, c *column) string {
-		name := fmt.Sprintf("c%d", n)
-		return "u." + name + "::" + c.cast + alias(name)
-	})
+	named := func(c *column, name string) string {
+		return "u." + name + "::" + c.cast + strings.ReplaceAll(as, "?", name)
+	}
+	return r.list(func(k *key, alias string) string { return named(&k.column, alias) },
+		func(n int, c *column) string { return named(c, fmt.Sprintf("c%d", n)) })
 }
 
 func (r rows) sets(source func(n int, c *column) string) string {
-	return r.list("", func(n int, c *column) string { return quote(c.name) + " = " + source(n, c) })
+	sets := make([]string, 0, len(r.named)+len(r.reset))
+	for n, i := range r.named {
+		c := r.t.column(i)
+		sets = append(sets, quote(c.name)+" = "+source(n, c))
+	}
+	for _, i := range r.reset {
+		sets = append(sets, quote(r.t.columns[i].name)+" = DEFAULT")
+	}
+	return strings.Join(sets, ", ")
 }
 
-// onConflict is what an INSERT does with a row that is there.
-func (r rows) onConflict() string {
-	action := "DO NOTHING"
-	if len(r.named) > 0 {
-		action = "DO UPDATE SET " + r.sets(func(_ int, c *column) string { return "excluded." + quote(c.name) })
-		if r.t.version != nil {
-			action += " WHERE " + r.t.guard("excluded."+quote(r.t.version.name))
+// differs is the condition that the row t is not as it is to be. What the default of a
+// column comes to is not known, so that such a row always counts as another one.
+func (r rows) differs(source func(n int, c *column) string) string {
+	var conditions []string
+	for n, i := range r.named {
+		c := r.t.column(i)
+		conditions = append(conditions, "NOT ("+c.same("t."+quote(c.name), source(n, c)+"::"+c.shown)+")")
+	}
+	for _, i := range r.reset {
+		if c := &r.t.columns[i]; c.defaulted {
+			conditions = append(conditions, "true")
+		} else {
+			conditions = append(conditions, "t."+quote(c.name)+" IS NOT NULL")
 		}
 	}
-	return fmt.Sprintf("ON CONFLICT (%s) %s", quote(r.t.key.name), action)
+	return strings.Join(conditions, " OR ")
 }
 
-// write is the statement that writes rows which name the given columns. It fails
-// when a row was neither written nor left alone because this is not its batch: the
-// transaction must not commit then. A comparing statement holds the rows that it did
-// not write against what is there, and fails only for one that differs.
-func (t *Table) write(named []int, comparing bool) string {
-	r := rows{t: t, named: t.versioned(named)}
-	switch {
-	case len(r.named) == 0:
-		return r.present()
-	case len(named) < len(t.columns):
-		return r.updateOrInsert(comparing)
+// same is the condition that two values of the column are the same. Where a type knows no
+// equality its binary form is compared.
+func (c *column) same(here, value string) string {
+	if c.equality {
+		return here + " IS NOT DISTINCT FROM " + value
 	}
-	return r.upsert(comparing)
-}
-
-// upsert is the statement for documents that name every column.
-func (r rows) upsert(comparing bool) string {
-	t := r.t
-	with := fmt.Sprintf("w AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM %s WHERE %s %s RETURNING t.%s AS k)",
-		t.name, r.names(), t.overriding, r.values(""), r.from(""), t.mine, r.onConflict(), quote(t.key.name))
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w)", comparing, "w")
-}
-
-// updateOrInsert is the statement for documents that do not name every column:
-// PostgreSQL checks what must not be null before it looks for a conflict, so rows
-// that are there are updated, and only the others inserted. The sub-select of those
-// is not merged into its surroundings, so that only rows which were not updated are
-// looked for in the table once more.
-func (r rows) updateOrInsert(comparing bool) string {
-	t := r.t
-	key := quote(t.key.name)
-	var guard string
-	if t.version != nil {
-		guard = " AND (" + t.guard(fmt.Sprintf("v.c%d", len(r.named)-1)) + ")"
-	}
-	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-w AS (UPDATE %s t SET %s FROM v WHERE t.%s = v.k%s RETURNING t.%s AS k),
-i AS (INSERT INTO %s AS t (%s)%s SELECT %s FROM (SELECT * FROM v WHERE NOT EXISTS (SELECT FROM w WHERE w.k = v.k) OFFSET 0) r
-  WHERE (SELECT true FROM %s x WHERE x.%s = r.k) IS NULL %s RETURNING t.%s AS k)`,
-		r.values(" AS ?"), r.from(""), t.mine,
-		t.only, r.sets(func(n int, _ *column) string { return fmt.Sprintf("v.c%d", n) }), key, guard, key,
-		t.name, r.names(), t.overriding, r.list("r.k", func(n int, _ *column) string { return fmt.Sprintf("r.c%d", n) }),
-		t.only, key, r.onConflict(), key)
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM w) OPERATOR(pg_catalog.+) (SELECT pg_catalog.count(*) FROM i)", comparing, "w", "i")
-}
-
-// present is the statement for documents that name no column: it makes the rows that
-// are missing and changes nothing.
-func (r rows) present() string {
-	t := r.t
-	key := quote(t.key.name)
-	with := fmt.Sprintf(`v AS MATERIALIZED (SELECT %s FROM %s WHERE %s),
-i AS (INSERT INTO %s AS t (%s)%s SELECT v.k FROM v WHERE (SELECT true FROM %s x WHERE x.%s = v.k) IS NULL %s RETURNING t.%s AS k)`,
-		r.values(" AS ?"), r.from(""), t.mine, t.name, r.names(), t.overriding, t.only, key, r.onConflict(), key)
-	return r.counted(with, "(SELECT pg_catalog.count(*) FROM i)", true, "i")
+	return fmt.Sprintf("pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
 }
 
 // counted compares the number of rows that were written with the number that was
@@ -158,47 +168,32 @@ SELECT CASE WHEN %s OPERATOR(pg_catalog.=) pg_catalog.cardinality($%d) OR %s IS 
 }
 
 // differing fails for the first row that was not written and is not in the table as
-// it was given. Where a type knows no equality its binary form is compared.
+// it was given.
 func (r rows) differing(written []string) string {
 	t := r.t
-	key := fmt.Sprintf("u.k::%s", t.key.cast)
 	var conditions strings.Builder
 	for _, w := range written {
-		fmt.Fprintf(&conditions, "NOT EXISTS (SELECT FROM %s WHERE %s.k = %s) AND ", w, w, key)
+		fmt.Fprintf(&conditions, "NOT EXISTS (SELECT FROM %s WHERE %s) AND ", w,
+			t.eachID(" AND ", func(k *key, alias string) string { return fmt.Sprintf("%s.%s = u.%[2]s::%[3]s", w, alias, k.cast) }))
 	}
-	var same strings.Builder
-	fmt.Fprintf(&same, "x.%s = %s", quote(t.key.name), key)
+	same := []string{t.found("x", "u", false)}
 	for n, i := range r.named {
+		if r.there {
+			break
+		}
 		c := t.column(i)
-		value, here := fmt.Sprintf("u.c%d::%s", n, c.shown), "x."+quote(c.name)
-		if c.equality {
-			fmt.Fprintf(&same, " AND %s IS NOT DISTINCT FROM %s", here, value)
-		} else {
-			fmt.Fprintf(&same, " AND pg_catalog.record_image_eq(ROW(%s), ROW(%s))", here, value)
+		same = append(same, c.same("x."+quote(c.name), fmt.Sprintf("u.c%d::%s", n, c.shown)))
+	}
+	for _, i := range r.reset {
+		if c := &t.columns[i]; !c.defaulted {
+			same = append(same, "x."+quote(c.name)+" IS NULL")
 		}
 	}
-	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)", r.from("WITH ORDINALITY"), conditions.String(), t.only, same.String()))
+	return firstKept(fmt.Sprintf("%s WHERE %sNOT EXISTS (SELECT FROM %s x WHERE %s)",
+		r.from("WITH ORDINALITY"), conditions.String(), t.only, strings.Join(same, " AND ")))
 }
 
 // firstKept fails with the number of the first row of the source.
 func firstKept(source string) string {
 	return fmt.Sprintf("(SELECT CASE WHEN pg_catalog.min(u.n) IS NULL THEN 0 ELSE pg_catalog.concat('%s', pg_catalog.min(u.n))::pg_catalog.int4 END FROM %s)", kept, source)
-}
-
-// remove is the statement that deletes rows.
-func (t *Table) remove() string {
-	var guard string
-	if t.version != nil {
-		guard = " AND (" + t.guard("u.c0::"+t.version.cast) + ")"
-	}
-	return fmt.Sprintf("DELETE FROM %s t USING %s WHERE t.%s = u.k::%s AND %s%s",
-		t.only, rows{t: t, named: t.versioned(nil)}.from(""), quote(t.key.name), t.key.cast, t.mine, guard)
-}
-
-// gone is the statement that looks whether the deleted rows are gone, in a snapshot
-// of its own. The part that changes nothing is what makes PostgreSQL take that only
-// when the statement is run, and not when it is bound.
-func (t *Table) gone(ledger string) string {
-	source := fmt.Sprintf("%s JOIN %s t ON t.%s = u.k::%s", rows{t: t, named: t.versioned(nil)}.from("WITH ORDINALITY"), t.only, quote(t.key.name), t.key.cast)
-	return fmt.Sprintf("WITH s AS (UPDATE %s SET flush = flush WHERE false)\nSELECT CASE WHEN %s IS NOT TRUE THEN 0 ELSE %s END", ledger, t.mine, firstKept(source))
 }

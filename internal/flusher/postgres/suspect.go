@@ -13,10 +13,10 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// Suspect guesses from what the server said of the batch written last which entry
-// it refused, and is false if that does not tell one. PostgreSQL names no row, but quotes
-// the whole of it, a value, or a key: that is searched for among the entries. A wrong
-// guess is possible, so it may save time and must decide nothing.
+// Suspect guesses from the server's error about the last batch which entry the server
+// refused. It returns false if the error points at no single entry. PostgreSQL names no row,
+// but its error quotes the row, a value, or a key, and Suspect searches the entries for the
+// quotation. The guess can be wrong, so it may save time and must decide nothing.
 func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
 	failure, ok := errors.AsType[*Error](fault.Err)
 	if !ok {
@@ -27,7 +27,6 @@ func (b *Batch) Suspect(fault *entry.Fault) (entry.Suspicion, bool) {
 		return entry.Suspicion{}, false
 	}
 	executed := make([]int32, 0, len(b.rows))
-	executed = append(executed, b.removed...)
 	for i := range b.groups {
 		executed = append(executed, b.groups[i].members...)
 	}
@@ -73,11 +72,14 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		// Failing row contains (17, lamp, -1).
 		_, list, _ := strings.Cut(pgErr.Detail, "(")
 		values := strings.Split(list, ", ")
-		if len(values) <= b.table.keyPosition {
-			return nil
+		ids := make([]string, len(b.table.ids))
+		for n, position := range b.table.idPositions {
+			if len(values) <= position {
+				return nil
+			}
+			ids[n] = strings.TrimSuffix(values[position], ").")
 		}
-		key := strings.TrimSuffix(values[b.table.keyPosition], ").")
-		return func(at int32) bool { return string(b.text(b.rows[at].key)) == key }
+		return func(at int32) bool { return slices.Equal(b.idsOf(at), ids) }
 	case ofReference(pgErr.Code) || pgErr.Code == "23505":
 		// Key (parent_id)=(17) is not present in table "parents".
 		names, rest, _ := strings.Cut(pgErr.Detail, ")=(")
@@ -86,15 +88,17 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		if end < 0 {
 			return nil
 		}
-		if name == b.table.key.name {
-			// The row of a deletion that others refer to.
-			return func(at int32) bool { return string(b.text(b.rows[at].key)) == rest[:end] }
+		// The row of a deletion that others refer to, as a rule.
+		for n, k := range b.table.ids {
+			if name == k.name {
+				return func(at int32) bool { return b.idsOf(at)[n] == rest[:end] }
+			}
 		}
 		column := slices.IndexFunc(b.table.columns, func(c column) bool { return c.name == name })
 		if column < 0 {
 			return nil
 		}
-		return b.holds(rest[:end], column)
+		return b.contains(rest[:end], column)
 	case strings.HasPrefix(pgErr.Code, "22"):
 		// invalid input syntax for type numeric: "many"
 		_, rest, found := strings.Cut(pgErr.Message, `"`)
@@ -106,16 +110,25 @@ func (b *Batch) matcher(failure *Error) func(int32) bool {
 		for i := range columns {
 			columns[i] = i
 		}
-		return b.holds(rest[:end], columns...)
+		return b.contains(rest[:end], columns...)
 	}
 	return nil
 }
 
-// holds tells whether one of a row's columns has this text.
-func (b *Batch) holds(value string, columns ...int) func(int32) bool {
+// idsOf are the texts by which a row is found.
+func (b *Batch) idsOf(at int32) []string {
+	ids := []string{string(b.text(b.rows[at].key))}
+	if b.table.member != nil {
+		ids = append(ids, string(b.text(b.members[at].text)))
+	}
+	return ids
+}
+
+// contains tells whether one of a row's columns has this text.
+func (b *Batch) contains(value string, columns ...int) func(int32) bool {
 	return func(at int32) bool {
 		r := &b.rows[at]
-		return r.group != deleted && slices.ContainsFunc(columns, func(i int) bool {
+		return r.cells != noCells && slices.ContainsFunc(columns, func(i int) bool {
 			c := b.cells[r.cells+i]
 			return c.length >= 0 && string(b.text(c)) == value
 		})

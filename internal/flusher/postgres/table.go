@@ -5,11 +5,14 @@ package postgres
 
 import (
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // Table is a mapping's table as the catalogue had it: its key, its columns and
@@ -25,29 +28,41 @@ type Table struct {
 	// it was read.
 	schema, relation, form string
 
-	key     key
+	key key
+	// member tells the rows of one key apart, or is nil where a key has one row. ids are
+	// both.
+	member  *key
+	ids     []*key
 	columns []column
+	// encoding is the mapping's. texts says that the fields of a value are texts in the form
+	// that their column reads, number that a value is a number.
+	encoding string
+	// appends says that a row never changes.
+	texts, number, appends bool
+	operations             []*entry.Operation
 	// version takes the version of a row's write, or is nil.
 	version *column
-	// keyPosition is the place of the key among all columns of the table.
-	keyPosition int
+	// idPositions are the places of ids among all columns of the table.
+	idPositions []int
 	// fields are the fields that documents may name. The key's own feeds nothing,
 	// since the key comes from the entry, nor do those of generated columns.
 	fields []field
 	byName map[string]int
-	// listed says that the mapping lists its columns.
+	// listed means that the mapping lists its columns.
 	listed bool
 	// whole are the columns that take the whole document.
 	whole []int
-	// deferrable says that a constraint may be left for the commit to check.
+	// deferrable means that a constraint may be left for the commit to check.
 	deferrable bool
-	// comparing says that what a statement did not write is to be held against what
+	// comparing means that what a statement did not write is to be held against what
 	// is there: a trigger leaves rows alone because they would not change, or keeps
 	// rows out. It is set for good once that was seen.
 	comparing  atomic.Bool
 	mine       string
 	deletes    string
 	looks      string
+	clears     string
+	clearLooks string
 	overriding string
 	durable    config.Check
 	hiding     []string
@@ -56,7 +71,7 @@ type Table struct {
 	keepers    learned[string]
 }
 
-// Durability says whether the table is logged; of a partitioned one, whether all
+// Durability reports whether the table is logged; of a partitioned one, whether all
 // of its partitions are.
 func (t *Table) Durability() config.Check {
 	return t.durable
@@ -72,9 +87,9 @@ func (f *fit) durability() config.Check {
 	if f.relation.kind == partitioned {
 		what = fmt.Sprintf("mapping %s: partition %s of table %s", f.mapping.Name, names[0], f.mapping.Table)
 	}
-	check := unlogged(what, names...)
+	check := unlogged(what+" is", names...)
 	if more := count - len(names); more > 0 {
-		check.Message += fmt.Sprintf(" so are %d more partitions", more)
+		check.Message += " " + plural.Of(more, "more partition is", "more partitions are") + " UNLOGGED too"
 	}
 	return check
 }
@@ -86,17 +101,22 @@ type column struct {
 	cast string
 	// shown is the type as a person writes it.
 	shown string
-	// json says that its values are JSON texts; binaryJSON that they are jsonb.
+	// json means that its values are JSON texts; binaryJSON that they are jsonb.
 	json, binaryJSON bool
-	// whole says that its values are whole numbers, binary that they are bytes.
+	// whole means that its values are whole numbers, binary that they are bytes.
 	whole, binary bool
-	// array says that it takes arrays; the others say of what.
+	// array means that it takes arrays; the others say of what.
 	array, jsonElements, wholeElements, binaryElements bool
-	// bytesWithin says that bytes are part of its values; record is as an attribute has it.
+	// bytesWithin means that bytes are part of its values; record is as an attribute has it.
 	bytesWithin bool
 	record      []int32
-	// equality says that values of the type can be compared.
+	// equality means that values of the type can be compared.
 	equality bool
+	// bits are those of a whole number, 0 of another type.
+	bits int
+	// defaulted says that the column has a default, and own that this is the table's own
+	// business, since the mapping does not list the column.
+	defaulted, own bool
 }
 
 // field is a field of the documents and the columns that it feeds.
@@ -121,7 +141,7 @@ func newColumn(a *attribute) column {
 		array: a.array, jsonElements: a.array && (a.element == "json" || a.element == "jsonb"),
 		wholeElements: a.array && wholeTypes[a.element], binaryElements: a.array && a.element == binaryType,
 		bytesWithin: a.bytes && a.base != binaryType, record: a.record,
-		equality: a.equality,
+		equality: a.equality, defaulted: a.defaulted, bits: integerBits[keyKinds[a.base]],
 	}
 }
 
@@ -129,12 +149,17 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 	t := &Table{
 		name:       f.name,
 		shown:      f.mapping.Table,
-		mapping:    fmt.Sprintf("%s %s %q", f.mapping.Name, f.name, f.mapping.Columns),
+		mapping:    fmt.Sprintf("%s %s %s %q", f.mapping.Name, f.name, f.mapping.Encoding, f.mapping.Columns),
 		only:       f.name,
 		schema:     f.schema,
 		relation:   f.table,
 		form:       f.form,
-		key:        key{column: newColumn(keyColumn), kind: keyKinds[keyColumn.base], length: int(keyColumn.length)},
+		key:        newKey(keyColumn, "key"),
+		encoding:   f.mapping.Encoding,
+		operations: operations[f.mapping.Encoding],
+		appends:    f.appends(),
+		texts:      f.mapping.Encoding == config.EncodingHash || f.mapping.Encoding == config.EncodingStream,
+		number:     f.mapping.Encoding == config.EncodingNumber || f.mapping.Encoding == config.EncodingSortedSet,
 		byName:     make(map[string]int, len(columns)+1),
 		deferrable: f.relation.deferrable,
 		listed:     len(f.mapping.Columns) > 0,
@@ -150,17 +175,22 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 	if f.relation.kind != partitioned {
 		t.only = "ONLY " + f.name
 	}
-	for i := range f.attributes {
-		if &f.attributes[i] == keyColumn {
-			t.keyPosition = i
-		}
+	identifying := []*attribute{keyColumn}
+	t.ids = []*key{&t.key}
+	if f.member != nil {
+		m := newKey(f.member, f.memberRole().shown)
+		t.member, t.ids, identifying = &m, append(t.ids, &m), append(identifying, f.member)
 	}
-	if keyColumn.always {
-		t.overriding = " OVERRIDING SYSTEM VALUE"
+	for _, a := range identifying {
+		t.idPositions = append(t.idPositions, max(slices.IndexFunc(f.attributes, func(other attribute) bool { return other.number == a.number }), 0))
+		if a.always {
+			t.overriding = " OVERRIDING SYSTEM VALUE"
+		}
 	}
 	for _, c := range columns {
 		i := len(t.columns)
 		t.columns = append(t.columns, newColumn(c.attribute))
+		t.columns[i].own = c.defaulted && !t.listed
 		if c.field == wholeDocument {
 			t.whole = append(t.whole, i)
 			continue
@@ -183,6 +213,9 @@ func newTable(f *fit, keyColumn, version *attribute, columns []fed, ledger ledge
 		}
 	}
 	t.deletes, t.looks = t.remove(), t.gone(ledger.table)
+	if t.member != nil {
+		t.clears, t.clearLooks = t.clear(), t.cleared(ledger.table)
+	}
 	return t
 }
 

@@ -68,10 +68,10 @@ func TestTLS(t *testing.T) {
 		"a client's certificate":          {certain, client(cert, key), "", ""},
 		"a client's, by the URL":          {certain + "?sslmode=verify-full&sslrootcert=" + authority.File + "&sslcert=" + cert + "&sslkey=" + key, nil, "", ""},
 		"no client's certificate":         {certain + "?sslmode=require", nil, v1alpha1.ReasonAuthenticationFailed, "give one in database.postgres.tls.clientCertSecretRef (in a config file: certFile and keyFile)"},
-		"a client's of another authority": {certain, client(strange, strangeKey), v1alpha1.ReasonConnectionFailed, "refuses the TLS handshake"},
+		"a client's of another authority": {certain, client(strange, strangeKey), v1alpha1.ReasonConnectionFailed, "rejected the TLS handshake"},
 		"a client's that is gone":         {certain, client(gone, gone), v1alpha1.ReasonSecretMissing, "Secret shop-client of PostgreSQL's TLS is missing"},
 		"a client's encrypted key":        {certain, client(cert, locked), v1alpha1.ReasonSecretMissing, "Secret shop-client of PostgreSQL's TLS holds a private key that is encrypted"},
-		"an encrypted key, by the URL":    {certain + "?sslmode=require&sslcert=" + cert + "&sslkey=" + locked, nil, v1alpha1.ReasonInvalidURL, "where it is encrypted (BEGIN ENCRYPTED PRIVATE KEY)"},
+		"an encrypted key, by the URL":    {certain + "?sslmode=require&sslcert=" + cert + "&sslkey=" + locked, nil, v1alpha1.ReasonInvalidURL, "if it is encrypted (BEGIN ENCRYPTED PRIVATE KEY)"},
 		"a directory for an authority":    {with(address, ""), ca(filepath.Dir(authority.File)), v1alpha1.ReasonSecretMissing, "of PostgreSQL's TLS is a directory: name the file in it"},
 		"a client's that is no pair":      {certain, client(cert, strangeKey), v1alpha1.ReasonSecretMissing, "holds no pair of certificate and key"},
 	} {

@@ -12,11 +12,11 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// unfed refuses a batch of documents that have fields, none of which any column takes,
-// as where documents say unitPrice and the table unit_price. Rows of nothing but the
-// key would be written, the values would count as flushed, and be lost. It is the
-// mapping's fault until one document of it has fed a column: from then on such a
-// document is one that says nothing of the row.
+// unfed refuses a batch of documents that have fields, none of which any column takes: the
+// documents may have unitPrice, and the table unit_price. Otherwise rows of nothing but the
+// key would be written, and the values would count as flushed and be lost. It is the
+// mapping's fault until one of its documents has fed a column. From then on such a document
+// just leaves the row's columns alone.
 func (d *Database) unfed(t *Table, b *Batch) error {
 	if b.fed > 0 || b.strange == 0 || len(t.columns) == 0 {
 		return nil
@@ -51,7 +51,7 @@ func (d *Database) unfed(t *Table, b *Batch) error {
 	}
 }
 
-// feeds notes that a document of the mapping has fed a column.
+// feeds records that a document of the mapping has fed a column.
 func (d *Database) feeds(t *Table, b *Batch) {
 	if b.fed == 0 {
 		return

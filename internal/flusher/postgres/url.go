@@ -42,7 +42,7 @@ func (s *source) shapeless(more string) error {
 // scheme is how a URL begins.
 var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.:_-]*)://`)
 
-// form looks at what can be told of a URL without taking it apart.
+// form checks what can be found out about a URL without parsing it.
 func (s *source) form(text string) error {
 	found := scheme.FindStringSubmatch(text)
 	switch {
@@ -51,7 +51,7 @@ func (s *source) form(text string) error {
 	case text[0] == '"' || text[0] == '\'' && strings.HasSuffix(text, "'"):
 		return s.invalid("it stands in quotation marks: leave them out")
 	case found == nil && strings.Contains(text, "postgres") && strings.Contains(text, "://"):
-		return s.invalid("it does not begin with postgres://: leave out what stands before")
+		return s.invalid("it does not begin with postgres://: remove what precedes it")
 	case found == nil || found[1] == "postgres" || found[1] == "postgresql":
 		return nil
 	case strings.HasPrefix(found[1], "jdbc:"):
@@ -66,7 +66,7 @@ func (s *source) form(text string) error {
 // directory is where a socket is.
 var hostName = regexp.MustCompile(`^([\p{L}\p{N}._-]+|[0-9A-Fa-f:.]+(%[A-Za-z0-9._-]+)?|[/@].*)$`)
 
-// hosts says whether all that the driver takes for hosts can be some, and whether they
+// hosts reports whether all that the driver takes for hosts can be some, and whether they
 // are for certain. A / or @ in a password that stands for itself makes the rest of the
 // password, or the user, look like a host; nothing of such a URL may be shown.
 func hosts(text string, c *pgx.ConnConfig) (possible, certain bool) {

@@ -130,7 +130,7 @@ func TestWhatIsWrongWithAURLIsNamed(t *testing.T) {
 		"options that are none":            {server.URL() + "&options=S3cret", "refuses a parameter that the URL sets: options"},
 		"a cache that is no number":        {server.URL() + "&description_cache_capacity=S3cret", "its description_cache_capacity must be a whole number"},
 		"another cache":                    {server.URL() + "&statement_cache_capacity=S3cret", "its statement_cache_capacity must be a whole number"},
-		"a mode of the driver":             {server.URL() + "&default_query_exec_mode=S3cret", "its default_query_exec_mode is none"},
+		"a mode of the driver":             {server.URL() + "&default_query_exec_mode=S3cret", "its default_query_exec_mode is not a known mode"},
 		"no value":                         {server.URL() + "&x", "its parameter x has no value: give x=value"},
 		"no value, the first":              {base + "?sslmode", "its parameter sslmode has no value"},
 		"no value, no user":                {"postgres://127.0.0.1:5432/db?sslmode", "its parameter sslmode has no value"},

@@ -77,7 +77,7 @@ func (d *Database) staleError(ctx context.Context, conn *pgx.Conn, t *Table, act
 	if t.version == nil || conn.IsClosed() {
 		return nil
 	}
-	members := slices.Clone(b.removed)
+	var members []int32
 	for i := range b.groups {
 		members = append(members, b.groups[i].members...)
 	}

@@ -119,19 +119,62 @@ func (p *pipeline) ledger(at entry.Place) {
 
 // texts appends a parameter that is an array of texts, one of each member.
 func (p *pipeline) texts(b *Batch, members []int32, cell func(*row) cell) {
-	start := len(p.bulk)
-	p.bulk = append(p.bulk, 0, 0, 0, 0)
-	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, oidText)
-	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(len(members)))
-	p.bulk = append(p.bulk, 0, 0, 0, 1)
+	start := p.array(len(members))
 	for _, at := range members {
 		p.cell(b, cell(&b.rows[at]))
 	}
+	p.end(start)
+}
+
+// array begins a parameter that is an array of so many texts, and end ends it.
+func (p *pipeline) array(length int) (start int) {
+	start = len(p.bulk)
+	p.bulk = append(p.bulk, 0, 0, 0, 0)
+	p.bulk = append(p.bulk, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, oidText)
+	p.bulk = binary.BigEndian.AppendUint32(p.bulk, uint32(length))
+	p.bulk = append(p.bulk, 0, 0, 0, 1)
+	return start
+}
+
+func (p *pipeline) end(start int) {
 	binary.BigEndian.PutUint32(p.bulk[start:], uint32(len(p.bulk)-start-4))
 }
 
 func (p *pipeline) keys(b *Batch, members []int32) {
 	p.texts(b, members, func(r *row) cell { return r.key })
+}
+
+// memberTexts appends the second halves of the keys.
+func (p *pipeline) memberTexts(b *Batch, members []int32) {
+	start := p.array(len(members))
+	for _, at := range members {
+		p.cell(b, b.members[at].text)
+	}
+	p.end(start)
+}
+
+// stays appends the keys and the members of the rows that stay where those of their key go.
+func (p *pipeline) stays(b *Batch, members []int32) {
+	of := make(map[int32]bool, len(members))
+	for _, at := range members {
+		of[at] = true
+	}
+	var all []stay
+	for _, s := range b.stays {
+		if of[s.row] {
+			all = append(all, s)
+		}
+	}
+	for _, part := range []func(stay) cell{
+		func(s stay) cell { return b.rows[s.row].key },
+		func(s stay) cell { return s.member },
+	} {
+		start := p.array(len(all))
+		for _, s := range all {
+			p.cell(b, part(s))
+		}
+		p.end(start)
+	}
 }
 
 func (p *pipeline) column(b *Batch, members []int32, i int) {
@@ -156,9 +199,8 @@ func (p *pipeline) cell(b *Batch, c cell) {
 	p.bulk = append(p.bulk, b.text(c)...)
 }
 
-// pipeline puts the batch into protocol. Rows are deleted before others are
-// written, so that a unique value that moves from one to the other is free. Whether
-// they are gone is looked at when all that may write them anew has run.
+// pipeline puts the batch into protocol: the statements of the groups in their order, and
+// then what some of them have to be looked at for, when all that may undo it has run.
 func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	b.arrange()
 	p := &pipeline{
@@ -177,21 +219,21 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 		p.text(t.form)
 	})
 	comparing := t.comparing.Load()
-	if len(b.removed) > 0 {
-		p.rows(stepRows, "d", t.deletes, at, b, b.removed, t.versioned(nil))
-	}
 	for n := range b.groups {
 		g := &b.groups[n]
 		if len(g.members) > 0 {
-			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g.members, t.versioned(g.columns))
+			p.rows(stepRows, "u"+strconv.Itoa(n), g.statement(t, comparing), at, b, g)
 		}
 	}
 	if t.deferrable {
 		p.parse(stepConstraints, "SET CONSTRAINTS ALL IMMEDIATE", nil, nil)
 		p.bind("s", nil, func() {})
 	}
-	if len(b.removed) > 0 {
-		p.rows(stepGone, "g", t.looks, at, b, b.removed, t.versioned(nil))
+	for n := range b.groups {
+		g := &b.groups[n]
+		if look := g.kind.look(t); look != "" && len(g.members) > 0 {
+			p.rows(stepGone, "g"+strconv.Itoa(n), look, at, b, g)
+		}
 	}
 	p.parse(stepCommit, "COMMIT", nil, nil)
 	p.bind("c", nil, func() {})
@@ -200,22 +242,35 @@ func (d *Database) pipeline(t *Table, at entry.Place, b *Batch) *pipeline {
 	return p
 }
 
-// rows adds a statement on rows: the ledger's parameters, the keys, and one array for
-// each column.
-func (p *pipeline) rows(s step, portal, sql string, at entry.Place, b *Batch, members []int32, columns []int) {
-	types := append(slices.Clip(ledgerTypes), oidTextArray)
-	for range columns {
+// rows adds a statement on the rows of a group: the ledger's parameters, the keys and what
+// else tells rows apart, and one array for each column.
+func (p *pipeline) rows(s step, portal, sql string, at entry.Place, b *Batch, g *group) {
+	columns := b.table.versioned(g.columns)
+	clears := g.kind == (clearing{})
+	arrays := len(b.table.ids) + len(columns)
+	if clears {
+		arrays = 3
+	}
+	types := slices.Clip(ledgerTypes)
+	for range arrays {
 		types = append(types, oidTextArray)
 	}
-	p.parse(s, sql, types, members)
+	p.parse(s, sql, types, g.members)
 	p.bind(portal, types, func() {
 		p.ledger(at)
-		p.keys(b, members)
+		p.keys(b, g.members)
+		switch {
+		case clears:
+			p.stays(b, g.members)
+			return
+		case b.table.member != nil:
+			p.memberTexts(b, g.members)
+		}
 		for _, i := range columns {
 			if i == atVersion {
-				p.versions(b, members)
+				p.versions(b, g.members)
 			} else {
-				p.column(b, members, i)
+				p.column(b, g.members, i)
 			}
 		}
 	})

@@ -24,9 +24,9 @@ const cancelTimeout = 2 * time.Second
 
 // Write writes the batch in one transaction and in one round trip. An error is
 // an *Error. After any error the same batch may be written again at the same
-// position: if the first attempt committed after all, that gives
-// AlreadyCommitted. Another batch may take the position only if the error is
-// not Unsettled; otherwise the partition must be acquired anew first.
+// place: if the first attempt committed after all, that gives
+// AlreadyCommitted. Another batch may take the place only if the error is
+// not Unsettled; otherwise the partition must be acquired again first.
 //
 // The batch may be written again or Reset afterwards, whatever the outcome.
 func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch) (entry.Commit, error) {
@@ -41,7 +41,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 		if current, err := d.Current(ctx, t); err == nil && !current {
 			return entry.Altered, nil
 		}
-		return 0, failure(action, err, apart)
+		return 0, failure(action, err, stageNone)
 	}
 	caller := ctx
 	ctx, cancel := d.bound(ctx)
@@ -60,7 +60,7 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 	}
 	if keptRow(err) && !conn.Conn().IsClosed() {
 		// What is in the way may leave rows alone that need no change, or a row may have
-		// come or gone at this very moment: the row is refused on a second look.
+		// come or gone at this very moment: the row is refused at the second attempt.
 		t.comparing.Store(true)
 		r, err = d.exchange(caller, conn, d.pipeline(t, at, b))
 	}
@@ -89,7 +89,8 @@ func (d *Database) Write(ctx context.Context, t *Table, at entry.Place, b *Batch
 	return entry.Committed, nil
 }
 
-// writeFailure is the error of a batch by what was answered before it.
+// writeFailure returns the error of a batch. Its kind depends on the answers that came
+// before it.
 func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	e := failure(action, err, r.stage())
 	e.Unsettled = r.unsettled(err)
@@ -109,7 +110,7 @@ func (d *Database) writeFailure(action string, r *reply, err error) *Error {
 	return e
 }
 
-// explain tells why a batch did not move the ledger.
+// explain returns why a batch did not move the ledger.
 func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Place) (entry.Commit, error) {
 	var l entry.Mark
 	err := d.ask(ctx, conn.Conn(), func() (err error) {
@@ -122,7 +123,7 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Pla
 			return outcome, nil
 		}
 	}
-	e := failure("write "+at.String(), err, apart)
+	e := failure("write "+at.String(), err, stageNone)
 	return 0, d.ledgerFailure(e)
 }
 
@@ -130,7 +131,7 @@ func (d *Database) explain(ctx context.Context, conn *pgxpool.Conn, at entry.Pla
 type reply struct {
 	steps   []step
 	members [][]int32
-	// sent says that the tail, and with it the commit, is on its way.
+	// sent means that the tail, and with it the commit, is on its way.
 	sent bool
 	// parsed, bound and done count the statements that came so far.
 	parsed, bound, done int
@@ -150,8 +151,8 @@ func (r *reply) step() step {
 	return r.steps[min(at, len(r.steps)-1)]
 }
 
-// stage tells a statement that was not accepted from one that failed on its
-// rows. Between the two, PostgreSQL plans it.
+// stage returns whether the failed statement was not accepted, or failed on its rows.
+// PostgreSQL plans it between the two.
 func (r *reply) stage() stage {
 	switch {
 	case r.done < min(r.bound, prologueSteps) || r.bound == len(r.steps):
@@ -159,10 +160,10 @@ func (r *reply) stage() stage {
 	case r.parsed == r.bound:
 		return preparing
 	}
-	return apart
+	return stageNone
 }
 
-// unsettled says whether the transaction may have committed, or may yet do so,
+// unsettled reports whether the transaction may have committed, or may yet do so,
 // although err was all that came back. Only an answer from the server settles
 // it, and not even that when the session died in the middle of the commit.
 func (r *reply) unsettled(err error) bool {
@@ -228,7 +229,7 @@ func (d *Database) exchange(ctx context.Context, conn *pgxpool.Conn, p *pipeline
 	return r, err
 }
 
-// answered says whether the error is one that PostgreSQL sent, so that the
+// answered reports whether the error is one that PostgreSQL sent, so that the
 // connection is in a known state.
 func answered(err error) bool {
 	var pgErr *pgconn.PgError

@@ -147,7 +147,7 @@ func TestWriteAnswersOfTheLedger(t *testing.T) {
 	t.Parallel()
 	const document = `{"a":"new","b":1,"c":1}`
 	for name, test := range map[string]struct {
-		// change alters the position, or the world, after the first batch.
+		// change alters the place, or the world, after the first batch.
 		change  func(*testing.T, *postgrestest.Database, *Database, *entry.Place)
 		outcome entry.Commit
 		err     error
@@ -221,7 +221,7 @@ func TestWriteIsAllOrNothing(t *testing.T) {
 		t.Errorf("Write = %+v; want a settled error of a row", e)
 	}
 	equal(t, server, "SELECT id, a FROM items ORDER BY id", "1|old", "2|old")
-	// The position is free for another batch, on the same connection.
+	// The place is free for another batch, on the same connection.
 	o.write(t, "1", `{"a":"new"}`)
 	if n := d.pool.Stat().NewConnsCount(); n != 1 {
 		t.Errorf("%d connections were made; want the one that was there", n)

@@ -20,7 +20,7 @@ func Handler(f *flusher.Flusher, gatherer prometheus.Gatherer) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		if queue := f.Wedged(time.Now()); queue != "" {
-			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " is not looked after any more"})
+			answer(w, http.StatusServiceUnavailable, map[string]string{"status": "queue " + queue + " has not been polled for too long"})
 			return
 		}
 		answer(w, http.StatusOK, map[string]string{"status": "alive"})
@@ -44,6 +44,6 @@ func answer(w http.ResponseWriter, code int, body any) {
 	w.WriteHeader(code)
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	// The reader has gone when this fails; there is nobody to tell.
+	// The reader has gone when this fails, so nobody needs the error.
 	_ = encoder.Encode(body)
 }

@@ -171,7 +171,7 @@ func TestAFaultOfRedisThatLastsHasOneWord(t *testing.T) {
 	}
 }
 
-// ends makes the flusher connect anew.
+// ends makes the flusher connect again.
 const ends = "; SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = 'writebehind-flusher'"
 
 // TestAFaultOfPostgreSQLThatLastsHasOneWord looks at the server's check and at the mapping's.

@@ -62,7 +62,7 @@ func (s *site) show(handler http.Handler) {
 		go func() {
 			defer close(s.done)
 			if err := s.server.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-				s.log.Error("Could not go on serving", "address", s.address, "error", err)
+				s.log.Error("HTTP server has failed", "address", s.address, "error", err)
 			}
 		}()
 		s.log.Info("Serving metrics, health and status", "address", s.listening)

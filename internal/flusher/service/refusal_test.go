@@ -41,7 +41,7 @@ func (r *running) set(key, value string) {
 }
 
 // The catalogue shows nothing of what a function does that makes a default, and the
-// table is read anew with every probe. An immutable function is called when the
+// table is read again with every probe. An immutable function is called when the
 // statement is planned, before any row.
 func TestWhatOnlyABatchFindsOutStaysTold(t *testing.T) {
 	t.Parallel()
@@ -124,7 +124,7 @@ func TestARefusedPasswordNamesItsSecret(t *testing.T) {
 	}
 }
 
-// A batch has an altered table read anew: that it fits no longer is no fault of Redis.
+// A batch has an altered table read again: that it fits no longer is no fault of Redis.
 func TestATableThatFitsNoLongerIsToldOfTheMapping(t *testing.T) {
 	t.Parallel()
 	r := run(t, products, func(c *config.Config) { c.Flush.IntervalMilliseconds = 100 })

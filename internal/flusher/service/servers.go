@@ -6,6 +6,7 @@ package service
 import (
 	"context"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,12 +17,22 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
 // New prepares a flusher of the config with the servers that it names. Nothing is
 // connected before Run.
 func New(c *config.Config, options flusher.Options) *flusher.Flusher {
-	return flusher.New(c, newSource(c), newDatabase(c), options)
+	database := newDatabase(c)
+	if c.Capture == config.CaptureReplication {
+		if limit := options.LimitMemory; limit != nil {
+			// What is dirty is held for long: with as much room again for garbage as half of it
+			// the collector has a pause.
+			options.LimitMemory = func(bytes int64) { limit(bytes + replica.MostDirty/2*3) }
+		}
+		return flusher.New(c, newReplica(c, database, options), database, options)
+	}
+	return flusher.New(c, newSource(c), database, options)
 }
 
 // source is the journal in Redis.
@@ -41,8 +52,13 @@ func newSource(c *config.Config) *source {
 		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings).WithMaster(external.MasterName),
 		rdb:     rdb,
 		proof:   journal.NewProof(external),
-		secrets: strings.Trim(external.UsernameSecret+"; "+external.CredentialsSecret, "; "),
+		secrets: secretsOf(external),
 	}
+}
+
+// secretsOf is what a person calls the credentials.
+func secretsOf(external config.RedisExternal) string {
+	return strings.Trim(external.UsernameSecret+"; "+external.CredentialsSecret, "; ")
 }
 
 // Prepare loads the function library where it is missing or older.
@@ -60,11 +76,60 @@ func (s *source) Prove(ctx context.Context) error { return s.proof.Check(ctx) }
 func (s *source) Close() error { return s.rdb.Close() }
 
 // named adds what the Secrets are called whose credentials Redis refuses.
-func (s *source) named(check config.Check) config.Check {
-	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && s.secrets != "" {
-		check.Message += " (" + s.secrets + ")"
+func (s *source) named(check config.Check) config.Check { return named(check, s.secrets) }
+
+func named(check config.Check, secrets string) config.Check {
+	if check.Reason == cachev1alpha1.ReasonAuthenticationFailed && secrets != "" {
+		check.Message += " (" + secrets + ")"
 	}
 	return check
+}
+
+// replicaSource is the stream of replication of Redis.
+type replicaSource struct {
+	*replica.Source
+	client  *replica.Client
+	secrets string
+	// backlog is what was found of the server's settings last.
+	backlog atomic.Pointer[config.Check]
+}
+
+func newReplica(c *config.Config, d database, options flusher.Options) *replicaSource {
+	external := c.Redis.External
+	// All workers claim at once, beside a scan, the witness and the probe.
+	rdb := journal.Dial(external, c.Flush.Concurrency+3)
+	client := replica.NewClient(external, rdb)
+	return &replicaSource{
+		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), client, d.Sources(),
+			replica.Options{Name: replica.NameOf(c), Log: options.Log}),
+		client:  client,
+		secrets: secretsOf(external),
+	}
+}
+
+// Check also looks whether the settings of the server fit: what it says of a server that does
+// not is a reason to flush nothing.
+func (s *replicaSource) Check(ctx context.Context) config.Check {
+	check := s.Source.Check(ctx)
+	if check.OK {
+		var backlog config.Check
+		check, backlog = s.client.Fits(ctx)
+		s.backlog.Store(&backlog)
+	}
+	return named(check, s.secrets)
+}
+
+// Replication is the source's, with what the server's settings do to the backlog.
+func (s *replicaSource) Replication() config.Replication {
+	r := s.Source.Replication()
+	if backlog := s.backlog.Load(); r.Reads && backlog != nil {
+		r.Backlog = *backlog
+	}
+	return r
+}
+
+func (s *replicaSource) Explain(err error) config.Check {
+	return named(s.Source.Explain(err), s.secrets)
 }
 
 // database is PostgreSQL.
@@ -77,6 +142,7 @@ func newDatabase(c *config.Config) database {
 		MaxConnections:   p.MaxConnections,
 		StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second,
 		LedgerSchema:     p.LedgerSchema,
+		Sources:          c.Capture == config.CaptureReplication,
 	})}
 }
 
@@ -101,9 +167,6 @@ type batch struct {
 	*postgres.Batch
 	table *table
 }
-
-// Set copies the document, since the batch keeps parts of it.
-func (b *batch) Set(rowKey, document string) error { return b.Batch.Set(rowKey, []byte(document)) }
 
 func (b *batch) Write(ctx context.Context, at entry.Place) (entry.Commit, error) {
 	return b.table.database.Write(ctx, b.table.Table, at, b.Batch)

@@ -39,7 +39,7 @@ func Serve(ctx context.Context, path string, options flusher.Options) error {
 	watcher.Go(func() {
 		file.Watch(watching, func(c *config.Config, err error) {
 			if err != nil {
-				options.Log.Error("Config is unusable, the last good one stays in force", "error", err)
+				options.Log.Error("Config is unusable: the last good one stays in force", "error", err)
 				return
 			}
 			select {
@@ -91,10 +91,10 @@ func (s *service) serveOne(ctx context.Context, c *config.Config) *config.Config
 				continue
 			}
 			if err := s.move(ctx, next.ListenAddress); err != nil {
-				options.Log.Error("Config cannot take effect, the last good one stays in force", "error", err, "revision", next.Revision)
+				options.Log.Error("Config cannot take effect: the last good one stays in force", "error", err, "revision", next.Revision)
 				continue
 			}
-			options.Log.Info("Config has changed in more than live settings, the flusher starts anew", "revision", next.Revision)
+			options.Log.Info("Config has changed in more than live settings: the flusher restarts", "revision", next.Revision)
 			return next
 		}
 	}

@@ -1,8 +1,8 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-// Package snapshottest makes snapshots for tests: what a pass would have read of a
-// resource at which all is well, for the test to change.
+// Package snapshottest makes snapshots for tests: what a pass would have read of a healthy
+// resource. The test then changes it.
 package snapshottest
 
 import (
@@ -10,6 +10,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -31,12 +32,12 @@ type Edit = func(*snapshot.Snapshot)
 
 // Ready is a resource with a mapping products on the Redis redis:6379, whose one
 // flusher runs the present settings and finds everything right. The resource's status
-// is empty, as before its first pass. resource edits it before anything is made of
+// is empty, as before its first pass. edit changes it before anything is made of
 // it; nil leaves it.
-func Ready(resource func(*v1alpha1.WriteBehindCache)) *snapshot.Snapshot {
+func Ready(edit func(*v1alpha1.WriteBehindCache)) *snapshot.Snapshot {
 	cache := shop()
-	if resource != nil {
-		resource(cache)
+	if edit != nil {
+		edit(cache)
 	}
 	replicas := resources.FlusherReplicas(cache)
 	s := &snapshot.Snapshot{Now: Now, Cache: cache}
@@ -59,7 +60,8 @@ func Ready(resource func(*v1alpha1.WriteBehindCache)) *snapshot.Snapshot {
 }
 
 // AddFlusher adds a flusher that runs the present settings and finds everything right,
-// and returns its document. Its journals are named after the mappings.
+// and returns its document. Its journals are named after the mappings. With capture
+// Replication the first flusher reads the stream, and has come to its end.
 func AddFlusher(s *snapshot.Snapshot, name string) *config.Status {
 	pod := corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -74,6 +76,14 @@ func AddFlusher(s *snapshot.Snapshot, name string) *config.Status {
 		Owner: settings.Owner, Revision: settings.Revision, RunningRevision: settings.Revision,
 		Suspended: settings.Suspend, Draining: settings.Draining, ObservedTime: Now,
 		Redis: fine, Database: fine, Durability: config.Durability{Persistence: fine, Eviction: fine, Ledger: fine},
+	}
+	if s.Replicates() {
+		document.Replication = &config.Replication{}
+		if len(s.Seen.Flushers) == 0 {
+			document.Replication = &config.Replication{
+				Reads: true, Attached: true, History: 1764000000000000, BacklogBytes: 64 << 20, Scanned: true, Backlog: fine,
+			}
+		}
 	}
 	for _, m := range settings.Mappings {
 		q := config.QueueStatus{Name: m.Name, Journal: "journal-of-" + m.Name, State: "open", Ready: fine, Durable: fine, LastFlushTime: Now}
@@ -117,6 +127,20 @@ func Deleted(c *v1alpha1.WriteBehindCache) {
 // Forced is a resource whose queues a person has given up.
 func Forced(c *v1alpha1.WriteBehindCache) {
 	metav1.SetMetaDataAnnotation(&c.ObjectMeta, v1alpha1.AnnotationForceDelete, "true")
+}
+
+// Replicated is a resource whose Redis the operator runs, and whose flushers read the
+// replication stream.
+func Replicated(c *v1alpha1.WriteBehindCache) {
+	c.Spec.Capture = v1alpha1.CaptureReplication
+	c.Spec.Redis = v1alpha1.Redis{Managed: &v1alpha1.ManagedRedis{
+		Image: "redis:7.2", MaxMemory: resource.MustParse("256Mi"), Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
+	}}
+}
+
+// Streams edits what the flusher first added says of the replication stream.
+func Streams(edit func(*config.Replication)) Edit {
+	return Says(func(d *config.Status) { edit(d.Replication) })
 }
 
 // Mapping is one with the defaults of the schema.

@@ -225,7 +225,7 @@ func (s *Server) PID() int {
 	return s.proc.PID()
 }
 
-// running says whether there is a process. The caller holds s.mu.
+// running reports whether there is a process. The caller holds s.mu.
 func (s *Server) running() bool { return s.proc != nil && s.proc.Running() }
 
 // Options are a client's options for the default user; the caller may change

@@ -9,6 +9,7 @@
 -- with P partitions, p in 0..P-1:
 --
 --   wb:queues        zset  all queues of this Redis: prefix, NUL, name, each with score 0
+--   wb:probe         string  ms since 1970 of the last try to write, for a minute
 --   wb:{Q}:queue     hash  settings, journal (the incarnation: a random id of one life of
 --                          the queue), the counters depth, writes and left (partitions
 --                          given back); since (when this process of Redis
@@ -16,6 +17,9 @@
 --                          is counted), fresh (nobody knows of a life before this one),
 --                          database (the identity of the one that it was last flushed to)
 --   wb:{Q}:members   hash  flusher -> ms since 1970 at which it counts as gone
+--   wb:{Q}:onlooker  string  the flusher that reports the free partitions among those that
+--                          may not flush the queue, for the time of a lease; no function
+--                          of the library reads or writes it
 --   wb:{Q:p}:q       list  dirty keys to be flushed, in the order in which they became dirty
 --   wb:{Q:p}:ops     hash  dirty key -> entry (entries.lua)
 --   wb:{Q:p}:late    zset  keys whose entry was refused before, by first version
@@ -35,7 +39,8 @@
 --                          entries it found gone), told (the queue's
 --                          loss is counted already)
 --
--- None of them has a TTL, or a volatile-* eviction policy could drop it.
+-- None of them has a TTL but wb:probe and the onlooker's key: a volatile-* eviction policy
+-- may drop these two, and nothing else.
 --
 -- A dirty key stands either in q or in retry: what was refused is out of the way
 -- until its time has come. A claim takes a few that are due to the head of q.
@@ -52,6 +57,6 @@
 -- committed, when it is replayed, and when it is discarded.
 --
 -- The flusher replaces a library with a lower number and leaves a higher one
--- alone. It goes up with every change of any of these files; a test pins the number
--- and their joined text.
+-- alone. The number goes up with the first change of any of these files after a release,
+-- since two releases must not have two texts of one number. A test pins it to the joined text.
 local LIBRARY = 5

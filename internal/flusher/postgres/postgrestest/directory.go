@@ -84,7 +84,7 @@ func (s *Server) initdb(ctx context.Context) error {
 	return nil
 }
 
-// configure writes the settings anew at every start, so that a directory that
+// configure writes the settings again at every start, so that a directory that
 // is used again follows the options.
 func (s *Server) configure() error {
 	settings := map[string]string{

@@ -16,7 +16,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
-// beginAttempts is how often a look begins where a time-out of the role is so short that
+// beginAttempts is how often an inspection begins if a time-out of the role is so short that
 // it may hit the statement that replaces it.
 const beginAttempts = 5
 
@@ -41,9 +41,9 @@ func pinnedBeginSQL(statement time.Duration) string {
 	return beginSQL + "; " + statementTimeoutSQL(statement) + "; SELECT " + settings(statement)
 }
 
-// look runs f, which asks on the connection and changes nothing that it relies on when it
+// inspect runs f, which asks on the connection and changes nothing that it relies on when it
 // fails, in a transaction of its own as begin begins it.
-func look(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func() error) error {
+func inspect(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func() error) error {
 	if err := begin(ctx, conn, statement); err != nil {
 		return err
 	}
@@ -59,26 +59,26 @@ func look(ctx context.Context, conn *pgx.Conn, statement time.Duration, f func()
 	return conn.PgConn().Exec(ctx, "COMMIT").Close()
 }
 
-// ask is look within the time that a statement of a batch has.
+// ask is inspect within the time that a statement of a batch has.
 func (d *Database) ask(ctx context.Context, conn *pgx.Conn, f func() error) error {
-	return look(ctx, conn, d.settings.StatementTimeout, f)
+	return inspect(ctx, conn, d.settings.StatementTimeout, f)
 }
 
-// cancelled says that PostgreSQL ended a statement by a time-out, or because it was asked to.
+// cancelled means that PostgreSQL ended a statement by a time-out, or because it was asked to.
 func cancelled(err error) bool {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
 	return ok && pgErr.Code == "57014"
 }
 
-// lookTimeout bounds one statement of a look, so that PostgreSQL says so itself: then the
+// inspectTimeout bounds one statement of an inspection, so that PostgreSQL ends it itself: then the
 // connection is well.
-func (d *Database) lookTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
+func (d *Database) inspectTimeout() time.Duration { return d.probeTimeout * 2 / 3 }
 
-// tooSlow is the error of a look that PostgreSQL ended.
+// tooSlow is the error of an inspection that PostgreSQL ended.
 func tooSlow(err error, within time.Duration) error {
 	return &Error{
 		Kind: entry.Transient, reason: v1alpha1.ReasonStatementFailed, SQLSTATE: "57014", Err: err,
-		remedy: fmt.Sprintf("PostgreSQL took longer than %v for a look at its catalogue or at the ledger, or was told to cancel it: "+
+		remedy: fmt.Sprintf("PostgreSQL took longer than %v for a query of its catalogue or of the ledger, or somebody cancelled the query: "+
 			"it is overloaded, or a setting of the role or of the database slows it down: see SELECT * FROM pg_db_role_setting", within),
 	}
 }

@@ -12,21 +12,21 @@ import (
 )
 
 func TestARefusalStandsForAWhile(t *testing.T) {
-	var r refusals
+	var r rejections
 	now := time.Now()
-	verdict := &failure.Stalled{Reason: "X", Message: "no", Retry: refusedRetry}
-	r.record("a", "x", verdict, now)
-	err := r.stands("a", "x", now.Add(refusedRetry-1))
+	stalled := &failure.Stalled{Reason: "X", Message: "no", Retry: rejectedRetry}
+	r.record("a", "x", stalled, now)
+	err := r.stands("a", "x", now.Add(rejectedRetry-1))
 	var again *failure.Stalled
-	if !errors.As(err, &again) || *again != *verdict {
-		t.Fatalf("the verdict is %v", err)
+	if !errors.As(err, &again) || *again != *stalled {
+		t.Fatalf("the stalled is %v", err)
 	}
 	again.Retry = 1
-	if errors.As(r.stands("a", "x", now), &again); again.Retry != refusedRetry {
-		t.Error("one pass changes the verdict for the next")
+	if errors.As(r.stands("a", "x", now), &again); again.Retry != rejectedRetry {
+		t.Error("one pass changes the stalled for the next")
 	}
 	for name, err := range map[string]error{
-		"another intent": r.stands("a", "y", now), "another object": r.stands("b", "x", now), "in time": r.stands("a", "x", now.Add(refusedRetry)),
+		"another intent": r.stands("a", "y", now), "another object": r.stands("b", "x", now), "in time": r.stands("a", "x", now.Add(rejectedRetry)),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -36,8 +36,8 @@ func TestARefusalStandsForAWhile(t *testing.T) {
 	if err := r.stands("a", "x", now); err != nil {
 		t.Errorf("what was applied since: %v", err)
 	}
-	r.record("b", "x", verdict, now)
-	r.record("c", "x", verdict, now.Add(refusedRetry))
+	r.record("b", "x", stalled, now)
+	r.record("c", "x", stalled, now.Add(rejectedRetry))
 	if len(r.known) != 1 {
 		t.Errorf("%d verdicts are kept, want the one that stands", len(r.known))
 	}

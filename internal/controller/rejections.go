@@ -13,19 +13,19 @@ import (
 	"github.com/writebehind/operator/internal/controller/plan"
 )
 
-// refusedRetry is how long a refusal stands. It is about the object alone, so it
+// rejectedRetry is how long a rejection stands. It is about the object alone, so it
 // changes only with the cluster: with another version of it, or another policy.
-const refusedRetry = time.Minute
+const rejectedRetry = time.Minute
 
-// refusals remember which objects the API server refused as invalid, by resource and
+// rejections remember which objects the API server refused as invalid, by resource and
 // object, so that passes for other causes, such as new numbers, do not send them
 // again.
-type refusals struct {
+type rejections struct {
 	mu    sync.Mutex
-	known map[string]refusal
+	known map[string]rejection
 }
 
-type refusal struct {
+type rejection struct {
 	intent string
 	err    failure.Stalled
 	at     time.Time
@@ -35,27 +35,27 @@ func refusalKey(cache *v1alpha1.WriteBehindCache, o *plan.Object) string {
 	return string(cache.UID) + " " + o.Kind + " " + o.Name
 }
 
-// stands is the refusal of this very intent while it is younger than refusedRetry.
-func (r *refusals) stands(key, intent string, now time.Time) error {
+// stands is the rejection of this very intent while it is younger than rejectedRetry.
+func (r *rejections) stands(key, intent string, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last, ok := r.known[key]; ok && last.intent == intent && now.Sub(last.at) < refusedRetry {
+	if last, ok := r.known[key]; ok && last.intent == intent && now.Sub(last.at) < rejectedRetry {
 		return &last.err // a copy
 	}
 	return nil
 }
 
-// record keeps a refusal; nil forgets it.
-func (r *refusals) record(key, intent string, err *failure.Stalled, now time.Time) {
+// record keeps a rejection; nil forgets it.
+func (r *rejections) record(key, intent string, err *failure.Stalled, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	maps.DeleteFunc(r.known, func(_ string, last refusal) bool { return now.Sub(last.at) >= refusedRetry })
+	maps.DeleteFunc(r.known, func(_ string, last rejection) bool { return now.Sub(last.at) >= rejectedRetry })
 	if err == nil {
 		delete(r.known, key)
 		return
 	}
 	if r.known == nil {
-		r.known = map[string]refusal{}
+		r.known = map[string]rejection{}
 	}
-	r.known[key] = refusal{intent, *err, now}
+	r.known[key] = rejection{intent, *err, now}
 }

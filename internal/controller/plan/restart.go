@@ -1,0 +1,46 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package plan
+
+import (
+	"fmt"
+
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+)
+
+// restartWaits reports whether a managed Redis stays as it is for now, since the StatefulSet
+// would restart it while something waits to be flushed. A restart ends the history of the
+// replication stream: every key is read again, and what was deleted before and not flushed
+// stays in the table. A Redis that does not run has no history to lose.
+func (p *planner) restartWaits(set *appsv1ac.StatefulSetApplyConfiguration) bool {
+	live := p.Redis.StatefulSet
+	if !p.Replicates() || live == nil || live.Status.ReadyReplicas == 0 || p.Forced() ||
+		live.Spec.Template.Annotations[v1alpha1.AnnotationConfigHash] == set.Spec.Template.Annotations[v1alpha1.AnnotationConfigHash] {
+		return false
+	}
+	for _, m := range p.Settings.Mappings {
+		if left := p.unflushed(m.Name); left != "" {
+			p.holdBack(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("the change of spec.redis.managed, which restarts Redis, waits until nothing waits to be flushed of mapping %s: %s. "+
+				"If it never comes to that, stop the applications that write for a moment, or give up what was deleted and is not flushed with the annotation %s: \"true\", and take that away afterwards%s",
+				m.Name, left, v1alpha1.AnnotationForceDelete, p.AboutForce()))
+			return true
+		}
+	}
+	return false
+}
+
+// unflushed is what a restart of Redis would lose of a queue, empty for nothing. Dead letters
+// are in the database.
+func (p *planner) unflushed(name string) string {
+	q := p.Queue(name, p.Settled)
+	switch {
+	case q == nil:
+		return "no flusher has reported it yet"
+	case q.Depth > 0:
+		return p.Contents(q)
+	}
+	return p.Unread()
+}

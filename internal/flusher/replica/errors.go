@@ -1,0 +1,14 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import "errors"
+
+var (
+	// errOtherServer means that stream and keys are not of one server: a fail-over is under
+	// way, or the address leads to several.
+	errOtherServer = errors.New("the keys are not of the server whose stream is read")
+	// errBroken means that the history has ended.
+	errBroken = errors.New("the history has ended")
+)

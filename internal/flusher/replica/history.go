@@ -1,0 +1,290 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math"
+	"slices"
+	"time"
+)
+
+// attached decides whether the stream goes on with the history that was read, or begins
+// another one.
+func (s *Source) attached(ctx context.Context, stream Replication) error {
+	s.mu.Lock()
+	id, known, broken := s.id, s.history != 0, s.broken
+	s.mu.Unlock()
+	begins := ""
+	switch {
+	case !known:
+		begins = "the source was never read"
+	case broken != "":
+		begins = broken
+	case !stream.Continued():
+		begins = "the server could not go on with the stream from where it was read, so all keys are read anew: deletions that were not read are not made"
+	case stream.ID() != id:
+		branch, err := s.branch(ctx, stream, id)
+		if err != nil {
+			return err
+		}
+		s.mu.Lock()
+		if s.horizon > branch {
+			begins = "a fail-over of Redis has lost data that was already flushed"
+		} else if !s.allBegun() {
+			s.limit = min(s.limit, branch)
+		}
+		s.mu.Unlock()
+	}
+	if begins != "" {
+		return s.beginHistory(ctx, stream, begins)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.goOn(stream)
+	return nil
+}
+
+// goOn reads the history on from a stream. The lock is held.
+func (s *Source) goOn(stream Replication) {
+	start := stream.Start()
+	if stream.ID() != s.id {
+		// What was read behind the last safe point is none of this server's: pings.
+		s.read = start.Offset
+		defer nudge(s.hurry)
+	}
+	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
+	s.safe, s.read = start, max(s.read, start.Offset)
+	s.acknowledge()
+	nudge(s.owed)
+	s.wake()
+}
+
+// nudge wakes whoever waits for the channel.
+func nudge(channel chan struct{}) {
+	select {
+	case channel <- struct{}{}:
+	default:
+	}
+}
+
+// isRecorded tells whether the database has the name of the history that is read. Before,
+// nothing may be written: the next reader would take what was written of the server which
+// took over for what that one has lost. The lock is held.
+func (s *Source) isRecorded() bool {
+	return s.limit == math.MaxInt64 && s.stored.ReplicationID == s.id
+}
+
+// branch is the highest offset that a server shares with the one before it, whose history
+// had that id.
+func (s *Source) branch(ctx context.Context, stream Replication, id string) (int64, error) {
+	look, err := s.server.Look(ctx)
+	if err != nil {
+		return 0, err
+	}
+	if look.ID != stream.ID() || look.Before != id {
+		return 0, fmt.Errorf("the stream is of history %s, the server's is %s after %s", stream.ID(), look.ID, look.Before)
+	}
+	return look.Branch, nil
+}
+
+// beginHistory mints a number, and marks what is known as of it. What is out is void. The
+// database has the history before anybody is told of it.
+func (s *Source) beginHistory(ctx context.Context, stream Replication, why string) error {
+	number, err := s.store.NextHistory(ctx)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	t, before := s.tenure, s.stored
+	s.mu.Unlock()
+	if t == nil {
+		return ErrDeposed
+	}
+	start := stream.Start()
+	if stream.Continued() {
+		start = s.safe // of this goroutine alone
+	}
+	if before.History != 0 {
+		gone, err := s.witnessGone(ctx, before.Witness)
+		if err != nil {
+			return err
+		}
+		if gone {
+			why += "; Redis has lost data that was already flushed"
+		}
+	}
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	next := s.position()
+	next.History, next.ReplicationID, next.Offset, next.Database, next.Scanned = number, stream.ID(), start.Offset, start.Database, nil
+	if before.History != 0 {
+		for _, name := range s.names {
+			next.Losses[name]++
+		}
+	}
+	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tenure != t {
+		return ErrDeposed
+	}
+	if before.History != 0 {
+		s.lost(why)
+	}
+	told := s.read >= s.horizon
+	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
+	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
+	for _, q := range s.queues {
+		q.scan = scan{}
+		for _, p := range q.partitions {
+			p.beginHistory(number, start, told)
+		}
+	}
+	s.goOn(stream)
+	return nil
+}
+
+// beginHistory brings all marks into a history that begins at the point.
+func (p *partition) beginHistory(history int64, start Point, told bool) {
+	p.void()
+	// Of a partition that has not begun it is not known what was carried.
+	sure := told && p.epoch != 0
+	p.epoch, p.acknowledged, p.carried = 0, 0, 0
+	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
+	for _, m := range p.marked {
+		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
+		p.change(m, func() {
+			if p.encoding.named {
+				m.wholly()
+			}
+			m.lapse(sure)
+		})
+		if m.scanned = !m.saved; m.scanned {
+			// Like what the scan will come across: the stream does not tell of it any more.
+			p.scanning++
+			continue
+		}
+		m.first, p.floor = before, before
+	}
+}
+
+// before is the first of a mark that is saved and was made before the history began, or of
+// which the stream does not tell: nobody who waits may be answered before it is settled.
+const before = 0
+
+// scanAnew has all keys read again, since nothing is known of what was done to them. The
+// lock is held.
+func (s *Source) scanAnew() {
+	for _, q := range s.queues {
+		q.scan.again()
+	}
+	nudge(s.owed)
+}
+
+// position is how far the source is carried now. The caller holds no lock.
+func (s *Source) position() Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.stored
+	p.Losses, p.Writes = make(map[string]int64), make(map[string]int64)
+	p.Coalesced, p.Flushed = make(map[string]int64), make(map[string]int64)
+	for _, q := range s.queues {
+		name := q.mapping.Name
+		for m, n := range map[*map[string]int64]int64{&p.Losses: q.losses, &p.Writes: q.writes, &p.Coalesced: q.coalesced, &p.Flushed: q.flushed} {
+			if n != 0 {
+				(*m)[name] = n
+			}
+		}
+	}
+	p.Witness = s.witness
+	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
+		// What the next reader has to compare is where it was.
+		return p
+	}
+	p.ReplicationID = s.id
+	at, _ := s.carried()
+	p.Offset, p.Database = at.Offset, at.Database
+	p.Scanned = nil
+	for _, q := range s.queues {
+		if q.scan.finished(q) {
+			p.Scanned = append(p.Scanned, q.shape())
+		}
+	}
+	return p
+}
+
+// carried is where reading has to begin to meet again all that is dirty and not saved, and
+// whether anything is. The lock is held.
+func (s *Source) carried() (at Point, dirty bool) {
+	at = s.safe
+	for _, q := range s.queues {
+		for _, p := range q.partitions {
+			if first, ok := p.oldest(); ok {
+				dirty = true
+				if first.Offset < at.Offset {
+					at = first
+				}
+			}
+		}
+	}
+	return at, dirty
+}
+
+// move tells the database how far the source is carried.
+func (s *Source) move(ctx context.Context) error {
+	s.moving.Lock()
+	defer s.moving.Unlock()
+	next := s.position()
+	s.mu.Lock()
+	t, stored := s.tenure, s.stored
+	s.mu.Unlock()
+	if t == nil || next.History == 0 || same(next, stored) {
+		return nil
+	}
+	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.tenure == t && s.stored.History == next.History {
+		s.stored = next
+	}
+	return nil
+}
+
+func same(a, b Position) bool {
+	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness &&
+		slices.Equal(a.Scanned, b.Scanned) && maps.Equal(a.Losses, b.Losses) && maps.Equal(a.Writes, b.Writes) &&
+		maps.Equal(a.Coalesced, b.Coalesced) && maps.Equal(a.Flushed, b.Flushed)
+}
+
+// acknowledge tells the server what is kept. Nothing is while keys have to be read that were
+// written before the history began: whoever waits for those must not be answered. The lock
+// is held.
+func (s *Source) acknowledge() {
+	if s.stream == nil {
+		return
+	}
+	for _, q := range s.queues {
+		if !q.scan.finished(q) {
+			return
+		}
+	}
+	upTo := s.read
+	if at, dirty := s.carried(); dirty {
+		upTo = at.Offset
+	}
+	now := time.Now()
+	for _, q := range s.queues {
+		for _, p := range q.partitions {
+			upTo = min(upTo, p.unsettled(now))
+		}
+	}
+	s.stream.Acknowledge(upTo)
+}

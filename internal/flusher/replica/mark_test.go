@@ -1,0 +1,94 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+)
+
+// unstarted is a source that reads a history, and calls nobody.
+func unstarted(partitions int) *Source {
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix, m.Partitions = "products", "product:", partitions
+	s := New([]config.Mapping{m}, nil, nil, nil, Options{Name: "source"})
+	s.tenure, s.history = &tenure{}, 1
+	return s
+}
+
+// TestAMarkIsSmall holds what a dirty key takes beside its name against the bound that the
+// documents give: 150 bytes, of a million keys.
+func TestAMarkIsSmall(t *testing.T) {
+	const keys, most = 1_000_000, 150
+	s := unstarted(16)
+	measure := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	before := measure()
+	names := 0
+	var batch Batch
+	for i := range keys {
+		key := "product:" + strconv.Itoa(i)
+		names += len(key)
+		batch.Effects = append(batch.Effects[:0], Effect{Key: []byte(key), Word: Written, Command: "HSET", Offset: int64(i+1) * 30})
+		if err := s.apply(nil, batch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	each := (int(measure()-before) - names) / keys //nolint:gosec // It fits.
+	t.Logf("a dirty key takes %d bytes beside its name, and is counted with %d", each, (s.dirty.bytes-names)/keys)
+	if each > most {
+		t.Errorf("it takes more than %d", most)
+	}
+	if counted := (s.dirty.bytes - names) / keys; counted < each*3/4 || counted > each*3/2 {
+		t.Errorf("it is counted with %d bytes", counted)
+	}
+	runtime.KeepAlive(s)
+}
+
+func TestAnIDTellsKeysFromMembers(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("k", 300)
+	seen := make(map[string]bool)
+	for _, key := range []string{"", "a", "a/", "a/b", "\x00", long} {
+		id := string(appendID(nil, key))
+		if k, member, one := namesOf(id); k != key || member != "" || one {
+			t.Errorf("of key %q there is %q, %q, %v", key, k, member, one)
+		}
+		seen[id] = true
+		for _, member := range []string{"", "b", "/b", "\xff"} {
+			id := string(appendMember(appendID(nil, key), member))
+			if k, m, one := namesOf(id); k != key || m != member || !one {
+				t.Errorf("of member %q of key %q there is %q, %q, %v", member, key, k, m, one)
+			}
+			if seen[id] {
+				t.Errorf("there are two of the id %q", id)
+			}
+			seen[id] = true
+		}
+	}
+}
+
+func TestAHashIsADocument(t *testing.T) {
+	t.Parallel()
+	for want, given := range map[string][2][]string{
+		`{}`:                        {},
+		`{"a":"1"}`:                 {{"a", "1"}},
+		`{"a\"":"\\","b":"\u000a"}`: {{`a"`, `\`, "b", "\n"}},
+		`{"a":null}`:                {nil, {"a"}},
+		`{"a":"1","b":null}`:        {{"a", "1"}, {"b"}},
+		"{\"a\":\"\xff\"}":          {{"a", "\xff"}},
+	} {
+		if got := hashOf(given[0], given[1]); got != want {
+			t.Errorf("%q without %q is %s, want %s", given[0], given[1], got, want)
+		}
+	}
+}

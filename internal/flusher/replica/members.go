@@ -1,0 +1,158 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"encoding/binary"
+	"slices"
+	"strings"
+)
+
+// appendID is the id of a key in a queue of members, appendMember that of a member, which
+// goes on where the key's ends. Keys and members may have any bytes.
+func appendID[T ~string | ~[]byte](to []byte, key T) []byte {
+	return append(binary.AppendUvarint(to, uint64(len(key))), key...)
+}
+
+func appendMember[T ~string | ~[]byte](key []byte, member T) []byte {
+	return append(append(key, '/'), member...)
+}
+
+// namesOf are key and member of an id. one says that it is of a member.
+func namesOf(id string) (key, member string, one bool) {
+	length, n := binary.Uvarint([]byte(id[:min(len(id), binary.MaxVarintLen64)]))
+	end := n + int(length) //nolint:gosec // It is the length of a key.
+	key, member = id[n:end], id[end:]
+	member, one = strings.CutPrefix(member, "/")
+	return key, member, one
+}
+
+// markMembers marks members of a key, or the key itself where a command names none: all that
+// it has is to be read then. Entries of a stream are only ever added to the table.
+func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {
+	id := appendID(s.scratch[:0], e.Key)
+	s.scratch = id
+	switch {
+	case q.encoding.kept && e.Word == Appended:
+		s.markOne(q, p, appendMember(id, e.ID), e, now)
+	case q.encoding.kept && (e.Word == Deleted || e.Word == Unlinked):
+	case e.Word == Unlinked:
+		p.unlinked(string(e.Key), e.Offset)
+	case !q.encoding.kept && e.Word == Written && e.Members != nil:
+		for _, member := range e.Members {
+			s.markOne(q, p, appendMember(id, member), e, now)
+		}
+	default:
+		s.markOne(q, p, id, e, now)
+	}
+}
+
+// unlinked notes that a key has gone by itself, as long as any of its members may be dirty.
+func (p *partition) unlinked(key string, offset int64) {
+	if p.length() == 0 {
+		p.gone = nil
+		return
+	}
+	if p.gone == nil {
+		p.gone = make(map[string]int64)
+	}
+	p.gone[key] = offset
+}
+
+// hasGone tells whether the key of a mark went by itself after its last write.
+func (p *partition) hasGone(key string, m *mark) bool {
+	offset, ok := p.gone[key]
+	return m.word == Unlinked || ok && offset >= m.last
+}
+
+// expand marks the members of a key that was read. A claim that is void reads the key again,
+// and so does who reads the stream again: the members hold the position where the key did.
+func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []string) {
+	id := appendID(nil, key)
+	if of.saved {
+		// The stream does not tell of it any more, and soon the database will not either.
+		q.scan.again()
+	}
+	for _, member := range members {
+		one := string(appendMember(slices.Clip(id), member))
+		if p.marked[one] != nil {
+			continue
+		}
+		m := &mark{
+			id: one, first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
+			word: seen, scanned: of.scanned || of.saved,
+		}
+		p.of.marks++
+		p.of.bytes += m.bytes()
+		if m.scanned {
+			p.scanning++
+		}
+		p.owe(m)
+	}
+}
+
+// documentOf is the text of a JSON object of fields and values in turn. The bytes are as they
+// are, so that whoever reads it sees those that are no UTF-8. Of two fields of one name the
+// last one is the one that a reader takes.
+func documentOf[T ~string | ~[]byte](pairs []T) string {
+	text := make([]byte, 0, sizeOf(pairs)+6*len(pairs)+2)
+	text = append(text, '{')
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if i > 0 {
+			text = append(text, ',')
+		}
+		text = append(appendText(text, pairs[i]), ':')
+		text = appendText(text, pairs[i+1])
+	}
+	return string(append(text, '}'))
+}
+
+// hashOf is documentOf with fields that are not there, which are null.
+func hashOf(pairs, absent []string) string {
+	text := documentOf(pairs)
+	for _, field := range absent {
+		separator := ","
+		if len(text) == len("{}") {
+			separator = ""
+		}
+		text = text[:len(text)-1] + separator + string(appendText(nil, field)) + ":null}"
+	}
+	return text
+}
+
+// listOf is the text of a JSON array of texts.
+func listOf(texts []string) string {
+	list := []byte{'['}
+	for i, text := range texts {
+		if i > 0 {
+			list = append(list, ',')
+		}
+		list = appendText(list, text)
+	}
+	return string(append(list, ']'))
+}
+
+func appendText[T ~string | ~[]byte](to []byte, text T) []byte {
+	const digits = "0123456789abcdef"
+	to = append(to, '"')
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == '"' || c == '\\':
+			to = append(to, '\\', c)
+		case c < 0x20:
+			to = append(to, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
+		default:
+			to = append(to, c)
+		}
+	}
+	return append(to, '"')
+}
+
+func sizeOf[T ~string | ~[]byte](texts []T) int {
+	n := 0
+	for _, text := range texts {
+		n += len(text)
+	}
+	return n
+}

@@ -1,0 +1,242 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replicatest
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/replica"
+)
+
+var _ replica.Store = (*Store)(nil)
+
+// Store keeps in memory what a database keeps of sources. Its zero value is empty.
+type Store struct {
+	mu      sync.Mutex
+	sources map[string]*source
+	history int64
+}
+
+// source is what is kept of one source.
+type source struct {
+	// member reads, or nobody, until the time.
+	member   string
+	until    time.Time
+	epoch    int64
+	position replica.Position
+	retries  map[replica.Name]replica.Retry
+	letters  map[replica.Name]replica.Letter
+}
+
+// gaveUp is the fault of a call whose caller has given up.
+func gaveUp(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return &entry.Fault{Kind: entry.Transient, Reason: cachev1alpha1.ReasonConnectionFailed, Message: err.Error(), Err: err}
+	}
+	return nil
+}
+
+// open locks the store for a call that has not given up.
+func (s *Store) open(ctx context.Context) (unlock func(), err error) {
+	if err := gaveUp(ctx); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	return s.mu.Unlock, nil
+}
+
+// readBy finds the source for its reader.
+func (s *Store) readBy(name string, epoch int64) (*source, error) {
+	of := s.sources[name]
+	if of == nil || of.member == "" || of.epoch != epoch {
+		return nil, replica.ErrDeposed
+	}
+	return of, nil
+}
+
+// Lease gives the source to the member, or tells who has it.
+func (s *Store) Lease(ctx context.Context, name, member string, ttl time.Duration) (replica.Hold, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return replica.Hold{}, err
+	}
+	defer unlock()
+	now := time.Now()
+	of := s.sources[name]
+	if of == nil {
+		of = &source{retries: make(map[replica.Name]replica.Retry), letters: make(map[replica.Name]replica.Letter)}
+		if s.sources == nil {
+			s.sources = make(map[string]*source)
+		}
+		s.sources[name] = of
+	}
+	switch {
+	case of.member == member:
+		of.until = now.Add(ttl)
+	case of.member == "" || !now.Before(of.until):
+		of.member, of.until, of.epoch = member, now.Add(ttl), max(of.epoch+1, now.UnixMicro())
+	}
+	return replica.Hold{Member: of.member, Epoch: of.epoch}, nil
+}
+
+// Release ends the lease of the epoch.
+func (s *Store) Release(ctx context.Context, name string, epoch int64) error {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if of, err := s.readBy(name, epoch); err == nil {
+		of.member = ""
+	}
+	return nil
+}
+
+// Position copies the position of the source.
+func (s *Store) Position(ctx context.Context, name string) (replica.Position, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return replica.Position{}, err
+	}
+	defer unlock()
+	if of := s.sources[name]; of != nil {
+		return copied(of.position), nil
+	}
+	return replica.Position{}, nil
+}
+
+// copied shares nothing with the position.
+func copied(p replica.Position) replica.Position {
+	p.Scanned = slices.Clone(p.Scanned)
+	p.Losses, p.Writes = maps.Clone(p.Losses), maps.Clone(p.Writes)
+	p.Coalesced, p.Flushed = maps.Clone(p.Coalesced), maps.Clone(p.Flushed)
+	return p
+}
+
+// Move takes the position from the source's reader.
+func (s *Store) Move(ctx context.Context, name string, epoch int64, to replica.Position) error {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	of, err := s.readBy(name, epoch)
+	if err != nil {
+		return err
+	}
+	of.position = copied(to)
+	return nil
+}
+
+// NextHistory counts the histories of all sources.
+func (s *Store) NextHistory(ctx context.Context) (int64, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	s.history = max(s.history+1, time.Now().UnixMicro())
+	return s.history, nil
+}
+
+// Settle takes from the source's reader what became of entries that are not rows.
+func (s *Store) Settle(ctx context.Context, name string, epoch int64, settled replica.Settled) (superseded int64, err error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	of, err := s.readBy(name, epoch)
+	if err != nil {
+		return 0, err
+	}
+	before := len(of.letters)
+	for _, gone := range settled.Gone {
+		covers := func(n replica.Name) bool {
+			return n == gone || gone.Member == "" && n.Queue == gone.Queue && n.Key == gone.Key
+		}
+		maps.DeleteFunc(of.retries, func(n replica.Name, _ replica.Retry) bool { return covers(n) })
+		maps.DeleteFunc(of.letters, func(n replica.Name, _ replica.Letter) bool { return covers(n) })
+	}
+	superseded = int64(before - len(of.letters))
+	for _, retry := range settled.Retries {
+		of.retries[retry.Name] = retry
+	}
+	last := make(map[replica.Name]replica.Letter, len(settled.Letters))
+	for _, letter := range settled.Letters {
+		letter.DeadLetter.Key, letter.Raw, letter.Partition = letter.Name.Key, "", ""
+		last[letter.Name] = letter
+	}
+	for n, letter := range last {
+		if earlier, ok := of.letters[n]; ok && earlier.Version != letter.Version {
+			superseded++
+		}
+		of.letters[n] = letter
+		delete(of.retries, n)
+	}
+	return superseded, nil
+}
+
+func compareNames(a, b replica.Name) int {
+	return cmp.Or(cmp.Compare(a.Queue, b.Queue), cmp.Compare(a.Key, b.Key), cmp.Compare(a.Member, b.Member))
+}
+
+// Aside lists the source's retries.
+func (s *Store) Aside(ctx context.Context, name string) ([]replica.Retry, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	of := s.sources[name]
+	if of == nil {
+		return nil, nil
+	}
+	return slices.SortedFunc(maps.Values(of.retries), func(a, b replica.Retry) int { return compareNames(a.Name, b.Name) }), nil
+}
+
+// Dead counts the source's letters.
+func (s *Store) Dead(ctx context.Context, name string) (map[string]int64, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	dead := make(map[string]int64)
+	if of := s.sources[name]; of != nil {
+		for n := range of.letters {
+			dead[n.Queue]++
+		}
+	}
+	return dead, nil
+}
+
+// Letters lists letters of the source without their payloads.
+func (s *Store) Letters(ctx context.Context, name string, after replica.Name, most int) ([]replica.Letter, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	of := s.sources[name]
+	if of == nil {
+		return nil, nil
+	}
+	var found []replica.Letter
+	for n, letter := range of.letters {
+		if n.Queue == after.Queue && compareNames(n, after) > 0 {
+			letter.Payload = ""
+			found = append(found, letter)
+		}
+	}
+	slices.SortFunc(found, func(a, b replica.Letter) int { return compareNames(a.Name, b.Name) })
+	return found[:min(most, len(found))], nil
+}

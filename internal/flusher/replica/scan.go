@@ -1,0 +1,117 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"context"
+	"strings"
+	"time"
+)
+
+// scan is how far the keys of a mapping were read that were there before its stream.
+type scan struct {
+	cursor uint64
+	// done says that all keys are marked, and number which scan it is: what was marked by
+	// one that began anew does not count.
+	done   bool
+	number int
+	keys   int64
+}
+
+// again begins the scan anew.
+func (c *scan) again() { *c = scan{number: c.number + 1} }
+
+// finished tells whether all keys that were there are flushed or aside. The lock is held.
+func (c *scan) finished(q *queue) bool { return c.done && q.scanning() == 0 }
+
+// scanPause is how long a scan rests after an error, or while there is nothing to scan.
+const scanPause = time.Second
+
+// scans reads the keys of mappings that are owed, as long as the tenure lasts.
+func (s *Source) scans(ctx context.Context) {
+	for ctx.Err() == nil {
+		more, err := s.scanPage(ctx)
+		if err != nil {
+			s.log.Debug("Could not scan", "error", err)
+		}
+		if more && err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+		case <-s.owed:
+		case <-time.After(scanPause):
+		}
+	}
+}
+
+// scanPage marks some keys. It reports whether there are more to be marked at once: a scan
+// waits while the marks take half of what they may.
+func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
+	s.mu.Lock()
+	var q *queue
+	for _, owed := range s.queues {
+		if !owed.scan.done {
+			q = owed
+			break
+		}
+	}
+	if q == nil || s.stream == nil || s.history == 0 || s.dirty.bytes > s.bounds.Dirty/2 {
+		s.mu.Unlock()
+		return false, nil
+	}
+	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history, s.id, s.tenure
+	s.mu.Unlock()
+	keys, next, err := s.server.Scan(ctx, q.mapping.KeyPrefix, now)
+	if err != nil {
+		return false, err
+	}
+	look, err := s.server.Look(ctx)
+	if err != nil {
+		return false, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.tenure != t || s.history != history || q.scan.number != number:
+		return true, nil
+	case look.Replica || look.ID != id || s.id != id:
+		// Of another server the cursor means nothing.
+		q.scan.again()
+		return false, errOtherServer
+	}
+	for _, key := range keys {
+		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
+			s.come(q, key)
+		}
+	}
+	q.scan.keys += int64(len(keys))
+	q.scan.cursor, q.scan.done = next, next == 0
+	return true, nil
+}
+
+// come marks a key that a scan has come across. What is known of it already says more; what
+// the database has aside is read again anyway. The lock is held.
+func (s *Source) come(q *queue, key string) {
+	p, id := q.of([]byte(key)), q.idOf(Name{Key: key})
+	if m := p.marked[id]; m != nil {
+		if m.saved {
+			return
+		}
+		p.change(m, func() {
+			if q.encoding.named {
+				m.wholly()
+			}
+		})
+		if !m.scanned {
+			m.scanned = true
+			p.scanning++
+		}
+		return
+	}
+	p.add(&mark{
+		id: strings.Clone(id), first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, scanned: true,
+	})
+}

@@ -1,0 +1,265 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// Acknowledge settles a claim. What is refused, kept or dead is in the database before it
+// leaves the marks that hold the position.
+func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []entry.Settlement) (entry.Receipt, error) {
+	action := fmt.Sprintf("acknowledge partition %d", c.Term.Partition)
+	if len(settlements) != len(c.Entries) {
+		return entry.Receipt{}, fmt.Errorf("%s: settlements: %d, entries: %d", action, len(settlements), len(c.Entries))
+	}
+	for i := range settlements {
+		switch o := settlements[i].Outcome; {
+		case o == 0:
+			return entry.Receipt{}, fmt.Errorf("%s: entry %s has no outcome", action, c.Entries[i].Key)
+		case (o == entry.Dead || o == entry.Lost) && settlements[i].Letter == nil:
+			return entry.Receipt{}, fmt.Errorf("%s: nothing is said of the dead letter of %s", action, c.Entries[i].Key)
+		}
+	}
+	s.mu.Lock()
+	pg, epoch, known, err := s.enterAcknowledge(ctx, c)
+	if err != nil || known {
+		s.mu.Unlock()
+		return entry.Receipt{}, wrap(action, err)
+	}
+	settled := pg.settled(s, c, settlements)
+	s.mu.Unlock()
+
+	receipt := entry.Receipt{Applied: true}
+	if len(settled.Gone)+len(settled.Retries)+len(settled.Letters) > 0 {
+		receipt.Superseded, err = s.store.Settle(ctx, s.options.Name, epoch, settled)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case errors.Is(err, ErrDeposed):
+		if s.tenure != nil && s.tenure.epoch == epoch {
+			s.tenure.cancel()
+		}
+		return entry.Receipt{}, fmt.Errorf("%s: %w: %w", action, entry.ErrLeaseLost, err)
+	case err != nil:
+		return entry.Receipt{}, wrap(action, err)
+	case !s.isOut(pg) || len(pg.p.out) != len(c.Entries):
+		return entry.Receipt{}, wrap(action, entry.ErrLeaseLost)
+	}
+	p := pg.p
+	out := p.out
+	p.out = nil
+	for i, m := range out {
+		p.conclude(pg.q, m, &c.Entries[i], &settlements[i])
+	}
+	p.acknowledged = c.Number
+	p.step++
+	c.Term.Step++
+	s.acknowledge()
+	s.wake()
+	return receipt, nil
+}
+
+func wrap(action string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", action, err)
+}
+
+// enterAcknowledge finds the claim. known says that it was acknowledged before. The lock is
+// held.
+func (s *Source) enterAcknowledge(ctx context.Context, c *entry.Claim) (pg *page, epoch int64, known bool, err error) {
+	q, p, err := s.shard(ctx, c.Term)
+	switch {
+	case err != nil:
+		return nil, 0, false, err
+	case p.epoch != c.Term.Epoch:
+		return nil, 0, false, entry.ErrLeaseLost
+	case p.acknowledged == c.Number && c.Number != 0:
+		return nil, 0, true, nil
+	case p.claim != c.Number || len(p.out) != len(c.Entries):
+		return nil, 0, false, entry.ErrClaimVoid
+	}
+	return &page{tenure: s.tenure, q: q, p: p, claim: c.Number}, s.tenure.epoch, false, nil
+}
+
+// settled is what the database has to know of the claim. What it may have of an entry is
+// noted before: whether it takes effect is not known when the answer is lost. The lock is
+// held.
+func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlement) Settled {
+	var settled Settled
+	p := pg.p
+	for i, m := range p.out {
+		e, st := &c.Entries[i], &settlements[i]
+		name := Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: e.Member}
+		twin := p.marked[m.id]
+		rewritten := twin != nil && twin.rewrites()
+		switch o := st.Outcome; {
+		case o == entry.Done, o == entry.Forged:
+			if pg.q.isAside(p, m, e) {
+				settled.Gone = append(settled.Gone, name)
+				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
+			}
+		case rewritten, twin != nil && (o == entry.Refused || o == entry.Kept):
+			// What came later is dirty, and holds the position.
+		case o == entry.Refused, o == entry.Kept:
+			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
+			p.stored[m.id] = struct{}{}
+		default:
+			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
+			p.letters[m.id] = struct{}{}
+		}
+	}
+	return settled
+}
+
+// isAside tells whether the database has, or may have, something of the name or, if that is a
+// key of members, of any of these.
+func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
+	_, dead := p.letters[m.id]
+	_, stored := p.stored[m.id]
+	if dead || stored || !q.encoding.members || e.Member != "" {
+		return dead || stored
+	}
+	for _, ids := range []map[string]struct{}{p.letters, p.stored} {
+		for id := range ids {
+			if strings.HasPrefix(id, m.id+"/") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// membersAside are the retries of members that go with the name of their key, and have to come
+// again.
+func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []Retry) {
+	if !pg.q.encoding.members || e.Member != "" {
+		return nil
+	}
+	for id, m := range pg.p.marked {
+		if m.saved && strings.HasPrefix(id, of.id+"/") {
+			_, member, _ := namesOf(id)
+			r := Retry{
+				Name: Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: member}, Word: m.word, Attempts: m.attempts(),
+				FirstRefused: time.UnixMicro(m.since), History: history, Offset: m.last,
+			}
+			if r.Due = time.Now(); r.Attempts > 0 {
+				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
+			}
+			aside = append(aside, r)
+		}
+	}
+	return aside
+}
+
+// retryOf is what the database keeps of a mark that waits.
+func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entry) Retry {
+	now := time.Now()
+	r := Retry{
+		Name: name, Word: m.word, Attempts: e.Attempts, FirstRefused: time.UnixMicro(m.since),
+		Due: now.Add(st.Wait), History: s.history, Offset: m.last,
+	}
+	if st.Outcome == entry.Refused {
+		r.Attempts++
+	}
+	if e.FirstRefused != 0 {
+		r.FirstRefused = time.UnixMicro(e.FirstRefused)
+	}
+	return r
+}
+
+// letterOf completes what the engine says of a dead letter.
+func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
+	letter := *l
+	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.Name, e.Version, e.Value
+	if letter.Attempts == 0 {
+		letter.Attempts = e.Attempts
+	}
+	if letter.FirstFailure = letter.LastFailure; e.FirstRefused != 0 {
+		letter.FirstFailure = time.UnixMicro(e.FirstRefused).UTC()
+	}
+	return &letter
+}
+
+// conclude takes a mark out of the claim with its outcome.
+func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
+	m.place = nowhere
+	twin := p.marked[m.id]
+	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
+	if st.Outcome != entry.Done && twin != nil && (waits || twin.rewrites()) {
+		p.owes(m)
+	} else if first, ok := p.owed[m.id]; ok {
+		// It is carried, or the database has it aside with the first of all that is owed.
+		m.first = min(m.first, first)
+		delete(p.owed, m.id)
+	}
+	switch {
+	case st.Outcome == entry.Done:
+		p.done(q, m, e)
+		return
+	case !waits:
+		if st.Outcome == entry.Lost {
+			q.losses++
+		}
+		if twin == nil || !twin.rewrites() {
+			delete(p.stored, m.id)
+		}
+		p.settle(m)
+		return
+	case twin != nil:
+		p.yield(q, m, twin, e)
+		return
+	}
+	p.change(m, func() {
+		m.more().due = time.Now().Add(st.Wait)
+		if st.Outcome == entry.Refused {
+			if m.extra.attempts++; m.extra.firstRefused == 0 {
+				m.extra.firstRefused = time.Now().UnixMicro()
+			}
+		}
+	})
+	p.save(m)
+	at := inKept
+	if m.attempts() > 0 {
+		at = inWaiting
+	}
+	p.enter(m, at)
+}
+
+// done takes a mark out whose row is committed.
+func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
+	q.flushed++
+	q.coalesced += e.Writes - 1
+	p.carried = max(p.carried, e.Version, e.Upto)
+	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
+		// They went with the name of their key.
+		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+	}
+	delete(p.letters, m.id)
+	delete(p.stored, m.id)
+	p.settle(m)
+}
+
+// yield has the later mark of the name stand for one that is not settled, too: that is what
+// has to be tried.
+func (p *partition) yield(q *queue, m, twin *mark, e *entry.Entry) {
+	lost := !twin.wrote && twin.word == Unlinked && m.wrote
+	before := m.bytes() + twin.bytes()
+	p.merge(m, twin)
+	p.of.bytes += twin.bytes() - before
+	if lost && q.encoding.valued && e.Operation == entry.Set {
+		// The key is gone since it was read.
+		p.change(twin, func() { twin.setValue(e.Value) })
+	}
+}

@@ -1,0 +1,397 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+import (
+	"context"
+	"errors"
+	"math"
+	"slices"
+	"sync"
+	"time"
+)
+
+// tenure is the time in which this process reads the source.
+type tenure struct {
+	epoch  int64
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+	// over is closed when what the tenure started has ended.
+	over chan struct{}
+}
+
+// keep renews the lease, moves the position and writes the witness, once a beat.
+func (s *Source) keep(ctx context.Context) {
+	ticker := time.NewTicker(s.options.Beat)
+	defer ticker.Stop()
+	for {
+		if s.enterKeeping(ctx) != nil {
+			return
+		}
+		if err := s.beat(ctx); err != nil && ctx.Err() == nil {
+			s.log.Debug("Could not look after the source", "error", err)
+		}
+		<-s.keeping
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.hurry:
+		case <-ticker.C:
+		}
+	}
+}
+
+// enterKeeping waits until nobody else looks after the lease.
+func (s *Source) enterKeeping(ctx context.Context) error {
+	select {
+	case s.keeping <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// beat looks after the lease once. While the database does not answer nobody else can get
+// it either, so whoever reads goes on: the ledger fences what is written.
+func (s *Source) beat(ctx context.Context) error {
+	s.mu.Lock()
+	idle := s.left
+	s.mu.Unlock()
+	if idle {
+		return nil
+	}
+	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	reading := s.tenure
+	s.mu.Unlock()
+	if reading != nil && (reading.ended() || hold.Member != s.member || hold.Epoch != reading.epoch) {
+		s.depose()
+		reading = nil
+	}
+	switch {
+	case hold.Member != s.member:
+		return s.standBy(ctx)
+	case reading == nil:
+		return s.takeOver(ctx, hold.Epoch)
+	}
+	return s.move(ctx)
+}
+
+func (t *tenure) ended() bool {
+	select {
+	case <-t.over:
+		return true
+	default:
+		return false
+	}
+}
+
+// standBy takes note of what the reader has told the database.
+func (s *Source) standBy(ctx context.Context) error {
+	position, err := s.store.Position(ctx, s.options.Name)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stored = position
+	return nil
+}
+
+// takeOver begins a tenure with what the database has of the source.
+func (s *Source) takeOver(ctx context.Context, epoch int64) error {
+	position, err := s.store.Position(ctx, s.options.Name)
+	if err != nil {
+		return err
+	}
+	aside, err := s.store.Aside(ctx, s.options.Name)
+	if err != nil {
+		return err
+	}
+	letters, err := s.letters(ctx)
+	if err != nil {
+		return err
+	}
+	working, cancel := context.WithCancel(ctx)
+	t := &tenure{epoch: epoch, cancel: cancel, over: make(chan struct{})}
+	s.mu.Lock()
+	s.begin(t, position, aside, letters)
+	s.mu.Unlock()
+	s.log.Info("The source is read from here now", "epoch", epoch, "history", position.History, "offset", position.Offset)
+	t.work.Go(func() { s.follow(working, cancel) })
+	t.work.Go(func() { s.scans(working) })
+	t.work.Go(func() { s.attends(working) })
+	s.work.Go(func() {
+		t.work.Wait()
+		close(t.over)
+	})
+	return nil
+}
+
+// lettersPage is how many dead letters are listed at once.
+const lettersPage = 1000
+
+// letters lists the names of all dead letters, so that a row which is written later can
+// supersede them.
+func (s *Source) letters(ctx context.Context) ([]Name, error) {
+	var names []Name
+	for _, q := range s.queues {
+		after := Name{Queue: q.mapping.Name}
+		for {
+			page, err := s.store.Letters(ctx, s.options.Name, after, lettersPage)
+			if err != nil {
+				return nil, err
+			}
+			for i := range page {
+				names = append(names, page[i].Name)
+			}
+			if len(page) < lettersPage {
+				break
+			}
+			after = page[len(page)-1].Name
+		}
+	}
+	return names, nil
+}
+
+// begin makes the state of a tenure. The lock is held.
+func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Name) {
+	s.tenure, s.stored = t, position
+	s.history, s.id = position.History, position.ReplicationID
+	s.safe = Point{Offset: position.Offset, Database: position.Database}
+	s.read, s.stream, s.streamErr = position.Offset, nil, nil
+	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
+	s.witness, s.testified = position.Witness, 0
+	s.dirty = dirty{}
+	s.held, s.needed, s.end, s.backlog = false, 0, 0, 0
+	for i, q := range s.queues {
+		fresh := q.anew(&s.dirty)
+		name := q.mapping.Name
+		fresh.writes, fresh.flushed = position.Writes[name], position.Flushed[name]
+		fresh.coalesced, fresh.losses = position.Coalesced[name], position.Losses[name]
+		fresh.scan.done = slices.Contains(position.Scanned, fresh.shape())
+		for _, p := range fresh.partitions {
+			p.life = position.History
+		}
+		s.queues[i] = fresh
+	}
+	for i := range aside {
+		s.setAside(&aside[i])
+	}
+	for _, n := range letters {
+		if q := s.find(n.Queue); q != nil {
+			q.of([]byte(n.Key)).letters[q.idOf(n)] = struct{}{}
+		}
+	}
+	s.wake()
+}
+
+// setAside marks what waits for another attempt in the database. Of one of another history
+// it is not known what the offsets mean: it counts as written where this one begins.
+func (s *Source) setAside(r *Retry) {
+	q := s.find(r.Queue)
+	if q == nil {
+		return
+	}
+	m := &mark{
+		id: q.idOf(r.Name), last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
+		writes: 1, wrote: r.Word == Written || r.Word == Unlinked, whole: q.encoding.named, saved: true,
+	}
+	// Of how many writes it is the database does not tell.
+	if m.first = before; r.History != s.history {
+		m.last = s.safe.Offset
+		m.lapse(r.Word == Deleted)
+	}
+	m.more().attempts, m.extra.due = r.Attempts, r.Due
+	if m.extra.attempts > 0 {
+		m.extra.firstRefused = m.since
+	}
+	p := q.of([]byte(r.Key))
+	p.stored[m.id] = struct{}{}
+	p.add(m)
+}
+
+// depose ends the tenure, if there is one: nothing of it may be used any more.
+func (s *Source) depose() {
+	s.mu.Lock()
+	t := s.tenure
+	if t == nil {
+		s.mu.Unlock()
+		return
+	}
+	t.cancel()
+	s.tenure, s.history, s.stream = nil, 0, nil
+	s.dirty = dirty{}
+	for i, q := range s.queues {
+		s.queues[i] = q.anew(&s.dirty)
+	}
+	s.wake()
+	s.mu.Unlock()
+	<-t.over
+	s.log.Info("The source is not read from here any more", "epoch", t.epoch)
+}
+
+// follow attaches to the primary and reads the stream, again and again.
+func (s *Source) follow(ctx context.Context, cancel context.CancelFunc) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		began := time.Now()
+		err := s.attach(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		s.mu.Lock()
+		s.stream, s.streamErr = nil, err
+		s.wake()
+		s.mu.Unlock()
+		s.log.Debug("The stream has ended", "error", err)
+		if errors.Is(err, ErrDeposed) {
+			cancel()
+			return
+		}
+		if time.Since(began) > longestPause {
+			pause = firstPause
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// A stream that ended is attached to after a pause, which doubles from the first to the
+// longest: a server that restarts is found within seconds, and one that refuses is not
+// asked more often than that.
+const (
+	firstPause   = 50 * time.Millisecond
+	longestPause = 3 * time.Second
+)
+
+// attach reads the stream until it ends.
+func (s *Source) attach(ctx context.Context) error {
+	s.mu.Lock()
+	id, at := s.id, s.safe
+	if s.history == 0 {
+		id, at = "", Point{}
+	}
+	s.mu.Unlock()
+	stream, err := s.primary.Attach(ctx, id, at)
+	if errors.Is(err, ErrMisaligned) {
+		stream, err = s.primary.Attach(ctx, "", Point{})
+	}
+	if err != nil {
+		return err
+	}
+	defer func() { _ = stream.Close() }()
+	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
+	defer stop()
+	stream.Watch(s.interest)
+	if err := s.attached(ctx, stream); err != nil {
+		return err
+	}
+	for {
+		if err := s.awaitRoom(ctx); err != nil {
+			return err
+		}
+		batch, err := stream.Next()
+		if err != nil {
+			return err
+		}
+		if err := s.apply(stream, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitRoom waits until the marks take less than they may, or somebody needs the stream.
+func (s *Source) awaitRoom(ctx context.Context) error {
+	for {
+		s.mu.Lock()
+		if s.ended {
+			s.mu.Unlock()
+			return errBroken
+		}
+		held := s.dirty.bytes >= s.bounds.Dirty && s.read >= s.needed
+		if held != s.held {
+			s.held = held
+			s.wake()
+		}
+		if !held {
+			s.mu.Unlock()
+			return nil
+		}
+		changed := s.watch()
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// await waits until the stream was read up to the offset, and reports whether it was. It
+// does not wait where the stream is held for want of room, unless the caller cannot do
+// without: then the stream is read on all the same.
+func (s *Source) await(ctx context.Context, offset int64, needed bool) bool {
+	patience := time.NewTimer(s.options.Patience)
+	defer patience.Stop()
+	for {
+		s.mu.Lock()
+		if needed && s.needed < offset {
+			s.needed = offset
+			s.wake()
+		}
+		read, stuck := s.read >= offset, s.stream == nil || s.held && !needed
+		if read || stuck {
+			s.mu.Unlock()
+			return read
+		}
+		changed := s.watch()
+		s.mu.Unlock()
+		select {
+		case <-changed:
+		case <-patience.C:
+			return false
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// lapse has the mark go over into another history, in which the key may have gone without
+// a word: nothing is concluded from that it is gone but what was known before. That stands
+// only where it is sure that no later write was carried, which the stream had not told yet.
+func (m *mark) lapse(sure bool) {
+	_, kept := m.value()
+	switch {
+	case sure && m.word == Deleted:
+	case sure && m.wrote && kept:
+		m.word = Unlinked
+	default:
+		m.word, m.wrote = seen, false
+		m.dropValue()
+	}
+}
+
+// breakOff ends the history: the next attachment begins another one. The lock is held.
+func (s *Source) breakOff(why string) {
+	s.broken = why
+	s.endStream()
+}
+
+// endStream has the stream attached to anew, also where it is held and nobody reads it. The
+// lock is held.
+func (s *Source) endStream() {
+	if s.stream != nil && !s.ended {
+		s.ended = true
+		_ = s.stream.Close()
+		s.wake()
+	}
+}
