@@ -4,6 +4,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -81,18 +82,26 @@ var answers = map[string]config.Check{
 // nothing of the server's text but the code.
 func Explain(err error) config.Check { return New(nil).Explain(err) }
 
-// Explain is the function of that name with the Redis user's own one in remedies, the
-// keys of the mappings, and the name of the primary.
+// Explain is the function of that name. Its remedies name the Redis user, the keys of the
+// mappings, and the primary as the Sentinels call it.
 func (j *Journal) Explain(err error) config.Check {
-	check := explain(err, j.user(), j.patterns)
-	if j.master != "" && check.Reason == cachev1alpha1.ReasonReadOnlyReplica {
+	check := explain(err, grant{user: j.user(), patterns: j.patterns, rights: cmp.Or(j.rights, rights)})
+	switch {
+	case j.master == "":
+	case check.Reason == cachev1alpha1.ReasonReadOnlyReplica:
 		check.Message = fmt.Sprintf("the server that was the primary of %s is a replica, as in a fail-over: nothing is written to it, "+
-			"and the flusher goes to the one that the Sentinels elect; if this lasts, SENTINEL MASTER %s tells whom they watch", j.master, j.master)
+			"and the flusher goes to the one that the Sentinels elect; if this lasts, SENTINEL MASTER %s shows which server they watch", j.master, j.master)
+	case check.Reason == cachev1alpha1.ReasonPrivilegeMissing && !errors.As(err, new(*sentinelError)):
+		check.Message += OfEveryServer
 	}
 	return check
 }
 
-func explain(err error, user, patterns string) config.Check {
+// OfEveryServer ends a remedy in mode Sentinel, since Redis does not replicate users and
+// settings.
+const OfEveryServer = "; do so at every server, since any of them may become the primary"
+
+func explain(err error, g grant) config.Check {
 	var secret *SecretError
 	var version *versionError
 	var replica *replicaError
@@ -133,7 +142,7 @@ func explain(err error, user, patterns string) config.Check {
 	if check, ok := explainTLS(err, "Redis"); ok {
 		return check
 	}
-	if check, ok := explainAnswer(err, user, patterns); ok {
+	if check, ok := explainAnswer(err, g); ok {
 		return check
 	}
 	var network net.Error
@@ -187,7 +196,7 @@ var (
 )
 
 // explainAnswer explains an error that Redis itself has answered with.
-func explainAnswer(err error, user, patterns string) (config.Check, bool) {
+func explainAnswer(err error, g grant) (config.Check, bool) {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
 		return config.Check{}, false
@@ -197,7 +206,7 @@ func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	unknown := unknownCommand.FindStringSubmatch(text)
 	switch {
 	case code == "NOPERM":
-		return lacksRight(text, user, patterns), true
+		return lacksRight(text, g), true
 	case code == "MISCONF" && strings.Contains(text, "AOF"):
 		check.Message = "Redis cannot persist, since it cannot write its append-only file, and refuses writes: make room on its disk, then it goes on by itself; its log says more"
 	case code == "WBCONFLICT":

@@ -27,8 +27,9 @@ type Journal struct {
 	pieces pieces
 	// ledger is the schema of the ledger that belongs to the queues' tables.
 	ledger string
-	// patterns are the keys that it works with, for remedies; empty where not known.
-	patterns string
+	// patterns are the keys that it works with, for remedies; empty where not known. rights
+	// are the commands, empty for those of the functions.
+	patterns, rights string
 	// master is the name of the primary at its Sentinels, empty without any.
 	master string
 }
@@ -50,6 +51,14 @@ func (j *Journal) WithLedger(schema string) *Journal {
 func (j *Journal) WithMappings(mappings []config.Mapping) *Journal {
 	with := *j
 	with.patterns = patternsOf(mappings)
+	return &with
+}
+
+// WithRights returns a Journal whose remedies name other commands than those of the functions,
+// in the words of ACL SETUSER.
+func (j *Journal) WithRights(rights string) *Journal {
+	with := *j
+	with.rights = rights
 	return &with
 }
 
