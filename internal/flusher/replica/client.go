@@ -22,13 +22,18 @@ type Client struct {
 	settings config.RedisExternal
 	rdb      redis.UniversalClient
 	proof    *journal.Proof
+	// journal puts errors into words.
+	journal *journal.Journal
 }
 
 var _ Server = (*Client)(nil)
 
 // NewClient reads from the server of the settings by an open client, which it closes.
 func NewClient(settings config.RedisExternal, rdb redis.UniversalClient) *Client {
-	return &Client{settings: settings, rdb: rdb, proof: journal.NewProof(settings)}
+	return &Client{
+		settings: settings, rdb: rdb, proof: journal.NewProof(settings),
+		journal: journal.New(rdb).WithMaster(settings.MasterName).WithRights(rights),
+	}
 }
 
 // Read answers all asks in one transaction, with what INFO says of the stream at that moment.
@@ -305,7 +310,7 @@ func (c *Client) Prove(ctx context.Context) error { return c.proof.Check(ctx) }
 
 // Durability tells what endangers what the server confirmed.
 func (c *Client) Durability(ctx context.Context) (persistence, eviction config.Check) {
-	return journal.New(c.rdb).Durability(ctx)
+	return c.journal.Durability(ctx)
 }
 
 // Explain puts an error into the words of a condition.
@@ -313,7 +318,7 @@ func (c *Client) Explain(err error) config.Check {
 	if errors.Is(err, errOtherServer) {
 		return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: "the address leads to more than one Redis, or a fail-over is under way: " + err.Error()}
 	}
-	return journal.Explain(err)
+	return c.journal.Explain(err)
 }
 
 // Close closes the connections.

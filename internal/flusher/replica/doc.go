@@ -10,7 +10,7 @@
 // A Link makes a connection and says what a replica says. A Stream is what follows: commands,
 // of which it makes effects, each with the words of one command about one key (effect.go).
 //
-//	            journal.Connect, AUTH, INFO: a primary of version 7 or later
+//	            a connection, AUTH, INFO: a primary of version 7 or later
 //	detached ──────────────────────────────────────────────────────────▶ greeted
 //	   ▲                                                                    │ REPLCONF:
 //	   │                                                                    │ no port, EOF and
@@ -136,8 +136,8 @@
 //     is claimed before.
 //  4. What was read of one server is written only while the stream is that server's. The one
 //     that takes over from it goes on with the history only if it has all that was written:
-//     in memory that is compared with horizon, after a restart with the version that each
-//     ledger's row has (Begin). Until every partition has begun, the position in the database
+//     in memory that is compared with horizon; after a restart, and where memory leaves it in
+//     doubt, with the version that each ledger's row has (Begin). Until every partition has begun, the position in the database
 //     stays that of the server before, so that the next reader compares, too; and until the
 //     database has the new name nothing is claimed, or that reader would take what came from
 //     the server which took over for what that one has lost.
@@ -167,7 +167,14 @@
 //	                                     deletions may be missed
 //	a fail-over to a replica that has    goes on with the history
 //	all that was read
+//	... that lacks what was read last    the term begins anew at the position in the
+//	                                     database, and Begin tells from the ledger whether
+//	                                     any of it was flushed
 //	... that lacks what was flushed      another history, of which the event says so
+//	Sentinels name another primary       link and ordinary connections end, also where the
+//	                                     one before still answers, and are made to the new one
+//	no majority of Sentinels answers     both end within seconds: a primary that is cut off
+//	                                     is not read on
 //	the witness is older than the        the event of the history says that Redis has lost
 //	database knows                       what was flushed
 //	Begin finds that the ledger has      PostgreSQL came back from a backup, and the position

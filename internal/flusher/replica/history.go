@@ -25,6 +25,9 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	case broken != "":
 		begins = broken
 	case !stream.Continued():
+		if err := s.misses(ctx, stream, id); err != nil {
+			return err
+		}
 		begins = "the server could not go on with the stream from where it was read, so all keys are read anew: deletions that were not read are not made"
 	case stream.ID() != id:
 		branch, err := s.branch(ctx, stream, id)
@@ -32,12 +35,16 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 			return err
 		}
 		s.mu.Lock()
+		again := s.horizon > branch && s.isStoredBefore(branch, id)
 		if s.horizon > branch {
 			begins = "a fail-over of Redis has lost data that was already flushed"
 		} else if !s.allBegun() {
 			s.limit = min(s.limit, branch)
 		}
 		s.mu.Unlock()
+		if again {
+			return errReadAgain
+		}
 	}
 	if begins != "" {
 		return s.beginHistory(ctx, stream, begins)
@@ -46,6 +53,34 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	defer s.mu.Unlock()
 	s.goOn(stream)
 	return nil
+}
+
+// misses is errReadAgain where a server took over that lacks what was read, and has all up to
+// the position in the database.
+func (s *Source) misses(ctx context.Context, stream Replication, id string) error {
+	if stream.ID() == id {
+		return nil // It is the same server.
+	}
+	look, err := s.server.Look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case look.ID == id:
+		// Ordinary connections leave the server of before a moment later.
+		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", errOtherServer, stream.ID(), id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if look.ID == stream.ID() && look.Before == id && s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id) {
+		return errReadAgain
+	}
+	return nil
+}
+
+// isStoredBefore tells whether the position in the database is one that a server has which
+// shares the history of the id up to the branch. The lock is held.
+func (s *Source) isStoredBefore(branch int64, id string) bool {
+	return s.stored.History == s.history && s.stored.ReplicationID == id && s.stored.Offset <= branch
 }
 
 // goOn reads the history on from a stream. The lock is held.

@@ -32,6 +32,7 @@ const scanPause = time.Second
 func (s *Source) scans(ctx context.Context) {
 	for ctx.Err() == nil {
 		more, err := s.scanPage(ctx)
+		s.note(&s.scanRefused, err)
 		if err != nil {
 			s.log.Debug("Could not scan", "error", err)
 		}

@@ -25,6 +25,7 @@ func (s *Source) attends(ctx context.Context) {
 		if err == nil {
 			err = s.measure(ctx)
 		}
+		s.note(&s.witnessRefused, err)
 		if err == nil {
 			err = s.spill(ctx)
 		}
