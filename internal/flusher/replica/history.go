@@ -67,7 +67,7 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) erro
 		return err
 	case look.ID == id:
 		// Ordinary connections leave the server of before a moment later.
-		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", errOtherServer, stream.ID(), id)
+		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, stream.ID(), id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,6 +87,13 @@ func (s *Source) isStoredBefore(branch int64, id string) bool {
 func (s *Source) goOn(stream Replication) {
 	start := stream.Start()
 	if stream.ID() != s.id {
+		upTo := s.carriedTo()
+		for _, q := range s.queues {
+			if !q.scan.finished(q, upTo) {
+				// What it has not come across may be there on this server.
+				q.scan.again()
+			}
+		}
 		// What was read behind the last safe point is none of this server's: pings.
 		s.read = start.Offset
 		defer nudge(s.hurry)
@@ -246,8 +253,9 @@ func (s *Source) position() Position {
 	at, _ := s.carried()
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if q.scan.finished(q) {
+		if q.scan.finished(q, upTo) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
 	}
@@ -269,6 +277,16 @@ func (s *Source) carried() (at Point, dirty bool) {
 		}
 	}
 	return at, dirty
+}
+
+// carriedTo is the offset up to which all writes are carried or saved. The lock is held.
+func (s *Source) carriedTo() int64 {
+	at, dirty := s.carried()
+	if !dirty {
+		// What was read behind it has changed nothing.
+		return max(at.Offset, s.read)
+	}
+	return at.Offset
 }
 
 // move tells the database how far the source is carried.
@@ -300,20 +318,18 @@ func same(a, b Position) bool {
 }
 
 // acknowledge tells the server what is kept. Nothing is while keys have to be read that were
-// written before the history began: whoever waits for those must not be answered. The lock
-// is held.
+// written before the history began: whoever waits for those must not be answered. Nor is
+// anything of a server that took over before the ledger was asked what was flushed of the one
+// before. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil {
+	if s.stream == nil || s.limit != math.MaxInt64 {
 		return
 	}
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if !q.scan.finished(q) {
+		if !q.scan.finished(q, upTo) {
 			return
 		}
-	}
-	upTo := s.read
-	if at, dirty := s.carried(); dirty {
-		upTo = at.Offset
 	}
 	now := time.Now()
 	for _, q := range s.queues {

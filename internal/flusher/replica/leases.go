@@ -105,6 +105,7 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 	s.horizon = max(s.horizon, committed)
 	if s.limit != math.MaxInt64 && s.allBegun() {
 		s.limit = math.MaxInt64
+		s.acknowledge()
 		nudge(s.hurry)
 	}
 	return entry.Agreed, nil

@@ -213,7 +213,7 @@ func (s *Source) setAside(r *Retry) {
 		m.extra.firstRefused = m.since
 	}
 	p := q.of([]byte(r.Key))
-	p.stored[m.id] = struct{}{}
+	p.store(m.id)
 	p.add(m)
 }
 
