@@ -112,12 +112,14 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 			}
 		case rewritten, twin != nil && (o == entry.Refused || o == entry.Kept):
 			// What came later is dirty, and holds the position.
+		case m.asked && (o == entry.Refused || o == entry.Kept):
+			// It stays the letter that it was.
 		case o == entry.Refused, o == entry.Kept:
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.stored[m.id] = struct{}{}
 		default:
-			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
-			p.letters[m.id] = struct{}{}
+			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
+			p.letters[m.id] = s.requests.looks
 		}
 	}
 	return settled
@@ -131,11 +133,15 @@ func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
 	if dead || stored || !q.encoding.members || e.Member != "" {
 		return dead || stored
 	}
-	for _, ids := range []map[string]struct{}{p.letters, p.stored} {
-		for id := range ids {
-			if strings.HasPrefix(id, m.id+"/") {
-				return true
-			}
+	of := func(id string) bool { return strings.HasPrefix(id, m.id+"/") }
+	for id := range p.letters {
+		if of(id) {
+			return true
+		}
+	}
+	for id := range p.stored {
+		if of(id) {
+			return true
 		}
 	}
 	return false
@@ -158,6 +164,8 @@ func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []R
 				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
 			}
 			aside = append(aside, r)
+			// The letter that it may have stood for goes.
+			pg.p.stored[id], m.asked = struct{}{}, false
 		}
 	}
 	return aside
@@ -244,7 +252,7 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 	p.carried = max(p.carried, e.Version, e.Upto)
 	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
 		// They went with the name of their key.
-		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, m.id+"/") })
 	}
 	delete(p.letters, m.id)
 	delete(p.stored, m.id)
