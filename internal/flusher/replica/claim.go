@@ -304,6 +304,9 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		if !ok {
+			if m.asked {
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(m.id))
+			}
 			p.forget(m)
 			continue
 		}

@@ -224,6 +224,12 @@
 // again holds it up, as the promise says. After a restart nobody knows how old the first write
 // of a retry is: nothing is acknowledged before it is settled.
 //
+// Dead letters. People ask for them in the database, where a count in the source's row tells
+// the reader at its next beat that somebody did (requests.go). A letter that is tried again has
+// its key read anew; its payload is written only where the key has gone without a word of the
+// application: a value that SET wrote, an entry of a stream that was trimmed. Until something
+// comes of it the letter stays, so that a crash in between loses nothing.
+//
 // A key of members that has a dead letter or a retry is superseded with all of its members,
 // since the database knows no other name for it: retries of members come again in the same
 // transaction.

@@ -38,9 +38,11 @@ type partition struct {
 	turns uint64
 	// out are those of the claim in its order.
 	out []*mark
-	// letters are the ids with a dead letter in the database, stored those of which it has,
-	// or may have, a retry.
-	letters, stored map[string]struct{}
+	// letters are the ids with a dead letter in the database, each with the number of the look
+	// at them since which that is known; stored are those of which it has, or may have, a
+	// retry.
+	letters map[string]int64
+	stored  map[string]struct{}
 	// forgotten are those of stored of which nothing is to be written any more.
 	forgotten map[string]struct{}
 
@@ -74,7 +76,7 @@ type dirty struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]struct{}), stored: make(map[string]struct{}),
+		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]int64), stored: make(map[string]struct{}),
 		forgotten: make(map[string]struct{}),
 	}
 }
@@ -83,7 +85,7 @@ func newPartition(of *dirty, e encoding) *partition {
 func (p *partition) enter(m *mark, at place) {
 	m.place = at
 	p.marked[m.id] = m
-	if m.saved {
+	if m.saved && !m.asked {
 		p.floor = min(p.floor, m.first)
 	}
 	switch at {
@@ -175,6 +177,7 @@ func isOfMember(id string) bool {
 func (p *partition) renew(m *mark, at Point) {
 	p.leave(m)
 	p.owes(m)
+	m.asked = false
 	m.saved, m.first, m.database = false, at.Offset, int16(at.Database) //nolint:gosec // There are few databases.
 	if m.extra != nil {
 		m.extra.attempts, m.extra.firstRefused = 0, 0
@@ -261,7 +264,7 @@ func (p *partition) unite(m, twin *mark) {
 		refused = m.extra.firstRefused
 	}
 	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned = twin.word, twin.wrote, twin.whole, twin.scanned
+	m.word, m.wrote, m.whole, m.scanned, m.asked = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
 	switch {
 	case (rewritten || gone) && m.saved:
@@ -326,6 +329,9 @@ func (p *partition) restore(m *mark) {
 // owes notes that the first write of a mark is not carried, though the mark goes on as one of
 // a later write.
 func (p *partition) owes(m *mark) {
+	if m.asked {
+		return // It has been a dead letter.
+	}
 	if p.owed == nil {
 		p.owed = make(map[string]int64)
 	}
@@ -403,12 +409,12 @@ func (p *partition) unsettled(now time.Time) int64 {
 	}
 	for _, l := range []*marks{&p.kept, &p.due} {
 		for m := l.head; m != nil; m = m.after {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	for _, all := range [][]*mark{p.waiting, p.out} {
 		for _, m := range all {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	return p.floor
