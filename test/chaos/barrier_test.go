@@ -82,6 +82,8 @@ func (s *streamed) barrier(ctx context.Context, client *redis.Client, k *tracked
 		return errors.Join(err, errNobodyReads)
 	}
 	s.app.barriers.Add(1)
+	at := time.Now()
+	said, _ := s.rdb.Info(server, "replication").Result()
 	var comes map[string]string
 	var dead int
 	err = await(server, flowTime, func(ctx context.Context) error {
@@ -98,7 +100,8 @@ func (s *streamed) barrier(ctx context.Context, client *redis.Client, k *tracked
 		return nil
 	}
 	if orGone(comes, cell) != content && dead == 0 && s.app.comeBacks.Load() == lossesBefore {
-		s.findings.add(untold, "%v: WAIT says that write %d is in the database, where cell %q is %s instead of %s", k, n, cell, orGone(comes, cell), content)
+		s.findings.add(untold, "%v: WAIT says at %v that write %d is in the database, where cell %q is %s instead of %s; Redis says %q",
+			k, at.Format("15:04:05.000"), n, cell, orGone(comes, cell), content, said)
 	}
 	return nil
 }

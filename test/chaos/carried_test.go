@@ -183,7 +183,7 @@ func (s *streamed) vanished(k *tracked, cell, comes, cause string) bool {
 	}
 	for _, w := range append(perhaps, last) {
 		if w != nil && s.comesTo(k, w, cell, comes, cause) {
-			return w.bad || w.state != acknowledged
+			return w.bad || w.state != acknowledged || k.badSince(k.floor[cell])
 		}
 	}
 	s.findings.add(lost, "%v cell %q is not in Redis and %s in the table (cause of a dead letter %q); the last is %v", k, cell, comes, cause, last)
@@ -210,6 +210,9 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 	case comes == gone && !isText(k.table):
 		// What came then had no such cell.
 		return true
+	case k.table == sessions && cause != "" && k.badSince(k.floor[cell]):
+		// The whole row was refused.
+		return true
 	case cause == entry.CauseValueLost:
 		s.counted["values that had gone before they were read"]++
 		return true
@@ -218,6 +221,11 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	}
 	return false
+}
+
+// badSince tells whether the key was no row at any time after the write.
+func (k *tracked) badSince(number int64) bool {
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.bad && s.number > number })
 }
 
 // losses are the data-loss events of each queue, as the database has them.
