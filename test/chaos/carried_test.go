@@ -144,6 +144,12 @@ func (s *streamed) verdictOf(k *tracked, has, row, letters map[string]string) {
 		if k.table == scores && letters[cell] != "" {
 			cause = letters[cell]
 		}
+		for _, any := range letters {
+			if cell == "" {
+				// A key of another type has the dead letter of whatever was named.
+				cause = any
+			}
+		}
 		if last, known := k.last[cell]; known && last != comes || !known && comes != gone {
 			s.findings.add(lost, "%v cell %q came to %s, but the last that committed is %q", k, cell, comes, last)
 			continue
@@ -199,6 +205,10 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	case w.bad:
 		return cause != ""
+	case is == gone && cause == entry.CauseValueLost:
+		// It was removed, and the whole key had gone before that was read.
+		s.counted["removals of members before the whole key had gone"]++
+		return true
 	case is == gone && w.happened:
 		// Redis lost the key, and the row stays.
 		return true
