@@ -79,8 +79,8 @@ func (s *streamed) barrier(ctx context.Context, client *redis.Client, k *tracked
 		return err
 	}
 	replicas := int(s.app.replicas.Load())
-	waited, err := conn.Wait(server, replicas+1, 2*time.Second).Result()
-	if err != nil || int(waited) <= replicas || replicas != int(s.app.replicas.Load()) {
+	waited, err := wait(server, conn, replicas+1)
+	if err != nil || waited <= replicas || replicas != int(s.app.replicas.Load()) {
 		s.app.barriersUnanswered.Add(1)
 		return errors.Join(err, errNobodyReads)
 	}
@@ -106,6 +106,24 @@ func (s *streamed) barrier(ctx context.Context, client *redis.Client, k *tracked
 			k, at.Format("15:04:05.000"), n, cell, orGone(comes, cell), content, counted)
 	}
 	return nil
+}
+
+// barrierTime is how long a write waits for its row.
+const barrierTime = 2 * time.Second
+
+// wait is WAITAOF, or WAIT where the server knows none. It returns how many replicas have
+// what the connection wrote.
+func wait(ctx context.Context, conn *redis.Conn, replicas int) (int, error) {
+	counts, err := conn.Do(ctx, "WAITAOF", 0, replicas, barrierTime.Milliseconds()).Int64Slice()
+	if err == nil && len(counts) == 2 {
+		return int(counts[1]), nil
+	}
+	var said redis.Error
+	if err != nil && !errors.As(err, &said) {
+		return 0, err
+	}
+	n, err := conn.Wait(ctx, replicas, barrierTime).Result()
+	return int(n), err
 }
 
 // rowOf are the cells of one key.

@@ -203,8 +203,8 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 	switch {
 	case w.explains(cell, comes):
 		return true
-	case w.bad:
-		return cause != ""
+	case w.bad && cause != "":
+		return true
 	case is == gone && cause == entry.CauseValueLost:
 		// It was removed, and the whole key had gone before that was read.
 		s.counted["removals of members before the whole key had gone"]++
@@ -217,8 +217,8 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	case is == gone:
 		return false
-	case comes == gone && !isText(k.table):
-		// What came then had no such cell.
+	case comes == gone && !isText(k.table) && (!w.bad || k.writtenSince(w.number)):
+		// What came then had no such cell, and took the place of a dead letter.
 		return true
 	case k.table == sessions && cause != "" && k.badSince(k.floor[cell]):
 		// The whole row was refused.
@@ -236,6 +236,11 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 // badSince tells whether the key was no row at any time after the write.
 func (k *tracked) badSince(number int64) bool {
 	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.bad && s.number > number })
+}
+
+// writtenSince tells whether the key was written after the write.
+func (k *tracked) writtenSince(number int64) bool {
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.number > number && s.state == acknowledged })
 }
 
 // losses are the data-loss events of each queue, as the database has them.
