@@ -88,9 +88,24 @@ const (
 	// ReasonCommandFailed means that Redis answered with an error that has no
 	// reason of its own.
 	ReasonCommandFailed = "CommandFailed"
-	// ReasonClusterMode means that the address leads to a Redis Cluster or to a
-	// Sentinel: one server is needed.
+	// ReasonClusterMode means that Redis has another topology than redis.external.mode
+	// names: the address leads to a Redis Cluster, in mode Standalone to a Sentinel, or in
+	// mode Sentinel to a server that is none.
 	ReasonClusterMode = "ClusterMode"
+	// ReasonSentinelsUnreachable means that no majority of the Sentinels answers, so that
+	// the known primary may have been replaced.
+	ReasonSentinelsUnreachable = "SentinelsUnreachable"
+	// ReasonSentinelAuthenticationFailed means that a Sentinel refuses the credentials.
+	ReasonSentinelAuthenticationFailed = "SentinelAuthenticationFailed"
+	// ReasonSentinelTLSFailed means that TLS with a Sentinel fails: the Sentinel does not
+	// speak it, or presents a certificate that does not fit.
+	ReasonSentinelTLSFailed = "SentinelTLSFailed"
+	// ReasonPrimaryUnknown means that the Sentinels watch no primary by the name in
+	// redis.external.masterName.
+	ReasonPrimaryUnknown = "PrimaryUnknown"
+	// ReasonNoPrimary means that the primary is down and the Sentinels have elected no
+	// other.
+	ReasonNoPrimary = "NoPrimary"
 	// ReasonLibraryMismatch means that the function library in Redis is of another
 	// release than the flusher, and that the two do not understand each other.
 	ReasonLibraryMismatch = "LibraryMismatch"

@@ -138,21 +138,32 @@ type Resources struct {
 }
 
 // RedisMode is the topology of an external Redis.
-// +kubebuilder:validation:Enum=Standalone
+// +kubebuilder:validation:Enum=Standalone;Sentinel
 type RedisMode string
 
-// RedisModeStandalone is one server at one address.
-const RedisModeStandalone RedisMode = "Standalone"
+const (
+	// RedisModeStandalone is one server at one address.
+	RedisModeStandalone RedisMode = "Standalone"
+	// RedisModeSentinel is a primary with replicas, of which Sentinels elect another
+	// primary when that fails.
+	RedisModeSentinel RedisMode = "Sentinel"
+)
 
 // ExternalRedis is a Redis that exists already. Its eviction policy must not drop
 // keys without a time to live: noeviction, or one of volatile-*.
+// +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.mode == 'Sentinel' || self.addresses.size() == 1",message="addresses must be exactly one in mode Standalone: several are the Sentinels of one Redis, in mode Sentinel"
+// +kubebuilder:validation:XValidation:rule="!has(self.addresses) || self.addresses.all(a, self.addresses.exists_one(b, b == a))",message="addresses must name each Sentinel once: most of those that are named have to agree on the primary"
+// +kubebuilder:validation:XValidation:rule="self.mode != 'Sentinel' || has(self.masterName)",message="masterName is required in mode Sentinel: give the name by which the Sentinels watch the primary, such as mymaster"
+// +kubebuilder:validation:XValidation:rule="self.mode == 'Sentinel' || !has(self.masterName)",message="masterName is for mode Sentinel alone: leave it out, or make the resource with mode Sentinel"
+// +kubebuilder:validation:XValidation:rule="self.mode == 'Sentinel' || !has(self.sentinelCredentialsSecretRef)",message="sentinelCredentialsSecretRef is for mode Sentinel alone: the server's own user goes in the Secret that credentialsSecretRef names"
 type ExternalRedis struct {
-	// addresses are host:port, exactly one in mode Standalone. The port is a
-	// number from 1 to 65535.
+	// addresses are host:port: of the server, exactly one, in mode Standalone; of
+	// the Sentinels, up to 10, in mode Sentinel. The order means nothing. The port
+	// is a number from 1 to 65535.
 	// +required
 	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
-	// +kubebuilder:validation:MaxItems=1
+	// +kubebuilder:validation:MaxItems=10
 	// +kubebuilder:validation:items:MaxLength=261
 	// +kubebuilder:validation:items:XValidation:rule="!self.contains('@')",message="an address has no user and no password: they go in the Secret that credentialsSecretRef names, and an address is host:port",reason=FieldValueForbidden
 	// +kubebuilder:validation:items:XValidation:rule="self.contains('@') || self.matches('^([-A-Za-z0-9._]+|[[][0-9A-Fa-f:.]+(%[-A-Za-z0-9._]+)?[]]):[0-9]{1,5}$') && int(self.substring(self.lastIndexOf(':') + 1)) >= 1 && int(self.substring(self.lastIndexOf(':') + 1)) <= 65535",message="an address is host:port with a port from 1 to 65535, such as redis.shop:6379"
@@ -161,18 +172,39 @@ type ExternalRedis struct {
 	// mode is the topology of the Redis. It cannot change. Defaults to Standalone.
 	//
 	// * Standalone: one server at one address.
+	// * Sentinel: the Sentinels at the addresses tell which server is the primary.
+	//   The flushers follow a fail-over, and flush nothing while they do not hear
+	//   of one primary from most of the Sentinels that are named here.
 	// +kubebuilder:default=Standalone
 	// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="mode cannot change: the queue lives there"
 	// +optional
 	Mode RedisMode `json:"mode,omitempty"`
 
-	// credentialsSecretRef names the Secret with the user and the password.
-	// If unset, the flushers connect without authentication.
+	// masterName is the name by which the Sentinels watch the primary, as in their
+	// configuration: sentinel monitor mymaster. Mode Sentinel requires it.
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	// +kubebuilder:validation:XValidation:rule="self.matches('^[-._A-Za-z0-9]+$')",message="masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"
+	// +optional
+	MasterName string `json:"masterName,omitempty"`
+
+	// credentialsSecretRef names the Secret with the user and the password. In mode
+	// Sentinel all servers have the same. If unset, the flushers connect without
+	// authentication.
 	// +optional
 	CredentialsSecretRef *CredentialsSecretRef `json:"credentialsSecretRef,omitempty"`
 
-	// tls, if set, turns TLS on. An empty tls trusts the certificate authorities of the
-	// flusher's image.
+	// sentinelCredentialsSecretRef names the Secret with the user and the password of the
+	// Sentinels, in mode Sentinel. If unset, the flushers connect to them without
+	// authentication: a Sentinel never gets the password of the servers.
+	// +optional
+	SentinelCredentialsSecretRef *CredentialsSecretRef `json:"sentinelCredentialsSecretRef,omitempty"`
+
+	// tls, if set, turns TLS on, for servers and Sentinels alike. An empty tls trusts the
+	// certificate authorities of the flusher's image. A certificate has to name the host of
+	// its address: that of a Sentinel as addresses has it, that of a primary as the Sentinels
+	// report it, which is an IP address unless they have resolve-hostnames and
+	// announce-hostnames.
 	// +optional
 	TLS *RedisTLS `json:"tls,omitempty"`
 }

@@ -215,10 +215,12 @@ type MappingStatus struct {
 	// +kubebuilder:validation:MaxLength=256
 	Journal string `json:"journal,omitempty"`
 
-	// redisAddress is where that incarnation was seen. Another journal at the same
-	// address is a data-loss event; another journal at another address is not.
+	// redisAddress is where that incarnation was seen: the address or, of Sentinels, the
+	// name of the primary and their addresses, as in mymaster@a:26379,b:26379. Another
+	// journal at the same Redis is a data-loss event; another journal at another Redis is
+	// not.
 	// +optional
-	// +kubebuilder:validation:MaxLength=2048
+	// +kubebuilder:validation:MaxLength=4096
 	RedisAddress string `json:"redisAddress,omitempty"`
 
 	// keyPrefix begins the keys of that incarnation. The spec no longer has it once the

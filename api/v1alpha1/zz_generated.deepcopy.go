@@ -197,6 +197,11 @@ func (in *ExternalRedis) DeepCopyInto(out *ExternalRedis) {
 		*out = new(CredentialsSecretRef)
 		**out = **in
 	}
+	if in.SentinelCredentialsSecretRef != nil {
+		in, out := &in.SentinelCredentialsSecretRef, &out.SentinelCredentialsSecretRef
+		*out = new(CredentialsSecretRef)
+		**out = **in
+	}
 	if in.TLS != nil {
 		in, out := &in.TLS, &out.TLS
 		*out = new(RedisTLS)

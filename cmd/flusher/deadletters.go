@@ -155,7 +155,7 @@ func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
 		return nil, err
 	}
 	d := &desk{rdb: journal.Dial(c.Redis.External, 1), queues: queues, filter: f}
-	d.journal = journal.New(d.rdb)
+	d.journal = journal.New(d.rdb).WithMaster(c.Redis.External.MasterName)
 	d.report = report{out: cmd.OutOrStdout(), problems: cmd.ErrOrStderr(), json: output == outputJSON}
 	return d, nil
 }
@@ -188,7 +188,7 @@ func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entr
 			return err
 		}
 		if err != nil {
-			return failed("%s", explain(err))
+			return failed("%s", d.explain(err))
 		}
 		if !d.filter.matches(letter) {
 			continue
@@ -218,14 +218,14 @@ func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*entry.DeadL
 }
 
 // explain says what an error of the journal means to a person.
-func explain(err error) string {
+func (d *desk) explain(err error) string {
 	if errors.Is(err, context.Canceled) {
 		return "interrupted"
 	}
 	if strings.Contains(err.Error(), "Function not found") {
 		return "this Redis lacks the function library, or has an older one: start a flusher of this release"
 	}
-	if check := journal.Explain(err); check.Reason != cachev1alpha1.ReasonCommandFailed {
+	if check := d.journal.Explain(err); check.Reason != cachev1alpha1.ReasonCommandFailed {
 		return check.Message
 	}
 	return err.Error()
@@ -330,9 +330,9 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 		case errors.Is(err, entry.ErrNoLetter):
 			o.Result = resultGone
 		case lasting(err):
-			return failed("%s %s: %s", a.name, quoted(letter.Key), explain(err))
+			return failed("%s %s: %s", a.name, quoted(letter.Key), d.explain(err))
 		default:
-			o.Result, o.Error = resultFailed, explain(err)
+			o.Result, o.Error = resultFailed, d.explain(err)
 		}
 		return done.add(o)
 	})

@@ -65,7 +65,7 @@ var queuesChanged = predicate.Funcs{
 	UpdateFunc: func(e event.UpdateEvent) bool {
 		before, ok := e.ObjectOld.(*v1alpha1.WriteBehindCache)
 		after, isCache := e.ObjectNew.(*v1alpha1.WriteBehindCache)
-		return ok && isCache && !slices.Equal(rivals.QueuesOf(before), rivals.QueuesOf(after))
+		return ok && isCache && !slices.EqualFunc(rivals.QueuesOf(before), rivals.QueuesOf(after), rivals.Queue.Equal)
 	},
 }
 

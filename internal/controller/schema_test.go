@@ -55,7 +55,8 @@ managed: {image: a, storage: {size: 1Gi, storageClassName: a}, maxMemory: 16Mi, 
   resources: {limits: {memory: 1Gi}, requests: {memory: 1Gi}}}
 `
 	externalRedis = `
-external: {addresses: ["a:1"], mode: Standalone, credentialsSecretRef: {name: a, usernameKey: a, passwordKey: a},
+external: {addresses: ["a:1"], mode: Sentinel, masterName: a, credentialsSecretRef: {name: a, usernameKey: a, passwordKey: a},
+  sentinelCredentialsSecretRef: {name: a, usernameKey: a, passwordKey: a},
   tls: {caSecretRef: {name: a, key: a}, clientCertSecretRef: {name: a}}}
 `
 )
@@ -223,8 +224,11 @@ func items(path string, s *apiextensionsv1.JSONSchemaProps, from any, n int) []a
 		if len(s.XListMapKeys) > 0 {
 			item.(map[string]any)[s.XListMapKeys[0]] = fmt.Sprintf("a%d", i)
 		}
-		if path == "spec.mappings" {
+		switch path {
+		case "spec.mappings":
 			item.(map[string]any)["keyPrefix"] = fmt.Sprintf("%03d:", i)
+		case "spec.redis.external.addresses":
+			item = fmt.Sprintf("a%d:1", i)
 		}
 		list = append(list, item)
 	}
@@ -298,6 +302,11 @@ var _ = Describe("The schema", func() {
 		create := func(path string, value any) (string, error) {
 			object := everythingAt(namespace, path)
 			shown := set(object.Object, path, value)
+			if value == string(v1alpha1.RedisModeStandalone) {
+				// One server has no Sentinels.
+				set(object.Object, "spec.redis.external.masterName", nil)
+				set(object.Object, "spec.redis.external.sentinelCredentialsSecretRef", nil)
+			}
 			if word, ok := value.(string); ok && (path == "spec.mappings[].mode" || path == "spec.mappings[].encoding") {
 				encode(object.Object, word)
 			}

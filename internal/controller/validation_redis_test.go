@@ -56,6 +56,20 @@ func secured(edit func(*v1alpha1.ExternalRedis)) change {
 	}
 }
 
+// sentinel edits an external Redis that has Sentinels, with what only they have.
+func sentinel(edit func(*v1alpha1.ExternalRedis)) change {
+	return func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Redis = external("a:1")
+		r := c.Spec.Redis.External
+		r.Mode, r.MasterName, r.SentinelCredentialsSecretRef = v1alpha1.RedisModeSentinel, "mymaster", &v1alpha1.CredentialsSecretRef{Name: "a"}
+		edit(r)
+	}
+}
+
+func addresses(all ...string) func(*v1alpha1.ExternalRedis) {
+	return func(r *v1alpha1.ExternalRedis) { r.Addresses = all }
+}
+
 // names tries what names of objects may be.
 func names(set func(name string) change) (refuses, takes []attempt) {
 	for _, bad := range []string{"Bad Name!", "a..b", "-a", "a.", "a_b", "a/b", ".."} {
@@ -197,10 +211,62 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 	noCredentialsRule(),
 	{
 		field: "spec.redis.external.mode", says: "mode cannot change: the queue lives there",
+		refuses: []attempt{
+			{what: "a server that gets Sentinels", before: address("a:1"), edit: sentinel(func(*v1alpha1.ExternalRedis) {})},
+			{what: "Sentinels that go", before: sentinel(func(*v1alpha1.ExternalRedis) {}), edit: address("a:1")},
+		},
 		takes: []attempt{{what: "the same arrangement, written down", before: address("a:1"), edit: func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis.External.Mode = v1alpha1.RedisModeStandalone
 		}}},
 	},
+	{
+		field: "spec.redis.external", says: "addresses must be exactly one in mode Standalone: several are the Sentinels of one Redis, in mode Sentinel",
+		refuses: []attempt{{what: "two servers", edit: func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis = external("a:1")
+			c.Spec.Redis.External.Addresses = []string{"a:1", "b:1"}
+		}}},
+		takes: []attempt{
+			{what: "one Sentinel", edit: sentinel(addresses("a:1"))},
+			{what: "a trio of Sentinels", edit: sentinel(addresses("a:26379", "b:26379", "[fd00::1]:26379"))},
+			{
+				what: "Sentinels in another order", before: sentinel(addresses("a:1", "b:1", "c:1")),
+				edit: func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External.Addresses = []string{"c:1", "a:1", "b:1"} },
+			},
+		},
+	},
+	{
+		field: "spec.redis.external", says: "addresses must name each Sentinel once: most of those that are named have to agree on the primary",
+		refuses: []attempt{{what: "a Sentinel twice", edit: sentinel(addresses("a:1", "b:1", "a:1"))}},
+		takes:   []attempt{{what: "Sentinels of one host", edit: sentinel(addresses("a:1", "a:2", "a:3"))}},
+	},
+	{
+		field: "spec.redis.external", says: "masterName is required in mode Sentinel: give the name by which the Sentinels watch the primary, such as mymaster",
+		refuses: []attempt{{what: "Sentinels without a name", edit: sentinel(func(r *v1alpha1.ExternalRedis) { r.MasterName = "" })}},
+		takes:   []attempt{{what: "Sentinels with a name", edit: sentinel(func(*v1alpha1.ExternalRedis) {})}},
+	},
+	{
+		field: "spec.redis.external", says: "masterName is for mode Sentinel alone: leave it out, or make the resource with mode Sentinel",
+		refuses: []attempt{{what: "a name without Sentinels", edit: secured(func(r *v1alpha1.ExternalRedis) { r.MasterName = "mymaster" })}},
+		takes:   []attempt{{what: "neither", edit: secured(func(*v1alpha1.ExternalRedis) {})}},
+	},
+	{
+		field: "spec.redis.external",
+		says:  "sentinelCredentialsSecretRef is for mode Sentinel alone: the server's own user goes in the Secret that credentialsSecretRef names",
+		refuses: []attempt{{what: "a user of Sentinels without any", edit: secured(func(r *v1alpha1.ExternalRedis) {
+			r.SentinelCredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "a"}
+		})}},
+		takes: []attempt{{what: "Sentinels without a user", edit: sentinel(func(r *v1alpha1.ExternalRedis) { r.SentinelCredentialsSecretRef = nil })}},
+	},
+	masterNameRule(),
+	namesRule("spec.redis.external.sentinelCredentialsSecretRef.name", "name"+secretNames, func(name string) change {
+		return sentinel(func(r *v1alpha1.ExternalRedis) { r.SentinelCredentialsSecretRef.Name = name })
+	}),
+	keysRule("spec.redis.external.sentinelCredentialsSecretRef.usernameKey", "usernameKey", func(key string) change {
+		return sentinel(func(r *v1alpha1.ExternalRedis) { r.SentinelCredentialsSecretRef.UsernameKey = key })
+	}),
+	keysRule("spec.redis.external.sentinelCredentialsSecretRef.passwordKey", "passwordKey", func(key string) change {
+		return sentinel(func(r *v1alpha1.ExternalRedis) { r.SentinelCredentialsSecretRef.PasswordKey = key })
+	}),
 	namesRule("spec.redis.external.credentialsSecretRef.name", "name"+secretNames, func(name string) change {
 		return secured(func(r *v1alpha1.ExternalRedis) { r.CredentialsSecretRef.Name = name })
 	}),
@@ -220,6 +286,20 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 		return secured(func(r *v1alpha1.ExternalRedis) { r.TLS.ClientCertSecretRef.Name = name })
 	}),
 }...)
+
+func masterNameRule() rule {
+	r := rule{field: "spec.redis.external.masterName", says: "masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"}
+	name := func(text string) change {
+		return sentinel(func(r *v1alpha1.ExternalRedis) { r.MasterName = text })
+	}
+	for _, bad := range []string{"my master", "a:1", "a@b", "a,b", "é", "a\n"} {
+		r.refuses = append(r.refuses, attempt{what: "the name of a primary " + bad, edit: name(bad)})
+	}
+	for _, good := range []string{"mymaster", "A-1_b.c", "1"} {
+		r.takes = append(r.takes, attempt{what: "the name of a primary " + good, edit: name(good)})
+	}
+	return r
+}
 
 // noCredentialsRule says nothing of the value, which may have a password in it.
 func noCredentialsRule() rule {

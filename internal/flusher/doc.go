@@ -96,6 +96,9 @@
 //	Redis lost the queue                a new journal id, new leases, new epochs: counted
 //	Redis came back with older data     the partition's step is not the owner's: a new
 //	                                    epoch, which compares journal and ledger
+//	Sentinels elect another primary     the connections to the old one end, and new ones
+//	                                    find the same journal, perhaps with older data
+//	no majority of Sentinels answers    nothing is flushed: the primary may be an old one
 //	the ledger is ahead of the journal  nothing is flushed for 5 s; if another flusher
 //	                                    takes the epochs meanwhile though the leases
 //	                                    hold, it is at another Redis: this one stops
@@ -190,6 +193,14 @@
 // there is no other side, and the flusher goes on after the wait. If both sides were written
 // and flushed, each is behind in some partition: then both may stop, and a person has to
 // choose. A side whose flusher cannot reach PostgreSQL for the time of the wait counts as dead.
+//
+// Sentinels. A fail-over is a Redis that came back with older data, and mostly its data is no
+// older: a replica has journal, leases, epochs and functions. What a fail-over adds is a second
+// primary: the old one may be cut off and take writes that are lost when it is back. So no
+// flusher stays with the old one: a connection lasts while a majority of the Sentinels names its
+// server as the primary (package journal). Until every flusher has left the old one, the two
+// sides take each other's epochs. Then neither flushes, and neither stops for good, since the
+// side that is behind may be the new primary.
 //
 // Losses while nothing is claimed. Neither ledger nor step shows what Redis lost while
 // nothing was claimed. So the queue keeps when this process of Redis began to work with it, and

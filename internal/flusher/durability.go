@@ -6,6 +6,7 @@ package flusher
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
@@ -25,7 +26,7 @@ var notLookedAt = config.Durability{
 // could not be reached a moment ago is not waited for once more.
 func (f *Flusher) watchRedisDurability(ctx context.Context, usable config.Check) {
 	persistence, eviction := usable, usable
-	if usable.OK || usable.Reason != cachev1alpha1.ReasonConnectionFailed {
+	if usable.OK || !unreached(usable.Reason) {
 		persistence, eviction = f.source.Durability(ctx)
 	}
 	if ctx.Err() != nil {
@@ -33,6 +34,13 @@ func (f *Flusher) watchRedisDurability(ctx context.Context, usable config.Check)
 	}
 	f.logDurability("Redis persistence", &f.durability.Persistence, persistence)
 	f.logDurability("Redis eviction", &f.durability.Eviction, eviction)
+}
+
+// unreached tells whether a check of Redis has failed on the way there.
+func unreached(reason string) bool {
+	return slices.Contains([]string{
+		cachev1alpha1.ReasonConnectionFailed, cachev1alpha1.ReasonSentinelsUnreachable, cachev1alpha1.ReasonNoPrimary,
+	}, reason)
 }
 
 // watchLedger looks at the ledger's table as seldom as at the others, since only

@@ -99,6 +99,9 @@ type Flusher struct {
 	// lookAtRedis and lookAtDatabase make the probes look at once.
 	lookAtRedis, lookAtDatabase chan struct{}
 
+	// elected says that Sentinels tell which Redis it is.
+	elected bool
+
 	// broke is when the circuit last ceased to be closed, looked when the last look at
 	// the database began that has ended, in ns since 1970.
 	broke, looked atomic.Int64
@@ -134,6 +137,7 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 		databaseCheck: notChecked("PostgreSQL"),
 		durability:    notLookedAt,
 
+		elected:     c.Redis.External.Mode == config.ModeSentinel,
 		lookAtRedis: make(chan struct{}, 1), lookAtDatabase: make(chan struct{}, 1),
 	}
 	f.log = options.Log.With("flusher", f.instance)

@@ -104,10 +104,12 @@ func (q *queue) verify(ctx context.Context) {
 
 // outrun deals with an epoch that is gone from the ledger although the lease holds. A
 // side that is not behind begins a new one, which tells the other; so it does where the
-// ledger itself has lost the epoch.
+// ledger itself has lost the epoch. Where Sentinels elect the Redis, neither side stops for
+// good: who is at the one that they do not tell leaves it within seconds, be it the one that
+// is ahead, and the other one waits for that.
 func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 	split := ""
-	if raised {
+	if raised && !q.f.elected {
 		split = fmt.Sprintf("split brain: this Redis holds an older copy of queue %s, the ledger in PostgreSQL is ahead of it, and a flusher at "+
 			"another Redis with the same journal %s is at work; nothing is flushed from here, so that no row goes back to an older value: "+
 			"stop this Redis and send its applications to the other one or, to go on with this one, stop the other's flushers and restart this flusher; "+
@@ -121,6 +123,10 @@ func (q *queue) outrun(number int, lease *entry.Term, raised bool) {
 		return
 	case !begins:
 		return
+	case raised && q.f.elected:
+		q.meter.setLastError(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger, as at a primary "+
+			"that Sentinels have replaced: nothing is flushed until it has left that", lease.Incarnation, number, q.name))
+		q.distrust()
 	case raised:
 		q.meter.setLastError(fmt.Sprintf("a flusher at another Redis with the same journal %s has taken partition %d of queue %s in the ledger: "+
 			"two Redis hold one queue, stop the one that is not wanted", lease.Incarnation, number, q.name))

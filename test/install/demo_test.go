@@ -20,7 +20,7 @@ func TestTheFirstWriteFitsTheDemosTable(t *testing.T) {
 	cache := applySample(t, newCluster(t, root("config", "crd", "bases")), &s)
 	db := postgrestest.New(t)
 	db.Exec(t, load.CreateTable)
-	server, rdb := sampleRedis(t, &s, cache)
-	startFlusher(t, build(t, "flusher"), cache, server, db)
+	server, addresses, rdb := sampleRedis(t, &s, cache)
+	startFlusher(t, build(t, "flusher"), cache, server, addresses, db)
 	tryCommands(t, &s, cache, rdb, db)
 }

@@ -144,8 +144,8 @@ func TestEverySampleWorks(t *testing.T) {
 			for _, statement := range s.tables {
 				db.Exec(t, statement)
 			}
-			server, rdb := sampleRedis(t, &s, cache)
-			startFlusher(t, program, cache, server, db)
+			server, addresses, rdb := sampleRedis(t, &s, cache)
+			startFlusher(t, program, cache, server, addresses, db)
 			tryCommands(t, &s, cache, rdb, db)
 		})
 	}
@@ -170,8 +170,9 @@ func applySample(t *testing.T, c *cluster, s *sample) *v1alpha1.WriteBehindCache
 }
 
 // sampleRedis starts a Redis as the sample describes it, and connects to it as an
-// application would that may do everything.
-func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (*journaltest.Server, *redis.Client) {
+// application would that may do everything. addresses are those to give to a
+// flusher: its own, or its Sentinels'.
+func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (server *journaltest.Server, addresses []string, rdb *redis.Client) {
 	t.Helper()
 	options := []journaltest.Option{journaltest.Password("application"), journaltest.AppendOnly("everysec")}
 	for _, user := range s.users {
@@ -187,24 +188,28 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (*jo
 			options = append(options, journaltest.TLS())
 		}
 	}
-	server := journaltest.New(t, options...)
-	return server, server.Client(t)
+	if external := cache.Spec.Redis.External; external != nil && external.Mode == v1alpha1.RedisModeSentinel {
+		trio := journaltest.NewTrio(t, options...)
+		return trio.Servers[0], trio.Addresses(), trio.Client(t)
+	}
+	server = journaltest.New(t, options...)
+	return server, []string{server.Addr()}, server.Client(t)
 }
 
 // startFlusher runs a flusher with the config file and the files of Secrets that
 // its Pod would have, until the test ends.
-func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache, server *journaltest.Server, db *postgrestest.Database) {
+func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache, server *journaltest.Server, addresses []string, db *postgrestest.Database) {
 	t.Helper()
 	settings := resources.FlusherConfig(cache)
 	settings.ListenAddress = "127.0.0.1:0"
-	settings.Redis.External.Addresses = []string{server.Addr()}
+	settings.Redis.External.Addresses = addresses
 	// The test is not about waiting.
 	settings.Flush.IntervalMilliseconds = 100
 	text, err := settings.Marshal()
 	programs.Must(t, err)
 
 	folder := t.TempDir()
-	files := map[string]string{"database/uri": db.URL(), "redis/password": "application"}
+	files := map[string]string{"database/uri": db.URL(), "redis/password": "application", "sentinel/password": "application"}
 	if external := cache.Spec.Redis.External; external != nil {
 		files["redis/username"] = "writebehind"
 		files["redis/password"] = "secret"

@@ -56,7 +56,7 @@ var complaints = []rule{
 		"journal.TestMembersShareThePartitions", "integration.TestFlushersShareTheQueueAndTakeOver", "integration.TestEveryPointOfATakeOver",
 	}},
 	{Complaint: 16, Text: "a Redis that went back is noticed and told, and later writes still get through", Tests: []string{
-		"chaos.TestAnOlderCopyOfRedisIsToldAndFlushingGoesOn", "chaos.TestAnOlderCopyOfPostgreSQLIsToldAndFlushingGoesOn", "integration.TestARedisThatLosesEverythingIsADataLossEvent", "integration.TestAFailOverToAnOlderReplicaIsADataLossEvent", "journal.TestJournalAndLedgerAreCompared", "journal.TestNoVersionIsGivenOutBelowTheFloor", "controller: of a Redis that went back to older data is counted although its own count fell",
+		"chaos.TestAnOlderCopyOfRedisIsToldAndFlushingGoesOn", "chaos.TestAnOlderCopyOfPostgreSQLIsToldAndFlushingGoesOn", "integration.TestARedisThatLosesEverythingIsADataLossEvent", "integration.TestAFailOverToAnOlderReplicaIsADataLossEvent", "integration.TestWritesOfAnOldPrimaryThatIsCutOff", "journal.TestAConnectionToAnOldPrimaryEnds", "journal.TestJournalAndLedgerAreCompared", "journal.TestNoVersionIsGivenOutBelowTheFloor", "controller: of a Redis that went back to older data is counted although its own count fell",
 	}},
 	{Complaint: 17, Text: "a Redis that does not persist, or wants replicas that are not there, is told", Tests: []string{
 		"integration.TestFailuresOfRedisAreNamedAndHealWithoutLoss", "journal.TestPersistenceFollowsARunningServer", "integration.TestRedisThatRefusesWritesIsNotReady", "integration.TestAManagedRedisIsDurable",

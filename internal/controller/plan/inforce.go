@@ -128,7 +128,10 @@ func (m *InForce) usable() bool {
 	c.Database.Postgres.URLFile = "any"
 	c.Redis.External.Addresses = []string{"any:1"}
 	if m.External != nil {
-		c.Redis.External.Addresses = m.External.Addresses
+		c.Redis.External.Addresses, c.Redis.External.MasterName = m.External.Addresses, m.External.MasterName
+		if m.External.Mode != "" {
+			c.Redis.External.Mode = string(m.External.Mode)
+		}
 	}
 	return c.Validate() == nil
 }

@@ -36,7 +36,7 @@ func inForce(t *testing.T, s *snapshot.Snapshot, before *v1alpha1.WriteBehindCac
 		}
 		name := settings.Mappings[i].Name
 		s.Cache.Status.Mappings = append(s.Cache.Status.Mappings, v1alpha1.MappingStatus{
-			Name: name, Journal: "journal-of-" + name, RedisAddress: strings.Join(settings.Redis.External.Addresses, ","),
+			Name: name, Journal: "journal-of-" + name, RedisAddress: resources.RedisPlace(settings.Redis.External),
 		})
 	}
 	text, err := (&InForce{Revision: 2, External: before.Spec.Redis.External, Mappings: settings.Mappings}).text()
@@ -92,10 +92,16 @@ func TestSettings(t *testing.T) {
 			}
 		}
 	}
+	sentinels := func(master string, addresses ...string) resource {
+		return func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.External = &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeSentinel, MasterName: master, Addresses: addresses}
+		}
+	}
+	waits := report(config.QueueStatus{Name: "products", Journal: "journal-of-products", Depth: 7})
 	closed := config.QueueStatus{Name: "orders", Journal: "journal-of-orders", Retired: true, State: config.StatePaused}
 	full, another := closed, closed
 	full.Depth, another.Journal = 7, "another"
-	rival := &rivals.Rival{Queue: rivals.Queue{Redis: "redis:6379", Name: "orders", Prefix: "order:"}, Resource: "other/shop"}
+	rival := &rivals.Rival{Queue: rivals.Queue{Redis: []string{"redis:6379"}, Name: "orders", Prefix: "order:"}, Resource: "other/shop"}
 	many := func(n int) (all []v1alpha1.Mapping) {
 		for i := range n {
 			all = append(all, snapshottest.Mapping(fmt.Sprintf("m%02d", i), fmt.Sprintf("m%02d:", i)))
@@ -166,6 +172,24 @@ func TestSettings(t *testing.T) {
 		"another Redis, while nobody answers": {
 			was: at("redis:6379"), now: at("new:6379"), edits: []snapshottest.Edit{snapshottest.Silent},
 			mappings: "products", address: "redis:6379", held: v1alpha1.ReasonQueueNotEmpty, says: "no flusher has reported it empty yet",
+		},
+
+		"Sentinels in another order, with entries": {
+			was: sentinels("m", "a:1", "b:1"), now: sentinels("m", "b:1", "a:1"), edits: []snapshottest.Edit{waits}, mappings: "products", address: "b:1",
+		},
+		"one Sentinel for another, with entries": {
+			was: sentinels("m", "a:1", "b:1"), now: sentinels("m", "c:1", "b:1"), edits: []snapshottest.Edit{waits}, mappings: "products", address: "c:1",
+		},
+		"another primary of the same Sentinels, with entries": {
+			was: sentinels("m", "a:1", "b:1"), now: sentinels("n", "a:1", "b:1"), edits: []snapshottest.Edit{waits},
+			mappings: "products", address: "a:1", held: v1alpha1.ReasonQueueNotEmpty, says: "the queue of mapping products in m@a:1,b:1 is not known to be empty",
+		},
+		"other Sentinels altogether, with entries": {
+			was: sentinels("m", "a:1", "b:1"), now: sentinels("m", "c:1", "d:1"), edits: []snapshottest.Edit{waits},
+			mappings: "products", address: "a:1", held: v1alpha1.ReasonQueueNotEmpty, says: "7 entries",
+		},
+		"other Sentinels altogether, with nothing": {
+			was: sentinels("m", "a:1"), now: sentinels("m", "c:1"), mappings: "products", address: "c:1",
 		},
 
 		"a mapping of another resource": {
@@ -285,6 +309,25 @@ func TestOnlySettingsThatTakeARestartChangeTheTemplate(t *testing.T) {
 		if p.SettingsHash == base.SettingsHash || (p.RestartHash != base.RestartHash) != c.restarts {
 			t.Errorf("%s: hashes %s and %s, before %s and %s", name, p.SettingsHash, p.RestartHash, base.SettingsHash, base.RestartHash)
 		}
+	}
+}
+
+// TestTheOrderOfSentinelsRestartsNobody: who adds one makes a list anew, as a rule.
+func TestTheOrderOfSentinelsRestartsNobody(t *testing.T) {
+	hash := func(addresses ...string) string {
+		p, err := Make(snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.External = &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeSentinel, MasterName: "m", Addresses: addresses}
+		}), "image")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.RestartHash
+	}
+	if hash("a:1", "b:1") != hash("b:1", "a:1") {
+		t.Error("another order rolls the flushers")
+	}
+	if hash("a:1", "b:1") == hash("a:1", "c:1") {
+		t.Error("another Sentinel does not roll the flushers, who would not ask it")
 	}
 }
 

@@ -5,7 +5,6 @@ package plan
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -87,16 +86,19 @@ func (p *planner) giveWay() error {
 // would flush them.
 func (p *planner) keepRedis(previous *InForce) bool {
 	wanted := p.Cache.Spec.Redis.External
-	if wanted == nil || previous.External == nil || slices.Equal(wanted.Addresses, previous.External.Addresses) || p.Forced() {
+	if wanted == nil || previous.External == nil || p.Forced() {
 		return false
 	}
-	address := strings.Join(previous.External.Addresses, ",")
+	address := resources.ExternalPlace(previous.External)
+	if resources.SamePlace(resources.ExternalPlace(wanted), address) {
+		return false
+	}
 	for _, m := range previous.Mappings {
 		if p.NothingLeft(m.Name, address) {
 			continue
 		}
 		p.holdBack(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("spec.redis names another Redis while the queue of mapping %s in %s is not known to be empty; until it is, "+
-			"the flushers stay with the earlier Redis: %s. Stop the writers and wait, or put the earlier address back, "+
+			"the flushers stay with the earlier Redis: %s. Stop the writers and wait, or put the earlier addresses back, "+
 			"or give the queue up with the annotation %s: \"true\"%s",
 			m.Name, address, p.StillHolds(m.Name), v1alpha1.AnnotationForceDelete, p.AboutForce()))
 		return true

@@ -20,6 +20,7 @@ const (
 	redisDirectory       = "/etc/writebehind/redis"
 	redisCADirectory     = "/etc/writebehind/redis-ca"
 	redisClientDirectory = "/etc/writebehind/redis-client"
+	sentinelDirectory    = "/etc/writebehind/sentinel"
 
 	databaseCADirectory     = "/etc/writebehind/database-ca"
 	databaseClientDirectory = "/etc/writebehind/database-client"
@@ -66,7 +67,6 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 	return c
 }
 
-// maxRetries tells none from not given: a row may become a dead letter at once.
 // captureOf takes a resource that was made before there was a choice for one with Functions.
 func captureOf(cache *v1alpha1.WriteBehindCache) string {
 	if cache.Spec.Capture == "" {
@@ -80,6 +80,7 @@ func Replicates(cache *v1alpha1.WriteBehindCache) bool {
 	return cache.Spec.Capture == v1alpha1.CaptureReplication
 }
 
+// maxRetries tells none from not given: a row may become a dead letter at once.
 func maxRetries(flush *v1alpha1.Flush) int {
 	if flush.MaxRetries == nil {
 		return config.Default().Flush.MaxRetries
@@ -124,13 +125,21 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 			CredentialsSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
 		}
 	}
-	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode)}
+	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode), MasterName: external.MasterName}
 	if ref := external.CredentialsSecretRef; ref != nil {
 		out.PasswordFile = redisDirectory + "/" + passwordFile
 		out.CredentialsSecret = config.SecretKey(ref.Name, ref.PasswordKey)
 		if ref.UsernameKey != "" {
 			out.UsernameFile = redisDirectory + "/" + usernameFile
 			out.UsernameSecret = config.SecretKey(ref.Name, ref.UsernameKey)
+		}
+	}
+	if ref := external.SentinelCredentialsSecretRef; ref != nil {
+		out.SentinelPasswordFile = sentinelDirectory + "/" + passwordFile
+		out.SentinelCredentialsSecret = config.SecretKey(ref.Name, ref.PasswordKey)
+		if ref.UsernameKey != "" {
+			out.SentinelUsernameFile = sentinelDirectory + "/" + usernameFile
+			out.SentinelUsernameSecret = config.SecretKey(ref.Name, ref.UsernameKey)
 		}
 	}
 	if tls := external.TLS; tls != nil {

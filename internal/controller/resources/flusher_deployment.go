@@ -26,6 +26,7 @@ const (
 	credentialsVolume = "redis-credentials"
 	redisCAVolume     = "redis-ca"
 	redisClientVolume = "redis-client"
+	sentinelVolume    = "sentinel-credentials"
 
 	databaseCAVolume     = "database-ca"
 	databaseClientVolume = "database-client"
@@ -181,13 +182,18 @@ func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.Volum
 		add(secretVolume(credentialsVolume, RedisSecretName(cache), true, secretFile{PasswordKey, passwordFile}), redisDirectory)
 		return volumes, mounts
 	}
-	if ref := external.CredentialsSecretRef; ref != nil {
+	addUser := func(ref *v1alpha1.CredentialsSecretRef, volume, directory string) {
+		if ref == nil {
+			return
+		}
 		files := []secretFile{{ref.PasswordKey, passwordFile}}
 		if ref.UsernameKey != "" {
 			files = append(files, secretFile{ref.UsernameKey, usernameFile})
 		}
-		add(secretVolume(credentialsVolume, ref.Name, true, files...), redisDirectory)
+		add(secretVolume(volume, ref.Name, true, files...), directory)
 	}
+	addUser(external.CredentialsSecretRef, credentialsVolume, redisDirectory)
+	addUser(external.SentinelCredentialsSecretRef, sentinelVolume, sentinelDirectory)
 	if tls := external.TLS; tls != nil {
 		addTLS(tls.CASecretRef, redisCAVolume, redisCADirectory, tls.ClientCertSecretRef, redisClientVolume, redisClientDirectory)
 	}

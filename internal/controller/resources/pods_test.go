@@ -21,6 +21,7 @@ func pods(t *testing.T) map[string]corev1.PodTemplateSpec {
 	for name, template := range map[string]any{
 		"flusher":                      deployment(t, cache(nil)).Spec.Template,
 		"flusher of an external Redis": deployment(t, cache(externalRedis)).Spec.Template,
+		"flusher with Sentinels":       deployment(t, cache(sentinelRedis)).Spec.Template,
 		"flusher in its place":         deployment(t, cache(placement)).Spec.Template,
 		"redis":                        must(resources.RedisStatefulSet(cache(nil), nil))(t).Spec.Template,
 	} {

@@ -75,6 +75,13 @@ func externalRedis(c *v1alpha1.WriteBehindCache) {
 	}}
 }
 
+func sentinelRedis(c *v1alpha1.WriteBehindCache) {
+	externalRedis(c)
+	c.Spec.Redis.External.Addresses = []string{"s0.shop:26379", "s1.shop:26379", "s2.shop:26379"}
+	c.Spec.Redis.External.Mode, c.Spec.Redis.External.MasterName = v1alpha1.RedisModeSentinel, "mymaster"
+	c.Spec.Redis.External.SentinelCredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "sentinel-user", UsernameKey: "name", PasswordKey: "word"}
+}
+
 func securedDatabase(c *v1alpha1.WriteBehindCache) {
 	c.Spec.Database.Postgres.TLS = &v1alpha1.PostgresTLS{
 		CASecretRef:         &v1alpha1.CASecretRef{Name: "shop-db-ca", Key: "ca.pem"},
@@ -140,10 +147,13 @@ func golden(t *testing.T, file, header string, object any) {
 
 func TestGolden(t *testing.T) {
 	managed, external, streamed := cache(nil), cache(externalRedis), cache(replicated)
+	sentinels := cache(sentinelRedis)
 	placed, narrow, secured := cache(placement), cache(narrowNetwork), cache(securedDatabase)
 	for name, object := range map[string]any{
 		"flusher_configmap":           must(resources.FlusherConfigMap(managed, resources.FlusherConfig(managed)))(t),
 		"flusher_configmap_external":  must(resources.FlusherConfigMap(external, resources.FlusherConfig(external)))(t),
+		"flusher_configmap_sentinel":  must(resources.FlusherConfigMap(sentinels, resources.FlusherConfig(sentinels)))(t),
+		"flusher_deployment_sentinel": deployment(t, sentinels),
 		"flusher_service":             resources.FlusherService(managed),
 		"flusher_deployment":          deployment(t, managed),
 		"flusher_deployment_external": deployment(t, external),
@@ -173,7 +183,9 @@ func TestGolden(t *testing.T) {
 }
 
 func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
-	for name, c := range map[string]*v1alpha1.WriteBehindCache{"managed": cache(nil), "external": cache(externalRedis), "secured": cache(securedDatabase), "replicated": cache(replicated)} {
+	for name, c := range map[string]*v1alpha1.WriteBehindCache{
+		"managed": cache(nil), "external": cache(externalRedis), "sentinel": cache(sentinelRedis), "secured": cache(securedDatabase), "replicated": cache(replicated),
+	} {
 		t.Run(name, func(t *testing.T) {
 			want := resources.FlusherConfig(c)
 			text, err := want.Marshal()

@@ -114,7 +114,11 @@ func TestSchemaHasTheConfigsWords(t *testing.T) {
 		fallback string
 		set      func(*config.Config, string)
 	}{
-		"redis.external.mode":            {defaults.Redis.External.Mode, func(c *config.Config, v string) { c.Redis.External.Mode = v }},
+		"redis.external.mode": {defaults.Redis.External.Mode, func(c *config.Config, v string) {
+			if c.Redis.External.Mode = v; v == config.ModeSentinel {
+				c.Redis.External.MasterName = "m"
+			}
+		}},
 		"backpressure.whenFull":          {defaults.Backpressure.WhenFull, func(c *config.Config, v string) { c.Backpressure.WhenFull = v }},
 		"database.postgres.ledgerSchema": {defaults.Database.Postgres.LedgerSchema, nil},
 		"capture":                        {defaults.Capture, func(c *config.Config, v string) { c.Capture = v }},

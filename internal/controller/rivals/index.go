@@ -39,12 +39,12 @@ func Terms(object client.Object) []string {
 // prefix. The index finds conflicting queues by them without listing every resource of the
 // same Redis.
 func (q Queue) terms() []string {
-	terms := []string{q.term("name", q.Name)}
+	terms := q.term("name", q.Name)
 	for i := range min(len(q.Prefix), longestBeginning) {
-		terms = append(terms, q.term("begins", q.Prefix[:i+1]))
+		terms = append(terms, q.term("begins", q.Prefix[:i+1])...)
 	}
 	if len(q.Prefix) <= longestBeginning {
-		terms = append(terms, q.term("is", q.Prefix))
+		terms = append(terms, q.term("is", q.Prefix)...)
 	}
 	return terms
 }
@@ -52,11 +52,18 @@ func (q Queue) terms() []string {
 // Lookups returns the terms of the queues that may conflict with this one: queues of its
 // name, queues whose prefix begins with its own, and queues whose prefix begins its own.
 func (q Queue) Lookups() []string {
-	terms := []string{q.term("name", q.Name), q.term("begins", q.Prefix[:min(len(q.Prefix), longestBeginning)])}
+	terms := append(q.term("name", q.Name), q.term("begins", q.Prefix[:min(len(q.Prefix), longestBeginning)])...)
 	for i := range min(len(q.Prefix)-1, longestBeginning) {
-		terms = append(terms, q.term("is", q.Prefix[:i+1]))
+		terms = append(terms, q.term("is", q.Prefix[:i+1])...)
 	}
 	return terms
 }
 
-func (q Queue) term(kind, text string) string { return q.Redis + " " + kind + " " + text }
+// term is one for each name of the Redis, since another queue may have any of them.
+func (q Queue) term(kind, text string) []string {
+	terms := make([]string, len(q.Redis))
+	for i, name := range q.Redis {
+		terms[i] = name + " " + kind + " " + text
+	}
+	return terms
+}

@@ -11,6 +11,7 @@ package rivals
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -18,7 +19,10 @@ import (
 
 // Queue is a queue that a resource asks for, or has.
 type Queue struct {
-	Redis, Name, Prefix string
+	// Redis are the names of the Redis. Two queues are at the same Redis if they have one of
+	// them in common: see redisAt.
+	Redis        []string
+	Name, Prefix string
 	// Seen means that the resource's flushers were seen at the queue.
 	Seen bool
 }
@@ -44,10 +48,15 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 	return all
 }
 
+// Equal reports whether the two queues are the same in every field.
+func (q Queue) Equal(other Queue) bool {
+	return slices.Equal(q.Redis, other.Redis) && q.Name == other.Name && q.Prefix == other.Prefix && q.Seen == other.Seen
+}
+
 // meets reports whether the two queues conflict: they have one name, or keys of one are keys
 // of the other.
 func (q Queue) meets(other Queue) bool {
-	return q.Redis == other.Redis && (q.Name == other.Name || q.sharesKeys(other))
+	return slices.ContainsFunc(q.Redis, func(name string) bool { return slices.Contains(other.Redis, name) }) && (q.Name == other.Name || q.sharesKeys(other))
 }
 
 func (q Queue) sharesKeys(other Queue) bool {

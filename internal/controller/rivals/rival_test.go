@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 type edit = func(*v1alpha1.WriteBehindCache)
@@ -42,10 +43,17 @@ func address(text string) edit {
 	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External.Addresses = []string{text} }
 }
 
+// sentinels are those of a primary.
+func sentinels(master string, addresses ...string) edit {
+	return func(c *v1alpha1.WriteBehindCache) {
+		c.Spec.Redis.External = &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeSentinel, MasterName: master, Addresses: addresses}
+	}
+}
+
 // holding is a resource whose flushers were seen at its queue.
 func holding(c *v1alpha1.WriteBehindCache) {
 	c.Status.Mappings = []v1alpha1.MappingStatus{{
-		Name: c.Spec.Mappings[0].Name, KeyPrefix: c.Spec.Mappings[0].KeyPrefix, Journal: "x", RedisAddress: c.Spec.Redis.External.Addresses[0],
+		Name: c.Spec.Mappings[0].Name, KeyPrefix: c.Spec.Mappings[0].KeyPrefix, Journal: "x", RedisAddress: resources.ExternalPlace(c.Spec.Redis.External),
 	}}
 }
 
@@ -65,22 +73,34 @@ func TestWhoHasAQueue(t *testing.T) {
 		givesWay     bool
 		says         string
 	}{
-		"of another name":               {nil, []edit{mapping("orders", "order:")}, false, ""},
-		"at another Redis":              {nil, []edit{address("other.db:6379")}, false, ""},
-		"on another port":               {nil, []edit{address("redis.db:6380")}, false, ""},
-		"the older has it":              {nil, []edit{born(time.Hour)}, true, "mapping products names a queue that WriteBehindCache theirs/shop has on the same Redis: give the mapping another name and a keyPrefix"},
-		"the younger gives way":         {[]edit{born(time.Hour)}, nil, false, ""},
-		"one of them, of the same age":  {nil, nil, true, ""},
-		"the Redis by another name":     {nil, []edit{born(time.Hour), address("Redis.db.svc.cluster.local.:6379")}, true, ""},
-		"who is at it goes first":       {[]edit{born(time.Hour)}, []edit{holding}, true, ""},
-		"who is at it keeps it":         {[]edit{holding}, []edit{born(time.Hour)}, false, ""},
-		"the Redis' own goes first":     {[]edit{born(time.Hour), address("shop-redis.theirs:6379"), holding}, []edit{managed}, true, ""},
-		"its keys, under another name":  {[]edit{mapping("items", "product:1")}, []edit{born(time.Hour)}, true, `mapping items (keyPrefix "product:1") shares keys with mapping products (keyPrefix "product:") of WriteBehindCache theirs/shop`},
-		"the name, of other keys":       {[]edit{mapping("products", "p:")}, []edit{born(time.Hour)}, true, "give the mapping another name, or remove it"},
-		"keys that only begin alike":    {[]edit{mapping("items", "prod-1")}, []edit{born(time.Hour)}, false, ""},
-		"its own queue, when deleted":   {[]edit{mapping("items", "product:1"), holding, deleted}, []edit{born(time.Hour), holding}, false, ""},
-		"the same queue, when deleted":  {[]edit{deleted}, []edit{born(time.Hour), holding}, true, ""},
-		"a queue that it never reached": {[]edit{mapping("items", "product:1"), deleted}, []edit{born(time.Hour), holding}, true, ""},
+		"of another name":              {nil, []edit{mapping("orders", "order:")}, false, ""},
+		"at another Redis":             {nil, []edit{address("other.db:6379")}, false, ""},
+		"on another port":              {nil, []edit{address("redis.db:6380")}, false, ""},
+		"the older has it":             {nil, []edit{born(time.Hour)}, true, "mapping products names a queue that WriteBehindCache theirs/shop has on the same Redis: give the mapping another name and a keyPrefix"},
+		"the younger gives way":        {[]edit{born(time.Hour)}, nil, false, ""},
+		"one of them, of the same age": {nil, nil, true, ""},
+		"the Redis by another name":    {nil, []edit{born(time.Hour), address("Redis.db.svc.cluster.local.:6379")}, true, ""},
+		"the Sentinels in another order": {
+			[]edit{sentinels("m", "a.db:1", "b.db:1")}, []edit{sentinels("m", "b.db:1", "a.db:1"), born(time.Hour)}, true, "on the same Redis",
+		},
+		"another Sentinel of the trio": {
+			[]edit{sentinels("m", "a.db:1", "b.db:1")}, []edit{sentinels("m", "b.db.svc:1", "c.db:1"), born(time.Hour)}, true, "",
+		},
+		"a Sentinel, whom it is at": {
+			[]edit{sentinels("m", "a.db:1", "b.db:1"), born(time.Hour)}, []edit{sentinels("m", "c.db:1", "b.db:1"), holding}, true, "",
+		},
+		"another primary of the Sentinels": {[]edit{sentinels("m", "a.db:1")}, []edit{sentinels("n", "a.db:1"), born(time.Hour)}, false, ""},
+		"other Sentinels":                  {[]edit{sentinels("m", "a.db:1")}, []edit{sentinels("m", "b.db:1"), born(time.Hour)}, false, ""},
+		"a server where Sentinels are":     {[]edit{sentinels("m", "a.db:1")}, []edit{address("a.db:1"), born(time.Hour)}, false, ""},
+		"who is at it goes first":          {[]edit{born(time.Hour)}, []edit{holding}, true, ""},
+		"who is at it keeps it":            {[]edit{holding}, []edit{born(time.Hour)}, false, ""},
+		"the Redis' own goes first":        {[]edit{born(time.Hour), address("shop-redis.theirs:6379"), holding}, []edit{managed}, true, ""},
+		"its keys, under another name":     {[]edit{mapping("items", "product:1")}, []edit{born(time.Hour)}, true, `mapping items (keyPrefix "product:1") shares keys with mapping products (keyPrefix "product:") of WriteBehindCache theirs/shop`},
+		"the name, of other keys":          {[]edit{mapping("products", "p:")}, []edit{born(time.Hour)}, true, "give the mapping another name, or remove it"},
+		"keys that only begin alike":       {[]edit{mapping("items", "prod-1")}, []edit{born(time.Hour)}, false, ""},
+		"its own queue, when deleted":      {[]edit{mapping("items", "product:1"), holding, deleted}, []edit{born(time.Hour), holding}, false, ""},
+		"the same queue, when deleted":     {[]edit{deleted}, []edit{born(time.Hour), holding}, true, ""},
+		"a queue that it never reached":    {[]edit{mapping("items", "product:1"), deleted}, []edit{born(time.Hour), holding}, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			mine, theirs := resource("mine", "b", c.mine...), resource("theirs", "a", c.theirs...)

@@ -72,7 +72,7 @@ func (s *Snapshot) NothingLeft(name, address string) bool {
 		if m.Name != name || m.Journal == "" {
 			continue
 		}
-		if m.RedisAddress != "" && m.RedisAddress != address {
+		if m.RedisAddress != "" && !resources.SamePlace(m.RedisAddress, address) {
 			earlier = m.Journal
 			continue
 		}

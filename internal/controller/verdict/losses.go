@@ -5,10 +5,10 @@ package verdict
 
 import (
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -36,8 +36,8 @@ func countDataLoss(f *facts, m *v1alpha1.MappingStatus) {
 	lost := false
 	q, document := life(f, m.Name)
 	if q != nil {
-		address := strings.Join(f.Settings.Redis.External.Addresses, ",")
-		lost = m.Journal != "" && m.Journal != q.Journal && m.RedisAddress == address && !f.Replicates()
+		address := resources.RedisPlace(f.Settings.Redis.External)
+		lost = m.Journal != "" && m.Journal != q.Journal && resources.SamePlace(m.RedisAddress, address) && !f.Replicates()
 		m.Journal, m.RedisAddress, m.KeyPrefix = q.Journal, address, keyPrefix(f.Settings, m.Name)
 	} else {
 		// Where a flusher of other settings looks is not known, but a journal that

@@ -19,6 +19,8 @@ import (
 var redisReasons = []string{
 	v1alpha1.ReasonReadOnlyReplica, v1alpha1.ReasonVersionTooOld, v1alpha1.ReasonOutOfMemory,
 	v1alpha1.ReasonPersistenceFailing, v1alpha1.ReasonCommandFailed, v1alpha1.ReasonJournalMismatch,
+	v1alpha1.ReasonSentinelsUnreachable, v1alpha1.ReasonSentinelAuthenticationFailed, v1alpha1.ReasonSentinelTLSFailed,
+	v1alpha1.ReasonPrimaryUnknown, v1alpha1.ReasonNoPrimary,
 	v1alpha1.ReasonClusterMode, v1alpha1.ReasonLibraryMismatch, v1alpha1.ReasonQueueConflict, v1alpha1.ReasonSplitBrain,
 }
 

@@ -111,17 +111,33 @@ func TestUnknownIsNotZero(t *testing.T) {
 	}
 }
 
-// A loss is counted once, whoever notices it.
-func TestLosses(t *testing.T) {
-	known := func(journal, address string, counted int64) snapshottest.Edit {
-		return func(s *snapshot.Snapshot) {
-			s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "products", Journal: journal, RedisAddress: address, DataLossEvents: new(counted)}}
-			s.Cache.Status.DataLossEvents = new(counted)
-			if counted > 0 {
-				s.Cache.Status.DataLoss = &v1alpha1.DataLossStatus{Journals: []v1alpha1.JournalLoss{{Journal: journal, Events: counted}}}
-			}
+// known is a status with a journal that was seen at the address.
+func known(journal, address string, counted int64) snapshottest.Edit {
+	return func(s *snapshot.Snapshot) {
+		s.Cache.Status.Mappings = []v1alpha1.MappingStatus{{Name: "products", Journal: journal, RedisAddress: address, DataLossEvents: new(counted)}}
+		s.Cache.Status.DataLossEvents = new(counted)
+		if counted > 0 {
+			s.Cache.Status.DataLoss = &v1alpha1.DataLossStatus{Journals: []v1alpha1.JournalLoss{{Journal: journal, Events: counted}}}
 		}
 	}
+}
+
+// TestAnotherJournalBehindTheSameSentinelsIsALoss, in whatever order they are given.
+func TestAnotherJournalBehindTheSameSentinelsIsALoss(t *testing.T) {
+	for seen, want := range map[string]int64{"m@a:1,b:1": 3, "m@b:1,a:1": 3, "m@b:1,c:1": 3, "m@c:1,d:1": 2, "n@a:1,b:1": 2, "a:1": 2} {
+		s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.External = &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeSentinel, MasterName: "m", Addresses: []string{"b:1", "a:1"}}
+		})
+		known("another", seen, 2)(s)
+		status := reach(t, s, Progress{}).Status
+		if got := valueOf(status.DataLossEvents); got != want || status.Mappings[0].RedisAddress != "m@a:1,b:1" {
+			t.Errorf("%s: %d events, want %d, and the Redis is %s", seen, got, want, status.Mappings[0].RedisAddress)
+		}
+	}
+}
+
+// A loss is counted once, whoever notices it.
+func TestLosses(t *testing.T) {
 	tells := func(events int64) snapshottest.Edit {
 		return snapshottest.Says(func(d *config.Status) { d.Queues[0].DataLossEvents = events })
 	}

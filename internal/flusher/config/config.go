@@ -59,10 +59,14 @@ type Redis struct {
 
 // RedisExternal is a Redis that is reached over the network.
 type RedisExternal struct {
-	// Addresses are host:port; Standalone takes exactly one.
+	// Addresses are host:port: exactly one in mode Standalone, 1 to 10 Sentinels in mode
+	// Sentinel.
 	Addresses []string `json:"addresses"`
-	// Mode is Standalone.
+	// Mode is Standalone, or Sentinel: the Sentinels at the addresses tell which server
+	// is the primary.
 	Mode string `json:"mode,omitempty"`
+	// MasterName is the name by which Sentinels watch the primary.
+	MasterName string `json:"masterName,omitempty"`
 	// UsernameFile holds the ACL user's name; without it the default user is
 	// meant.
 	UsernameFile string `json:"usernameFile,omitempty"`
@@ -72,7 +76,14 @@ type RedisExternal struct {
 	// key behind the user name's file and the password's: see SecretKey.
 	UsernameSecret    string `json:"usernameSecret,omitempty"`
 	CredentialsSecret string `json:"credentialsSecret,omitempty"`
-	// TLS, when present, turns TLS on.
+	// SentinelUsernameFile and SentinelPasswordFile are of the Sentinels, which get no
+	// other credentials; SentinelUsernameSecret and SentinelCredentialsSecret are what a
+	// message calls them.
+	SentinelUsernameFile      string `json:"sentinelUsernameFile,omitempty"`
+	SentinelPasswordFile      string `json:"sentinelPasswordFile,omitempty"`
+	SentinelUsernameSecret    string `json:"sentinelUsernameSecret,omitempty"`
+	SentinelCredentialsSecret string `json:"sentinelCredentialsSecret,omitempty"`
+	// TLS, when present, turns TLS on, for servers and Sentinels alike.
 	TLS *TLS `json:"tls,omitempty"`
 }
 
@@ -215,6 +226,7 @@ const (
 	CaptureReplication = "Replication"
 
 	ModeStandalone = "Standalone"
+	ModeSentinel   = "Sentinel"
 	ModeLatest     = "Latest"
 	ModeAppend     = "Append"
 	OnDeleteDelete = "Delete"

@@ -93,7 +93,10 @@ func TestMarshalAndParseAgree(t *testing.T) {
 	}
 	c.Mappings[0].TimeToLiveSeconds = 0
 	c.Mappings[0].Columns = []config.Column{{Field: "$", Column: "document"}}
-	c.Redis.External.TLS = &config.TLS{}
+	c.Redis.External = config.RedisExternal{
+		Mode: config.ModeSentinel, MasterName: "m", Addresses: []string{"b:1", "a:1"},
+		PasswordFile: "/p", SentinelUsernameFile: "/u", SentinelPasswordFile: "/s", TLS: &config.TLS{},
+	}
 	data, err := c.Marshal()
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +150,17 @@ func TestBadInputIsNamed(t *testing.T) {
 		"two addresses":            {`"127.0.0.1:6379"`, `"a:1", "b:2"`, []string{"redis.external.addresses", "a:1,b:2", "exactly one"}},
 		"address without a port":   {"127.0.0.1:6379", "redis", []string{"addresses[0]", `"redis"`, "host:port"}},
 		"port out of range":        {"127.0.0.1:6379", "redis:70000", []string{"addresses[0]", "1 to 65535"}},
-		"unknown mode of redis":    {`addresses:`, `mode: Cluster, addresses:`, []string{"redis.external.mode", `"Cluster"`, "Standalone"}},
+		"unknown mode of redis":    {`addresses:`, `mode: Cluster, addresses:`, []string{"redis.external.mode", `"Cluster"`, "Standalone or Sentinel"}},
+		"no Sentinel":              {`addresses: ["127.0.0.1:6379"]`, `mode: Sentinel, masterName: m, addresses: []`, []string{`redis.external.addresses: "" is not allowed`, "1 to 10 Sentinels"}},
+		"11 Sentinels":             {`addresses: ["127.0.0.1:6379"]`, `mode: Sentinel, masterName: m, addresses: [a:1, b:1, c:1, d:1, e:1, f:1, g:1, h:1, i:1, j:1, k:1]`, []string{"redis.external.addresses", "1 to 10 Sentinels"}},
+		"a Sentinel twice":         {`addresses: ["127.0.0.1:6379"]`, `mode: Sentinel, masterName: m, addresses: ["a:1", "b:1", "a:1"]`, []string{`redis.external.addresses[2]: "a:1" is not allowed: give each Sentinel once`}},
+		"a Sentinel without port":  {`addresses: ["127.0.0.1:6379"]`, `mode: Sentinel, masterName: m, addresses: ["a:1", "b"]`, []string{`redis.external.addresses[1]: "b" is not allowed: give host:port`}},
+		"no name of a primary":     {`addresses:`, `mode: Sentinel, addresses:`, []string{`redis.external.masterName: "" is not allowed: give the name by which the Sentinels watch the primary, such as mymaster`}},
+		"a name with a space":      {`addresses:`, `mode: Sentinel, masterName: my master, addresses:`, []string{`redis.external.masterName: "my master" is not allowed`, "1 to 128 letters, digits, ., - and _"}},
+		"a name without Sentinels": {`addresses:`, `masterName: m, addresses:`, []string{`redis.external.masterName: "m" is not allowed: give it in mode Sentinel alone`}},
+		"their user without them":  {`addresses:`, `sentinelUsernameFile: /u, addresses:`, []string{`redis.external.sentinelUsernameFile: "/u" is not allowed: give it in mode Sentinel alone`}},
+		"their word without them":  {`addresses:`, `sentinelPasswordFile: /p, addresses:`, []string{`redis.external.sentinelPasswordFile: "/p" is not allowed: give it in mode Sentinel alone`}},
+		"their user alone":         {`addresses:`, `mode: Sentinel, masterName: m, sentinelUsernameFile: /u, addresses:`, []string{"redis.external.sentinelPasswordFile", "since sentinelUsernameFile is given"}},
 		"user without password":    {`addresses:`, `usernameFile: /u, addresses:`, []string{"passwordFile"}},
 		"half a certificate":       {`addresses:`, `tls: {certFile: /c}, addresses:`, []string{"redis.external.tls", "together"}},
 		"half a client":            {`urlFile:`, `tls: {keyFile: /k}, urlFile:`, []string{"database.postgres.tls", "together"}},
@@ -237,6 +250,7 @@ func TestNoPartOfAPasswordIsTold(t *testing.T) {
 		{address, `"S3cret@h:6379"`, "redis.external.addresses[0]"},
 		{address, `"fl:S3cret@h"`, "redis.external.addresses[0]"},
 		{address, `"h:1", "fl:S3cret@h:6379"`, "redis.external.addresses"},
+		{"addresses: [" + address, `mode: Sentinel, masterName: m, addresses: ["h:1", "fl:S3cret@h:6379"`, "redis.external.addresses[1]"},
 		{address, `"redis://h:6379?password=S3cret"`, "redis.external.addresses[0]"},
 		{`[` + address + `]`, `redis://fl:S3cret@h:6379`, "redis.external.addresses"},
 		{`{addresses: [` + address + `]}`, `redis://fl:S3cret@h:6379`, "redis.external"},
@@ -291,7 +305,16 @@ func TestLiveSettingsAreNoPartOfTheStructure(t *testing.T) {
 	if !live.SameStructure(parse()) {
 		t.Error("a live setting counts as structure")
 	}
+	sentinels := func(addresses ...string) *config.Config {
+		c := parse()
+		c.Redis.External = config.RedisExternal{Mode: config.ModeSentinel, MasterName: "m", Addresses: addresses}
+		return c
+	}
+	if !sentinels("a:1", "b:1").SameStructure(sentinels("b:1", "a:1")) {
+		t.Error("the order of Sentinels counts as structure")
+	}
 	for name, change := range map[string]func(*config.Config){
+		"primary": func(c *config.Config) { c.Redis.External.MasterName = "m" },
 		"address": func(c *config.Config) { c.Redis.External.Addresses = []string{"x:1"} },
 		"url":     func(c *config.Config) { c.Database.Postgres.URLFile = "/x" },
 		"table":   func(c *config.Config) { c.Mappings[0].Table = "x" },

@@ -140,47 +140,9 @@ func (c *Config) validateRevision() error {
 	return nil
 }
 
-func (c *Config) validateRedis() error {
-	r := c.Redis.External
-	if r.Mode != ModeStandalone {
-		return invalid("redis.external.mode", r.Mode, ModeStandalone)
-	}
-	if len(r.Addresses) != 1 {
-		for _, address := range r.Addresses {
-			if strings.Contains(address, "@") {
-				return ValidateAddress("redis.external.addresses", address)
-			}
-		}
-		return invalid("redis.external.addresses", strings.Join(r.Addresses, ","), "exactly one host:port in mode Standalone")
-	}
-	if err := ValidateAddress("redis.external.addresses[0]", r.Addresses[0]); err != nil {
-		return err
-	}
-	if r.UsernameFile != "" && r.PasswordFile == "" {
-		return invalid("redis.external.passwordFile", "", "a file, since usernameFile is given")
-	}
-	return r.TLS.validate("redis.external.tls")
-}
-
 func (t *TLS) validate(field string) error {
 	if t != nil && (t.CertFile == "") != (t.KeyFile == "") {
 		return invalid(field, t.CertFile+t.KeyFile, "certFile and keyFile together, or neither")
-	}
-	return nil
-}
-
-// ValidateAddress checks that address is host:port with a port in 1..65535.
-func ValidateAddress(field, address string) error {
-	if strings.Contains(address, "@") {
-		return invalid(field, withoutSecrets(address),
-			"host:port alone, such as redis.shop:6379: user and password go in the files that redis.external.usernameFile and redis.external.passwordFile name")
-	}
-	host, port, err := net.SplitHostPort(address)
-	if err != nil || host == "" {
-		return invalid(field, address, "host:port, such as redis.shop:6379")
-	}
-	if n, err := net.LookupPort("tcp", port); err != nil || n == 0 {
-		return invalid(field, address, "a port from 1 to 65535")
 	}
 	return nil
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -108,11 +109,12 @@ func (c *Config) SameStructure(other *Config) bool {
 
 // Structure is a copy of the config without its live settings: suspend, draining,
 // flush, backpressure, and of every mapping the time to live and whether it is
-// retired.
+// retired. Addresses are in order, since theirs means nothing.
 func (c *Config) Structure() *Config {
 	s := *c
 	s.Owner, s.Revision, s.Suspend, s.Draining = "", 0, false, false
 	s.Flush, s.Backpressure = Flush{}, Backpressure{}
+	s.Redis.External.Addresses = slices.Sorted(slices.Values(c.Redis.External.Addresses))
 	s.Mappings = make([]Mapping, len(c.Mappings))
 	for i, m := range c.Mappings {
 		m.TimeToLiveSeconds, m.Retired = 0, false

@@ -366,7 +366,7 @@ func TestCheckSaysWhatIsInTheWay(t *testing.T) {
 		"a replica":         {config.RedisExternal{Addresses: []string{replica.Addr()}}, "ReadOnlyReplica", "primary"},
 		"nobody there":      {config.RedisExternal{Addresses: []string{gone.Addr()}}, "ConnectionFailed", "refused"},
 		"an unknown name":   {config.RedisExternal{Addresses: []string{"redis.invalid:6379"}}, "ConnectionFailed", "redis.invalid"},
-		"TLS where is none": {config.RedisExternal{Addresses: []string{plain.Addr()}, TLS: &config.TLS{}}, "ConnectionFailed", ""},
+		"TLS where is none": {config.RedisExternal{Addresses: []string{plain.Addr()}, TLS: &config.TLS{}}, "ConnectionFailed", "does not answer the TLS handshake: it may not speak TLS"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			client := journal.Dial(c.settings, 2)

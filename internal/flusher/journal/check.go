@@ -88,6 +88,11 @@ func Suits(info string) error {
 	if mode := infoField(info, "redis_mode", "server_mode"); mode == "cluster" || mode == "sentinel" {
 		return &modeError{mode: mode}
 	}
+	return checkRole(info)
+}
+
+// checkRole takes INFO's section replication.
+func checkRole(info string) error {
 	if role := infoField(info, "role"); role == "slave" || role == "replica" {
 		return &replicaError{primary: net.JoinHostPort(infoField(info, "master_host", "primary_host"), infoField(info, "master_port", "primary_port"))}
 	}

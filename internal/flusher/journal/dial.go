@@ -49,10 +49,11 @@ func (e *SecretError) Error() string {
 
 // Dial returns a client for the configured Redis. It connects when it is first
 // used, and reads credentials and certificates anew for every connection, so that
-// a rotation needs no restart. It keeps at most connections open.
+// a rotation needs no restart. It keeps at most connections open. In mode Sentinel each
+// of them leads to the primary, and ends when another server becomes that.
 func Dial(settings config.RedisExternal, connections int) *redis.Client {
 	address := settings.Addresses[0]
-	return redis.NewClient(&redis.Options{
+	options := &redis.Options{
 		Addr:                       address,
 		CredentialsProviderContext: func(context.Context) (string, string, error) { return Credentials(settings) },
 		Dialer:                     dialer(settings.TLS, address),
@@ -66,7 +67,12 @@ func Dial(settings config.RedisExternal, connections int) *redis.Client {
 		MaxRetries:               -1,
 		DisableIdentity:          true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
+	if settings.Mode == config.ModeSentinel {
+		f := follow(settings)
+		options.Dialer, options.OnConnect = f.dial, verify
+	}
+	return redis.NewClient(options)
 }
 
 // Quiet turns the client library's own log off. Every error it would print is
@@ -79,22 +85,44 @@ type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// Connect makes one connection to the configured Redis, on which nothing was said yet. Its
-// deadlines are for the caller to set.
-func Connect(ctx context.Context, settings config.RedisExternal) (net.Conn, error) {
-	address := settings.Addresses[0]
-	return dial(ctx, baseDialer(), settings.TLS, address, "tcp", address)
+// Connector returns a function that makes one connection to the configured Redis, on which
+// nothing was said yet. Its deadlines are for the caller to set. In mode Sentinel it leads to
+// the primary, and ends when another server becomes that.
+func Connector(settings config.RedisExternal) func(context.Context) (net.Conn, error) {
+	if settings.Mode == config.ModeSentinel {
+		f := follow(settings)
+		return func(ctx context.Context) (net.Conn, error) {
+			conn, err := f.connect(ctx, "tcp")
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
+		}
+	}
+	return func(ctx context.Context) (net.Conn, error) {
+		return dial(ctx, settings.TLS, "tcp", settings.Addresses[0])
+	}
 }
 
-// Credentials reads the user's name and the password, each empty where none is given.
+// Credentials reads the user's name and the password of the servers, each empty where none is
+// given.
 func Credentials(settings config.RedisExternal) (username, password string, err error) {
-	if settings.UsernameFile != "" {
-		if username, err = secretFile(settings.UsernameFile, settings.UsernameSecret); err != nil {
+	return readUser(settings.UsernameFile, settings.UsernameSecret, settings.PasswordFile, settings.CredentialsSecret)
+}
+
+func sentinelCredentials(settings config.RedisExternal) (username, password string, err error) {
+	return readUser(settings.SentinelUsernameFile, settings.SentinelUsernameSecret,
+		settings.SentinelPasswordFile, settings.SentinelCredentialsSecret)
+}
+
+func readUser(usernameFile, usernameSecret, passwordFile, passwordSecret string) (username, password string, err error) {
+	if usernameFile != "" {
+		if username, err = secretFile(usernameFile, usernameSecret); err != nil {
 			return "", "", err
 		}
 	}
-	if settings.PasswordFile != "" {
-		password, err = secretFile(settings.PasswordFile, settings.CredentialsSecret)
+	if passwordFile != "" {
+		password, err = secretFile(passwordFile, passwordSecret)
 	}
 	return username, password, err
 }
@@ -137,7 +165,11 @@ func (p *Proof) hash() (held [sha256.Size]byte, err error) {
 	if err != nil {
 		return held, err
 	}
-	texts := []string{username, password}
+	sentinelUsername, sentinelPassword, err := sentinelCredentials(p.settings)
+	if err != nil {
+		return held, err
+	}
+	texts := []string{username, password, sentinelUsername, sentinelPassword}
 	if files := p.settings.TLS; files != nil {
 		if _, err := tlsConfig(files, p.settings.Addresses[0]); err != nil {
 			return held, err
@@ -171,31 +203,46 @@ func secretFile(path, secret string) (string, error) {
 	return text, nil
 }
 
-func baseDialer() *net.Dialer {
-	return &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
-}
-
 func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {
-	base := baseDialer()
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		conn, err := dial(ctx, base, settings, address, network, addr)
+	return func(ctx context.Context, network, _ string) (net.Conn, error) {
+		conn, err := dial(ctx, settings, network, address)
 		if err != nil {
 			return nil, err
 		}
-		return makePatient(conn), nil
+		return makePatient(conn, conn.Close), nil
 	}
 }
 
-func dial(ctx context.Context, base *net.Dialer, settings *config.TLS, address, network, addr string) (net.Conn, error) {
+// dial makes a connection to a host whose certificate, with TLS, has to name it.
+func dial(ctx context.Context, settings *config.TLS, network, address string) (net.Conn, error) {
+	base := &net.Dialer{Timeout: dialTimeout, KeepAlive: 30 * time.Second}
 	if settings == nil {
-		return base.DialContext(ctx, network, addr)
+		return base.DialContext(ctx, network, address)
 	}
 	client, err := tlsConfig(settings, address)
 	if err != nil {
 		return nil, err
 	}
-	return (&tls.Dialer{NetDialer: base, Config: client}).DialContext(ctx, network, addr)
+	conn, err := base.DialContext(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	secured := tls.Client(conn, client)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		return nil, &handshakeError{err}
+	}
+	return secured, nil
 }
+
+// handshakeError says that somebody is there, and that TLS is what fails.
+type handshakeError struct{ err error }
+
+func (e *handshakeError) Error() string { return "TLS handshake: " + e.err.Error() }
+
+func (e *handshakeError) Unwrap() error { return e.err }
 
 func tlsConfig(settings *config.TLS, address string) (*tls.Config, error) {
 	host, _, err := net.SplitHostPort(address)

@@ -25,8 +25,17 @@ func (j *Journal) Durability(ctx context.Context) (persistence, eviction config.
 		}
 		return check, check
 	}
-	return checkPersistence(infoField(info, "aof_enabled")),
-		checkEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory"))
+	return j.ofPrimary(checkPersistence(infoField(info, "aof_enabled"))),
+		j.ofPrimary(checkEviction(infoField(info, "maxmemory_policy"), infoField(info, "maxmemory")))
+}
+
+// ofPrimary adds to a danger that the check saw the present primary only, since any replica
+// may become the next one.
+func (j *Journal) ofPrimary(check config.Check) config.Check {
+	if j.master != "" && check.Endangers() {
+		check.Message += "; this was seen at the present primary of " + j.master + ": set it at the replicas too, since any of them may become the next one"
+	}
+	return check
 }
 
 // checkPersistence takes INFO's aof_enabled. Whether the file can be written is no

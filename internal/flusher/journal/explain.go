@@ -4,6 +4,7 @@
 package journal
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -79,13 +80,28 @@ var answers = map[string]config.Check{
 
 // Explain returns an error from Redis as a check, with a reason of the resource. It repeats
 // nothing of the server's text but the code.
-func Explain(err error) config.Check { return explain(err, "name", "") }
+func Explain(err error) config.Check { return New(nil).Explain(err) }
 
-// Explain is the function of that name with the Redis user's own one in remedies, and
-// the keys of the mappings.
-func (j *Journal) Explain(err error) config.Check { return explain(err, j.user(), j.patterns) }
+// Explain is the function of that name. Its remedies name the Redis user, the keys of the
+// mappings, and the primary as the Sentinels call it.
+func (j *Journal) Explain(err error) config.Check {
+	check := explain(err, grant{user: j.user(), patterns: j.patterns, rights: cmp.Or(j.rights, rights)})
+	switch {
+	case j.master == "":
+	case check.Reason == cachev1alpha1.ReasonReadOnlyReplica:
+		check.Message = fmt.Sprintf("the server that was the primary of %s is a replica, as in a fail-over: nothing is written to it, "+
+			"and the flusher goes to the one that the Sentinels elect; if this lasts, SENTINEL MASTER %s shows which server they watch", j.master, j.master)
+	case check.Reason == cachev1alpha1.ReasonPrivilegeMissing && !errors.As(err, new(*sentinelError)):
+		check.Message += OfEveryServer
+	}
+	return check
+}
 
-func explain(err error, user, patterns string) config.Check {
+// OfEveryServer ends a remedy in mode Sentinel, since Redis does not replicate users and
+// settings.
+const OfEveryServer = "; do so at every server, since any of them may become the primary"
+
+func explain(err error, g grant) config.Check {
 	var secret *SecretError
 	var version *versionError
 	var replica *replicaError
@@ -100,8 +116,9 @@ func explain(err error, user, patterns string) config.Check {
 		}
 	case errors.As(err, &mode) && mode.mode == "sentinel":
 		return config.Check{
-			Reason:  cachev1alpha1.ReasonClusterMode,
-			Message: "the address leads to a Sentinel, which holds no data: give the address of the primary that it watches",
+			Reason: cachev1alpha1.ReasonClusterMode,
+			Message: "the address leads to a Sentinel, which holds no data: set redis.external.mode to Sentinel, with masterName, " +
+				"or give the address of the primary that it watches",
 		}
 	case errors.As(err, &mode):
 		return config.Check{
@@ -119,10 +136,13 @@ func explain(err error, user, patterns string) config.Check {
 				"bring every flusher that uses this Redis to one release, and if it is an older one, then run FUNCTION DELETE writebehind",
 		}
 	}
-	if check, ok := explainTLS(err); ok {
+	if check, ok := explainElection(err); ok {
 		return check
 	}
-	if check, ok := explainAnswer(err, user, patterns); ok {
+	if check, ok := explainTLS(err, "Redis"); ok {
+		return check
+	}
+	if check, ok := explainAnswer(err, g); ok {
 		return check
 	}
 	var network net.Error
@@ -138,28 +158,31 @@ func explain(err error, user, patterns string) config.Check {
 	}
 }
 
-// explainTLS explains what certificates can have wrong.
-func explainTLS(err error) (config.Check, bool) {
+// explainTLS explains what certificates can have wrong of a server that is called who.
+func explainTLS(err error, who string) (config.Check, bool) {
 	var (
 		authority   x509.UnknownAuthorityError
 		host        x509.HostnameError
 		certificate *tls.CertificateVerificationError
 		header      tls.RecordHeaderError
 		operation   *net.OpError
+		handshake   *handshakeError
 		message     string
 	)
 	switch {
+	case errors.As(err, &handshake) && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)):
+		message = who + " does not answer the TLS handshake: it may not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &authority):
-		message = "Redis presented a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
+		message = who + " presented a certificate of an unknown authority: set redis.external.tls.caSecretRef to the right one (in a config file: tls.caFile)"
 	case errors.As(err, &host):
-		message = "Redis presented a certificate for another host: use an address that the certificate names"
+		message = who + " presented a certificate for another host: use an address that the certificate names"
 	case errors.As(err, &certificate):
-		message = "Redis presented an invalid certificate (it may have expired): renew it"
+		message = who + " presented an invalid certificate (it may have expired): renew it"
 	case errors.As(err, &header):
-		message = "the server does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
+		message = who + " does not speak TLS at this address: give the port of TLS, or leave redis.external.tls out"
 	case errors.As(err, &operation) && operation.Op == "remote error":
-		message = "Redis rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
-			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to a certificate that Redis trusts"
+		message = who + " rejected the TLS handshake; it may require a client certificate or not trust the one sent: " +
+			"set redis.external.tls.clientCertSecretRef (in a config file: certFile and keyFile) to a certificate that it trusts"
 	default:
 		return config.Check{}, false
 	}
@@ -173,7 +196,7 @@ var (
 )
 
 // explainAnswer explains an error that Redis itself has answered with.
-func explainAnswer(err error, user, patterns string) (config.Check, bool) {
+func explainAnswer(err error, g grant) (config.Check, bool) {
 	var answer redis.Error
 	if !errors.As(err, &answer) {
 		return config.Check{}, false
@@ -183,7 +206,7 @@ func explainAnswer(err error, user, patterns string) (config.Check, bool) {
 	unknown := unknownCommand.FindStringSubmatch(text)
 	switch {
 	case code == "NOPERM":
-		return lacksRight(text, user, patterns), true
+		return lacksRight(text, g), true
 	case code == "MISCONF" && strings.Contains(text, "AOF"):
 		check.Message = "Redis cannot persist, since it cannot write its append-only file, and refuses writes: make room on its disk, then it goes on by itself; its log says more"
 	case code == "WBCONFLICT":

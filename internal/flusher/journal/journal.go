@@ -27,8 +27,11 @@ type Journal struct {
 	pieces pieces
 	// ledger is the schema of the ledger that belongs to the queues' tables.
 	ledger string
-	// patterns are the keys that it works with, for remedies; empty where not known.
-	patterns string
+	// patterns are the keys that it works with, for remedies; empty where not known. rights
+	// are the commands, empty for those of the functions.
+	patterns, rights string
+	// master is the name of the primary at its Sentinels, empty without any.
+	master string
 }
 
 // New returns a Journal on an open client.
@@ -48,6 +51,21 @@ func (j *Journal) WithLedger(schema string) *Journal {
 func (j *Journal) WithMappings(mappings []config.Mapping) *Journal {
 	with := *j
 	with.patterns = patternsOf(mappings)
+	return &with
+}
+
+// WithRights returns a Journal whose remedies name other commands than those of the functions,
+// in the words of ACL SETUSER.
+func (j *Journal) WithRights(rights string) *Journal {
+	with := *j
+	with.rights = rights
+	return &with
+}
+
+// WithMaster returns a Journal that calls the server by its name at the Sentinels.
+func (j *Journal) WithMaster(name string) *Journal {
+	with := *j
+	with.master = name
 	return &with
 }
 

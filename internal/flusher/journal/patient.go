@@ -19,6 +19,8 @@ type patient struct {
 	net.Conn
 	// read and write are how much time progress gives, in ns; 0 gives none.
 	read, write atomic.Int64
+	// end closes the connection.
+	end func() error
 }
 
 // patientTCP lets the client library look whether the server has hung up.
@@ -27,9 +29,9 @@ type patientTCP struct {
 	syscall.Conn
 }
 
-// makePatient wraps a connection that was made.
-func makePatient(conn net.Conn) net.Conn {
-	p := &patient{Conn: conn}
+// makePatient wraps a connection that was made, and that end closes.
+func makePatient(conn net.Conn, end func() error) net.Conn {
+	p := &patient{Conn: conn, end: end}
 	// What lies below of TLS says nothing of what has arrived.
 	if raw, ok := conn.(syscall.Conn); ok {
 		if _, encrypted := conn.(*tls.Conn); !encrypted {
@@ -38,6 +40,8 @@ func makePatient(conn net.Conn) net.Conn {
 	}
 	return p
 }
+
+func (p *patient) Close() error { return p.end() }
 
 // spanOf is how much time progress gives: only a deadline that is the usual one moves, not
 // one that a caller has set.

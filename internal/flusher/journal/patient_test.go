@@ -18,7 +18,7 @@ func TestADeadlineLooksAtProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		near, far := net.Pipe()
 		defer func() { _, _ = near.Close(), far.Close() }()
-		conn := makePatient(near)
+		conn := makePatient(near, near.Close)
 		if err := conn.SetDeadline(time.Now().Add(readTimeout)); err != nil {
 			t.Fatal(err)
 		}
@@ -75,7 +75,8 @@ func TestAPatientConnectionCanBeLookedInto(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = conn.Close() }()
-	if _, ok := makePatient(conn).(syscall.Conn); !ok {
+	whole := makePatient(conn, conn.Close)
+	if _, ok := whole.(syscall.Conn); !ok {
 		t.Error("the client library cannot tell whether the server has hung up")
 	}
 }

@@ -26,11 +26,15 @@ var (
 	refusedFunction = regexp.MustCompile(`script: (wb_[a-z_]+)`)
 )
 
+// grant is what a user of Redis needs, in the words of ACL SETUSER. The patterns are empty where
+// they are not known.
+type grant struct{ user, patterns, rights string }
+
 // lacksRight names what was refused as far as Redis reports it, and gives the user all
 // commands that flushers need and no more. Keys it gives only where one was refused: a
 // right to every key of a Redis that is shared is more than anybody asked for. An error
 // names neither key nor queue, so they are those of all queues of the flusher.
-func lacksRight(text, user, patterns string) config.Check {
+func lacksRight(text string, g grant) config.Check {
 	what := ""
 	function := refusedFunction.FindStringSubmatch(text)
 	command := refusedCommand.FindStringSubmatch(text)
@@ -47,17 +51,17 @@ func lacksRight(text, user, patterns string) config.Check {
 	case key:
 		what = " (a key)"
 	}
-	given, doubt := rights, ""
+	given, doubt := g.rights, ""
 	switch {
-	case key && patterns != "":
-		given = patterns + " " + rights
+	case key && g.patterns != "":
+		given = g.patterns + " " + g.rights
 	case key:
-		given = "~* " + rights
+		given = "~* " + g.rights
 		doubt = "; if others use this Redis too, give the patterns of docs/security.md#the-flushers-user instead of ~*"
 	}
 	return config.Check{
 		Reason:  cachev1alpha1.ReasonPrivilegeMissing,
-		Message: fmt.Sprintf("Redis user %s lacks a right%s: run as an administrator: ACL SETUSER %s %s%s", user, what, user, given, doubt),
+		Message: fmt.Sprintf("Redis user %s lacks a right%s: run as an administrator: ACL SETUSER %s %s%s", g.user, what, g.user, given, doubt),
 	}
 }
 

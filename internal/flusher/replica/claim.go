@@ -152,7 +152,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	for i := range answers {
 		if answers[i].id != s.id {
 			// A server has taken over meanwhile, which may not have what was read.
-			return 0, false, errOtherServer
+			return 0, false, ErrOtherServer
 		}
 	}
 	bytes, whole := s.evaluate(pg, claim, answers, left)
@@ -269,9 +269,9 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	s.mu.Unlock()
 	switch {
 	case reading.Replica || reading.ID != id:
-		return nil, fmt.Errorf("%w: the stream is of %s, the keys are of %s", errOtherServer, id, reading.ID)
+		return nil, fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, id, reading.ID)
 	case reading.Offset < read:
-		return nil, fmt.Errorf("%w: the stream was read to %d, the keys are of %d", errOtherServer, read, reading.Offset)
+		return nil, fmt.Errorf("%w: the stream was read to %d, the keys are of %d", ErrOtherServer, read, reading.Offset)
 	}
 	told := s.await(ctx, reading.Offset, needed)
 	found := make([]known, len(asks))
@@ -305,12 +305,13 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		e, ok := s.entryOf(pg.q, p, m, k)
-		if !ok && k.More {
+		if !ok && (k.More || p.marked[m.id] != nil) {
+			// The later write stands for this mark, too.
 			p.restore(m)
 			continue
 		}
 		if !ok {
-			p.settle(m)
+			p.forget(m)
 			continue
 		}
 		bytes += len(e.Value)

@@ -10,7 +10,7 @@
 // A Link makes a connection and says what a replica says. A Stream is what follows: commands,
 // of which it makes effects, each with the words of one command about one key (effect.go).
 //
-//	            journal.Connect, AUTH, INFO: a primary of version 7 or later
+//	            a connection, AUTH, INFO: a primary of version 7 or later
 //	detached ──────────────────────────────────────────────────────────▶ greeted
 //	   ▲                                                                    │ REPLCONF:
 //	   │                                                                    │ no port, EOF and
@@ -139,11 +139,12 @@
 //     is claimed before.
 //  4. What was read of one server is written only while the stream is that server's. The one
 //     that takes over from it goes on with the history only if it has all that was written:
-//     in memory that is compared with horizon, after a restart with the version that each
-//     ledger's row has (Begin). Until every partition has begun, the position in the database
-//     stays that of the server before, so that the next reader compares, too; and until the
-//     database has the new name nothing is claimed, or that reader would take what came from
-//     the server which took over for what that one has lost.
+//     in memory that is compared with horizon; after a restart, and where memory leaves it in
+//     doubt, with the version that each ledger's row has (Begin). Until every partition has
+//     begun, the position in the database stays that of the server before, so that the next
+//     reader compares, too; and until the database has the new name nothing is claimed, or
+//     that reader would take what came from the server which took over for what that one has
+//     lost. Nothing is acknowledged to the new server before, either.
 //  5. An offset is acknowledged when every write up to it is a row or a dead letter: neither
 //     dirty nor a retry nor owed by a scan.
 //
@@ -170,7 +171,14 @@
 //	                                     deletions may be missed
 //	a fail-over to a replica that has    goes on with the history
 //	all that was read
+//	... that lacks what was read last    the term begins anew at the position in the
+//	                                     database, and Begin tells from the ledger whether
+//	                                     any of it was flushed
 //	... that lacks what was flushed      another history, of which the event says so
+//	Sentinels name another primary       link and ordinary connections end, also where the
+//	                                     one before still answers, and are made to the new one
+//	no majority of Sentinels answers     both end within seconds: a primary that is cut off
+//	                                     is not read on
 //	the witness is older than the        the event of the history says that Redis has lost
 //	database knows                       what was flushed
 //	Begin finds that the ledger has      PostgreSQL came back from a backup, and the position
@@ -194,11 +202,17 @@
 //
 // What is saved. A mark that the database has aside does not hold the position, but holds
 // back what is acknowledged. A later write of its key makes it hold the position again, since
-// only the stream tells of it. So does a word that its key is gone.
+// only the stream tells of it. So does a word that its key is gone. A row that is refused while
+// a later write is dirty is put aside as well: the position moves to that write, and a reader
+// that begins there has to know that something before it is owed. What is noted of the database
+// and what it is told come in one order (settling), or a retry might outlive its row.
 //
 // A scan. What it comes across has no word: a key that is gone when it is read leaves its row
 // alone, unless the stream has said something of it since. The list of mappings that are
-// scanned names one when all that the scan marked is settled, so it begins anew after a crash.
+// scanned names one when all that the scan marked is settled, and the stream is carried to
+// where it was when the last keys were read: a key that the scan did not come across may have
+// been deleted just before. So a scan begins anew after a crash, and when another server takes
+// over before that: it may have the key.
 //
 // Another history. A write that was read in the one before and not written is written from
 // what the stream told of it, if the key is gone now, and a deletion is made: but only where

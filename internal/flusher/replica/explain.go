@@ -15,7 +15,7 @@ import (
 )
 
 // rights are the commands that a reader runs, in the words of ACL SETUSER.
-const rights = "+psync +replconf +ping +info +command +config|get +scan +multi +exec"
+const rights = "+psync +replconf +ping +info +command +config|get +scan +multi +exec +get +set +mget +type +hgetall +hmget +hlen +zscore +zrange +xrange"
 
 // instead is what helps where a server cannot be read as a replica reads.
 const instead = "give the address of a Redis that takes replicas, or use capture Functions"
@@ -36,6 +36,12 @@ func (l *Link) Explain(err error) config.Check {
 			Message: "Redis answers to a replica in a way that none of its releases does, as a proxy in front of it may: " +
 				instead,
 		}
+	case errors.Is(err, errCut) && l.settings.MasterName != "":
+		return config.Check{
+			Reason: cachev1alpha1.ReasonConnectionFailed,
+			Message: "the connection of the replica has ended: the Sentinels name another primary, or Redis stops, became a replica itself, or had more " +
+				"waiting than client-output-buffer-limit allows for class replica: raise that where its log says so",
+		}
 	case errors.Is(err, errCut):
 		return config.Check{
 			Reason: cachev1alpha1.ReasonConnectionFailed,
@@ -47,7 +53,7 @@ func (l *Link) Explain(err error) config.Check {
 			return check
 		}
 	}
-	return journal.Explain(err)
+	return journal.New(nil).WithMaster(l.settings.MasterName).Explain(err)
 }
 
 // explainRefusal explains what is said to replicas alone.
@@ -55,11 +61,15 @@ func (l *Link) explainRefusal(r *Refusal) (config.Check, bool) {
 	code, _, _ := strings.Cut(r.Text, " ")
 	switch {
 	case code == "NOPERM":
-		return config.Check{
+		check := config.Check{
 			Reason: cachev1alpha1.ReasonPrivilegeMissing,
 			Message: fmt.Sprintf("Redis user %[1]s lacks a right (command %[2]s): run as an administrator: ACL SETUSER %[1]s %[3]s",
 				l.user(), strings.ToLower(r.Command), rights),
-		}, true
+		}
+		if l.settings.MasterName != "" {
+			check.Message += journal.OfEveryServer
+		}
+		return check, true
 	case r.Command != psync && r.Command != replconf:
 		return config.Check{}, false
 	case code == "NOMASTERLINK":

@@ -25,6 +25,9 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	case broken != "":
 		begins = broken
 	case !stream.Continued():
+		if err := s.misses(ctx, stream, id); err != nil {
+			return err
+		}
 		begins = "the server could not go on with the stream from where it was read, so all keys are read anew: deletions that were not read are not made"
 	case stream.ID() != id:
 		branch, err := s.branch(ctx, stream, id)
@@ -32,12 +35,16 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 			return err
 		}
 		s.mu.Lock()
+		again := s.horizon > branch && s.isStoredBefore(branch, id)
 		if s.horizon > branch {
 			begins = "a fail-over of Redis has lost data that was already flushed"
 		} else if !s.allBegun() {
 			s.limit = min(s.limit, branch)
 		}
 		s.mu.Unlock()
+		if again {
+			return errReadAgain
+		}
 	}
 	if begins != "" {
 		return s.beginHistory(ctx, stream, begins)
@@ -48,10 +55,45 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	return nil
 }
 
+// misses is errReadAgain where a server took over that lacks what was read, and has all up to
+// the position in the database.
+func (s *Source) misses(ctx context.Context, stream Replication, id string) error {
+	if stream.ID() == id {
+		return nil // It is the same server.
+	}
+	look, err := s.server.Look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case look.ID == id:
+		// Ordinary connections leave the server of before a moment later.
+		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, stream.ID(), id)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if look.ID == stream.ID() && look.Before == id && s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id) {
+		return errReadAgain
+	}
+	return nil
+}
+
+// isStoredBefore tells whether the position in the database is one that a server has which
+// shares the history of the id up to the branch. The lock is held.
+func (s *Source) isStoredBefore(branch int64, id string) bool {
+	return s.stored.History == s.history && s.stored.ReplicationID == id && s.stored.Offset <= branch
+}
+
 // goOn reads the history on from a stream. The lock is held.
 func (s *Source) goOn(stream Replication) {
 	start := stream.Start()
 	if stream.ID() != s.id {
+		upTo := s.carriedTo()
+		for _, q := range s.queues {
+			if !q.scan.finished(q, upTo) {
+				// What it has not come across may be there on this server.
+				q.scan.again()
+			}
+		}
 		// What was read behind the last safe point is none of this server's: pings.
 		s.read = start.Offset
 		defer nudge(s.hurry)
@@ -218,8 +260,9 @@ func (s *Source) position() Position {
 	at, _ := s.carried()
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if q.scan.finished(q) {
+		if q.scan.finished(q, upTo) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
 	}
@@ -241,6 +284,16 @@ func (s *Source) carried() (at Point, dirty bool) {
 		}
 	}
 	return at, dirty
+}
+
+// carriedTo is the offset up to which all writes are carried or saved. The lock is held.
+func (s *Source) carriedTo() int64 {
+	at, dirty := s.carried()
+	if !dirty {
+		// What was read behind it has changed nothing.
+		return max(at.Offset, s.read)
+	}
+	return at.Offset
 }
 
 // move tells the database how far the source is carried.
@@ -272,20 +325,18 @@ func same(a, b Position) bool {
 }
 
 // acknowledge tells the server what is kept. Nothing is while keys have to be read that were
-// written before the history began: whoever waits for those must not be answered. The lock
-// is held.
+// written before the history began: whoever waits for those must not be answered. Nor is
+// anything of a server that took over before the ledger was asked what was flushed of the one
+// before. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil {
+	if s.stream == nil || s.limit != math.MaxInt64 {
 		return
 	}
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if !q.scan.finished(q) {
+		if !q.scan.finished(q, upTo) {
 			return
 		}
-	}
-	upTo := s.read
-	if at, dirty := s.carried(); dirty {
-		upTo = at.Offset
 	}
 	now := time.Now()
 	for _, q := range s.queues {

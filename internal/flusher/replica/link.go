@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 
@@ -36,13 +37,14 @@ var ErrMisaligned = errors.New("the stream does not go on where it was left")
 // Link attaches to the configured Redis as a replica.
 type Link struct {
 	settings config.RedisExternal
+	connect  func(context.Context) (net.Conn, error)
 	client   asked
 }
 
 // NewLink is a link to the Redis of the settings. Questions about commands go to the
 // client, whose connections are ordinary ones to the same server.
 func NewLink(settings config.RedisExternal, client redis.UniversalClient) *Link {
-	return &Link{settings: settings, client: client}
+	return &Link{settings: settings, connect: journal.Connector(settings), client: client}
 }
 
 // Attach begins to read the stream of the history with the id, at the point. Without an id,
@@ -50,7 +52,7 @@ func NewLink(settings config.RedisExternal, client redis.UniversalClient) *Link 
 // stream says then that it was not continued. That makes the server fork, which it puts off
 // while it writes a snapshot. ctx bounds the attaching alone. Explain puts errors into words.
 func (l *Link) Attach(ctx context.Context, id string, at Point) (*Stream, error) {
-	conn, err := journal.Connect(ctx, l.settings)
+	conn, err := l.connect(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("attach as a replica: %w", err)
 	}

@@ -34,7 +34,15 @@ func (c *Client) Fits(ctx context.Context) (stream, backlog config.Check) {
 	if err != nil {
 		return c.Explain(err), config.Check{}
 	}
-	return fitsStream(settings, strings.Contains(info, "valkey_version:")), fitsBacklog(settings)
+	return c.ofEveryServer(fitsStream(settings, strings.Contains(info, "valkey_version:"))), c.ofEveryServer(fitsBacklog(settings))
+}
+
+// ofEveryServer adds to a fault that was found at the primary that a replica may have it too.
+func (c *Client) ofEveryServer(check config.Check) config.Check {
+	if !check.OK && c.settings.MasterName != "" {
+		check.Message += journal.OfEveryServer
+	}
+	return check
 }
 
 func (c *Client) settingsOf(ctx context.Context) (map[string]string, error) {
@@ -59,11 +67,11 @@ func (c *Client) explainSettings(err error) config.Check {
 	var answer redis.Error
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "NOPERM"):
-		return config.Check{
+		return c.ofEveryServer(config.Check{
 			Reason: cachev1alpha1.ReasonPrivilegeMissing,
 			Message: fmt.Sprintf("whether the settings of Redis fit capture Replication is not known, since its user may not read them: "+
 				"run as an administrator: ACL SETUSER %s +config|get", userOf(c.settings)),
-		}
+		})
 	case errors.As(err, &answer) && strings.HasPrefix(answer.Error(), "ERR unknown"):
 		return config.Check{
 			Reason: cachev1alpha1.ReasonCommandFailed,
@@ -71,7 +79,7 @@ func (c *Client) explainSettings(err error) config.Check {
 				"as managed services do: " + instead,
 		}
 	}
-	return journal.Explain(err)
+	return c.Explain(err)
 }
 
 // fitsStream looks at what makes a deletion of the application look different from one that

@@ -6,12 +6,16 @@ package replica
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -85,9 +89,11 @@ type Source struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	// keeping is held by who looks after the lease, moving by who moves the position.
-	keeping chan struct{}
-	moving  sync.Mutex
+	// keeping is held by who looks after the lease, moving by who moves the position, settling
+	// by who changes what the database has aside: what is noted of that has to come in the
+	// same order.
+	keeping          chan struct{}
+	moving, settling sync.Mutex
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
@@ -114,6 +120,9 @@ type Source struct {
 	read      int64
 	stream    Replication
 	streamErr error
+	// scanRefused and witnessRefused are what the server answered last to a scan, and to
+	// who looks after the stream; nil where it did what was asked.
+	scanRefused, witnessRefused error
 	// ended says that the stream is to be attached to anew.
 	ended bool
 	// held says that the stream is not read on for want of room, needed up to where it is
@@ -141,12 +150,18 @@ type Source struct {
 }
 
 // NameOf names the source of a config. Config files without an owner are told apart by
-// where they lead: what is read there is one source, whoever reads it.
+// where they lead: what is read there is one source, whoever reads it. The order of Sentinels
+// means nothing.
 func NameOf(c *config.Config) string {
-	if c.Owner == config.OwnerFile {
-		return c.Owner + " " + strings.Join(c.Redis.External.Addresses, " ")
+	if c.Owner != config.OwnerFile {
+		return c.Owner
 	}
-	return c.Owner
+	external := &c.Redis.External
+	words := append([]string{c.Owner}, slices.Sorted(slices.Values(external.Addresses))...)
+	if external.MasterName != "" {
+		words = append(words, external.MasterName)
+	}
+	return strings.Join(words, " ")
 }
 
 // New prepares a source of the mappings of a valid config. Nothing is called before Prepare.
@@ -246,12 +261,26 @@ func (s *Source) Check(ctx context.Context) config.Check {
 		return check
 	}
 	s.mu.Lock()
-	err := s.streamErr
+	ended, scan, witness := s.streamErr, s.scanRefused, s.witnessRefused
 	s.mu.Unlock()
-	if err != nil {
-		return s.primary.Explain(err)
+	switch {
+	case ended != nil:
+		return s.primary.Explain(ended)
+	case scan != nil:
+		return s.server.Explain(scan)
+	case witness != nil:
+		return s.server.Explain(witness)
 	}
 	return check
+}
+
+// note keeps an error that the server has answered with, until it does what is asked.
+func (s *Source) note(refused *error, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil || errors.As(err, new(redis.Error)) {
+		*refused = err
+	}
 }
 
 // Prove tells whether one more connection can be made.

@@ -90,6 +90,8 @@ type Settled struct {
 	Gone []Name
 }
 
+func (s *Settled) isEmpty() bool { return len(s.Retries)+len(s.Letters)+len(s.Gone) == 0 }
+
 // Name names what an entry is about.
 type Name struct {
 	Queue, Key string

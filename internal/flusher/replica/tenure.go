@@ -128,6 +128,7 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 	s.work.Go(func() {
 		t.work.Wait()
 		close(t.over)
+		nudge(s.hurry)
 	})
 	return nil
 }
@@ -164,6 +165,7 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Na
 	s.history, s.id = position.History, position.ReplicationID
 	s.safe = Point{Offset: position.Offset, Database: position.Database}
 	s.read, s.stream, s.streamErr = position.Offset, nil, nil
+	s.scanRefused, s.witnessRefused = nil, nil
 	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
 	s.witness, s.testified = position.Witness, 0
 	s.dirty = dirty{}
@@ -211,7 +213,7 @@ func (s *Source) setAside(r *Retry) {
 		m.extra.firstRefused = m.since
 	}
 	p := q.of([]byte(r.Key))
-	p.stored[m.id] = struct{}{}
+	p.store(m.id)
 	p.add(m)
 }
 
@@ -249,7 +251,7 @@ func (s *Source) follow(ctx context.Context, cancel context.CancelFunc) {
 		s.wake()
 		s.mu.Unlock()
 		s.log.Debug("The stream has ended", "error", err)
-		if errors.Is(err, ErrDeposed) {
+		if errors.Is(err, ErrDeposed) || errors.Is(err, errReadAgain) {
 			cancel()
 			return
 		}

@@ -52,7 +52,7 @@ func run(t *testing.T, schema string, edit func(*config.Config), options ...jour
 }
 
 // secretFiles writes what a Secret would bring, each key into a file of that name.
-func secretFiles(t *testing.T) func(name, text string) (path string) {
+func secretFiles(t testing.TB) func(name, text string) (path string) {
 	t.Helper()
 	dir := t.TempDir()
 	return func(name, text string) string {

@@ -28,10 +28,14 @@ import (
 // with the process.
 const sharedServer = "github.com/writebehind/operator/internal/flusher/postgres/postgrestest.(*Server).launch.func1"
 
+// awayServer is what the Redis client leaves for a second when it is closed while a server
+// or Sentinel is away.
+const awayServer = "github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"
+
 // TestMain makes sure that nothing which was started goes on after it was stopped.
 func TestMain(m *testing.M) {
 	journal.Quiet()
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sharedServer))
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(sharedServer), goleak.IgnoreAnyFunction(awayServer))
 }
 
 // served runs a flusher until it says of itself what is expected, stops it, and

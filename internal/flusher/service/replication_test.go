@@ -32,15 +32,22 @@ CREATE TABLE events (source text, id text, kind text, PRIMARY KEY (source, id))`
 // replicated are both servers, with a mapping of every encoding.
 type replicated struct {
 	*servers.Pair
-	t   *testing.T
+	t   testing.TB
 	app *redis.Client
 }
 
 func startReplicated(t *testing.T, options ...journaltest.Option) *replicated {
 	t.Helper()
-	options = append(options, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "repl-diskless-sync-delay 0"))
-	r := &replicated{Pair: servers.Start(t, replicatedSchema, options...), t: t}
-	r.app = r.Redis.Client(t)
+	pair := servers.Start(t, replicatedSchema, append(options, forReaders)...)
+	return replicatedOf(t, pair, pair.Redis.Client(t))
+}
+
+// forReaders are settings that a reader of the stream needs.
+var forReaders = journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "repl-diskless-sync-delay 0")
+
+func replicatedOf(t testing.TB, pair *servers.Pair, app *redis.Client) *replicated {
+	t.Helper()
+	r := &replicated{Pair: pair, t: t, app: app}
 	r.Config.Capture = config.CaptureReplication
 	r.Config.Flush.IntervalMilliseconds = 100
 	mapping := func(name, prefix, key, encoding string) config.Mapping {
@@ -136,25 +143,44 @@ redis.call('ZUNIONSTORE', KEYS[4], 1, KEYS[3])`, []string{key("product:", 8), ke
 func (r *replicated) equal() {
 	r.t.Helper()
 	programs.Usual.Eventually(r.t, "rows as the keys are", func() error {
-		for table, want := range map[string][]string{
-			"SELECT id, name, price::float8 FROM products": r.products(),
-			"SELECT id, name, visits FROM sessions":        r.sessions(),
-			"SELECT page, n::float8 FROM views":            r.views(),
-			"SELECT board, player, score FROM scores":      r.scores(),
-			"SELECT source, id, kind FROM events":          r.events(),
-		} {
-			var got []string
-			for _, row := range r.Database.Rows(r.t, table) {
-				got = append(got, strings.Join(row, "|"))
-			}
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) {
-				return fmt.Errorf("%s:\n%q, want\n%q", table, got, want)
-			}
+		if lacking, surplus := r.differences(); len(lacking)+len(surplus) > 0 {
+			return fmt.Errorf("rows are lacking:\n%q, and are too many:\n%q", lacking, surplus)
 		}
 		return nil
 	})
+}
+
+// differences are the rows that Redis has and the tables lack, and those that the tables alone
+// have.
+func (r *replicated) differences() (lacking, surplus []string) {
+	r.t.Helper()
+	for table, want := range map[string][]string{
+		"SELECT 'products', id, name, price::float8 FROM products": r.products(),
+		"SELECT 'sessions', id, name, visits FROM sessions":        r.sessions(),
+		"SELECT 'views', page, n::float8 FROM views":               r.views(),
+		"SELECT 'scores', board, player, score FROM scores":        r.scores(),
+		"SELECT 'events', source, id, kind FROM events":            r.events(),
+	} {
+		// How often each row is in Redis, less how often it is in the table.
+		more := make(map[string]int)
+		for _, row := range want {
+			more[row]++
+		}
+		for _, row := range r.Database.Rows(r.t, table) {
+			more[strings.Join(row[1:], "|")]--
+		}
+		for row, n := range more {
+			row = strings.Split(table, "'")[1] + ": " + row
+			if n > 0 {
+				lacking = append(lacking, row)
+			} else if n < 0 {
+				surplus = append(surplus, row)
+			}
+		}
+	}
+	slices.Sort(lacking)
+	slices.Sort(surplus)
+	return lacking, surplus
 }
 
 // keys are those of a prefix.

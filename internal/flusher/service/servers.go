@@ -49,7 +49,7 @@ func newSource(c *config.Config) *source {
 	// Every queue polls and beats on its own while all workers claim.
 	rdb := journal.Dial(external, c.Flush.Concurrency+len(c.Mappings)+2)
 	return &source{
-		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings),
+		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings).WithMaster(external.MasterName),
 		rdb:     rdb,
 		proof:   journal.NewProof(external),
 		secrets: secretsOf(external),

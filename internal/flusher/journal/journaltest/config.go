@@ -39,8 +39,11 @@ type Options struct {
 	// RequireClientCertificate refuses clients that show no certificate of that
 	// authority. It needs TLS.
 	RequireClientCertificate bool
-	// Sentinel makes a Sentinel of it, which watches nothing yet.
+	// Sentinel makes a Sentinel of it, which watches nothing but what Config says.
 	Sentinel bool
+	// Files are the certificates of another server of the same host, for servers that
+	// trust each other. Without them TLS makes new ones.
+	Files *TLSFiles
 	// Log also receives everything that the server logs.
 	Log io.Writer
 }
@@ -63,6 +66,7 @@ func (s *Server) config() []byte {
 		line("tls-ca-cert-file %q", s.files.CA)
 		line("tls-cert-file %q", s.files.serverCert)
 		line("tls-key-file %q", s.files.serverKey)
+		line("tls-replication yes")
 		line("tls-auth-clients %s", map[bool]string{true: "yes", false: "no"}[s.options.RequireClientCertificate])
 	}
 	if s.options.Password != "" {

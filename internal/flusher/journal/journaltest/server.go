@@ -68,7 +68,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 	if s.options.Host == "" {
 		s.options.Host = "127.0.0.1"
 	}
-	if options.RequireClientCertificate && !options.TLS {
+	if options.RequireClientCertificate && !options.TLS && options.Files == nil {
 		return nil, errors.New("start redis-server: RequireClientCertificate needs TLS")
 	}
 	if s.dir == "" {
@@ -86,7 +86,7 @@ func Start(ctx context.Context, options Options) (*Server, error) {
 
 func (s *Server) firstStart(ctx context.Context) error {
 	var err error
-	if s.options.TLS {
+	if s.files = s.options.Files; s.files == nil && s.options.TLS {
 		if s.files, err = writeTLSFiles(filepath.Join(s.dir, "tls"), s.options.Host); err != nil {
 			return err
 		}

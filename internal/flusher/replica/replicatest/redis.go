@@ -579,16 +579,21 @@ func (r *Redis) Witness(_ context.Context, key string) (int64, error) {
 	return n, nil
 }
 
-// Testify writes a count.
-func (r *Redis) Testify(_ context.Context, key string, count int64) error {
+// Testify raises a count.
+func (r *Redis) Testify(_ context.Context, key, id string, least int64) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.down {
-		return errAway
+	switch {
+	case r.down:
+		return 0, errAway
+	case r.id != id:
+		return 0, replica.ErrOtherServer
 	}
+	count, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	count = max(count+1, least)
 	(&Commands{r}).Set(key, strconv.FormatInt(count, 10))
 	r.wake()
-	return nil
+	return count, nil
 }
 
 // Check tells whether the server is there.
