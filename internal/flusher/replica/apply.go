@@ -59,7 +59,13 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 	case m.saved && (!m.asked || e.Word != Unlinked):
 		p.renew(m, e.Before)
 	}
-	p.change(m, func() { s.write(q, m, e) })
+	p.change(m, func() {
+		s.write(q, m, e)
+		if _, dead := p.letters[m.id]; dead && q.encoding.named {
+			// The row lacks fields which the dead letter has, and that goes with the next row.
+			m.wholly()
+		}
+	})
 }
 
 // write changes a mark by a write.

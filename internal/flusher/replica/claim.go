@@ -204,20 +204,27 @@ func (s *Source) readAll(ctx context.Context, asks []Ask, needed bool) ([]known,
 	if err != nil {
 		return nil, err
 	}
-	var unsure []int
+	var places []int
 	var again []Ask
 	for i := range found {
-		if found[i].Found == Unsure {
-			unsure = append(unsure, i)
-			again = append(again, Ask{Question: SureText, Key: asks[i].Key})
+		switch ask := asks[i]; {
+		case found[i].Found == Unsure:
+			again = append(again, Ask{Question: SureText, Key: ask.Key})
+		case found[i].Found == Gone && ask.Question != OneEntry && ask.Question != Entries:
+			// What has expired goes when it is read, and the word of that comes behind the
+			// offset: it would be taken for a deletion.
+			again = append(again, ask)
+		default:
+			continue
 		}
+		places = append(places, i)
 	}
-	if len(unsure) > 0 {
+	if len(places) > 0 {
 		surely, err := s.readOnce(ctx, again, false)
 		if err != nil {
 			return nil, err
 		}
-		for i, at := range unsure {
+		for i, at := range places {
 			found[at] = surely[i]
 		}
 	}

@@ -75,6 +75,9 @@
 // snapshot begins with the stream once the replica says something, and forgets what it hears
 // before it has noticed the end of that: hence a tenth of a second between the first ones.
 //
+// Nothing is lower than 0. Redis 7.0 counts no bytes from its start to its first replica: what
+// is written by then has the offset 0, so that WAIT for it is answered as soon as one is there.
+//
 // Parsing. A command costs some 50 ns here, and some 110 with its effects, without an
 // allocation. The one library that is as fast (tidwall/redcon) takes lines of words as well,
 // so that it would read on in a stream that is out of step; it begins anew with a command

@@ -201,6 +201,11 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 	p.epoch, p.acknowledged, p.carried = 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
 	for _, m := range p.marked {
+		if p.encoding.members {
+			if key, _, _ := namesOf(m.id); p.hasGone(key, m) {
+				m.unlink()
+			}
+		}
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
 		p.change(m, func() {
 			if p.encoding.named {
@@ -215,6 +220,8 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 		}
 		m.first, p.floor = before, before
 	}
+	// Offsets of now are not those at which keys had gone.
+	p.gone = nil
 }
 
 // before is the first of a mark that is saved and was made before the history began, or of

@@ -258,6 +258,10 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		if twin == nil || !twin.rewrites() {
 			delete(p.stored, m.id)
 		}
+		if twin != nil && q.encoding.named {
+			// Fields that the row lacks are not named again.
+			p.change(twin, twin.wholly)
+		}
 		p.settle(m)
 		return
 	case twin != nil:
