@@ -41,7 +41,7 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case q.encoding.members && !one:
 		ok = s.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
-		if m.word == Unlinked {
+		if m.word == Unlinked && !q.encoding.kept {
 			// It was written again since. What is kept is older than what is read.
 			p.change(m, func() {
 				m.word = seen
