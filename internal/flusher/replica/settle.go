@@ -255,6 +255,12 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 // has to be tried.
 func (p *partition) yield(q *queue, m, twin *mark, e *entry.Entry) {
 	lost := !twin.wrote && twin.word == Unlinked && m.wrote
+	if !m.saved && !twin.rewrites() && m.first < twin.first {
+		// Nobody writes what was refused again: it is to be met when the stream is read again.
+		p.leave(twin)
+		twin.first, twin.database = m.first, m.database
+		p.owe(twin)
+	}
 	before := m.bytes() + twin.bytes()
 	p.merge(m, twin)
 	p.of.bytes += twin.bytes() - before
