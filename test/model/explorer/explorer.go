@@ -5,6 +5,7 @@
 package explorer
 
 import (
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"slices"
@@ -47,7 +48,7 @@ type Model[S comparable] struct {
 	Moves func(s *S, add Add[S])
 	// Check says what a state breaks, if anything.
 	Check func(s *S) error
-	// Most is how many states may be visited, if it is not 0: more are an error.
+	// Most is how many states may be visited, if it is not 0: beyond is ErrMore.
 	Most int
 }
 
@@ -63,6 +64,9 @@ type exploration[S comparable] struct {
 	now   []S
 	next  []S
 }
+
+// ErrMore means that not every state was visited.
+var ErrMore = errors.New("there are more states")
 
 // Explore visits every state that can be reached, those with the fewest steps first. It returns
 // how many there are, and the first violation, which is a *Violation.
@@ -91,7 +95,7 @@ func Explore[S comparable](m Model[S]) (visited int, err error) {
 			at++
 		}
 		if m.Most > 0 && len(e.by) > m.Most {
-			return len(e.by), fmt.Errorf("there are more than %d states", m.Most)
+			return len(e.by), fmt.Errorf("%w than %d", ErrMore, m.Most)
 		}
 	}
 	return len(e.by), nil

@@ -311,7 +311,7 @@ func (s *state) networkMoves(r *Rules, b *Bounds, i int8, move explorer.Add[stat
 		if refused >= 0 {
 			next.refusals++
 		}
-		broken := next.deliver(r, i, refused)
+		broken := next.deliver(r, b, i, refused)
 		move(label(words, numbers), next.tidy(), broken)
 	}
 	deliver("batch %d arrives", -1, i)
@@ -330,7 +330,7 @@ func (s *state) networkMoves(r *Rules, b *Bounds, i int8, move explorer.Add[stat
 }
 
 // deliver has a batch arrive.
-func (s *state) deliver(r *Rules, i, refused int8) (broken error) {
+func (s *state) deliver(r *Rules, bounds *Bounds, i, refused int8) (broken error) {
 	b := s.network[i]
 	s.network[i] = batch{}
 	fenced, wrote := r.BatchesAreFenced && !b.valid, false
@@ -347,7 +347,7 @@ func (s *state) deliver(r *Rules, i, refused int8) (broken error) {
 		return broken
 	}
 	if wrote {
-		me.carried, me.flushed = max(me.carried, b.version), true
+		me.carried, me.flushed = max(me.carried, b.version), bounds.Witnesses > 0
 	}
 	if err := s.conclude(r, me, refused); broken == nil {
 		broken = err

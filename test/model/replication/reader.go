@@ -252,6 +252,9 @@ func (s *state) beginHistory(r *Rules, f int, me *reader, start int8, flushed bo
 func (s *state) begin(r *Rules, f int, me *reader) error {
 	committed := s.acquire(r, f, ledgerOf(r, me.history))
 	switch {
+	case me.isFenced(r.TermsAreFenced):
+		s.crash(f)
+		return nil
 	case committed > me.limit:
 		me.broken, me.stream = true, detached
 		return nil

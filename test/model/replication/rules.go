@@ -30,8 +30,9 @@ type Rules struct {
 	// AcknowledgesWhenAgreed acknowledges nothing to a server that took over before the ledger
 	// was compared.
 	AcknowledgesWhenAgreed bool
-	// BatchesAreFenced, MoveIsFenced and SettleIsFenced shut out who was replaced.
-	BatchesAreFenced, MoveIsFenced, SettleIsFenced bool
+	// BatchesAreFenced, MoveIsFenced and SettleIsFenced shut out who was replaced, and
+	// TermsAreFenced keeps it from another term.
+	BatchesAreFenced, MoveIsFenced, SettleIsFenced, TermsAreFenced bool
 	// IncarnationPerHistory has a ledger of its own for each history.
 	IncarnationPerHistory bool
 	// WrittenAgainStays keeps the mark of a key that is written while it is out in a claim.
@@ -71,7 +72,7 @@ func All() Rules {
 		HistoryIsCompared: true, OffsetIsCompared: true, PrimaryIsRead: true,
 		GoneIsAwaited: true, UnlinkKeepsTheRow: true,
 		AcknowledgesAfterScan: true, ScanIsItsMarks: true, ScanIsReadTo: true, SeenStaysWithTheLater: true, ReadIsNewerThanKept: true, AcknowledgesWhenAgreed: true,
-		BatchesAreFenced: true, MoveIsFenced: true, SettleIsFenced: true,
+		BatchesAreFenced: true, MoveIsFenced: true, SettleIsFenced: true, TermsAreFenced: true,
 		IncarnationPerHistory: true, WrittenAgainStays: true, PingsAreNoPosition: true,
 		LossIsTold: true, WitnessIsCompared: true, HorizonIsCompared: true, LedgerIsCompared: true,
 		WitnessIsOfTheSame: true, NameIsRecorded: true, LapseNeedsToBeSure: true, RefusedKeepsItsFirst: true, RefusedIsAside: true, ExpiryHoldsThePosition: true, LaterMayBeEarlier: true,
@@ -81,6 +82,8 @@ func All() Rules {
 // Bounds are how much may happen.
 type Bounds struct {
 	Keys, Readers int
+	// Begun says that a flusher reads the stream when the first command comes.
+	Begun bool
 	// Kinds are what an application does, Writes how often.
 	Kinds []kind
 	// Missing is how many commands a replica may lack that takes over, or a server that

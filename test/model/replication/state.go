@@ -41,8 +41,18 @@ type state struct {
 	counted [keys]int8
 }
 
-func initial() state {
-	return state{servers: [servers]server{{id: 1}}, ids: 1}
+// initial is a server without keys. If the flusher has begun it has the lease, the stream and
+// a term.
+func initial(r *Rules, b *Bounds) state {
+	s := state{servers: [servers]server{{id: 1}}, ids: 1}
+	if me := &s.readers[0]; b.Begun {
+		_ = s.takeOver(me)
+		_ = s.attach(r, 0, me)
+		s.scan(me)
+		_ = s.begin(r, 0, me)
+		_ = s.move(r, 0, me)
+	}
+	return s
 }
 
 // moves adds every step that somebody could take next.
