@@ -53,6 +53,7 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 		return // There is nothing to write, and the row stays.
 	case m == nil:
 		m = &mark{id: string(id), first: e.Before.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
+		m.scanned = !q.scan.covers(m.first)
 		p.add(m)
 	case e.Offset < m.last, m.saved && e.Offset == m.last:
 		return // It was told before.

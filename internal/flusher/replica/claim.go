@@ -298,11 +298,13 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		e, ok := s.entryOf(pg.q, p, m, k)
-		if !ok && k.More {
+		if !ok && (k.More || m.scanned && p.marked[m.id] != nil) {
+			// There is more to be read, or the scan has to wait for what was written since.
 			p.restore(m)
 			continue
 		}
 		if !ok {
+			delete(p.owed, m.id)
 			p.settle(m)
 			continue
 		}

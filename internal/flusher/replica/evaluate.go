@@ -42,6 +42,10 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 		ok = s.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
 		q.valueOf(m, k, &e)
+		if q.encoding.valued && m.word == Unlinked {
+			// What was kept is of an earlier history, or older than what was read.
+			p.change(m, func() { m.word, m.wrote = seen, false; m.dropValue() })
+		}
 		ok = true
 	default:
 		ok = p.goneOf(m, key, &e)

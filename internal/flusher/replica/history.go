@@ -54,6 +54,12 @@ func (s *Source) goOn(stream Replication) {
 	if stream.ID() != s.id {
 		// What was read behind the last safe point is none of this server's: pings.
 		s.read = start.Offset
+		for _, q := range s.queues {
+			if q.scan.done && !q.scan.covers(s.read) {
+				// It may have keys that were gone when the other server was scanned.
+				q.scan.again()
+			}
+		}
 		defer nudge(s.hurry)
 	}
 	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
@@ -212,7 +218,7 @@ func (s *Source) position() Position {
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
 	for _, q := range s.queues {
-		if q.scan.finished(q) {
+		if q.scan.finished(q, s.read) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
 	}
@@ -265,14 +271,14 @@ func same(a, b Position) bool {
 }
 
 // acknowledge tells the server what is kept. Nothing is while keys have to be read that were
-// written before the history began: whoever waits for those must not be answered. The lock
-// is held.
+// written before the history began: whoever waits for those must not be answered. Nor is
+// anything while it is open whether the server has what was flushed. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil {
+	if s.stream == nil || s.limit != math.MaxInt64 {
 		return
 	}
 	for _, q := range s.queues {
-		if !q.scan.finished(q) {
+		if !q.scan.finished(q, s.read) {
 			return
 		}
 	}

@@ -83,6 +83,9 @@ func (s *Source) shard(ctx context.Context, t *entry.Term) (*queue, *partition, 
 // committed came back from a backup, and the position with it: the source is read from there
 // again, so that nothing is lost.
 func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _ *entry.Term, _ bool) (entry.Agreement, error) {
+	if err := s.confirm(ctx); err != nil {
+		return entry.Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", t.Epoch, t.Partition, err)
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, p, err := s.shard(ctx, t)
@@ -106,8 +109,35 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 	if s.limit != math.MaxInt64 && s.allBegun() {
 		s.limit = math.MaxInt64
 		nudge(s.hurry)
+		s.acknowledge()
 	}
 	return entry.Agreed, nil
+}
+
+// confirm makes sure that this process reads the source still, once it has an epoch of the
+// ledger. Whoever takes over later begins a term later, too, which ends this one. Of another
+// history that is true of the first term alone: one that was begun afterwards in the history
+// before would not be fenced, and with it what a reader writes who was replaced.
+func (s *Source) confirm(ctx context.Context) error {
+	if err := s.enterKeeping(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.keeping }()
+	s.mu.Lock()
+	reading := s.tenure
+	s.mu.Unlock()
+	if reading == nil {
+		return entry.ErrLeaseLost
+	}
+	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
+	if err != nil {
+		return err
+	}
+	if hold.Member != s.member || hold.Epoch != reading.epoch {
+		reading.cancel()
+		return entry.ErrLeaseLost
+	}
+	return nil
 }
 
 func (s *Source) allBegun() bool {

@@ -212,10 +212,13 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 // is gone everything was read. It returns the offset of the last write that the value has.
 func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	twin := p.marked[m.id]
-	if twin == nil || twin.last > offset {
+	switch {
+	case twin == nil || twin.first >= offset:
 		return m.last
-	}
-	if !gone && !m.covers(twin) {
+	case twin.last > offset:
+		// Some of its writes may be before that.
+		return offset
+	case !gone && !m.covers(twin):
 		return twin.last
 	}
 	p.unite(m, twin)
@@ -225,7 +228,7 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
-	before, rewritten := m.bytes()+twin.bytes(), twin.rewrites()
+	before, rewritten, unlinked := m.bytes()+twin.bytes(), twin.rewrites(), twin.word == Unlinked
 	attempts, refused := m.attempts(), int64(0)
 	if attempts > 0 {
 		refused = m.extra.firstRefused
@@ -233,12 +236,12 @@ func (p *partition) unite(m, twin *mark) {
 	p.merge(m, twin)
 	m.word, m.wrote, m.whole, m.scanned = twin.word, twin.wrote, twin.whole, twin.scanned
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
-	switch {
-	case rewritten && m.saved:
-		// What the database has aside is an earlier write.
+	if m.saved && (rewritten || unlinked) {
+		// What the database has aside is an earlier write, or does not know that the key is gone.
 		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
-	case !rewritten && attempts > 0:
+	}
+	if !rewritten && attempts > 0 {
 		m.more().attempts, m.extra.firstRefused = attempts, refused
 	}
 	p.of.bytes += m.bytes() - before

@@ -39,7 +39,7 @@ func (s *Source) Progress() Progress {
 		Marks: s.dirty.marks, Bytes: s.dirty.bytes, Held: s.held, Scanned: true, Told: s.told,
 	}
 	for _, q := range s.queues {
-		p.Scanned = p.Scanned && q.scan.finished(q)
+		p.Scanned = p.Scanned && q.scan.finished(q, s.read)
 		p.Keys += q.scan.keys
 	}
 	return p

@@ -17,13 +17,21 @@ type scan struct {
 	done   bool
 	number int
 	keys   int64
+	// end is how far the stream had come by then. Of a key that went before the scan came to
+	// it only the stream tells, up to there.
+	end int64
 }
 
 // again begins the scan anew.
 func (c *scan) again() { *c = scan{number: c.number + 1} }
 
-// finished tells whether all keys that were there are flushed or aside. The lock is held.
-func (c *scan) finished(q *queue) bool { return c.done && q.scanning() == 0 }
+// covers tells whether all keys are marked that were there at the offset of the stream, but
+// for those of which it tells from there on.
+func (c *scan) covers(offset int64) bool { return c.done && offset >= c.end }
+
+// finished tells whether all keys that were there are flushed or aside, now that the stream was
+// read so far. The lock is held.
+func (c *scan) finished(q *queue, read int64) bool { return c.covers(read) && q.scanning() == 0 }
 
 // scanPause is how long a scan rests after an error, or while there is nothing to scan.
 const scanPause = time.Second
@@ -87,7 +95,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 		}
 	}
 	q.scan.keys += int64(len(keys))
-	q.scan.cursor, q.scan.done = next, next == 0
+	q.scan.cursor, q.scan.done, q.scan.end = next, next == 0, look.Offset
 	return true, nil
 }
 

@@ -110,11 +110,13 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 				settled.Gone = append(settled.Gone, name)
 				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
-		case rewritten, twin != nil && (o == entry.Refused || o == entry.Kept):
-			// What came later is dirty, and holds the position.
 		case o == entry.Refused, o == entry.Kept:
+			// Also where what came later is dirty: whoever waits for this write must not be
+			// answered before, nor after a crash.
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.stored[m.id] = struct{}{}
+		case rewritten:
+			// What came later is dirty, and holds the position.
 		default:
 			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
 			p.letters[m.id] = struct{}{}

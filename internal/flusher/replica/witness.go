@@ -57,10 +57,24 @@ func (s *Source) testify(ctx context.Context) error {
 	for _, q := range s.queues {
 		flushed += q.flushed
 	}
-	t, history, next, due := s.tenure, s.history, s.witness+1, s.stream != nil && flushed != s.testified
+	t, history, id, next, due := s.tenure, s.history, s.id, s.witness+1, s.stream != nil && flushed != s.testified
 	s.mu.Unlock()
 	if !due {
 		return nil
+	}
+	look, err := s.server.Look(ctx)
+	switch {
+	case err != nil:
+		return err
+	case look.Replica || look.ID != id:
+		// A server that has lost what was flushed is known by its older witness: that must not
+		// be made newer before the stream has ended, too.
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.id == id {
+			s.endStream()
+		}
+		return errOtherServer
 	}
 	if err := s.server.Testify(ctx, s.witnessKey(), next); err != nil {
 		return err

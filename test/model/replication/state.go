@@ -151,7 +151,7 @@ func (s *state) isDrained() bool {
 	for i := range s.readers {
 		me := &s.readers[i]
 		if me.leads && me.history != 0 && me.stream == s.current+1 && me.offset == v.length && me.id == v.id &&
-			me.at == idle && me.term == inForce && me.scanned && me.isClean() {
+			me.at == idle && me.term != noTerm && me.scanned && me.isClean() {
 			return true
 		}
 	}
