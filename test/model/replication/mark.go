@@ -126,11 +126,13 @@ func (me *reader) void() {
 // has.
 func (me *reader) absorb(r *Rules, key, offset int8) int8 {
 	m, twin := &me.out[key], &me.marks[key]
-	if twin.is && twin.last > offset && r.LaterMayBeEarlier {
-		// It may be of writes before that, too.
-		return offset
+	if !twin.is || twin.first >= offset {
+		return m.last
 	}
-	if !twin.is || twin.last > offset {
+	if twin.last > offset {
+		if r.LaterMayBeEarlier {
+			return offset
+		}
 		return m.last
 	}
 	told := twin.rewrites() || r.ExpiryHoldsThePosition && twin.word == unlinked
