@@ -264,7 +264,7 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) {
 	case sends:
 		s.send(r, f, me, version)
 	case loses:
-		s.conclude(r, me, -1)
+		_ = s.conclude(r, me, -1)
 	default:
 		me.void()
 	}
