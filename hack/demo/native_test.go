@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -52,14 +53,22 @@ func TestTheCommandsOfTheDemo(t *testing.T) {
 	programs.Must(t, c.Validate())
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
+	f := service.New(c, flusher.Options{})
 	go func() {
 		defer close(ended)
-		service.New(c, flusher.Options{}).Run(ctx)
+		f.Run(ctx)
 	}()
 	defer func() {
 		cancel()
 		<-ended
 	}()
+	// A Redis that never had a replica counts no offsets that WAIT could wait for.
+	programs.Usual.Eventually(t, "the stream is read", func() error {
+		if r := f.Status().Replication; r == nil || !r.Attached || !r.Scanned {
+			return fmt.Errorf("%+v", r)
+		}
+		return nil
+	})
 	commands, _ := applicationCommands(rand.New(rand.NewPCG(d.seed, 1)), 2000)
 	cli := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(pair.Redis.Port()))
 	cli.Stdin = strings.NewReader(session(commands))
