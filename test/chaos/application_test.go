@@ -32,6 +32,8 @@ type application struct {
 
 	mu     sync.Mutex
 	server *journaltest.Server
+	// open are the connections to it.
+	open map[net.Conn]bool
 
 	numbers atomic.Int64
 	// idle counts writes that changed nothing, such as a DEL of no key.
@@ -45,11 +47,31 @@ type application struct {
 	stop context.CancelFunc
 }
 
-// serve makes another server the one that is written to.
+// serve makes another server the one that is written to, and ends the connections to the one
+// before, which may be there still. The gate is closed.
 func (a *application) serve(s *journaltest.Server) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.server = s
+	for conn := range a.open {
+		_ = conn.Close()
+	}
+	clear(a.open)
+}
+
+// dial connects to the server that is written to.
+func (a *application) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	conn, err := (&net.Dialer{Timeout: serverTime}).DialContext(ctx, network, a.server.Addr())
+	if err != nil {
+		return nil, err
+	}
+	if a.open == nil {
+		a.open = make(map[net.Conn]bool)
+	}
+	a.open[conn] = true
+	return conn, nil
 }
 
 func (a *application) current() *journaltest.Server {
@@ -61,9 +83,7 @@ func (a *application) current() *journaltest.Server {
 // client connects to whichever server is the one, and makes so many more attempts.
 func (a *application) client(connections, retries int) *redis.Client {
 	options := a.current().Options()
-	options.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{Timeout: 5 * time.Second}).DialContext(ctx, network, a.current().Addr())
-	}
+	options.Dialer = a.dial
 	options.PoolSize, options.MaxRetries, options.DialerRetries = connections, retries, 1
 	// Longer than Redis ever stands still, as for the writers of the functions.
 	options.ReadTimeout, options.WriteTimeout, options.PoolTimeout = 2*time.Minute, 2*time.Minute, 2*time.Minute

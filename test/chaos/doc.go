@@ -63,6 +63,11 @@
 //
 // Wrong, Phantom, Counters and Process are as above.
 //
+// With SENTINEL=true there are three servers and three Sentinels, which elect another primary
+// when it is killed, when they are told to, and when it is cut off from everybody but the
+// application and the flushers. They tell its own address, so that nothing is between Redis
+// and a flusher, and what the proxies do there is left out.
+//
 // # How to replay
 //
 // A run prints its seed at the start and again when it fails. The sequence of faults
@@ -70,6 +75,7 @@
 //
 //	make chaos MINUTES=30 SEED=1234
 //	make chaos MINUTES=30 SEED=1234 CAPTURE=Replication
+//	make chaos MINUTES=30 SEED=1234 CAPTURE=Replication SENTINEL=true
 //	go test ./test/chaos -run TestEveryAcknowledgedWriteIsAccountedFor -v -args -chaos.minutes=5 -chaos.seed=1234
 //
 // What the machine does in between is not repeated, so a rare failure may take a few

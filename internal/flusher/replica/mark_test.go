@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -108,5 +109,25 @@ func TestAKeyIsNotGoneInAnotherHistory(t *testing.T) {
 	p.add(removed)
 	if p.hasGone("board:1", removed) {
 		t.Error("what is removed counts as expired")
+	}
+}
+
+// TestKeysThatHaveGoneAreForgotten has boards expire, one after another, while one is dirty all
+// the time.
+func TestKeysThatHaveGoneAreForgotten(t *testing.T) {
+	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
+	m := &mark{id: string(appendMember(appendID(nil, "board:dirty"), "x")), last: 10, word: Written, wrote: true}
+	p.add(m)
+	p.unlinked("board:dirty", 20)
+	for i := range int64(10 * leastGone) {
+		p.unlinked("board:"+strconv.FormatInt(i, 10), 30+i)
+	}
+	if len(p.gone) > leastGone+1 || !p.hasGone("board:dirty", m) {
+		t.Errorf("%d are noted, that of the dirty one: %v", len(p.gone), p.hasGone("board:dirty", m))
+	}
+	p.take(1, 0, time.Now())
+	p.forgetGone()
+	if !p.hasGone("board:dirty", m) {
+		t.Error("that of the one in the claim is forgotten")
 	}
 }

@@ -58,6 +58,31 @@ func (p *partition) unlinked(key string, offset int64) {
 		p.gone = make(map[string]int64)
 	}
 	p.gone[key] = offset
+	if len(p.gone) > max(p.mostGone, leastGone) {
+		p.forgetGone()
+	}
+}
+
+// leastGone is how many keys that have gone are noted before any is forgotten.
+const leastGone = 1000
+
+// forgetGone forgets the keys of which nothing is dirty: of what is written later they do not
+// tell. It is called again when twice as many are noted as stay.
+func (p *partition) forgetGone() {
+	kept := make(map[string]int64)
+	keep := func(m *mark) {
+		key, _, _ := namesOf(m.id)
+		if offset, ok := p.gone[key]; ok {
+			kept[key] = offset
+		}
+	}
+	for _, m := range p.marked {
+		keep(m)
+	}
+	for _, m := range p.out {
+		keep(m)
+	}
+	p.gone, p.mostGone = kept, 2*len(kept)
 }
 
 // hasGone tells whether the key of a mark went by itself after its last write.

@@ -48,7 +48,8 @@ type partition struct {
 
 	// gone has the keys of members that have gone without a word of the application, while
 	// anything is dirty: by the offset.
-	gone map[string]int64
+	gone     map[string]int64
+	mostGone int
 
 	// epoch is that of the term that has begun, 0 if none has. step, claim and acknowledged
 	// are those of the term: see entry.Term.
