@@ -16,9 +16,10 @@ DEMO_FLAGS ?=
 # which tests.
 SERVERS ?= redis8+postgres13 valkey8+postgres18
 SERVER_TESTS ?= ./internal/flusher/... ./test/integration
-# How long `make chaos` goes on, and what it replays.
+# How long `make chaos` goes on, what it replays, and how writes are captured.
 MINUTES ?= 30
 SEED ?=
+CAPTURE ?= Functions
 REPORT ?=
 # How many resources `make scale` makes, and how long nothing changes then.
 RESOURCES ?= 1000
@@ -148,9 +149,13 @@ test-servers: test-requirements gotestsum ## Run the tests of both servers on ot
 test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.
 	$(GO) test -tags e2e -count=1 -timeout 30m $(TEST_FLAGS) ./test/e2e -v -ginkgo.v
 
+# The test of each capture.
+CHAOS_Functions = TestEveryAcknowledgedWriteIsAccountedFor
+CHAOS_Replication = TestWhatAnApplicationWritesIsCarried
+
 .PHONY: chaos
-chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file.
-	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run TestEveryAcknowledgedWriteIsAccountedFor $(TEST_FLAGS) -v ./test/chaos \
+chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file, CAPTURE is Functions or Replication.
+	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
 		-args -chaos.minutes=$(MINUTES) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: scale

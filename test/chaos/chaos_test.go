@@ -30,20 +30,31 @@ var (
 	plain   = flag.Bool("chaos.plain", false, "build the flusher without the race detector")
 )
 
-// program is the flusher's executable, built once.
-var program string
+// program is the flusher's executable, folder where it is built.
+var program, folder string
 
 func TestMain(m *testing.M) {
 	flag.Parse()
 	journal.Quiet()
-	os.Exit(programs.Main(m, func(folder string) error {
-		program = filepath.Join(folder, "flusher")
-		var options []string
-		if !*plain {
-			options = []string{"-race"}
-		}
-		return programs.Build(context.Background(), folder, options, "flusher")
+	os.Exit(programs.Main(m, func(f string) error {
+		folder = f
+		return nil
 	}))
+}
+
+// build makes program a flusher that is built with the flags, once for each name.
+func build(t *testing.T, name string, flags ...string) {
+	t.Helper()
+	place := filepath.Join(folder, name)
+	program = filepath.Join(place, "flusher")
+	if _, err := os.Stat(program); err == nil {
+		return
+	}
+	if !*plain {
+		flags = append(flags, "-race")
+	}
+	programs.Must(t, os.MkdirAll(place, 0o700))
+	programs.Must(t, programs.Build(context.WithoutCancel(t.Context()), place, flags, "flusher"))
 }
 
 // drainTime bounds how long the queue takes to become empty once all is well.
@@ -70,7 +81,7 @@ func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
 	watching, stopWatching := context.WithCancel(t.Context())
 	var watchers sync.WaitGroup
 	watchers.Go(func() { w.reader.run(watching) })
-	storm := newStorm(w, chosen)
+	storm := newStorm(w, chosen, kinds)
 	watchers.Go(func() { w.progress(watching, storm, started) })
 	watchers.Go(func() { w.watch(watching) })
 

@@ -37,12 +37,39 @@
 // of PostgreSQL's files, where data is lost for certain: there the loss must be told, and everything written
 // after it is held to the full standard.
 //
+// # Capture Replication
+//
+// With CAPTURE=Replication an application that knows nothing of a flusher writes strings,
+// numbers, hashes, sorted sets and streams, by commands, pipelines, transactions and scripts;
+// some of its keys expire, some of its values are no rows. Every key has one writer, and what
+// it becomes with each write is known or told by the answer. Redis also loses the end of its
+// append-only file, is replaced by a replica that has all or lacks some of what was written,
+// keeps less of its stream than is waited for, evicts, and is emptied; a mapping comes and
+// goes; a table takes no row. The flusher's bound on what is dirty, which is no setting, is
+// built lower, so that it is reached.
+//
+//   - Lost: in the end every row is what Redis holds. Of what Redis does not hold the row is
+//     what was written last, or is gone if that was a deletion. What is excused is
+//     counted by its reason: a deletion or a key that had gone when a history began, which is
+//     a data-loss event; a value that had gone before it was read, which is a dead letter; a
+//     write that Redis itself has lost, which is found by reading all keys when it is back.
+//   - Stale: no cell of a row, a field or a member, goes back to what was written before.
+//   - Repeated: no entry of a stream is inserted twice, and no row of one is changed.
+//   - Untold: when WAIT counts one replica more than Redis has, the row is there at that
+//     moment, or there is a dead letter.
+//   - Unreported: each history but the first is a data-loss event of each queue, and begins
+//     only where a fault has ended the one before. FLUSHALL is told.
+//   - Stuck: one table that takes no row holds up no other, and all is carried in the end.
+//
+// Wrong, Phantom, Counters and Process are as above.
+//
 // # How to replay
 //
 // A run prints its seed at the start and again when it fails. The sequence of faults
 // (kind, target, duration, pause) depends on the seed alone:
 //
 //	make chaos MINUTES=30 SEED=1234
+//	make chaos MINUTES=30 SEED=1234 CAPTURE=Replication
 //	go test ./test/chaos -run TestEveryAcknowledgedWriteIsAccountedFor -v -args -chaos.minutes=5 -chaos.seed=1234
 //
 // What the machine does in between is not repeated, so a rare failure may take a few

@@ -18,8 +18,10 @@ const (
 	repeated   finding = "repeated"
 	phantom    finding = "phantom"
 	unreported finding = "unreported"
-	counters   finding = "counters"
-	process    finding = "process"
+	// untold is an answer to WAIT that says more than is so.
+	untold   finding = "untold"
+	counters finding = "counters"
+	process  finding = "process"
 	// wrong is a value that its document does not say.
 	wrong finding = "wrong"
 	// stuck is what should flow, and stands.

@@ -29,7 +29,7 @@ type storm struct {
 	now    []string
 }
 
-func newStorm(w *world, seed uint64) *storm {
+func newStorm(w *world, seed uint64, kinds []kind) *storm {
 	return &storm{
 		w: w, schedule: newSchedule(seed, kinds), slots: make(chan struct{}, mostFaults),
 		locks: make(map[string]*sync.Mutex), counts: make(map[string]int),

@@ -78,6 +78,7 @@ type world struct {
 // newWorld starts the servers.
 func newWorld(t *testing.T, options ...journaltest.Option) *world {
 	t.Helper()
+	build(t, "usual")
 	w := &world{t: t, findings: &findings{}, leftOut: make(map[string]string)}
 	w.history = newHistory(ownKeys, sharedKeys+spareKeys+chainKeys, batchSize, w.findings)
 	w.redis = journaltest.New(t, options...)

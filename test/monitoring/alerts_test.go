@@ -37,11 +37,13 @@ type ruleset struct {
 	rules             resources.RuleFile
 	namespace, job    string
 	warning, critical int
+	// replication means that flushers may read the replication stream.
+	replication bool
 }
 
 func rulesets(t *testing.T) map[string]*ruleset {
 	t.Helper()
-	var generic, own ruleset
+	var generic, own, streamed ruleset
 	text, err := os.ReadFile(filepath.Join("..", "..", "config", "prometheus", "alerts.yaml"))
 	if err != nil {
 		t.Fatal(err)
@@ -49,19 +51,25 @@ func rulesets(t *testing.T) map[string]*ruleset {
 	if err := yaml.UnmarshalStrict(text, &generic.rules); err != nil {
 		t.Fatal(err)
 	}
-	generic.job, generic.warning, generic.critical = "flushers", 1000, 10000
+	generic.job, generic.warning, generic.critical, generic.replication = "flushers", 1000, 10000, true
 
 	cache := &v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "shop"}}
 	cache.Spec.Backpressure = v1alpha1.Backpressure{WarningQueueDepth: 20, CriticalQueueDepth: 300, MaxQueueDepth: 4000}
 	cache.Spec.Flush.IntervalMilliseconds = 5000
-	if text, err = yaml.Marshal(resources.PrometheusRule(cache).Object["spec"]); err != nil {
-		t.Fatal(err)
+	for capture, r := range map[v1alpha1.Capture]*ruleset{v1alpha1.CaptureFunctions: &own, v1alpha1.CaptureReplication: &streamed} {
+		cache.Spec.Capture = capture
+		if text, err = yaml.Marshal(resources.PrometheusRule(cache).Object["spec"]); err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.UnmarshalStrict(text, &r.rules); err != nil {
+			t.Fatal(err)
+		}
+		r.namespace, r.job, r.warning, r.critical = "shop-eu", "shop-flusher", 20, 300
+		r.replication = capture == v1alpha1.CaptureReplication
 	}
-	if err := yaml.UnmarshalStrict(text, &own.rules); err != nil {
-		t.Fatal(err)
+	return map[string]*ruleset{
+		"of flushers outside of Kubernetes": &generic, "of a resource": &own, "of a resource that reads the replication stream": &streamed,
 	}
-	own.namespace, own.job, own.warning, own.critical = "shop-eu", "shop-flusher", 20, 300
-	return map[string]*ruleset{"of flushers outside of Kubernetes": &generic, "of a resource": &own}
 }
 
 // series are one sample a minute, the slowest that Prometheus scrapes at by default.
@@ -111,6 +119,8 @@ const (
 	dataLoss      = "WriteBehindDataLoss"
 	notFlushing   = "WriteBehindNotFlushing"
 	flushersDown  = "WriteBehindFlushersDown"
+	nearOverrun   = "WriteBehindBacklogNearOverrun"
+	detached      = "WriteBehindReplicationDetached"
 )
 
 func (r *ruleset) histories() []history {
@@ -219,6 +229,9 @@ func (r *ruleset) histories() []history {
 		}, 16, nil},
 		{"entries wait, and the flusher restarts and flushes on", []series{r.of("queue_size", "a", steady(5)), r.flushed("a", "900+9x9 0+9x30")}, 15, nil},
 	}
+	if r.replication {
+		all = append(all, r.ofStreams(fires)...)
+	}
 	if r.namespace == "" {
 		return all
 	}
@@ -233,6 +246,38 @@ func (r *ruleset) histories() []history {
 		history{"no flusher can be scraped, for a moment", []series{r.up("a", "1 1 0 0 0 0 1+0x30")}, 6, nil},
 		history{"one of two flushers can be scraped", []series{r.up("a", "0+0x30"), r.up("b", "1+0x30")}, 20, nil},
 	)
+}
+
+// ofStream is a series of a flusher that is of no queue.
+func (r *ruleset) ofStream(metric, flusher, values string) series {
+	s := r.of("replication_"+metric, flusher, values)
+	s.Series = strings.Replace(s.Series, `,queue="products"`, "", 1)
+	return s
+}
+
+// ofStreams are histories of flushers of which one reads the replication stream, and the others
+// report zeros.
+func (r *ruleset) ofStreams(fires func(string, any) map[string]string) []history {
+	one, none := "1+0x30", "0+0x30"
+	return []history{
+		{"half of the backlog is taken", []series{
+			r.ofStream("behind_bytes", "a", "50+0x30"), r.ofStream("backlog_bytes", "a", "100+0x30"),
+			r.ofStream("behind_bytes", "b", none), r.ofStream("backlog_bytes", "b", none),
+			r.ofStream("attached", "a", one), r.ofStream("attached", "b", none),
+		}, 3, fires(nearOverrun, "50%")},
+		{"less than half of the backlog is taken", []series{
+			r.ofStream("behind_bytes", "a", "49+0x30"), r.ofStream("backlog_bytes", "a", "100+0x30"), r.ofStream("attached", "a", one),
+		}, 20, nil},
+		{"half of the backlog is taken for a moment", []series{
+			r.ofStream("behind_bytes", "a", "0 50 0+0x30"), r.ofStream("backlog_bytes", "a", "100+0x30"), r.ofStream("attached", "a", one),
+		}, 2, nil},
+		{"how large the backlog is is not known", []series{
+			r.ofStream("behind_bytes", "a", "50+0x30"), r.ofStream("backlog_bytes", "a", none), r.ofStream("attached", "a", one),
+		}, 20, nil},
+		{"nobody receives the stream", []series{r.ofStream("attached", "a", "1 1 0+0x30"), r.ofStream("attached", "b", none)}, 8, fires(detached, "")},
+		{"another flusher takes over the stream", []series{r.ofStream("attached", "a", "1+0x5 0+0x30"), r.ofStream("attached", "b", "0+0x7 1+0x30")}, 20, nil},
+		{"flushers of the functions have no stream", []series{r.flushed("a", "0+100x200")}, 20, nil},
+	}
 }
 
 // promtool's file format.
@@ -264,7 +309,7 @@ var aboutValue = regexp.MustCompile(`\{\{ \$value[^}]*\}\}`)
 // expected is the alert as it fires for queue products, texts and all.
 func (r *ruleset) expected(rule *resources.Rule, value string) activeAlert {
 	labels := map[string]string{"job": r.job}
-	if rule.Alert != flushersDown { // which is about all queues
+	if !slices.Contains([]string{flushersDown, nearOverrun, detached}, rule.Alert) { // which are about all queues
 		labels["queue"] = "products"
 	}
 	if r.namespace != "" {
@@ -340,6 +385,9 @@ func TestTheAlertsOfTheContractAreThere(t *testing.T) {
 		want := maps.Clone(want)
 		if r.namespace != "" {
 			want[flushersDown] = "critical"
+		}
+		if r.replication {
+			want[nearOverrun], want[detached] = "critical", "critical"
 		}
 		got := map[string]string{}
 		for _, rule := range r.rules.Groups[0].Rules {

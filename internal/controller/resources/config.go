@@ -67,7 +67,6 @@ func FlusherConfig(cache *v1alpha1.WriteBehindCache) *config.Config {
 	return c
 }
 
-// maxRetries tells none from not given: a row may become a dead letter at once.
 // captureOf takes a resource that was made before there was a choice for one with Functions.
 func captureOf(cache *v1alpha1.WriteBehindCache) string {
 	if cache.Spec.Capture == "" {
@@ -81,6 +80,7 @@ func Replicates(cache *v1alpha1.WriteBehindCache) bool {
 	return cache.Spec.Capture == v1alpha1.CaptureReplication
 }
 
+// maxRetries tells none from not given: a row may become a dead letter at once.
 func maxRetries(flush *v1alpha1.Flush) int {
 	if flush.MaxRetries == nil {
 		return config.Default().Flush.MaxRetries

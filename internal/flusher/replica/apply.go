@@ -56,10 +56,16 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 		p.add(m)
 	case e.Offset < m.last, m.saved && e.Offset == m.last:
 		return // It was told before.
-	case m.saved:
+	case m.saved && (!m.asked || e.Word != Unlinked):
 		p.renew(m, e.Before)
 	}
-	p.change(m, func() { s.write(q, m, e) })
+	p.change(m, func() {
+		s.write(q, m, e)
+		if _, dead := p.letters[m.id]; dead && q.encoding.named {
+			// The row lacks fields which the dead letter has, and that goes with the next row.
+			m.wholly()
+		}
+	})
 }
 
 // write changes a mark by a write.
@@ -130,7 +136,7 @@ func (s *Source) flushed(e *Effect) {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
 			for _, m := range p.marked {
-				if m.saved {
+				if m.saved && !m.asked {
 					p.renew(m, e.Before)
 				}
 				m.unlink()

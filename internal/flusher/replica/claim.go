@@ -152,7 +152,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	for i := range answers {
 		if answers[i].id != s.id {
 			// A server has taken over meanwhile, which may not have what was read.
-			return 0, false, errOtherServer
+			return 0, false, ErrOtherServer
 		}
 	}
 	bytes, whole := s.evaluate(pg, claim, answers, left)
@@ -204,20 +204,27 @@ func (s *Source) readAll(ctx context.Context, asks []Ask, needed bool) ([]known,
 	if err != nil {
 		return nil, err
 	}
-	var unsure []int
+	var places []int
 	var again []Ask
 	for i := range found {
-		if found[i].Found == Unsure {
-			unsure = append(unsure, i)
-			again = append(again, Ask{Question: SureText, Key: asks[i].Key})
+		switch ask := asks[i]; {
+		case found[i].Found == Unsure:
+			again = append(again, Ask{Question: SureText, Key: ask.Key})
+		case found[i].Found == Gone && ask.Question != OneEntry && ask.Question != Entries:
+			// What has expired goes when it is read, and the word of that comes behind the
+			// offset: it would be taken for a deletion.
+			again = append(again, ask)
+		default:
+			continue
 		}
+		places = append(places, i)
 	}
-	if len(unsure) > 0 {
+	if len(places) > 0 {
 		surely, err := s.readOnce(ctx, again, false)
 		if err != nil {
 			return nil, err
 		}
-		for i, at := range unsure {
+		for i, at := range places {
 			found[at] = surely[i]
 		}
 	}
@@ -262,9 +269,9 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	s.mu.Unlock()
 	switch {
 	case reading.Replica || reading.ID != id:
-		return nil, fmt.Errorf("%w: the stream is of %s, the keys are of %s", errOtherServer, id, reading.ID)
+		return nil, fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, id, reading.ID)
 	case reading.Offset < read:
-		return nil, fmt.Errorf("%w: the stream was read to %d, the keys are of %d", errOtherServer, read, reading.Offset)
+		return nil, fmt.Errorf("%w: the stream was read to %d, the keys are of %d", ErrOtherServer, read, reading.Offset)
 	}
 	told := s.await(ctx, reading.Offset, needed)
 	found := make([]known, len(asks))
@@ -298,12 +305,16 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		e, ok := s.entryOf(pg.q, p, m, k)
-		if !ok && k.More {
+		if !ok && (k.More || p.marked[m.id] != nil) {
+			// The later write stands for this mark, too.
 			p.restore(m)
 			continue
 		}
 		if !ok {
-			p.settle(m)
+			if m.asked {
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(m.id))
+			}
+			p.forget(m)
 			continue
 		}
 		bytes += len(e.Value)

@@ -20,7 +20,7 @@ import (
 // Client reads keys of a server on ordinary connections.
 type Client struct {
 	settings config.RedisExternal
-	rdb      redis.UniversalClient
+	rdb      *redis.Client
 	proof    *journal.Proof
 	// journal puts errors into words.
 	journal *journal.Journal
@@ -29,7 +29,7 @@ type Client struct {
 var _ Server = (*Client)(nil)
 
 // NewClient reads from the server of the settings by an open client, which it closes.
-func NewClient(settings config.RedisExternal, rdb redis.UniversalClient) *Client {
+func NewClient(settings config.RedisExternal, rdb *redis.Client) *Client {
 	return &Client{
 		settings: settings, rdb: rdb, proof: journal.NewProof(settings),
 		journal: journal.New(rdb).WithMaster(settings.MasterName).WithRights(rights),
@@ -274,7 +274,11 @@ func globOf(text string) string {
 
 // Witness reads a count. One that nobody can have written counts as none.
 func (c *Client) Witness(ctx context.Context, key string) (int64, error) {
-	count, err := c.rdb.Get(ctx, key).Int64()
+	return witnessOf(c.rdb.Get(ctx, key))
+}
+
+func witnessOf(answer *redis.StringCmd) (int64, error) {
+	count, err := answer.Int64()
 	var number *strconv.NumError
 	if errors.Is(err, redis.Nil) || errors.As(err, &number) {
 		return 0, nil
@@ -285,12 +289,31 @@ func (c *Client) Witness(ctx context.Context, key string) (int64, error) {
 	return count, nil
 }
 
-// Testify writes a count.
-func (c *Client) Testify(ctx context.Context, key string, count int64) error {
-	if err := c.rdb.Set(ctx, key, count, 0).Err(); err != nil {
-		return fmt.Errorf("write the witness: %w", err)
+// Testify raises a count on one connection, behind which there is one server: what it says of
+// itself holds for the count, too.
+func (c *Client) Testify(ctx context.Context, key, id string, least int64) (int64, error) {
+	conn := c.rdb.Conn()
+	defer func() { _ = conn.Close() }()
+	info, err := conn.Info(ctx, "replication").Result()
+	if err != nil {
+		return 0, fmt.Errorf("write the witness: %w", err)
 	}
-	return nil
+	switch reading, err := readingOf(info); {
+	case err != nil:
+		return 0, err
+	case reading.Replica || reading.ID != id:
+		return 0, fmt.Errorf("%w: the witness is of %s, the server is of %s", ErrOtherServer, id, reading.ID)
+	}
+	// One that read the source before may be at work still.
+	count, err := witnessOf(conn.Get(ctx, key))
+	if err != nil {
+		return 0, err
+	}
+	count = max(count+1, least)
+	if err := conn.Set(ctx, key, count, 0).Err(); err != nil {
+		return 0, fmt.Errorf("write the witness: %w", err)
+	}
+	return count, nil
 }
 
 // Check tells whether the server is a primary that can be read.
@@ -315,7 +338,7 @@ func (c *Client) Durability(ctx context.Context) (persistence, eviction config.C
 
 // Explain puts an error into the words of a condition.
 func (c *Client) Explain(err error) config.Check {
-	if errors.Is(err, errOtherServer) {
+	if errors.Is(err, ErrOtherServer) {
 		return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: "the address leads to more than one Redis, or a fail-over is under way: " + err.Error()}
 	}
 	return c.journal.Explain(err)

@@ -6,6 +6,7 @@ package replica_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -130,8 +131,19 @@ func TestAWitnessIsACount(t *testing.T) {
 		}
 	}
 	want(0)
-	programs.Must(t, client.Testify(t.Context(), "wb:witness:x", 7))
+	look, err := client.Look(t.Context())
+	programs.Must(t, err)
+	testify := func(id string, least, want int64) {
+		t.Helper()
+		if n, err := client.Testify(t.Context(), "wb:witness:x", id, least); n != want || (err == nil) != (id == look.ID) {
+			t.Errorf("the witness becomes %d, %v, want %d", n, err, want)
+		}
+	}
+	testify(look.ID, 7, 7)
 	want(7)
+	testify(look.ID, 5, 8)
+	testify(strings.Repeat("0", 40), 20, 0)
+	want(8)
 	programs.Must(t, server.Client(t).Set(t.Context(), "wb:witness:x", "seven", 0).Err())
 	want(0)
 }

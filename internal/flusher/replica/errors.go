@@ -6,9 +6,9 @@ package replica
 import "errors"
 
 var (
-	// errOtherServer means that stream and keys are not of one server: a fail-over is under
+	// ErrOtherServer means that stream and keys are not of one server: a fail-over is under
 	// way, or the address leads to several.
-	errOtherServer = errors.New("the keys are not of the server whose stream is read")
+	ErrOtherServer = errors.New("the keys are not of the server whose stream is read")
 	// errReadAgain means that Redis has lost what was read, and perhaps nothing that was
 	// flushed. A tenure that begins at the position in the database finds that out from the
 	// ledger.

@@ -41,6 +41,13 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case q.encoding.members && !one:
 		ok = s.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
+		if m.word == Unlinked {
+			// It was written again since. What is kept is older than what is read.
+			p.change(m, func() {
+				m.word = seen
+				m.dropValue()
+			})
+		}
 		q.valueOf(m, k, &e)
 		ok = true
 	default:

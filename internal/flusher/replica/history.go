@@ -67,7 +67,7 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) erro
 		return err
 	case look.ID == id:
 		// Ordinary connections leave the server of before a moment later.
-		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", errOtherServer, stream.ID(), id)
+		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, stream.ID(), id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,6 +87,13 @@ func (s *Source) isStoredBefore(branch int64, id string) bool {
 func (s *Source) goOn(stream Replication) {
 	start := stream.Start()
 	if stream.ID() != s.id {
+		upTo := s.carriedTo()
+		for _, q := range s.queues {
+			if !q.scan.finished(q, upTo) {
+				// What it has not come across may be there on this server.
+				q.scan.again()
+			}
+		}
 		// What was read behind the last safe point is none of this server's: pings.
 		s.read = start.Offset
 		defer nudge(s.hurry)
@@ -175,6 +182,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	told := s.read >= s.horizon
 	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
 	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
+	s.requests.heeded = unheeded
 	for _, q := range s.queues {
 		q.scan = scan{}
 		for _, p := range q.partitions {
@@ -193,6 +201,11 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 	p.epoch, p.acknowledged, p.carried = 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
 	for _, m := range p.marked {
+		if p.encoding.members {
+			if key, _, _ := namesOf(m.id); p.hasGone(key, m) {
+				m.unlink()
+			}
+		}
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
 		p.change(m, func() {
 			if p.encoding.named {
@@ -207,6 +220,8 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 		}
 		m.first, p.floor = before, before
 	}
+	// Offsets of now are not those at which keys had gone.
+	p.gone = nil
 }
 
 // before is the first of a mark that is saved and was made before the history began, or of
@@ -246,8 +261,9 @@ func (s *Source) position() Position {
 	at, _ := s.carried()
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if q.scan.finished(q) {
+		if q.scan.finished(q, upTo) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
 	}
@@ -269,6 +285,16 @@ func (s *Source) carried() (at Point, dirty bool) {
 		}
 	}
 	return at, dirty
+}
+
+// carriedTo is the offset up to which all writes are carried or saved. The lock is held.
+func (s *Source) carriedTo() int64 {
+	at, dirty := s.carried()
+	if !dirty {
+		// What was read behind it has changed nothing.
+		return max(at.Offset, s.read)
+	}
+	return at.Offset
 }
 
 // move tells the database how far the source is carried.
@@ -300,20 +326,18 @@ func same(a, b Position) bool {
 }
 
 // acknowledge tells the server what is kept. Nothing is while keys have to be read that were
-// written before the history began: whoever waits for those must not be answered. The lock
-// is held.
+// written before the history began: whoever waits for those must not be answered. Nor is
+// anything of a server that took over before the ledger was asked what was flushed of the one
+// before. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil {
+	if s.stream == nil || s.limit != math.MaxInt64 {
 		return
 	}
+	upTo := s.carriedTo()
 	for _, q := range s.queues {
-		if !q.scan.finished(q) {
+		if !q.scan.finished(q, upTo) {
 			return
 		}
-	}
-	upTo := s.read
-	if at, dirty := s.carried(); dirty {
-		upTo = at.Offset
 	}
 	now := time.Now()
 	for _, q := range s.queues {

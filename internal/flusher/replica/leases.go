@@ -83,6 +83,9 @@ func (s *Source) shard(ctx context.Context, t *entry.Term) (*queue, *partition, 
 // committed came back from a backup, and the position with it: the source is read from there
 // again, so that nothing is lost.
 func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _ *entry.Term, _ bool) (entry.Agreement, error) {
+	if err := s.confirm(ctx, t); err != nil {
+		return entry.Agreed, err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	q, p, err := s.shard(ctx, t)
@@ -105,9 +108,34 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 	s.horizon = max(s.horizon, committed)
 	if s.limit != math.MaxInt64 && s.allBegun() {
 		s.limit = math.MaxInt64
+		s.acknowledge()
 		nudge(s.hurry)
 	}
 	return entry.Agreed, nil
+}
+
+// confirm asks the database whether the source is this process's still, after the ledger has
+// given the term its epoch. The ledger shuts out the histories before when a term of a new one
+// begins for the first time, and not again: whoever was replaced before that, and has not
+// noticed, would begin a term of the old history behind it.
+func (s *Source) confirm(ctx context.Context, t *entry.Term) error {
+	if err := s.enterKeeping(ctx); err != nil {
+		return err
+	}
+	defer func() { <-s.keeping }()
+	s.mu.Lock()
+	_, _, err := s.shard(ctx, t)
+	reading := s.tenure
+	s.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
+	if err == nil && (hold.Member != s.member || hold.Epoch != reading.epoch) {
+		reading.cancel()
+		err = entry.ErrLeaseLost
+	}
+	return wrap(fmt.Sprintf("begin epoch %d of partition %d", t.Epoch, t.Partition), err)
 }
 
 func (s *Source) allBegun() bool {

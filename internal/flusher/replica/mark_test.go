@@ -92,3 +92,21 @@ func TestAHashIsADocument(t *testing.T) {
 		}
 	}
 }
+
+// TestAKeyIsNotGoneInAnotherHistory has offsets begin anew: one at which a board had expired is
+// higher than those of what is removed from it then.
+func TestAKeyIsNotGoneInAnotherHistory(t *testing.T) {
+	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
+	id := func(member string) string { return string(appendMember(appendID(nil, "board:1"), member)) }
+	p.add(&mark{id: id("before"), last: 900, word: Written, wrote: true})
+	p.unlinked("board:1", 1000)
+	p.beginHistory(2, Point{Offset: 5}, true)
+	if m := p.marked[id("before")]; m.word == Written || m.wrote {
+		t.Errorf("what had expired is %+v", m)
+	}
+	removed := &mark{id: id("removed"), first: 40, last: 50, word: Written, wrote: true}
+	p.add(removed)
+	if p.hasGone("board:1", removed) {
+		t.Error("what is removed counts as expired")
+	}
+}

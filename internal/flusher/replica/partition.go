@@ -38,9 +38,13 @@ type partition struct {
 	turns uint64
 	// out are those of the claim in its order.
 	out []*mark
-	// letters are the ids with a dead letter in the database, stored those of which it has,
-	// or may have, a retry.
-	letters, stored map[string]struct{}
+	// letters are the ids with a dead letter in the database, each with the number of the look
+	// at them since which that is known; stored are those of which it has, or may have, a
+	// retry.
+	letters map[string]int64
+	stored  map[string]struct{}
+	// forgotten are those of stored of which nothing is to be written any more.
+	forgotten map[string]struct{}
 
 	// gone has the keys of members that have gone without a word of the application, while
 	// anything is dirty: by the offset.
@@ -72,7 +76,8 @@ type dirty struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]struct{}), stored: make(map[string]struct{}),
+		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]int64), stored: make(map[string]struct{}),
+		forgotten: make(map[string]struct{}),
 	}
 }
 
@@ -80,7 +85,7 @@ func newPartition(of *dirty, e encoding) *partition {
 func (p *partition) enter(m *mark, at place) {
 	m.place = at
 	p.marked[m.id] = m
-	if m.saved {
+	if m.saved && !m.asked {
 		p.floor = min(p.floor, m.first)
 	}
 	switch at {
@@ -150,10 +155,29 @@ func (p *partition) settle(m *mark) {
 	}
 }
 
+// forget drops a mark of which nothing is to be written.
+func (p *partition) forget(m *mark) {
+	delete(p.owed, m.id)
+	_, stored := p.stored[m.id]
+	_, dead := p.letters[m.id]
+	// The name of a key of members would take what there is of these along, and that of one
+	// with a dead letter the letter.
+	if stored && !dead && (!p.encoding.members || isOfMember(m.id)) {
+		p.forgotten[m.id] = struct{}{}
+	}
+	p.settle(m)
+}
+
+func isOfMember(id string) bool {
+	_, _, one := namesOf(id)
+	return one
+}
+
 // renew puts a mark that is saved among the fresh ones, since it is written again.
 func (p *partition) renew(m *mark, at Point) {
 	p.leave(m)
 	p.owes(m)
+	m.asked = false
 	m.saved, m.first, m.database = false, at.Offset, int16(at.Database) //nolint:gosec // There are few databases.
 	if m.extra != nil {
 		m.extra.attempts, m.extra.firstRefused = 0, 0
@@ -169,6 +193,12 @@ func (p *partition) ripen(now time.Time) {
 		m.place = inDue
 		p.due.append(m)
 	}
+}
+
+// store notes that the database has, or may have, a retry of the name.
+func (p *partition) store(id string) {
+	p.stored[id] = struct{}{}
+	delete(p.forgotten, id)
 }
 
 // save notes that the database has a mark that is nowhere.
@@ -212,10 +242,13 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 // is gone everything was read. It returns the offset of the last write that the value has.
 func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	twin := p.marked[m.id]
-	if twin == nil || twin.last > offset {
+	switch {
+	case twin == nil:
 		return m.last
-	}
-	if !gone && !m.covers(twin) {
+	case twin.last > offset:
+		// It may be of writes before the offset, too.
+		return offset
+	case !gone && !m.covers(twin):
 		return twin.last
 	}
 	p.unite(m, twin)
@@ -225,17 +258,18 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
-	before, rewritten := m.bytes()+twin.bytes(), twin.rewrites()
+	before, rewritten, gone := m.bytes()+twin.bytes(), twin.rewrites(), twin.word == Unlinked
 	attempts, refused := m.attempts(), int64(0)
 	if attempts > 0 {
 		refused = m.extra.firstRefused
 	}
 	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned = twin.word, twin.wrote, twin.whole, twin.scanned
+	m.word, m.wrote, m.whole, m.scanned, m.asked = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
 	switch {
-	case rewritten && m.saved:
-		// What the database has aside is an earlier write.
+	case (rewritten || gone) && m.saved:
+		// What the database has aside is an earlier write, or does not say that the key has
+		// gone by itself since.
 		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
 	case !rewritten && attempts > 0:
@@ -295,6 +329,9 @@ func (p *partition) restore(m *mark) {
 // owes notes that the first write of a mark is not carried, though the mark goes on as one of
 // a later write.
 func (p *partition) owes(m *mark) {
+	if m.asked {
+		return // It has been a dead letter.
+	}
 	if p.owed == nil {
 		p.owed = make(map[string]int64)
 	}
@@ -372,12 +409,12 @@ func (p *partition) unsettled(now time.Time) int64 {
 	}
 	for _, l := range []*marks{&p.kept, &p.due} {
 		for m := l.head; m != nil; m = m.after {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	for _, all := range [][]*mark{p.waiting, p.out} {
 		for _, m := range all {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	return p.floor

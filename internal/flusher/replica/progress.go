@@ -29,17 +29,14 @@ type Progress struct {
 func (s *Source) Progress() Progress {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at, dirty := s.carried()
-	if !dirty {
-		at.Offset = max(at.Offset, s.read) // what was read behind it changed nothing
-	}
+	carried := s.carriedTo()
 	p := Progress{
-		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: at.Offset,
+		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: carried,
 		End: s.end, Backlog: s.backlog,
 		Marks: s.dirty.marks, Bytes: s.dirty.bytes, Held: s.held, Scanned: true, Told: s.told,
 	}
 	for _, q := range s.queues {
-		p.Scanned = p.Scanned && q.scan.finished(q)
+		p.Scanned = p.Scanned && q.scan.finished(q, carried)
 		p.Keys += q.scan.keys
 	}
 	return p

@@ -17,13 +17,19 @@ type scan struct {
 	done   bool
 	number int
 	keys   int64
+	// upTo is how far the stream had come when the last keys were read.
+	upTo int64
 }
 
 // again begins the scan anew.
 func (c *scan) again() { *c = scan{number: c.number + 1} }
 
-// finished tells whether all keys that were there are flushed or aside. The lock is held.
-func (c *scan) finished(q *queue) bool { return c.done && q.scanning() == 0 }
+// finished tells whether all keys that were there are flushed or aside, where the stream is
+// carried up to an offset. A key that the scan has not come across may have been deleted
+// before it came there, so that the stream has to tell of that first. The lock is held.
+func (c *scan) finished(q *queue, carried int64) bool {
+	return c.done && carried >= c.upTo && q.scanning() == 0
+}
 
 // scanPause is how long a scan rests after an error, or while there is nothing to scan.
 const scanPause = time.Second
@@ -80,7 +86,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	case look.Replica || look.ID != id || s.id != id:
 		// Of another server the cursor means nothing.
 		q.scan.again()
-		return false, errOtherServer
+		return false, ErrOtherServer
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
@@ -88,7 +94,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 		}
 	}
 	q.scan.keys += int64(len(keys))
-	q.scan.cursor, q.scan.done = next, next == 0
+	q.scan.cursor, q.scan.done, q.scan.upTo = next, next == 0, look.Offset
 	return true, nil
 }
 

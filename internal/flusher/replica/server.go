@@ -20,9 +20,11 @@ type Server interface {
 	// Scan lists keys of the database, some of them perhaps twice. It begins and ends with
 	// the cursor 0.
 	Scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error)
-	// Witness reads the count that the key holds, 0 where there is none. Testify writes it.
+	// Witness reads the count that the key holds, 0 where there is none. Testify raises it, at
+	// least to the number, and returns what it is then; it changes nothing on a server that is
+	// not a primary with the history of that name.
 	Witness(ctx context.Context, key string) (int64, error)
-	Testify(ctx context.Context, key string, count int64) error
+	Testify(ctx context.Context, key, id string, least int64) (int64, error)
 
 	// Check tells whether the server works as it is used, Prove whether one more connection
 	// can be made, and Durability what endangers what the server confirmed.

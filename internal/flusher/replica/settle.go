@@ -30,31 +30,63 @@ func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []
 		}
 	}
 	s.mu.Lock()
-	pg, epoch, known, err := s.enterAcknowledge(ctx, c)
-	if err != nil || known {
+	pg, err := s.enterAcknowledge(ctx, c)
+	if err != nil || pg == nil {
 		s.mu.Unlock()
 		return entry.Receipt{}, wrap(action, err)
 	}
+	if settled := pg.settled(s, c, settlements); settled.isEmpty() {
+		s.conclude(pg, c, settlements)
+		s.mu.Unlock()
+		return entry.Receipt{Applied: true}, nil
+	}
+	s.mu.Unlock()
+	superseded, err := s.settle(ctx, c, settlements)
+	if err != nil {
+		return entry.Receipt{}, wrap(action, err)
+	}
+	return entry.Receipt{Applied: true, Superseded: superseded}, nil
+}
+
+// settle tells the database what it has to know of a claim, and ends it.
+func (s *Source) settle(ctx context.Context, c *entry.Claim, settlements []entry.Settlement) (superseded int64, err error) {
+	s.settling.Lock()
+	defer s.settling.Unlock()
+	s.mu.Lock()
+	pg, err := s.enterAcknowledge(ctx, c)
+	if err == nil && pg == nil {
+		err = entry.ErrClaimVoid
+	}
+	if err != nil {
+		s.mu.Unlock()
+		return 0, err
+	}
 	settled := pg.settled(s, c, settlements)
 	s.mu.Unlock()
-
-	receipt := entry.Receipt{Applied: true}
-	if len(settled.Gone)+len(settled.Retries)+len(settled.Letters) > 0 {
-		receipt.Superseded, err = s.store.Settle(ctx, s.options.Name, epoch, settled)
-	}
+	superseded, err = s.store.Settle(ctx, s.options.Name, pg.tenure.epoch, settled)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
 	case errors.Is(err, ErrDeposed):
-		if s.tenure != nil && s.tenure.epoch == epoch {
+		if s.tenure == pg.tenure {
 			s.tenure.cancel()
 		}
-		return entry.Receipt{}, fmt.Errorf("%s: %w: %w", action, entry.ErrLeaseLost, err)
+		return 0, fmt.Errorf("%w: %w", entry.ErrLeaseLost, err)
 	case err != nil:
-		return entry.Receipt{}, wrap(action, err)
+		return 0, err
 	case !s.isOut(pg) || len(pg.p.out) != len(c.Entries):
-		return entry.Receipt{}, wrap(action, entry.ErrLeaseLost)
+		return 0, entry.ErrLeaseLost
 	}
+	for id := range pg.p.forgotten {
+		delete(pg.p.stored, id)
+	}
+	clear(pg.p.forgotten)
+	s.conclude(pg, c, settlements)
+	return superseded, nil
+}
+
+// conclude ends a claim of which the database knows what it has to. The lock is held.
+func (s *Source) conclude(pg *page, c *entry.Claim, settlements []entry.Settlement) {
 	p := pg.p
 	out := p.out
 	p.out = nil
@@ -66,7 +98,6 @@ func (s *Source) Acknowledge(ctx context.Context, c *entry.Claim, settlements []
 	c.Term.Step++
 	s.acknowledge()
 	s.wake()
-	return receipt, nil
 }
 
 func wrap(action string, err error) error {
@@ -76,21 +107,20 @@ func wrap(action string, err error) error {
 	return fmt.Errorf("%s: %w", action, err)
 }
 
-// enterAcknowledge finds the claim. known says that it was acknowledged before. The lock is
-// held.
-func (s *Source) enterAcknowledge(ctx context.Context, c *entry.Claim) (pg *page, epoch int64, known bool, err error) {
+// enterAcknowledge finds the claim; nil where it was acknowledged before. The lock is held.
+func (s *Source) enterAcknowledge(ctx context.Context, c *entry.Claim) (*page, error) {
 	q, p, err := s.shard(ctx, c.Term)
 	switch {
 	case err != nil:
-		return nil, 0, false, err
+		return nil, err
 	case p.epoch != c.Term.Epoch:
-		return nil, 0, false, entry.ErrLeaseLost
+		return nil, entry.ErrLeaseLost
 	case p.acknowledged == c.Number && c.Number != 0:
-		return nil, 0, true, nil
+		return nil, nil
 	case p.claim != c.Number || len(p.out) != len(c.Entries):
-		return nil, 0, false, entry.ErrClaimVoid
+		return nil, entry.ErrClaimVoid
 	}
-	return &page{tenure: s.tenure, q: q, p: p, claim: c.Number}, s.tenure.epoch, false, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: c.Number}, nil
 }
 
 // settled is what the database has to know of the claim. What it may have of an entry is
@@ -110,15 +140,21 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 				settled.Gone = append(settled.Gone, name)
 				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
-		case rewritten, twin != nil && (o == entry.Refused || o == entry.Kept):
-			// What came later is dirty, and holds the position.
-		case o == entry.Refused, o == entry.Kept:
+		case m.asked && (o == entry.Refused || o == entry.Kept):
+			// It stays the letter that it was.
+		case o == entry.Refused, o == entry.Kept, rewritten:
+			// Also where a later write is dirty: the position moves to that one, and whoever
+			// reads from there has to know that the one before is owed.
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
-			p.stored[m.id] = struct{}{}
+			p.store(m.id)
 		default:
-			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
-			p.letters[m.id] = struct{}{}
+			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
+			p.letters[m.id] = s.requests.looks
 		}
+	}
+	for id := range p.forgotten {
+		key, member, _ := pg.q.keyOf(id)
+		settled.Gone = append(settled.Gone, Name{Queue: pg.q.mapping.Name, Key: key, Member: member})
 	}
 	return settled
 }
@@ -131,11 +167,15 @@ func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
 	if dead || stored || !q.encoding.members || e.Member != "" {
 		return dead || stored
 	}
-	for _, ids := range []map[string]struct{}{p.letters, p.stored} {
-		for id := range ids {
-			if strings.HasPrefix(id, m.id+"/") {
-				return true
-			}
+	of := func(id string) bool { return strings.HasPrefix(id, m.id+"/") }
+	for id := range p.letters {
+		if of(id) {
+			return true
+		}
+	}
+	for id := range p.stored {
+		if of(id) {
+			return true
 		}
 	}
 	return false
@@ -158,6 +198,9 @@ func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []R
 				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
 			}
 			aside = append(aside, r)
+			// The letter that it may have stood for goes.
+			pg.p.store(id)
+			m.asked = false
 		}
 	}
 	return aside
@@ -215,6 +258,10 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		if twin == nil || !twin.rewrites() {
 			delete(p.stored, m.id)
 		}
+		if twin != nil && q.encoding.named {
+			// Fields that the row lacks are not named again.
+			p.change(twin, twin.wholly)
+		}
 		p.settle(m)
 		return
 	case twin != nil:
@@ -244,7 +291,7 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 	p.carried = max(p.carried, e.Version, e.Upto)
 	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
 		// They went with the name of their key.
-		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, m.id+"/") })
 	}
 	delete(p.letters, m.id)
 	delete(p.stored, m.id)
@@ -255,6 +302,12 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 // has to be tried.
 func (p *partition) yield(q *queue, m, twin *mark, e *entry.Entry) {
 	lost := !twin.wrote && twin.word == Unlinked && m.wrote
+	if !m.saved && !twin.rewrites() && m.first < twin.first {
+		// Of what was refused only its own write tells.
+		p.leave(twin)
+		twin.first, twin.database = m.first, m.database
+		p.owe(twin)
+	}
 	before := m.bytes() + twin.bytes()
 	p.merge(m, twin)
 	p.of.bytes += twin.bytes() - before

@@ -89,9 +89,11 @@ type Source struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	// keeping is held by who looks after the lease, moving by who moves the position.
-	keeping chan struct{}
-	moving  sync.Mutex
+	// keeping is held by who looks after the lease, moving by who moves the position, settling
+	// by who changes what the database has aside: what is noted of that has to come in the
+	// same order.
+	keeping          chan struct{}
+	moving, settling sync.Mutex
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
@@ -140,6 +142,9 @@ type Source struct {
 	// testified is what had been flushed when the witness was written last.
 	testified int64
 	told      string
+
+	// requests are what people ask for about dead letters.
+	requests requests
 
 	// scratch is room for an id.
 	scratch      []byte

@@ -37,6 +37,8 @@ func (s *Source) isUrgent() bool {
 
 // spill has the database take the oldest marks aside, if they use too much of the backlog.
 func (s *Source) spill(ctx context.Context) error {
+	s.settling.Lock()
+	defer s.settling.Unlock()
 	s.mu.Lock()
 	t, history := s.tenure, s.history
 	spilled, settled := s.toSpill()
@@ -84,7 +86,7 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 					Name: Name{Queue: q.mapping.Name, Key: key, Member: member}, Word: m.word, FirstRefused: time.UnixMicro(m.since), Due: now,
 					History: s.history, Offset: m.last,
 				})
-				p.stored[m.id] = struct{}{}
+				p.store(m.id)
 			}
 		}
 	}

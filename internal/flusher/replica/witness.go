@@ -5,6 +5,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -51,27 +52,30 @@ func (s *Source) measure(ctx context.Context) error {
 
 // testify writes the witness, if something was flushed since: a count that the server is
 // given first and the database afterwards. A server that has a lower one than the database
-// has lost what was flushed before.
+// has lost what was flushed before. It is only ever raised, and only on the server whose
+// stream is read: one that has taken over must not look as if it had all.
 func (s *Source) testify(ctx context.Context) error {
 	s.mu.Lock()
 	var flushed int64
 	for _, q := range s.queues {
 		flushed += q.flushed
 	}
-	t, history, next, due := s.tenure, s.history, s.witness+1, s.stream != nil && flushed != s.testified
+	t, history, id, next, due := s.tenure, s.history, s.id, s.witness+1, s.stream != nil && flushed != s.testified
 	s.mu.Unlock()
 	if !due {
 		return nil
 	}
-	if err := s.server.Testify(ctx, s.witnessKey(), next); err != nil {
-		return err
-	}
+	count, err := s.server.Testify(ctx, s.witnessKey(), id, next)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tenure == t && s.history == history {
-		s.witness, s.testified = next, flushed
+	switch {
+	case errors.Is(err, ErrOtherServer) && s.id == id:
+		// The stream may have ended without a word.
+		s.endStream()
+	case err == nil && s.tenure == t && s.history == history:
+		s.witness, s.testified = count, flushed
 	}
-	return nil
+	return err
 }
 
 // witnessGone tells whether the server has an older witness than the database knows of.

@@ -40,12 +40,14 @@ func TestABadRowOfEachEncodingBecomesADeadLetter(t *testing.T) {
 			"CREATE TABLE items (id text PRIMARY KEY, n bigint CHECK (n <> 13))",
 			func(m *config.Mapping) { m.Encoding, m.ValueColumn = config.EncodingNumber, "n" },
 			[]entry.Entry{set("a", "", "1"), set("b", "", "13"), set("c", "", "many"), set("d", "", "4")},
-			map[string]string{"p:b": entry.CauseRefused, "p:c": entry.CauseRefused}, []string{"(a,1)", "(d,4)"},
+			map[string]string{"p:b": entry.CauseRefused, "p:c": entry.CauseRefused},
+			[]string{"(a,1)", "(d,4)"},
 		},
 		"hash": {
 			"CREATE TABLE items (id text PRIMARY KEY, n bigint CHECK (n <> 13), a text)", func(m *config.Mapping) { m.Encoding = config.EncodingHash },
 			[]entry.Entry{set("a", "", `{"n":"1"}`), set("b", "", `{"n":"13"}`), set("c", "", "{\"a\":\"\xff\"}"), set("d", "", `{"a":"x"}`)},
-			map[string]string{"p:b": entry.CauseRefused, "p:c": entry.CauseNotADocument}, []string{"(a,1,)", "(d,,x)"},
+			map[string]string{"p:b": entry.CauseRefused, "p:c": entry.CauseNotADocument},
+			[]string{"(a,1,)", "(d,,x)"},
 		},
 		"sorted set": {
 			"CREATE TABLE items (id text, m text, n double precision CHECK (n <> 13), PRIMARY KEY (id, m))",
@@ -53,7 +55,8 @@ func TestABadRowOfEachEncodingBecomesADeadLetter(t *testing.T) {
 				m.Encoding, m.MemberColumn, m.ScoreColumn = config.EncodingSortedSet, "m", "n"
 			},
 			[]entry.Entry{set("a", "x", "1"), set("a", "y", "13"), set("a", "\xff", "2"), set("a", "z", "3"), {Key: "p:b", Operation: entry.Clear, Value: "[]"}},
-			map[string]string{"p:a\x00y": entry.CauseRefused, "p:a\x00\xff": entry.CauseNotAKey}, []string{"(a,x,1)", "(a,z,3)"},
+			map[string]string{"p:a\x00y": entry.CauseRefused, "p:a\x00\xff": entry.CauseNotAKey},
+			[]string{"(a,x,1)", "(a,z,3)"},
 		},
 		"stream": {
 			"CREATE TABLE items (id text, at text, n bigint CHECK (n <> 13), PRIMARY KEY (id, at))",
@@ -61,7 +64,8 @@ func TestABadRowOfEachEncodingBecomesADeadLetter(t *testing.T) {
 				m.Mode, m.Encoding, m.IDColumn = config.ModeAppend, config.EncodingStream, "at"
 			},
 			[]entry.Entry{appended("a", "1-0", `{"n":"1"}`), appended("a", "2-0", `{"n":"13"}`), appended("a", "3-0", `{"n":"\u0000"}`), appended("a", "4-0", "{}")},
-			map[string]string{"p:a\x002-0": entry.CauseRefused, "p:a\x003-0": entry.CauseRefused}, []string{"(a,1-0,1)", "(a,4-0,)"},
+			map[string]string{"p:a\x002-0": entry.CauseRefused, "p:a\x003-0": entry.CauseRefused},
+			[]string{"(a,1-0,1)", "(a,4-0,)"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,9 +43,11 @@ type Redis struct {
 	streams     map[*stream]struct{}
 	cursors     map[uint64]string
 	acknowledge func(id string, offset int64)
-	beforehand  func()
-	meanwhile   func()
-	resynced    func()
+	// lapsed are keys whose time has passed: they are gone for whoever reads them.
+	lapsed     map[string]bool
+	beforehand func()
+	meanwhile  func()
+	resynced   func()
 }
 
 // value is that of a key: a text or a hash.
@@ -73,7 +75,7 @@ const (
 // NewRedis is an empty server.
 func NewRedis() *Redis {
 	r := &Redis{
-		keys: make(map[string]value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string),
+		keys: make(map[string]value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool),
 	}
 	r.begin("")
 	return r
@@ -164,6 +166,10 @@ func (r *Commands) Delete(key string) { r.take("DEL", replica.Deleted, key) }
 
 // Expire has a key gone by itself.
 func (r *Commands) Expire(key string) { r.take("UNLINK", replica.Unlinked, key) }
+
+// Lapse has the time of a key pass: whoever reads it next has it gone, and the word of that
+// comes behind the reading.
+func (r *Commands) Lapse(key string) { r.lapsed[key] = true }
 
 func (r *Commands) take(command string, word replica.Word, key string) {
 	r.do(command, func() []replica.Effect {
@@ -463,10 +469,24 @@ func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, 
 	meanwhile := r.meanwhile
 	r.meanwhile = nil
 	r.mu.Unlock()
+	r.lapse(asks)
 	if meanwhile != nil {
 		meanwhile()
 	}
 	return reading, nil
+}
+
+// lapse has keys gone that were read after their time.
+func (r *Redis) lapse(asks []replica.Ask) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ask := range asks {
+		if r.lapsed[ask.Key] {
+			delete(r.lapsed, ask.Key)
+			(&Commands{r}).Expire(ask.Key)
+			r.wake()
+		}
+	}
 }
 
 // Beforehand has something happen when keys are read next, before the server sees that.
@@ -485,6 +505,7 @@ func (r *Redis) Meanwhile(happens func()) {
 
 func (r *Redis) answer(ask replica.Ask) replica.Answer {
 	v, ok := r.keys[ask.Key]
+	ok = ok && !r.lapsed[ask.Key]
 	isText := ask.Question == replica.Text || ask.Question == replica.SureText
 	switch {
 	case ask.Question == replica.Text && (!ok || v.hash != nil):
@@ -558,16 +579,21 @@ func (r *Redis) Witness(_ context.Context, key string) (int64, error) {
 	return n, nil
 }
 
-// Testify writes a count.
-func (r *Redis) Testify(_ context.Context, key string, count int64) error {
+// Testify raises a count.
+func (r *Redis) Testify(_ context.Context, key, id string, least int64) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.down {
-		return errAway
+	switch {
+	case r.down:
+		return 0, errAway
+	case r.id != id:
+		return 0, replica.ErrOtherServer
 	}
+	count, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	count = max(count+1, least)
 	(&Commands{r}).Set(key, strconv.FormatInt(count, 10))
 	r.wake()
-	return nil
+	return count, nil
 }
 
 // Check tells whether the server is there.

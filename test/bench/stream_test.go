@@ -1,0 +1,439 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/test/load"
+	"github.com/writebehind/operator/test/programs"
+	"github.com/writebehind/operator/test/servers"
+)
+
+// stream is a flusher, a process of its own, that reads the replication stream of a Redis.
+type stream struct {
+	b        *testing.B
+	server   *journaltest.Server
+	database *postgrestest.Database
+	client   *redis.Client
+	pair     *servers.Pair
+	flusher  *programs.Flusher
+}
+
+// streamed is a Redis whose backlog holds whatever is written here.
+func streamed(b *testing.B) *journaltest.Server {
+	b.Helper()
+	return journaltest.New(b, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes",
+		"repl-diskless-sync-delay 0", "repl-backlog-size 4gb", "client-output-buffer-limit replica 0 0 0"))
+}
+
+// buildFlusher returns the path of the program.
+func buildFlusher(b *testing.B) string {
+	b.Helper()
+	folder := b.TempDir()
+	if err := programs.Build(b.Context(), folder, nil, "flusher"); err != nil {
+		b.Fatal(err)
+	}
+	return filepath.Join(folder, "flusher")
+}
+
+func startStream(b *testing.B, program string, server *journaltest.Server, database *postgrestest.Database) *stream {
+	b.Helper()
+	s := &stream{b: b, server: server, database: database, client: server.Client(b), pair: servers.Join(b, server, database)}
+	c := s.pair.Config
+	c.Capture = config.CaptureReplication
+	c.Revision = time.Now().UnixMilli()
+	c.Database.Postgres.MaxConnections = concurrency
+	c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency = 1000, batchSize, concurrency
+	servers.Put(b, s.pair.File, c)
+	s.flusher = programs.RunFlusher(b, patience, exec.Command(program, "--config", s.pair.File))
+	return s
+}
+
+// stop ends the flusher, so that another one may begin anew.
+func (s *stream) stop() {
+	s.b.Helper()
+	s.flusher.Stop(s.b, time.Minute)
+}
+
+// suspend has the flusher read on and flush nothing, or flush again.
+func (s *stream) suspend(how bool) {
+	s.b.Helper()
+	c := s.pair.Config
+	c.Suspend = how
+	c.Revision++
+	servers.Put(s.b, s.pair.File, c)
+	s.until("the settings are in force", func(status *config.Status) bool { return status.Suspended == how && status.Revision == c.Revision })
+}
+
+// until waits until the flusher's status is so.
+func (s *stream) until(what string, so func(*config.Status) bool) {
+	s.b.Helper()
+	s.flusher.Eventually(s.b, patience, what, func() error {
+		status, err := s.status()
+		if err == nil && !so(status) {
+			err = fmt.Errorf("the status is %+v, %+v", *status, status.Replication)
+		}
+		return err
+	})
+}
+
+func (s *stream) status() (*config.Status, error) {
+	request, err := http.NewRequestWithContext(s.b.Context(), http.MethodGet, "http://"+s.flusher.Address+"/status", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = response.Body.Close() }()
+	status := new(config.Status)
+	if err := json.NewDecoder(response.Body).Decode(status); err != nil {
+		return nil, err
+	}
+	if status.Replication == nil || len(status.Queues) == 0 {
+		return nil, errors.New("the status says nothing of the stream")
+	}
+	return status, nil
+}
+
+// carried tells whether everything is in the table that was read, and all was read.
+func carried(status *config.Status) bool {
+	r := status.Replication
+	return r.Attached && r.Scanned && r.BehindBytes == 0 && status.Queues[0].Depth == 0
+}
+
+// reads waits until the flusher reads the stream and has read all keys.
+func (s *stream) reads() {
+	s.b.Helper()
+	s.until("the stream is read", carried)
+}
+
+// set writes so many products with plain SETs. The edition is part of each value.
+func (s *stream) set(keys, edition int) {
+	s.b.Helper()
+	const pipeline = 500
+	for first := 1; first <= keys; first += pipeline {
+		if _, err := s.client.Pipelined(s.b.Context(), func(p redis.Pipeliner) error {
+			for id := first; id < min(first+pipeline, keys+1); id++ {
+				document, err := product(id, edition).MarshalJSON()
+				if err != nil {
+					return err
+				}
+				p.Set(s.b.Context(), prefix+strconv.Itoa(id), document, 0)
+			}
+			return nil
+		}); err != nil {
+			s.b.Fatal(err)
+		}
+	}
+}
+
+func product(id, edition int) load.Product {
+	return load.Product{Name: fmt.Sprintf("Product %d, edition %d", id, edition), PriceCents: int64(id), Stock: int32(edition), UpdatedAt: time.Unix(0, 0).UTC()}
+}
+
+// rows tells how many rows are of that edition.
+func (s *stream) rows(edition int) int {
+	s.b.Helper()
+	n, err := strconv.Atoi(s.database.Value(s.b, "SELECT count(*) FROM products WHERE stock = $1", edition))
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return n
+}
+
+// BenchmarkStreamDrain updates the rows of keys that are dirty all at once: beside
+// BenchmarkDrain's update, by the raw statement and with the capture functions.
+func BenchmarkStreamDrain(b *testing.B) {
+	database := postgrestest.New(b)
+	database.Exec(b, load.CreateTable)
+	s := startStream(b, buildFlusher(b), streamed(b), database)
+	s.reads()
+	s.set(entries, 0)
+	s.reads()
+	edition := 0
+	b.Run("raw", func(b *testing.B) {
+		for range b.N {
+			database.Exec(b, "CHECKPOINT")
+			report(b, raw(b, database.Pool()))
+		}
+	})
+	b.Run("drain", func(b *testing.B) {
+		for range b.N {
+			edition++
+			s.suspend(true)
+			s.set(entries, edition)
+			s.until("all keys are dirty", func(status *config.Status) bool { return status.Queues[0].Depth == entries })
+			database.Exec(b, "CHECKPOINT")
+			started := time.Now()
+			s.suspend(false)
+			s.until("all is flushed", func(status *config.Status) bool { return status.Queues[0].Depth == 0 })
+			report(b, time.Since(started))
+			if n := s.rows(edition); n != entries {
+				b.Fatalf("%d rows of edition %d", n, edition)
+			}
+		}
+	})
+	s.stop()
+}
+
+// BenchmarkStreamWrite compares SET by redis-benchmark beside a flusher at work, and without
+// one: calls a second, and what Redis' own processor time is for each.
+func BenchmarkStreamWrite(b *testing.B) {
+	program := buildFlusher(b)
+	for _, pipeline := range []int{1, 16} {
+		for _, capture := range []bool{false, true} {
+			name := fmt.Sprintf("pipeline=%d/flusher=%t", pipeline, capture)
+			b.Run(name, func(b *testing.B) {
+				server := streamed(b)
+				database := postgrestest.New(b)
+				database.Exec(b, "CREATE TABLE products (id text PRIMARY KEY, name text)")
+				if capture {
+					s := startStream(b, program, server, database)
+					s.reads()
+					defer s.stop()
+				}
+				for range b.N {
+					before := processorTime(b, server.Client(b))
+					calls := 200_000 * min(pipeline, 5)
+					document := `{"name":"` + strings.Repeat("x", 189) + `"}`
+					out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(server.Port()), "-c", "50", "-n", strconv.Itoa(calls),
+						"-P", strconv.Itoa(pipeline), "-r", "100000", "--csv", "SET", prefix+"__rand_int__", document).Output()
+					if err != nil {
+						b.Fatal(err)
+					}
+					b.ReportMetric(perSecond(b, string(out)), "SET/s")
+					b.ReportMetric((processorTime(b, server.Client(b))-before)*1e6/float64(calls), "µs-redis/SET")
+					b.ReportMetric(0, "ns/op")
+				}
+			})
+		}
+	}
+}
+
+// perSecond reads the table of redis-benchmark: its second column is calls a second.
+func perSecond(b *testing.B, table string) float64 {
+	b.Helper()
+	lines := strings.Split(strings.TrimSpace(table), "\n")
+	columns := strings.Split(lines[len(lines)-1], ",")
+	for _, column := range columns[1:] {
+		if n, err := strconv.ParseFloat(strings.Trim(column, `"`), 64); err == nil {
+			return n
+		}
+	}
+	b.Fatalf("redis-benchmark said %q", table)
+	return 0
+}
+
+// processorTime is what the server's main thread has taken, in seconds.
+func processorTime(b *testing.B, client *redis.Client) (seconds float64) {
+	b.Helper()
+	info, err := client.Info(b.Context(), "cpu").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(info) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		if name == "used_cpu_user_main_thread" || name == "used_cpu_sys_main_thread" {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			seconds += n
+		}
+	}
+	return seconds
+}
+
+const million = 1_000_000
+
+// BenchmarkStreamMemory has a million keys dirty, and looks at what the flusher takes for
+// each beyond its name; "drained" is what it takes for each when none is dirty any more.
+func BenchmarkStreamMemory(b *testing.B) {
+	database := postgrestest.New(b)
+	database.Exec(b, load.CreateTable)
+	program := buildFlusher(b)
+	for range b.N {
+		s := startStream(b, program, streamed(b), database)
+		s.reads()
+		empty := s.resident()
+		s.suspend(true)
+		s.set(million, 1)
+		s.until("all keys are dirty", func(status *config.Status) bool { return status.Queues[0].Depth == million })
+		names := float64(len(prefix)*million + 6*million)
+		b.ReportMetric((s.resident()-empty-names)/million, "B/key")
+		s.suspend(false)
+		most := 0.0
+		s.until("all is flushed", func(status *config.Status) bool {
+			most = max(most, s.resident())
+			return status.Queues[0].Depth == 0
+		})
+		b.ReportMetric((most-empty-names)/million, "B/key-draining")
+		b.ReportMetric(0, "ns/op")
+		s.stop()
+	}
+}
+
+// resident is the memory of the flusher, in bytes.
+func (s *stream) resident() float64 {
+	s.b.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.flusher.PID()))
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	pages, err := strconv.Atoi(strings.Fields(string(data))[1])
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return float64(pages * os.Getpagesize())
+}
+
+// BenchmarkStreamScan has a flusher begin with a million keys that the table has already.
+// "rows" are those that it writes, and "ms-longest" is the longest that Redis did not answer.
+func BenchmarkStreamScan(b *testing.B) {
+	database := postgrestest.New(b)
+	database.Exec(b, load.CreateTable)
+	program, server := buildFlusher(b), streamed(b)
+	filler := &stream{b: b, client: server.Client(b)}
+	filler.set(million, 1)
+	database.Exec(b, `INSERT INTO products SELECT id, 'Product ' || id || ', edition 1', id / 100.0, 1, 'epoch' FROM generate_series(1, $1) id`, million)
+	for range b.N {
+		database.Exec(b, `DROP SCHEMA IF EXISTS writebehind CASCADE`)
+		database.Exec(b, "VACUUM ANALYZE products")
+		before := database.Value(b, "SELECT txid_current()")
+		ctx, cancel := context.WithCancel(b.Context())
+		longest := make(chan time.Duration, 1)
+		go pings(ctx, server.Client(b), longest)
+		started := time.Now()
+		s := startStream(b, program, server, database)
+		s.reads()
+		b.ReportMetric(time.Since(started).Seconds(), "s")
+		cancel()
+		b.ReportMetric((<-longest).Seconds()*1000, "ms-longest")
+		written := database.Value(b, "SELECT count(*) FROM products WHERE xmin::text::bigint > $1::bigint", before)
+		n, err := strconv.ParseFloat(written, 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(n, "rows")
+		b.ReportMetric(0, "ns/op")
+		s.stop()
+	}
+}
+
+// pings tells the longest time that an answer took.
+func pings(ctx context.Context, client *redis.Client, longest chan<- time.Duration) {
+	var most time.Duration
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			longest <- most
+			return
+		case asked := <-ticker.C:
+			if client.Ping(ctx).Err() == nil {
+				most = max(most, time.Since(asked))
+			}
+		}
+	}
+}
+
+// BenchmarkStreamBarrier has eight clients wait after each write until it is committed: with
+// WAITAOF where the server knows it, otherwise with WAIT. One operation is one write.
+func BenchmarkStreamBarrier(b *testing.B) {
+	database := postgrestest.New(b)
+	database.Exec(b, load.CreateTable)
+	s := startStream(b, buildFlusher(b), streamed(b), database)
+	defer s.stop()
+	s.reads()
+	wait := []any{"WAITAOF", 0, 1, 10_000}
+	if s.client.Do(b.Context(), wait...).Err() != nil {
+		wait = []any{"WAIT", 1, 10_000}
+	}
+	const clients = 8
+	took := make(chan []time.Duration, clients)
+	commits := s.commits()
+	started := time.Now()
+	for c := range clients {
+		go func() {
+			mine, err := s.waits(c, clients, wait)
+			if err != nil {
+				b.Error(err)
+			}
+			took <- mine
+		}()
+	}
+	var all []time.Duration
+	for range clients {
+		all = append(all, <-took...)
+	}
+	seconds := time.Since(started).Seconds()
+	slices.Sort(all)
+	b.ReportMetric(all[len(all)/2].Seconds()*1000, "ms-p50")
+	b.ReportMetric(all[len(all)*99/100].Seconds()*1000, "ms-p99")
+	b.ReportMetric(float64(s.commits()-commits)/seconds, "commits/s")
+}
+
+// waits writes the client's share of the benchmark's writes, and waits after each.
+func (s *stream) waits(client, clients int, wait []any) (took []time.Duration, err error) {
+	conn := s.client.Conn()
+	defer func() { _ = conn.Close() }()
+	for n := client; n < max(s.b.N, clients); n += clients {
+		document, err := product(n, 1).MarshalJSON()
+		if err != nil {
+			return took, err
+		}
+		started := time.Now()
+		if err := conn.Set(s.b.Context(), prefix+strconv.Itoa(n), document, 0).Err(); err != nil {
+			return took, err
+		}
+		answer := conn.Do(s.b.Context(), wait...)
+		took = append(took, time.Since(started))
+		switch replicas, err := committed(answer); {
+		case err != nil:
+			return took, err
+		case replicas != 1:
+			return took, fmt.Errorf("%v: %d replicas", wait, replicas)
+		}
+	}
+	return took, nil
+}
+
+// committed is how many replicas have what was waited for: the last number of the answer.
+func committed(answer *redis.Cmd) (int64, error) {
+	if numbers, err := answer.Int64Slice(); err == nil {
+		return numbers[len(numbers)-1], nil
+	}
+	return answer.Int64()
+}
+
+// commits counts the transactions of the database so far.
+func (s *stream) commits() int64 {
+	s.b.Helper()
+	n, err := strconv.ParseInt(s.database.Value(s.b, "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"), 10, 64)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	return n
+}

@@ -1,0 +1,276 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package chaos
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/writebehind/operator/internal/flusher/entry"
+)
+
+// tale is what happened to one key, made by hand.
+type tale struct {
+	*streamed
+	k *tracked
+}
+
+func (s tale) did(number int64, is state, what stroke) {
+	what.number = number
+	s.k.sent(what)
+	s.keys.answered(s.k, number, is, nil)
+}
+
+func (s tale) set(number int64, content string) {
+	s.did(number, acknowledged, stroke{cells: sets(content)})
+}
+
+func (s tale) deleted(number int64) {
+	s.did(number, acknowledged, stroke{cells: sets(gone), whole: true})
+}
+
+func (s tale) field(number int64, field, content string) {
+	s.did(number, acknowledged, stroke{cells: map[string]string{field: content}})
+}
+
+func (s tale) commits(contents ...string) {
+	for _, content := range contents {
+		s.commit(sets(content))
+	}
+}
+
+func (s tale) commit(cells map[string]string) {
+	s.keys.changed(s.k, microseconds(), at(1, 1), cells)
+}
+
+// ends judges what Redis holds and what the row is; an empty content is none.
+func (s tale) ends(has, row, cause string) {
+	of := func(content string) map[string]string {
+		if content == "" {
+			return nil
+		}
+		return sets(content)
+	}
+	s.endsWith(of(has), of(row), cause)
+}
+
+func (s tale) endsWith(has, row map[string]string, cause string) {
+	var letters map[string]string
+	if cause != "" {
+		letters = map[string]string{"": cause}
+	}
+	s.keys.settle(s.k)
+	s.verdictOf(s.k, has, row, letters)
+}
+
+func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		table    string
+		fleeting bool
+		tale     func(s tale)
+		want     finding
+	}{
+		"all is well": {tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.deleted(3)
+			s.commits(gone)
+			s.set(4, "4")
+			s.commits("4")
+			s.ends("4", "4", "")
+		}},
+		"a write is lost": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.set(2, "2")
+			s.ends("2", "1", "")
+		}},
+		"a deletion is lost": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.deleted(2)
+			s.ends("", "1", "")
+		}},
+		"a deletion falls into a gap": {tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.deleted(2)
+			s.begun(microseconds())
+			s.ends("", "1", "")
+		}},
+		"a write falls into a gap": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.set(2, "2")
+			s.begun(microseconds())
+			s.ends("2", "1", "")
+		}},
+		"an older write comes back": {want: stale, tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("2", "1", "2")
+			s.ends("2", "2", "")
+		}},
+		"a row goes that nobody deleted": {want: stale, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1", gone, "1")
+			s.ends("1", "1", "")
+		}},
+		"a write commits before it was sent": {want: stale, tale: func(s tale) {
+			s.commits("1")
+			s.set(1, "1")
+			s.ends("1", "1", "")
+		}},
+		"a refused write commits": {want: stale, tale: func(s tale) {
+			s.k.sent(stroke{number: 1, cells: sets("1")})
+			s.keys.refused(s.k, 1)
+			s.commits("1")
+			s.ends("", "1", "")
+		}},
+		"a write without an answer may be there": {tale: func(s tale) {
+			s.did(1, unknown, stroke{cells: sets("1")})
+			s.commits("1")
+			s.ends("1", "1", "")
+		}},
+		"a sum without an answer may be anything": {table: views, tale: func(s tale) {
+			s.did(1, unknown, stroke{cells: sets(""), unread: true})
+			s.commits("17")
+			s.ends("17", "17", "")
+		}},
+		"but not when it was answered": {table: views, want: stale, tale: func(s tale) {
+			s.did(1, acknowledged, stroke{cells: sets("18"), unread: true})
+			s.commits("17")
+			s.ends("17", "17", "")
+		}},
+		"a key expires, and its row stays": {fleeting: true, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.ends("", "1", "")
+		}},
+		"a key expires unwritten": {fleeting: true, want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.set(2, "2")
+			s.ends("", "1", "")
+		}},
+		"a key expires unwritten, and is counted": {fleeting: true, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.set(2, "2")
+			s.ends("", "1", entry.CauseValueLost)
+		}},
+		"an expired key takes its row along": {fleeting: true, want: stale, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1", gone)
+			s.ends("", "", "")
+		}},
+		"a hash that expires and is made anew": {table: sessions, fleeting: true, tale: func(s tale) {
+			s.field(1, "a", "1")
+			s.field(2, "b", "2")
+			s.commit(map[string]string{"a": "1", "b": "2", "c": gone})
+			s.field(3, "b", "3")
+			s.commit(map[string]string{"a": gone, "b": "3", "c": gone})
+			s.endsWith(map[string]string{"b": "3"}, map[string]string{"b": "3"}, "")
+		}},
+		"a field is lost": {table: sessions, want: lost, tale: func(s tale) {
+			s.field(1, "a", "1")
+			s.field(2, "b", "2")
+			s.commit(map[string]string{"a": gone, "b": "2", "c": gone})
+			s.endsWith(map[string]string{"a": "1", "b": "2"}, map[string]string{"b": "2"}, "")
+		}},
+		"a value that is no row is a dead letter": {tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.did(2, acknowledged, stroke{cells: sets(noRow), bad: true})
+			s.ends(noRow, "1", entry.CauseRefused)
+		}},
+		"it is none": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.did(2, acknowledged, stroke{cells: sets(noRow), bad: true})
+			s.ends(noRow, "1", "")
+		}},
+		"a dead letter stays after a good write": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.ends("1", "1", entry.CauseRefused)
+		}},
+		"Redis is emptied": {tale: func(s tale) {
+			s.set(1, "1")
+			s.commits("1")
+			s.k.vanished = 2
+			s.ends("", "1", "")
+		}},
+		"Redis comes back without a write": {tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.commits("1")
+			s.ends("1", "1", "")
+		}},
+		"and the row does not follow": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.ends("1", "2", "")
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &findings{}
+			ks := newKeys(f)
+			table := c.table
+			if table == "" {
+				table = products
+			}
+			s := tale{&streamed{world: &world{findings: f}, app: &application{keys: ks}, keys: ks, histories: make(map[int64]bool), counted: make(map[string]int64)}, ks.add(table, "k", c.fleeting)}
+			s.app.numbers.Store(100)
+			c.tale(s)
+			switch {
+			case c.want == "" && f.total() > 0:
+				t.Errorf("it finds %s", strings.Join(f.texts, "; "))
+			case c.want != "" && f.count(c.want) == 0:
+				t.Errorf("it finds %v, want %s", slices.Collect(maps.Keys(f.counts)), c.want)
+			}
+		})
+	}
+}
+
+func TestTheCheckerOfEntriesFindsWhatIsWrongAndNothingElse(t *testing.T) {
+	for name, c := range map[string]struct {
+		tale func(es *entries)
+		want finding
+	}{
+		"all is well":      {tale: func(es *entries) { es.committed("s", "1-0", 1, at(1, 1)) }},
+		"an entry is lost": {want: lost, tale: func(*entries) {}},
+		"an entry is inserted twice": {want: repeated, tale: func(es *entries) {
+			es.committed("s", "1-0", 1, at(1, 1))
+			es.committed("s", "1-0", 1, at(2, 2))
+		}},
+		"an entry has another id": {want: wrong, tale: func(es *entries) { es.committed("s", "2-0", 1, at(1, 1)) }},
+		"nobody added it": {want: phantom, tale: func(es *entries) {
+			es.committed("s", "1-0", 1, at(1, 1))
+			es.committed("s", "2-0", 2, at(1, 1))
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := &findings{}
+			es := newEntries(f)
+			es.sent(added{number: 1, stream: "s"})
+			es.answered(1, acknowledged, "1-0")
+			c.tale(es)
+			es.verdict(func(string, string) string { return "" }, func(*added) bool { return false })
+			switch {
+			case c.want == "" && f.total() > 0:
+				t.Errorf("it finds %s", strings.Join(f.texts, "; "))
+			case c.want != "" && f.count(c.want) == 0:
+				t.Errorf("it finds %v, want %s", slices.Collect(maps.Keys(f.counts)), c.want)
+			}
+		})
+	}
+}
