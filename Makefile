@@ -16,10 +16,12 @@ DEMO_FLAGS ?=
 # which tests.
 SERVERS ?= redis8+postgres13 valkey8+postgres18
 SERVER_TESTS ?= ./internal/flusher/... ./test/integration
-# How long `make chaos` goes on, what it replays, and how writes are captured.
+# How long `make chaos` goes on, what it replays, how writes are captured, and whether
+# SENTINEL=true chooses the primary of capture Replication.
 MINUTES ?= 30
 SEED ?=
 CAPTURE ?= Functions
+SENTINEL ?= false
 REPORT ?=
 # How many resources `make scale` makes, and how long nothing changes then.
 RESOURCES ?= 1000
@@ -156,7 +158,7 @@ CHAOS_Replication = TestWhatAnApplicationWritesIsCarried
 .PHONY: chaos
 chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file, CAPTURE is Functions or Replication.
 	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
-		-args -chaos.minutes=$(MINUTES) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
+		-args -chaos.minutes=$(MINUTES) -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: scale
 scale: test-requirements cluster-tool ## Measure the operator with RESOURCES resources (default 1000), at rest for QUIET (3m); REPORT names a JSON file.

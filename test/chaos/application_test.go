@@ -205,12 +205,16 @@ func (w *appWriter) write(ctx context.Context, n int) int {
 	return len(commands)
 }
 
-// scriptText runs commands, and answers each as a text; a refusal begins with "!".
+// scriptText runs commands up to one that is refused, and answers each as a text; a refusal
+// begins with "!".
 const scriptText = `local out = {}
 for i = 1, #ARGV do
   local answer = redis.pcall(unpack(cjson.decode(ARGV[i])))
   if type(answer) == 'table' then
-    if answer.err then answer = '!' .. answer.err elseif answer.ok then answer = answer.ok else answer = 'many' end
+    if answer.err then
+      out[i] = '!' .. answer.err
+      break
+    elseif answer.ok then answer = answer.ok else answer = 'many' end
   elseif answer == false then answer = 'nil' end
   out[i] = tostring(answer)
 end
@@ -239,6 +243,8 @@ func (w *appWriter) script(ctx context.Context, commands []*command) {
 		switch {
 		case err != nil:
 			w.record(c, "", err)
+		case i >= len(answers):
+			w.record(c, "", refusal("!not run"))
 		case strings.HasPrefix(answers[i], "!"):
 			w.record(c, "", refusal(answers[i]))
 		default:

@@ -51,7 +51,6 @@ func (s *streamed) barrier(ctx context.Context, client *redis.Client, k *tracked
 	switch {
 	case deletes:
 		c, content = s.app.deletes(k, "DEL"), gone
-		c.changes = nil
 		if k.table == sessions {
 			cell = "a"
 		} else if k.table == scores {

@@ -39,26 +39,32 @@ func (s *streamed) kinds() []kind {
 	own := func(run func(context.Context, fault) error) func(context.Context, *world, fault) error {
 		return func(ctx context.Context, _ *world, f fault) error { return run(ctx, f) }
 	}
+	if s.trio != nil {
+		all = append(withoutWays(all), s.electionKinds()...)
+	} else {
+		all = append(all, []kind{
+			{
+				name: "redis-killed", attacks: "under appendfsync always a crash of Redis loses nothing that was acknowledged, and the stream begins anew",
+				needs: []string{theRedis}, longest: 2 * time.Second, run: own(s.redisKilled(false)),
+			},
+			{
+				name: "redis-loses-a-second", attacks: "what Redis lost with appendfsync everysec is told, and the tables follow Redis",
+				needs: []string{theRedis}, shortest: 300 * time.Millisecond, longest: time.Second, run: own(s.redisKilled(true)),
+			},
+			{
+				name: "fail-over", attacks: "a replica that takes over goes on with the history, or all keys are read again",
+				needs: []string{theRedis}, longest: time.Second, run: own(s.failOver(false)),
+			},
+			{
+				name: "fail-over-behind", attacks: "a replica that takes over without what was flushed is found out",
+				needs: []string{theRedis}, shortest: 200 * time.Millisecond, longest: time.Second, run: own(s.failOver(true)),
+			},
+		}...)
+	}
 	return append(all, []kind{
 		{
 			name: "replicas-killed", attacks: "a stream that is cut off is read on where it was",
 			needs: []string{theRedis}, run: own(s.replicasKilled),
-		},
-		{
-			name: "redis-killed", attacks: "under appendfsync always a crash of Redis loses nothing that was acknowledged, and the stream begins anew",
-			needs: []string{theRedis}, longest: 2 * time.Second, run: own(s.redisKilled(false)),
-		},
-		{
-			name: "redis-loses-a-second", attacks: "what Redis lost with appendfsync everysec is told, and the tables follow Redis",
-			needs: []string{theRedis}, shortest: 300 * time.Millisecond, longest: time.Second, run: own(s.redisKilled(true)),
-		},
-		{
-			name: "fail-over", attacks: "a replica that takes over goes on with the history, or all keys are read again",
-			needs: []string{theRedis}, longest: time.Second, run: own(s.failOver(false)),
-		},
-		{
-			name: "fail-over-behind", attacks: "a replica that takes over without what was flushed is found out",
-			needs: []string{theRedis}, shortest: 200 * time.Millisecond, longest: time.Second, run: own(s.failOver(true)),
 		},
 		{
 			name: "backlog-overrun", attacks: "what the backlog does not hold any more is read from the keys, and told",
@@ -86,7 +92,7 @@ func (s *streamed) kinds() []kind {
 		},
 		{
 			name: "mapping-paused", attacks: "a table that takes no row holds up no other, though its keys fill memory and backlog",
-			needs: []string{thePostgres, theConfig}, shortest: 3 * time.Second, longest: 10 * time.Second, run: own(s.mappingPaused),
+			needs: []string{thePostgres, theRedis}, shortest: 3 * time.Second, longest: 10 * time.Second, run: own(s.mappingPaused),
 		},
 	}...)
 }

@@ -41,6 +41,8 @@ type streamed struct {
 	*world
 	app  *application
 	keys *keys
+	// trio is what Sentinels choose from; without them there is none.
+	trio *journaltest.Trio
 	// servers are all that were ever started.
 	servers []*journaltest.Server
 
@@ -85,17 +87,21 @@ func newStreamed(t *testing.T) *streamed {
 	buildBounded(t)
 	w := &world{t: t, findings: &findings{}, leftOut: make(map[string]string)}
 	s := &streamed{world: w, keys: newKeys(w.findings), histories: make(map[int64]bool), counted: make(map[string]int64)}
-	server, err := s.newServer()
-	if err != nil {
-		t.Fatal(err)
+	if *sentinel {
+		s.elect()
+	} else {
+		server, err := s.newServer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.app = &application{keys: s.keys, rate: *rate, server: server}
+		w.redis = server
 	}
 	t.Cleanup(func() {
 		for _, server := range s.servers {
 			server.Close()
 		}
 	})
-	s.app = &application{keys: s.keys, rate: *rate, server: server}
-	w.redis = server
 	w.rdb = s.app.client(4, 3)
 	t.Cleanup(func() { _ = w.rdb.Close() })
 	w.disk = w.mount()
@@ -120,13 +126,16 @@ func newStreamed(t *testing.T) *streamed {
 	return s
 }
 
-// newServer starts a Redis as the documents want it.
+// redisSettings are as the documents want them.
+var redisSettings = []string{
+	"appendonly yes", "appendfsync always", "auto-aof-rewrite-min-size 32mb", "aof-load-truncated yes",
+	"lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "maxmemory-policy volatile-lru",
+	"repl-backlog-size " + usualBacklog, "repl-backlog-ttl 0", "client-output-buffer-limit replica 32mb 0 0", "repl-diskless-sync-delay 0",
+}
+
+// newServer starts a Redis.
 func (s *streamed) newServer() (*journaltest.Server, error) {
-	server, err := journaltest.Start(context.WithoutCancel(s.t.Context()), journaltest.Options{Config: []string{
-		"appendonly yes", "appendfsync always", "auto-aof-rewrite-min-size 32mb", "aof-load-truncated yes",
-		"lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "maxmemory-policy volatile-lru",
-		"repl-backlog-size " + usualBacklog, "repl-backlog-ttl 0", "client-output-buffer-limit replica 32mb 0 0", "repl-diskless-sync-delay 0",
-	}})
+	server, err := journaltest.Start(context.WithoutCancel(s.t.Context()), journaltest.Options{Config: redisSettings})
 	if err == nil {
 		s.servers = append(s.servers, server)
 	}
@@ -137,6 +146,9 @@ func (s *streamed) configure() {
 	c := config.Default()
 	c.Capture, c.Owner, c.Revision = config.CaptureReplication, sourceName, 1
 	c.Mappings = mappingsOf(products, sessions, views, scores, events)
+	if s.trio != nil {
+		c.Redis.External = s.bySentinels()
+	}
 	c.Flush = config.Flush{
 		IntervalMilliseconds: 100, BatchSize: batchSize, Concurrency: 2, MaxInFlightMebibytes: 64, MaxRetries: 2,
 		CircuitBreaker: config.CircuitBreaker{FailureThreshold: 3, OpenMilliseconds: 500},

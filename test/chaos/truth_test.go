@@ -131,7 +131,7 @@ func documentOfText(number string) string {
 }
 
 // lostWithin is how far before a crash a write may have been made that Redis has lost.
-const lostWithin = 10_000_000
+const lostWithin = 30_000_000
 
 // reconcile takes note of what Redis has after it came back: of what it had confirmed, and
 // has not any more, it is not known which writes of fleeting keys they were. The gate is

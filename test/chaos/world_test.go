@@ -188,7 +188,9 @@ func (w *world) place(number int) {
 // writeConfig puts a flusher's config in place, whole or not at all.
 func (w *world) writeConfig(f *flusher) error {
 	c := *w.config
-	c.Redis.External.Addresses = []string{f.toRedis.Listen}
+	if c.Redis.External.Mode == config.ModeStandalone {
+		c.Redis.External.Addresses = []string{f.toRedis.Listen}
+	}
 	c.Database.Postgres.URLFile = filepath.Join(filepath.Dir(f.file), "uri")
 	data, err := c.Marshal()
 	if err != nil {

@@ -243,7 +243,7 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	twin := p.marked[m.id]
 	switch {
-	case twin == nil:
+	case twin == nil || twin.first >= offset:
 		return m.last
 	case twin.last > offset:
 		// It may be of writes before the offset, too.
@@ -266,13 +266,13 @@ func (p *partition) unite(m, twin *mark) {
 	p.merge(m, twin)
 	m.word, m.wrote, m.whole, m.scanned, m.asked = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
-	switch {
-	case (rewritten || gone) && m.saved:
+	if m.saved && (rewritten || gone) {
 		// What the database has aside is an earlier write, or does not say that the key has
 		// gone by itself since.
 		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
-	case !rewritten && attempts > 0:
+	}
+	if !rewritten && attempts > 0 {
 		m.more().attempts, m.extra.firstRefused = attempts, refused
 	}
 	p.of.bytes += m.bytes() - before
