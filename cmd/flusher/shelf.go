@@ -106,7 +106,7 @@ func (s *journalShelf) discard(ctx context.Context, queue string, letter *entry.
 }
 
 func (s *journalShelf) explain(err error) (text string, lasting bool) {
-	check := journal.Explain(err)
+	check := s.journal.Explain(err)
 	lasting = check.Reason != cachev1alpha1.ReasonCommandFailed
 	switch {
 	case strings.Contains(err.Error(), "Function not found"):
