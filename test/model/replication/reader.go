@@ -38,7 +38,7 @@ const (
 type plan int8
 
 const (
-	keepNothing plan = iota
+	_ plan = iota
 	// forget takes a retry away, retry keeps one, letter is a dead letter of a value that
 	// was lost.
 	forget

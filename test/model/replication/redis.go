@@ -15,7 +15,7 @@ const (
 type kind int8
 
 const (
-	nothing kind = iota
+	_ kind = iota
 	// set tells in the stream what it writes, increment has to be read.
 	set
 	increment
