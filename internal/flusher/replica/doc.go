@@ -196,6 +196,16 @@
 // A scan. What it comes across has no word: a key that is gone when it is read leaves its row
 // alone, unless the stream has said something of it since. The list of mappings that are
 // scanned names one when all that the scan marked is settled, so it begins anew after a crash.
+// Of a key that went before the scan came to it only the stream tells: what is marked until the
+// stream was read to where the scan ended counts as marked by it, and a server that takes over
+// by then, which may have the key still, is scanned anew.
+//
+// A value that was read behind a write that the claim does not know of, and before another one,
+// may be as new as when it was read: that is its version then.
+//
+// A term begins only once the database has confirmed, after the ledger's new epoch, that the
+// source is read from here. The ledger shuts out all other histories with the first term of one
+// alone, so that somebody who was replaced could begin another term of the one before.
 //
 // Another history. A write that was read in the one before and not written is written from
 // what the stream told of it, if the key is gone now, and a deletion is made: but only where
