@@ -214,6 +214,13 @@
 // been deleted just before. So a scan begins anew after a crash, and when another server takes
 // over before that: it may have the key.
 //
+// A value that was read behind a write that the claim does not know of, and before another one,
+// may be as new as when it was read: that is its version then.
+//
+// A term begins only once the database has confirmed, after the ledger's new epoch, that the
+// source is read from here. The ledger shuts out all other histories with the first term of one
+// alone, so that somebody who was replaced could begin another term of the one before.
+//
 // Another history. A write that was read in the one before and not written is written from
 // what the stream told of it, if the key is gone now, and a deletion is made: but only where
 // the stream had been read up to all that was written of the partition, or a row might go

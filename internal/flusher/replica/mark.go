@@ -36,6 +36,8 @@ type mark struct {
 	// has it aside: it holds the position no longer. asked says that it stands for a dead
 	// letter that somebody wants tried again: the letter is what the database has aside.
 	wrote, whole, scanned, saved, asked bool
+	// expired says that going by itself is among the words.
+	expired bool
 }
 
 // markBytes is about what a mark takes beside its id: itself, and its place in a map.
@@ -182,7 +184,7 @@ func (m *mark) precedes(later *mark) {
 		}
 		later.wrote = later.wrote || m.wrote
 	}
-	later.scanned = later.scanned || m.scanned
+	later.scanned, later.expired = later.scanned || m.scanned, later.expired || m.expired
 	later.writes += m.writes
 	later.since = min(later.since, m.since)
 	later.last = max(later.last, m.last)

@@ -256,6 +256,13 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	return m.last
 }
 
+// mayHaveExpired tells whether a later mark of the name has words before and behind the offset,
+// and one of them is that the key has gone by itself: that may be the last word at the offset.
+func (p *partition) mayHaveExpired(m *mark, offset int64) bool {
+	twin := p.marked[m.id]
+	return twin != nil && twin.expired && twin.first < offset && offset < twin.last
+}
+
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
@@ -265,7 +272,7 @@ func (p *partition) unite(m, twin *mark) {
 		refused = m.extra.firstRefused
 	}
 	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned, m.asked = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked
+	m.word, m.wrote, m.whole, m.scanned, m.asked, m.expired = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked, twin.expired
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
 	if m.saved && (rewritten || gone) {
 		// What the database has aside is an earlier write, or does not say that the key has

@@ -52,7 +52,8 @@
 //	PrimaryIsRead             asked would do alone; that its offset is compared would not, since
 //	                          another flusher may have read further
 //	GoneIsAwaited,            the row of a key that expired is deleted
-//	UnlinkKeepsTheRow
+//	UnlinkKeepsTheRow,
+//	ExpiryIsOfItsTime
 //	AcknowledgesAfterScan     who waits for a write from before a full resync is answered at once
 //	ScanIsItsMarks            a crash loses keys that the scan came across
 //	ScanIsReadTo              a key that was gone when it was scanned is there again after a

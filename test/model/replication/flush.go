@@ -150,8 +150,7 @@ func (s *state) claimMoves(r *Rules, b *Bounds, f int, step step) {
 			words = "sends what was read, and is not told yet of all"
 		}
 		step(words, func(n *state, me *reader) error {
-			n.evaluate(r, f, me, told)
-			return nil
+			return n.evaluate(r, f, me, told)
 		})
 	case waiting:
 		awaited := s.isAwaited(f)
@@ -219,10 +218,10 @@ func (s *state) claim(r *Rules, me *reader, offset int8) {
 }
 
 // evaluate makes rows of what was read, and sends them.
-func (s *state) evaluate(r *Rules, f int, me *reader, told bool) {
+func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 	if r.HistoryIsCompared && me.id != me.asOfID {
 		me.void()
-		return
+		return nil
 	}
 	var version int8
 	sends, loses := false, false
@@ -231,7 +230,7 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) {
 			continue
 		}
 		there := s.isThere(me.lasts[key])
-		if !there && !told && r.GoneIsAwaited {
+		if !there && (!told && r.GoneIsAwaited || r.ExpiryIsOfItsTime && me.mayHaveExpired(key, me.asOf)) {
 			me.restore(key)
 			continue
 		}
@@ -264,10 +263,11 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) {
 	case sends:
 		s.send(r, f, me, version)
 	case loses:
-		_ = s.conclude(r, me, -1)
+		return s.conclude(r, me, nobody)
 	default:
 		me.void()
 	}
+	return nil
 }
 
 // gone says what becomes of the row of a key that is gone.
@@ -308,13 +308,13 @@ func (s *state) send(r *Rules, f int, me *reader, version int8) {
 func (s *state) networkMoves(r *Rules, b *Bounds, i int8, move explorer.Add[state]) {
 	deliver := func(words string, refused int8, numbers ...int8) {
 		next := *s
-		if refused >= 0 {
+		if refused != nobody {
 			next.refusals++
 		}
 		broken := next.deliver(r, b, i, refused)
 		move(label(words, numbers), next.tidy(), broken)
 	}
-	deliver("batch %d arrives", -1, i)
+	deliver("batch %d arrives", nobody, i)
 	for key, w := range s.network[i].rows {
 		if w.operation != none && w.operation != lose && s.refusals < b.Refusals {
 			deliver("batch %d arrives, and key %d is refused", int8(key), i, int8(key))
@@ -402,7 +402,6 @@ func (s *state) settle(r *Rules, f int, me *reader) error {
 			s.store.aside[key] = aside{me.out[key].word, me.history, me.out[key].last}
 		case letter:
 			s.store.aside[key] = aside{}
-			s.counted[key] = max(s.counted[key], me.rows[key].number)
 		}
 	}
 	return s.finish(r, me)
@@ -431,6 +430,7 @@ func (s *state) finish(r *Rules, me *reader) error {
 			me.save(key, &m)
 			me.marks[key] = m
 		case lost:
+			s.counted[key] = max(s.counted[key], me.rows[key].number)
 			me.hasRetry[key] = me.hasRetry[key] && twin.rewrites()
 		default:
 			me.hasRetry[key] = false

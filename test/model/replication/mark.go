@@ -24,6 +24,8 @@ type mark struct {
 	// kept is the number of the command whose value the stream told, if that is the newest.
 	kept                  int8
 	wrote, scanned, saved bool
+	// expired says that an expiry is among the words.
+	expired bool
 }
 
 func (m *mark) rewrites() bool { return m.wrote || m.word == deleted }
@@ -39,7 +41,7 @@ func (m *mark) precedes(later *mark) {
 		}
 		later.wrote = later.wrote || m.wrote
 	}
-	later.scanned = later.scanned || m.scanned
+	later.scanned, later.expired = later.scanned || m.scanned, later.expired || m.expired
 	later.last = max(later.last, m.last)
 }
 
@@ -71,6 +73,7 @@ func (me *reader) apply(r *Rules, number int8, c command, before int8) {
 	m.last = before + 1
 	switch c.kind {
 	case unlink:
+		m.expired = true
 		if m.word != deleted {
 			m.word = unlinked
 		}
@@ -121,6 +124,13 @@ func (me *reader) void() {
 	me.rows, me.plan = [keys]row{}, [keys]plan{}
 }
 
+// mayHaveExpired tells whether the last word at the offset is that of a later mark, which is of
+// writes before and behind it, and may be that the key has expired.
+func (me *reader) mayHaveExpired(key, offset int8) bool {
+	twin := &me.marks[key]
+	return twin.is && twin.expired && twin.first < offset && offset < twin.last
+}
+
 // absorb makes a mark that is out, read as of the offset, the only one of its key where the
 // later one is of nothing behind that. It returns the offset of the last write that the value
 // has.
@@ -137,7 +147,7 @@ func (me *reader) absorb(r *Rules, key, offset int8) int8 {
 	}
 	told := twin.rewrites() || r.ExpiryHoldsThePosition && twin.word == unlinked
 	m.precedes(twin)
-	m.word, m.wrote, m.kept, m.scanned, m.last = twin.word, twin.wrote, twin.kept, twin.scanned, twin.last
+	m.word, m.wrote, m.kept, m.scanned, m.last, m.expired = twin.word, twin.wrote, twin.kept, twin.scanned, twin.last, twin.expired
 	if told && m.saved {
 		me.owes(key, m)
 		m.saved, m.first = false, twin.first

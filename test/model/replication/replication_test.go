@@ -135,6 +135,10 @@ var mutations = map[string]mutation{
 		func(r *Rules) { r.UnlinkKeepsTheRow = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: texts, Writes: 2, Begun: true},
 	},
+	"a key that is gone has the word of before it was read": {
+		func(r *Rules) { r.ExpiryIsOfItsTime = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Writes: 3, FailOvers: 1, Missing: 1, Crashes: 1, Begun: true},
+	},
 	"what is acknowledged begins at the start of a full resync": {
 		func(r *Rules) { r.AcknowledgesAfterScan = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 1},

@@ -15,6 +15,9 @@ type Rules struct {
 	// GoneIsAwaited has the stream read up to where a key was found gone, and
 	// UnlinkKeepsTheRow leaves the row of one that expired.
 	GoneIsAwaited, UnlinkKeepsTheRow bool
+	// ExpiryIsOfItsTime reads a key again of which it is not known whether it had expired when
+	// it was found gone, since it was written once more.
+	ExpiryIsOfItsTime bool
 	// AcknowledgesAfterScan acknowledges nothing while keys are owed by a scan, and
 	// ScanIsItsMarks says that they are until what it marked is settled.
 	// ScanIsReadTo has the stream read, too, to where the scan ended, and what it told by
@@ -70,7 +73,7 @@ func All() Rules {
 	return Rules{
 		SettlesBeforeMoving: true, PositionIsTheOldestMark: true,
 		HistoryIsCompared: true, OffsetIsCompared: true, PrimaryIsRead: true,
-		GoneIsAwaited: true, UnlinkKeepsTheRow: true,
+		GoneIsAwaited: true, UnlinkKeepsTheRow: true, ExpiryIsOfItsTime: true,
 		AcknowledgesAfterScan: true, ScanIsItsMarks: true, ScanIsReadTo: true, SeenStaysWithTheLater: true, ReadIsNewerThanKept: true, AcknowledgesWhenAgreed: true,
 		BatchesAreFenced: true, MoveIsFenced: true, SettleIsFenced: true, TermsAreFenced: true,
 		IncarnationPerHistory: true, WrittenAgainStays: true, PingsAreNoPosition: true,

@@ -114,7 +114,7 @@ func (s *state) check() error {
 		return nil
 	}
 	if missing := s.untold & s.committed; missing != 0 {
-		return fmt.Errorf("the server has lost what was flushed (commands %08b), and no event tells", missing)
+		return fmt.Errorf("what was flushed is lost in Redis (commands %08b), and no event tells", missing)
 	}
 	v := s.primary()
 	for key := range int8(keys) {
@@ -198,7 +198,7 @@ func (s *state) testimonies() (all many) {
 // tell is a data-loss event. flushed means that it speaks of what was flushed.
 func (s *state) tell(flushed bool) error {
 	if lost := s.untold & s.attested; lost != 0 && !flushed {
-		return fmt.Errorf("the server has lost what was flushed before the witness (commands %08b), and the event does not say so", lost)
+		return fmt.Errorf("what was flushed before the witness is lost in Redis (commands %08b), and the event does not say so", lost)
 	}
 	if flushed && s.untold&(s.seen|s.testimonies()) == 0 {
 		return errors.New("an event tells that Redis has lost what was flushed, which it has not")

@@ -25,6 +25,9 @@ type aside struct {
 	history, offset int8
 }
 
+// nobody is the key that is refused where none is.
+const nobody = -1
+
 // operation is what becomes of a row.
 type operation int8
 
