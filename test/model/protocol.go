@@ -128,9 +128,16 @@ type move struct {
 	broken error
 }
 
-// moves returns every step that somebody could take next.
-func (s *state) moves(r *rules) []move {
-	var all []move
+// violation is what the step breaks, or the state that it leads to.
+func (m *move) violation() error {
+	if m.broken != nil {
+		return m.broken
+	}
+	return m.next.check()
+}
+
+// moves appends every step that somebody could take next.
+func (s *state) moves(r *rules, all []move) []move {
 	add := func(name label, next state) { all = append(all, move{name: name, next: next}) }
 	for k := range keys {
 		if s.writes < r.maxWrites {

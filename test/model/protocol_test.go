@@ -19,50 +19,66 @@ func all() rules {
 	}
 }
 
-// exploration is every state that was reached, in the order in which it was, with the
-// state that it was reached from first and the step.
+// exploration is one of each set of states that are images of each other, in the order in
+// which they were reached, with the place of the one that each was reached from.
 type exploration struct {
 	states []state
 	from   []int32
-	by     []label
 }
 
-// explore visits every state that can be reached. It returns the first violation with the
-// steps to it, and how many states there are.
+// explore visits every state that can be reached, or one of its images. It returns the
+// first violation with the steps to it, and how many states it has visited.
 func explore(r rules) (visited int, steps string, err error) {
 	var e exploration
 	known := map[state]struct{}{}
-	reach := func(s state, from int, by label) {
+	reach := func(s state, from int) {
+		s.normalize()
 		if _, before := known[s]; !before {
 			known[s] = struct{}{}
-			e.states, e.from, e.by = append(e.states, s), append(e.from, int32(from)), append(e.by, by)
+			e.states, e.from = append(e.states, s), append(e.from, int32(from))
 		}
 	}
-	reach(initial(), 0, label{})
+	reach(initial(), 0)
+	var moves []move
 	for at := 0; at != len(e.states); at++ {
 		s := e.states[at]
-		for _, m := range s.moves(&r) {
-			err := m.broken
-			if err == nil {
-				err = m.next.check()
+		moves = s.moves(&r, moves[:0])
+		for i := range moves {
+			if moves[i].violation() != nil {
+				steps, err = e.trail(&r, at)
+				return len(e.states), steps, err
 			}
-			if err != nil {
-				return len(e.states), e.trail(at) + "\n  " + m.name.String(), err
-			}
-			reach(m.next, at, m.name)
+			reach(moves[i].next, at)
 		}
 	}
 	return len(e.states), "", nil
 }
 
-// trail tells how a state was reached.
-func (e *exploration) trail(at int) string {
-	var steps []string
+// trail tells how a violation in one step from a state was reached. The steps are taken once
+// more from the beginning, so that each flusher has one number all the way.
+func (e *exploration) trail(r *rules, at int) (string, error) {
+	var way []int
 	for ; at > 0; at = int(e.from[at]) {
-		steps = append(steps, "\n  "+e.by[at].String())
+		way = append(way, at)
 	}
-	slices.Reverse(steps)
-	return strings.Join(steps, "")
+	var steps strings.Builder
+	now := initial()
+	take := func(wanted func(*move) bool) *move {
+		moves := now.moves(r, nil)
+		i := slices.IndexFunc(moves, func(m move) bool { return wanted(&m) })
+		now = moves[i].next
+		steps.WriteString("\n  " + moves[i].name.String())
+		return &moves[i]
+	}
+	for _, at := range slices.Backward(way) {
+		take(func(m *move) bool {
+			image := m.next
+			image.normalize()
+			return image == e.states[at]
+		})
+	}
+	last := take(func(m *move) bool { return m.violation() != nil })
+	return steps.String(), last.violation()
 }
 
 func TestNoInterleavingLosesOrReorders(t *testing.T) {
@@ -118,4 +134,60 @@ func TestSomeRulesStandInForEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImagesStandForEveryState visits every state within smaller bounds, and then images
+// alone: each of the states has an image among those, and they have no others.
+func TestImagesStandForEveryState(t *testing.T) {
+	r := all()
+	r.maxWrites, r.maxEpochs, r.maxClaims = 2, 2, 2
+	visit := func(normalize func(*state)) map[state]struct{} {
+		start := initial()
+		known, left := map[state]struct{}{start: {}}, []state{start}
+		for len(left) > 0 {
+			s := left[len(left)-1]
+			left = left[:len(left)-1]
+			for _, m := range s.moves(&r, nil) {
+				normalize(&m.next)
+				if _, before := known[m.next]; !before {
+					known[m.next] = struct{}{}
+					left = append(left, m.next)
+				}
+			}
+		}
+		return known
+	}
+	every, images := visit(func(*state) {}), visit((*state).normalize)
+	for _, c := range []struct {
+		of, among map[state]struct{}
+	}{{every, images}, {images, every}} {
+		for s := range c.of {
+			if !hasImage(s, c.among) {
+				t.Fatalf("no image of %+v is among %d states", s, len(c.among))
+			}
+		}
+	}
+	if 3*len(images) > len(every) {
+		t.Errorf("%d images stand for %d states only", len(images), len(every))
+	}
+}
+
+// hasImage swaps all that nothing tells apart, in every way.
+func hasImage(s state, among map[state]struct{}) bool {
+	for n := range 8 {
+		image := s
+		if n&1 != 0 {
+			image.swapKeys()
+		}
+		if n&2 != 0 {
+			image.swapFlushers()
+		}
+		if n&4 != 0 {
+			swap(&image.network)
+		}
+		if _, is := among[image]; is {
+			return true
+		}
+	}
+	return false
 }
