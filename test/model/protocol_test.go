@@ -26,6 +26,7 @@ func explore(r rules) (visited int, err error) {
 		First: initial(),
 		Moves: func(s *state, add explorer.Add[state]) { s.moves(&r, add) },
 		Check: (*state).check,
+		Image: (*state).normalize,
 	})
 }
 
@@ -82,4 +83,60 @@ func TestSomeRulesStandInForEachOther(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestImagesStandForEveryState visits every state within smaller bounds, and then images
+// alone: each of the states has an image among those, and they have no others.
+func TestImagesStandForEveryState(t *testing.T) {
+	r := all()
+	r.maxWrites, r.maxEpochs, r.maxClaims = 2, 2, 2
+	visit := func(normalize func(*state)) map[state]struct{} {
+		start := initial()
+		known, left := map[state]struct{}{start: {}}, []state{start}
+		for len(left) > 0 {
+			s := left[len(left)-1]
+			left = left[:len(left)-1]
+			s.moves(&r, func(_ explorer.Label, next state, _ error) {
+				normalize(&next)
+				if _, before := known[next]; !before {
+					known[next] = struct{}{}
+					left = append(left, next)
+				}
+			})
+		}
+		return known
+	}
+	every, images := visit(func(*state) {}), visit((*state).normalize)
+	for _, c := range []struct {
+		of, among map[state]struct{}
+	}{{every, images}, {images, every}} {
+		for s := range c.of {
+			if !hasImage(s, c.among) {
+				t.Fatalf("no image of %+v is among %d states", s, len(c.among))
+			}
+		}
+	}
+	if 3*len(images) > len(every) {
+		t.Errorf("%d images stand for %d states only", len(images), len(every))
+	}
+}
+
+// hasImage swaps all that nothing tells apart, in every way.
+func hasImage(s state, among map[state]struct{}) bool {
+	for n := range 8 {
+		image := s
+		if n&1 != 0 {
+			image.swapKeys()
+		}
+		if n&2 != 0 {
+			image.swapFlushers()
+		}
+		if n&4 != 0 {
+			swap(&image.network)
+		}
+		if _, is := among[image]; is {
+			return true
+		}
+	}
+	return false
 }

@@ -48,21 +48,24 @@ type Model[S comparable] struct {
 	Moves func(s *S, add Add[S])
 	// Check says what a state breaks, if anything.
 	Check func(s *S) error
+	// Image, if set, makes a state the one of its images that is visited: of states from which
+	// the same follows, with other numbers, one stands for all.
+	Image func(s *S)
 	// Most is how many states may be visited, if it is not 0: beyond is ErrMore.
 	Most int
 }
 
-// exploration knows of each state from which one it was reached first, and by which step.
-// Of the states themselves only those are kept that are still to be visited: of the others
+// exploration knows of each state from which one it was reached first. Of the states themselves only those are kept that are still to be visited: of the others
 // a hash of 64 bits is enough. That two of a million states share one happens once in
 // thirty million explorations.
 type exploration[S comparable] struct {
-	seed  maphash.Seed
-	known map[uint64]struct{}
-	from  []int32
-	by    []Label
-	now   []S
-	next  []S
+	Model[S]
+	seed   maphash.Seed
+	known  map[uint64]struct{}
+	from   []int32
+	hashes []uint64
+	now    []S
+	next   []S
 }
 
 // ErrMore means that not every state was visited.
@@ -71,51 +74,79 @@ var ErrMore = errors.New("there are more states")
 // Explore visits every state that can be reached, those with the fewest steps first. It returns
 // how many there are, and the first violation, which is a *Violation.
 func Explore[S comparable](m Model[S]) (visited int, err error) {
-	e := exploration[S]{seed: maphash.MakeSeed(), known: make(map[uint64]struct{})}
-	e.reach(m.First, 0, Label{})
+	e := exploration[S]{Model: m, seed: maphash.MakeSeed(), known: make(map[uint64]struct{})}
+	e.reach(m.First, 0)
 	for at := 0; len(e.next) > 0; {
 		e.now, e.next = e.next, e.now[:0]
 		for i := range e.now {
-			m.Moves(&e.now[i], func(by Label, to S, broken error) {
-				if err != nil {
-					return
+			broken := false
+			m.Moves(&e.now[i], func(_ Label, to S, breaks error) {
+				if broken = broken || e.violation(&to, breaks) != nil; !broken {
+					e.reach(to, at)
 				}
-				if broken == nil {
-					broken = m.Check(&to)
-				}
-				if broken != nil {
-					err = &Violation{What: broken.Error(), Steps: e.trail(at) + "\n  " + by.String()}
-					return
-				}
-				e.reach(to, at, by)
 			})
-			if err != nil {
-				return len(e.by), err
+			if broken {
+				return len(e.from), e.explain(at)
 			}
 			at++
 		}
-		if m.Most > 0 && len(e.by) > m.Most {
-			return len(e.by), fmt.Errorf("%w than %d", ErrMore, m.Most)
+		if m.Most > 0 && len(e.from) > m.Most {
+			return len(e.from), fmt.Errorf("%w than %d", ErrMore, m.Most)
 		}
 	}
-	return len(e.by), nil
+	return len(e.from), nil
 }
 
-func (e *exploration[S]) reach(s S, from int, by Label) {
-	hash := maphash.Comparable(e.seed, s)
+// violation is what the step breaks, or the state that it leads to.
+func (e *exploration[S]) violation(to *S, broken error) error {
+	if broken != nil {
+		return broken
+	}
+	return e.Check(to)
+}
+
+func (e *exploration[S]) reach(s S, from int) {
+	hash := e.hash(&s)
 	if _, before := e.known[hash]; before {
 		return
 	}
 	e.known[hash] = struct{}{}
-	e.from, e.by, e.next = append(e.from, int32(from)), append(e.by, by), append(e.next, s) //nolint:gosec // So many do not fit into memory.
+	e.from, e.hashes, e.next = append(e.from, int32(from)), append(e.hashes, hash), append(e.next, s) //nolint:gosec // So many do not fit into memory.
 }
 
-// trail tells how a state was reached.
-func (e *exploration[S]) trail(at int) string {
-	var steps []string
-	for ; at > 0; at = int(e.from[at]) {
-		steps = append(steps, "\n  "+e.by[at].String())
+// hash makes the state its image.
+func (e *exploration[S]) hash(s *S) uint64 {
+	if e.Image != nil {
+		e.Image(s)
 	}
-	slices.Reverse(steps)
-	return strings.Join(steps, "")
+	return maphash.Comparable(e.seed, *s)
+}
+
+// explain tells how a violation in one step from a state is reached. The steps are taken once
+// more from the beginning, so that everything has one number all the way.
+func (e *exploration[S]) explain(at int) *Violation {
+	var way []int
+	for ; at > 0; at = int(e.from[at]) {
+		way = append(way, at)
+	}
+	var steps strings.Builder
+	now := e.First
+	for _, at := range slices.Backward(way) {
+		next, found := now, false
+		e.Moves(&now, func(by Label, to S, _ error) {
+			if image := to; !found && e.hash(&image) == e.hashes[at] {
+				next, found = to, true
+				steps.WriteString("\n  " + by.String())
+			}
+		})
+		now = next
+	}
+	v := &Violation{}
+	e.Moves(&now, func(by Label, to S, broken error) {
+		if what := e.violation(&to, broken); what != nil && v.What == "" {
+			steps.WriteString("\n  " + by.String())
+			v.What, v.Steps = what.Error(), steps.String()
+		}
+	})
+	return v
 }
