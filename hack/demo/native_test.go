@@ -6,6 +6,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -50,16 +51,24 @@ func TestTheCommandsOfTheDemo(t *testing.T) {
 		m.Mode, m.Encoding = cmp.Or(m.Mode, given.Mode), cmp.Or(m.Encoding, given.Encoding)
 	}
 	programs.Must(t, c.Validate())
+	f := service.New(c, flusher.Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		service.New(c, flusher.Options{}).Run(ctx)
+		f.Run(ctx)
 	}()
 	defer func() {
 		cancel()
 		<-ended
 	}()
+	// WAIT is about writes that Redis took while it had a replica.
+	programs.Usual.Eventually(t, "a flusher that is attached", func() error {
+		if now := f.Status().Replication; now == nil || !now.Attached {
+			return fmt.Errorf("%+v", now)
+		}
+		return nil
+	})
 	commands, _ := applicationCommands(rand.New(rand.NewPCG(d.seed, 1)), 2000)
 	cli := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(pair.Redis.Port()))
 	cli.Stdin = strings.NewReader(session(commands))
