@@ -59,7 +59,9 @@ func Flushed(ctx context.Context, conn *redis.Conn) error {
 		case now.id != start.id:
 			return ErrMoved
 		}
-		if now.flushers > 0 && now.flushed >= start.offset {
+		// Nothing is acknowledged while keys are read that were there before. Redis has given
+		// writes no offset that it took before it had a replica.
+		if now.flushers > 0 && now.flushed > 0 && now.flushed >= start.offset {
 			return nil
 		}
 		// What the server has told may be less than what is waited for here.

@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/plural"
 	"github.com/writebehind/operator/test/kube"
 )
@@ -112,7 +113,7 @@ func (d *demo) applyObject(ctx context.Context, object *unstructured.Unstructure
 // writeNatively gives commands to redis-cli in the pod of Redis, which knows nothing of this
 // project, and waits by WAIT until they are in PostgreSQL.
 func (d *demo) writeNatively(ctx context.Context) error {
-	cache, err := d.cluster.Cache(ctx, d.native)
+	cache, err := d.awaitStream(ctx)
 	if err != nil {
 		return err
 	}
@@ -138,6 +139,19 @@ func (d *demo) writeNatively(ctx context.Context) error {
 	}
 	d.line("%s commands, and WAIT 1: all of them are in PostgreSQL %s after the first one", grouped(int64(len(commands))), brief(time.Since(began)))
 	return nil
+}
+
+// awaitStream waits until a flusher reads the stream: WAIT is about writes that Redis took while
+// it had a replica.
+func (d *demo) awaitStream(ctx context.Context) (cache *v1alpha1.WriteBehindCache, err error) {
+	err = poll(ctx, readyTimeout, func() (bool, error) {
+		cache, err = d.cluster.Cache(ctx, d.native)
+		return err == nil && cache.Status.Replication != nil && cache.Status.Replication.History > 0 && !cache.Status.Replication.Scanning, err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("no flusher reads the stream of %s: %w", d.native.Name, err)
+	}
+	return cache, nil
 }
 
 // session is what redis-cli is given: a command a line, and WAIT for the flusher, which is the

@@ -116,6 +116,32 @@ func TestWhatIsNotFlushedIsNotToldAsSuch(t *testing.T) {
 	}
 }
 
+// A write that was made before there was a replica has no offset, and is carried by the scan.
+func TestWhatWasThereBeforeTheFlusherIsNotToldAsFlushed(t *testing.T) {
+	t.Parallel()
+	r := startReplicated(t)
+	conn := r.conn()
+	r.must(conn.Set(t.Context(), "product:1", `{"name":"x","price":1}`, 0).Err())
+	r.Config.Suspend = true
+	f, _ := r.flush()
+	programs.Usual.Eventually(t, "a flusher that is attached", func() error {
+		if now := f.Status().Replication; now == nil || !now.Attached {
+			return fmt.Errorf("%+v", now)
+		}
+		return nil
+	})
+	if err := writebehind.Flushed(shortly(t), conn); !errors.Is(err, writebehind.ErrNotFlushed) {
+		t.Errorf("of a key that nobody has read it says %v", err)
+	}
+	resumed := *r.Config
+	resumed.Suspend, resumed.Revision = false, 2
+	f.Apply(&resumed)
+	r.must(writebehind.Flushed(t.Context(), conn))
+	if got := r.Database.Value(t, "SELECT count(*) FROM products"); got != "1" {
+		t.Errorf("there are %s rows", got)
+	}
+}
+
 func TestADeadLetterIsFlushed(t *testing.T) {
 	t.Parallel()
 	r := startReplicated(t)
