@@ -125,17 +125,19 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -race -timeout 20m $(TEST_FLAGS) $(PACKAGES) || failed=1; \
+		$(GO) test -json -race $(TEST_BUILD) -timeout 20m $(TEST_FLAGS) $(PACKAGES) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
+		$(GO) test -json $(TEST_BUILD) -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
+# make lint runs vet. What a debugger wants of a test's program is most of what is linked.
+TEST_BUILD = -vet=off -ldflags=-w
 # A line when a package has ended, what failed at the end, and one that can be counted.
 # What is no event is a line of hack/progress, and is shown.
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
 test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute.
-	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race -timeout 3m $(TEST_FLAGS) $$packages
+	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race $(TEST_BUILD) -timeout 3m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers
 test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.
@@ -158,7 +160,7 @@ CHAOS_Replication = TestWhatAnApplicationWritesIsCarried
 .PHONY: chaos
 chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file, CAPTURE is Functions or Replication.
 	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
-		-args -chaos.minutes=$(MINUTES) -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
+		-args -chaos.minutes=$(MINUTES) -chaos.rate=4000 -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: scale
 scale: test-requirements cluster-tool ## Measure the operator with RESOURCES resources (default 1000), at rest for QUIET (3m); REPORT names a JSON file.

@@ -6,6 +6,8 @@ package writebehind_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -31,4 +33,23 @@ func ExampleQueue_Fill() {
 		return value, err
 	}
 	_ = read
+}
+
+// An order that has to be in the database before another program is told of it.
+func ExampleFlushed() {
+	rdb := redis.NewClient(&redis.Options{Addr: "shop-redis:6379"})
+	place := func(ctx context.Context, id, order string) error {
+		conn := rdb.Conn()
+		defer func() { _ = conn.Close() }()
+		if err := conn.Set(ctx, "order:"+id, order, 0).Err(); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		if err := writebehind.Flushed(ctx, conn); err != nil {
+			return fmt.Errorf("order %s is in Redis: %w", id, err)
+		}
+		return nil
+	}
+	_ = place
 }

@@ -4,24 +4,21 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"slices"
 	"strings"
 
-	"github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
-	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
-	"github.com/writebehind/operator/internal/flusher/journal"
 )
 
-// deadLettersCommand is dlq with its subcommands. They talk to the Redis of the
-// config alone, and run beside the flushers.
+// deadLettersCommand is dlq with its subcommands. They talk to the one server that
+// keeps the letters of the config, and run beside the flushers.
 func deadLettersCommand(path *string) *cobra.Command {
 	var output string
 	dlq := &cobra.Command{
@@ -69,8 +66,9 @@ func listCommand(prepare preparation) *cobra.Command {
 }
 
 func showCommand(prepare preparation) *cobra.Command {
-	return &cobra.Command{
-		Use:   "show KEY --config FILE",
+	var f filter
+	show := &cobra.Command{
+		Use:   "show KEY [--member MEMBER] --config FILE",
 		Short: "Print one dead letter in full, with its payload and PostgreSQL's full text.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 || args[0] == "" {
@@ -79,7 +77,8 @@ func showCommand(prepare preparation) *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := prepare(cmd, filter{key: args[0], literal: true})
+			f.key, f.literal = args[0], true
+			d, err := prepare(cmd, f)
 			if err != nil {
 				return err
 			}
@@ -87,6 +86,8 @@ func showCommand(prepare preparation) *cobra.Command {
 			return d.show(cmd.Context())
 		},
 	}
+	f.bindMember(show)
+	return show
 }
 
 func actCommand(prepare preparation, a *action, short string) *cobra.Command {
@@ -129,13 +130,12 @@ func noArguments(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// desk is where one subcommand works: an open journal, and what it is to deal with.
+// desk is where one subcommand works: where the letters are, and what it is to deal with.
 type desk struct {
-	rdb     *redis.Client
-	journal *journal.Journal
-	queues  []string
-	filter  filter
-	report  report
+	shelf  shelf
+	queues []string
+	filter filter
+	report report
 }
 
 func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
@@ -154,21 +154,20 @@ func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &desk{rdb: journal.Dial(c.Redis.External, 1), queues: queues, filter: f}
-	d.journal = journal.New(d.rdb).WithMaster(c.Redis.External.MasterName)
+	d := &desk{shelf: shelfOf(c), queues: queues, filter: f}
 	d.report = report{out: cmd.OutOrStdout(), problems: cmd.ErrOrStderr(), json: output == outputJSON}
 	return d, nil
 }
 
-func (d *desk) close() { _ = d.rdb.Close() }
+func (d *desk) close() { d.shelf.close() }
 
 // each calls with for every letter that the filter lets through. A queue that is
-// not in Redis is told at the end, after all others.
+// not there is told at the end, after all others.
 func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.DeadLetter) error) error {
 	var missing []string
 	for _, queue := range d.queues {
 		err := d.eachOf(ctx, queue, with)
-		if errors.Is(err, redis.Nil) || errors.Is(err, entry.ErrNoQueue) {
+		if errors.Is(err, entry.ErrNoQueue) {
 			missing = append(missing, queue)
 			continue
 		}
@@ -177,18 +176,18 @@ func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.D
 		}
 	}
 	if len(missing) > 0 {
-		return failed("queue %s is not in this Redis: no flusher has opened it here yet", strings.Join(missing, ", "))
+		return failed("queue %s is not in this %s: no flusher has opened it here yet", strings.Join(missing, ", "), d.shelf.server())
 	}
 	return nil
 }
 
 func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entry.DeadLetter) error) error {
-	for letter, err := range d.letters(ctx, queue) {
-		if errors.Is(err, redis.Nil) || errors.Is(err, entry.ErrNoQueue) {
+	for letter, err := range d.shelf.letters(ctx, queue, &d.filter) {
+		if errors.Is(err, entry.ErrNoQueue) {
 			return err
 		}
 		if err != nil {
-			return failed("%s", d.explain(err))
+			return failed("%s", explain(d.shelf, err))
 		}
 		if !d.filter.matches(letter) {
 			continue
@@ -198,42 +197,6 @@ func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entr
 		}
 	}
 	return nil
-}
-
-// letters are those of a queue that the filter may let through. Where one key is meant
-// its letter is fetched whole; all others come without their payloads, which may be large.
-func (d *desk) letters(ctx context.Context, queue string) iter.Seq2[*entry.DeadLetter, error] {
-	if !d.filter.exact() {
-		return d.journal.DeadLetters(ctx, queue)
-	}
-	return func(yield func(*entry.DeadLetter, error) bool) {
-		letter, err := d.journal.DeadLetter(ctx, queue, d.filter.key)
-		if !errors.Is(err, entry.ErrNoLetter) {
-			yield(letter, err)
-			return
-		}
-		// One that somebody has planted need not be where its key belongs.
-		d.journal.DeadLetters(ctx, queue)(yield)
-	}
-}
-
-// explain says what an error of the journal means to a person.
-func (d *desk) explain(err error) string {
-	if errors.Is(err, context.Canceled) {
-		return "interrupted"
-	}
-	if strings.Contains(err.Error(), "Function not found") {
-		return "this Redis lacks the function library, or has an older one: start a flusher of this release"
-	}
-	if check := d.journal.Explain(err); check.Reason != cachev1alpha1.ReasonCommandFailed {
-		return check.Message
-	}
-	return err.Error()
-}
-
-// lasting reports whether the next key would fail for the same reason.
-func lasting(err error) bool {
-	return errors.Is(err, context.Canceled) || journal.Explain(err).Reason != cachev1alpha1.ReasonCommandFailed
 }
 
 func (d *desk) list(ctx context.Context) error {
@@ -249,7 +212,7 @@ func (d *desk) list(ctx context.Context) error {
 		if a.Queue != b.Queue {
 			return slices.Index(d.queues, a.Queue) - slices.Index(d.queues, b.Queue)
 		}
-		return strings.Compare(a.Key, b.Key)
+		return cmp.Or(strings.Compare(a.Key, b.Key), strings.Compare(a.Member, b.Member))
 	})
 	if shown := d.report.rows(rows, d.filter.given()); shown != nil {
 		return shown
@@ -260,20 +223,34 @@ func (d *desk) list(ctx context.Context) error {
 func (d *desk) show(ctx context.Context) error {
 	var found *entry.DeadLetter
 	var of string
+	members := 0
 	if err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
-		found, of = letter, queue
+		if letter.Member != "" {
+			members++
+		}
+		// That of the key itself is the one that is meant where no member is named.
+		if found == nil || letter.Member == "" {
+			found, of = letter, queue
+		}
 		return nil
 	}); err != nil {
 		return err
 	}
-	if found == nil {
+	switch {
+	case found == nil:
 		return d.noLetter()
+	case found.Member != "" && members > 1:
+		return failed("key %q of queue %s has dead letters of %d members: give --member, such as %q", d.filter.key, of, members, found.Member)
 	}
 	return d.report.whole(wholeOf(of, found))
 }
 
 func (d *desk) noLetter() error {
-	return failed("key %q of queue %s has no dead letter", d.filter.key, strings.Join(d.queues, ", "))
+	what := fmt.Sprintf("key %q", d.filter.key)
+	if d.filter.member != "" {
+		what = fmt.Sprintf("member %q of ", d.filter.member) + what
+	}
+	return failed("%s of queue %s has no dead letter", what, strings.Join(d.queues, ", "))
 }
 
 // action is what is done to one letter after the other.
@@ -283,7 +260,7 @@ type action struct {
 	// after is what a person has to know when it was done.
 	after string
 	// do returns the new version, where there is one.
-	do func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error)
+	do func(ctx context.Context, s shelf, queue string, letter *entry.DeadLetter) (int64, error)
 }
 
 // refuses reports whether it is known before that the letter cannot be replayed.
@@ -297,29 +274,29 @@ const forgedRemedy = "cannot be replayed, discard it"
 var replaying = action{
 	name: "replay", done: "replayed", participle: "written anew",
 	after: "dlq list shows shortly which rows are refused again",
-	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
-		return j.Replay(ctx, queue, letter)
+	do: func(ctx context.Context, s shelf, queue string, letter *entry.DeadLetter) (int64, error) {
+		return s.replay(ctx, queue, letter)
 	},
 }
 
 var discarding = action{
 	name: "discard", done: "discarded", participle: "discarded",
-	do: func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
-		return 0, j.Discard(ctx, queue, letter)
+	do: func(ctx context.Context, s shelf, queue string, letter *entry.DeadLetter) (int64, error) {
+		return 0, s.discard(ctx, queue, letter)
 	},
 }
 
 func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 	done := &results{report: &d.report, action: a, DryRun: dryRun, Items: []result{}}
 	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
-		o := result{Key: letter.Key, Queue: queue, Result: "would-" + a.name}
+		o := result{Key: letter.Key, Member: letter.Member, Queue: queue, Result: "would-" + a.name}
 		if dryRun {
 			if a.refuses(letter) {
 				o.Result, o.Error = resultForged, forgedRemedy
 			}
 			return done.add(o)
 		}
-		version, err := a.do(ctx, d.journal, queue, letter)
+		version, err := a.do(ctx, d.shelf, queue, letter)
 		switch {
 		case err == nil:
 			o.Result, o.Version = a.done, version
@@ -329,10 +306,10 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 			o.Result, o.Error = resultForged, forgedRemedy
 		case errors.Is(err, entry.ErrNoLetter):
 			o.Result = resultGone
-		case lasting(err):
-			return failed("%s %s: %s", a.name, quoted(letter.Key), d.explain(err))
+		case lasting(d.shelf, err):
+			return failed("%s %s: %s", a.name, quoted(letter.Key), explain(d.shelf, err))
 		default:
-			o.Result, o.Error = resultFailed, d.explain(err)
+			o.Result, o.Error = resultFailed, explain(d.shelf, err)
 		}
 		return done.add(o)
 	})

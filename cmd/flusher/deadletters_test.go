@@ -258,14 +258,14 @@ func TestALetterThatGoesMeanwhileIsGone(t *testing.T) {
 	p := newPlace(t)
 	p.fill()
 	racing := replaying
-	racing.do = func(ctx context.Context, j *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
-		if err := j.Discard(ctx, queue, letter); err != nil {
+	racing.do = func(ctx context.Context, s shelf, queue string, letter *entry.DeadLetter) (int64, error) {
+		if err := s.discard(ctx, queue, letter); err != nil {
 			return 0, err
 		}
-		return j.Replay(ctx, queue, letter)
+		return s.replay(ctx, queue, letter)
 	}
 	var out strings.Builder
-	d := &desk{rdb: p.rdb, journal: journal.New(p.rdb), queues: []string{"items"}, report: report{out: &out}}
+	d := &desk{shelf: &journalShelf{p.rdb, journal.New(p.rdb)}, queues: []string{"items"}, report: report{out: &out}}
 	if err := d.act(t.Context(), &racing, false); err != nil || out.String() != "gone          item/a/b\n0 written anew, 0 superseded, 1 gone, 0 failed\n" {
 		t.Errorf("%v, prints %q", err, out.String())
 	}
@@ -312,12 +312,12 @@ func TestWhatIsInTheWayIsOneLine(t *testing.T) {
 		p := newPlace(t)
 		p.fill()
 		gone := replaying
-		gone.do = func(ctx context.Context, _ *journal.Journal, queue string, letter *entry.DeadLetter) (int64, error) {
+		gone.do = func(ctx context.Context, _ shelf, queue string, letter *entry.DeadLetter) (int64, error) {
 			server.MustKill(t)
 			return journal.New(server.Client(t)).Replay(ctx, queue, letter)
 		}
 		var out strings.Builder
-		d := &desk{rdb: p.rdb, journal: journal.New(p.rdb), queues: []string{"products"}, report: report{out: &out}}
+		d := &desk{shelf: &journalShelf{p.rdb, journal.New(p.rdb)}, queues: []string{"products"}, report: report{out: &out}}
 		err := d.act(t.Context(), &gone, false)
 		if err == nil || !strings.Contains(err.Error(), "Redis cannot be reached") || out.String() != "0 written anew, 0 superseded, 0 gone, 0 failed\n" {
 			t.Errorf("%v, prints %q", err, out.String())

@@ -21,7 +21,7 @@ import (
 // only if it was not given: an unset variable of a script must not widen what is
 // discarded.
 type filter struct {
-	queue, key, reason string
+	queue, key, reason, member string
 	// literal takes the key as it is, never as a pattern.
 	literal bool
 	flags   *pflag.FlagSet
@@ -31,18 +31,27 @@ const (
 	flagQueue  = "queue"
 	flagKey    = "key"
 	flagReason = "reason"
+	flagMember = "member"
 )
 
 func (f *filter) bind(cmd *cobra.Command) {
 	f.flags = cmd.Flags()
 	f.flags.StringVar(&f.queue, flagQueue, "", "only those of this queue (a mapping's name)")
 	f.flags.StringVar(&f.key, flagKey, "", "only this key, or those that fit a pattern of *, ? and [a-z]; \\ takes the next character as it is")
+	f.bindMember(cmd)
 	f.flags.StringVar(&f.reason, flagReason, "", "only those with this cause ("+strings.Join(causes, ", ")+") or SQLSTATE")
 }
 
-func (f *filter) given() bool {
-	return slices.ContainsFunc([]string{flagQueue, flagKey, flagReason}, f.flags.Changed)
+// bindMember is for a command that has a key of another kind.
+func (f *filter) bindMember(cmd *cobra.Command) {
+	f.flags = cmd.Flags()
+	f.flags.StringVar(&f.member, flagMember, "", "only that of this member of a sorted set, or entry of a stream")
 }
+
+// filterFlags are all that pick letters.
+var filterFlags = []string{flagQueue, flagKey, flagReason, flagMember}
+
+func (f *filter) given() bool { return slices.ContainsFunc(filterFlags, f.flags.Changed) }
 
 // causes are all that a dead letter may have.
 var causes = []string{entry.CauseRefused, entry.CauseNotAKey, entry.CauseNotADocument, entry.CauseValueLost, entry.CauseStale, entry.CauseForged}
@@ -53,7 +62,7 @@ var statePattern = regexp.MustCompile(`^[0-9A-Z]{5}$`)
 // leaves.
 func (f *filter) queues(c *config.Config) ([]string, error) {
 	if f.flags != nil {
-		for _, name := range []string{flagQueue, flagKey, flagReason} {
+		for _, name := range filterFlags {
 			if f.flags.Changed(name) && f.flags.Lookup(name).Value.String() == "" {
 				return nil, fmt.Errorf("--%s: \"\" is not allowed: give a value, or leave the flag out", name)
 			}
@@ -66,6 +75,9 @@ func (f *filter) queues(c *config.Config) ([]string, error) {
 		if _, err := path.Match(f.key, ""); err != nil {
 			return nil, fmt.Errorf("--key: %q is not allowed: give a key, or a pattern in which every [ has its ] and every \\ a character after it", f.key)
 		}
+	}
+	if f.member != "" && c.Capture != config.CaptureReplication {
+		return nil, fmt.Errorf("--member: %q is not allowed: capture %s has one row for a key", f.member, c.Capture)
 	}
 	var names, prefixes, queues []string
 	for i := range c.Mappings {
@@ -97,6 +109,9 @@ func (f *filter) exact() bool { return f.key != "" && !f.isPattern() }
 
 func (f *filter) matches(letter *entry.DeadLetter) bool {
 	if f.reason != "" && f.reason != letter.Cause && f.reason != letter.SQLState {
+		return false
+	}
+	if f.member != "" && f.member != letter.Member {
 		return false
 	}
 	if f.exact() {

@@ -154,6 +154,8 @@ func TestWhatCannotBeUsedIsOneLine(t *testing.T) {
 		"key of another queue":  {[]string{"dlq", "list", "--config", file, "--queue", "items", "--key", "product:1"}, "begins with item/"},
 		"unknown reason":        {[]string{"dlq", "list", "--config", file, "--reason", "refused"}, `--reason: "refused" is not allowed: give Refused`},
 		"unknown output":        {[]string{"dlq", "list", "--config", file, "-o", "xml"}, `--output: "xml" is not allowed: give table or json`},
+		"member of functions":   {[]string{"dlq", "list", "--member", "a", "--config", file}, `--member: "a" is not allowed: capture Functions has one row for a key`},
+		"empty member":          {[]string{"dlq", "show", "product:1", "--member", "", "--config", file}, `--member: "" is not allowed`},
 		"show, no key":          {[]string{"dlq", "show", "--config", file}, "give one key"},
 		"show, two keys":        {[]string{"dlq", "show", "product:1", "product:2", "--config", file}, "give one key"},
 		"replay, no filter":     {[]string{"dlq", "replay", "--config", file}, "--all to replay every dead letter"},

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -49,6 +50,7 @@ func (r *report) encode(document any) error {
 // text, which quotes row values.
 type row struct {
 	Key          string    `json:"key"`
+	Member       string    `json:"member,omitempty"`
 	Queue        string    `json:"queue"`
 	Cause        string    `json:"cause"`
 	SQLState     string    `json:"sqlstate,omitempty"`
@@ -63,7 +65,7 @@ type row struct {
 
 func rowOf(queue string, l *entry.DeadLetter) row {
 	return row{
-		Key: l.Key, Queue: queue, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column,
+		Key: l.Key, Member: l.Member, Queue: queue, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column,
 		Operation: l.Operation, Version: l.Version, Attempts: l.Attempts, FirstFailure: l.FirstFailure, LastFailure: l.LastFailure,
 	}
 }
@@ -84,10 +86,15 @@ func (r *report) rows(rows []row, filtered bool) error {
 		fmt.Fprintln(r.problems, text)
 		return nil
 	}
+	// Most letters are of keys that are a row each.
+	member := func(string) string { return "" }
+	if slices.ContainsFunc(rows, func(l row) bool { return l.Member != "" }) {
+		member = func(text string) string { return "\t" + text }
+	}
 	table := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
-	fmt.Fprintln(table, "KEY\tQUEUE\tCAUSE\tSQLSTATE\tCONSTRAINT\tCOLUMN\tATTEMPTS\tFIRST\tLAST")
+	fmt.Fprintln(table, "KEY"+member("MEMBER")+"\tQUEUE\tCAUSE\tSQLSTATE\tCONSTRAINT\tCOLUMN\tATTEMPTS\tFIRST\tLAST")
 	for _, l := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", brief(l.Key), l.Queue, quoted(l.Cause), quoted(l.SQLState),
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", brief(l.Key)+member(brief(l.Member)), l.Queue, quoted(l.Cause), quoted(l.SQLState),
 			quoted(l.Constraint), quoted(l.Column), l.Attempts, second(l.FirstFailure), second(l.LastFailure))
 	}
 	return table.Flush()
@@ -153,6 +160,7 @@ func (r *report) whole(l whole) error {
 	}
 	for _, line := range [][2]string{
 		{"Key", quoted(l.Key)},
+		{"Member", quoted(l.Member)},
 		{"Queue", l.Queue},
 		{"Cause", quoted(l.Cause)},
 		{"SQLSTATE", quoted(l.SQLState)},
@@ -164,6 +172,9 @@ func (r *report) whole(l whole) error {
 		{"First", second(l.FirstFailure)},
 		{"Last", second(l.LastFailure)},
 	} {
+		if line[0] == "Member" && l.Member == "" {
+			continue
+		}
 		fmt.Fprintf(r.out, "%-12s%s\n", line[0]+":", line[1])
 	}
 	fmt.Fprintf(r.out, "Message:\n%s", indented(l.Message))
@@ -200,6 +211,7 @@ func indented(text string) string {
 // outcome is what became of one letter.
 type result struct {
 	Key     string `json:"key"`
+	Member  string `json:"member,omitempty"`
 	Queue   string `json:"queue"`
 	Result  string `json:"result"`
 	Version int64  `json:"version,omitempty"`
@@ -241,6 +253,9 @@ func (s *results) add(o result) error {
 		said = s.action.participle
 	}
 	line := fmt.Sprintf("%-14s%s", said, brief(o.Key))
+	if o.Member != "" {
+		line += " " + brief(o.Member)
+	}
 	if o.Error != "" {
 		line += ": " + strings.ReplaceAll(o.Error, o.Key, brief(o.Key))
 	}

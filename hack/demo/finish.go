@@ -24,6 +24,7 @@ func (d *demo) finish(ctx context.Context) error {
 	writes, rows := after.Writes-before.Writes, after.Flushed-before.Flushed
 	lag := d.summary.lag
 	fmt.Printf("\nSummary\n")
+	d.line("Redis' commands   %s by redis-cli; %s rows equal to Redis", grouped(nativeCommands), grouped(int64(d.summary.native)))
 	d.line("writes            %s in %s, %s/s; %s of them wb_del; %s refused", grouped(writes), brief(d.summary.duration),
 		grouped(int64(float64(writes)/d.summary.duration.Seconds())), grouped(d.load.Deletes()), grouped(d.load.Refused()))
 	d.line("rows written      %s: one for %.1f writes", grouped(rows), float64(writes)/float64(max(rows, 1)))
@@ -36,17 +37,21 @@ func (d *demo) finish(ctx context.Context) error {
 	d.line("dead letters      %d; data-loss events %d", after.Dead, after.DataLoss)
 	d.line("whole demo        %s", brief(time.Since(d.started)))
 	fmt.Printf("\n%s\n", indent(printed))
+	native, err := d.cluster.Cache(ctx, d.native)
+	if err != nil {
+		return err
+	}
 	cache, err := d.cluster.Cache(ctx, d.cache)
 	if err != nil {
 		return err
 	}
-	d.printCommands(cache.Status.Redis)
+	d.printCommands(native.Status.Redis, cache.Status.Redis)
 	return nil
 }
 
-// printCommands prints commands to be copied: the system stays up. redis is where
-// the application finds a managed one.
-func (d *demo) printCommands(redis *v1alpha1.RedisStatus) {
+// printCommands prints commands to be copied: the system stays up. native and functions are
+// where applications find a managed Redis of each capture.
+func (d *demo) printCommands(native, functions *v1alpha1.RedisStatus) {
 	fmt.Printf("\nThe system stays up.")
 	if d.cluster.Local {
 		fmt.Printf(" To talk to it:\n")
@@ -61,15 +66,18 @@ func (d *demo) printCommands(redis *v1alpha1.RedisStatus) {
 	d.line("kubectl get wbc -n %s -w", ns)
 	d.line("kubectl describe wbc %s -n %s", name, ns)
 	d.line("%s -c 'SELECT * FROM products LIMIT 5'", d.database.psql)
-	if redis != nil {
-		service, _, _ := strings.Cut(redis.Address, ".")
-		fmt.Printf("\nWrite as the application does, with the application's Secret:\n")
-		d.line("kubectl port-forward -n %s svc/%s 6379 &", ns, service)
-		d.line("export REDISCLI_AUTH=$(kubectl get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
-			redis.SecretName, ns)
-		d.line(`redis-cli FCALL wb_set 1 %s123 %s '{"name":"lamp","price":19.90}'`, d.mapping.KeyPrefix, d.mapping.Name)
-		d.line("redis-cli FCALL_RO wb_pending 1 %s123 %s", d.mapping.KeyPrefix, d.mapping.Name)
-		d.line("redis-cli FCALL_RO wb_stats 0 %s", d.mapping.Name)
+	if native != nil {
+		fmt.Printf("\nWrite with Redis' own commands, with the application's Secret:\n")
+		d.printAccess(native, 6379)
+		d.line(`redis-cli SET product:123 '{"name":"lamp","price":19.90}'`)
+		d.line("%s -c \"SELECT * FROM %s.products WHERE id = '123'\"", d.database.psql, nativeSchema)
+	}
+	if functions != nil {
+		fmt.Printf("\nWrite with the functions:\n")
+		d.printAccess(functions, 6380)
+		d.line(`redis-cli -p 6380 FCALL wb_set 1 %s123 %s '{"name":"lamp","price":19.90}'`, d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli -p 6380 FCALL_RO wb_pending 1 %s123 %s", d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli -p 6380 FCALL_RO wb_stats 0 %s", d.mapping.Name)
 	}
 	fmt.Printf("\nTune it, without a restart:\n")
 	d.line(`kubectl patch wbc %s -n %s --type merge -p '{"spec":{"flush":{"intervalMilliseconds":2000,"batchSize":1000}}}'`, name, ns)
@@ -81,4 +89,16 @@ func (d *demo) printCommands(redis *v1alpha1.RedisStatus) {
 		down += " CLUSTER=current"
 	}
 	d.line("%s", down)
+}
+
+// printAccess prints what leads to a Redis from this machine.
+func (d *demo) printAccess(redis *v1alpha1.RedisStatus, port int) {
+	service, _, _ := strings.Cut(redis.Address, ".")
+	ports := "6379"
+	if port != 6379 {
+		ports = fmt.Sprintf("%d:6379", port)
+	}
+	d.line("kubectl port-forward -n %s svc/%s %s &", d.namespace, service, ports)
+	d.line("export REDISCLI_AUTH=$(kubectl get secret %s -n %s -o jsonpath='{.data.password}' | base64 -d)",
+		redis.SecretName, d.namespace)
 }

@@ -45,7 +45,7 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	}
 	_, write, found := strings.Cut(string(readme), "$ redis-cli ")
 	write, _, _ = strings.Cut(write, "\n")
-	if !found || !strings.HasPrefix(write, "FCALL wb_set ") {
+	if !found || !strings.HasPrefix(write, "SET product:") {
 		t.Fatalf("README.md begins with no write, but with %q", write)
 	}
 	d := &demo{
@@ -55,13 +55,16 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 		mapping: v1alpha1.Mapping{Name: "products", KeyPrefix: "product:"},
 	}
 	redis := &v1alpha1.RedisStatus{Address: "shop-redis.shop.svc:6379", SecretName: "shop-redis-1"}
-	words := printed(t, func() { d.printCommands(redis) })
+	functions := &v1alpha1.RedisStatus{Address: "functions-redis.shop.svc:6379", SecretName: "functions-redis-1"}
+	words := printed(t, func() { d.printCommands(redis, functions) })
 	at := 0
 	for _, want := range []string{
 		"export KUBECONFIG=/the/kubeconfig\n",
 		"kubectl config set-context --current --namespace shop\n",
 		"kubectl port-forward -n shop svc/shop-redis 6379 &\n",
 		"redis-cli " + write + "\n",
+		"kubectl port-forward -n shop svc/functions-redis 6380:6379 &\n",
+		"redis-cli -p 6380 FCALL wb_set 1 product:123 products ",
 	} {
 		next := strings.Index(words[at:], want)
 		if next < 0 {
@@ -71,7 +74,35 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	}
 
 	d.cluster.Local = false
-	if words := printed(t, func() { d.printCommands(redis) }); strings.Contains(words, "set-context") {
+	if words := printed(t, func() { d.printCommands(redis, functions) }); strings.Contains(words, "set-context") {
 		t.Errorf("the user's own context would be changed:\n%s", words)
+	}
+}
+
+func TestWhatRedisRefusesEndsTheDemo(t *testing.T) {
+	for printed, want := range map[string]string{
+		"OK\n1\n1\n": "",
+		"OK\n1\n0\n": "WAIT 1 answers \"0\"",
+		"OK\nWRONGTYPE Operation against a key\n1\n": "redis-cli: WRONGTYPE Operation",
+	} {
+		if err := answersOf(printed); (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is judged %v, want %q", printed, err, want)
+		}
+	}
+}
+
+func TestWhatDiffersIsShown(t *testing.T) {
+	for _, c := range []struct {
+		keys, rows []string
+		want       string
+	}{
+		{[]string{"a", "b"}, []string{"a"}, "no row is b"},
+		{[]string{"a"}, []string{"a", "b"}, "no key is b"},
+		{[]string{"b"}, []string{"a", "b"}, "no key is a"},
+		{nil, []string{"a"}, "no key is a"},
+	} {
+		if got := firstDifference(c.keys, c.rows); got != c.want {
+			t.Errorf("of %q and %q it says %q, want %q", c.keys, c.rows, got, c.want)
+		}
 	}
 }

@@ -69,7 +69,7 @@ func rootCommand() *cobra.Command {
 	flags.StringVar(&o.namespace, "namespace", "shop", "namespace of the WriteBehindCache")
 	flags.StringVar(&o.databaseURL, "database-url", "",
 		"your own PostgreSQL, reachable from here and from the cluster, instead of one that the demo starts; "+
-			"the table products is made in it, and must not be there with rows of yours")
+			"the table products and the schema native with five tables are made in it, and must not be there with rows of yours")
 	flags.IntVar(&o.keys, "keys", 10_000, "number of keys")
 	flags.IntVar(&o.writes, "writes", 240_000, "number of writes")
 	flags.IntVar(&o.rate, "rate", 12_000, "writes in one second at most; 0 as fast as it goes")

@@ -5,17 +5,16 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/go-redis/v9"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/test/kube"
@@ -34,6 +33,8 @@ const (
 	settingsTimeout = 15 * time.Second
 	// pollInterval separates two looks at something that is waited for.
 	pollInterval = 200 * time.Millisecond
+	// functionsName is the resource whose application calls the functions.
+	functionsName = "functions"
 	// databaseSecret is the Secret that the sample names.
 	databaseSecret = "shop-db"
 	// workers and pipeline are what one busy application does: a few
@@ -62,8 +63,11 @@ type demo struct {
 	image    string
 	// claimed means that nothing of somebody else is in the way.
 	claimed bool
-	load    *load.Load
-	summary summary
+	// native is the resource of capture Replication, nativeRedis how its Redis is reached.
+	native      client.ObjectKey
+	nativeRedis *redis.Options
+	load        *load.Load
+	summary     summary
 }
 
 // summary is what is printed at the end.
@@ -74,6 +78,8 @@ type summary struct {
 	duration time.Duration
 	drain    time.Duration
 	rows     int
+	// native counts the rows of the resource of capture Replication.
+	native int
 }
 
 func up(ctx context.Context, o *options) error {
@@ -92,7 +98,10 @@ func up(ctx context.Context, o *options) error {
 		{"Images, without a registry", d.loadImages},
 		{"PostgreSQL, as your existing database: table products", d.startDatabase},
 		{"The operator: kubectl apply -k config/default", d.deployOperator},
-		{"A WriteBehindCache from config/samples", d.applyCache},
+		{"A WriteBehindCache of capture Replication, from config/samples", d.applyNative},
+		{fmt.Sprintf("Redis' own commands, by redis-cli: %s, seed %d", grouped(nativeCommands), d.seed), d.writeNatively},
+		{"Every row against Redis", d.compareNatively},
+		{"A WriteBehindCache of capture Functions, from config/samples", d.applyCache},
 		{fmt.Sprintf("Load: %s writes over %s keys, seed %d", grouped(int64(d.writes)), grouped(int64(d.keys)), d.seed), d.runLoad},
 		{"Every row against the last acknowledged write of its key", d.compare},
 		{"Tuning while it runs: kubectl patch", d.tune},
@@ -132,12 +141,10 @@ func (d *demo) claim(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	cache, err := d.sample()
-	if err != nil {
-		return err
-	}
-	if err := mayMake(ctx, d.cluster.Client, d.namespace, client.ObjectKeyFromObject(cache), operator); err != nil {
-		return err
+	for _, name := range []string{nativeName, functionsName} {
+		if err := mayMake(ctx, d.cluster.Client, d.namespace, client.ObjectKey{Namespace: d.namespace, Name: name}, operator); err != nil {
+			return err
+		}
 	}
 	d.claimed = true
 	return nil
@@ -177,6 +184,9 @@ func (d *demo) startDatabase(ctx context.Context) (err error) {
 			return fmt.Errorf("create the table products: %w", err)
 		}
 	}
+	if err := d.cluster.ApplySecret(ctx, d.namespace, databaseSecret, map[string]string{"uri": d.database.inside}); err != nil {
+		return err
+	}
 	var version string
 	if err := d.db.QueryRow(ctx, "SHOW server_version").Scan(&version); err != nil {
 		return err
@@ -195,68 +205,39 @@ func (d *demo) deployOperator(ctx context.Context) error {
 	return nil
 }
 
-// sample reads the WriteBehindCache of config/samples, as it is applied.
+// sample is the WriteBehindCache of capture Functions.
 func (d *demo) sample() (*unstructured.Unstructured, error) {
 	manifest, err := os.ReadFile(d.cluster.Path("config", "samples", "cache_v1alpha1_writebehindcache.yaml"))
 	if err != nil {
 		return nil, err
 	}
-	objects, err := kube.Objects(manifest)
-	if err != nil {
-		return nil, fmt.Errorf("config/samples: %w", err)
-	}
-	for _, object := range objects {
-		if object.GetKind() != "WriteBehindCache" {
-			continue
-		}
-		object.SetNamespace(d.namespace)
-		mark(object)
-		if d.cluster.Local {
-			// The local cluster has nowhere to pull from; its image of Redis is
-			// made of Debian's package.
-			err := unstructured.SetNestedField(object.Object, kube.RedisImage, "spec", "redis", "managed", "image")
-			return object, err
-		}
-		return object, nil
-	}
-	return nil, errors.New("config/samples holds no WriteBehindCache")
+	return d.sampleOf(manifest, functionsName)
 }
 
 func (d *demo) applyCache(ctx context.Context) error {
-	if err := d.cluster.ApplySecret(ctx, d.namespace, databaseSecret, map[string]string{"uri": d.database.inside}); err != nil {
-		return err
-	}
 	object, err := d.sample()
 	if err != nil {
 		return err
 	}
-	manifest, err := yaml.Marshal(object.Object)
-	if err != nil {
-		return err
-	}
-	printed, err := d.cluster.Apply(ctx, manifest, "--force-conflicts")
-	if err != nil {
-		return err
-	}
-	fmt.Println(indent(printed))
 	d.cache = client.ObjectKeyFromObject(object)
-	cache, err := d.awaitReady(ctx)
+	if err := d.applyObject(ctx, object, d.cache); err != nil {
+		return err
+	}
+	cache, err := d.cluster.Cache(ctx, d.cache)
 	if err != nil {
 		return err
 	}
 	d.mapping = cache.Spec.Mappings[0]
-	d.line("Redis for the application: %s, user and password in the Secret %s",
-		cache.Status.Redis.Address, cache.Status.Redis.SecretName)
 	return nil
 }
 
 // awaitReady waits until the cache is Ready for its present spec, and shows what
 // the conditions say meanwhile.
-func (d *demo) awaitReady(ctx context.Context) (*v1alpha1.WriteBehindCache, error) {
+func (d *demo) awaitReady(ctx context.Context, key client.ObjectKey) (*v1alpha1.WriteBehindCache, error) {
 	shown := map[string]string{}
 	var cache *v1alpha1.WriteBehindCache
 	err := poll(ctx, readyTimeout, func() (done bool, err error) {
-		if cache, err = d.cluster.Cache(ctx, d.cache); err != nil {
+		if cache, err = d.cluster.Cache(ctx, key); err != nil {
 			return false, err
 		}
 		for _, c := range cache.Status.Conditions {
@@ -269,7 +250,7 @@ func (d *demo) awaitReady(ctx context.Context) (*v1alpha1.WriteBehindCache, erro
 		return ready(cache), nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the WriteBehindCache %s is not Ready: %w", d.cache.Name, err)
+		return nil, fmt.Errorf("the WriteBehindCache %s is not Ready: %w", key.Name, err)
 	}
 	return cache, nil
 }

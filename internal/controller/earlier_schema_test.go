@@ -8,7 +8,9 @@ import (
 	. "github.com/onsi/gomega"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -20,12 +22,15 @@ import (
 
 var _ = Describe("A resource of an earlier schema", func() {
 	It("that let a port have a name is still read, and takes whatever leaves the port alone", func(ctx SpecContext) {
-		By("storing it in an API server that has the earlier schema")
+		By("storing it in a group that has the earlier schema")
+		group := schema.GroupVersion{Group: "earlier.example", Version: v1alpha1.GroupVersion.Version}
 		scheme := runtime.NewScheme()
-		for _, add := range []func(*runtime.Scheme) error{v1alpha1.AddToScheme, apiextensionsv1.AddToScheme, autoscalingv1.AddToScheme} {
-			Expect(add(scheme)).To(Succeed())
-		}
+		scheme.AddKnownTypes(group, &v1alpha1.WriteBehindCache{}, &v1alpha1.WriteBehindCacheList{})
+		metav1.AddToGroupVersion(scheme, group)
+		Expect(apiextensionsv1.AddToScheme(scheme)).To(Succeed())
+		Expect(autoscalingv1.AddToScheme(scheme)).To(Succeed())
 		present := definition()
+		present.Name, present.Spec.Group = present.Spec.Names.Plural+"."+group.Group, group.Group
 		earlier := present.DeepCopy()
 		walk("", earlier.Spec.Versions[0].Schema.OpenAPIV3Schema, nil, func(path string, s *apiextensionsv1.JSONSchemaProps) {
 			if path == ".spec.networkPolicy.egress[].ports[]" {
@@ -33,13 +38,12 @@ var _ = Describe("A resource of an earlier schema", func() {
 				s.Properties["port"] = apiextensionsv1.JSONSchemaProps{XIntOrString: true}
 			}
 		})
-		environment := &envtest.Environment{CRDs: []*apiextensionsv1.CustomResourceDefinition{earlier}}
-		DeferCleanup(environment.Stop)
-		config, err := environment.Start()
+		_, err := envtest.InstallCRDs(administrator, envtest.CRDInstallOptions{CRDs: []*apiextensionsv1.CustomResourceDefinition{earlier}})
 		Expect(err).NotTo(HaveOccurred())
-		server, err := client.New(config, client.Options{Scheme: scheme})
+		server, err := client.New(administrator, client.Options{Scheme: scheme})
 		Expect(err).NotTo(HaveOccurred())
-		cache := minimal("default")
+		DeferCleanup(func(ctx SpecContext) { Expect(server.Delete(ctx, present)).To(Succeed()) })
+		cache := minimal(newNamespace(ctx))
 		cache.Finalizers = []string{v1alpha1.FinalizerDrain}
 		portsTo(v1alpha1.EgressPort{Port: &v1alpha1.PortNumber{IntOrString: intstr.FromString("postgres")}})(cache)
 		another := cache.DeepCopy()

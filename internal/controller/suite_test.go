@@ -37,6 +37,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/test/apiserver"
 )
 
 const (
@@ -57,18 +58,22 @@ const (
 	// looks at the flushers and several publications of numbers.
 	quiet = 2 * time.Second
 
-	lookInterval    = 50 * time.Millisecond
+	lookInterval    = 100 * time.Millisecond
 	numbersInterval = 200 * time.Millisecond
 	answerPatience  = 400 * time.Millisecond
 	stuckAfter      = time.Second
 	lostAfter       = time.Second
 
-	kindsInterval      = 100 * time.Millisecond
+	kindsInterval      = 500 * time.Millisecond
 	monitoringInterval = 500 * time.Millisecond
 )
 
-// k8s is a client without a cache that may do everything.
-var k8s client.Client
+var (
+	// administrator may do everything.
+	administrator *rest.Config
+	// k8s is its client, without a cache.
+	k8s client.Client
+)
 
 func TestController(t *testing.T) {
 	if os.Getenv(assets) == "" {
@@ -96,17 +101,15 @@ var _ = BeforeSuite(func() {
 	Expect(clientgoscheme.AddToScheme(scheme)).To(Succeed())
 	Expect(v1alpha1.AddToScheme(scheme)).To(Succeed())
 
-	environment := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
+	environment := apiserver.New(filepath.Join("..", "..", "config", "crd", "bases"))
 	// Before the start, which may fail when the API server runs already.
 	DeferCleanup(environment.Stop)
-	config, err := environment.Start()
+	var err error
+	administrator, err = apiserver.Start(environment)
 	Expect(err).NotTo(HaveOccurred())
-	k8s, err = client.New(config, client.Options{Scheme: scheme})
+	k8s, err = client.New(administrator, client.Options{Scheme: scheme})
 	Expect(err).NotTo(HaveOccurred())
-	watchStatuses(config, scheme)
+	watchStatuses(administrator, scheme)
 
 	// The operator acts under the very role that it is deployed with, so that a
 	// right that is missing there fails here.

@@ -22,9 +22,9 @@ func (w *appWriter) one(of []*tracked) *tracked { return of[w.random.IntN(len(of
 func (w *appWriter) percent(n int) bool { return w.random.IntN(100) < n }
 
 // of makes a command that does something to one key.
-func (w *application) of(k *tracked, s stroke, args ...any) *command {
+func (a *application) of(k *tracked, s stroke, args ...any) *command {
 	if s.number == 0 {
-		s.number = w.numbers.Add(1)
+		s.number = a.numbers.Add(1)
 	}
 	all := append([]any{args[0], prefixes[k.table] + k.key}, args[1:]...)
 	return &command{args: all, effects: []effect{{k, s}}}
@@ -38,8 +38,8 @@ func documentOf(number int64) string {
 }
 
 // deletes removes a key and its row.
-func (w *application) deletes(k *tracked, how string) *command {
-	c := w.of(k, stroke{whole: true, cells: cellsGone(k)}, how)
+func (a *application) deletes(k *tracked, how string) *command {
+	c := a.of(k, stroke{whole: true, cells: cellsGone(k)}, how)
 	c.changes = did
 	return c
 }
@@ -164,7 +164,7 @@ func (w *appWriter) vanishing(k *tracked, value func(int64) string) []*command {
 }
 
 // unwritten is a command that leaves the key's row alone.
-func (w *application) unwritten(k *tracked, args ...any) *command {
+func (a *application) unwritten(k *tracked, args ...any) *command {
 	return &command{args: append([]any{args[0], prefixes[k.table] + k.key}, args[1:]...)}
 }
 

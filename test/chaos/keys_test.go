@@ -133,9 +133,7 @@ func (ks *keys) answered(k *tracked, number int64, is state, contents map[string
 			continue
 		}
 		s.state, s.endedAt = is, microseconds()
-		for cell, content := range contents {
-			s.cells[cell] = content
-		}
+		maps.Copy(s.cells, contents)
 		break
 	}
 	ks.settle(k)

@@ -179,7 +179,7 @@ func (s *streamed) failOver(behind bool) func(context.Context, fault) error {
 		s.app.replicas.Add(1)
 		defer s.app.replicas.Add(-1)
 		host, port, _ := strings.Cut(link.Listen, ":")
-		if err := replica.SlaveOf(server, host, port).Err(); err != nil {
+		if err := replica.ReplicaOf(server, host, port).Err(); err != nil {
 			return err
 		}
 		if err := await(server, time.Minute, func(ctx context.Context) error { return sameOffset(ctx, client, replica, 1<<20) }); err != nil {
@@ -205,7 +205,7 @@ func (s *streamed) failOver(behind bool) func(context.Context, fault) error {
 			s.app.gate.Lock()
 		}
 		defer s.app.gate.Unlock()
-		if err := errors.Join(err, replica.SlaveOf(server, "NO", "ONE").Err()); err != nil {
+		if err := errors.Join(err, replica.ReplicaOf(server, "NO", "ONE").Err()); err != nil {
 			return err
 		}
 		s.redis = next

@@ -5,15 +5,22 @@ package install
 
 import (
 	"bytes"
+	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -21,6 +28,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/test/apiserver"
 	"github.com/writebehind/operator/test/kube"
 	"github.com/writebehind/operator/test/programs"
 )
@@ -30,10 +38,17 @@ const operatorImage = "writebehind/operator:v0.1.0"
 
 func TestMain(m *testing.M) {
 	ctrl.SetLogger(logr.Discard())
-	os.Exit(programs.Main(m, func(folder string) error {
+	code := programs.Main(m, func(folder string) error {
 		built = folder
 		return nil
-	}))
+	})
+	for _, s := range []*server{&installed, &empty} {
+		if err := s.stop(); err != nil {
+			fmt.Fprintf(os.Stderr, "Stop an API server: %v\n", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
 }
 
 // root is a path of the project.
@@ -104,32 +119,105 @@ type cluster struct {
 	*envtest.Environment
 	config *rest.Config
 	client client.Client
+	// installed are the objects of the release.
+	installed []*unstructured.Unstructured
 }
 
-// newCluster starts one until the test ends, with the CRDs found at the paths.
-func newCluster(t *testing.T, crds ...string) *cluster {
+// server is an API server that tests share, one after the other: to start one takes longer
+// than what most of them do with it. It ends with the process.
+type server struct {
+	once    sync.Once
+	cluster *cluster
+	err     error
+}
+
+var (
+	// installed is for tests of what is installed. What a test makes there it names as no
+	// other does, or removes.
+	installed server
+	// empty is for tests that install, and remove what they have installed.
+	empty server
+)
+
+// start starts the server unless it runs.
+func (s *server) start(t *testing.T) *cluster {
 	t.Helper()
+	s.once.Do(func() { s.cluster, s.err = newCluster() })
+	programs.Must(t, s.err)
+	return s.cluster
+}
+
+func (s *server) stop() error {
+	if s.cluster == nil {
+		return nil
+	}
+	return s.cluster.Stop()
+}
+
+func newCluster() (*cluster, error) {
 	const assets = "KUBEBUILDER_ASSETS"
 	if os.Getenv(assets) == "" {
-		t.Fatalf("%s is not set: these tests need a real API server. Build one with `make envtest-assets`, "+
+		return nil, fmt.Errorf("%s is not set: these tests need a real API server. Build one with `make envtest-assets`, "+
 			"and set %s to the folder that it prints", assets, assets)
 	}
-	c := &cluster{Environment: &envtest.Environment{CRDDirectoryPaths: crds, ErrorIfCRDPathMissing: true}}
-	var err error
-	if c.config, err = c.Start(); err != nil {
-		t.Fatalf("Start the API server: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := c.Stop(); err != nil {
-			t.Errorf("Stop the API server: %v", err)
-		}
-	})
 	scheme := runtime.NewScheme()
-	programs.Must(t, clientgoscheme.AddToScheme(scheme))
-	programs.Must(t, v1alpha1.AddToScheme(scheme))
-	c.client, err = client.New(c.config, client.Options{Scheme: scheme})
-	programs.Must(t, err)
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return nil, err
+	}
+	c := &cluster{Environment: apiserver.New()}
+	var err error
+	if c.config, err = apiserver.Start(c.Environment); err == nil {
+		c.client, err = client.New(c.config, client.Options{Scheme: scheme})
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start the API server: %w", err), c.Stop())
+	}
+	return c, nil
+}
+
+// installedCluster is the one on which the manifests are installed that a release has, and
+// where nobody acts but the operators that a test runs.
+func installedCluster(t *testing.T) *cluster {
+	t.Helper()
+	c := installed.start(t)
+	if c.installed == nil {
+		c.installed = installer(t, operatorImage)
+	}
+	c.apply(t, c.installed)
 	return c
+}
+
+// emptyCluster is the one on which nothing is installed. What the test installs is removed
+// when it ends, by Helm or not, but for the namespace.
+func emptyCluster(t *testing.T) *cluster {
+	t.Helper()
+	c, objects := empty.start(t), render(t)
+	t.Cleanup(func() {
+		for _, object := range objects {
+			c.remove(t, object)
+		}
+		programs.Must(t, c.client.DeleteAllOf(context.Background(), &corev1.Secret{}, client.InNamespace(releaseNamespace)))
+	})
+	return c
+}
+
+// create makes an object until the test ends.
+func (c *cluster) create(t *testing.T, object client.Object) {
+	t.Helper()
+	programs.Must(t, c.client.Create(t.Context(), object))
+	t.Cleanup(func() { c.remove(t, object) })
+}
+
+// remove deletes an object and waits until it is gone.
+func (c *cluster) remove(t *testing.T, object client.Object) {
+	t.Helper()
+	programs.Usual.Eventually(t, object.GetName()+" is gone", func() error {
+		err := c.client.Delete(context.Background(), object)
+		if err == nil {
+			err = errors.New("it is still there")
+		}
+		return client.IgnoreNotFound(err)
+	})
 }
 
 // apply applies objects from the server's side, strictly, as kubectl apply
@@ -151,4 +239,29 @@ func (c *cluster) apply(t *testing.T, objects []*unstructured.Unstructured) []*u
 		applied = append(applied, object)
 	}
 	return applied
+}
+
+// namespace makes a namespace for one test.
+func (c *cluster) namespace(t *testing.T) string {
+	t.Helper()
+	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
+	programs.Must(t, c.client.Create(t.Context(), namespace))
+	return namespace.Name
+}
+
+// applyResource applies a resource until the test ends. An operator that ends with the test
+// may leave its finalizer.
+func (c *cluster) applyResource(t *testing.T, resource *unstructured.Unstructured) []*unstructured.Unstructured {
+	t.Helper()
+	t.Cleanup(func() {
+		free := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+		programs.Usual.Eventually(t, resource.GetName()+" is gone", func() error {
+			gone := c.client.Delete(context.Background(), resource.DeepCopy())
+			if gone == nil {
+				gone = errors.Join(errors.New("it is still there"), c.client.Patch(context.Background(), resource.DeepCopy(), free))
+			}
+			return client.IgnoreNotFound(gone)
+		})
+	})
+	return c.apply(t, []*unstructured.Unstructured{resource})
 }

@@ -283,7 +283,7 @@ func TestTheChartRefusesAWrongValue(t *testing.T) {
 // A chart that leaves its CRD in the folder crds/ never upgrades it; this one does,
 // and when the release goes, no resource goes with it.
 func TestHelmUpgradesTheCRDAndLeavesItBehind(t *testing.T) {
-	c := newCluster(t)
+	c := emptyCluster(t)
 	kubeconfig := filepath.Join(t.TempDir(), "kubeconfig")
 	programs.Must(t, os.WriteFile(kubeconfig, c.KubeConfig, 0o600))
 	to := []string{"--kubeconfig", kubeconfig, "--namespace", releaseNamespace}

@@ -17,7 +17,7 @@ func TestTheFirstWriteFitsTheDemosTable(t *testing.T) {
 	if s.file != "cache_v1alpha1_writebehindcache.yaml" {
 		t.Fatalf("the first sample is %s, and not the one that the demo applies", s.file)
 	}
-	cache := applySample(t, newCluster(t, root("config", "crd", "bases")), &s)
+	cache := applySample(t, installedCluster(t), &s)
 	db := postgrestest.New(t)
 	db.Exec(t, load.CreateTable)
 	server, addresses, rdb := sampleRedis(t, &s, cache)

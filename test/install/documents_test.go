@@ -4,15 +4,12 @@
 package install
 
 import (
-	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
@@ -22,7 +19,7 @@ import (
 // Each resource that the documents show is taken by a real API server. Of a part of one
 // the rest is that of the README.
 func TestEveryResourceInTheDocsIsAccepted(t *testing.T) {
-	c := newCluster(t, root("config", "crd", "bases"))
+	c := installedCluster(t)
 	files, err := filepath.Glob(root("docs", "*.md"))
 	programs.Must(t, err)
 	block := regexp.MustCompile("(?ms)^```yaml\n((?:apiVersion: cache|spec:).*?)^```$")
@@ -46,10 +43,8 @@ func TestEveryResourceInTheDocsIsAccepted(t *testing.T) {
 			} else {
 				object.Object = shown
 			}
-			namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: fmt.Sprintf("docs-%d", accepted)}}
-			programs.Must(t, c.client.Create(t.Context(), namespace))
-			object.SetNamespace(namespace.Name)
-			c.apply(t, []*unstructured.Unstructured{object})
+			object.SetNamespace(c.namespace(t))
+			c.applyResource(t, object)
 			accepted++
 		}
 	}

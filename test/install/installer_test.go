@@ -38,7 +38,7 @@ func buildInstaller(t *testing.T, folder, image string) []byte {
 // The API server takes every field of it; a second time it changes nothing; and it
 // brings the namespace that lets the operator's Pod in.
 func TestTheInstallerIsAppliedTwiceWithoutADifference(t *testing.T) {
-	c := newCluster(t)
+	c := installedCluster(t)
 	const image = "registry.example:5000/writebehind/operator:v7"
 	objects := installer(t, image)
 	kinds := map[string]int{}

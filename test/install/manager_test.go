@@ -21,7 +21,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -42,8 +41,9 @@ type operators struct {
 
 func installOperators(t *testing.T) *operators {
 	t.Helper()
-	c := newCluster(t)
-	c.apply(t, installer(t, operatorImage))
+	c := installedCluster(t)
+	// An operator that was killed has left its lease to nobody.
+	programs.Must(t, c.client.DeleteAllOf(t.Context(), &coordinationv1.Lease{}, client.InNamespace(releaseNamespace)))
 	return &operators{c, build(t, "manager")}
 }
 
@@ -60,15 +60,15 @@ func (o *operators) token(t *testing.T, account string) string {
 // is given.
 func (o *operators) account(t *testing.T, name, role string) {
 	t.Helper()
-	programs.Must(t, o.client.Create(t.Context(), &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: name}}))
+	o.create(t, &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Namespace: releaseNamespace, Name: name}})
 	if role == "" {
 		return
 	}
-	programs.Must(t, o.client.Create(t.Context(), &rbacv1.ClusterRoleBinding{
+	o.create(t, &rbacv1.ClusterRoleBinding{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
 		Subjects:   []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Namespace: releaseNamespace, Name: name}},
-	}))
+	})
 }
 
 // operator is a program that runs.
@@ -136,9 +136,6 @@ func (o *operators) holder(t *testing.T) string {
 // seconds that a lease lasts.
 func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	o := installOperators(t)
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "shop"}}
-	programs.Must(t, o.client.Create(t.Context(), namespace))
-
 	leader := o.run(t, "writebehind-controller-manager")
 	leader.ready(t)
 	programs.Usual.Eventually(t, "one leads", func() error {
@@ -161,9 +158,9 @@ func TestAStandbyActsAtOnceWhenTheLeaderGoes(t *testing.T) {
 	}
 
 	sample := samples(t)[0].object
-	sample.SetNamespace(namespace.Name)
-	o.apply(t, []*unstructured.Unstructured{sample})
-	flushers := client.ObjectKey{Namespace: namespace.Name, Name: sample.GetName() + "-flusher"}
+	sample.SetNamespace(o.namespace(t))
+	o.applyResource(t, sample)
+	flushers := client.ObjectKey{Namespace: sample.GetNamespace(), Name: sample.GetName() + "-flusher"}
 	made := func() error { return o.client.Get(t.Context(), flushers, &appsv1.Deployment{}) }
 	programs.Usual.Eventually(t, "the leader makes the flushers", made)
 

@@ -17,7 +17,6 @@ import (
 	"strings"
 	"testing"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/util/cert"
 
 	"github.com/writebehind/operator/test/programs"
@@ -72,8 +71,8 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 	p.ready(t)
 	// A queue is counted once something was in it.
 	sample := samples(t)[0].object
-	sample.SetNamespace("default")
-	o.apply(t, []*unstructured.Unstructured{sample})
+	sample.SetNamespace(o.namespace(t))
+	o.applyResource(t, sample)
 	reader := o.token(t, "prometheus")
 	programs.Usual.Eventually(t, "the metrics tell of the controller", func() error {
 		got, err := p.scrape(t, "https", reader, config)

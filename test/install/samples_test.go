@@ -20,8 +20,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -135,7 +133,7 @@ func TestEverySampleIsInTheKustomization(t *testing.T) {
 // the config file that the operator would, runs the sample's own SQL and writes,
 // and looks for the rows.
 func TestEverySampleWorks(t *testing.T) {
-	c := newCluster(t, root("config", "crd", "bases"))
+	c := installedCluster(t)
 	program := build(t, "flusher")
 	for _, s := range samples(t) {
 		t.Run(strings.TrimSuffix(s.file, ".yaml"), func(t *testing.T) {
@@ -155,11 +153,9 @@ func TestEverySampleWorks(t *testing.T) {
 // returns it with the defaults that the API server gives.
 func applySample(t *testing.T, c *cluster, s *sample) *v1alpha1.WriteBehindCache {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "sample-"}}
-	programs.Must(t, c.client.Create(t.Context(), namespace))
 	object := s.object.DeepCopy()
-	object.SetNamespace(namespace.Name)
-	first := c.apply(t, []*unstructured.Unstructured{object})
+	object.SetNamespace(c.namespace(t))
+	first := c.applyResource(t, object)
 	second := c.apply(t, []*unstructured.Unstructured{object})
 	if difference := cmp.Diff(first[0].Object, second[0].Object); difference != "" {
 		t.Errorf("applied again, it is another:\n%s", difference)

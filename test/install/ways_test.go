@@ -27,7 +27,7 @@ type checkout struct {
 
 func newCheckout(t *testing.T) *checkout {
 	t.Helper()
-	c := &checkout{cluster: newCluster(t), folder: t.TempDir()}
+	c := &checkout{cluster: emptyCluster(t), folder: t.TempDir()}
 	programs.Must(t, os.CopyFS(filepath.Join(c.folder, "charts", "writebehind"), os.DirFS(chart())))
 	bin := filepath.Join(c.folder, "bin")
 	programs.Must(t, os.Mkdir(bin, 0o700))

@@ -27,7 +27,7 @@ type writers struct {
 	s    *stack
 	stop context.CancelFunc
 	done sync.WaitGroup
-	// pace bounds the writes in a second; nil means as fast as it goes.
+	// pace bounds the writes in a second.
 	pace *rate.Limiter
 
 	mu           sync.Mutex
@@ -37,14 +37,11 @@ type writers struct {
 }
 
 // startWriters makes each of n writers write to keys of its own, so that the last
-// write of a key is known.
-func (s *stack) startWriters(n int, keysEach int64, seed uint64) *writers {
-	return s.startPacedWriters(n, keysEach, seed, nil)
-}
-
-func (s *stack) startPacedWriters(n int, keysEach int64, seed uint64, pace *rate.Limiter) *writers {
+// write of a key is known. All together they write so often in a second: no claim is
+// without entries then, and faster they would only keep the flushers from their turn.
+func (s *stack) startWriters(n int, keysEach int64, seed uint64, perSecond rate.Limit) *writers {
 	ctx, stop := context.WithCancel(s.t.Context())
-	w := &writers{s: s, stop: stop, pace: pace, last: make(map[int64]string)}
+	w := &writers{s: s, stop: stop, pace: rate.NewLimiter(perSecond, 10), last: make(map[int64]string)}
 	for i := range n {
 		random := rand.New(rand.NewPCG(seed, uint64(i)))
 		w.done.Go(func() { w.write(ctx, random, int64(i)*keysEach, keysEach) })
@@ -54,7 +51,7 @@ func (s *stack) startPacedWriters(n int, keysEach int64, seed uint64, pace *rate
 
 func (w *writers) write(ctx context.Context, random *rand.Rand, from, count int64) {
 	for n := 0; ctx.Err() == nil; n++ {
-		if w.pace != nil && w.pace.Wait(ctx) != nil {
+		if w.pace.Wait(ctx) != nil {
 			return
 		}
 		id := from + random.Int64N(count)
@@ -139,9 +136,9 @@ func TestAFlusherKilledTenTimesLosesNothing(t *testing.T) {
 	s.config.Flush.BatchSize = 50
 	s.write()
 	flushers := []*programs.Flusher{s.startReady(), s.startReady()}
-	w := s.startWriters(4, 500, seed)
-	for i := range 10 {
-		w.waitFor((i+1)*1500 + random.IntN(1000))
+	w := s.startWriters(4, 500, seed, 1500)
+	for range 10 {
+		w.waitFor(w.count() + 500 + random.IntN(1000))
 		victim := random.IntN(len(flushers))
 		flushers[victim].Kill()
 		flushers[victim] = s.startReady()
@@ -165,7 +162,7 @@ func TestAStoppedFlusherThatComesBackWritesNothingStale(t *testing.T) {
 	s.config.Flush.BatchSize = 20
 	s.write()
 	flushers := []*programs.Flusher{s.startReady(), s.startReady()}
-	w := s.startWriters(4, 100, seed)
+	w := s.startWriters(4, 100, seed, 1500)
 	for i := range 3 {
 		stopped, other := flushers[i%2], flushers[(i+1)%2]
 		w.waitFor(w.count() + 500)

@@ -42,7 +42,7 @@ func hasty(file string) int {
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	err := service.Serve(ctx, file, flusher.Options{
 		Log: log, LeaseTime: 800 * time.Millisecond, BeatInterval: 100 * time.Millisecond,
-		PollInterval: 10 * time.Millisecond, ProbeInterval: 200 * time.Millisecond,
+		PollInterval: 25 * time.Millisecond, ProbeInterval: 400 * time.Millisecond,
 	})
 	if err != nil {
 		log.Error("Could not serve", "error", err)

@@ -9,8 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/writebehind/operator/test/programs"
 )
 
@@ -114,7 +112,7 @@ func TestTwoFiveAndTenFlushersShareAQueue(t *testing.T) {
 	c.config.Flush.BatchSize = 5
 	c.write()
 	c.members = []*programs.Flusher{c.startReady()}
-	w := c.startPacedWriters(4, 8, seed, rate.NewLimiter(800, 10))
+	w := c.startWriters(4, 8, seed, 800)
 	c.join(1)
 	c.join(3)
 	c.join(5)

@@ -5,7 +5,11 @@
 // flushers, a writer, crashes, and late or lost messages, within bounds.
 package model
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/writebehind/operator/test/model/explorer"
+)
 
 const (
 	keys     = 2
@@ -95,70 +99,48 @@ func initial() state {
 	return state{owner: -1}
 }
 
-// violation is what must never happen.
-type violation struct{ what string }
-
-func (v *violation) Error() string { return v.what }
-
 // check says what a state breaks, if anything.
 func (s *state) check() error {
 	for k := range keys {
 		if !s.dirty[k] && s.row[k] != s.version[k] {
-			return &violation{fmt.Sprintf("key %d is clean at version %d, but its row has %d: a write is lost", k, s.version[k], s.row[k])}
+			return fmt.Errorf("key %d is clean at version %d, but its row has %d: a write is lost", k, s.version[k], s.row[k])
 		}
 	}
 	return nil
 }
 
-// label names a step. It is put into words only for the way to a violation: there are
-// millions of steps.
-type label struct {
-	// words say what is done, to or by the number.
-	words  string
-	number int8
-}
-
-func (l label) String() string { return fmt.Sprintf(l.words, l.number) }
-
-// move is a step that is possible in a state.
-type move struct {
-	name label
-	next state
-	// broken is what the step itself breaks.
-	broken error
-}
-
-// moves returns every step that somebody could take next.
-func (s *state) moves(r *rules) []move {
-	var all []move
-	add := func(name label, next state) { all = append(all, move{name: name, next: next}) }
+// moves are all steps that somebody could take next.
+func (s *state) moves(r *rules, move explorer.Add[state]) {
+	add := func(words string, number int8, next state) {
+		move(explorer.Label{Words: words, Numbers: [3]int8{number}}, next, nil)
+	}
 	for k := range keys {
 		if s.writes < r.maxWrites {
 			next := *s
 			next.writes++
 			next.version[k]++
 			next.dirty[k] = true
-			add(label{"write key %d", int8(k)}, next)
+			add("write key %d", int8(k), next)
 		}
 	}
 	for i := range s.network {
 		if s.network[i].used {
-			all = append(all, s.deliver(r, i), s.lose(i))
+			s.deliver(r, i, move)
+			add("transaction %d is lost", int8(i), s.lose(i))
 		}
 	}
 	for f := range s.flushers {
 		s.flusherMoves(r, f, add)
 	}
-	return all
 }
 
 // flusherMoves are the steps of one flusher. From every place it may also crash, and
 // forget everything.
-func (s *state) flusherMoves(r *rules, f int, add func(label, state)) {
+func (s *state) flusherMoves(r *rules, f int, add func(string, int8, state)) {
 	step := func(name string, change func(*state, *flusher)) {
 		next := *s
 		change(&next, &next.flushers[f])
-		add(label{name, int8(f)}, next)
+		add(name, int8(f), next)
 	}
 	me := &s.flushers[f]
 	if me.at != idle {
@@ -276,7 +258,7 @@ func (s *state) forget(f int) {
 }
 
 // deliver lets a transaction arrive. It takes effect only if it moves the ledger.
-func (s *state) deliver(r *rules, i int) move {
+func (s *state) deliver(r *rules, i int, move explorer.Add[state]) {
 	next := *s
 	t := s.network[i]
 	next.network[i] = transaction{}
@@ -289,7 +271,7 @@ func (s *state) deliver(r *rules, i int) move {
 				continue
 			}
 			if version < s.row[k] && broken == nil {
-				broken = &violation{fmt.Sprintf("row %d goes back from version %d to %d", k, s.row[k], version)}
+				broken = fmt.Errorf("row %d goes back from version %d to %d", k, s.row[k], version)
 			}
 			next.row[k] = version
 		}
@@ -302,14 +284,14 @@ func (s *state) deliver(r *rules, i int) move {
 			*me = flusher{}
 		}
 	}
-	return move{label{"transaction %d arrives", int8(i)}, next, broken}
+	move(explorer.Label{Words: "transaction %d arrives", Numbers: [3]int8{int8(i)}}, next, broken)
 }
 
 // lose drops a transaction; whoever waits for it goes on waiting.
-func (s *state) lose(i int) move {
+func (s *state) lose(i int) state {
 	next := *s
 	next.network[i] = transaction{}
-	return move{label{"transaction %d is lost", int8(i)}, next, nil}
+	return next
 }
 
 // acknowledge applies what the journal lets through.

@@ -5,9 +5,9 @@ package model
 
 import (
 	"errors"
-	"slices"
-	"strings"
 	"testing"
+
+	"github.com/writebehind/operator/test/model/explorer"
 )
 
 // all are the rules of the protocol, within bounds that take seconds to explore.
@@ -19,56 +19,21 @@ func all() rules {
 	}
 }
 
-// exploration is every state that was reached, in the order in which it was, with the
-// state that it was reached from first and the step.
-type exploration struct {
-	states []state
-	from   []int32
-	by     []label
-}
-
-// explore visits every state that can be reached. It returns the first violation with the
-// steps to it, and how many states there are.
-func explore(r rules) (visited int, steps string, err error) {
-	var e exploration
-	known := map[state]struct{}{}
-	reach := func(s state, from int, by label) {
-		if _, before := known[s]; !before {
-			known[s] = struct{}{}
-			e.states, e.from, e.by = append(e.states, s), append(e.from, int32(from)), append(e.by, by)
-		}
-	}
-	reach(initial(), 0, label{})
-	for at := 0; at != len(e.states); at++ {
-		s := e.states[at]
-		for _, m := range s.moves(&r) {
-			err := m.broken
-			if err == nil {
-				err = m.next.check()
-			}
-			if err != nil {
-				return len(e.states), e.trail(at) + "\n  " + m.name.String(), err
-			}
-			reach(m.next, at, m.name)
-		}
-	}
-	return len(e.states), "", nil
-}
-
-// trail tells how a state was reached.
-func (e *exploration) trail(at int) string {
-	var steps []string
-	for ; at > 0; at = int(e.from[at]) {
-		steps = append(steps, "\n  "+e.by[at].String())
-	}
-	slices.Reverse(steps)
-	return strings.Join(steps, "")
+// explore visits every state that can be reached. It returns how many there are, and the first
+// violation with the steps to it.
+func explore(r rules) (visited int, err error) {
+	return explorer.Explore(explorer.Model[state]{
+		First: initial(),
+		Moves: func(s *state, add explorer.Add[state]) { s.moves(&r, add) },
+		Check: (*state).check,
+		Image: (*state).normalize,
+	})
 }
 
 func TestNoInterleavingLosesOrReorders(t *testing.T) {
-	visited, steps, err := explore(all())
+	visited, err := explore(all())
 	if err != nil {
-		t.Fatalf("%v, after:%s", err, steps)
+		t.Fatal(err)
 	}
 	t.Logf("%d states", visited)
 	if visited < 100_000 {
@@ -94,11 +59,11 @@ func TestTheRulesAreNeeded(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := all()
 			without(&r)
-			_, steps, err := explore(r)
-			if _, ok := errors.AsType[*violation](err); !ok {
+			_, err := explore(r)
+			if _, ok := errors.AsType[*explorer.Violation](err); !ok {
 				t.Fatal("nothing breaks")
 			}
-			t.Logf("%v, after:%s", err, steps)
+			t.Log(err)
 		})
 	}
 }
@@ -113,9 +78,65 @@ func TestSomeRulesStandInForEachOther(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := all()
 			without(&r)
-			if _, steps, err := explore(r); err != nil {
-				t.Errorf("%v, after:%s", err, steps)
+			if _, err := explore(r); err != nil {
+				t.Error(err)
 			}
 		})
 	}
+}
+
+// TestImagesStandForEveryState visits every state within smaller bounds, and then images
+// alone: each of the states has an image among those, and they have no others.
+func TestImagesStandForEveryState(t *testing.T) {
+	r := all()
+	r.maxWrites, r.maxEpochs, r.maxClaims = 2, 2, 2
+	visit := func(normalize func(*state)) map[state]struct{} {
+		start := initial()
+		known, left := map[state]struct{}{start: {}}, []state{start}
+		for len(left) > 0 {
+			s := left[len(left)-1]
+			left = left[:len(left)-1]
+			s.moves(&r, func(_ explorer.Label, next state, _ error) {
+				normalize(&next)
+				if _, before := known[next]; !before {
+					known[next] = struct{}{}
+					left = append(left, next)
+				}
+			})
+		}
+		return known
+	}
+	every, images := visit(func(*state) {}), visit((*state).normalize)
+	for _, c := range []struct {
+		of, among map[state]struct{}
+	}{{every, images}, {images, every}} {
+		for s := range c.of {
+			if !hasImage(s, c.among) {
+				t.Fatalf("no image of %+v is among %d states", s, len(c.among))
+			}
+		}
+	}
+	if 3*len(images) > len(every) {
+		t.Errorf("%d images stand for %d states only", len(images), len(every))
+	}
+}
+
+// hasImage swaps all that nothing tells apart, in every way.
+func hasImage(s state, among map[state]struct{}) bool {
+	for n := range 8 {
+		image := s
+		if n&1 != 0 {
+			image.swapKeys()
+		}
+		if n&2 != 0 {
+			image.swapFlushers()
+		}
+		if n&4 != 0 {
+			swap(&image.network)
+		}
+		if _, is := among[image]; is {
+			return true
+		}
+	}
+	return false
 }

@@ -29,7 +29,8 @@ func Main(m *testing.M, prepare func(folder string) error) int {
 // Build builds programs of cmd/ into a folder, each under its own name, with flags as
 // `go build` takes them.
 func Build(ctx context.Context, folder string, flags []string, names ...string) error {
-	arguments := append([]string{"build", "-o", folder}, flags...)
+	// Nobody debugs it, and it is linked sooner.
+	arguments := append([]string{"build", "-ldflags=-s -w", "-o", folder}, flags...)
 	for _, name := range names {
 		arguments = append(arguments, "github.com/writebehind/operator/cmd/"+name)
 	}

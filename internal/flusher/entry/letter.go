@@ -27,6 +27,8 @@ const (
 // it.
 type DeadLetter struct {
 	Key string `json:"key"`
+	// Member is the member of the key that the letter is about, where members are rows.
+	Member string `json:"-"`
 	// Operation is the name of one.
 	Operation string `json:"operation"`
 	// Version is that of the write. Attempts counts how often the database refused it.

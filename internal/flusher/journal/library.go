@@ -5,7 +5,6 @@ package journal
 
 import (
 	"embed"
-	"regexp"
 	"strconv"
 	"strings"
 )
@@ -47,8 +46,9 @@ var LibraryVersion = libraryVersion(library)
 
 // libraryVersion reads the one place in which the version is written down.
 func libraryVersion(source string) int64 {
-	match := regexp.MustCompile(`(?m)^local LIBRARY = (\d+)$`).FindStringSubmatch(source)
-	version, err := strconv.ParseInt(match[1], 10, 64)
+	_, after, _ := strings.Cut(source, "\nlocal LIBRARY = ")
+	number, _, _ := strings.Cut(after, "\n")
+	version, err := strconv.ParseInt(number, 10, 64)
 	if err != nil {
 		panic(err)
 	}
@@ -60,8 +60,11 @@ var functions = functionNames(library)
 
 func functionNames(source string) []string {
 	var names []string
-	for _, match := range regexp.MustCompile(`(?m)^register\('(\w+)'`).FindAllStringSubmatch(source, -1) {
-		names = append(names, match[1])
+	for line := range strings.Lines(source) {
+		if rest, registers := strings.CutPrefix(line, "register('"); registers {
+			name, _, _ := strings.Cut(rest, "'")
+			names = append(names, name)
+		}
 	}
 	return names
 }

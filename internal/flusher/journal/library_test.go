@@ -54,6 +54,17 @@ func TestNothingOfTheLibraryIsUsedAboveItsPlace(t *testing.T) {
 	code := regexp.MustCompile(`--[^\n]*`).ReplaceAllStringFunc(library, func(comment string) string {
 		return strings.Repeat(" ", len(comment))
 	})
+	// The first use of each word, and the first call.
+	used, called := map[string]int{}, map[string]int{}
+	for _, at := range regexp.MustCompile(`\w+`).FindAllStringIndex(code, -1) {
+		word := code[at[0]:at[1]]
+		if _, before := used[word]; !before {
+			used[word] = at[0]
+		}
+		if _, before := called[word]; !before && strings.HasPrefix(code[at[1]:], "(") {
+			called[word] = at[0]
+		}
+	}
 	seen := make(map[string]bool)
 	for _, at := range declared.FindAllStringSubmatchIndex(code, -1) {
 		name := code[at[4]:at[5]]
@@ -61,13 +72,13 @@ func TestNothingOfTheLibraryIsUsedAboveItsPlace(t *testing.T) {
 			t.Errorf("%s is declared twice", name)
 		}
 		seen[name] = true
-		use := `\b` + name + `\b`
+		first, is := used[name]
 		if at[2] >= 0 {
 			// Other functions may have a local of that name.
-			use += `\(`
+			first, is = called[name]
 		}
-		if early := regexp.MustCompile(use).FindStringIndex(code[:at[0]]); early != nil {
-			t.Errorf("line %d uses %s, which line %d declares", strings.Count(code[:early[0]], "\n")+1, name, strings.Count(code[:at[0]], "\n")+1)
+		if is && first < at[0] {
+			t.Errorf("line %d uses %s, which line %d declares", strings.Count(code[:first], "\n")+1, name, strings.Count(code[:at[0]], "\n")+1)
 		}
 	}
 	// Lua allows 200 locals in one function.

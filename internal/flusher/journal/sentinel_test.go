@@ -195,11 +195,13 @@ func TestWhatIsInTheWayOfAPrimaryIsTold(t *testing.T) {
 		"nobody is there":        {at(gone), "SentinelsUnreachable", []string{"0 of 1 Sentinels", "Sentinel " + gone.Addr() + " cannot be reached", "refused", "redis.external.addresses"}},
 		"an unknown host": {
 			at(gone, func(r *config.RedisExternal) { r.Addresses = []string{"sentinel.invalid:26379"} }),
-			"SentinelsUnreachable", []string{"the name sentinel.invalid is not known"},
+			"SentinelsUnreachable",
+			[]string{"the name sentinel.invalid is not known"},
 		},
 		"an unknown name": {
 			at(plain, func(r *config.RedisExternal) { r.MasterName = "mymistress" }),
-			"PrimaryUnknown", []string{"Sentinel " + plain.Addr(), "by the name mymistress", "redis.external.masterName", "SENTINEL MASTERS"},
+			"PrimaryUnknown",
+			[]string{"Sentinel " + plain.Addr(), "by the name mymistress", "redis.external.masterName", "SENTINEL MASTERS"},
 		},
 		"no password":      {at(secured), "SentinelAuthenticationFailed", []string{"redis.external.sentinelCredentialsSecretRef (in a config file: sentinelPasswordFile)"}},
 		"a wrong password": {at(secured, as("", "wrong")), "SentinelAuthenticationFailed", []string{"refuses the user name or the password", "(Secret sentinel, key password)"}},

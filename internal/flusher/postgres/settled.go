@@ -10,7 +10,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
@@ -59,6 +58,9 @@ func (s *Sources) Settle(ctx context.Context, source string, epoch int64, settle
 		if err != nil {
 			return err
 		}
+		if err := s.unasked(ctx, tx, source, settled.Unasked); err != nil {
+			return err
+		}
 		if err := s.retries(ctx, tx, source, lastOf(settled.Retries, func(r *replica.Retry) replica.Name { return r.Name })); err != nil {
 			return err
 		}
@@ -86,6 +88,19 @@ func (s *Sources) gone(ctx context.Context, tx pgx.Tx, source string, all []repl
 	}
 	tag, err := tx.Exec(ctx, s.statements.goneLetters, source, n.queues, n.keys, n.members)
 	return tag.RowsAffected(), err
+}
+
+// unasked notes that nothing comes of what somebody has asked for.
+func (s *Sources) unasked(ctx context.Context, tx pgx.Tx, source string, all []replica.Name) error {
+	if len(all) == 0 {
+		return nil
+	}
+	var n names
+	for _, name := range all {
+		n.add(name)
+	}
+	_, err := tx.Exec(ctx, s.statements.unasked, source, n.queues, n.keys, n.members)
+	return err
 }
 
 func (s *Sources) retries(ctx context.Context, tx pgx.Tx, source string, all []replica.Retry) error {
@@ -118,7 +133,7 @@ func (s *Sources) bury(ctx context.Context, tx pgx.Tx, source string, all []repl
 		l := &all[i]
 		n.add(l.Name)
 		var another bool
-		err := tx.QueryRow(ctx, s.statements.letter, source, l.Queue, []byte(l.Name.Key), []byte(l.Member),
+		err := tx.QueryRow(ctx, s.statements.letter, source, l.Queue, []byte(l.Name.Key), []byte(l.Name.Member),
 			l.Operation, l.Version, l.Attempts, l.Cause, l.SQLState, l.Constraint, l.Column, []byte(l.Message),
 			l.FirstFailure, l.LastFailure, []byte(l.Payload)).Scan(&another)
 		if err != nil {
@@ -170,18 +185,25 @@ func (s *Sources) Letters(ctx context.Context, source string, after replica.Name
 	var all []replica.Letter
 	arguments := []any{source, after.Queue, []byte(after.Key), []byte(after.Member), most}
 	err := s.list(ctx, "read dead letters", s.statements.letters, arguments, func(row pgx.Row) error {
-		var key, member, message []byte
-		var l entry.DeadLetter
-		err := row.Scan(&key, &member, &l.Operation, &l.Version, &l.Attempts, &l.Cause, &l.SQLState, &l.Constraint, &l.Column,
-			&message, &l.FirstFailure, &l.LastFailure)
-		l.Key, l.Message = string(key), string(message)
-		all = append(all, replica.Letter{Name: replica.Name{Queue: after.Queue, Key: l.Key, Member: string(member)}, DeadLetter: l})
+		letter, err := scanLetter(row, after.Queue)
+		all = append(all, letter)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return all, nil
+}
+
+func scanLetter(row pgx.Row, queue string) (replica.Letter, error) {
+	var key, member, message, payload []byte
+	letter := replica.Letter{}
+	l := &letter.DeadLetter
+	err := row.Scan(&key, &member, &l.Operation, &l.Version, &l.Attempts, &l.Cause, &l.SQLState, &l.Constraint, &l.Column,
+		&message, &l.FirstFailure, &l.LastFailure, &letter.Asked, &payload)
+	l.Key, l.Message, l.Payload = string(key), string(message), string(payload)
+	letter.Name = replica.Name{Queue: queue, Key: l.Key, Member: string(member)}
+	return letter, err
 }
 
 // list gives each row of a query to take.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
@@ -35,7 +36,7 @@ func sourceRecords(schema string) []record {
 		{
 			what: "the table of sources", kind: "a flusher's table of sources", name: sourceTable,
 			columns: typed("name text, member text, epoch int8, leased_at timestamptz, lease interval, history int8, replication_id text, " +
-				"position int8, database int4, scanned _bytea, witness int8, counts jsonb"),
+				"position int8, database int4, scanned _bytea, witness int8, counts jsonb, requests int8"),
 			key: []string{"name"}, rights: rights,
 		},
 		{
@@ -46,7 +47,7 @@ func sourceRecords(schema string) []record {
 		{
 			what: "the table of dead letters", kind: "a flusher's table of dead letters", name: letterTable,
 			columns: typed(named + "operation text, version int8, attempts int4, cause text, sqlstate text, constraint_name text, " +
-				"column_name text, message bytea, first_failure timestamptz, last_failure timestamptz, payload bytea"),
+				"column_name text, message bytea, first_failure timestamptz, last_failure timestamptz, payload bytea, asked bool"),
 			key: key, rights: append(slices.Clip(rights), "DELETE"),
 		},
 	}
@@ -93,26 +94,28 @@ func (d *Database) Sources() *Sources {
 type sourceStatements struct {
 	lease, hold, release, position, move, history string
 	read, goneRetries, goneLetters, retry, buried string
-	letter, aside, dead, letters                  string
+	letter, aside, dead, letters, whole           string
+	unasked, request, waits, ask, discard         string
 }
 
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 	fill := strings.NewReplacer("{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
 		"{names}", `ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)`,
-		"{hash}", "pg_catalog.sha256").Replace
+		"{hash}", "pg_catalog.sha256", "{one}", `source = $1::pg_catalog.text AND queue = $2::pg_catalog.text
+  AND key_hash = pg_catalog.sha256($3::pg_catalog.bytea) AND member_hash = pg_catalog.sha256($4::pg_catalog.bytea)`).Replace
 	s := sourceStatements{
 		// A clock that was set back, as that of another server may be, must not make a lease
 		// longer than it was given: one that begins later than it lasts is over.
 		lease: fill(`INSERT INTO {source} AS s
-(name, member, epoch, leased_at, lease, history, replication_id, position, database, scanned, witness, counts)
+(name, member, epoch, leased_at, lease, history, replication_id, position, database, scanned, witness, counts, requests)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, {now}, pg_catalog.clock_timestamp(), $3::pg_catalog.int8 * interval '1 microsecond',
-  0, '', 0, 0, '{}', 0, '{}')
+  0, '', 0, 0, '{}', 0, '{}', 0)
 ON CONFLICT (name) DO UPDATE SET epoch = CASE WHEN s.member = excluded.member THEN s.epoch ELSE greatest(s.epoch + 1, {now}) END,
   member = excluded.member, leased_at = excluded.leased_at, lease = excluded.lease
 WHERE s.member = excluded.member OR s.member = ''
   OR NOT (pg_catalog.clock_timestamp() < s.leased_at + s.lease AND pg_catalog.clock_timestamp() > s.leased_at - s.lease)`),
-		hold:    fill(`SELECT member, epoch FROM {source} WHERE name = $1::pg_catalog.text`),
+		hold:    fill(`SELECT member, epoch, requests FROM {source} WHERE name = $1::pg_catalog.text`),
 		release: fill(`UPDATE {source} SET member = '' WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8`),
 		position: fill(`SELECT history, replication_id, position, database, scanned, witness, counts::pg_catalog.text
 FROM {source} WHERE name = $1::pg_catalog.text`),
@@ -123,8 +126,8 @@ WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8 AND member <> '
 		// a table that was emptied or put back from a backup: offsets of two histories must not
 		// be compared.
 		history: fill(`INSERT INTO {source} AS s
-(name, member, epoch, leased_at, lease, history, replication_id, position, database, scanned, witness, counts)
-VALUES ('', '', 0, pg_catalog.now(), interval '0', {now}, '', 0, 0, '{}', 0, '{}')
+(name, member, epoch, leased_at, lease, history, replication_id, position, database, scanned, witness, counts, requests)
+VALUES ('', '', 0, pg_catalog.now(), interval '0', {now}, '', 0, 0, '{}', 0, '{}', 0)
 ON CONFLICT (name) DO UPDATE SET history = greatest(s.history + 1, {now})
 RETURNING history`),
 		// Whoever takes the source over waits until this transaction has ended.
@@ -144,21 +147,29 @@ WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {has
 		letter: fill(`WITH earlier AS (SELECT l.version FROM {letter} l
   WHERE l.source = $1::pg_catalog.text AND l.queue = $2::pg_catalog.text AND l.key_hash = {hash}($3::pg_catalog.bytea) AND l.member_hash = {hash}($4::pg_catalog.bytea))
 INSERT INTO {letter} AS l (source, queue, key_hash, member_hash, key, member, operation, version, attempts, cause, sqlstate,
-  constraint_name, column_name, message, first_failure, last_failure, payload)
+  constraint_name, column_name, message, first_failure, last_failure, payload, asked)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, {hash}($3::pg_catalog.bytea), {hash}($4::pg_catalog.bytea), $3::pg_catalog.bytea, $4::pg_catalog.bytea,
   $5::pg_catalog.text, $6::pg_catalog.int8, $7::pg_catalog.int4, $8::pg_catalog.text, $9::pg_catalog.text,
-  $10::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.bytea, $13::pg_catalog.timestamptz, $14::pg_catalog.timestamptz, $15::pg_catalog.bytea)
+  $10::pg_catalog.text, $11::pg_catalog.text, $12::pg_catalog.bytea, $13::pg_catalog.timestamptz, $14::pg_catalog.timestamptz, $15::pg_catalog.bytea, false)
 ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET operation = excluded.operation, version = excluded.version,
   attempts = excluded.attempts, cause = excluded.cause, sqlstate = excluded.sqlstate, constraint_name = excluded.constraint_name,
   column_name = excluded.column_name, message = excluded.message, first_failure = excluded.first_failure,
-  last_failure = excluded.last_failure, payload = excluded.payload
+  last_failure = excluded.last_failure, payload = excluded.payload, asked = false
 RETURNING coalesce((SELECT e.version <> l.version FROM earlier e), false)`),
 		aside: fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}
 WHERE source = $1::pg_catalog.text ORDER BY queue COLLATE pg_catalog."C", key, member`),
 		dead: fill(`SELECT queue, pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text GROUP BY queue`),
-		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure
+		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, ''::pg_catalog.bytea
 FROM {letter} WHERE source = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND (key, member) > ($3::pg_catalog.bytea, $4::pg_catalog.bytea)
 ORDER BY key, member LIMIT $5::pg_catalog.int8`),
+		whole: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, payload
+FROM {letter} WHERE {one}`),
+		unasked: fill(`UPDATE {letter} r SET asked = false FROM {names}
+WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {hash}(n.key) AND r.member_hash = {hash}(n.member)`),
+		request: fill(`UPDATE {source} SET requests = requests + 1 WHERE name = $1::pg_catalog.text`),
+		waits:   fill(`SELECT EXISTS (SELECT FROM {retry} WHERE {one})`),
+		ask:     fill(`UPDATE {letter} SET asked = true WHERE {one} AND version = $5::pg_catalog.int8`),
+		discard: fill(`DELETE FROM {letter} WHERE {one} AND version = $5::pg_catalog.int8`),
 	}
 	// The name of a whole key stands for all members of the key.
 	gone := func(table string) string {
@@ -195,6 +206,8 @@ func (s *Sources) failure(action string, err error) error {
 		return nil
 	case errors.Is(err, replica.ErrDeposed):
 		return replica.ErrDeposed
+	case errors.Is(err, entry.ErrSuperseded):
+		return entry.ErrSuperseded
 	}
 	return s.database.ownFailure(failure(action, err, stageNone), "the tables of sources in the schema "+s.database.ledger.schema)
 }
@@ -206,7 +219,7 @@ func (s *Sources) Lease(ctx context.Context, source, member string, ttl time.Dur
 		if _, err := conn.Exec(ctx, s.statements.lease, source, member, ttl.Microseconds()); err != nil {
 			return err
 		}
-		return conn.QueryRow(ctx, s.statements.hold, source).Scan(&hold.Member, &hold.Epoch)
+		return conn.QueryRow(ctx, s.statements.hold, source).Scan(&hold.Member, &hold.Epoch, &hold.Requests)
 	})
 	return hold, err
 }

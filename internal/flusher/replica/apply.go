@@ -56,7 +56,7 @@ func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64
 		p.add(m)
 	case e.Offset < m.last, m.saved && e.Offset == m.last:
 		return // It was told before.
-	case m.saved:
+	case m.saved && (!m.asked || e.Word != Unlinked):
 		p.renew(m, e.Before)
 	}
 	p.change(m, func() {
@@ -136,7 +136,7 @@ func (s *Source) flushed(e *Effect) {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
 			for _, m := range p.marked {
-				if m.saved {
+				if m.saved && !m.asked {
 					p.renew(m, e.Before)
 				}
 				m.unlink()
@@ -152,6 +152,7 @@ func (s *Source) flushed(e *Effect) {
 
 // unlink has the key gone without a word of the application.
 func (m *mark) unlink() {
+	m.expired = true
 	if m.word != Deleted {
 		m.word = Unlinked
 	}

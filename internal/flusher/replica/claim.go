@@ -299,7 +299,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			values++
 		}
 		switch {
-		case over, k.Found == Gone && !k.told, len(claim.Entries) > 0 && bytes+size > left:
+		case over, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
 			over = over || k.Found != Gone
 			back = append(back, m)
 			continue
@@ -311,6 +311,9 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		if !ok {
+			if m.asked {
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(m.id))
+			}
 			p.forget(m)
 			continue
 		}

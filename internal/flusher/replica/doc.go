@@ -214,6 +214,13 @@
 // been deleted just before. So a scan begins anew after a crash, and when another server takes
 // over before that: it may have the key.
 //
+// A value that was read behind a write that the claim does not know of, and before another one,
+// may be as new as when it was read: that is its version then.
+//
+// A term begins only once the database has confirmed, after the ledger's new epoch, that the
+// source is read from here. The ledger shuts out all other histories with the first term of one
+// alone, so that somebody who was replaced could begin another term of the one before.
+//
 // Another history. A write that was read in the one before and not written is written from
 // what the stream told of it, if the key is gone now, and a deletion is made: but only where
 // the stream had been read up to all that was written of the partition, or a row might go
@@ -226,6 +233,12 @@
 // What is acknowledged waits for rows and dead letters, so a row that is refused again and
 // again holds it up, as the promise says. After a restart nobody knows how old the first write
 // of a retry is: nothing is acknowledged before it is settled.
+//
+// Dead letters. People ask for them in the database, where a count in the source's row tells
+// the reader at its next beat that somebody did (requests.go). A letter that is tried again has
+// its key read anew; its payload is written only where the key has gone without a word of the
+// application: a value that SET wrote, an entry of a stream that was trimmed. Until something
+// comes of it the letter stays, so that a crash in between loses nothing.
 //
 // A key of members that has a dead letter or a retry is superseded with all of its members,
 // since the database knows no other name for it: retries of members come again in the same

@@ -41,14 +41,14 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case q.encoding.members && !one:
 		ok = s.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
-		if m.word == Unlinked {
-			// It was written again since. What is kept is older than what is read.
+		q.valueOf(m, k, &e)
+		if q.encoding.valued && m.word == Unlinked {
+			// What was kept is of an earlier history, or older than what was read.
 			p.change(m, func() {
-				m.word = seen
+				m.word, m.wrote = seen, false
 				m.dropValue()
 			})
 		}
-		q.valueOf(m, k, &e)
 		ok = true
 	default:
 		ok = p.goneOf(m, key, &e)

@@ -182,6 +182,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	told := s.read >= s.horizon
 	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
 	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
+	s.requests.heeded = unheeded
 	for _, q := range s.queues {
 		q.scan = scan{}
 		for _, p := range q.partitions {

@@ -4,6 +4,7 @@
 package replica
 
 import (
+	"math"
 	"slices"
 	"time"
 )
@@ -32,8 +33,11 @@ type mark struct {
 	place    place
 	// wrote says that something was written that is not in the table yet, whole that the
 	// hash is to be read whole, scanned that a scan waits for it, and saved that the database
-	// has it aside: it holds the position no longer.
-	wrote, whole, scanned, saved bool
+	// has it aside: it holds the position no longer. asked says that it stands for a dead
+	// letter that somebody wants tried again: the letter is what the database has aside.
+	wrote, whole, scanned, saved, asked bool
+	// expired says that going by itself is among the words.
+	expired bool
 }
 
 // markBytes is about what a mark takes beside its id: itself, and its place in a map.
@@ -141,6 +145,15 @@ func (m *mark) name(field string) {
 // come across.
 func (m *mark) rewrites() bool { return m.wrote || m.word == Deleted }
 
+// unsettled is the first of the mark's writes that whoever waits for them must not be told of
+// yet. One that has been a dead letter was told of.
+func (m *mark) unsettled() int64 {
+	if m.asked {
+		return math.MaxInt64
+	}
+	return m.first
+}
+
 // covers tells whether what is read for the mark is all that has to be read for the other.
 func (m *mark) covers(other *mark) bool {
 	if m.whole || len(m.members()) == 0 && len(other.members()) == 0 {
@@ -161,6 +174,7 @@ func (m *mark) wholly() {
 // precedes makes later the mark of both, where the mark is of writes before it. Whose first
 // it is, and its place, the caller decides.
 func (m *mark) precedes(later *mark) {
+	later.asked = later.asked || m.asked && !later.rewrites()
 	if later.word == seen || later.word == Unlinked && !later.wrote && m.word == Deleted {
 		later.word = m.word
 	}
@@ -170,7 +184,7 @@ func (m *mark) precedes(later *mark) {
 		}
 		later.wrote = later.wrote || m.wrote
 	}
-	later.scanned = later.scanned || m.scanned
+	later.scanned, later.expired = later.scanned || m.scanned, later.expired || m.expired
 	later.writes += m.writes
 	later.since = min(later.since, m.since)
 	later.last = max(later.last, m.last)

@@ -38,9 +38,11 @@ type partition struct {
 	turns uint64
 	// out are those of the claim in its order.
 	out []*mark
-	// letters are the ids with a dead letter in the database, stored those of which it has,
-	// or may have, a retry.
-	letters, stored map[string]struct{}
+	// letters are the ids with a dead letter in the database, each with the number of the look
+	// at them since which that is known; stored are those of which it has, or may have, a
+	// retry.
+	letters map[string]int64
+	stored  map[string]struct{}
 	// forgotten are those of stored of which nothing is to be written any more.
 	forgotten map[string]struct{}
 
@@ -75,7 +77,7 @@ type dirty struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]struct{}), stored: make(map[string]struct{}),
+		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]int64), stored: make(map[string]struct{}),
 		forgotten: make(map[string]struct{}),
 	}
 }
@@ -84,7 +86,7 @@ func newPartition(of *dirty, e encoding) *partition {
 func (p *partition) enter(m *mark, at place) {
 	m.place = at
 	p.marked[m.id] = m
-	if m.saved {
+	if m.saved && !m.asked {
 		p.floor = min(p.floor, m.first)
 	}
 	switch at {
@@ -176,6 +178,7 @@ func isOfMember(id string) bool {
 func (p *partition) renew(m *mark, at Point) {
 	p.leave(m)
 	p.owes(m)
+	m.asked = false
 	m.saved, m.first, m.database = false, at.Offset, int16(at.Database) //nolint:gosec // There are few databases.
 	if m.extra != nil {
 		m.extra.attempts, m.extra.firstRefused = 0, 0
@@ -241,7 +244,7 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	twin := p.marked[m.id]
 	switch {
-	case twin == nil:
+	case twin == nil || twin.first >= offset:
 		return m.last
 	case twin.last > offset:
 		// It may be of writes before the offset, too.
@@ -253,6 +256,13 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	return m.last
 }
 
+// mayHaveExpired tells whether a later mark of the name has words before and behind the offset,
+// and one of them is that the key has gone by itself: that may be the last word at the offset.
+func (p *partition) mayHaveExpired(m *mark, offset int64) bool {
+	twin := p.marked[m.id]
+	return twin != nil && twin.expired && twin.first < offset && offset < twin.last
+}
+
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
@@ -262,15 +272,15 @@ func (p *partition) unite(m, twin *mark) {
 		refused = m.extra.firstRefused
 	}
 	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned = twin.word, twin.wrote, twin.whole, twin.scanned
+	m.word, m.wrote, m.whole, m.scanned, m.asked, m.expired = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked, twin.expired
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
-	switch {
-	case (rewritten || gone) && m.saved:
+	if m.saved && (rewritten || gone) {
 		// What the database has aside is an earlier write, or does not say that the key has
 		// gone by itself since.
 		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
-	case !rewritten && attempts > 0:
+	}
+	if !rewritten && attempts > 0 {
 		m.more().attempts, m.extra.firstRefused = attempts, refused
 	}
 	p.of.bytes += m.bytes() - before
@@ -327,6 +337,9 @@ func (p *partition) restore(m *mark) {
 // owes notes that the first write of a mark is not carried, though the mark goes on as one of
 // a later write.
 func (p *partition) owes(m *mark) {
+	if m.asked {
+		return // It has been a dead letter.
+	}
 	if p.owed == nil {
 		p.owed = make(map[string]int64)
 	}
@@ -404,12 +417,12 @@ func (p *partition) unsettled(now time.Time) int64 {
 	}
 	for _, l := range []*marks{&p.kept, &p.due} {
 		for m := l.head; m != nil; m = m.after {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	for _, all := range [][]*mark{p.waiting, p.out} {
 		for _, m := range all {
-			p.floor = min(p.floor, m.first)
+			p.floor = min(p.floor, m.unsettled())
 		}
 	}
 	return p.floor

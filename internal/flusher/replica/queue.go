@@ -73,6 +73,12 @@ func (q *queue) keyOf(id string) (key, member string, one bool) {
 	return id, "", false
 }
 
+// nameOf is the name of an id.
+func (q *queue) nameOf(id string) Name {
+	key, member, _ := q.keyOf(id)
+	return Name{Queue: q.mapping.Name, Key: key, Member: member}
+}
+
 // idOf is the id of a name.
 func (q *queue) idOf(n Name) string {
 	switch {

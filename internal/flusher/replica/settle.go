@@ -140,14 +140,16 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 				settled.Gone = append(settled.Gone, name)
 				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
 			}
+		case m.asked && (o == entry.Refused || o == entry.Kept):
+			// It stays the letter that it was.
 		case o == entry.Refused, o == entry.Kept, rewritten:
 			// Also where a later write is dirty: the position moves to that one, and whoever
 			// reads from there has to know that the one before is owed.
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.store(m.id)
 		default:
-			settled.Letters = append(settled.Letters, Letter{name, *letterOf(e, st.Letter)})
-			p.letters[m.id] = struct{}{}
+			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
+			p.letters[m.id] = s.requests.looks
 		}
 	}
 	for id := range p.forgotten {
@@ -165,11 +167,15 @@ func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
 	if dead || stored || !q.encoding.members || e.Member != "" {
 		return dead || stored
 	}
-	for _, ids := range []map[string]struct{}{p.letters, p.stored} {
-		for id := range ids {
-			if strings.HasPrefix(id, m.id+"/") {
-				return true
-			}
+	of := func(id string) bool { return strings.HasPrefix(id, m.id+"/") }
+	for id := range p.letters {
+		if of(id) {
+			return true
+		}
+	}
+	for id := range p.stored {
+		if of(id) {
+			return true
 		}
 	}
 	return false
@@ -192,6 +198,9 @@ func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []R
 				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
 			}
 			aside = append(aside, r)
+			// The letter that it may have stood for goes.
+			pg.p.store(id)
+			m.asked = false
 		}
 	}
 	return aside
@@ -282,7 +291,7 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 	p.carried = max(p.carried, e.Version, e.Upto)
 	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
 		// They went with the name of their key.
-		maps.DeleteFunc(p.letters, func(id string, _ struct{}) bool { return strings.HasPrefix(id, m.id+"/") })
+		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, m.id+"/") })
 	}
 	delete(p.letters, m.id)
 	delete(p.stored, m.id)

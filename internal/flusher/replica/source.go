@@ -143,6 +143,9 @@ type Source struct {
 	testified int64
 	told      string
 
+	// requests are what people ask for about dead letters.
+	requests requests
+
 	// scratch is room for an id.
 	scratch      []byte
 	commands     map[string]uint16

@@ -47,6 +47,15 @@ type Store interface {
 	// bytes: those behind the name given, at most so many, without their payloads. A name
 	// of the queue alone stands before all of them.
 	Letters(ctx context.Context, source string, after Name, most int) ([]Letter, error)
+	// Letter reads one dead letter whole, or gives entry.ErrNoLetter.
+	Letter(ctx context.Context, source string, name Name) (Letter, error)
+
+	// Ask notes that a person wants the letter of that version tried again, of which the
+	// reader learns by Hold.Requests. It gives entry.ErrNoLetter where that letter has gone,
+	// and entry.ErrSuperseded where a later write of the name waits for another attempt.
+	Ask(ctx context.Context, source string, name Name, version int64) error
+	// Discard takes the letter of that version away, or gives entry.ErrNoLetter.
+	Discard(ctx context.Context, source string, name Name, version int64) error
 }
 
 // Hold is who reads a source.
@@ -54,6 +63,8 @@ type Hold struct {
 	Member string
 	// Epoch is that of the reader. It is higher than that of every reader before.
 	Epoch int64
+	// Requests grows with every Ask and every Discard.
+	Requests int64
 }
 
 // Position is how far a source was carried: everything before Offset is committed, aside
@@ -88,6 +99,9 @@ type Settled struct {
 	// Gone are names whose retries and letters are superseded. That of a whole key stands
 	// for all members of the key.
 	Gone []Name
+	// Unasked are names whose letters stay though somebody has asked for them: there is
+	// nothing to write.
+	Unasked []Name
 }
 
 func (s *Settled) isEmpty() bool { return len(s.Retries)+len(s.Letters)+len(s.Gone) == 0 }
@@ -119,6 +133,8 @@ type Retry struct {
 type Letter struct {
 	Name
 	entry.DeadLetter
+	// Asked says that a person wants it tried again, which ends with whatever comes of it.
+	Asked bool
 }
 
 // ErrDeposed means that another member reads the source now.

@@ -78,7 +78,10 @@ func (s *Source) beat(ctx context.Context) error {
 	case reading == nil:
 		return s.takeOver(ctx, hold.Epoch)
 	}
-	return s.move(ctx)
+	if err := s.move(ctx); err != nil {
+		return err
+	}
+	return s.heed(ctx, hold)
 }
 
 func (t *tenure) ended() bool {
@@ -112,7 +115,7 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 	if err != nil {
 		return err
 	}
-	letters, err := s.letters(ctx)
+	letters, err := s.listLetters(ctx)
 	if err != nil {
 		return err
 	}
@@ -133,34 +136,8 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 	return nil
 }
 
-// lettersPage is how many dead letters are listed at once.
-const lettersPage = 1000
-
-// letters lists the names of all dead letters, so that a row which is written later can
-// supersede them.
-func (s *Source) letters(ctx context.Context) ([]Name, error) {
-	var names []Name
-	for _, q := range s.queues {
-		after := Name{Queue: q.mapping.Name}
-		for {
-			page, err := s.store.Letters(ctx, s.options.Name, after, lettersPage)
-			if err != nil {
-				return nil, err
-			}
-			for i := range page {
-				names = append(names, page[i].Name)
-			}
-			if len(page) < lettersPage {
-				break
-			}
-			after = page[len(page)-1].Name
-		}
-	}
-	return names, nil
-}
-
 // begin makes the state of a tenure. The lock is held.
-func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Name) {
+func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []listed) {
 	s.tenure, s.stored = t, position
 	s.history, s.id = position.History, position.ReplicationID
 	s.safe = Point{Offset: position.Offset, Database: position.Database}
@@ -184,9 +161,10 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []Na
 	for i := range aside {
 		s.setAside(&aside[i])
 	}
-	for _, n := range letters {
-		if q := s.find(n.Queue); q != nil {
-			q.of([]byte(n.Key)).letters[q.idOf(n)] = struct{}{}
+	s.requests = requests{heeded: unheeded}
+	for _, l := range letters {
+		if q := s.find(l.Queue); q != nil {
+			q.of([]byte(l.Key)).letters[q.idOf(l.Name)] = s.requests.looks
 		}
 	}
 	s.wake()

@@ -54,7 +54,8 @@ func TestASnapshotIsReadOver(t *testing.T) {
 		}
 	}
 	for _, text := range []string{"", "$5\r\nRED", "$EOF:" + mark + "\r\nREDIS" + mark[1:]} {
-		if err := arriving(t, text).passSnapshot(); !errors.Is(err, io.EOF) {
+		// A pipe whose other end is closed takes no deadline any more, unlike a connection.
+		if err := arriving(t, text).passSnapshot(); !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrClosedPipe) {
 			t.Errorf("%.20q, cut off: %v", text, err)
 		}
 	}

@@ -27,7 +27,7 @@ import (
 func (r *running) oneWord(reason string, of func(config.Status) config.Check) config.Check {
 	r.t.Helper()
 	seen := map[config.Check]int{}
-	ticker := time.NewTicker(2 * time.Millisecond)
+	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
 	began, lasts := time.Now(), time.Time{}
 	for lasts.IsZero() || time.Since(lasts) < 3*time.Second {

@@ -236,8 +236,14 @@ func (r *replicated) scores() (rows []string) {
 }
 
 func (r *replicated) events() (rows []string) {
-	for _, message := range r.app.XRange(r.t.Context(), "events:all", "-", "+").Val() {
-		rows = append(rows, fmt.Sprintf("all|%s|%v", message.ID, message.Values["kind"]))
+	for _, key := range r.keys("events:") {
+		for _, message := range r.app.XRange(r.t.Context(), key, "-", "+").Val() {
+			kind, ok := message.Values["kind"]
+			if !ok {
+				kind = "NULL"
+			}
+			rows = append(rows, fmt.Sprintf("%s|%s|%v", strings.TrimPrefix(key, "events:"), message.ID, kind))
+		}
 	}
 	return rows
 }

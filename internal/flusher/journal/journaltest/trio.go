@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,7 +62,7 @@ func NewTrio(t testing.TB, options ...Option) *Trio {
 	for i := range 3 {
 		server := options
 		if i > 0 {
-			server = append(server[:len(server):len(server)], Config(fmt.Sprintf("replicaof 127.0.0.1 %d", trio.Servers[0].Port())), filesOf(trio.Servers[0]))
+			server = append(slices.Clip(server), Config(fmt.Sprintf("replicaof 127.0.0.1 %d", trio.Servers[0].Port())), filesOf(trio.Servers[0]))
 		}
 		trio.Servers = append(trio.Servers, New(t, server...))
 	}

@@ -32,6 +32,7 @@ type source struct {
 	until    time.Time
 	epoch    int64
 	position replica.Position
+	requests int64
 	retries  map[replica.Name]replica.Retry
 	letters  map[replica.Name]replica.Letter
 }
@@ -84,7 +85,7 @@ func (s *Store) Lease(ctx context.Context, name, member string, ttl time.Duratio
 	case of.member == "" || !now.Before(of.until):
 		of.member, of.until, of.epoch = member, now.Add(ttl), max(of.epoch+1, now.UnixMicro())
 	}
-	return replica.Hold{Member: of.member, Epoch: of.epoch}, nil
+	return replica.Hold{Member: of.member, Epoch: of.epoch, Requests: of.requests}, nil
 }
 
 // Release ends the lease of the epoch.
@@ -167,12 +168,18 @@ func (s *Store) Settle(ctx context.Context, name string, epoch int64, settled re
 		maps.DeleteFunc(of.letters, func(n replica.Name, _ replica.Letter) bool { return covers(n) })
 	}
 	superseded = int64(before - len(of.letters))
+	for _, n := range settled.Unasked {
+		if letter, ok := of.letters[n]; ok {
+			letter.Asked = false
+			of.letters[n] = letter
+		}
+	}
 	for _, retry := range settled.Retries {
 		of.retries[retry.Name] = retry
 	}
 	last := make(map[replica.Name]replica.Letter, len(settled.Letters))
 	for _, letter := range settled.Letters {
-		letter.DeadLetter.Key, letter.Raw, letter.Partition = letter.Name.Key, "", ""
+		letter.DeadLetter.Key, letter.Raw, letter.Partition, letter.Asked = letter.Name.Key, "", "", false
 		last[letter.Name] = letter
 	}
 	for n, letter := range last {
@@ -239,4 +246,57 @@ func (s *Store) Letters(ctx context.Context, name string, after replica.Name, mo
 	}
 	slices.SortFunc(found, func(a, b replica.Letter) int { return compareNames(a.Name, b.Name) })
 	return found[:min(most, len(found))], nil
+}
+
+// Letter finds a letter of the source.
+func (s *Store) Letter(ctx context.Context, name string, of replica.Name) (replica.Letter, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return replica.Letter{}, err
+	}
+	defer unlock()
+	if source := s.sources[name]; source != nil {
+		if letter, ok := source.letters[of]; ok {
+			return letter, nil
+		}
+	}
+	return replica.Letter{}, entry.ErrNoLetter
+}
+
+// Ask notes that a letter is to be tried again.
+func (s *Store) Ask(ctx context.Context, name string, of replica.Name, version int64) error {
+	return s.request(ctx, name, of, version, func(source *source, letter replica.Letter) error {
+		if _, ok := source.retries[of]; ok {
+			return entry.ErrSuperseded
+		}
+		letter.Asked = true
+		source.letters[of] = letter
+		return nil
+	})
+}
+
+// Discard takes a letter away.
+func (s *Store) Discard(ctx context.Context, name string, of replica.Name, version int64) error {
+	return s.request(ctx, name, of, version, func(source *source, _ replica.Letter) error {
+		delete(source.letters, of)
+		return nil
+	})
+}
+
+func (s *Store) request(ctx context.Context, name string, of replica.Name, version int64, do func(*source, replica.Letter) error) error {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	source := s.sources[name]
+	if source == nil {
+		return entry.ErrNoLetter
+	}
+	letter, ok := source.letters[of]
+	if !ok || letter.Version != version {
+		return entry.ErrNoLetter
+	}
+	source.requests++
+	return do(source, letter)
 }

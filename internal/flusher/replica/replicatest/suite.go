@@ -19,26 +19,30 @@ import (
 // empty one for each test.
 func StoreConforms(t *testing.T, make func(t *testing.T) replica.Store) {
 	for name, test := range map[string]func(*storeTest){
-		"one member reads a source":                     (*storeTest).leases,
-		"a lease that is over goes to the next member":  (*storeTest).leaseOver,
-		"a lease that is released is free at once":      (*storeTest).released,
-		"of many members one reads":                     (*storeTest).manyMembers,
-		"sources know nothing of each other":            (*storeTest).sourcesApart,
-		"a position comes back as it was written":       (*storeTest).position,
-		"only the reader moves the position":            (*storeTest).moveFenced,
-		"a history has a number of its own":             (*storeTest).histories,
-		"what waits aside comes back as it was written": (*storeTest).aside,
-		"a letter comes back as it was written":         (*storeTest).letters,
-		"a letter takes the place of its retry":         (*storeTest).letterAfterRetry,
-		"what is gone takes retries and letters along":  (*storeTest).gone,
-		"a whole key takes its members along":           (*storeTest).wholeKey,
-		"what is gone comes before what is new":         (*storeTest).goneFirst,
-		"letters are read by pages":                     (*storeTest).pages,
-		"names are bytes":                               (*storeTest).names,
-		"a call that is repeated changes nothing":       (*storeTest).repeated,
-		"of two that have one name the last one counts": (*storeTest).twice,
-		"only the reader settles":                       (*storeTest).settleFenced,
-		"a call of somebody who has given up fails":     (*storeTest).givenUp,
+		"one member reads a source":                      (*storeTest).leases,
+		"a lease that is over goes to the next member":   (*storeTest).leaseOver,
+		"a lease that is released is free at once":       (*storeTest).released,
+		"of many members one reads":                      (*storeTest).manyMembers,
+		"sources know nothing of each other":             (*storeTest).sourcesApart,
+		"a position comes back as it was written":        (*storeTest).position,
+		"only the reader moves the position":             (*storeTest).moveFenced,
+		"a history has a number of its own":              (*storeTest).histories,
+		"what waits aside comes back as it was written":  (*storeTest).aside,
+		"a letter comes back as it was written":          (*storeTest).letters,
+		"a letter takes the place of its retry":          (*storeTest).letterAfterRetry,
+		"what is gone takes retries and letters along":   (*storeTest).gone,
+		"a whole key takes its members along":            (*storeTest).wholeKey,
+		"what is gone comes before what is new":          (*storeTest).goneFirst,
+		"letters are read by pages":                      (*storeTest).pages,
+		"names are bytes":                                (*storeTest).names,
+		"a call that is repeated changes nothing":        (*storeTest).repeated,
+		"of two that have one name the last one counts":  (*storeTest).twice,
+		"a letter is read whole":                         (*storeTest).whole,
+		"a letter that is asked for stays until settled": (*storeTest).asked,
+		"a letter is asked for unless it has changed":    (*storeTest).askedInVain,
+		"a letter that is discarded is gone":             (*storeTest).discarded,
+		"only the reader settles":                        (*storeTest).settleFenced,
+		"a call of somebody who has given up fails":      (*storeTest).givenUp,
 	} {
 		t.Run(name, func(t *testing.T) { test(&storeTest{Store: make(t), t: t}) })
 	}
@@ -523,6 +527,90 @@ func (s *storeTest) twice() {
 	s.dead(letter(b, 2))
 }
 
+// requests is how often somebody has asked something of the suite's source.
+func (s *storeTest) requests() int64 {
+	s.t.Helper()
+	return s.lease("reader", long).Requests
+}
+
+func (s *storeTest) whole() {
+	epoch := s.read()
+	want := letter(named("a", "m"), 1)
+	want.Payload = "\x00 payload \xff"
+	s.settle(epoch, replica.Settled{Letters: []replica.Letter{want, letter(named("a", ""), 2)}})
+	got, err := s.Letter(s.t.Context(), suiteSource, want.Name)
+	s.must(err)
+	same(s, "Letter", []replica.Letter{got}, []replica.Letter{want})
+	for _, n := range []replica.Name{named("b", ""), named("a", "n"), {Queue: "orders", Key: "a"}} {
+		if _, err := s.Letter(s.t.Context(), suiteSource, n); !errors.Is(err, entry.ErrNoLetter) {
+			s.t.Errorf("Letter of %+v = %v; want ErrNoLetter", n, err)
+		}
+	}
+	if _, err := s.Letter(s.t.Context(), "another", want.Name); !errors.Is(err, entry.ErrNoLetter) {
+		s.t.Errorf("Letter of another source = %v; want ErrNoLetter", err)
+	}
+}
+
+func (s *storeTest) asked() {
+	epoch := s.read()
+	a, b, c := letter(named("a", ""), 1), letter(named("b", ""), 2), letter(named("c", "m"), 3)
+	s.settle(epoch, replica.Settled{Letters: []replica.Letter{a, b, c}})
+	before := s.requests()
+	for _, l := range []replica.Letter{a, b, c, c} {
+		s.must(s.Ask(s.t.Context(), suiteSource, l.Name, l.Version))
+	}
+	if n := s.requests() - before; n != 4 {
+		s.t.Errorf("4 requests are counted as %d", n)
+	}
+	a.Asked, b.Asked, c.Asked = true, true, true
+	s.dead(a, b, c)
+	s.settle(epoch, replica.Settled{Unasked: []replica.Name{a.Name, named("unknown", "")}})
+	a.Asked = false
+	s.dead(a, b, c)
+	c.Asked, c.Version = false, 4
+	s.superseded(s.settle(epoch, replica.Settled{Gone: []replica.Name{b.Name}, Letters: []replica.Letter{c}}), 2)
+	s.dead(a, c)
+}
+
+func (s *storeTest) askedInVain() {
+	n := named("a", "")
+	ask := func(source string, n replica.Name, version int64, want error) {
+		s.t.Helper()
+		if err := s.Ask(s.t.Context(), source, n, version); !errors.Is(err, want) {
+			s.t.Errorf("Ask for %+v of version %d of %s = %v; want %v", n, version, source, err, want)
+		}
+	}
+	ask(suiteSource, n, 1, entry.ErrNoLetter)
+	epoch := s.read()
+	s.settle(epoch, replica.Settled{Letters: []replica.Letter{letter(n, 1)}})
+	ask(suiteSource, n, 2, entry.ErrNoLetter)
+	ask(suiteSource, named("a", "m"), 1, entry.ErrNoLetter)
+	ask("another", n, 1, entry.ErrNoLetter)
+	s.settle(epoch, replica.Settled{Retries: []replica.Retry{retry(n, 1)}})
+	ask(suiteSource, n, 1, entry.ErrSuperseded)
+	s.dead(letter(n, 1))
+}
+
+func (s *storeTest) discarded() {
+	epoch := s.read()
+	a, b := letter(named("a", ""), 1), letter(named("a", "m"), 2)
+	s.settle(epoch, replica.Settled{Letters: []replica.Letter{a, b}})
+	before := s.requests()
+	for version, want := range map[int64]error{2: entry.ErrNoLetter, 0: entry.ErrNoLetter} {
+		if err := s.Discard(s.t.Context(), suiteSource, a.Name, version); !errors.Is(err, want) {
+			s.t.Errorf("Discard of version %d = %v; want %v", version, err, want)
+		}
+	}
+	s.must(s.Discard(s.t.Context(), suiteSource, a.Name, 1))
+	s.dead(b)
+	if err := s.Discard(s.t.Context(), suiteSource, a.Name, 1); !errors.Is(err, entry.ErrNoLetter) {
+		s.t.Errorf("Discard of a letter that is gone = %v; want ErrNoLetter", err)
+	}
+	if s.requests() == before {
+		s.t.Error("A discard is not told to the reader")
+	}
+}
+
 func (s *storeTest) settleFenced() {
 	settled := replica.Settled{
 		Gone: []replica.Name{named("a", "")}, Retries: []replica.Retry{retry(named("b", ""), 1)}, Letters: []replica.Letter{letter(named("c", ""), 1)},
@@ -556,6 +644,9 @@ func (s *storeTest) givenUp() {
 		"Aside":       func() error { _, err := s.Aside(ctx, suiteSource); return err },
 		"Dead":        func() error { _, err := s.Dead(ctx, suiteSource); return err },
 		"Letters":     func() error { _, err := s.Letters(ctx, suiteSource, replica.Name{}, 1); return err },
+		"Letter":      func() error { _, err := s.Letter(ctx, suiteSource, replica.Name{}); return err },
+		"Ask":         func() error { return s.Ask(ctx, suiteSource, replica.Name{}, 1) },
+		"Discard":     func() error { return s.Discard(ctx, suiteSource, replica.Name{}, 1) },
 	}
 	for call, do := range calls {
 		err := do()

@@ -1,0 +1,162 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/writebehind/operator/internal/flusher/replica"
+)
+
+const (
+	setsText, deletesText, expiresText = 0, 2, 3
+	setsField, expiresHash             = 4, 7
+)
+
+// meanwhile has a thing happen to the first text or hash while keys are read, and the stream
+// tell of it before the answer arrives.
+func (w *world) meanwhile(kind int) {
+	w.redis.Meanwhile(func() {
+		w.writes(kind, 0, false)
+		synctest.Wait()
+	})
+}
+
+// sweepBoth carries one claim of each partition.
+func (c *carrier) sweepBoth(queue string, f fate) {
+	for n := range partitions {
+		c.sweep(queue, n, 10, f)
+	}
+}
+
+// TestOrdersThatTheModelFound has what the model of the protocol came across happen to the
+// source itself.
+func TestOrdersThatTheModelFound(t *testing.T) {
+	t.Parallel()
+	for name, happens := range map[string]func(w *world){
+		// Neither the database nor Redis has the value then: the position has to wait for it, or
+		// the next flusher meets the expiry alone.
+		"a write is refused while its key expires, and the flusher ends": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.meanwhile(expiresText)
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.kill(0)
+			w.start(replica.Bounds{})
+		},
+		// The value is newer than the mark that is out, whose later one is of writes before and
+		// behind it.
+		"a server takes over that lacks what was read between two writes": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.redis.Beforehand(func() { w.writes(setsText, 0, false) })
+			w.meanwhile(setsText)
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.kill(0)
+			w.failOver(3) // The witness is the last of them.
+			w.start(replica.Bounds{})
+		},
+		// The retry that the database has says that the key was written: gone, it would be
+		// deleted.
+		"a hash expires whose write is aside, and the flusher ends": func(w *world) {
+			w.writes(setsField, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, flows)
+			w.writes(setsField, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, partlyRefused)
+			time.Sleep(2500 * time.Millisecond) // It can be tried again.
+			w.redis.Beforehand(func() { w.writes(expiresHash, 0, false) })
+			w.carriers[0].sweepBoth(hashes, neverSent)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.kill(0)
+			w.start(replica.Bounds{})
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[hashKey(0)] == nil {
+				w.failed("the hash has expired, and its row is deleted")
+			}
+		},
+		// What the stream told before the gap is older than what was read.
+		"a key expires that was read behind a gap": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.redis.Hold(true)
+			w.set(2)
+			w.overrun()
+			w.redis.Cut()
+			time.Sleep(100 * time.Millisecond)
+			w.redis.Hold(false)
+			w.meanwhile(expiresText)
+			w.carriers[0].sweepBoth(texts, answerLost)
+		},
+		// Of a key that went while the scan came to it only the stream tells, and not that of
+		// another server.
+		"a server takes over that lacks the deletion of a key which was scanned": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, flows)
+			w.redis.Hold(true)
+			w.redis.Resynced(func() { w.writes(deletesText, 0, false) })
+			w.overrun()
+			w.writes(setsText, 0, false)
+			w.overrun()
+			w.redis.Cut()
+			time.Sleep(100 * time.Millisecond)
+			w.failOver(1)
+			w.redis.Hold(false)
+		},
+		// The ledger shuts out a history with the first term of the next one alone.
+		"a flusher that was replaced begins a term of the history before": func(w *world) {
+			a := w.carriers[0]
+			w.set(1)
+			synctest.Wait()
+			a.store.away.Store(true)
+			w.overrun()
+			b := w.start(replica.Bounds{})
+			time.Sleep(6 * time.Second)
+			b.sweepBoth(texts, comesLate)
+			w.set(2)
+			synctest.Wait()
+			a.store.away.Store(false)
+			a.sweepBoth(texts, flows)
+			a.sweepBoth(texts, flows)
+			for _, late := range w.late {
+				w.commit(late)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				w := newWorld(ctx)
+				w.start(replica.Bounds{})
+				defer func() {
+					for len(w.carriers) > 0 {
+						w.kill(0)
+					}
+				}()
+				time.Sleep(2 * time.Second) // The history has begun, and its name is recorded.
+				w.carriers[0].sweepBoth(texts, flows)
+				w.carriers[0].sweepBoth(hashes, flows)
+				happens(w)
+				if err := w.drain(); err != nil {
+					t.Fatal(err)
+				}
+				w.compare()
+				for _, err := range w.errs {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}

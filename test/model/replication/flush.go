@@ -1,0 +1,457 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replication
+
+import "github.com/writebehind/operator/test/model/explorer"
+
+// step adds what one flusher may do next.
+type step func(words string, change func(*state, *reader) error, numbers ...int8)
+
+// readerMoves are the steps of one flusher, that of a crash among them.
+func (s *state) readerMoves(r *Rules, b *Bounds, f int, step step) {
+	me := &s.readers[f]
+	if !me.reads {
+		if led := s.isLed(); !led || s.leases < b.Leases {
+			step("takes the lease", func(n *state, me *reader) error {
+				if led {
+					n.leases++
+				}
+				return n.takeOver(me)
+			})
+		}
+		return
+	}
+	if s.crashes < b.Crashes {
+		step("crashes", func(n *state, _ *reader) error {
+			n.crash(f)
+			n.crashes++
+			return nil
+		})
+	}
+	s.streamMoves(r, b, f, step)
+	if me.history == 0 {
+		return
+	}
+	if me.term == noTerm {
+		step("begins a term", func(n *state, me *reader) error { return n.begin(r, f, me) })
+	}
+	if me.next(r) != me.stored {
+		step("moves the position to %d", func(n *state, me *reader) error { return n.move(r, f, me) }, me.next(r).offset)
+	}
+	s.claimMoves(r, b, f, step)
+}
+
+// streamMoves are about the stream and what is done beside it.
+func (s *state) streamMoves(r *Rules, b *Bounds, f int, step step) {
+	me := &s.readers[f]
+	if me.stream == detached {
+		step("attaches", func(n *state, me *reader) error { return n.attach(r, f, me) })
+		return
+	}
+	if current := me.stream == s.current+1; !current || s.cuts < b.Cuts {
+		step("loses the stream", func(n *state, me *reader) error {
+			me.stream = detached
+			if current {
+				n.cuts++
+			}
+			return nil
+		})
+	}
+	if v := &s.servers[me.stream-1]; me.offset < v.length {
+		number := v.log[me.offset]
+		step("reads command %d of the stream", func(n *state, me *reader) error { return n.readOn(r, me, number) }, number)
+	}
+	if !me.scanned && s.primary().id == me.id {
+		step("scans", func(n *state, me *reader) error {
+			n.scan(me)
+			return nil
+		})
+	}
+	if me.flushed && s.witnesses < b.Witnesses {
+		step("writes the witness, command %d", func(n *state, me *reader) error {
+			n.testify(r, me)
+			return nil
+		}, s.count+1)
+	}
+}
+
+// readOn takes the next command of the stream.
+func (s *state) readOn(r *Rules, me *reader, number int8) error {
+	c := s.made[number]
+	before := me.offset
+	if c.kind < testify {
+		me.apply(r, number, c, before)
+	}
+	me.offset++
+	if c.kind != ping || !r.PingsAreNoPosition {
+		me.safe = me.offset
+	}
+	if me.isClean() {
+		return s.acknowledge(r, me)
+	}
+	return nil
+}
+
+// scan marks the keys that are there.
+func (s *state) scan(me *reader) {
+	v := s.primary()
+	for key := range int8(keys) {
+		if last, _ := s.at(v, key, v.length); !s.isThere(last) {
+			continue
+		}
+		m := &me.marks[key]
+		switch {
+		case !m.is:
+			*m = mark{is: true, first: me.safe, last: me.safe, word: seen, scanned: true}
+		case !m.saved:
+			m.scanned = true
+		}
+	}
+	me.scanned, me.scannedAt = true, v.length
+}
+
+// testify writes the witness, unless the server has not the one before.
+func (s *state) testify(r *Rules, me *reader) {
+	v := s.primary()
+	s.witnesses++
+	if r.WitnessIsOfTheSame && (v.id != me.id || s.witnessAt(v, v.length) < me.witness) {
+		me.stream = detached
+		return
+	}
+	me.witness++
+	s.take(command{testify, me.witness})
+	me.flushed, me.vouched = false, s.committed
+}
+
+// claimMoves lead from a claim to what is settled of it.
+func (s *state) claimMoves(r *Rules, b *Bounds, f int, step step) {
+	me := &s.readers[f]
+	switch me.at {
+	case idle:
+		if me.term == noTerm || !me.isRecorded(r) || !me.isDirty() {
+			return
+		}
+		v := s.primary()
+		step("claims, and reads the keys as of %d", func(n *state, me *reader) error {
+			n.claim(r, me, n.primary().length)
+			return nil
+		}, v.length)
+		for offset := int8(0); b.Replicas && !r.PrimaryIsRead && offset < v.length; offset++ {
+			step("claims, and reads the keys from a replica as of %d", func(n *state, me *reader) error {
+				n.claim(r, me, offset)
+				return nil
+			}, offset)
+		}
+	case claimed:
+		told := me.offset >= me.asOf
+		words := "sends what was read"
+		if !told {
+			words = "sends what was read, and is not told yet of all"
+		}
+		step(words, func(n *state, me *reader) error {
+			return n.evaluate(r, f, me, told)
+		})
+	case waiting:
+		awaited := s.isAwaited(f)
+		if awaited && s.doubts >= b.Doubts {
+			return
+		}
+		step("gives up waiting for the answer", func(n *state, me *reader) error {
+			if awaited {
+				n.doubts++
+			}
+			n.abandon(f)
+			me.void()
+			me.term = noTerm
+			return nil
+		})
+	case settling:
+		step("tells what is no row", func(n *state, me *reader) error { return n.settle(r, f, me) })
+	}
+}
+
+// isLed tells whether a reader has the lease.
+func (s *state) isLed() bool {
+	for i := range s.readers {
+		if s.readers[i].leads {
+			return true
+		}
+	}
+	return false
+}
+
+// isAwaited tells whether the batch that the reader waits for is on its way.
+func (s *state) isAwaited(f int) bool {
+	for i := range s.network {
+		if s.network[i].used && s.network[i].owner == int8(f)+1 {
+			return true
+		}
+	}
+	return false
+}
+
+func (me *reader) isDirty() bool {
+	for key := range me.marks {
+		if me.marks[key].is {
+			return true
+		}
+	}
+	return false
+}
+
+// claim takes all marks, and reads their keys in one moment.
+func (s *state) claim(r *Rules, me *reader, offset int8) {
+	v := s.primary()
+	if r.HistoryIsCompared && v.id != me.id || r.OffsetIsCompared && offset < me.offset {
+		me.stream = detached
+		return
+	}
+	me.out, me.marks = me.marks, [keys]mark{}
+	me.at, me.asOf, me.asOfID = claimed, offset, v.id
+	s.seen |= v.upTo(offset)
+	for key := range int8(keys) {
+		if me.out[key].is {
+			me.lasts[key], me.wrote[key] = s.at(v, key, offset)
+		}
+	}
+}
+
+// evaluate makes rows of what was read, and sends them.
+func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
+	if r.HistoryIsCompared && me.id != me.asOfID {
+		me.void()
+		return nil
+	}
+	var version int8
+	sends, loses := false, false
+	for key := range int8(keys) {
+		if !me.out[key].is {
+			continue
+		}
+		there := s.isThere(me.lasts[key])
+		if !there && (!told && r.GoneIsAwaited || r.ExpiryIsOfItsTime && me.mayHaveExpired(key, me.asOf)) {
+			me.restore(key)
+			continue
+		}
+		upTo := me.asOf
+		if told {
+			upTo = me.absorb(r, key, me.asOf)
+		}
+		m := &me.out[key]
+		w := row{put, me.lasts[key]}
+		if !there {
+			w = m.gone(r, me.lasts[key], me.wrote[key])
+		}
+		if me.rows[key] = w; w.operation == none {
+			if r.SeenStaysWithTheLater && me.marks[key].is {
+				me.restore(key)
+			}
+			*m = mark{}
+			me.owed[key] = debt{}
+			continue
+		}
+		if r.ReadIsNewerThanKept && there && m.word == unlinked {
+			m.word, m.wrote, m.kept = seen, false, 0
+		}
+		version = max(version, m.last, upTo)
+		sends, loses = sends || w.operation != lose, loses || w.operation == lose
+	}
+	me.horizon = max(me.horizon, version)
+	me.lasts, me.wrote = [keys]int8{}, [keys]int8{}
+	switch {
+	case sends:
+		s.send(r, f, me, version)
+	case loses:
+		return s.conclude(r, me, nobody)
+	default:
+		me.void()
+	}
+	return nil
+}
+
+// gone says what becomes of the row of a key that is gone.
+func (m *mark) gone(r *Rules, last, wrote int8) row {
+	switch {
+	case m.word == unlinked && !r.UnlinkKeepsTheRow:
+		return row{remove, last}
+	case m.word == unlinked && m.wrote && m.kept > 0:
+		return row{put, m.kept}
+	case m.word == unlinked && m.wrote:
+		return row{lose, wrote}
+	case m.word != unlinked && m.word != seen:
+		return row{remove, last}
+	}
+	return row{}
+}
+
+// send puts the batch on its way. If too many are, an older one that nobody waits for has
+// been lost.
+func (s *state) send(r *Rules, f int, me *reader, version int8) {
+	at := 0
+	for i := range s.network {
+		if !s.network[i].used {
+			at = i
+			break
+		}
+		if s.network[i].owner == 0 {
+			at = i
+		}
+	}
+	s.network[at] = batch{
+		used: true, valid: me.term == inForce, owner: int8(f) + 1, ledger: ledgerOf(r, me.history), version: version, rows: me.rows,
+	}
+	me.at = waiting
+}
+
+// networkMoves are what may become of a batch that is on its way.
+func (s *state) networkMoves(r *Rules, b *Bounds, i int8, move explorer.Add[state]) {
+	deliver := func(words string, refused int8, numbers ...int8) {
+		next := *s
+		if refused != nobody {
+			next.refusals++
+		}
+		broken := next.deliver(r, b, i, refused)
+		move(label(words, numbers), next.tidy(), broken)
+	}
+	deliver("batch %d arrives", nobody, i)
+	for key, w := range s.network[i].rows {
+		if w.operation != none && w.operation != lose && s.refusals < b.Refusals {
+			deliver("batch %d arrives, and key %d is refused", int8(key), i, int8(key))
+		}
+	}
+	if s.network[i].owner != 0 {
+		// Whether it is lost before somebody gives up waiting or afterwards is the same.
+		return
+	}
+	next := *s
+	next.network[i] = batch{}
+	move(label("batch %d is lost", []int8{i}), next.tidy(), nil)
+}
+
+// deliver has a batch arrive.
+func (s *state) deliver(r *Rules, bounds *Bounds, i, refused int8) (broken error) {
+	b := s.network[i]
+	s.network[i] = batch{}
+	fenced, wrote := r.BatchesAreFenced && !b.valid, false
+	if !fenced {
+		wrote, broken = s.write(&b, refused)
+	}
+	if b.owner == 0 {
+		return broken
+	}
+	me := &s.readers[b.owner-1]
+	if fenced {
+		me.void()
+		me.term = noTerm
+		return broken
+	}
+	if wrote {
+		me.carried, me.flushed = max(me.carried, b.version), bounds.Witnesses > 0
+	}
+	if err := s.conclude(r, me, refused); broken == nil {
+		broken = err
+	}
+	return broken
+}
+
+// conclude plans what the database is to know beside the rows. Without such a thing the claim
+// is over at once.
+func (s *state) conclude(r *Rules, me *reader, refused int8) error {
+	settles := false
+	for key := range int8(keys) {
+		m, twin := &me.out[key], &me.marks[key]
+		if !m.is {
+			continue
+		}
+		switch {
+		case refused == key && twin.is && !r.RefusedIsAside:
+			me.plan[key] = later
+		case refused == key:
+			me.plan[key] = retry
+			settles = true
+		case me.rows[key].operation == lose && twin.is && twin.rewrites():
+			me.plan[key] = later
+		case me.rows[key].operation == lose:
+			me.plan[key] = letter
+			settles = true
+		case me.hasRetry[key]:
+			me.plan[key] = forget
+			settles = true
+		}
+		me.hasRetry[key] = me.hasRetry[key] || me.plan[key] == retry
+	}
+	if !settles {
+		return s.finish(r, me)
+	}
+	me.at = settling
+	return nil
+}
+
+// settle tells the database what is no row, and ends the claim.
+func (s *state) settle(r *Rules, f int, me *reader) error {
+	if me.isFenced(r.SettleIsFenced) {
+		s.crash(f)
+		return nil
+	}
+	for key := range me.plan {
+		switch me.plan[key] {
+		case forget:
+			s.store.aside[key] = aside{}
+		case retry:
+			s.store.aside[key] = aside{me.out[key].word, me.history, me.out[key].last}
+		case letter:
+			s.store.aside[key] = aside{}
+		}
+	}
+	return s.finish(r, me)
+}
+
+// finish takes the marks out of the claim with what became of them.
+func (s *state) finish(r *Rules, me *reader) error {
+	for key := range int8(keys) {
+		m, twin := me.out[key], &me.marks[key]
+		me.out[key] = mark{}
+		if !m.is {
+			continue
+		}
+		lost := me.rows[key].operation == lose
+		waits := !lost && (me.plan[key] == retry || me.plan[key] == later)
+		if twin.is && (waits || lost && twin.rewrites()) {
+			me.owes(key, &m)
+		} else if o := &me.owed[key]; o.is {
+			m.first = min(m.first, o.first)
+			*o = debt{}
+		}
+		switch {
+		case waits && twin.is:
+			me.yield(r, key, &m)
+		case waits:
+			me.save(key, &m)
+			me.marks[key] = m
+		case lost:
+			s.counted[key] = max(s.counted[key], me.rows[key].number)
+			me.hasRetry[key] = me.hasRetry[key] && twin.rewrites()
+		default:
+			me.hasRetry[key] = false
+			if !r.WrittenAgainStays {
+				*twin = mark{}
+			}
+		}
+	}
+	me.void()
+	return s.acknowledge(r, me)
+}
+
+// yield has the later mark of the key stand for one that is not settled, too.
+func (me *reader) yield(r *Rules, key int8, m *mark) {
+	twin := &me.marks[key]
+	lost := !twin.wrote && twin.word == unlinked && m.wrote
+	if r.RefusedKeepsItsFirst && !m.saved && !twin.rewrites() {
+		twin.first = m.first
+	}
+	m.precedes(twin)
+	if lost && me.rows[key].operation == put {
+		twin.kept = me.rows[key].number
+	}
+}
