@@ -58,7 +58,7 @@ func (s *streamed) watchHistories(ctx context.Context) {
 }
 
 // excuseWithin is how long a write may have waited when the history ended that it was read in.
-const excuseWithin = 60_000_000
+const excuseWithin = 120_000_000
 
 // excused tells whether a history began when a write of that time may not have been carried:
 // an event has told that deletions and what has vanished may be missed.
@@ -211,6 +211,7 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	case is == gone && w.happened:
 		// Redis lost the key, and the row stays.
+		s.counted["rows of keys that Redis lost"]++
 		return true
 	case is == gone && s.excused(w.sentAt):
 		s.counted["deletions that fell into a gap"]++
@@ -228,6 +229,10 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	case s.excused(w.sentAt):
 		s.counted["values that had gone when a history began"]++
+		return true
+	case k.table == late && w.number < k.vanished:
+		// Redis was emptied while nobody had the mapping.
+		s.counted["values that had gone while their mapping was away"]++
 		return true
 	}
 	return false
