@@ -147,6 +147,7 @@ func (s *Source) flushed(e *Effect) {
 
 // unlink has the key gone without a word of the application.
 func (m *mark) unlink() {
+	m.expired = true
 	if m.word != Deleted {
 		m.word = Unlinked
 	}

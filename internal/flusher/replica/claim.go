@@ -292,7 +292,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			values++
 		}
 		switch {
-		case over, k.Found == Gone && !k.told, len(claim.Entries) > 0 && bytes+size > left:
+		case over, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
 			over = over || k.Found != Gone
 			back = append(back, m)
 			continue

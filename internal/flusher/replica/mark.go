@@ -32,8 +32,9 @@ type mark struct {
 	place    place
 	// wrote says that something was written that is not in the table yet, whole that the
 	// hash is to be read whole, scanned that a scan waits for it, and saved that the database
-	// has it aside: it holds the position no longer.
-	wrote, whole, scanned, saved bool
+	// has it aside: it holds the position no longer. expired says that it is among the words
+	// that the key has gone by itself.
+	wrote, whole, scanned, saved, expired bool
 }
 
 // markBytes is about what a mark takes beside its id: itself, and its place in a map.
@@ -170,7 +171,7 @@ func (m *mark) precedes(later *mark) {
 		}
 		later.wrote = later.wrote || m.wrote
 	}
-	later.scanned = later.scanned || m.scanned
+	later.scanned, later.expired = later.scanned || m.scanned, later.expired || m.expired
 	later.writes += m.writes
 	later.since = min(later.since, m.since)
 	later.last = max(later.last, m.last)

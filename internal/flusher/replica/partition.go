@@ -225,6 +225,13 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 	return m.last
 }
 
+// mayHaveExpired tells whether the last word of a name at the offset is that of a later mark,
+// which is of writes before and behind it, and may be that its key had gone by itself.
+func (p *partition) mayHaveExpired(m *mark, offset int64) bool {
+	twin := p.marked[m.id]
+	return twin != nil && twin.expired && twin.first < offset && offset < twin.last
+}
+
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
@@ -234,7 +241,7 @@ func (p *partition) unite(m, twin *mark) {
 		refused = m.extra.firstRefused
 	}
 	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned = twin.word, twin.wrote, twin.whole, twin.scanned
+	m.word, m.wrote, m.whole, m.scanned, m.expired = twin.word, twin.wrote, twin.whole, twin.scanned, twin.expired
 	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
 	if m.saved && (rewritten || unlinked) {
 		// What the database has aside is an earlier write, or does not know that the key is gone.
