@@ -215,7 +215,8 @@
 // over before that: it may have the key.
 //
 // A value that was read behind a write that the claim does not know of, and before another one,
-// may be as new as when it was read: that is its version then.
+// may be as new as when it was read: that is its version then. If such a key is gone, and that it
+// expired is among the later words, nobody knows which word was the last one: it is read again.
 //
 // A term begins only once the database has confirmed, after the ledger's new epoch, that the
 // source is read from here. The ledger shuts out all other histories with the first term of one

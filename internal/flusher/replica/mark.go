@@ -35,9 +35,8 @@ type mark struct {
 	// hash is to be read whole, scanned that a scan waits for it, and saved that the database
 	// has it aside: it holds the position no longer. asked says that it stands for a dead
 	// letter that somebody wants tried again: the letter is what the database has aside.
-	wrote, whole, scanned, saved, asked bool
-	// expired says that going by itself is among the words.
-	expired bool
+	// expired says that it is among the words that the key has gone by itself.
+	wrote, whole, scanned, saved, asked, expired bool
 }
 
 // markBytes is about what a mark takes beside its id: itself, and its place in a map.

@@ -84,6 +84,28 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 				w.failed("the hash has expired, and its row is deleted")
 			}
 		},
+		// Whether the key had expired when it was found gone only the later mark could tell, and
+		// its last word is another one.
+		"a key expires and is written while it is read, and a server takes over": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, flows)
+			w.set(2)
+			synctest.Wait()
+			w.redis.Beforehand(func() { w.writes(expiresText, 0, false) })
+			w.meanwhile(setsText)
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.kill(0)
+			w.failOver(2) // The witness is the last of them.
+			w.start(replica.Bounds{})
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[textKey(0)] == nil {
+				w.failed("the key has expired, and its row is deleted")
+			}
+		},
 		// What the stream told before the gap is older than what was read.
 		"a key expires that was read behind a gap": func(w *world) {
 			w.set(1)
