@@ -229,33 +229,9 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 		if !me.out[key].is {
 			continue
 		}
-		there := s.isThere(me.lasts[key])
-		if !there && (!told && r.GoneIsAwaited || r.ExpiryIsOfItsTime && me.mayHaveExpired(key, me.asOf)) {
-			me.restore(key)
-			continue
-		}
-		upTo := me.asOf
-		if told {
-			upTo = me.absorb(r, key, me.asOf)
-		}
-		m := &me.out[key]
-		w := row{put, me.lasts[key]}
-		if !there {
-			w = m.gone(r, me.lasts[key], me.wrote[key])
-		}
-		if me.rows[key] = w; w.operation == none {
-			if r.SeenStaysWithTheLater && me.marks[key].is {
-				me.restore(key)
-			}
-			*m = mark{}
-			me.owed[key] = debt{}
-			continue
-		}
-		if r.ReadIsNewerThanKept && there && m.word == unlinked {
-			m.word, m.wrote, m.kept = seen, false, 0
-		}
-		version = max(version, m.last, upTo)
-		sends, loses = sends || w.operation != lose, loses || w.operation == lose
+		upTo, w := s.evaluateKey(r, me, key, told)
+		version = max(version, upTo)
+		sends, loses = sends || w != none && w != lose, loses || w == lose
 	}
 	me.horizon = max(me.horizon, version)
 	me.lasts, me.wrote = [keys]int8{}, [keys]int8{}
@@ -268,6 +244,36 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 		me.void()
 	}
 	return nil
+}
+
+// evaluateKey makes the row of one key, and tells the version that it may have.
+func (s *state) evaluateKey(r *Rules, me *reader, key int8, told bool) (version int8, w operation) {
+	there := s.isThere(me.lasts[key])
+	if !there && (!told && r.GoneIsAwaited || r.ExpiryIsOfItsTime && me.mayHaveExpired(key, me.asOf)) {
+		me.restore(key)
+		return 0, none
+	}
+	version = me.asOf
+	if told {
+		version = me.absorb(r, key, me.asOf)
+	}
+	m := &me.out[key]
+	me.rows[key] = row{put, me.lasts[key]}
+	if !there {
+		me.rows[key] = m.gone(r, me.lasts[key], me.wrote[key])
+	}
+	if w = me.rows[key].operation; w == none {
+		if r.SeenStaysWithTheLater && me.marks[key].is {
+			me.restore(key)
+		}
+		*m = mark{}
+		me.owed[key] = debt{}
+		return 0, none
+	}
+	if r.ReadIsNewerThanKept && there && m.word == unlinked {
+		m.word, m.wrote, m.kept = seen, false, 0
+	}
+	return max(version, m.last), w
 }
 
 // gone says what becomes of the row of a key that is gone.
