@@ -205,6 +205,9 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return true
 	case w.bad && cause != "":
 		return true
+	case k.table == sessions && cause != "" && k.badSince(k.floor[cell]):
+		// The whole row was refused.
+		return true
 	case is == gone && cause == entry.CauseValueLost:
 		// It was removed, and the whole key had gone before that was read.
 		s.counted["removals of members before the whole key had gone"]++
@@ -220,9 +223,6 @@ func (s *streamed) comesTo(k *tracked, w *stroke, cell, comes, cause string) boo
 		return false
 	case comes == gone && !isText(k.table) && (!w.bad || k.writtenSince(w.number)):
 		// What came then had no such cell, and took the place of a dead letter.
-		return true
-	case k.table == sessions && cause != "" && k.badSince(k.floor[cell]):
-		// The whole row was refused.
 		return true
 	case cause == entry.CauseValueLost:
 		s.counted["values that had gone before they were read"]++

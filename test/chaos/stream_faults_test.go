@@ -148,7 +148,7 @@ func appendOnlyFile(dir string) (name string, size int64) {
 func (s *streamed) cameBack(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	var t *truth
-	err := await(ctx, serverTime, func(ctx context.Context) error {
+	err := await(ctx, time.Minute, func(ctx context.Context) error {
 		var err error
 		t, err = readTruth(ctx, s.rdb)
 		return err
