@@ -139,7 +139,7 @@ func TestALetterThatIsRefusedAgainIsALetter(t *testing.T) {
 			}
 			return nil
 		})
-		m.has(0, row, good)
+		m.has(5*time.Second, row, good)
 	}, 1)
 }
 
