@@ -6,6 +6,7 @@ package chaos
 import (
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -181,6 +182,15 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.field(2, "b", "2")
 			s.commit(map[string]string{"a": gone, "b": "2", "c": gone})
 			s.endsWith(map[string]string{"a": "1", "b": "2"}, map[string]string{"b": "2"}, "")
+		}},
+		"a member comes late that was written with its whole key": {table: scores, tale: func(s tale) {
+			s.did(1, acknowledged, stroke{whole: true, cells: map[string]string{"p": "1"}})
+			for n := range int64(50) {
+				s.field(2+n, "q", strconv.FormatInt(2+n, 10))
+			}
+			s.commit(map[string]string{"q": "51"})
+			s.commit(map[string]string{"p": "1"})
+			s.endsWith(map[string]string{"p": "1", "q": "51"}, map[string]string{"p": "1", "q": "51"}, "")
 		}},
 		"a value that is no row is a dead letter": {tale: func(s tale) {
 			s.set(1, "1")

@@ -6,6 +6,7 @@ package chaos
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -64,6 +65,8 @@ type tracked struct {
 
 	mu      sync.Mutex
 	strokes []stroke
+	// left is how many were left when any were forgotten last.
+	left int
 	// floor is the number of the write behind what a cell has in the table, last what that is.
 	floor   map[string]int64
 	last    map[string]string
@@ -206,16 +209,16 @@ func (ks *keys) judge(k *tracked, c change) {
 		k, c.cell, c.content, last, floor, c.place)
 }
 
-// forget drops what can no longer matter. The key is locked.
+// forget drops what can no longer matter, once there is twice as much as was left before. What
+// says of a whole key matters as long as any of its cells may come to be by an earlier write,
+// or by this one: also one that was never in the table. The key is locked.
 func (k *tracked) forget() {
-	if len(k.strokes) < 50 {
+	if len(k.strokes) < max(50, 2*k.left) {
 		return
 	}
-	lowest := int64(-1)
-	for _, floor := range k.floor {
-		if lowest < 0 || floor < lowest {
-			lowest = floor
-		}
+	lowest := int64(math.MaxInt64)
+	for _, cell := range k.cellsOf() {
+		lowest = min(lowest, k.floor[cell])
 	}
 	k.strokes = slices.DeleteFunc(k.strokes, func(s stroke) bool {
 		if s.whole || len(s.cells) == 0 {
@@ -228,6 +231,7 @@ func (k *tracked) forget() {
 		}
 		return true
 	})
+	k.left = len(k.strokes)
 }
 
 // possible are the writes that may be the last one which says what the cell is: the last

@@ -74,20 +74,34 @@ func (s *Sources) Settle(ctx context.Context, source string, epoch int64, settle
 	return superseded, nil
 }
 
-// gone removes what is superseded, and counts the letters.
+// gone removes what is superseded, and counts the letters. The name of a whole key stands for
+// all members of the key.
 func (s *Sources) gone(ctx context.Context, tx pgx.Tx, source string, all []replica.Name) (letters int64, err error) {
-	if len(all) == 0 {
-		return 0, nil
-	}
-	var n names
+	var ones, keys names
 	for _, name := range all {
-		n.add(name)
+		if name.Member == "" {
+			keys.add(name)
+			continue
+		}
+		ones.add(name)
 	}
-	if _, err := tx.Exec(ctx, s.statements.goneRetries, source, n.queues, n.keys, n.members); err != nil {
-		return 0, err
+	for _, of := range []struct {
+		names
+		retries, letters string
+	}{{ones, s.statements.goneRetries, s.statements.goneLetters}, {keys, s.statements.goneKeysRetries, s.statements.goneKeysLetters}} {
+		if len(of.queues) == 0 {
+			continue
+		}
+		if _, err := tx.Exec(ctx, of.retries, source, of.queues, of.keys, of.members); err != nil {
+			return 0, err
+		}
+		tag, err := tx.Exec(ctx, of.letters, source, of.queues, of.keys, of.members)
+		if err != nil {
+			return 0, err
+		}
+		letters += tag.RowsAffected()
 	}
-	tag, err := tx.Exec(ctx, s.statements.goneLetters, source, n.queues, n.keys, n.members)
-	return tag.RowsAffected(), err
+	return letters, nil
 }
 
 // unasked notes that nothing comes of what somebody has asked for.
@@ -143,7 +157,7 @@ func (s *Sources) bury(ctx context.Context, tx pgx.Tx, source string, all []repl
 			replaced++
 		}
 	}
-	_, err = tx.Exec(ctx, s.statements.buried, source, n.queues, n.keys, n.members)
+	_, err = tx.Exec(ctx, s.statements.goneRetries, source, n.queues, n.keys, n.members)
 	return replaced, err
 }
 

@@ -93,7 +93,8 @@ func (d *Database) Sources() *Sources {
 // sourceStatements are the statements with the tables' names filled in.
 type sourceStatements struct {
 	lease, hold, release, position, move, history string
-	read, goneRetries, goneLetters, retry, buried string
+	read, goneRetries, goneLetters, retry         string
+	goneKeysRetries, goneKeysLetters              string
 	letter, aside, dead, letters, whole           string
 	unasked, request, waits, ask, discard         string
 }
@@ -101,7 +102,9 @@ type sourceStatements struct {
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
 	fill := strings.NewReplacer("{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
-		"{names}", `ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)`,
+		// A name is hashed once, and not again for each row that it is compared with.
+		"{names}", `WITH names AS MATERIALIZED (SELECT n.queue, pg_catalog.sha256(n.key) AS key_hash, pg_catalog.sha256(n.member) AS member_hash
+FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)) `,
 		"{hash}", "pg_catalog.sha256", "{one}", `source = $1::pg_catalog.text AND queue = $2::pg_catalog.text
   AND key_hash = pg_catalog.sha256($3::pg_catalog.bytea) AND member_hash = pg_catalog.sha256($4::pg_catalog.bytea)`).Replace
 	s := sourceStatements{
@@ -142,8 +145,6 @@ FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::
   n (queue, key, member, word, attempts, first_refused, due, history, position)
 ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET word = excluded.word, attempts = excluded.attempts, first_refused = excluded.first_refused,
   due = excluded.due, history = excluded.history, position = excluded.position`),
-		buried: fill(`DELETE FROM {retry} r USING {names}
-WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {hash}(n.key) AND r.member_hash = {hash}(n.member)`),
 		letter: fill(`WITH earlier AS (SELECT l.version FROM {letter} l
   WHERE l.source = $1::pg_catalog.text AND l.queue = $2::pg_catalog.text AND l.key_hash = {hash}($3::pg_catalog.bytea) AND l.member_hash = {hash}($4::pg_catalog.bytea))
 INSERT INTO {letter} AS l (source, queue, key_hash, member_hash, key, member, operation, version, attempts, cause, sqlstate,
@@ -164,19 +165,21 @@ FROM {letter} WHERE source = $1::pg_catalog.text AND queue = $2::pg_catalog.text
 ORDER BY key, member LIMIT $5::pg_catalog.int8`),
 		whole: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, payload
 FROM {letter} WHERE {one}`),
-		unasked: fill(`UPDATE {letter} r SET asked = false FROM {names}
-WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {hash}(n.key) AND r.member_hash = {hash}(n.member)`),
+		unasked: fill(`{names}UPDATE {letter} r SET asked = false FROM names n
+WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash AND r.member_hash = n.member_hash`),
 		request: fill(`UPDATE {source} SET requests = requests + 1 WHERE name = $1::pg_catalog.text`),
 		waits:   fill(`SELECT EXISTS (SELECT FROM {retry} WHERE {one})`),
 		ask:     fill(`UPDATE {letter} SET asked = true WHERE {one} AND version = $5::pg_catalog.int8`),
 		discard: fill(`DELETE FROM {letter} WHERE {one} AND version = $5::pg_catalog.int8`),
 	}
-	// The name of a whole key stands for all members of the key.
-	gone := func(table string) string {
-		return fill(`DELETE FROM ` + table + ` r USING {names}
-WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = {hash}(n.key) AND (r.member_hash = {hash}(n.member) OR n.member = '')`)
+	// One statement for both would look through all members of a key for each of them.
+	gone := func(table, member string) string {
+		return fill(`{names}DELETE FROM ` + table + ` r USING names n
+WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash` + member)
 	}
-	s.goneRetries, s.goneLetters = gone("{retry}"), gone("{letter}")
+	const one = " AND r.member_hash = n.member_hash"
+	s.goneRetries, s.goneLetters = gone("{retry}", one), gone("{letter}", one)
+	s.goneKeysRetries, s.goneKeysLetters = gone("{retry}", ""), gone("{letter}", "")
 	return s
 }
 

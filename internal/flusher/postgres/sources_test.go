@@ -6,6 +6,7 @@ package postgres
 import (
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,33 @@ func TestNamesAndPayloadsOfAnyLengthAreKept(t *testing.T) {
 	if superseded, err := s.Settle(t.Context(), "shop", hold.Epoch, replica.Settled{Gone: []replica.Name{n}}); superseded != 1 || err != nil {
 		t.Errorf("%d superseded, %v; want 1", superseded, err)
 	}
+}
+
+// A table that took no row for long has many retries of few streams.
+func TestMembersOfOneKeyAreSettledHoweverManyThereAre(t *testing.T) {
+	t.Parallel()
+	const members, settled = 20_000, 2000
+	server, _, s := openSources(t, func(s *Settings) { s.StatementTimeout = 4 * time.Second })
+	hold := lease(t, s, "a")
+	var gone []replica.Name
+	var retries []replica.Retry
+	for n := range members {
+		name := replica.Name{Queue: "events", Key: "event:1", Member: strconv.Itoa(n)}
+		retries = append(retries, replica.Retry{Name: name, FirstRefused: time.Now(), Due: time.Now()})
+		if n < settled {
+			gone = append(gone, name)
+		}
+	}
+	for _, settled := range []replica.Settled{{Retries: retries[:members/2]}, {Retries: retries[members/2:]}, {Gone: gone}} {
+		if _, err := s.Settle(t.Context(), "shop", hold.Epoch, settled); err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, server, "SELECT count(*) FROM writebehind.retry", strconv.Itoa(members-settled))
+	if _, err := s.Settle(t.Context(), "shop", hold.Epoch, replica.Settled{Gone: []replica.Name{{Queue: "events", Key: "event:1"}}}); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, server, "SELECT count(*) FROM writebehind.retry", "0")
 }
 
 func TestCheckOfTheTablesOfSources(t *testing.T) {
