@@ -25,10 +25,11 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	case broken != "":
 		begins = broken
 	case !stream.Continued():
-		if err := s.misses(ctx, stream, id); err != nil {
+		why, err := s.misses(ctx, stream, id)
+		if err != nil {
 			return err
 		}
-		begins = "the server could not go on with the stream from where it was read, so all keys are read anew: deletions that were not read are not made"
+		begins = why + ", so all keys are read anew: deletions that were not read are not made"
 	case stream.ID() != id:
 		branch, err := s.branch(ctx, stream, id)
 		if err != nil {
@@ -55,26 +56,31 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	return nil
 }
 
-// misses is errReadAgain where a server took over that lacks what was read, and has all up to
-// the position in the database.
-func (s *Source) misses(ctx context.Context, stream Replication, id string) error {
+// misses tells why a server could not go on with the stream. It is errReadAgain where one took
+// over that lacks what was read, and has all up to the position in the database.
+func (s *Source) misses(ctx context.Context, stream Replication, id string) (why string, err error) {
+	why = "the server could not go on with the stream from where it was read"
 	if stream.ID() == id {
-		return nil // It is the same server.
+		return why, nil // It is the same server.
 	}
 	look, err := s.server.Look(ctx)
 	switch {
 	case err != nil:
-		return err
+		return "", err
 	case look.ID == id:
 		// Ordinary connections leave the server of before a moment later.
-		return fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, stream.ID(), id)
+		return "", fmt.Errorf("%w: the stream is of %s, the keys are of %s", ErrOtherServer, stream.ID(), id)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if look.ID == stream.ID() && look.Before == id && s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id) {
-		return errReadAgain
+	switch {
+	case look.ID != stream.ID() || look.Before != id:
+	case s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id):
+		return "", errReadAgain
+	case s.horizon > look.Branch:
+		why = "a fail-over of Redis has lost data that was already flushed"
 	}
-	return nil
+	return why, nil
 }
 
 // isStoredBefore tells whether the position in the database is one that a server has which

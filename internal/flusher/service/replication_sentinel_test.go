@@ -206,6 +206,9 @@ func TestAFailOverIsCarried(t *testing.T) {
 			if len(lost) > 0 && events == 0 {
 				t.Error("what Redis lost is not counted")
 			}
+			if len(lost) > 0 && !strings.Contains(said.Notice, "lost data that was already flushed") {
+				t.Errorf("what Redis lost is told as %q", said.Notice)
+			}
 			if events > 0 != (said.Notice != "") {
 				t.Errorf("%d data-loss events are told as %q", events, said.Notice)
 			}
