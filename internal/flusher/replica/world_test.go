@@ -471,7 +471,12 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 	}
 	b := batch{at: entry.Place{Shard: shard, Epoch: h.term.Epoch, Flush: h.flush + 1}}
 	settlements := make([]entry.Settlement, len(claim.Entries))
+	once := make(map[string]bool, len(claim.Entries))
 	for i, e := range claim.Entries {
+		if once[e.Row()] {
+			w.failed("a claim has %s twice: in which order they are written is not said", e.Key)
+		}
+		once[e.Row()] = true
 		letter := &entry.DeadLetter{Cause: entry.CauseRefused, Message: "no"}
 		switch st := &settlements[i]; {
 		case e.Lost:
