@@ -121,6 +121,31 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.meanwhile(deletesText)
 			w.carriers[0].sweep(texts, partitionOf(0), 2, flows)
 		},
+		// What the database is told of one tenure must not come behind what the next one reads.
+		"what was settled takes effect when the source is read again": func(w *world) {
+			c := w.carriers[0]
+			w.set(1)
+			synctest.Wait()
+			c.sweepBoth(texts, flows)
+			w.set(2)
+			synctest.Wait()
+			c.sweepBoth(texts, partlyRefused)
+			time.Sleep(2500 * time.Millisecond) // It can be tried again.
+			c.store.delays.Store(true)
+			c.sweepBoth(texts, flows)
+			for _, m := range w.ledger {
+				m.version = 0 // The ledger came back from a backup.
+			}
+			c.sweepBoth(texts, flows)
+			time.Sleep(2 * time.Second) // The source is read again.
+			w.set(3)
+			synctest.Wait()
+			c.sweepBoth(texts, partlyRefused)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			_ = c.store.late()
+			w.kill(0)
+			w.start(replica.Bounds{})
+		},
 		// What the stream told before the gap is older than what was read.
 		"a key expires that was read behind a gap": func(w *world) {
 			w.set(1)
