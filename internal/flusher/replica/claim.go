@@ -33,7 +33,8 @@ type page struct {
 }
 
 // Claim takes the first marks of the partition and reads their values, page by page, each as
-// of an offset of its own. A claim waits until the stream was read up to there: so the words
+// of an offset of its own. What is written again while a claim is made is for the next one: the
+// rows of a batch have no order. A claim waits until the stream was read up to there: so the words
 // are known of keys that are gone, and what was written by then is written once.
 func (s *Source) Claim(ctx context.Context, t *entry.Term, prefix string, most entry.Bounds) (*entry.Claim, error) {
 	claim := &entry.Claim{Term: t}
@@ -127,6 +128,10 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	if !s.isOut(pg) {
 		s.mu.Unlock()
 		return 0, false, entry.ErrLeaseLost
+	}
+	if pg.p.isWrittenAgain() {
+		s.mu.Unlock()
+		return 0, false, nil
 	}
 	pg.marks = pg.p.take(n, *retries, time.Now())
 	taken := len(pg.marks)

@@ -206,6 +206,8 @@
 // a later write is dirty is put aside as well: the position moves to that write, and a reader
 // that begins there has to know that something before it is owed. What is noted of the database
 // and what it is told come in one order (settling), or a retry might outlive its row.
+// Whoever reads the source once more after an error gives it back first and takes it anew, so
+// with another epoch: what is still on its way from the tenure before has no effect then.
 //
 // A scan. What it comes across has no word: a key that is gone when it is read leaves its row
 // alone, unless the stream has said something of it since. The list of mappings that are

@@ -131,3 +131,27 @@ func TestKeysThatHaveGoneAreForgotten(t *testing.T) {
 		t.Error("that of the one in the claim is forgotten")
 	}
 }
+
+// TestWhatIsOutIsNotWrittenAgainInItsClaim has a board go while the claim is made that has one
+// of its members.
+func TestWhatIsOutIsNotWrittenAgainInItsClaim(t *testing.T) {
+	board := string(appendID(nil, "board:1"))
+	for id, again := range map[string]bool{
+		string(appendMember([]byte(board), "a/b")): true,
+		board:                                    true,
+		string(appendMember([]byte(board), "a")): false,
+		string(appendID(nil, "board:2")):         false,
+		string(appendMember(appendID(nil, "board:2"), "a/b")): false,
+	} {
+		p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
+		p.add(&mark{id: string(appendMember([]byte(board), "a/b")), last: 10, word: Written, wrote: true})
+		p.take(1, 0, time.Now())
+		if p.isWrittenAgain() {
+			t.Error("nothing was written, and it is written again")
+		}
+		p.add(&mark{id: id, first: 10, last: 20, word: Deleted})
+		if p.isWrittenAgain() != again {
+			t.Errorf("with a mark of %q it is written again: %v", id, !again)
+		}
+	}
+}

@@ -17,6 +17,9 @@ const (
 	setsField, expiresHash             = 4, 7
 )
 
+// other is a text in the partition of the first one.
+const other = 2
+
 // meanwhile has a thing happen to the first text or hash while keys are read, and the stream
 // tell of it before the answer arrives.
 func (w *world) meanwhile(kind int) {
@@ -33,8 +36,8 @@ func (c *carrier) sweepBoth(queue string, f fate) {
 	}
 }
 
-// TestOrdersThatTheModelFound has what the model of the protocol came across happen to the
-// source itself.
+// TestOrdersThatTheModelFound has what the model of the protocol, or a run of faults, came across
+// happen to the source itself.
 func TestOrdersThatTheModelFound(t *testing.T) {
 	t.Parallel()
 	for name, happens := range map[string]func(w *world){
@@ -105,6 +108,43 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			if w.rows[textKey(0)] == nil {
 				w.failed("the key has expired, and its row is deleted")
 			}
+		},
+		// The rows of one batch have no order: what was refused before comes last.
+		"a key is deleted while its claim is made": func(w *world) {
+			w.writes(setsText, 0, false)
+			w.writes(setsText, other, false)
+			w.overrun()
+			w.redis.Cut()
+			time.Sleep(5 * time.Second) // The scan has come across both.
+			w.writes(expiresText, other, false)
+			synctest.Wait()
+			w.meanwhile(deletesText)
+			w.carriers[0].sweep(texts, partitionOf(0), 2, flows)
+		},
+		// What the database is told of one tenure must not come behind what the next one reads.
+		"what was settled takes effect when the source is read again": func(w *world) {
+			c := w.carriers[0]
+			w.set(1)
+			synctest.Wait()
+			c.sweepBoth(texts, flows)
+			w.set(2)
+			synctest.Wait()
+			c.sweepBoth(texts, partlyRefused)
+			time.Sleep(2500 * time.Millisecond) // It can be tried again.
+			c.store.delays.Store(true)
+			c.sweepBoth(texts, flows)
+			for _, m := range w.ledger {
+				m.version = 0 // The ledger came back from a backup.
+			}
+			c.sweepBoth(texts, flows)
+			time.Sleep(2 * time.Second) // The source is read again.
+			w.set(3)
+			synctest.Wait()
+			c.sweepBoth(texts, partlyRefused)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			_ = c.store.late()
+			w.kill(0)
+			w.start(replica.Bounds{})
 		},
 		// What the stream told before the gap is older than what was read.
 		"a key expires that was read behind a gap": func(w *world) {

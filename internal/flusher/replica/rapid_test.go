@@ -105,7 +105,11 @@ func events() *rapid.Generator[[]event] {
 		n := rapid.IntRange(0, 23)
 		return event{rapid.SampledFrom(of).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
 	})
-	return rapid.SliceOfN(one, 1, 100)
+	// Left to itself the length is a handful.
+	return rapid.Custom(func(t *rapid.T) []event {
+		length := rapid.SampledFrom([]int{3, 10, 30, 100}).Draw(t, "length")
+		return rapid.SliceOfN(one, length, length).Draw(t, "events")
+	})
 }
 
 func (e event) String() string { return fmt.Sprintf("%s %d %d %d", kinds[e.Kind].name, e.A, e.B, e.C) }

@@ -107,9 +107,10 @@ type Source struct {
 	changed chan struct{}
 	watched bool
 
-	// tenure is nil unless this process reads the source. stored is the position that the
-	// database had last, as far as is known.
+	// tenure is nil unless this process reads the source, spent is the epoch of the last one.
+	// stored is the position that the database had last, as far as is known.
 	tenure *tenure
+	spent  int64
 	stored Position
 
 	// The rest is of the tenure. history and id name the history that is read, safe and read

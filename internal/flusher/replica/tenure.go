@@ -66,7 +66,7 @@ func (s *Source) beat(ctx context.Context) error {
 		return err
 	}
 	s.mu.Lock()
-	reading := s.tenure
+	reading, spent := s.tenure, s.spent
 	s.mu.Unlock()
 	if reading != nil && (reading.ended() || hold.Member != s.member || hold.Epoch != reading.epoch) {
 		s.depose()
@@ -75,6 +75,11 @@ func (s *Source) beat(ctx context.Context) error {
 	switch {
 	case hold.Member != s.member:
 		return s.standBy(ctx)
+	case reading == nil && hold.Epoch == spent:
+		// What the tenure before still tells the database must not take effect behind what the
+		// next one reads of it: that one has another epoch.
+		nudge(s.hurry)
+		return s.store.Release(ctx, s.options.Name, spent)
 	case reading == nil:
 		return s.takeOver(ctx, hold.Epoch)
 	}
@@ -138,7 +143,7 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 
 // begin makes the state of a tenure. The lock is held.
 func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []listed) {
-	s.tenure, s.stored = t, position
+	s.tenure, s.spent, s.stored = t, t.epoch, position
 	s.history, s.id = position.History, position.ReplicationID
 	s.safe = Point{Offset: position.Offset, Database: position.Database}
 	s.read, s.stream, s.streamErr = position.Offset, nil, nil

@@ -350,6 +350,9 @@ var errStore = errors.New("the database is away")
 type faultyStore struct {
 	replica.Store
 	away atomic.Bool
+	// delays has what is settled next come late, and nobody told: late does it.
+	delays atomic.Bool
+	late   func() error
 }
 
 func (s *faultyStore) err() error {
@@ -376,6 +379,13 @@ func (s *faultyStore) Move(ctx context.Context, source string, epoch int64, to r
 func (s *faultyStore) Settle(ctx context.Context, source string, epoch int64, settled replica.Settled) (int64, error) {
 	if err := s.err(); err != nil {
 		return 0, err
+	}
+	if s.delays.CompareAndSwap(true, false) {
+		s.late = func() error {
+			_, err := s.Store.Settle(context.WithoutCancel(ctx), source, epoch, settled)
+			return err
+		}
+		return 0, errStore
 	}
 	return s.Store.Settle(ctx, source, epoch, settled)
 }
@@ -471,7 +481,12 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 	}
 	b := batch{at: entry.Place{Shard: shard, Epoch: h.term.Epoch, Flush: h.flush + 1}}
 	settlements := make([]entry.Settlement, len(claim.Entries))
+	once := make(map[string]bool, len(claim.Entries))
 	for i, e := range claim.Entries {
+		if once[e.Row()] {
+			w.failed("a claim has %s twice: in which order they are written is not said", e.Key)
+		}
+		once[e.Row()] = true
 		letter := &entry.DeadLetter{Cause: entry.CauseRefused, Message: "no"}
 		switch st := &settlements[i]; {
 		case e.Lost:
