@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	minutes  = flag.Float64("chaos.minutes", 2, "how long faults go on")
+	minutes  = flag.Float64("chaos.minutes", 1, "how long faults go on")
 	seed     = flag.Uint64("chaos.seed", 0, "what the sequence of faults is drawn from; 0 takes a fresh one")
 	rate     = flag.Int("chaos.rate", 1500, "writes a second that are aimed at; under 1000 the queue does not fill")
 	report   = flag.String("chaos.report", "", "a file for the report, as JSON")

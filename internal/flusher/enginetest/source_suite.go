@@ -23,8 +23,7 @@ type SourceUnderTest struct {
 	// Set and Delete write a key of the queue, and return the version.
 	Set    func(queue, key, value string) int64
 	Delete func(queue, key string) int64
-	// Stream says that one member at a time holds a queue, whose lives and versions are those
-	// of a stream that it reads.
+	// Stream says that versions are offsets in a stream, and the first write of an entry a time.
 	Stream bool
 }
 
@@ -39,14 +38,8 @@ const (
 // SourceConforms proves that a source does what the engine expects of one. make makes an
 // empty one for each test.
 func SourceConforms(t *testing.T, make func(t *testing.T) SourceUnderTest) {
-	ofShares := []string{
-		"a queue is made once", "members share the partitions", "only the owner claims, in its epoch", "source and ledger are compared",
-	}
-	for name, test := range map[string]func(*sourceTest){
-		"a queue is made once":                      (*sourceTest).queueIsMadeOnce,
+	runSourceTests(t, make, map[string]func(*sourceTest){
 		"there may be no queue":                     (*sourceTest).noQueue,
-		"members share the partitions":              (*sourceTest).membersShare,
-		"only the owner claims, in its epoch":       (*sourceTest).onlyTheOwner,
 		"a claim is bounded, and in order":          (*sourceTest).claimIsBounded,
 		"a claim makes the one before it void":      (*sourceTest).claimVoids,
 		"an acknowledgement applies once":           (*sourceTest).acknowledgementAppliesOnce,
@@ -54,15 +47,27 @@ func SourceConforms(t *testing.T, make func(t *testing.T) SourceUnderTest) {
 		"a write after the claim stays dirty":       (*sourceTest).rewrittenStaysDirty,
 		"a refused entry waits aside":               (*sourceTest).refusedWaits,
 		"a newer write supersedes a dead letter":    (*sourceTest).superseded,
-		"source and ledger are compared":            (*sourceTest).compared,
 		"a poll counts what waits":                  (*sourceTest).pollCounts,
 		"a call of somebody who has given up fails": (*sourceTest).givenUp,
-	} {
+	})
+}
+
+// SharesConform proves what the engine expects of a source beside that whose members share the
+// partitions of a queue. One that a single member reads as a whole has none of it.
+func SharesConform(t *testing.T, make func(t *testing.T) SourceUnderTest) {
+	runSourceTests(t, make, map[string]func(*sourceTest){
+		"a queue is made once":                (*sourceTest).queueIsMadeOnce,
+		"members share the partitions":        (*sourceTest).membersShare,
+		"only the owner claims, in its epoch": (*sourceTest).onlyTheOwner,
+		"source and ledger are compared":      (*sourceTest).compared,
+	})
+}
+
+func runSourceTests(t *testing.T, make func(t *testing.T) SourceUnderTest, tests map[string]func(*sourceTest)) {
+	t.Helper()
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			s := &sourceTest{SourceUnderTest: make(t), t: t}
-			if s.Stream && slices.Contains(ofShares, name) {
-				t.Skip("members of a stream share nothing")
-			}
 			s.settings = config.QueueSettings{
 				Owner: "test", Revision: 1, Mapping: config.DefaultMapping(), MaxDepth: 1000, WhenFull: config.WhenFullReject, State: config.StateOpen,
 			}

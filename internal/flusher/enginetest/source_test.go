@@ -10,8 +10,10 @@ import (
 )
 
 func TestTheSourceInMemoryConforms(t *testing.T) {
-	enginetest.SourceConforms(t, func(*testing.T) enginetest.SourceUnderTest {
+	inMemory := func(*testing.T) enginetest.SourceUnderTest {
 		s := enginetest.NewSource()
 		return enginetest.SourceUnderTest{Source: s, Set: s.Set, Delete: s.Delete}
-	})
+	}
+	enginetest.SourceConforms(t, inMemory)
+	enginetest.SharesConform(t, inMemory)
 }

@@ -14,7 +14,8 @@ import (
 
 func TestRedisConforms(t *testing.T) {
 	t.Parallel()
-	enginetest.SourceConforms(t, func(t *testing.T) enginetest.SourceUnderTest {
+	journaled := func(t *testing.T) enginetest.SourceUnderTest {
+		t.Helper()
 		server := journaltest.New(t)
 		c := config.Default()
 		c.Redis.External.Addresses = []string{server.Addr()}
@@ -35,7 +36,9 @@ func TestRedisConforms(t *testing.T) {
 			Set:    func(queue, key, value string) int64 { return write("wb_set", value)(queue, key) },
 			Delete: write("wb_del"),
 		}
-	})
+	}
+	enginetest.SourceConforms(t, journaled)
+	enginetest.SharesConform(t, journaled)
 }
 
 func TestPostgreSQLConforms(t *testing.T) {
