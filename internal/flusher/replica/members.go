@@ -28,6 +28,15 @@ func namesOf(id string) (key, member string, one bool) {
 	return key, member, one
 }
 
+// idOfKey is the id of the key that an id is of. one says that it is of a member.
+func idOfKey(id string) (key string, one bool) {
+	_, member, one := namesOf(id)
+	if one {
+		id = id[:len(id)-len(member)-len("/")]
+	}
+	return id, one
+}
+
 // markMembers marks members of a key, or the key itself where a command names none: all that
 // it has is to be read then. Entries of a stream are only ever added to the table.
 func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {

@@ -245,9 +245,35 @@ func (p *partition) isWrittenAgain() bool {
 		if p.marked[m.id] != nil || !p.encoding.members {
 			return p.marked[m.id] != nil
 		}
-		_, member, one := namesOf(m.id)
-		return one && p.marked[m.id[:len(m.id)-len(member)-len("/")]] != nil
+		key, one := idOfKey(m.id)
+		return one && p.marked[key] != nil
 	})
+}
+
+// apart puts back of what was just taken a board whose members come before it, and members
+// whose board does: keys that are gone are read again, so that both need not be as of one
+// offset, and a batch may be written in parts whose order is another.
+func (p *partition) apart(taken []*mark) []*mark {
+	if !p.encoding.members || p.encoding.kept {
+		return taken
+	}
+	from := len(p.out) - len(taken)
+	p.out = p.out[:from]
+	whole := make(map[string]bool)
+	var back []*mark
+	for _, m := range taken {
+		key, one := idOfKey(m.id)
+		if first, met := whole[key]; met && first == one {
+			back = append(back, m)
+			continue
+		}
+		whole[key] = !one
+		p.out = append(p.out, m)
+	}
+	for _, m := range slices.Backward(back) {
+		p.restore(m)
+	}
+	return p.out[from:]
 }
 
 // absorb makes a mark of the claim, read as of that offset, the only one of its name where
