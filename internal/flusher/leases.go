@@ -85,7 +85,7 @@ func (q *queue) open(ctx context.Context, settings config.QueueSettings, of *set
 	return nil
 }
 
-// enter records the life of the queue that Redis reports.
+// enter records the life of the queue that Redis reports: of a stream, the history.
 func (q *queue) enter(id string) {
 	before := q.member.enter(id)
 	if before == id {
@@ -93,8 +93,14 @@ func (q *queue) enter(id string) {
 	}
 	if before != "" {
 		q.f.metrics.dataLoss.WithLabelValues(q.name).Inc()
-		q.log.Error("Redis has lost the queue with its entries: a new journal has begun", "before", before, "journal", id)
-		q.meter.setLastError("Redis lost the queue: journal " + before + " is gone and a new one has begun")
+		if _, ok := q.f.source.(Streamed); ok {
+			q.log.Error("The replication stream of Redis did not go on where it was read: all keys are read again, deletions that were not read are not made",
+				"before", before, "history", id)
+			q.meter.setLastError("the replication stream of Redis did not go on where it was read: all keys are read again, deletions that were not read are not made")
+		} else {
+			q.log.Error("Redis has lost the queue with its entries: a new journal has begun", "before", before, "journal", id)
+			q.meter.setLastError("Redis lost the queue: journal " + before + " is gone and a new one has begun")
+		}
 	}
 	q.gate.after(func(p *passage) { p.made = true })
 }

@@ -133,8 +133,9 @@ WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8 AND member <> '
 VALUES ('', '', 0, pg_catalog.now(), interval '0', {now}, '', 0, 0, '{}', 0, '{}', 0)
 ON CONFLICT (name) DO UPDATE SET history = greatest(s.history + 1, {now})
 RETURNING history`),
-		// Whoever takes the source over waits until this transaction has ended.
-		read: fill(`SELECT FROM {source} WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8 AND member <> '' FOR SHARE`),
+		// Whoever takes the source over waits until this transaction has ended, and so does the
+		// next one that settles: its caller may have given up the answer to this one.
+		read: fill(`SELECT FROM {source} WHERE name = $1::pg_catalog.text AND epoch = $2::pg_catalog.int8 AND member <> '' FOR NO KEY UPDATE`),
 		retry: fill(`INSERT INTO {retry}
 (source, queue, key_hash, member_hash, key, member, word, attempts, first_refused, due, history, position)
 SELECT $1::pg_catalog.text, n.queue, {hash}(n.key), {hash}(n.member), n.key, n.member, n.word, n.attempts, n.first_refused, n.due, n.history, n.position

@@ -183,6 +183,32 @@ func TestMembersOfOneKeyAreSettledHoweverManyThereAre(t *testing.T) {
 	equal(t, server, "SELECT count(*) FROM writebehind.retry", "0")
 }
 
+// A call whose answer was given up may be at work still when the next one comes, which knows
+// better.
+func TestWhatIsSettledComesInItsOrder(t *testing.T) {
+	t.Parallel()
+	server, _, s := openSources(t)
+	server.Exec(t, `CREATE FUNCTION gate() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_advisory_xact_lock_shared(1); RETURN new; END $$;
+CREATE TRIGGER gate BEFORE INSERT ON writebehind.retry FOR EACH ROW EXECUTE FUNCTION gate()`)
+	hold, open := lease(t, s, "a"), shut(t, server)
+	n := replica.Name{Queue: "products", Key: "product:1"}
+	done := make(chan error, 2)
+	for i, settled := range []replica.Settled{{Retries: []replica.Retry{{Name: n, FirstRefused: time.Now(), Due: time.Now()}}}, {Gone: []replica.Name{n}}} {
+		go func() {
+			_, err := s.Settle(t.Context(), "shop", hold.Epoch, settled)
+			done <- err
+		}()
+		waiting(t, server, []string{"advisory", "transactionid"}[i], "1")
+	}
+	open()
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+	equal(t, server, "SELECT count(*) FROM writebehind.retry", "0")
+}
+
 func TestCheckOfTheTablesOfSources(t *testing.T) {
 	t.Parallel()
 	// made stands for the tables as the flusher of an administrator made them.

@@ -135,6 +135,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	}
 	pg.marks = pg.p.take(n, *retries, time.Now())
 	taken := len(pg.marks)
+	pg.marks = pg.p.apart(pg.marks)
 	for _, m := range pg.marks {
 		if m.attempts() > 0 {
 			*retries--

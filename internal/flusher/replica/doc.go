@@ -253,6 +253,8 @@
 // Sorted sets. A mark of the whole key gives all members that stay and marks them: what holds
 // the position for the key holds it for them. A key that expired is noted as long as any mark
 // of its partition is there, so that its members are lost rather than deleted.
+// Neither a board and its members nor two marks of one name are in one claim: its pages, and
+// what is read again, are of different offsets, and the rows of a batch have no order.
 //
 // The partitions are part of the incarnation: with another number a predecessor's partitions
 // would never begin, and its last batches would not be fenced.

@@ -66,7 +66,7 @@ func TestAKeyThatExpiresWhenItIsReadKeepsItsRow(t *testing.T) {
 		w.fields("a", "2")
 		w.redis.Do(func(c *replicatest.Commands) { c.Lapse(hashKey(0)) })
 		w.expect(t, map[string]string{"a": "1", "b": "1"})
-		if !w.letter[hashKey(0)] {
+		if w.letter[hashKey(0)] == 0 {
 			t.Error("what was lost is no dead letter")
 		}
 	})
@@ -87,5 +87,39 @@ func TestTheFieldsOfADeadLetterComeWithTheNextRow(t *testing.T) {
 		w.redis.Meanwhile(func() { w.fields("b", "3") })
 		sweep(partlyDead)
 		w.expect(t, map[string]string{"a": "2", "b": "3"})
+	})
+}
+
+// TestARetryOfWhichNothingComesIsForgotten has a hash expire in a gap of the stream whose row
+// was refused before: nothing is written of it, and the database must not keep the retry.
+func TestARetryOfWhichNothingComesIsForgotten(t *testing.T) {
+	t.Parallel()
+	inHashes(t, func(w *world, sweep func(fate)) {
+		w.fields("a", "2")
+		sweep(partlyRefused)
+		aside := func() int {
+			all, err := w.store.Aside(w.ctx, "source")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(all)
+		}
+		if n := aside(); n != 1 {
+			t.Fatalf("%d retries are kept, want that of the row", n)
+		}
+		w.redis.Hold(true)
+		w.redis.Do(func(c *replicatest.Commands) { c.Expire(hashKey(0)) })
+		w.overrun()
+		w.redis.Cut()
+		w.redis.Hold(false)
+		w.expect(t, map[string]string{"a": "1", "b": "1"})
+		// It goes with what is settled next in its partition.
+		w.writes(setsField, 2, false)
+		if err := w.drain(); err != nil {
+			t.Fatal(err)
+		}
+		if n := aside(); n != 0 {
+			t.Errorf("%d retries are kept, and there is nothing to try", n)
+		}
 	})
 }

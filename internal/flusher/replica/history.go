@@ -100,8 +100,14 @@ func (s *Source) goOn(stream Replication) {
 				q.scan.again()
 			}
 		}
-		// What was read behind the last safe point is none of this server's: pings.
+		// What was read behind the last safe point is none of this server's: pings, and a
+		// transaction that was not told to its end. Its offsets come again with other writes.
 		s.read = start.Offset
+		for _, q := range s.queues {
+			for _, p := range q.partitions {
+				p.rewind(start.Offset)
+			}
+		}
 		defer nudge(s.hurry)
 	}
 	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
@@ -109,6 +115,17 @@ func (s *Source) goOn(stream Replication) {
 	s.acknowledge()
 	nudge(s.owed)
 	s.wake()
+}
+
+// rewind has no mark know of a write behind the offset.
+func (p *partition) rewind(offset int64) {
+	maps.DeleteFunc(p.gone, func(_ string, at int64) bool { return at > offset })
+	for _, m := range p.marked {
+		m.last = min(m.last, offset)
+	}
+	for _, m := range p.out {
+		m.last = min(m.last, offset)
+	}
 }
 
 // nudge wakes whoever waits for the channel.

@@ -5,6 +5,7 @@ package replica
 
 import (
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -153,5 +154,33 @@ func TestWhatIsOutIsNotWrittenAgainInItsClaim(t *testing.T) {
 		if p.isWrittenAgain() != again {
 			t.Errorf("with a mark of %q it is written again: %v", id, !again)
 		}
+	}
+}
+
+// TestABoardAndItsMembersAreOfDifferentClaims takes whichever of them comes first, and leaves
+// the others where they were.
+func TestABoardAndItsMembersAreOfDifferentClaims(t *testing.T) {
+	board, other := string(appendID(nil, "board:1")), string(appendID(nil, "board:2"))
+	member := func(of, name string) string { return string(appendMember([]byte(of), name)) }
+	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
+	marked := []string{member(board, "a"), board, member(board, "b"), other, member(other, "a")}
+	for i, id := range marked {
+		p.add(&mark{id: id, first: int64(10 * i), last: int64(10*i + 10), word: Written, wrote: true})
+	}
+	for _, want := range [][]string{{member(board, "a"), member(board, "b"), other}, {board, member(other, "a")}, nil} {
+		var got []string
+		for _, m := range p.apart(p.take(10, 0, time.Now())) {
+			got = append(got, m.id)
+		}
+		if !slices.Equal(got, want) || len(p.out) != len(want) {
+			t.Errorf("%q are taken, want %q", got, want)
+		}
+		for _, m := range p.out {
+			p.settle(m)
+		}
+		p.out = nil
+	}
+	if p.of.marks != 0 || p.length() != 0 {
+		t.Errorf("%d marks are left", p.of.marks)
 	}
 }

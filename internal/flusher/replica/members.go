@@ -28,6 +28,53 @@ func namesOf(id string) (key, member string, one bool) {
 	return key, member, one
 }
 
+// idOfKey is the id of the key that an id is of. one says that it is of a member.
+func idOfKey(id string) (key string, one bool) {
+	_, member, one := namesOf(id)
+	if one {
+		id = id[:len(id)-len(member)-len("/")]
+	}
+	return id, one
+}
+
+// isWrittenAgain tells whether a name that is out has a later mark, or its whole key has one:
+// both would be about one row.
+func (p *partition) isWrittenAgain() bool {
+	return slices.ContainsFunc(p.out, func(m *mark) bool {
+		if p.marked[m.id] != nil || !p.encoding.members {
+			return p.marked[m.id] != nil
+		}
+		key, one := idOfKey(m.id)
+		return one && p.marked[key] != nil
+	})
+}
+
+// apart puts back of what was just taken a board whose members come before it, and members
+// whose board does: keys that are gone are read again, so that both need not be as of one
+// offset, and a batch may be written in parts whose order is another.
+func (p *partition) apart(taken []*mark) []*mark {
+	if !p.encoding.members || p.encoding.kept {
+		return taken
+	}
+	from := len(p.out) - len(taken)
+	p.out = p.out[:from]
+	whole := make(map[string]bool)
+	var back []*mark
+	for _, m := range taken {
+		key, one := idOfKey(m.id)
+		if first, met := whole[key]; met && first == one {
+			back = append(back, m)
+			continue
+		}
+		whole[key] = !one
+		p.out = append(p.out, m)
+	}
+	for _, m := range slices.Backward(back) {
+		p.restore(m)
+	}
+	return p.out[from:]
+}
+
 // markMembers marks members of a key, or the key itself where a command names none: all that
 // it has is to be read then. Entries of a stream are only ever added to the table.
 func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {

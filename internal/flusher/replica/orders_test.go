@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/replica"
+	"github.com/writebehind/operator/internal/flusher/replica/replicatest"
 )
 
 const (
@@ -120,6 +121,16 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			synctest.Wait()
 			w.meanwhile(deletesText)
 			w.carriers[0].sweep(texts, partitionOf(0), 2, flows)
+		},
+		// Its offsets come again on the server that takes over.
+		"a server takes over in the midst of a transaction": func(w *world) {
+			w.redis.Half(func(c *replicatest.Commands) {
+				c.SetField(hashKey(0), "a", "1")
+				c.SetField(hashKey(0), "a", "2")
+			})
+			synctest.Wait()
+			w.failOver(1)
+			w.writes(setsField, 3, false) // The other field of the hash.
 		},
 		// What the database is told of one tenure must not come behind what the next one reads.
 		"what was settled takes effect when the source is read again": func(w *world) {

@@ -238,18 +238,6 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 	return p.out[from:]
 }
 
-// isWrittenAgain tells whether a name that is out has a later mark, or its whole key has one:
-// both would be about one row.
-func (p *partition) isWrittenAgain() bool {
-	return slices.ContainsFunc(p.out, func(m *mark) bool {
-		if p.marked[m.id] != nil || !p.encoding.members {
-			return p.marked[m.id] != nil
-		}
-		_, member, one := namesOf(m.id)
-		return one && p.marked[m.id[:len(m.id)-len(member)-len("/")]] != nil
-	})
-}
-
 // absorb makes a mark of the claim, read as of that offset, the only one of its name where
 // the later one is of nothing behind that, and of nothing else than was read. Of a key that
 // is gone everything was read. It returns the offset of the last write that the value has.

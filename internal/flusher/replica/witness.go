@@ -53,7 +53,9 @@ func (s *Source) measure(ctx context.Context) error {
 // testify writes the witness, if something was flushed since: a count that the server is
 // given first and the database afterwards. A server that has a lower one than the database
 // has lost what was flushed before. It is only ever raised, and only on the server whose
-// stream is read: one that has taken over must not look as if it had all.
+// stream is read: one that has taken over must not look as if it had all. Whoever was replaced
+// and has not noticed raises it as well, above what the database knows: that hides nothing on
+// this server, and another one has it only with all that was flushed before.
 func (s *Source) testify(ctx context.Context) error {
 	s.mu.Lock()
 	var flushed int64

@@ -12,6 +12,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ import (
 const (
 	texts, hashes = "texts", "hashes"
 	partitions    = 2
+	// noRow begins the value of a field that no row takes.
+	noRow = "no row "
 )
 
 func mappings() []config.Mapping {
@@ -64,7 +67,8 @@ type world struct {
 	ledger map[entry.Shard]*mark
 	epoch  int64
 	rows   map[string]map[string]string
-	letter map[string]bool
+	// letter is the last command before a key became a dead letter.
+	letter map[string]int
 
 	// mu guards what follows: what is acknowledged is told by another goroutine.
 	mu     sync.Mutex
@@ -98,7 +102,7 @@ func (w *world) failed(format string, args ...any) {
 func newWorld(ctx context.Context) *world {
 	w := &world{
 		ctx: ctx, redis: replicatest.NewRedis(), ledger: make(map[entry.Shard]*mark), rows: make(map[string]map[string]string),
-		letter: make(map[string]bool), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool),
+		letter: make(map[string]int), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool),
 	}
 	w.redis.Keep(400)
 	w.redis.Acknowledged(w.acknowledged)
@@ -129,6 +133,9 @@ func (w *world) write(c *replicatest.Commands, kind, i int) {
 		word = replica.Unlinked
 	case 4, 5:
 		key = hashKey(i)
+		if kind%8 == 5 && i%4 == 0 {
+			n = noRow + n
+		}
 		c.SetField(key, field, n)
 	case 6:
 		key, word = hashKey(i), replica.Appended
@@ -491,7 +498,7 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		switch st := &settlements[i]; {
 		case e.Lost:
 			*st = entry.Settlement{Outcome: entry.Lost, Letter: letter}
-		case e.Unfit != nil, f == partlyDead && i%2 == 0:
+		case e.Unfit != nil, strings.Contains(e.Value, noRow), f == partlyDead && i%2 == 0:
 			*st = entry.Settlement{Outcome: entry.Dead, Letter: letter}
 		case f == partlyRefused && i%2 == 0:
 			*st = entry.Settlement{Outcome: entry.Refused, Wait: 2 * time.Second}
@@ -527,7 +534,7 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		if key := claim.Entries[i].Key; st.Outcome == entry.Dead || st.Outcome == entry.Lost {
 			// It may become acknowledged with this very call.
 			w.mu.Lock()
-			w.letter[key] = true
+			w.letter[key] = w.n
 			w.carried[key] = max(w.carried[key], w.n)
 			w.mu.Unlock()
 		}
@@ -568,11 +575,37 @@ func (w *world) end() int64 {
 	return end
 }
 
+// letters are the keys that have a dead letter.
+func (w *world) letters() map[string]bool {
+	all := make(map[string]bool)
+	for _, queue := range []string{texts, hashes} {
+		letters, err := w.store.Letters(w.ctx, "source", replica.Name{Queue: queue}, 1000)
+		if err != nil {
+			w.failed("read the dead letters: %v", err)
+		}
+		for i := range letters {
+			all[letters[i].Name.Key] = true
+		}
+	}
+	return all
+}
+
 // compare looks whether the rows are what the keys are.
 func (w *world) compare() {
 	keys := slices.Sorted(maps.Keys(w.states))
+	letters := w.letters()
 	for _, key := range keys {
 		all := w.states[key]
+		said := 0
+		for _, s := range all {
+			if s.word != replica.Unlinked {
+				said = s.n
+			}
+		}
+		dead := w.letter[key] > 0 && w.letter[key] >= said
+		if _, exists := w.redis.Text(key); exists && !dead && !strings.Contains(fmt.Sprint(w.redis.Hash(key)), noRow) && letters[key] {
+			w.failed("%s has a dead letter, and was written since", key)
+		}
 		row, there := w.rows[key]
 		var last, written state
 		if len(all) > 0 {
@@ -586,9 +619,9 @@ func (w *world) compare() {
 		if key[0] == 't' {
 			text, exists := w.redis.Text(key)
 			switch {
-			case exists && `{"n":`+row["n"]+`}` != text && !w.letter[key]:
+			case exists && `{"n":`+row["n"]+`}` != text && !dead:
 				w.failed("%s is %s, and its row %v", key, text, row)
-			case exists || last.n <= w.broke || w.letter[key]:
+			case exists || last.n <= w.broke || dead:
 			case last.word == replica.Deleted && there && written.n < last.n:
 				w.failed("%s was deleted, and its row is %v", key, row)
 			case last.word == replica.Unlinked && written.n > w.broke && !deletedSince(all, written) && row["n"] != strconv.Itoa(written.n):
@@ -597,8 +630,12 @@ func (w *world) compare() {
 			continue
 		}
 		hash := w.redis.Hash(key)
+		bad := slices.ContainsFunc(slices.Collect(maps.Values(hash)), func(value string) bool { return strings.HasPrefix(value, noRow) })
 		switch {
-		case w.letter[key]:
+		case bad && !letters[key]:
+			w.failed("%s is %v, and there is no dead letter", key, hash)
+		case bad:
+		case dead:
 		case hash != nil && !maps.Equal(hash, row):
 			w.failed("%s is %v, and its row %v", key, hash, row)
 		case hash == nil && there && last.n > w.broke && last.word == replica.Deleted && !expiredSince(all, written):

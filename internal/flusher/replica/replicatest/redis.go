@@ -113,6 +113,16 @@ func (r *Redis) Transaction(commands func(c *Commands)) {
 	r.ping(commandBytes, replica.Point{Offset: r.offset + commandBytes})
 }
 
+// Half begins a transaction of which the stream has not told the end when the server fails.
+func (r *Redis) Half(commands func(c *Commands)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.transaction = &replica.Point{Offset: r.offset}
+	commands(&Commands{r})
+	r.transaction = nil
+	r.wake()
+}
+
 // Offset is that of the stream by now.
 func (r *Commands) Offset() int64 { return r.offset }
 
