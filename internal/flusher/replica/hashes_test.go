@@ -66,7 +66,7 @@ func TestAKeyThatExpiresWhenItIsReadKeepsItsRow(t *testing.T) {
 		w.fields("a", "2")
 		w.redis.Do(func(c *replicatest.Commands) { c.Lapse(hashKey(0)) })
 		w.expect(t, map[string]string{"a": "1", "b": "1"})
-		if w.letter[hashKey(0)] == 0 {
+		if _, dead := w.letter[hashKey(0)]; !dead {
 			t.Error("what was lost is no dead letter")
 		}
 	})
