@@ -153,14 +153,16 @@ test-servers: test-requirements gotestsum ## Run the tests of both servers on ot
 test-e2e: demo-requirements cluster-tool kustomize ## Run the end-to-end tests on the local cluster, which is started if it is not up.
 	$(GO) test -tags e2e -count=1 -timeout 30m $(TEST_FLAGS) ./test/e2e -v -ginkgo.v
 
-# The test of each capture.
+# The test of each capture, and the writes a second that it aims at.
 CHAOS_Functions = TestEveryAcknowledgedWriteIsAccountedFor
 CHAOS_Replication = TestWhatAnApplicationWritesIsCarried
+RATE_Functions = 4000
+RATE_Replication = 1200
 
 .PHONY: chaos
 chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file, CAPTURE is Functions or Replication.
 	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
-		-args -chaos.minutes=$(MINUTES) -chaos.rate=4000 -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
+		-args -chaos.minutes=$(MINUTES) -chaos.rate=$(RATE_$(CAPTURE)) -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: scale
 scale: test-requirements cluster-tool ## Measure the operator with RESOURCES resources (default 1000), at rest for QUIET (3m); REPORT names a JSON file.

@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	minutes  = flag.Float64("chaos.minutes", 1, "how long faults go on")
+	minutes  = flag.Float64("chaos.minutes", 0, "how long faults go on; 0 is as long as make test has time for")
 	seed     = flag.Uint64("chaos.seed", 0, "what the sequence of faults is drawn from; 0 takes a fresh one")
 	rate     = flag.Int("chaos.rate", 1500, "writes a second that are aimed at; under 1000 the queue does not fill")
 	report   = flag.String("chaos.report", "", "a file for the report, as JSON")
@@ -33,6 +33,14 @@ var (
 
 // program is the flusher's executable, folder where it is built.
 var program, folder string
+
+// lasting is for how many minutes faults go on, where so many are usual.
+func lasting(usual float64) float64 {
+	if *minutes > 0 {
+		return *minutes
+	}
+	return usual
+}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -66,11 +74,12 @@ func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
 	if chosen == 0 {
 		chosen = rand.Uint64N(1 << 32)
 	}
-	say("seed %d: make chaos MINUTES=%v SEED=%d", chosen, *minutes, chosen)
+	last := lasting(1)
+	say("seed %d: make chaos MINUTES=%v SEED=%d", chosen, last, chosen)
 	t.Cleanup(func() {
 		if t.Failed() {
 			say("failed with seed %d", chosen)
-			t.Logf("the seed was %d: replay with -args -chaos.seed=%d -chaos.minutes=%v", chosen, chosen, *minutes)
+			t.Logf("the seed was %d: replay with -args -chaos.seed=%d -chaos.minutes=%v", chosen, chosen, last)
 		}
 	})
 	// Rewritten often, so that a restart takes no longer at the end of a long run.
@@ -86,7 +95,7 @@ func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
 	watchers.Go(func() { w.progress(watching, storm, started) })
 	watchers.Go(func() { w.watch(watching) })
 
-	faults, over := context.WithTimeout(t.Context(), time.Duration(*minutes*float64(time.Minute)))
+	faults, over := context.WithTimeout(t.Context(), time.Duration(last*float64(time.Minute)))
 	storm.rage(faults)
 	over()
 	w.lastPoison()

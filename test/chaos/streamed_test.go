@@ -164,12 +164,13 @@ func TestWhatAnApplicationWritesIsCarried(t *testing.T) {
 	if chosen == 0 {
 		chosen = rand.Uint64N(1 << 32)
 	}
-	lasts := time.Duration(*minutes * float64(time.Minute))
-	say("seed %d: make chaos CAPTURE=Replication MINUTES=%v SEED=%d", chosen, *minutes, chosen)
+	last := lasting(0.4)
+	lasts := time.Duration(last * float64(time.Minute))
+	say("seed %d: make chaos CAPTURE=Replication MINUTES=%v SEED=%d", chosen, last, chosen)
 	t.Cleanup(func() {
 		if t.Failed() {
 			say("failed with seed %d", chosen)
-			t.Logf("the seed was %d: replay with make chaos CAPTURE=Replication MINUTES=%v SEED=%d", chosen, *minutes, chosen)
+			t.Logf("the seed was %d: replay with make chaos CAPTURE=Replication MINUTES=%v SEED=%d", chosen, last, chosen)
 		}
 	})
 	s := newStreamed(t)
