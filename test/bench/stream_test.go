@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -96,12 +97,40 @@ func (s *stream) until(what string, so func(*config.Status) bool) {
 	})
 }
 
-func (s *stream) status() (*config.Status, error) {
-	request, err := http.NewRequestWithContext(s.b.Context(), http.MethodGet, "http://"+s.flusher.Address+"/status", http.NoBody)
+// flushed counts the rows so far. The numbers of the status are up to a second old.
+func (s *stream) flushed() float64 {
+	s.b.Helper()
+	response, err := s.get("/metrics")
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		s.b.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "writebehind_writes_total{") && strings.Contains(line, `outcome="flushed"`) {
+			n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndex(line, " "):]), 64)
+			if err != nil {
+				s.b.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}
+
+func (s *stream) get(path string) (*http.Response, error) {
+	request, err := http.NewRequestWithContext(s.b.Context(), http.MethodGet, "http://"+s.flusher.Address+path, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
+	return http.DefaultClient.Do(request)
+}
+
+func (s *stream) status() (*config.Status, error) {
+	response, err := s.get("/status")
 	if err != nil {
 		return nil, err
 	}
@@ -185,9 +214,16 @@ func BenchmarkStreamDrain(b *testing.B) {
 			s.set(entries, edition)
 			s.until("all keys are dirty", func(status *config.Status) bool { return status.Queues[0].Depth == entries })
 			database.Exec(b, "CHECKPOINT")
-			started := time.Now()
+			before := s.flushed()
+			// Until the file is noticed nothing is flushed.
 			s.suspend(false)
-			s.until("all is flushed", func(status *config.Status) bool { return status.Queues[0].Depth == 0 })
+			started := time.Now()
+			s.flusher.Eventually(b, patience, "all is flushed", func() error {
+				if n := s.flushed() - before; n < entries {
+					return fmt.Errorf("%v rows are", n)
+				}
+				return nil
+			})
 			report(b, time.Since(started))
 			if n := s.rows(edition); n != entries {
 				b.Fatalf("%d rows of edition %d", n, edition)
