@@ -56,7 +56,8 @@ func buildFlusher(b *testing.B) string {
 	return filepath.Join(folder, "flusher")
 }
 
-func startStream(b *testing.B, program string, server *journaltest.Server, database *postgrestest.Database) *stream {
+// startStream starts a flusher, which flushes as BenchmarkDrain's unless it is told otherwise.
+func startStream(b *testing.B, program string, server *journaltest.Server, database *postgrestest.Database, edits ...func(*config.Config)) *stream {
 	b.Helper()
 	s := &stream{b: b, server: server, database: database, client: server.Client(b), pair: servers.Join(b, server, database)}
 	c := s.pair.Config
@@ -64,6 +65,9 @@ func startStream(b *testing.B, program string, server *journaltest.Server, datab
 	c.Revision = time.Now().UnixMilli()
 	c.Database.Postgres.MaxConnections = concurrency
 	c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.Concurrency = 1000, batchSize, concurrency
+	for _, edit := range edits {
+		edit(c)
+	}
 	servers.Put(b, s.pair.File, c)
 	s.flusher = programs.RunFlusher(b, patience, exec.Command(program, "--config", s.pair.File))
 	return s
@@ -245,7 +249,7 @@ func BenchmarkStreamWrite(b *testing.B) {
 				database := postgrestest.New(b)
 				database.Exec(b, "CREATE TABLE products (id text PRIMARY KEY, name text)")
 				if capture {
-					s := startStream(b, program, server, database)
+					s := startStream(b, program, server, database, func(c *config.Config) { c.Flush = config.Default().Flush })
 					s.reads()
 					defer s.stop()
 				}
