@@ -136,7 +136,7 @@ TEST_BUILD = -vet=off -ldflags=-w
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
-test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute.
+test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute and a half.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race $(TEST_BUILD) -timeout 3m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers
