@@ -1,0 +1,188 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replicatest
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	cachev1alpha1 "github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/replica"
+)
+
+// Read answers as of now.
+func (r *Redis) Read(ctx context.Context, asks []replica.Ask) (replica.Reading, error) {
+	r.mu.Lock()
+	beforehand := r.beforehand
+	r.beforehand = nil
+	r.mu.Unlock()
+	if beforehand != nil {
+		beforehand()
+	}
+	reading, err := r.Look(ctx)
+	if err != nil {
+		return reading, err
+	}
+	r.mu.Lock()
+	reading.ID, reading.Offset, reading.Before, reading.Branch = r.id, r.offset, r.before, r.branch
+	for _, ask := range asks {
+		reading.Answers = append(reading.Answers, r.answer(ask))
+	}
+	meanwhile := r.meanwhile
+	r.meanwhile = nil
+	r.mu.Unlock()
+	r.lapse(asks)
+	if meanwhile != nil {
+		meanwhile()
+	}
+	return reading, nil
+}
+
+// lapse has keys gone that were read after their time.
+func (r *Redis) lapse(asks []replica.Ask) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, ask := range asks {
+		if r.lapsed[ask.Key] {
+			delete(r.lapsed, ask.Key)
+			(&Commands{r}).Expire(ask.Key)
+			r.wake()
+		}
+	}
+}
+
+// Beforehand has something happen when keys are read next, before the server sees that.
+func (r *Redis) Beforehand(happens func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.beforehand = happens
+}
+
+// Meanwhile has something happen when keys are read next, before the answer arrives.
+func (r *Redis) Meanwhile(happens func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.meanwhile = happens
+}
+
+func (r *Redis) answer(ask replica.Ask) replica.Answer {
+	v, ok := r.keys[ask.Key]
+	ok = ok && !r.lapsed[ask.Key]
+	isText := ask.Question == replica.Text || ask.Question == replica.SureText
+	switch {
+	case ask.Question == replica.Text && (!ok || v.hash != nil):
+		return replica.Answer{Found: replica.Unsure}
+	case !ok:
+		return replica.Answer{Found: replica.Gone}
+	case isText != (v.hash == nil):
+		return replica.Answer{Found: replica.OfAnotherType, Type: map[bool]string{true: "hash", false: "string"}[v.hash != nil]}
+	case isText:
+		return replica.Answer{Found: replica.There, Value: v.text}
+	}
+	a := replica.Answer{Found: replica.There}
+	fields := ask.Members
+	if ask.Question == replica.Hash {
+		fields = slices.Sorted(maps.Keys(v.hash))
+	}
+	for _, field := range fields {
+		if text, ok := v.hash[field]; ok {
+			a.Pairs = append(a.Pairs, field, text)
+		} else {
+			a.Absent = append(a.Absent, field)
+		}
+	}
+	a.Whole = len(a.Pairs) == 2*len(v.hash)
+	return a
+}
+
+// Look reads nothing.
+func (r *Redis) Look(ctx context.Context) (replica.Reading, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		return replica.Reading{}, errAway
+	}
+	return replica.Reading{ID: r.id, Offset: r.offset, Before: r.before, Branch: r.branch, Backlog: r.backlog}, ctx.Err()
+}
+
+// scanned is how many keys a page of a scan has.
+const scanned = 3
+
+// Scan lists keys in their order.
+func (r *Redis) Scan(_ context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		return nil, 0, errAway
+	}
+	behind := r.cursors[cursor]
+	for _, key := range slices.Sorted(maps.Keys(r.keys)) {
+		if key <= behind || !strings.HasPrefix(key, prefix) {
+			continue
+		}
+		if len(keys) == scanned {
+			next = uint64(len(r.cursors) + 1)
+			r.cursors[next] = keys[scanned-1]
+			return keys, next, nil
+		}
+		keys = append(keys, key)
+	}
+	return keys, 0, nil
+}
+
+// Witness reads a count.
+func (r *Redis) Witness(_ context.Context, key string) (int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.down {
+		return 0, errAway
+	}
+	n, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	return n, nil
+}
+
+// Testify raises a count.
+func (r *Redis) Testify(_ context.Context, key, id string, least int64) (int64, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch {
+	case r.down:
+		return 0, errAway
+	case r.id != id:
+		return 0, replica.ErrOtherServer
+	}
+	count, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	count = max(count+1, least)
+	(&Commands{r}).Set(key, strconv.FormatInt(count, 10))
+	r.wake()
+	return count, nil
+}
+
+// Check tells whether the server is there.
+func (r *Redis) Check(ctx context.Context) config.Check {
+	if _, err := r.Look(ctx); err != nil {
+		return r.Explain(err)
+	}
+	return config.Check{OK: true}
+}
+
+// Prove makes a connection that needs no credentials.
+func (r *Redis) Prove(ctx context.Context) error { return ctx.Err() }
+
+// Durability claims more than memory keeps.
+func (r *Redis) Durability(context.Context) (persistence, eviction config.Check) {
+	return config.Check{OK: true}, config.Check{OK: true}
+}
+
+// Explain takes every error for one of the connection.
+func (r *Redis) Explain(err error) config.Check {
+	return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: err.Error()}
+}
+
+// Close has nothing to close.
+func (r *Redis) Close() error { return nil }
