@@ -39,7 +39,7 @@ func TestNoRowDiesOfATableThatTakesNone(t *testing.T) {
 				w.set(goodRow, 1)
 				w.drained(interval + time.Second)
 				var sent atomic.Int32
-				w.database.Rule(products, func(key string, document []byte) *entry.Fault {
+				w.database.Rule(products, func(key string, _ []byte) *entry.Fault {
 					switch {
 					case key == "2" && c.refuses(sent.Add(1)), key != "2" && c.others(sent.Load()):
 						return enginetest.RefuseRow()
