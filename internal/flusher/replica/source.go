@@ -94,6 +94,8 @@ type Source struct {
 	// same order.
 	keeping          chan struct{}
 	moving, settling sync.Mutex
+	// standby is of who holds keeping.
+	standby standby
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
@@ -133,6 +135,8 @@ type Source struct {
 	// end is how far the server's stream has come, backlog how many bytes of it the server
 	// keeps, as seen last.
 	end, backlog int64
+	// seen is when the server has answered last.
+	seen time.Time
 	// horizon is the highest offset of which a value may have been written, limit the
 	// highest that the server of now is known to share with the one before: all that was
 	// written behind it is lost. It is no limit once every partition has begun below it.
@@ -278,12 +282,13 @@ func (s *Source) Check(ctx context.Context) config.Check {
 	return check
 }
 
-// note keeps an error that the server has answered with, until it does what is asked.
+// note keeps an error that the server has answered with, until it does what is asked, and when
+// that was.
 func (s *Source) note(refused *error, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err == nil || errors.As(err, new(redis.Error)) {
-		*refused = err
+		*refused, s.seen = err, time.Now()
 	}
 }
 
