@@ -282,14 +282,15 @@ func (s *Source) Check(ctx context.Context) config.Check {
 	return check
 }
 
-// note keeps an error that the server has answered with, until it does what is asked, and when
-// that was.
-func (s *Source) note(refused *error, err error) {
+// note keeps an error that the server has answered with, until it does what is asked. It
+// reports whether the server answers, if it was asked.
+func (s *Source) note(refused *error, err error) (answers bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil || errors.As(err, new(redis.Error)) {
-		*refused, s.seen = err, time.Now()
+	if answers = err == nil || errors.As(err, new(redis.Error)); answers {
+		*refused = err
 	}
+	return answers
 }
 
 // Prove tells whether one more connection can be made.
