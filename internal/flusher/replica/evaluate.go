@@ -35,6 +35,11 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 		e.FirstRefused = m.extra.firstRefused
 	}
 	switch {
+	case len(key) == len(q.mapping.KeyPrefix):
+		e.Unfit = &entry.Unfit{OfKey: true, Message: fmt.Sprintf("the key is the keyPrefix alone, which leaves nothing for the column %s", q.mapping.KeyColumn)}
+		if ok = true; k.Found == Gone {
+			e.Operation = entry.Delete
+		}
 	case k.Found == OfAnotherType:
 		e.Unfit = s.ofAnotherType(q, m, k)
 		ok = true
