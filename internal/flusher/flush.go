@@ -100,7 +100,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 		switch {
 		case f.settlements[i].Outcome == entry.Done:
 			// It was committed before the table was altered.
-		case e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix):
+		case e.Unfit == nil && (e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix)):
 			f.forged(i)
 		case e.Lost:
 			f.settlements[i].Outcome = entry.Lost
@@ -254,11 +254,14 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 }
 
 // unfit sets an entry aside that cannot be a row. A value that does not fit its column is
-// refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same.
+// refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same. A removal is
+// done then: no row has such a key.
 func (f *flush) unfit(i int, err error) {
 	letter := &entry.DeadLetter{Message: err.Error()}
 	row, known := errors.AsType[*entry.Unfit](err)
 	switch {
+	case known && row.OfKey && f.claim.Entries[i].Operation.Proof == entry.RemovalsPass:
+		f.settlements[i].Outcome = entry.Done
 	case known && row.OfKey:
 		f.dead(i, entry.CauseNotAKey, err.Error(), letter)
 	case known && row.Column != "":
