@@ -92,11 +92,16 @@ func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entr
 	if k.Found == There {
 		s.expand(q, p, m, e.Key, k.Pairs)
 	}
+	gone := k.Found == Gone
 	switch {
 	case q.encoding.kept && k.More:
 		p.change(m, func() { m.more().members = []string{"(" + k.Pairs[len(k.Pairs)-1]} })
 		return false
-	case q.encoding.kept, k.Found == Gone && (m.word == seen || m.word == Unlinked):
+	case gone && m.wrote && p.hasGone(e.Key, m):
+		// Of which members or entries it was nobody knows.
+		e.Lost = true
+		return true
+	case q.encoding.kept, gone && m.word != Deleted && !m.wrote:
 		return false
 	}
 	e.Operation, e.Value = entry.Clear, listOf(k.Pairs)

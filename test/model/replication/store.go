@@ -67,6 +67,33 @@ type store struct {
 	known   [histories]bool
 	version [histories]int8
 	table   [keys]int8
+	// told is what somebody has told of what is no row who does not wait for the answer any
+	// more.
+	told told
+}
+
+// told is what the database is to know of each key, what is aside then, and which command is
+// lost. valid says that it takes effect.
+type told struct {
+	used, valid bool
+	plan        [keys]plan
+	aside       [keys]aside
+	lost        [keys]int8
+}
+
+// take has what was told take effect.
+func (s *state) take(t *told) {
+	for key := range t.plan {
+		switch t.plan[key] {
+		case forget:
+			s.store.aside[key] = aside{}
+		case letter:
+			s.store.aside[key] = aside{}
+			s.counted[key] = max(s.counted[key], t.lost[key])
+		case retry:
+			s.store.aside[key] = t.aside[key]
+		}
+	}
 }
 
 // ledgerOf is the row of the ledger for a history.
