@@ -43,11 +43,9 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case k.Found == There:
 		q.valueOf(m, k, &e)
 		if q.encoding.valued && m.word == Unlinked {
-			// What was kept is of an earlier history, or older than what was read.
-			p.change(m, func() {
-				m.word, m.wrote = seen, false
-				m.dropValue()
-			})
+			// What was kept is of an earlier history, or older than what was read. It is lost if
+			// nothing is there any more at the next attempt.
+			p.change(m, m.dropValue)
 		}
 		ok = true
 	default:

@@ -256,6 +256,63 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.meanwhile(goesBoard)
 			w.carriers[0].sweepBoth(boards, flows)
 		},
+		// What the stream had told by then is of no worth any more, but that there was a write is.
+		"a value is read and refused that a server which takes over lacks": func(w *world) {
+			w.writes(setsText, 0, false)
+			w.writes(expiresText, 0, false)
+			synctest.Wait()
+			w.redis.Hold(true)
+			w.writes(setsText, 0, false)
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.failOver(1)
+			w.redis.Hold(false)
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.letter[textKey(0)] == 0 {
+				w.failed("what was written first is neither a row nor lost")
+			}
+		},
+		// The retry says that the key was written, and on the server that takes over it has expired.
+		"a write is refused that a server which takes over lacks": func(w *world) {
+			w.writes(setsText, 0, false)
+			w.writes(expiresText, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.redis.Hold(true)
+			w.writes(setsText, 0, false)
+			w.redis.Hold(false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			w.kill(0)
+			w.failOver(1)
+			w.start(replica.Bounds{})
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[textKey(0)] == nil {
+				w.failed("the key has expired, and its row is deleted")
+			}
+		},
+		// On the server that takes over it has not expired.
+		"a value is lost that a server which takes over has": func(w *world) {
+			w.writes(setsField, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, partlyRefused)
+			time.Sleep(2500 * time.Millisecond) // The position has moved, and it can be tried again.
+			w.writes(expiresHash, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, flows)
+			if w.letter[hashKey(0)] == 0 {
+				w.failed("the value has gone, and is not lost")
+			}
+			delete(w.letter, hashKey(0)) // It is not about what is there.
+			w.kill(0)
+			w.failOver(1)
+			w.start(replica.Bounds{})
+		},
 		// Its rows stay, as those of a key that has gone by itself do, and of what it is now they
 		// are no rows.
 		"a board expires and becomes a hash": func(w *world) {

@@ -83,12 +83,16 @@
 //	ReadsAgain                a fail-over that lost what was read, but not flushed, ends the history
 //	TransactionsAreWhole      the next flusher would begin in the midst of a transaction
 //	LastsAreRewound           a write of the server that took over is taken for one which was told
+//	WordsAreRewound           the row of a key that expired is deleted by the retry of a write that
+//	                          is lost
 //	FlushKeepsTheRows,        FLUSHALL deletes the rows of what is dirty, is out in a claim, or
 //	FlushIsOfWhatIsOut,       waits in the database
 //	FlushHoldsThePosition
 //	SpillIsNoted,             a retry outlives its row, and deletes it when the key has expired
 //	SettlesInOrder
 //	SpillIsCompared           a write that came while the key was spilled is lost with a crash
+//	LettersAreDoubted         a key is there on the server that took over, and has a dead letter
+//	                          that it is gone
 //	ToldAgainIsEarlier        a retry takes the word of an earlier write for the last one
 //	SpillLeavesWhatIsOut      the same, of a key whose row is on its way
 //	LapseNeedsToBeSure,       a value that the stream told before a gap is written over what was

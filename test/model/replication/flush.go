@@ -281,7 +281,7 @@ func (s *state) evaluateKey(r *Rules, me *reader, key int8, told bool) (version 
 		version = me.absorb(r, key, me.asOf)
 	}
 	m := &me.out[key]
-	me.rows[key] = row{put, me.lasts[key]}
+	me.rows[key] = row{operation: put, number: me.lasts[key]}
 	if !there {
 		me.rows[key] = m.gone(r, me.lasts[key], me.wrote[key])
 	}
@@ -294,22 +294,25 @@ func (s *state) evaluateKey(r *Rules, me *reader, key int8, told bool) (version 
 		return 0, none
 	}
 	if r.ReadIsNewerThanKept && there && m.word == unlinked {
-		m.word, m.wrote, m.kept = seen, false, 0
+		m.kept = 0
 	}
-	return max(version, m.last), w
+	if version = max(version, m.last); w == lose {
+		me.rows[key].version = version
+	}
+	return version, w
 }
 
 // gone says what becomes of the row of a key that is gone.
 func (m *mark) gone(r *Rules, last, wrote int8) row {
 	switch {
 	case m.word == unlinked && !r.UnlinkKeepsTheRow:
-		return row{remove, last}
+		return row{operation: remove, number: last}
 	case m.word == unlinked && m.wrote && m.kept > 0:
-		return row{put, m.kept}
+		return row{operation: put, number: m.kept}
 	case m.word == unlinked && m.wrote:
-		return row{lose, wrote}
+		return row{operation: lose, number: wrote}
 	case m.word != unlinked && m.word != seen:
-		return row{remove, last}
+		return row{operation: remove, number: last}
 	}
 	return row{}
 }
@@ -417,9 +420,12 @@ func (s *state) conclude(r *Rules, me *reader, refused int8) error {
 		case me.rows[key].operation == lose:
 			me.plan[key] = letter
 			settles = true
-		case me.hasRetry[key]:
+		case me.hasRetry[key], me.hasLetter[key]:
 			me.plan[key] = forget
 			settles = true
+		}
+		if me.plan[key] == letter {
+			me.hasLetter[key], me.lettered = true, max(me.lettered, me.rows[key].version)
 		}
 		me.hasRetry[key] = me.hasRetry[key] || me.plan[key] == retry
 	}
@@ -449,7 +455,7 @@ func (me *reader) told(valid bool) told {
 		case retry:
 			t.aside[key] = aside{me.out[key].word, me.history, me.out[key].last}
 		case letter:
-			t.lost[key] = me.rows[key].number
+			t.lost[key], t.version[key] = me.rows[key].number, me.rows[key].version
 		}
 	}
 	return t
@@ -481,7 +487,7 @@ func (s *state) finish(r *Rules, me *reader) error {
 			s.counted[key] = max(s.counted[key], me.rows[key].number)
 			me.hasRetry[key] = me.hasRetry[key] && twin.rewrites()
 		default:
-			me.hasRetry[key] = false
+			me.hasRetry[key], me.hasLetter[key] = false, false
 			if !r.WrittenAgainStays {
 				*twin = mark{}
 			}

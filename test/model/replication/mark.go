@@ -114,9 +114,28 @@ func (me *reader) applyFlush(r *Rules, before, offset int8) {
 }
 
 // rewind has no mark know of a write behind the offset.
-func (me *reader) rewind(offset int8) {
+func (me *reader) rewind(r *Rules, offset int8) {
 	for key := range keys {
-		me.marks[key].last, me.out[key].last = min(me.marks[key].last, offset), min(me.out[key].last, offset)
+		me.marks[key].rewind(r, offset)
+		me.out[key].rewind(r, offset)
+	}
+}
+
+// rewind forgets what was said of the key behind the offset: what had been said before is not
+// known any more.
+func (m *mark) rewind(r *Rules, offset int8) {
+	if m.last <= offset {
+		return
+	}
+	m.last = offset
+	switch {
+	case m.word == seen, !r.WordsAreRewound:
+	case !m.saved && m.first >= offset:
+		m.word, m.wrote, m.kept = seen, false, 0
+	case m.saved || m.expired:
+		m.word, m.wrote, m.kept = unlinked, true, 0
+	default:
+		m.word, m.wrote, m.kept = written, true, 0
 	}
 }
 

@@ -80,6 +80,9 @@ type reader struct {
 	owed       [keys]debt
 	// hasRetry says that the database has, or may have, a retry.
 	hasRetry [keys]bool
+	// hasLetter says that there is a dead letter, and lettered is the highest version of any.
+	hasLetter [keys]bool
+	lettered  int8
 
 	// spilling says how far keys have come that go to the database as spilled.
 	spilling stage
@@ -145,6 +148,9 @@ func (s *state) takeOver(me *reader) error {
 		}
 		me.marks[key], me.hasRetry[key] = m, true
 	}
+	for key, version := range s.store.letters {
+		me.hasLetter[key], me.lettered = version > 0, max(me.lettered, version)
+	}
 	return nil
 }
 
@@ -192,6 +198,9 @@ func (s *state) attach(r *Rules, f int, me *reader) error {
 	case v.id != me.id && r.LedgerIsCompared && me.term == noTerm:
 		me.limit = min(me.limit, v.branch)
 	}
+	if v.id != me.id && r.LettersAreDoubted && me.lettered > v.branch {
+		me.doubtLetters()
+	}
 	return s.goOn(r, me)
 }
 
@@ -214,6 +223,21 @@ func (me *reader) isStoredBefore(v *server) bool {
 	return me.stored.history == me.history && me.stored.id == me.id && me.stored.offset <= v.branch
 }
 
+// doubtLetters has the keys of dead letters read again, of which the server may hold what was
+// there before.
+func (me *reader) doubtLetters() {
+	for key := range keys {
+		m := &me.marks[key]
+		switch {
+		case !me.hasLetter[key]:
+		case !m.is:
+			*m = mark{is: true, first: me.safe, last: me.safe, word: seen, scanned: true}
+		case !m.saved:
+			m.scanned = true
+		}
+	}
+}
+
 // hasLostWrites tells whether Redis has lost more than PINGs since the last event.
 func (s *state) hasLostWrites() bool {
 	for number := int8(1); number <= s.count; number++ {
@@ -229,7 +253,7 @@ func (s *state) goOn(r *Rules, me *reader) error {
 	if v := s.primary(); v.id != me.id {
 		me.offset, me.id = me.safe, v.id
 		if r.LastsAreRewound {
-			me.rewind(me.safe)
+			me.rewind(r, me.safe)
 		}
 		if r.ScanIsReadTo && !me.isScannedAt(me.offset) {
 			// What was not there may be there again.
@@ -268,7 +292,7 @@ func (s *state) beginHistory(r *Rules, f int, me *reader, start int8, flushed bo
 	sure := told && me.term != noTerm || !r.LapseNeedsToBeSure
 	me.history, me.id, me.safe, me.offset = next.history, v.id, start, start
 	me.horizon, me.limit, me.broken, me.scanned, me.scannedAt = 0, endless, false, false, 0
-	me.term, me.carried, me.owed = noTerm, 0, [keys]debt{}
+	me.term, me.carried, me.owed, me.lettered = noTerm, 0, [keys]debt{}, 0
 	for key := range me.marks {
 		m := &me.marks[key]
 		if !m.is {

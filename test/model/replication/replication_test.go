@@ -55,7 +55,7 @@ var worlds = map[string]Bounds{
 	"keys are spilled":                 {Keys: 1, Readers: 1, Kinds: all, Writes: 2, Spills: 2, Crashes: 1, Doubts: 1, Begun: true},
 	"refused rows are spilled":         {Keys: 1, Readers: 1, Kinds: texts, Writes: 2, Refusals: 1, Spills: 1, Crashes: 1, Begun: true},
 	"Redis is emptied":                 {Keys: 2, Readers: 1, Kinds: texts, Writes: 2, Flushes: 1, Refusals: 1, Crashes: 1, Begun: true},
-	"what was read is lost":            {Keys: 1, Readers: 1, Kinds: texts, Writes: 2, FailOvers: 1, Missing: 2, Refusals: 1, Crashes: 1, Begun: true},
+	"what was read is lost":            {Keys: 1, Readers: 1, Kinds: texts, Writes: 3, FailOvers: 1, Missing: 2, Refusals: 1, Begun: true},
 	"rows are refused, and keys gone":  {Keys: 1, Readers: 1, Kinds: all, Writes: 2, Refusals: 1, Crashes: 1, Begun: true},
 }
 
@@ -256,6 +256,10 @@ var mutations = map[string]mutation{
 		func(r *Rules) { r.LastsAreRewound = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Transactions: 1, Writes: 2, FailOvers: 1, Missing: 3, Begun: true},
 	},
+	"the word of a retry outlives the server that told it": {
+		func(r *Rules) { r.WordsAreRewound = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Writes: 3, FailOvers: 1, Missing: 1, Refusals: 1, Begun: true},
+	},
 	"FLUSHALL deletes rows": {
 		func(r *Rules) { r.FlushKeepsTheRows = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 2, Flushes: 1, Begun: true},
@@ -275,6 +279,10 @@ var mutations = map[string]mutation{
 	"a mark is spilled that was written since": {
 		func(r *Rules) { r.SpillIsCompared = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 3, Spills: 1, Crashes: 1, Begun: true},
+	},
+	"a dead letter outlives what it is about": {
+		func(r *Rules) { r.LettersAreDoubted = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 2, FailOvers: 1, Missing: 1, Refusals: 1, Crashes: 1, Begun: true},
 	},
 	"what the stream tells once more is newer than a retry": {
 		func(r *Rules) { r.ToldAgainIsEarlier = false },

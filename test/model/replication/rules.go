@@ -70,11 +70,15 @@ type Rules struct {
 	ReadsAgainAnew bool
 	// TransactionsAreWhole has reading begin before a transaction or behind it, and
 	// LastsAreRewound forgets what was read of one that a server which takes over has not.
-	TransactionsAreWhole, LastsAreRewound bool
+	// WordsAreRewound forgets, too, what was said there, or the retry of it says.
+	TransactionsAreWhole, LastsAreRewound, WordsAreRewound bool
 	// FlushKeepsTheRows takes keys that FLUSHALL takes for expired, FlushIsOfWhatIsOut those
 	// too that are out in a claim, and FlushHoldsThePosition has the position wait for it where
 	// the retry in the database does not know of it.
 	FlushKeepsTheRows, FlushIsOfWhatIsOut, FlushHoldsThePosition bool
+	// LettersAreDoubted has keys read again that have a dead letter, where a server takes over
+	// that may lack what that is about.
+	LettersAreDoubted bool
 	// ToldAgainIsEarlier leaves a mark the words that it has where a later one is of writes which
 	// the stream tells once more.
 	ToldAgainIsEarlier bool
@@ -97,9 +101,9 @@ func All() Rules {
 		BatchesAreFenced: true, MoveIsFenced: true, SettleIsFenced: true, TermsAreFenced: true,
 		IncarnationPerHistory: true, WrittenAgainStays: true, PingsAreNoPosition: true,
 		LossIsTold: true, WitnessIsCompared: true, HorizonIsCompared: true, LedgerIsCompared: true,
-		ReadsAgain: true, ReadsAgainAnew: true, TransactionsAreWhole: true, LastsAreRewound: true,
+		ReadsAgain: true, ReadsAgainAnew: true, TransactionsAreWhole: true, LastsAreRewound: true, WordsAreRewound: true,
 		FlushKeepsTheRows: true, FlushIsOfWhatIsOut: true, FlushHoldsThePosition: true,
-		ToldAgainIsEarlier: true, SpillIsNoted: true, SpillIsCompared: true, SpillLeavesWhatIsOut: true, SettlesInOrder: true,
+		LettersAreDoubted: true, ToldAgainIsEarlier: true, SpillIsNoted: true, SpillIsCompared: true, SpillLeavesWhatIsOut: true, SettlesInOrder: true,
 		WitnessIsOfTheSame: true, NameIsRecorded: true, LapseNeedsToBeSure: true, RefusedKeepsItsFirst: true, RefusedIsAside: true, ExpiryHoldsThePosition: true, LaterMayBeEarlier: true,
 	}
 }

@@ -125,6 +125,8 @@ func (s *state) check() error {
 		row := s.store.table[key]
 		there := s.isThere(row)
 		switch {
+		case s.isThere(last) && row == last && s.store.letters[key] > 0:
+			return fmt.Errorf("key %d is of command %d as its row is, and there is a dead letter", key, last)
 		case s.isThere(last):
 			if row != last {
 				return fmt.Errorf("key %d is of command %d, and its row of %d: a write is lost", key, last, row)
