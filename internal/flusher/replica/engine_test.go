@@ -208,7 +208,7 @@ func TestAHistoryThatIsLostIsTold(t *testing.T) {
 		m.set(row, 1)
 		m.has(5*time.Second, row, 1)
 		before := r.queue().Journal
-		m.redis.Restart()
+		m.redis.Restart(0)
 		m.set(row, 2)
 		m.has(10*time.Second, row, 1, 2)
 		m.within(5*time.Second, "a word of the loss", func() error {

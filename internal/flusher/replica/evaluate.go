@@ -48,11 +48,9 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case k.Found == There:
 		q.valueOf(m, k, &e)
 		if q.encoding.valued && m.word == Unlinked {
-			// What was kept is of an earlier history, or older than what was read.
-			p.change(m, func() {
-				m.word, m.wrote = seen, false
-				m.dropValue()
-			})
+			// What was kept is of an earlier history, or older than what was read. It is lost if
+			// nothing is there any more at the next attempt.
+			p.change(m, m.dropValue)
 		}
 		ok = true
 	default:
@@ -102,11 +100,16 @@ func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entr
 	if k.Found == There {
 		s.expand(q, p, m, e.Key, k.Pairs)
 	}
+	gone := k.Found == Gone
 	switch {
 	case q.encoding.kept && k.More:
 		p.change(m, func() { m.more().members = []string{"(" + k.Pairs[len(k.Pairs)-1]} })
 		return false
-	case q.encoding.kept, k.Found == Gone && (m.word == seen || m.word == Unlinked):
+	case gone && m.wrote && p.hasGone(e.Key, m):
+		// Of which members or entries it was nobody knows.
+		e.Lost = true
+		return true
+	case q.encoding.kept, gone && m.word != Deleted && !m.wrote:
 		return false
 	}
 	e.Operation, e.Value = entry.Clear, listOf(k.Pairs)

@@ -175,7 +175,8 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 	s.requests = requests{heeded: unheeded}
 	for _, l := range letters {
 		if q := s.find(l.Queue); q != nil {
-			q.of([]byte(l.Key)).letters[q.idOf(l.Name)] = s.requests.looks
+			p := q.of([]byte(l.Key))
+			p.letters[q.idOf(l.Name)], p.lettered = s.requests.looks, max(p.lettered, l.version)
 		}
 	}
 	s.wake()
