@@ -228,6 +228,13 @@
 // Acknowledgements. An acknowledgement applies while owner and epoch are still in the lease,
 // even if the lease has expired and nobody took it: committed rows need no second flush.
 //
+// Coalescing. With capture Replication a batch that is only full waits for the interval, or five
+// seconds, after its partition was flushed: writes come as fast as Redis takes them and fill no
+// queue by themselves, and keys that are written all the time would be flushed as often as the
+// database takes them, by its processors and those of Redis. With 100,000 keys, 60,000 SETs a
+// second and the usual settings that halves the rows. With capture Functions the queue has a
+// bound, and what is full makes room at once.
+//
 // Full batches. A full batch is a full batch of one partition, since a transaction carries one
 // partition. A batch's worth of entries that is scattered over partitions is flushed after a
 // second, or two hundred entries a second in sixteen partitions would make transactions of a

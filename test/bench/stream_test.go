@@ -39,11 +39,13 @@ type stream struct {
 	flusher  *programs.Flusher
 }
 
+const backlogMebibytes = 2048
+
 // streamed is a Redis whose backlog holds whatever is written here.
 func streamed(b *testing.B) *journaltest.Server {
 	b.Helper()
 	return journaltest.New(b, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes",
-		"repl-diskless-sync-delay 0", "repl-backlog-size 4gb", "client-output-buffer-limit replica 0 0 0"))
+		"repl-diskless-sync-delay 0", fmt.Sprintf("repl-backlog-size %dmb", backlogMebibytes), "client-output-buffer-limit replica 0 0 0"))
 }
 
 // buildFlusher returns the path of the program.
@@ -241,74 +243,6 @@ func BenchmarkStreamDrain(b *testing.B) {
 		}
 	})
 	s.stop()
-}
-
-// BenchmarkStreamWrite compares SET by redis-benchmark beside a flusher at work, and without
-// one: calls a second, and what Redis' own processor time is for each.
-func BenchmarkStreamWrite(b *testing.B) {
-	program := buildFlusher(b)
-	for _, pipeline := range []int{1, 16} {
-		for _, capture := range []bool{false, true} {
-			name := fmt.Sprintf("pipeline=%d/flusher=%t", pipeline, capture)
-			b.Run(name, func(b *testing.B) {
-				server := streamed(b)
-				database := postgrestest.New(b)
-				database.Exec(b, "CREATE TABLE products (id text PRIMARY KEY, name text)")
-				if capture {
-					s := startStream(b, program, server, database, func(c *config.Config) { c.Flush = config.Default().Flush })
-					s.reads()
-					defer s.stop()
-				}
-				for range b.N {
-					before := processorTime(b, server.Client(b))
-					calls := 200_000 * min(pipeline, 5)
-					document := `{"name":"` + strings.Repeat("x", 189) + `"}`
-					out, err := exec.CommandContext(b.Context(), "redis-benchmark", "-p", strconv.Itoa(server.Port()), "-c", "50", "-n", strconv.Itoa(calls),
-						"-P", strconv.Itoa(pipeline), "-r", "100000", "--csv", "SET", prefix+"__rand_int__", document).Output()
-					if err != nil {
-						b.Fatal(err)
-					}
-					b.ReportMetric(perSecond(b, string(out)), "SET/s")
-					b.ReportMetric((processorTime(b, server.Client(b))-before)*1e6/float64(calls), "µs-redis/SET")
-					b.ReportMetric(0, "ns/op")
-				}
-			})
-		}
-	}
-}
-
-// perSecond reads the table of redis-benchmark: its second column is calls a second.
-func perSecond(b *testing.B, table string) float64 {
-	b.Helper()
-	lines := strings.Split(strings.TrimSpace(table), "\n")
-	columns := strings.Split(lines[len(lines)-1], ",")
-	for _, column := range columns[1:] {
-		if n, err := strconv.ParseFloat(strings.Trim(column, `"`), 64); err == nil {
-			return n
-		}
-	}
-	b.Fatalf("redis-benchmark said %q", table)
-	return 0
-}
-
-// processorTime is what the server's main thread has taken, in seconds.
-func processorTime(b *testing.B, client *redis.Client) (seconds float64) {
-	b.Helper()
-	info, err := client.Info(b.Context(), "cpu").Result()
-	if err != nil {
-		b.Fatal(err)
-	}
-	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		if name == "used_cpu_user_main_thread" || name == "used_cpu_sys_main_thread" {
-			n, err := strconv.ParseFloat(value, 64)
-			if err != nil {
-				b.Fatal(err)
-			}
-			seconds += n
-		}
-	}
-	return seconds
 }
 
 const million = 1_000_000
