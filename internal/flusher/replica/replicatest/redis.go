@@ -82,7 +82,8 @@ const (
 // NewRedis is an empty server.
 func NewRedis() *Redis {
 	r := &Redis{
-		keys: make(map[string]Value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool), until: math.MaxInt64,
+		keys: make(map[string]Value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool),
+		until: math.MaxInt64,
 	}
 	r.begin("")
 	return r
