@@ -154,7 +154,7 @@ func (s *Source) flushed(e *Effect, now int64) {
 			}
 		}
 	}
-	s.tell("FLUSHALL or FLUSHDB has emptied the database: no row is deleted for it, and what was not flushed by then is gone")
+	s.tell("FLUSHALL or FLUSHDB has emptied the database at " + time.Now().UTC().Format(time.RFC3339) + ": no row is deleted for it, and what was not flushed by then is gone")
 }
 
 // unlink has the key gone without a word of the application.

@@ -166,6 +166,9 @@
 //	the database is away                 reads on: nobody else can get the lease. Marks take
 //	                                     up to Bounds.Dirty, then the stream waits in the
 //	                                     server's backlog
+//	Redis is away                        waits for it, with all that is dirty. Where somebody
+//	                                     who stands by has reached it for ten seconds
+//	                                     meanwhile, that one reads on (standby.go)
 //	the backlog is passed, Redis         another history: all keys are read again, marks of
 //	restarts                             the one before stay, a data-loss event tells that
 //	                                     deletions may be missed
@@ -188,7 +191,8 @@
 //	or for want of room                  highest version; those that are gone wait. Where a
 //	                                     claim would be empty, the stream is read on
 //	FLUSHALL, FLUSHDB                    no row is deleted; what was dirty and not kept is
-//	                                     lost, and counted
+//	                                     lost, and counted. The notice is stored with the
+//	                                     position, so that the next reader tells it, too
 //	a board is made of another one, and  that of which no member is known is lost, and counted;
 //	expires before it is read            its rows stay
 //	two databases are exchanged          a data-loss event; all keys are read again

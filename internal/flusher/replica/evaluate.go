@@ -35,6 +35,11 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 		e.FirstRefused = m.extra.firstRefused
 	}
 	switch {
+	case len(key) == len(q.mapping.KeyPrefix):
+		e.Unfit = &entry.Unfit{OfKey: true, Message: fmt.Sprintf("the key is the keyPrefix alone, which leaves nothing for the column %s", q.mapping.KeyColumn)}
+		if ok = true; k.Found == Gone {
+			e.Operation = entry.Delete
+		}
 	case k.Found == OfAnotherType:
 		e.Unfit = s.ofAnotherType(q, m, k)
 		ok = true
@@ -62,11 +67,16 @@ func (s *Source) ofAnotherType(q *queue, m *mark, k *known) *entry.Unfit {
 	if k.Type != "" {
 		holds = "a " + k.Type
 	}
-	by := ""
-	if m.command != 0 {
-		by = " (last command: " + s.commandNames[m.command] + ")"
+	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, s.lastCommand(m))}
+}
+
+// lastCommand is what is said of the command that wrote last; nothing where the stream has not
+// told it.
+func (s *Source) lastCommand(m *mark) string {
+	if m.command == 0 {
+		return ""
 	}
-	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, by)}
+	return " (last command: " + s.commandNames[m.command] + ")"
 }
 
 // valueOf gives the entry what was read.

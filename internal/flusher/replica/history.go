@@ -232,6 +232,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 		for _, name := range s.names {
 			next.Losses[name]++
 		}
+		next.Told = why
 	}
 	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
 		return err
@@ -317,7 +318,7 @@ func (s *Source) position() Position {
 			}
 		}
 	}
-	p.Witness = s.witness
+	p.Witness, p.Told = s.witness, s.told
 	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
 		// What the next reader has to compare is where it was.
 		return p
@@ -385,7 +386,7 @@ func (s *Source) move(ctx context.Context) error {
 }
 
 func same(a, b Position) bool {
-	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness &&
+	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness && a.Told == b.Told &&
 		slices.Equal(a.Scanned, b.Scanned) && maps.Equal(a.Losses, b.Losses) && maps.Equal(a.Writes, b.Writes) &&
 		maps.Equal(a.Coalesced, b.Coalesced) && maps.Equal(a.Flushed, b.Flushed)
 }

@@ -148,7 +148,11 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.store(m.id)
 		default:
-			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
+			letter := letterOf(e, st.Letter)
+			if by := s.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
+				letter.Message += by
+			}
+			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letter})
 			p.letters[m.id], p.lettered = s.requests.looks, max(p.lettered, e.Version, e.Upto)
 		}
 	}

@@ -65,7 +65,6 @@ func TestTheTableFollowsRedis(t *testing.T) {
 	const every = 200
 	for name, b := range worlds {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b.Writes += int8(*more)
 			met := 0
 			visited, err := explore(All(), b, mostStates, func(s *state) {
@@ -307,7 +306,6 @@ var mutations = map[string]mutation{
 func TestTheRulesAreNeeded(t *testing.T) {
 	for name, m := range mutations {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r := All()
 			m.without(&r)
 			visited, err := explore(r, m.in, mostStates, func(*state) {})
