@@ -235,6 +235,12 @@
 // the stream had been read up to all that was written of the partition, or a row might go
 // back. Of the rest the scan knows as much.
 //
+// Another server. What was said behind the offset where it goes on is told once more, or is not so
+// there. So a mark forgets its last word with it, and so does a retry; what was said before that
+// nobody knows any more. The row stays then, and a write counts as lost, where the key is gone
+// that may have expired. A dead letter can be about such a word, too, and may have taken the place
+// of a retry of what is there now: those that are as new as that are read again.
+//
 // The backlog has to hold what is behind the committed offset (spill.go). From a quarter of
 // it on all is flushed at once. What is still there at half of it does not get through: it
 // goes to the database as keys, so that a mapping that is paused holds up nobody. Of what is out
