@@ -28,9 +28,10 @@ func (s *Source) apply(stream Replication, b Batch) error {
 		}
 	}
 	s.safe, s.read = b.Safe, max(s.read, b.Read)
-	if s.dirty.marks == 0 {
+	if s.dirty.count == 0 {
 		s.acknowledge()
 	}
+	s.pace()
 	s.wake()
 	return nil
 }
@@ -47,25 +48,22 @@ func (s *Source) mark(q *queue, e *Effect, now int64) {
 
 // markOne marks one name.
 func (s *Source) markOne(q *queue, p *partition, id []byte, e *Effect, now int64) {
-	m := p.marked[string(id)]
+	m := p.marked.find(id)
 	switch {
 	case m == nil && e.Word == Unlinked && len(p.out) == 0:
 		return // There is nothing to write, and the row stays.
 	case m == nil:
-		m = &mark{id: string(id), first: e.Before.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
-		p.add(m)
+		m = p.add(id, mark{first: e.Before.Offset, database: int16(e.Before.Database), since: now}) //nolint:gosec // There are few databases.
 	case e.Offset < m.last, m.saved && e.Offset == m.last:
 		return // It was told before.
 	case m.saved && (!m.asked || e.Word != Unlinked):
 		p.renew(m, e.Before)
 	}
-	p.change(m, func() {
-		s.write(q, m, e)
-		if _, dead := p.letters[m.id]; dead && q.encoding.named {
-			// The row lacks fields which the dead letter has, and that goes with the next row.
-			m.wholly()
-		}
-	})
+	s.write(q, m, e)
+	if _, dead := p.letters[string(id)]; dead && q.encoding.named {
+		// The row lacks fields which the dead letter has, and that goes with the next row.
+		s.dirty.wholly(m)
+	}
 }
 
 // write changes a mark by a write.
@@ -82,40 +80,40 @@ func (s *Source) write(q *queue, m *mark, e *Effect) {
 	q.writes++
 	m.writes++
 	if m.wrote = e.Word != Deleted; !m.wrote {
-		m.dropValue()
+		s.dirty.dropValue(m)
 		if q.encoding.named {
-			m.wholly()
+			s.dirty.wholly(m)
 		}
 		return
 	}
 	s.keepValue(q, m, e)
-	q.nameFields(m, e)
+	s.nameFields(q, m, e)
 }
 
 // keepValue keeps what SET wrote, for the case that the key is gone before it is read. Other
 // writes make what was kept out of date.
 func (s *Source) keepValue(q *queue, m *mark, e *Effect) {
-	room := s.bounds.Values - s.dirty.values + valueBytes(m)
+	room := s.bounds.Values - s.dirty.values + s.dirty.valueBytes(m)
 	switch {
 	case q.encoding.valued && e.HasValue && len(e.Value) <= room:
-		m.setValue(string(e.Value))
+		s.dirty.setValue(m, e.Value)
 	case q.encoding.kept && e.Word == Appended && sizeOf(e.Fields) <= room:
-		m.setValue(documentOf(e.Fields))
+		s.dirty.setValue(m, []byte(documentOf(e.Fields)))
 	default:
-		m.dropValue()
+		s.dirty.dropValue(m)
 	}
 }
 
 // nameFields has the fields read that a write named.
-func (q *queue) nameFields(m *mark, e *Effect) {
+func (s *Source) nameFields(q *queue, m *mark, e *Effect) {
 	if !q.encoding.named {
 		return
 	}
 	if e.Members == nil {
-		m.wholly()
+		s.dirty.wholly(m)
 	}
 	for _, field := range e.Members {
-		m.name(string(field))
+		s.dirty.name(m, field)
 	}
 }
 
@@ -135,7 +133,7 @@ func (s *Source) commandOf(name string) uint16 {
 func (s *Source) flushed(e *Effect) {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
-			for _, m := range p.marked {
+			for m := range p.marked.all() {
 				if m.saved && !m.asked {
 					p.renew(m, e.Before)
 				}

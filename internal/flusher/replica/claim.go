@@ -137,7 +137,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	taken := len(pg.marks)
 	pg.marks = pg.p.apart(pg.marks)
 	for _, m := range pg.marks {
-		if m.attempts() > 0 {
+		if pg.p.of.attempts(m) > 0 {
 			*retries--
 		}
 	}
@@ -170,22 +170,21 @@ func (pg *page) asks(marks []*mark) []Ask {
 	asks := make([]Ask, len(marks))
 	e := &pg.q.encoding
 	for i, m := range marks {
-		key, member, one := pg.q.keyOf(m.id)
+		key, member, one := pg.q.keyOf(string(pg.p.of.id(m)))
 		ask := &asks[i]
 		ask.Question, ask.Key = e.question, key
-		_, kept := m.value()
 		switch {
 		case e.named:
 			// What a later write names is not read with this.
-			if ask.Members = append([]string(nil), m.members()...); m.whole || len(ask.Members) == 0 {
+			if ask.Members = pg.p.of.members(m); m.whole || len(ask.Members) == 0 {
 				ask.Question, m.whole = Hash, true
 			}
 		case !e.members:
 		case !one:
-			ask.Question, ask.Members = e.ofKey, m.members()
+			ask.Question, ask.Members = e.ofKey, pg.p.of.members(m)
 			// What follows in the same claim would be read as of another offset.
 			pg.last = true
-		case e.kept && kept:
+		case e.kept && m.hasValue():
 			ask.Question = Nothing
 		default:
 			ask.Members = []string{member}
@@ -311,14 +310,14 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		e, ok := s.entryOf(pg.q, p, m, k)
-		if !ok && (k.More || p.marked[m.id] != nil) {
+		if !ok && (k.More || p.marked.like(m) != nil) {
 			// The later write stands for this mark, too.
 			p.restore(m)
 			continue
 		}
 		if !ok {
 			if m.asked {
-				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(m.id))
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(string(p.of.id(m))))
 			}
 			p.forget(m)
 			continue

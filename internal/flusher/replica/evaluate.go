@@ -26,13 +26,10 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	if k.told {
 		upTo = p.absorb(m, k.offset, k.Found == Gone)
 	}
-	key, member, one := q.keyOf(m.id)
+	key, member, one := q.keyOf(string(p.of.id(m)))
 	e = entry.Entry{
 		Key: key, Member: member, Operation: q.encoding.operation, Version: m.last, Upto: upTo, First: m.since,
-		Attempts: m.attempts(), Writes: int64(max(1, m.writes)), Compare: m.scanned,
-	}
-	if m.extra != nil {
-		e.FirstRefused = m.extra.firstRefused
+		Attempts: p.of.attempts(m), FirstRefused: p.of.extra(m).firstRefused, Writes: int64(max(1, m.writes)), Compare: m.scanned,
 	}
 	switch {
 	case k.Found == OfAnotherType:
@@ -41,13 +38,11 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case q.encoding.members && !one:
 		ok = s.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
-		q.valueOf(m, k, &e)
+		p.valueOf(m, k, &e)
 		if q.encoding.valued && m.word == Unlinked {
 			// What was kept is of an earlier history, or older than what was read.
-			p.change(m, func() {
-				m.word, m.wrote = seen, false
-				m.dropValue()
-			})
+			m.word, m.wrote = seen, false
+			p.of.dropValue(m)
 		}
 		ok = true
 	default:
@@ -72,14 +67,13 @@ func (s *Source) ofAnotherType(q *queue, m *mark, k *known) *entry.Unfit {
 }
 
 // valueOf gives the entry what was read.
-func (q *queue) valueOf(m *mark, k *known, e *entry.Entry) {
-	kept, ok := m.value()
+func (p *partition) valueOf(m *mark, k *known, e *entry.Entry) {
 	switch {
-	case q.encoding.named:
+	case p.encoding.named:
 		e.Value, e.Whole = hashOf(k.Pairs, k.Absent), k.Whole
-	case q.encoding.kept && ok:
-		e.Value = kept
-	case q.encoding.kept:
+	case p.encoding.kept && m.hasValue():
+		e.Value = p.of.value(m)
+	case p.encoding.kept:
 		e.Value = documentOf(k.Pairs)
 	default:
 		e.Value = k.Value
@@ -94,7 +88,8 @@ func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entr
 	}
 	switch {
 	case q.encoding.kept && k.More:
-		p.change(m, func() { m.more().members = []string{"(" + k.Pairs[len(k.Pairs)-1]} })
+		p.of.untell(m)
+		p.of.name(m, []byte("("+k.Pairs[len(k.Pairs)-1]))
 		return false
 	case q.encoding.kept, k.Found == Gone && (m.word == seen || m.word == Unlinked):
 		return false
@@ -105,11 +100,10 @@ func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entr
 
 // goneOf says what becomes of the row of a name that is gone.
 func (p *partition) goneOf(m *mark, key string, e *entry.Entry) bool {
-	value, kept := m.value()
 	expired := p.hasGone(key, m)
 	switch {
-	case expired && m.wrote && kept:
-		e.Value = value
+	case expired && m.wrote && m.hasValue():
+		e.Value = p.of.value(m)
 	case expired && m.wrote, m.wrote && p.encoding.kept:
 		e.Lost = true
 	case !expired && m.word != seen:

@@ -120,7 +120,7 @@ func (s *Source) goOn(stream Replication) {
 // rewind has no mark know of a write behind the offset.
 func (p *partition) rewind(offset int64) {
 	maps.DeleteFunc(p.gone, func(_ string, at int64) bool { return at > offset })
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		m.last = min(m.last, offset)
 	}
 	for _, m := range p.out {
@@ -223,19 +223,17 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 	sure := told && p.epoch != 0
 	p.epoch, p.acknowledged, p.carried = 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		if p.encoding.members {
-			if key, _, _ := namesOf(m.id); p.hasGone(key, m) {
+			if key, _, _ := namesOf(p.of.id(m)); p.hasGone(string(key), m) {
 				m.unlink()
 			}
 		}
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
-		p.change(m, func() {
-			if p.encoding.named {
-				m.wholly()
-			}
-			m.lapse(sure)
-		})
+		if p.encoding.named {
+			p.of.wholly(m)
+		}
+		p.of.lapse(m, sure)
 		if m.scanned = !m.saved; m.scanned {
 			// Like what the scan will come across: the stream does not tell of it any more.
 			p.scanning++

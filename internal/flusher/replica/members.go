@@ -6,7 +6,6 @@ package replica
 import (
 	"encoding/binary"
 	"slices"
-	"strings"
 )
 
 // appendID is the id of a key in a queue of members, appendMember that of a member, which
@@ -20,16 +19,18 @@ func appendMember[T ~string | ~[]byte](key []byte, member T) []byte {
 }
 
 // namesOf are key and member of an id. one says that it is of a member.
-func namesOf(id string) (key, member string, one bool) {
+func namesOf[T ~string | ~[]byte](id T) (key, member T, one bool) {
 	length, n := binary.Uvarint([]byte(id[:min(len(id), binary.MaxVarintLen64)]))
 	end := n + int(length) //nolint:gosec // It is the length of a key.
 	key, member = id[n:end], id[end:]
-	member, one = strings.CutPrefix(member, "/")
+	if one = len(member) > 0; one {
+		member = member[len("/"):]
+	}
 	return key, member, one
 }
 
 // idOfKey is the id of the key that an id is of. one says that it is of a member.
-func idOfKey(id string) (key string, one bool) {
+func idOfKey(id []byte) (key []byte, one bool) {
 	_, member, one := namesOf(id)
 	if one {
 		id = id[:len(id)-len(member)-len("/")]
@@ -41,11 +42,11 @@ func idOfKey(id string) (key string, one bool) {
 // both would be about one row.
 func (p *partition) isWrittenAgain() bool {
 	return slices.ContainsFunc(p.out, func(m *mark) bool {
-		if p.marked[m.id] != nil || !p.encoding.members {
-			return p.marked[m.id] != nil
+		if again := p.marked.like(m) != nil; again || !p.encoding.members {
+			return again
 		}
-		key, one := idOfKey(m.id)
-		return one && p.marked[key] != nil
+		key, one := idOfKey(p.of.id(m))
+		return one && p.marked.find(key) != nil
 	})
 }
 
@@ -61,12 +62,12 @@ func (p *partition) apart(taken []*mark) []*mark {
 	whole := make(map[string]bool)
 	var back []*mark
 	for _, m := range taken {
-		key, one := idOfKey(m.id)
-		if first, met := whole[key]; met && first == one {
+		key, one := idOfKey(p.of.id(m))
+		if first, met := whole[string(key)]; met && first == one {
 			back = append(back, m)
 			continue
 		}
-		whole[key] = !one
+		whole[string(key)] = !one
 		p.out = append(p.out, m)
 	}
 	for _, m := range slices.Backward(back) {
@@ -118,12 +119,12 @@ const leastGone = 1000
 func (p *partition) forgetGone() {
 	kept := make(map[string]int64)
 	keep := func(m *mark) {
-		key, _, _ := namesOf(m.id)
-		if offset, ok := p.gone[key]; ok {
-			kept[key] = offset
+		key, _, _ := namesOf(p.of.id(m))
+		if offset, ok := p.gone[string(key)]; ok {
+			kept[string(key)] = offset
 		}
 	}
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		keep(m)
 	}
 	for _, m := range p.out {
@@ -147,16 +148,14 @@ func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []
 		q.scan.again()
 	}
 	for _, member := range members {
-		one := string(appendMember(slices.Clip(id), member))
-		if p.marked[one] != nil {
+		one := appendMember(slices.Clip(id), member)
+		if p.marked.find(one) != nil {
 			continue
 		}
-		m := &mark{
-			id: one, first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
+		m := p.of.add(one, mark{
+			first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
 			word: seen, scanned: of.scanned || of.saved,
-		}
-		p.of.marks++
-		p.of.bytes += m.bytes()
+		})
 		if m.scanned {
 			p.scanning++
 		}

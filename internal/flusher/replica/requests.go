@@ -92,8 +92,8 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
 			for _, m := range p.out {
-				if _, ok := p.letters[m.id]; ok {
-					p.letters[m.id] = look
+				if _, ok := p.letters[string(p.of.id(m))]; ok {
+					p.letters[string(p.of.id(m))] = look
 				}
 			}
 		}
@@ -179,7 +179,7 @@ func (s *Source) markAsked(ctx context.Context, epoch int64) error {
 func (s *Source) hasRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty.bytes <= s.bounds.Dirty/2 && s.dirty.values <= s.bounds.Values/2
+	return s.dirty.bytes() <= s.bounds.Dirty/2 && s.dirty.values <= s.bounds.Values/2
 }
 
 func (s *Source) isDirty(n Name) bool {
@@ -191,11 +191,11 @@ func (s *Source) isDirty(n Name) bool {
 
 // has tells whether anything of the id is dirty.
 func (p *partition) has(id string) bool {
-	if p.marked[id] != nil {
+	if p.marked.find([]byte(id)) != nil {
 		return true
 	}
 	for _, m := range p.out {
-		if m.id == id {
+		if string(p.of.id(m)) == id {
 			return true
 		}
 	}
@@ -216,19 +216,19 @@ func (s *Source) markLetter(l *Letter, epoch int64) {
 		s.requests.asked = append(s.requests.asked, l.Name)
 		return
 	}
-	m := &mark{
-		id: id, first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+	like := mark{
+		first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, saved: true, asked: true,
 	}
+	m := p.add([]byte(id), like)
 	switch {
 	case l.Operation == entry.Delete.Name, l.Operation == entry.Clear.Name && l.Payload == "[]":
 		m.word = Deleted
 	case l.Operation == q.encoding.operation.Name && l.Cause != entry.CauseValueLost && l.Payload != "":
 		m.word, m.wrote = Unlinked, true
-		m.setValue(l.Payload)
+		s.dirty.setValue(m, []byte(l.Payload))
 	}
 	p.letters[id] = s.requests.looks
-	p.add(m)
 }
 
 // unask tells the database of which letters nothing came.

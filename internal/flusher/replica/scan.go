@@ -64,7 +64,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 			break
 		}
 	}
-	if q == nil || s.stream == nil || s.history == 0 || s.dirty.bytes > s.bounds.Dirty/2 {
+	if q == nil || s.stream == nil || s.history == 0 || s.dirty.bytes() > s.bounds.Dirty/2 {
 		s.mu.Unlock()
 		return false, nil
 	}
@@ -93,6 +93,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 			s.come(q, key)
 		}
 	}
+	s.pace()
 	q.scan.keys += int64(len(keys))
 	q.scan.cursor, q.scan.done, q.scan.upTo = next, next == 0, look.Offset
 	return true, nil
@@ -101,24 +102,22 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 // come marks a key that a scan has come across. What is known of it already says more; what
 // the database has aside is read again anyway. The lock is held.
 func (s *Source) come(q *queue, key string) {
-	p, id := q.of([]byte(key)), q.idOf(Name{Key: key})
-	if m := p.marked[id]; m != nil {
+	p, id := q.of([]byte(key)), []byte(q.idOf(Name{Key: key}))
+	if m := p.marked.find(id); m != nil {
 		if m.saved {
 			return
 		}
-		p.change(m, func() {
-			if q.encoding.named {
-				m.wholly()
-			}
-		})
+		if q.encoding.named {
+			s.dirty.wholly(m)
+		}
 		if !m.scanned {
 			m.scanned = true
 			p.scanning++
 		}
 		return
 	}
-	p.add(&mark{
-		id: strings.Clone(id), first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+	p.add(id, mark{
+		first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, scanned: true,
 	})
 }

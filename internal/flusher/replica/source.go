@@ -33,6 +33,9 @@ type Options struct {
 	// read: 1 s.
 	Patience time.Duration
 	Bounds   Bounds
+	// Collect, if set, is called with how much garbage may accumulate beside what is in use, in
+	// percent of that, when what is dirty has grown or shrunk.
+	Collect func(percent int)
 	// Database is the number of the logical database.
 	Database int
 }
@@ -101,7 +104,9 @@ type Source struct {
 	queues []*queue
 	// left says that the engine has left the last queue.
 	left  bool
-	dirty dirty
+	dirty  *dirty
+	// paced is how much was dirty when the collector was told last.
+	paced int
 	// changed is closed when the stream was read on, or there is room again, or another
 	// tenure begins; watched says that somebody waits for that.
 	changed chan struct{}
@@ -172,14 +177,14 @@ func NameOf(c *config.Config) string {
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
+		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64, dirty: newDirty(),
 		commands: map[string]uint16{"": 0}, commandNames: []string{""},
 	}
 	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database
 	for i := range mappings {
 		s.names = append(s.names, mappings[i].Name)
 		s.interest.Prefixes = append(s.interest.Prefixes, mappings[i].KeyPrefix)
-		s.queues = append(s.queues, newQueue(mappings[i], &s.dirty))
+		s.queues = append(s.queues, newQueue(mappings[i], s.dirty))
 	}
 	return s
 }

@@ -64,7 +64,7 @@ func (s *Source) spill(ctx context.Context) error {
 // spilled is a mark as it was when the database was given it.
 type spilled struct {
 	p    *partition
-	m    *mark
+	id   string
 	last int64
 }
 
@@ -79,14 +79,18 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 	now := time.Now()
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
-			for m := p.fresh.head; m != nil && m.first < keep && len(all) < spilledAtOnce; m = m.after {
-				key, member, _ := q.keyOf(m.id)
-				all = append(all, spilled{p, m, m.last})
+			for m := range p.of.in(&p.fresh) {
+				if m.first >= keep || len(all) >= spilledAtOnce {
+					break
+				}
+				id := string(p.of.id(m))
+				key, member, _ := q.keyOf(id)
+				all = append(all, spilled{p, id, m.last})
 				settled.Retries = append(settled.Retries, Retry{
 					Name: Name{Queue: q.mapping.Name, Key: key, Member: member}, Word: m.word, FirstRefused: time.UnixMicro(m.since), Due: now,
 					History: s.history, Offset: m.last,
 				})
-				p.store(m.id)
+				p.store(id)
 			}
 		}
 	}
@@ -95,10 +99,11 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 
 // take puts the mark among those that are saved, unless it was claimed or written meanwhile.
 func (s *spilled) take() {
-	if s.p.marked[s.m.id] != s.m || s.m.place != inFresh || s.m.last != s.last {
+	m := s.p.marked.find([]byte(s.id))
+	if m == nil || m.place != inFresh || m.last != s.last {
 		return
 	}
-	s.p.leave(s.m)
-	s.p.save(s.m)
-	s.p.enter(s.m, inKept)
+	s.p.leave(m)
+	s.p.save(m)
+	s.p.enter(m, inKept)
 }

@@ -150,10 +150,10 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 	s.scanRefused, s.witnessRefused = nil, nil
 	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
 	s.witness, s.testified = position.Witness, 0
-	s.dirty = dirty{}
+	s.dirty = newDirty()
 	s.held, s.needed, s.end, s.backlog = false, 0, 0, 0
 	for i, q := range s.queues {
-		fresh := q.anew(&s.dirty)
+		fresh := q.anew(s.dirty)
 		name := q.mapping.Name
 		fresh.writes, fresh.flushed = position.Writes[name], position.Flushed[name]
 		fresh.coalesced, fresh.losses = position.Coalesced[name], position.Losses[name]
@@ -182,22 +182,23 @@ func (s *Source) setAside(r *Retry) {
 	if q == nil {
 		return
 	}
-	m := &mark{
-		id: q.idOf(r.Name), last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
+	p, id := q.of([]byte(r.Key)), q.idOf(r.Name)
+	m := s.dirty.add([]byte(id), mark{
+		last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
 		writes: 1, wrote: r.Word == Written || r.Word == Unlinked, whole: q.encoding.named, saved: true,
-	}
+	})
 	// Of how many writes it is the database does not tell.
 	if m.first = before; r.History != s.history {
 		m.last = s.safe.Offset
-		m.lapse(r.Word == Deleted)
+		s.dirty.lapse(m, r.Word == Deleted)
 	}
-	m.more().attempts, m.extra.due = r.Attempts, r.Due
-	if m.extra.attempts > 0 {
-		m.extra.firstRefused = m.since
+	x := s.dirty.more(m)
+	x.attempts, x.due = r.Attempts, r.Due
+	if x.attempts > 0 {
+		x.firstRefused = m.since
 	}
-	p := q.of([]byte(r.Key))
-	p.store(m.id)
-	p.add(m)
+	p.store(id)
+	p.put(m)
 }
 
 // depose ends the tenure, if there is one: nothing of it may be used any more.
@@ -210,10 +211,11 @@ func (s *Source) depose() {
 	}
 	t.cancel()
 	s.tenure, s.history, s.stream = nil, 0, nil
-	s.dirty = dirty{}
+	s.dirty = newDirty()
 	for i, q := range s.queues {
-		s.queues[i] = q.anew(&s.dirty)
+		s.queues[i] = q.anew(s.dirty)
 	}
+	s.pace()
 	s.wake()
 	s.mu.Unlock()
 	<-t.over
@@ -302,7 +304,7 @@ func (s *Source) awaitRoom(ctx context.Context) error {
 			s.mu.Unlock()
 			return errBroken
 		}
-		held := s.dirty.bytes >= s.bounds.Dirty && s.read >= s.needed
+		held := s.dirty.bytes() >= s.bounds.Dirty && s.read >= s.needed
 		if held != s.held {
 			s.held = held
 			s.wake()
@@ -353,15 +355,14 @@ func (s *Source) await(ctx context.Context, offset int64, needed bool) bool {
 // lapse has the mark go over into another history, in which the key may have gone without
 // a word: nothing is concluded from that it is gone but what was known before. That stands
 // only where it is sure that no later write was carried, which the stream had not told yet.
-func (m *mark) lapse(sure bool) {
-	_, kept := m.value()
+func (d *dirty) lapse(m *mark, sure bool) {
 	switch {
 	case sure && m.word == Deleted:
-	case sure && m.wrote && kept:
+	case sure && m.wrote && m.hasValue():
 		m.word = Unlinked
 	default:
 		m.word, m.wrote = seen, false
-		m.dropValue()
+		d.dropValue(m)
 	}
 }
 

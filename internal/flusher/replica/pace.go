@@ -1,0 +1,24 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package replica
+
+const (
+	// usualGarbage is about how much garbage there is before the collector runs where nothing
+	// is dirty. It is to be no more where much is, though the collector by itself would let as
+	// much accumulate as there is of both: marks and texts are hardly any work for it.
+	usualGarbage = 24 << 20
+	// paceStep is how much more or less is dirty when the collector is told.
+	paceStep = 4 << 20
+)
+
+// pace tells the collector how much garbage may accumulate, as what is dirty grows and shrinks. The
+// lock is held.
+func (s *Source) pace() {
+	bytes := s.dirty.bytes()
+	if change := bytes - s.paced; s.options.Collect == nil || -paceStep < change && change < paceStep {
+		return
+	}
+	s.paced = bytes
+	s.options.Collect(100 * usualGarbage / (usualGarbage + bytes))
+}
