@@ -104,7 +104,7 @@ type Source struct {
 	queues []*queue
 	// left says that the engine has left the last queue.
 	left  bool
-	dirty  *dirty
+	dirty *dirty
 	// paced is how much was dirty when the collector was told last.
 	paced int
 	// changed is closed when the stream was read on, or there is room again, or another
