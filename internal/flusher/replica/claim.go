@@ -25,8 +25,9 @@ type page struct {
 	tenure *tenure
 	q      *queue
 	p      *partition
-	// claim numbers the claim that the page is of.
+	// claim numbers the claim that the page is of, there is how many marks it is made from.
 	claim int64
+	there int
 	marks []*mark
 	// last says that the claim ends with the page, recorded that it may be made.
 	last, recorded bool
@@ -49,6 +50,7 @@ func (s *Source) Claim(ctx context.Context, t *entry.Term, prefix string, most e
 	if !pg.recorded {
 		return claim, nil
 	}
+	claim.Entries = make([]entry.Entry, 0, min(most.Entries, pg.there))
 	room, left := most.Room, most.Bytes
 	if room == nil {
 		room = unlimited{}
@@ -105,7 +107,7 @@ func (s *Source) enterClaim(ctx context.Context, t *entry.Term, prefix string) (
 		return nil, entry.ErrStep
 	}
 	p.void()
-	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim, recorded: s.isRecorded()}, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim, there: p.length(), recorded: s.isRecorded()}, nil
 }
 
 // isOut tells whether the claim is the one that is out. The lock is held.
@@ -196,7 +198,7 @@ func (pg *page) asks(marks []*mark) []Ask {
 // known is what was read of one mark: in which history and as of which offset, and whether
 // the stream was read up to there.
 type known struct {
-	Answer
+	*Answer
 	id     string
 	offset int64
 	told   bool
@@ -281,7 +283,7 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	told := s.await(ctx, reading.Offset, needed)
 	found := make([]known, len(asks))
 	for i := range found {
-		found[i] = known{reading.Answers[i], reading.ID, reading.Offset, told}
+		found[i] = known{&reading.Answers[i], reading.ID, reading.Offset, told}
 	}
 	return found, ctx.Err()
 }

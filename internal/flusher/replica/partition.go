@@ -198,10 +198,21 @@ func (p *partition) save(m *mark) {
 		m.scanned, m.first = false, before
 		p.scanning--
 	}
+	p.pay(m)
+}
+
+// pay has a mark that is carried, or that the database has aside, stand for all that is owed.
+func (p *partition) pay(m *mark) {
 	if first, ok := p.owed[string(p.of.id(m))]; ok {
 		m.first = min(m.first, first)
 		delete(p.owed, string(p.of.id(m)))
 	}
+}
+
+// isRewritten tells whether the name of a mark that is out was written again.
+func (p *partition) isRewritten(m *mark) bool {
+	twin := p.marked.like(m)
+	return twin != nil && twin.rewrites()
 }
 
 // take adds up to so many marks to the claim, of which so many may have been refused.

@@ -134,8 +134,6 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 	for i, m := range p.out {
 		e, st := &c.Entries[i], &settlements[i]
 		name := Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: e.Member}
-		id, twin := string(p.of.id(m)), p.marked.like(m)
-		rewritten := twin != nil && twin.rewrites()
 		switch o := st.Outcome; {
 		case o == entry.Done, o == entry.Forged:
 			if pg.q.isAside(p, m, e) {
@@ -144,14 +142,14 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 			}
 		case m.asked && (o == entry.Refused || o == entry.Kept):
 			// It stays the letter that it was.
-		case o == entry.Refused, o == entry.Kept, rewritten:
+		case o == entry.Refused, o == entry.Kept, p.isRewritten(m):
 			// Also where a later write is dirty: the position moves to that one, and whoever
 			// reads from there has to know that the one before is owed.
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
-			p.store(id)
+			p.store(string(p.of.id(m)))
 		default:
 			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
-			p.letters[id] = s.requests.looks
+			p.letters[string(p.of.id(m))] = s.requests.looks
 		}
 	}
 	for id := range p.forgotten {
@@ -243,25 +241,25 @@ func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 // conclude takes a mark out of the claim with its outcome.
 func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
 	m.place = nowhere
-	id, twin := string(p.of.id(m)), p.marked.like(m)
-	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
-	if st.Outcome != entry.Done && twin != nil && (waits || twin.rewrites()) {
-		p.owes(m)
-	} else if first, ok := p.owed[id]; ok {
-		// It is carried, or the database has it aside with the first of all that is owed.
-		m.first = min(m.first, first)
-		delete(p.owed, id)
-	}
-	switch {
-	case st.Outcome == entry.Done:
+	if st.Outcome == entry.Done {
+		p.pay(m)
 		p.done(q, m, e)
 		return
+	}
+	twin := p.marked.like(m)
+	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
+	if twin != nil && (waits || twin.rewrites()) {
+		p.owes(m)
+	} else {
+		p.pay(m)
+	}
+	switch {
 	case !waits:
 		if st.Outcome == entry.Lost {
 			q.losses++
 		}
 		if twin == nil || !twin.rewrites() {
-			delete(p.stored, id)
+			delete(p.stored, string(p.of.id(m)))
 		}
 		if twin != nil && q.encoding.named {
 			// Fields that the row lacks are not named again.
