@@ -4,10 +4,10 @@
 package replica
 
 const (
-	// usualGarbage is about how much garbage there is before the collector runs where nothing
-	// is dirty. It is to be no more where much is, though the collector by itself would let as
-	// much accumulate as there is of both: marks and texts are hardly any work for it.
-	usualGarbage = 24 << 20
+	// usualGarbage is how much garbage there may be where much is dirty, and about as much as
+	// there is where nothing is. By itself the collector would let as much accumulate as there is
+	// of marks and texts, too, with which it has hardly any work.
+	usualGarbage = 16 << 20
 	// paceStep is how much more or less is dirty when the collector is told.
 	paceStep = 4 << 20
 )
