@@ -101,7 +101,8 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 			q.member.swept(number)
 		}
 	default:
-		q.startSweep(ctx, p, load, policy.entriesToFlush(load, now.Sub(q.lastScattered), now.Sub(p.lastSweep)), now)
+		since := since{scattered: now.Sub(q.lastScattered), sweep: now.Sub(p.lastSweep), flush: now.Sub(p.lastFlush)}
+		q.startSweep(ctx, p, load, policy.entriesToFlush(load, since), now)
 	}
 }
 

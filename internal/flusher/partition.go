@@ -25,6 +25,8 @@ type partition struct {
 	// previous epoch.
 	epoch, flush int64
 	lease        *entry.Term
+	// lastFlush is when rows were last flushed.
+	lastFlush time.Time
 	// doubt is what the failures of the last batches make of the next ones.
 	doubt doubt
 	// appetite is how much a claim takes.

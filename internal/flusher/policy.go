@@ -16,13 +16,21 @@ import (
 // would no longer be "at once" to somebody who watches.
 const scatteredBatchWait = time.Second
 
+// coalescingWait is how long, at most, a full batch waits after the last flush of its
+// partition where that lets writes coalesce: as long as an entry waits by default. Without it
+// keys that are written all the time would be flushed as often as the database takes them.
+const coalescingWait = 5 * time.Second
+
 // policy decides when a partition is flushed. It is a pure function of settings,
 // counts and ages.
 type policy struct {
 	interval   time.Duration
 	batchSize  int64
 	maxRetries int
-	suspend    bool
+	// apart is how long after a flush of a partition the next batch of it that is only full
+	// is flushed. What is due does not wait.
+	apart   time.Duration
+	suspend bool
 	// drain flushes whatever is there: the resource is being deleted, the mapping
 	// was retired or the process is about to end.
 	drain bool
@@ -30,7 +38,13 @@ type policy struct {
 
 func newPolicy(c *config.Config, m *config.Mapping) policy {
 	drain := c.Draining || m.Retired
+	var apart time.Duration
+	if c.Capture == config.CaptureReplication && m.Mode != config.ModeAppend {
+		// Each write comes as fast as Redis takes it, and fills no queue by itself.
+		apart = min(c.Flush.Interval(), coalescingWait)
+	}
 	return policy{
+		apart:      apart,
 		interval:   c.Flush.Interval(),
 		batchSize:  int64(c.Flush.BatchSize),
 		maxRetries: c.Flush.MaxRetries,
@@ -56,18 +70,23 @@ func (p policy) scatteredBatch(loads []entry.Load) bool {
 // transaction of its own, so that they do not keep the others waiting.
 const retriesAtOnce = 16
 
+// since is how long ago something was.
+type since struct {
+	// scattered is when a scattered batch was last seen: what waited then is flushed. sweep is
+	// when the partition was last swept, and flush when rows of it were last flushed.
+	scattered, sweep, flush time.Duration
+}
+
 // entriesToFlush returns how many entries of a partition are to be flushed now; 0
-// means to wait. load is what waits in the partition, sinceScattered the time
-// since a scattered batch was last seen (what waited then is flushed), and
-// sinceSweep the time since the partition was last swept. Entries that were
+// means to wait. load is what waits in the partition. Entries that were
 // refused before never make a batch full: they are tried again when they are due.
-func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.Duration) int64 {
+func (p policy) entriesToFlush(load entry.Load, since since) int64 {
 	due := min(load.Due, retriesAtOnce)
 	age := time.Duration(load.HeadMilliseconds) * time.Millisecond
 	if load.HeadUndated {
 		// The entry's age comes from another clock. The time since the last sweep
 		// counts instead.
-		age = sinceSweep
+		age = since.sweep
 	}
 	switch {
 	case p.suspend:
@@ -76,10 +95,12 @@ func (p policy) entriesToFlush(load entry.Load, sinceScattered, sinceSweep time.
 		return due
 	case p.drain, load.Urgent, age >= p.interval:
 		return load.Fresh + due
+	case since.flush < p.apart:
+		return due
 	case load.Fresh >= p.batchSize:
 		// What does not fill a batch may still coalesce.
 		return load.Fresh - load.Fresh%p.batchSize + due
-	case !load.HeadUndated && age >= sinceScattered:
+	case !load.HeadUndated && age >= since.scattered:
 		return load.Fresh + due
 	}
 	return due

@@ -13,6 +13,8 @@ import (
 
 func TestWhenAPartitionIsFlushed(t *testing.T) {
 	base := policy{interval: 5 * time.Second, batchSize: 100}
+	apart := base
+	apart.apart = 5 * time.Second
 	const never = time.Hour
 	for name, c := range map[string]struct {
 		policy         policy
@@ -36,14 +38,39 @@ func TestWhenAPartitionIsFlushed(t *testing.T) {
 		"an old clock's head waits for the next sweep":  {base, entry.Load{Fresh: 1, HeadMilliseconds: 1 << 40, HeadUndated: true}, 0, 4 * time.Second, 0},
 		"and no longer":                                 {base, entry.Load{Fresh: 1, HeadUndated: true}, never, 5 * time.Second, 1},
 		"suspended":                                     {policy{interval: 1, batchSize: 1, suspend: true}, entry.Load{Fresh: 10, Due: 1, HeadMilliseconds: 9999}, 0, never, 0},
+		"a full batch waits after a flush":              {apart, entry.Load{Fresh: 250, HeadMilliseconds: 4999}, never, 4 * time.Second, 0},
+		"so does a scattered one":                       {apart, entry.Load{Fresh: 6, HeadMilliseconds: 4999}, 0, 4 * time.Second, 0},
+		"what was refused does not":                     {apart, entry.Load{Fresh: 250, Due: 3}, never, 4 * time.Second, 3},
+		"what is due does not":                          {apart, entry.Load{Fresh: 250, HeadMilliseconds: 5000}, never, 4 * time.Second, 250},
+		"nor what is urgent":                            {apart, entry.Load{Fresh: 250, Urgent: true}, never, 0, 250},
+		"a full batch waits no longer":                  {apart, entry.Load{Fresh: 250}, never, 5 * time.Second, 200},
 		"draining does not wait":                        {policy{interval: time.Hour, batchSize: 100, drain: true}, entry.Load{Fresh: 1}, never, 0, 1},
 		"draining does not spin on refused entries":     {policy{interval: time.Hour, batchSize: 100, drain: true}, entry.Load{Entries: 1}, never, time.Minute, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if got := c.policy.entriesToFlush(c.load, c.sinceScattered, c.sinceSweep); got != c.want {
+			if got := c.policy.entriesToFlush(c.load, since{c.sinceScattered, c.sinceSweep, c.sinceSweep}); got != c.want {
 				t.Errorf("flushes %d entries, want %d", got, c.want)
 			}
 		})
+	}
+}
+
+func TestWhereAFullBatchWaitsForOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		capture, mode string
+		interval      int
+		want          time.Duration
+	}{
+		"functions":        {config.CaptureFunctions, config.ModeLatest, 5000, 0},
+		"replication":      {config.CaptureReplication, config.ModeLatest, 1000, time.Second},
+		"a long interval":  {config.CaptureReplication, config.ModeLatest, 60_000, coalescingWait},
+		"what is appended": {config.CaptureReplication, config.ModeAppend, 5000, 0},
+	} {
+		settings, m := config.Default(), config.DefaultMapping()
+		settings.Capture, m.Mode, settings.Flush.IntervalMilliseconds = c.capture, c.mode, c.interval
+		if got := newPolicy(settings, &m).apart; got != c.want {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
+		}
 	}
 }
 

@@ -17,7 +17,7 @@ func (s *Source) apply(stream Replication, b Batch) error {
 	for i := range b.Effects {
 		switch e := &b.Effects[i]; e.Word {
 		case Flushed:
-			s.flushed(e)
+			s.flushed(e, now)
 		case Unknown:
 			s.lost("writes to unknown keys: two databases were exchanged, or a command does not tell its keys")
 			s.scanAnew()
@@ -104,13 +104,15 @@ func (s *Source) keepValue(q *queue, m *mark, e *Effect) {
 	}
 }
 
-// nameFields has the fields read that a write named.
+// nameFields has the fields read that a write named, or all of what is a hash no more, or will
+// be one again.
 func (s *Source) nameFields(q *queue, m *mark, e *Effect) {
 	if !q.encoding.named {
 		return
 	}
-	if e.Members == nil {
+	if e.Members == nil || !e.OfHash {
 		s.dirty.wholly(m)
+		return
 	}
 	for _, field := range e.Members {
 		s.dirty.name(m, field)
@@ -130,7 +132,7 @@ func (s *Source) commandOf(name string) uint16 {
 
 // flushed takes note that the whole database was emptied: no row is deleted for it, but
 // what was not read before is gone.
-func (s *Source) flushed(e *Effect) {
+func (s *Source) flushed(e *Effect, now int64) {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
 			for m := range p.marked.all() {
@@ -141,11 +143,16 @@ func (s *Source) flushed(e *Effect) {
 				m.last = max(m.last, e.Offset)
 			}
 			for _, m := range p.out {
-				m.unlink()
+				if p.marked.like(m) == nil {
+					// It may have been read before.
+					gone := mark{first: e.Before.Offset, last: e.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
+					gone.unlink()
+					p.add(p.of.id(m), gone)
+				}
 			}
 		}
 	}
-	s.tell("FLUSHALL or FLUSHDB has emptied the database: no row is deleted for it, and what was not flushed by then is gone")
+	s.tell("FLUSHALL or FLUSHDB has emptied the database at " + time.Now().UTC().Format(time.RFC3339) + ": no row is deleted for it, and what was not flushed by then is gone")
 }
 
 // unlink has the key gone without a word of the application.

@@ -237,12 +237,17 @@ func (d *dirty) wholly(m *mark) {
 // join makes later the mark of both, where the mark is of writes before it. Whose first it is, and
 // its place, the caller decides, and drops the mark.
 func (d *dirty) join(m, later *mark) {
+	if later.last < m.last {
+		// The stream tells once more of writes before those that a retry is of.
+		later.word, later.wrote = m.word, m.wrote
+		d.dropValue(later)
+	}
 	later.asked = later.asked || m.asked && !later.rewrites()
 	if later.word == seen || later.word == Unlinked && !later.wrote && m.word == Deleted {
 		later.word = m.word
 	}
 	if later.word != Deleted {
-		if m.hasValue() && !later.wrote {
+		if m.hasValue() && (!later.wrote || later.last < m.last) {
 			d.takeTold(later, m)
 		}
 		later.wrote = later.wrote || m.wrote

@@ -90,7 +90,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
-			s.come(q, key)
+			q.of([]byte(key)).come([]byte(q.idOf(Name{Key: key})), s.safe, q.encoding.named)
 		}
 	}
 	s.pace()
@@ -99,16 +99,15 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// come marks a key that a scan has come across. What is known of it already says more; what
-// the database has aside is read again anyway. The lock is held.
-func (s *Source) come(q *queue, key string) {
-	p, id := q.of([]byte(key)), []byte(q.idOf(Name{Key: key}))
+// come marks a name that a scan has come across. What is known of it already says more; what
+// the database has aside is read again anyway. The lock of the source is held.
+func (p *partition) come(id []byte, at Point, named bool) {
 	if m := p.marked.find(id); m != nil {
 		if m.saved {
 			return
 		}
-		if q.encoding.named {
-			s.dirty.wholly(m)
+		if named {
+			p.of.wholly(m)
 		}
 		if !m.scanned {
 			m.scanned = true
@@ -117,7 +116,7 @@ func (s *Source) come(q *queue, key string) {
 		return
 	}
 	p.add(id, mark{
-		first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
-		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, scanned: true,
+		first: at.Offset, last: at.Offset, database: int16(at.Database), //nolint:gosec // There are few databases.
+		since: time.Now().UnixMicro(), word: seen, whole: named, scanned: true,
 	})
 }
