@@ -15,7 +15,7 @@ func (s *Source) Poll(ctx context.Context, name string, partitions []int) (entry
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	loads := entry.Loads{Of: make([]entry.Load, len(partitions))}
-	q := s.find(name)
+	q := s.book.find(name)
 	if q == nil || !s.reads() {
 		return loads, ctx.Err()
 	}

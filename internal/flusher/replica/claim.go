@@ -311,7 +311,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			back = append(back, m)
 			continue
 		}
-		e, ok := s.entryOf(pg.q, p, m, k)
+		e, ok := s.book.entryOf(pg.q, p, m, k)
 		if !ok && (k.More || p.marked.like(m) != nil) {
 			// The later write stands for this mark, too.
 			p.restore(m)
@@ -324,6 +324,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			p.forget(m)
 			continue
 		}
+		s.horizon = max(s.horizon, e.Version, e.Upto)
 		bytes += len(e.Value)
 		p.out = append(p.out, m)
 		claim.Entries = append(claim.Entries, e)

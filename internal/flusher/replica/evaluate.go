@@ -21,7 +21,7 @@ import (
 //	is gone          Unlinked           what SET wrote last; without that the write is lost
 //	is gone          none, a scan has   stays
 //	                 come across it
-func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Entry, ok bool) {
+func (b *book) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Entry, ok bool) {
 	upTo := k.offset
 	if k.told {
 		upTo = p.absorb(m, k.offset, k.Found == Gone)
@@ -38,10 +38,10 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 			e.Operation = entry.Delete
 		}
 	case k.Found == OfAnotherType:
-		e.Unfit = s.ofAnotherType(q, m, k)
+		e.Unfit = b.ofAnotherType(q, m, k)
 		ok = true
 	case q.encoding.members && !one:
-		ok = s.keyOfMembers(q, p, m, k, &e)
+		ok = b.keyOfMembers(q, p, m, k, &e)
 	case k.Found == There:
 		p.valueOf(m, k, &e)
 		if q.encoding.valued && m.word == Unlinked {
@@ -53,27 +53,24 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	default:
 		ok = p.goneOf(m, key, &e)
 	}
-	if ok {
-		s.horizon = max(s.horizon, e.Version, e.Upto)
-	}
 	return e, ok
 }
 
-func (s *Source) ofAnotherType(q *queue, m *mark, k *known) *entry.Unfit {
+func (b *book) ofAnotherType(q *queue, m *mark, k *known) *entry.Unfit {
 	holds := "a value of another type"
 	if k.Type != "" {
 		holds = "a " + k.Type
 	}
-	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, s.lastCommand(m))}
+	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, b.lastCommand(m))}
 }
 
 // lastCommand is what is said of the command that wrote last; nothing where the stream has not
 // told it.
-func (s *Source) lastCommand(m *mark) string {
+func (b *book) lastCommand(m *mark) string {
 	if m.command == 0 {
 		return ""
 	}
-	return " (last command: " + s.commandNames[m.command] + ")"
+	return " (last command: " + b.commands.names[m.command] + ")"
 }
 
 // valueOf gives the entry what was read.
@@ -92,9 +89,9 @@ func (p *partition) valueOf(m *mark, k *known, e *entry.Entry) {
 
 // keyOfMembers deals with a key whose members are rows: those that it has are marked, and
 // rows of others are to go. Entries of a stream only come.
-func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entry.Entry) bool {
+func (b *book) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entry.Entry) bool {
 	if k.Found == There {
-		s.expand(q, p, m, e.Key, k.Pairs)
+		b.expand(q, p, m, e.Key, k.Pairs)
 	}
 	gone := k.Found == Gone
 	switch {

@@ -40,7 +40,7 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 		again := s.horizon > branch && s.isStoredBefore(branch, id)
 		if s.horizon > branch {
 			begins = "a fail-over of Redis has lost data that was already flushed"
-		} else if !s.allBegun() {
+		} else if !s.book.allBegun() {
 			s.limit = min(s.limit, branch)
 		}
 		s.mu.Unlock()
@@ -55,24 +55,6 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	defer s.mu.Unlock()
 	s.goOn(stream, shared)
 	return nil
-}
-
-// doubtLetters has what has dead letters read again where a server takes over that shares the
-// history up to the branch, and may lack what one of them is about: a write before that took the
-// place of, or that a key is gone. Of a letter of an earlier history it is not known, so that it may
-// be read for nothing. As after a scan the next reader knows of that until it is settled. The lock
-// is held.
-func (s *Source) doubtLetters(branch int64, at Point) {
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			if p.lettered <= branch {
-				continue
-			}
-			for id := range p.letters {
-				p.come([]byte(id), at, q.encoding.named)
-			}
-		}
-	}
 }
 
 // misses tells why a server could not go on with the stream. It is errReadAgain where one took
@@ -114,7 +96,7 @@ func (s *Source) goOn(stream Replication, shared int64) {
 	start := stream.Start()
 	if stream.ID() != s.id {
 		upTo := s.carriedTo()
-		for _, q := range s.queues {
+		for _, q := range s.book.queues {
 			if !q.scan.finished(q, upTo) {
 				// What it has not come across may be there on this server.
 				q.scan.again()
@@ -123,12 +105,10 @@ func (s *Source) goOn(stream Replication, shared int64) {
 		// What was read behind the last safe point is none of this server's: pings, and a
 		// transaction that was not told to its end. Its offsets come again with other writes.
 		s.read = start.Offset
-		for _, q := range s.queues {
-			for _, p := range q.partitions {
-				p.rewind(start.Offset)
-			}
+		for _, p := range s.book.partitions() {
+			p.rewind(start.Offset)
 		}
-		s.doubtLetters(shared, start)
+		s.book.doubtLetters(shared, start)
 		defer nudge(s.hurry)
 	}
 	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
@@ -249,11 +229,11 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
 	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
 	s.requests.heeded = unheeded
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.scan = scan{}
-		for _, p := range q.partitions {
-			p.beginHistory(number, start, told)
-		}
+	}
+	for _, p := range s.book.partitions() {
+		p.beginHistory(number, start, told)
 	}
 	s.goOn(stream, math.MaxInt64)
 	return nil
@@ -295,7 +275,7 @@ const before = 0
 // scanAnew has all keys read again, since nothing is known of what was done to them. The
 // lock is held.
 func (s *Source) scanAnew() {
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.scan.again()
 	}
 	nudge(s.owed)
@@ -308,7 +288,7 @@ func (s *Source) position() Position {
 	p := s.stored
 	p.Losses, p.Writes = make(map[string]int64), make(map[string]int64)
 	p.Coalesced, p.Flushed = make(map[string]int64), make(map[string]int64)
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		name := q.mapping.Name
 		for m, n := range map[*map[string]int64]int64{&p.Losses: q.losses, &p.Writes: q.writes, &p.Coalesced: q.coalesced, &p.Flushed: q.flushed} {
 			if n != 0 {
@@ -326,7 +306,7 @@ func (s *Source) position() Position {
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
 	upTo := s.carriedTo()
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		if q.scan.finished(q, upTo) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
@@ -337,16 +317,9 @@ func (s *Source) position() Position {
 // carried is where reading has to begin to meet again all that is dirty and not saved, and
 // whether anything is. The lock is held.
 func (s *Source) carried() (at Point, dirty bool) {
-	at = s.safe
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			if first, ok := p.oldest(); ok {
-				dirty = true
-				if first.Offset < at.Offset {
-					at = first
-				}
-			}
-		}
+	at, dirty = s.book.oldest()
+	if s.safe.Offset <= at.Offset {
+		at = s.safe
 	}
 	return at, dirty
 }
@@ -397,17 +370,7 @@ func (s *Source) acknowledge() {
 	if s.stream == nil || s.limit != math.MaxInt64 {
 		return
 	}
-	upTo := s.carriedTo()
-	for _, q := range s.queues {
-		if !q.scan.finished(q, upTo) {
-			return
-		}
+	if upTo := s.carriedTo(); s.book.scanned(upTo) {
+		s.stream.Acknowledge(min(upTo, s.book.unsettled(time.Now())))
 	}
-	now := time.Now()
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			upTo = min(upTo, p.unsettled(now))
-		}
-	}
-	s.stream.Acknowledge(upTo)
 }

@@ -46,11 +46,11 @@ func TestAMarkIsSmall(t *testing.T) {
 		}
 	}
 	each := (int(measure()-before) - names) / keys //nolint:gosec // It fits.
-	t.Logf("a dirty key takes %d bytes beside its name, and is counted with %d", each, (s.dirty.bytes()-names)/keys)
+	t.Logf("a dirty key takes %d bytes beside its name, and is counted with %d", each, (s.book.dirty.bytes()-names)/keys)
 	if each > most {
 		t.Errorf("it takes more than %d", most)
 	}
-	if counted := (s.dirty.bytes() - names) / keys; counted < each*3/4 || counted > each*3/2 {
+	if counted := (s.book.dirty.bytes() - names) / keys; counted < each*3/4 || counted > each*3/2 {
 		t.Errorf("it is counted with %d bytes", counted)
 	}
 	runtime.KeepAlive(s)
@@ -187,14 +187,14 @@ func TestABoardAndItsMembersAreOfDifferentClaims(t *testing.T) {
 func TestTheCollectorKeepsPace(t *testing.T) {
 	s := unstarted(1)
 	var told []int
-	s.options.Collect = func(percent int) { told = append(told, percent) }
+	s.book.collect = func(percent int) { told = append(told, percent) }
 	for i := range 200_000 {
 		e := Effect{Key: []byte("product:" + strconv.Itoa(i)), Word: Written, Offset: int64(i+1) * 30}
 		if err := s.apply(nil, Batch{Effects: []Effect{e}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	dirty := s.dirty.bytes()
+	dirty := s.book.dirty.bytes()
 	if len(told) < 3 || len(told) > dirty/paceStep {
 		t.Errorf("of %d bytes the collector is told %v", dirty, told)
 	}

@@ -79,21 +79,21 @@ func (p *partition) apart(taken []*mark) []*mark {
 // markMembers marks members of a key, or the key itself where a command names none, or fields
 // of a hash, which the key is then: all that it has is to be read. Entries of a stream are only
 // ever added to the table.
-func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {
-	id := appendID(s.scratch[:0], e.Key)
-	s.scratch = id
+func (b *book) markMembers(q *queue, p *partition, e *Effect, now int64) {
+	id := appendID(b.scratch[:0], e.Key)
+	b.scratch = id
 	switch {
 	case q.encoding.kept && e.Word == Appended:
-		s.markOne(q, p, appendMember(id, e.ID), e, now)
+		b.markOne(q, p, appendMember(id, e.ID), e, now)
 	case q.encoding.kept && e.Word == Deleted:
 	case e.Word == Unlinked:
 		p.unlinked(string(e.Key), e.Offset)
 	case !q.encoding.kept && e.Word == Written && e.Members != nil && !e.OfHash:
 		for _, member := range e.Members {
-			s.markOne(q, p, appendMember(id, member), e, now)
+			b.markOne(q, p, appendMember(id, member), e, now)
 		}
 	default:
-		s.markOne(q, p, id, e, now)
+		b.markOne(q, p, id, e, now)
 	}
 }
 
@@ -142,7 +142,7 @@ func (p *partition) hasGone(key string, m *mark) bool {
 
 // expand marks the members of a key that was read. A claim that is void reads the key again,
 // and so does who reads the stream again: the members hold the position where the key did.
-func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []string) {
+func (b *book) expand(q *queue, p *partition, of *mark, key string, members []string) {
 	id := appendID(nil, key)
 	if of.saved {
 		// The stream does not tell of it any more, and soon the database will not either.

@@ -12,13 +12,12 @@ const (
 	paceStep = 4 << 20
 )
 
-// pace tells the collector how much garbage may accumulate, as what is dirty grows and shrinks. The
-// lock is held.
-func (s *Source) pace() {
-	bytes := s.dirty.bytes()
-	if change := bytes - s.paced; s.options.Collect == nil || -paceStep < change && change < paceStep {
+// pace tells the collector how much garbage may accumulate, as what is dirty grows and shrinks.
+func (b *book) pace() {
+	bytes := b.dirty.bytes()
+	if change := bytes - b.paced; b.collect == nil || -paceStep < change && change < paceStep {
 		return
 	}
-	s.paced = bytes
-	s.options.Collect(100 * usualGarbage / (usualGarbage + bytes))
+	b.paced = bytes
+	b.collect(100 * usualGarbage / (usualGarbage + bytes))
 }

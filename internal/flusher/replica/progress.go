@@ -33,10 +33,9 @@ func (s *Source) Progress() Progress {
 	p := Progress{
 		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: carried,
 		End: s.end, Backlog: s.backlog,
-		Marks: s.dirty.count, Bytes: s.dirty.bytes(), Held: s.held, Scanned: true, Told: s.told,
+		Marks: s.book.dirty.count, Bytes: s.book.dirty.bytes(), Held: s.held, Scanned: s.book.scanned(carried), Told: s.told,
 	}
-	for _, q := range s.queues {
-		p.Scanned = p.Scanned && q.scan.finished(q, carried)
+	for _, q := range s.book.queues {
 		p.Keys += q.scan.keys
 	}
 	return p

@@ -90,12 +90,10 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 	s.mu.Lock()
 	s.requests.looks++
 	look := s.requests.looks
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			for _, m := range p.out {
-				if _, ok := p.letters[string(p.of.id(m))]; ok {
-					p.letters[string(p.of.id(m))] = look
-				}
+	for _, p := range s.book.partitions() {
+		for _, m := range p.out {
+			if _, ok := p.letters[string(p.of.id(m))]; ok {
+				p.letters[string(p.of.id(m))] = look
 			}
 		}
 	}
@@ -117,12 +115,10 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 			s.requests.asked = append(s.requests.asked, l.Name)
 		}
 	}
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			for id, known := range p.letters {
-				if _, ok := there[q.nameOf(id)]; !ok && known < look {
-					delete(p.letters, id)
-				}
+	for q, p := range s.book.partitions() {
+		for id, known := range p.letters {
+			if _, ok := there[q.nameOf(id)]; !ok && known < look {
+				delete(p.letters, id)
 			}
 		}
 	}
@@ -180,13 +176,13 @@ func (s *Source) markAsked(ctx context.Context, epoch int64) error {
 func (s *Source) hasRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty.bytes() <= s.bounds.Dirty/2 && s.dirty.values <= s.bounds.Values/2
+	return s.book.hasRoom() && s.book.dirty.values <= s.book.bounds.Values/2
 }
 
 func (s *Source) isDirty(n Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.find(n.Queue)
+	q := s.book.find(n.Queue)
 	return q != nil && q.of([]byte(n.Key)).has(q.idOf(n))
 }
 
@@ -208,7 +204,7 @@ func (p *partition) has(id string) bool {
 func (s *Source) markLetter(l *Letter, epoch int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.find(l.Queue)
+	q := s.book.find(l.Queue)
 	if q == nil || !s.isReadAt(epoch) {
 		return
 	}
@@ -227,7 +223,7 @@ func (s *Source) markLetter(l *Letter, epoch int64) {
 		m.word = Deleted
 	case l.Operation == q.encoding.operation.Name && l.Cause != entry.CauseValueLost && l.Payload != "":
 		m.word, m.wrote = Unlinked, true
-		s.dirty.setValue(m, []byte(l.Payload))
+		s.book.dirty.setValue(m, []byte(l.Payload))
 	}
 	p.letters[id] = s.requests.looks
 }

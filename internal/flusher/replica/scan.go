@@ -58,13 +58,13 @@ func (s *Source) scans(ctx context.Context) {
 func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	s.mu.Lock()
 	var q *queue
-	for _, owed := range s.queues {
+	for _, owed := range s.book.queues {
 		if !owed.scan.done {
 			q = owed
 			break
 		}
 	}
-	if q == nil || s.stream == nil || s.history == 0 || s.dirty.bytes() > s.bounds.Dirty/2 {
+	if q == nil || s.stream == nil || s.history == 0 || !s.book.hasRoom() {
 		s.mu.Unlock()
 		return false, nil
 	}
@@ -93,7 +93,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 			q.of([]byte(key)).come([]byte(q.idOf(Name{Key: key})), s.safe, q.encoding.named)
 		}
 	}
-	s.pace()
+	s.book.pace()
 	q.scan.keys += int64(len(keys))
 	q.scan.cursor, q.scan.done, q.scan.upTo = next, next == 0, look.Offset
 	return true, nil

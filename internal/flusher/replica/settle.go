@@ -98,7 +98,7 @@ func (s *Source) conclude(pg *page, c *entry.Claim, settlements []entry.Settleme
 	p.step++
 	c.Term.Step++
 	s.acknowledge()
-	s.pace()
+	s.book.pace()
 	s.wake()
 }
 
@@ -149,7 +149,7 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 			p.store(string(p.of.id(m)))
 		default:
 			letter := letterOf(e, st.Letter)
-			if by := s.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
+			if by := s.book.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
 				letter.Message += by
 			}
 			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letter})

@@ -77,7 +77,6 @@ func (o Options) withDefaults() Options {
 // Source implements the engine's port of that name.
 type Source struct {
 	options Options
-	bounds  Bounds
 	log     *slog.Logger
 	member  string
 	// names are those of the queues, interest is what is to be told of the stream.
@@ -102,13 +101,10 @@ type Source struct {
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
-	mu     sync.Mutex
-	queues []*queue
+	mu   sync.Mutex
+	book *book
 	// left says that the engine has left the last queue.
-	left  bool
-	dirty *dirty
-	// paced is how much was dirty when the collector was told last.
-	paced int
+	left bool
 	// changed is closed when the stream was read on, or there is room again, or another
 	// tenure begins; watched says that somebody waits for that.
 	changed chan struct{}
@@ -155,11 +151,6 @@ type Source struct {
 
 	// requests are what people ask for about dead letters.
 	requests requests
-
-	// scratch is room for an id.
-	scratch      []byte
-	commands     map[string]uint16
-	commandNames []string
 }
 
 // NameOf names the source of a config. Config files without an owner are told apart by
@@ -181,14 +172,13 @@ func NameOf(c *config.Config) string {
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64, dirty: newDirty(),
-		commands: map[string]uint16{"": 0}, commandNames: []string{""},
+		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
 	}
-	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database
+	s.log, s.interest.Database = s.options.Log, s.options.Database
+	s.book = newBook(mappings, &s.options)
 	for i := range mappings {
 		s.names = append(s.names, mappings[i].Name)
 		s.interest.Prefixes = append(s.interest.Prefixes, mappings[i].KeyPrefix)
-		s.queues = append(s.queues, newQueue(mappings[i], s.dirty))
 	}
 	return s
 }
@@ -212,16 +202,6 @@ func (s *Source) Close() error {
 	s.work.Wait()
 	s.depose()
 	return s.server.Close()
-}
-
-// find is the queue of the name, or nil. The lock is held.
-func (s *Source) find(name string) *queue {
-	for _, q := range s.queues {
-		if q.mapping.Name == name {
-			return q
-		}
-	}
-	return nil
 }
 
 // incarnation names the life of the queue. Another number of partitions is another life: a
@@ -259,7 +239,7 @@ func (s *Source) tell(text string) {
 
 // lost counts a data-loss event of every queue. The lock is held.
 func (s *Source) lost(text string) {
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.losses++
 	}
 	s.told = text

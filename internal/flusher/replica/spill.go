@@ -78,7 +78,7 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 	}
 	keep := max(s.end, s.read) - size/urgentPart
 	now := time.Now()
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		for _, p := range q.partitions {
 			out := make(map[string]bool, len(p.out))
 			for _, m := range p.out {

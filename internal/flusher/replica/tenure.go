@@ -156,25 +156,23 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 	s.scanRefused, s.witnessRefused = nil, nil
 	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
 	s.witness, s.testified, s.told = position.Witness, 0, position.Told
-	s.dirty = newDirty()
 	s.held, s.needed, s.end, s.backlog, s.seen = false, 0, 0, 0, time.Now()
-	for i, q := range s.queues {
-		fresh := q.anew(s.dirty)
+	s.book.anew()
+	for _, q := range s.book.queues {
 		name := q.mapping.Name
-		fresh.writes, fresh.flushed = position.Writes[name], position.Flushed[name]
-		fresh.coalesced, fresh.losses = position.Coalesced[name], position.Losses[name]
-		fresh.scan.done = slices.Contains(position.Scanned, fresh.shape())
-		for _, p := range fresh.partitions {
+		q.writes, q.flushed = position.Writes[name], position.Flushed[name]
+		q.coalesced, q.losses = position.Coalesced[name], position.Losses[name]
+		q.scan.done = slices.Contains(position.Scanned, q.shape())
+		for _, p := range q.partitions {
 			p.life = position.History
 		}
-		s.queues[i] = fresh
 	}
 	for i := range aside {
 		s.setAside(&aside[i])
 	}
 	s.requests = requests{heeded: unheeded}
 	for _, l := range letters {
-		if q := s.find(l.Queue); q != nil {
+		if q := s.book.find(l.Queue); q != nil {
 			p := q.of([]byte(l.Key))
 			p.letters[q.idOf(l.Name)], p.lettered = s.requests.looks, max(p.lettered, l.version)
 		}
@@ -185,21 +183,21 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 // setAside marks what waits for another attempt in the database. Of one of another history
 // it is not known what the offsets mean: it counts as written where this one begins.
 func (s *Source) setAside(r *Retry) {
-	q := s.find(r.Queue)
+	q := s.book.find(r.Queue)
 	if q == nil {
 		return
 	}
 	p, id := q.of([]byte(r.Key)), q.idOf(r.Name)
-	m := s.dirty.add([]byte(id), mark{
+	m := s.book.dirty.add([]byte(id), mark{
 		last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
 		writes: 1, wrote: r.Word == Written || r.Word == Unlinked, whole: q.encoding.named, saved: true,
 	})
 	// Of how many writes it is the database does not tell.
 	if m.first = before; r.History != s.history {
 		m.last = s.safe.Offset
-		s.dirty.lapse(m, r.Word == Deleted)
+		s.book.dirty.lapse(m, r.Word == Deleted)
 	}
-	x := s.dirty.more(m)
+	x := s.book.dirty.more(m)
 	x.attempts, x.due = r.Attempts, r.Due
 	if x.attempts > 0 {
 		x.firstRefused = m.since
@@ -218,11 +216,7 @@ func (s *Source) depose() {
 	}
 	t.cancel()
 	s.tenure, s.history, s.stream = nil, 0, nil
-	s.dirty = newDirty()
-	for i, q := range s.queues {
-		s.queues[i] = q.anew(s.dirty)
-	}
-	s.pace()
+	s.book.anew()
 	s.wake()
 	s.mu.Unlock()
 	<-t.over
@@ -311,7 +305,7 @@ func (s *Source) awaitRoom(ctx context.Context) error {
 			s.mu.Unlock()
 			return errBroken
 		}
-		held := s.dirty.bytes() >= s.bounds.Dirty && s.read >= s.needed
+		held := s.book.isFull() && s.read >= s.needed
 		if held != s.held {
 			s.held = held
 			s.wake()

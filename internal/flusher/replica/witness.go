@@ -62,10 +62,7 @@ func (s *Source) measure(ctx context.Context) error {
 // this server, and another one has it only with all that was flushed before.
 func (s *Source) testify(ctx context.Context) error {
 	s.mu.Lock()
-	var flushed int64
-	for _, q := range s.queues {
-		flushed += q.flushed
-	}
+	flushed := s.book.flushed()
 	t, history, id, next, due := s.tenure, s.history, s.id, s.witness+1, s.stream != nil && flushed != s.testified
 	s.mu.Unlock()
 	if !due {
