@@ -11,7 +11,7 @@ func (s *Source) apply(stream Replication, b Batch) error {
 	now := time.Now().UnixMicro()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.stream != stream || s.ended {
+	if s.head.stream != stream || s.head.ended {
 		return errBroken
 	}
 	for i := range b.Effects {
@@ -28,12 +28,12 @@ func (s *Source) apply(stream Replication, b Batch) error {
 			}
 		}
 	}
-	s.safe, s.read = b.Safe, max(s.read, b.Read)
+	s.head.safe, s.head.read = b.Safe, max(s.head.read, b.Read)
 	if s.book.dirty.count == 0 {
 		s.acknowledge()
 	}
 	s.book.pace()
-	s.wake()
+	s.head.wake()
 	return nil
 }
 

@@ -112,7 +112,7 @@ func (s *Source) enterClaim(ctx context.Context, t *entry.Term, prefix string) (
 
 // isOut tells whether the claim is the one that is out. The lock is held.
 func (s *Source) isOut(pg *page) bool {
-	return s.tenure == pg.tenure && pg.p.life == s.history && pg.p.claim == pg.claim
+	return s.tenure == pg.tenure && pg.p.life == s.history.number && pg.p.claim == pg.claim
 }
 
 // pageSize is how many marks are read at once, and about how many bytes of values that is.
@@ -158,7 +158,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 		return 0, false, entry.ErrLeaseLost
 	}
 	for i := range answers {
-		if answers[i].id != s.id {
+		if answers[i].id != s.head.id {
 			// A server has taken over meanwhile, which may not have what was read.
 			return 0, false, ErrOtherServer
 		}
@@ -261,17 +261,17 @@ func (s *Source) awaitGone(ctx context.Context, found []known, needed bool) erro
 // readOnce reads as of one offset, and waits until the stream was read up to there.
 func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known, error) {
 	s.mu.Lock()
-	read := s.read
+	read := s.head.read
 	s.mu.Unlock()
 	reading, err := s.server.Read(ctx, asks)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	id := s.id
+	id := s.head.id
 	if reading.Replica || reading.ID != id || reading.Offset < read {
 		// It may have ended without a word, and nobody notices who does not read it.
-		s.endStream()
+		s.head.detach()
 	}
 	s.mu.Unlock()
 	switch {
@@ -324,7 +324,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			p.forget(m)
 			continue
 		}
-		s.horizon = max(s.horizon, e.Version, e.Upto)
+		s.history.horizon = max(s.history.horizon, e.Version, e.Upto)
 		bytes += len(e.Value)
 		p.out = append(p.out, m)
 		claim.Entries = append(claim.Entries, e)
@@ -336,7 +336,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 	for _, m := range slices.Backward(back) {
 		p.restore(m)
 	}
-	s.wake()
+	s.head.wake()
 	return bytes, len(back) == 0
 }
 

@@ -12,11 +12,28 @@ import (
 	"time"
 )
 
+// history is one in which offsets can be compared. The source's lock is held by whoever uses it.
+type history struct {
+	// number is what the database minted, 0 if none is read.
+	number int64
+	// horizon is the highest offset of which a value may have been written, limit the
+	// highest that the server of now is known to share with the one before: all that was
+	// written behind it is lost. It is no limit once every partition has begun below it.
+	horizon, limit int64
+	// broken says why the history has to end, if it has to.
+	broken string
+}
+
+func newHistory(number int64) history { return history{number: number, limit: math.MaxInt64} }
+
+// isSure tells whether what was flushed is known to be on the server of now.
+func (h *history) isSure() bool { return h.limit == math.MaxInt64 }
+
 // attached decides whether the stream goes on with the history that was read, or begins
 // another one.
 func (s *Source) attached(ctx context.Context, stream Replication) error {
 	s.mu.Lock()
-	id, known, broken := s.id, s.history != 0, s.broken
+	id, known, broken := s.head.id, s.history.number != 0, s.history.broken
 	s.mu.Unlock()
 	begins, shared := "", int64(math.MaxInt64)
 	switch {
@@ -37,11 +54,11 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 		}
 		shared = branch
 		s.mu.Lock()
-		again := s.horizon > branch && s.isStoredBefore(branch, id)
-		if s.horizon > branch {
+		again := s.history.horizon > branch && s.isStoredBefore(branch, id)
+		if s.history.horizon > branch {
 			begins = "a fail-over of Redis has lost data that was already flushed"
 		} else if !s.book.allBegun() {
-			s.limit = min(s.limit, branch)
+			s.history.limit = min(s.history.limit, branch)
 		}
 		s.mu.Unlock()
 		if again {
@@ -76,9 +93,9 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) (why
 	defer s.mu.Unlock()
 	switch {
 	case look.ID != stream.ID() || look.Before != id:
-	case s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id):
+	case s.head.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id):
 		return "", errReadAgain
-	case s.horizon > look.Branch:
+	case s.history.horizon > look.Branch:
 		why = "a fail-over of Redis has lost data that was already flushed"
 	}
 	return why, nil
@@ -87,14 +104,14 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) (why
 // isStoredBefore tells whether the position in the database is one that a server has which
 // shares the history of the id up to the branch. The lock is held.
 func (s *Source) isStoredBefore(branch int64, id string) bool {
-	return s.stored.History == s.history && s.stored.ReplicationID == id && s.stored.Offset <= branch
+	return s.stored.History == s.history.number && s.stored.ReplicationID == id && s.stored.Offset <= branch
 }
 
 // goOn reads the history on from a stream, whose server shares it up to the offset. The lock is
 // held.
 func (s *Source) goOn(stream Replication, shared int64) {
 	start := stream.Start()
-	if stream.ID() != s.id {
+	if stream.ID() != s.head.id {
 		upTo := s.carriedTo()
 		for _, q := range s.book.queues {
 			if !q.scan.finished(q, upTo) {
@@ -104,18 +121,18 @@ func (s *Source) goOn(stream Replication, shared int64) {
 		}
 		// What was read behind the last safe point is none of this server's: pings, and a
 		// transaction that was not told to its end. Its offsets come again with other writes.
-		s.read = start.Offset
+		s.head.read = start.Offset
 		for _, p := range s.book.partitions() {
 			p.rewind(start.Offset)
 		}
 		s.book.doubtLetters(shared, start)
 		defer nudge(s.hurry)
 	}
-	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
-	s.safe, s.read = start, max(s.read, start.Offset)
+	s.head.goOn(stream)
+	s.faults.ended(nil)
 	s.acknowledge()
 	nudge(s.owed)
-	s.wake()
+	s.head.wake()
 }
 
 // rewind has no mark know of a write behind the offset.
@@ -162,7 +179,7 @@ func nudge(channel chan struct{}) {
 // nothing may be written: the next reader would take what was written of the server which
 // took over for what that one has lost. The lock is held.
 func (s *Source) isRecorded() bool {
-	return s.limit == math.MaxInt64 && s.stored.ReplicationID == s.id
+	return s.history.isSure() && s.stored.ReplicationID == s.head.id
 }
 
 // branch is the highest offset that a server shares with the one before it, whose history
@@ -193,10 +210,10 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	}
 	start := stream.Start()
 	if stream.Continued() {
-		start = s.safe // of this goroutine alone
+		start = s.head.safe // of this goroutine alone
 	}
 	if before.History != 0 {
-		gone, err := s.witnessGone(ctx, before.Witness)
+		gone, err := s.witness.isGone(ctx, before.Witness)
 		if err != nil {
 			return err
 		}
@@ -225,9 +242,9 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	if before.History != 0 {
 		s.lost(why)
 	}
-	told := s.read >= s.horizon
-	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
-	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
+	told := s.head.read >= s.history.horizon
+	s.stored, s.history = next, newHistory(number)
+	s.head.safe, s.head.read, s.head.needed, s.head.end = start, start.Offset, 0, 0
 	s.requests.heeded = unheeded
 	for _, q := range s.book.queues {
 		q.scan = scan{}
@@ -296,12 +313,12 @@ func (s *Source) position() Position {
 			}
 		}
 	}
-	p.Witness, p.Told = s.witness, s.told
-	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
+	p.Witness, p.Told = s.witness.count, s.told
+	if s.history.number == 0 || s.history.number != p.History || !s.history.isSure() {
 		// What the next reader has to compare is where it was.
 		return p
 	}
-	p.ReplicationID = s.id
+	p.ReplicationID = s.head.id
 	at, _ := s.carried()
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
@@ -318,8 +335,8 @@ func (s *Source) position() Position {
 // whether anything is. The lock is held.
 func (s *Source) carried() (at Point, dirty bool) {
 	at, dirty = s.book.oldest()
-	if s.safe.Offset <= at.Offset {
-		at = s.safe
+	if s.head.safe.Offset <= at.Offset {
+		at = s.head.safe
 	}
 	return at, dirty
 }
@@ -329,7 +346,7 @@ func (s *Source) carriedTo() int64 {
 	at, dirty := s.carried()
 	if !dirty {
 		// What was read behind it has changed nothing.
-		return max(at.Offset, s.read)
+		return max(at.Offset, s.head.read)
 	}
 	return at.Offset
 }
@@ -367,10 +384,10 @@ func same(a, b Position) bool {
 // anything of a server that took over before the ledger was asked what was flushed of the one
 // before. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil || s.limit != math.MaxInt64 {
+	if s.head.stream == nil || !s.history.isSure() {
 		return
 	}
 	if upTo := s.carriedTo(); s.book.scanned(upTo) {
-		s.stream.Acknowledge(min(upTo, s.book.unsettled(time.Now())))
+		s.head.stream.Acknowledge(min(upTo, s.book.unsettled(time.Now())))
 	}
 }

@@ -52,7 +52,7 @@ func (s *Source) Beat(ctx context.Context, settings config.QueueSettings, _ stri
 }
 
 // reads tells whether this process reads a history of the source. The lock is held.
-func (s *Source) reads() bool { return s.tenure != nil && s.history != 0 }
+func (s *Source) reads() bool { return s.tenure != nil && s.history.number != 0 }
 
 // queue is an open queue of the name, unless the caller has given up. The lock is held.
 func (s *Source) queue(ctx context.Context, name string) (*queue, error) {
@@ -93,7 +93,7 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 		return entry.Agreed, err
 	}
 	switch {
-	case committed > s.limit:
+	case committed > s.history.limit:
 		s.breakOff("a fail-over of Redis has lost data that was already flushed")
 		return entry.Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", t.Epoch, t.Partition, entry.ErrLeaseLost)
 	case committed < p.carried:
@@ -105,9 +105,9 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 	p.epoch, p.step, p.acknowledged = t.Epoch, 0, 0
 	p.carried = max(p.carried, committed)
 	t.Step = 0
-	s.horizon = max(s.horizon, committed)
-	if s.limit != math.MaxInt64 && s.book.allBegun() {
-		s.limit = math.MaxInt64
+	s.history.horizon = max(s.history.horizon, committed)
+	if !s.history.isSure() && s.book.allBegun() {
+		s.history.limit = math.MaxInt64
 		s.acknowledge()
 		nudge(s.hurry)
 	}

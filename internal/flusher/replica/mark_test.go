@@ -19,7 +19,7 @@ func unstarted(partitions int) *Source {
 	m := config.DefaultMapping()
 	m.Name, m.KeyPrefix, m.Partitions = "products", "product:", partitions
 	s := New([]config.Mapping{m}, nil, nil, nil, Options{Name: "source"})
-	s.tenure, s.history = &tenure{}, 1
+	s.tenure, s.history.number = &tenure{}, 1
 	return s
 }
 

@@ -214,7 +214,7 @@ func (s *Source) markLetter(l *Letter, epoch int64) {
 		return
 	}
 	like := mark{
-		first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+		first: s.head.safe.Offset, last: s.head.safe.Offset, database: int16(s.head.safe.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, saved: true, asked: true,
 	}
 	m := p.add([]byte(id), like)

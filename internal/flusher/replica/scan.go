@@ -38,7 +38,7 @@ const scanPause = time.Second
 func (s *Source) scans(ctx context.Context) {
 	for ctx.Err() == nil {
 		more, err := s.scanPage(ctx)
-		s.note(&s.scanRefused, err)
+		s.faults.note(&s.faults.scan, err)
 		if err != nil {
 			s.log.Debug("Could not scan", "error", err)
 		}
@@ -64,11 +64,11 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 			break
 		}
 	}
-	if q == nil || s.stream == nil || s.history == 0 || !s.book.hasRoom() {
+	if q == nil || s.head.stream == nil || s.history.number == 0 || !s.book.hasRoom() {
 		s.mu.Unlock()
 		return false, nil
 	}
-	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history, s.id, s.tenure
+	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history.number, s.head.id, s.tenure
 	s.mu.Unlock()
 	keys, next, err := s.server.Scan(ctx, q.mapping.KeyPrefix, now)
 	if err != nil {
@@ -81,16 +81,16 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.tenure != t || s.history != history || q.scan.number != number:
+	case s.tenure != t || s.history.number != history || q.scan.number != number:
 		return true, nil
-	case look.Replica || look.ID != id || s.id != id:
+	case look.Replica || look.ID != id || s.head.id != id:
 		// Of another server the cursor means nothing.
 		q.scan.again()
 		return false, ErrOtherServer
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
-			q.of([]byte(key)).come([]byte(q.idOf(Name{Key: key})), s.safe, q.encoding.named)
+			q.of([]byte(key)).come([]byte(q.idOf(Name{Key: key})), s.head.safe, q.encoding.named)
 		}
 	}
 	s.book.pace()

@@ -99,7 +99,7 @@ func (s *Source) conclude(pg *page, c *entry.Claim, settlements []entry.Settleme
 	c.Term.Step++
 	s.acknowledge()
 	s.book.pace()
-	s.wake()
+	s.head.wake()
 }
 
 func wrap(action string, err error) error {
@@ -138,7 +138,7 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 		case o == entry.Done, o == entry.Forged:
 			if pg.q.isAside(p, m, e) {
 				settled.Gone = append(settled.Gone, name)
-				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
+				settled.Retries = append(settled.Retries, pg.membersAside(s.history.number, m, e)...)
 			}
 		case m.asked && (o == entry.Refused || o == entry.Kept):
 			// It stays the letter that it was.
@@ -218,7 +218,7 @@ func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entr
 	now := time.Now()
 	r := Retry{
 		Name: name, Word: m.word, Attempts: e.Attempts, FirstRefused: time.UnixMicro(m.since),
-		Due: now.Add(st.Wait), History: s.history, Offset: m.last,
+		Due: now.Add(st.Wait), History: s.history.number, Offset: m.last,
 	}
 	if st.Outcome == entry.Refused {
 		r.Attempts++

@@ -23,10 +23,10 @@ const (
 // 0 where it is not known. The lock is held.
 func (s *Source) behind() (used, size int64) {
 	at, dirty := s.carried()
-	if !dirty || s.backlog == 0 {
-		return 0, s.backlog
+	if !dirty || s.head.backlog == 0 {
+		return 0, s.head.backlog
 	}
-	return max(s.end, s.read) - at.Offset, s.backlog
+	return max(s.head.end, s.head.read) - at.Offset, s.head.backlog
 }
 
 // isUrgent tells whether all that is dirty is to be flushed at once. The lock is held.
@@ -40,7 +40,7 @@ func (s *Source) spill(ctx context.Context) error {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	s.mu.Lock()
-	t, history := s.tenure, s.history
+	t, history := s.tenure, s.history.number
 	spilled, settled := s.toSpill()
 	s.mu.Unlock()
 	if t == nil || len(spilled) == 0 {
@@ -51,7 +51,7 @@ func (s *Source) spill(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tenure != t || s.history != history {
+	if s.tenure != t || s.history.number != history {
 		return nil
 	}
 	for i := range spilled {
@@ -76,7 +76,7 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 	if size == 0 || used <= size/spillPart {
 		return nil, settled
 	}
-	keep := max(s.end, s.read) - size/urgentPart
+	keep := max(s.head.end, s.head.read) - size/urgentPart
 	now := time.Now()
 	for _, q := range s.book.queues {
 		for _, p := range q.partitions {
@@ -96,7 +96,7 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 				all = append(all, spilled{p, id, m.last})
 				settled.Retries = append(settled.Retries, Retry{
 					Name: Name{Queue: q.mapping.Name, Key: key, Member: member}, Word: m.word, FirstRefused: time.UnixMicro(m.since), Due: now,
-					History: s.history, Offset: m.last,
+					History: s.history.number, Offset: m.last,
 				})
 				p.store(id)
 			}
