@@ -118,7 +118,9 @@ func rootCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return service.Serve(cmd.Context(), path, flusher.Options{Log: log, Grace: grace, URLRevision: revision, LimitMemory: limitMemory})
+			return service.Serve(cmd.Context(), path, flusher.Options{
+				Log: log, Grace: grace, URLRevision: revision, LimitMemory: limitMemory, Collect: collect,
+			})
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
@@ -158,6 +160,13 @@ func urlRevision() (int64, error) {
 		return 0, fmt.Errorf("%s: %q is not allowed: give a revision of the settings, 0 or more, or unset it", config.URLRevisionVariable, text)
 	}
 	return revision, nil
+}
+
+// collect says how much garbage may accumulate. What the environment sets goes before.
+func collect(percent int) {
+	if os.Getenv("GOGC") == "" {
+		runtimedebug.SetGCPercent(percent)
+	}
 }
 
 // limitMemory is a soft limit: the collector works harder near it. One that the

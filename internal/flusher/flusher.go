@@ -46,6 +46,9 @@ type Options struct {
 	// is busy. While a larger document is in flight the number is higher, or the collector
 	// would run without a pause and find nothing.
 	LimitMemory func(bytes int64)
+	// Collect, if set, is called with how much garbage may accumulate beside what is in use, in
+	// percent of that: less where the source keeps much of what is dirty in memory.
+	Collect func(percent int)
 	// DoubtTime is how long a flusher waits after it has found its Redis behind the ledger:
 	// 5 s. A flusher at another Redis with the same journal reads the ledger once in
 	// ProbeInterval, so it has noticed by then and taken its epochs back.

@@ -15,7 +15,7 @@ func (s *Source) Poll(ctx context.Context, name string, partitions []int) (entry
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	loads := entry.Loads{Of: make([]entry.Load, len(partitions))}
-	q := s.find(name)
+	q := s.book.find(name)
 	if q == nil || !s.reads() {
 		return loads, ctx.Err()
 	}
@@ -36,7 +36,7 @@ func (p *partition) load(now time.Time) entry.Load {
 		HeadMilliseconds: milliseconds(head, now), DeadLetters: int64(len(p.letters)), Step: p.step,
 	}
 	for _, m := range p.out {
-		if m.attempts() > 0 {
+		if p.of.attempts(m) > 0 {
 			load.Due++
 		}
 	}
@@ -55,11 +55,11 @@ func (p *partition) oldestRefused(now time.Time) int64 {
 		return p.refused
 	}
 	p.refused, p.refusedAt = now.UnixMicro(), now
-	for m := p.due.head; m != nil; m = m.after {
+	for m := range p.of.in(&p.due) {
 		p.refused = min(p.refused, m.since)
 	}
-	for _, m := range p.waiting {
-		p.refused = min(p.refused, m.since)
+	for _, x := range p.waiting {
+		p.refused = min(p.refused, x.of.since)
 	}
 	return p.refused
 }

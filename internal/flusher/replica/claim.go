@@ -25,8 +25,9 @@ type page struct {
 	tenure *tenure
 	q      *queue
 	p      *partition
-	// claim numbers the claim that the page is of.
+	// claim numbers the claim that the page is of, there is how many marks it is made from.
 	claim int64
+	there int
 	marks []*mark
 	// last says that the claim ends with the page, recorded that it may be made.
 	last, recorded bool
@@ -49,6 +50,7 @@ func (s *Source) Claim(ctx context.Context, t *entry.Term, prefix string, most e
 	if !pg.recorded {
 		return claim, nil
 	}
+	claim.Entries = make([]entry.Entry, 0, min(most.Entries, pg.there))
 	room, left := most.Room, most.Bytes
 	if room == nil {
 		room = unlimited{}
@@ -105,12 +107,12 @@ func (s *Source) enterClaim(ctx context.Context, t *entry.Term, prefix string) (
 		return nil, entry.ErrStep
 	}
 	p.void()
-	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim, recorded: s.isRecorded()}, nil
+	return &page{tenure: s.tenure, q: q, p: p, claim: p.claim, there: p.length(), recorded: s.isRecorded()}, nil
 }
 
 // isOut tells whether the claim is the one that is out. The lock is held.
 func (s *Source) isOut(pg *page) bool {
-	return s.tenure == pg.tenure && pg.p.life == s.history && pg.p.claim == pg.claim
+	return s.tenure == pg.tenure && pg.p.life == s.history.number && pg.p.claim == pg.claim
 }
 
 // pageSize is how many marks are read at once, and about how many bytes of values that is.
@@ -137,7 +139,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 	taken := len(pg.marks)
 	pg.marks = pg.p.apart(pg.marks)
 	for _, m := range pg.marks {
-		if m.attempts() > 0 {
+		if pg.p.of.attempts(m) > 0 {
 			*retries--
 		}
 	}
@@ -156,7 +158,7 @@ func (s *Source) page(ctx context.Context, pg *page, claim *entry.Claim, n int, 
 		return 0, false, entry.ErrLeaseLost
 	}
 	for i := range answers {
-		if answers[i].id != s.id {
+		if answers[i].id != s.head.id {
 			// A server has taken over meanwhile, which may not have what was read.
 			return 0, false, ErrOtherServer
 		}
@@ -170,22 +172,21 @@ func (pg *page) asks(marks []*mark) []Ask {
 	asks := make([]Ask, len(marks))
 	e := &pg.q.encoding
 	for i, m := range marks {
-		key, member, one := pg.q.keyOf(m.id)
+		key, member, one := pg.q.keyOf(string(pg.p.of.id(m)))
 		ask := &asks[i]
 		ask.Question, ask.Key = e.question, key
-		_, kept := m.value()
 		switch {
 		case e.named:
 			// What a later write names is not read with this.
-			if ask.Members = append([]string(nil), m.members()...); m.whole || len(ask.Members) == 0 {
+			if ask.Members = pg.p.of.members(m); m.whole || len(ask.Members) == 0 {
 				ask.Question, m.whole = Hash, true
 			}
 		case !e.members:
 		case !one:
-			ask.Question, ask.Members = e.ofKey, m.members()
+			ask.Question, ask.Members = e.ofKey, pg.p.of.members(m)
 			// What follows in the same claim would be read as of another offset.
 			pg.last = true
-		case e.kept && kept:
+		case e.kept && m.hasValue():
 			ask.Question = Nothing
 		default:
 			ask.Members = []string{member}
@@ -197,7 +198,7 @@ func (pg *page) asks(marks []*mark) []Ask {
 // known is what was read of one mark: in which history and as of which offset, and whether
 // the stream was read up to there.
 type known struct {
-	Answer
+	*Answer
 	id     string
 	offset int64
 	told   bool
@@ -260,17 +261,17 @@ func (s *Source) awaitGone(ctx context.Context, found []known, needed bool) erro
 // readOnce reads as of one offset, and waits until the stream was read up to there.
 func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known, error) {
 	s.mu.Lock()
-	read := s.read
+	read := s.head.read
 	s.mu.Unlock()
 	reading, err := s.server.Read(ctx, asks)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
-	id := s.id
+	id := s.head.id
 	if reading.Replica || reading.ID != id || reading.Offset < read {
 		// It may have ended without a word, and nobody notices who does not read it.
-		s.endStream()
+		s.head.detach()
 	}
 	s.mu.Unlock()
 	switch {
@@ -282,7 +283,7 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 	told := s.await(ctx, reading.Offset, needed)
 	found := make([]known, len(asks))
 	for i := range found {
-		found[i] = known{reading.Answers[i], reading.ID, reading.Offset, told}
+		found[i] = known{&reading.Answers[i], reading.ID, reading.Offset, told}
 	}
 	return found, ctx.Err()
 }
@@ -310,19 +311,20 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			back = append(back, m)
 			continue
 		}
-		e, ok := s.entryOf(pg.q, p, m, k)
-		if !ok && (k.More || p.marked[m.id] != nil) {
+		e, ok := s.book.entryOf(pg.q, p, m, k)
+		if !ok && (k.More || p.marked.like(m) != nil) {
 			// The later write stands for this mark, too.
 			p.restore(m)
 			continue
 		}
 		if !ok {
 			if m.asked {
-				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(m.id))
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(string(p.of.id(m))))
 			}
 			p.forget(m)
 			continue
 		}
+		s.history.horizon = max(s.history.horizon, e.Version, e.Upto)
 		bytes += len(e.Value)
 		p.out = append(p.out, m)
 		claim.Entries = append(claim.Entries, e)
@@ -334,7 +336,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 	for _, m := range slices.Backward(back) {
 		p.restore(m)
 	}
-	s.wake()
+	s.head.wake()
 	return bytes, len(back) == 0
 }
 

@@ -12,11 +12,28 @@ import (
 	"time"
 )
 
+// history is one in which offsets can be compared. The source's lock is held by whoever uses it.
+type history struct {
+	// number is what the database minted, 0 if none is read.
+	number int64
+	// horizon is the highest offset of which a value may have been written, limit the
+	// highest that the server of now is known to share with the one before: all that was
+	// written behind it is lost. It is no limit once every partition has begun below it.
+	horizon, limit int64
+	// broken says why the history has to end, if it has to.
+	broken string
+}
+
+func newHistory(number int64) history { return history{number: number, limit: math.MaxInt64} }
+
+// isSure tells whether what was flushed is known to be on the server of now.
+func (h *history) isSure() bool { return h.limit == math.MaxInt64 }
+
 // attached decides whether the stream goes on with the history that was read, or begins
 // another one.
 func (s *Source) attached(ctx context.Context, stream Replication) error {
 	s.mu.Lock()
-	id, known, broken := s.id, s.history != 0, s.broken
+	id, known, broken := s.head.id, s.history.number != 0, s.history.broken
 	s.mu.Unlock()
 	begins, shared := "", int64(math.MaxInt64)
 	switch {
@@ -37,11 +54,11 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 		}
 		shared = branch
 		s.mu.Lock()
-		again := s.horizon > branch && s.isStoredBefore(branch, id)
-		if s.horizon > branch {
+		again := s.history.horizon > branch && s.isStoredBefore(branch, id)
+		if s.history.horizon > branch {
 			begins = "a fail-over of Redis has lost data that was already flushed"
-		} else if !s.allBegun() {
-			s.limit = min(s.limit, branch)
+		} else if !s.book.allBegun() {
+			s.history.limit = min(s.history.limit, branch)
 		}
 		s.mu.Unlock()
 		if again {
@@ -55,24 +72,6 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	defer s.mu.Unlock()
 	s.goOn(stream, shared)
 	return nil
-}
-
-// doubtLetters has what has dead letters read again where a server takes over that shares the
-// history up to the branch, and may lack what one of them is about: a write before that took the
-// place of, or that a key is gone. Of a letter of an earlier history it is not known, so that it may
-// be read for nothing. As after a scan the next reader knows of that until it is settled. The lock
-// is held.
-func (s *Source) doubtLetters(branch int64, at Point) {
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			if p.lettered <= branch {
-				continue
-			}
-			for id := range p.letters {
-				p.come(id, at, q.encoding.named)
-			}
-		}
-	}
 }
 
 // misses tells why a server could not go on with the stream. It is errReadAgain where one took
@@ -94,9 +93,9 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) (why
 	defer s.mu.Unlock()
 	switch {
 	case look.ID != stream.ID() || look.Before != id:
-	case s.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id):
+	case s.head.safe.Offset > look.Branch && s.isStoredBefore(look.Branch, id):
 		return "", errReadAgain
-	case s.horizon > look.Branch:
+	case s.history.horizon > look.Branch:
 		why = "a fail-over of Redis has lost data that was already flushed"
 	}
 	return why, nil
@@ -105,16 +104,16 @@ func (s *Source) misses(ctx context.Context, stream Replication, id string) (why
 // isStoredBefore tells whether the position in the database is one that a server has which
 // shares the history of the id up to the branch. The lock is held.
 func (s *Source) isStoredBefore(branch int64, id string) bool {
-	return s.stored.History == s.history && s.stored.ReplicationID == id && s.stored.Offset <= branch
+	return s.stored.History == s.history.number && s.stored.ReplicationID == id && s.stored.Offset <= branch
 }
 
 // goOn reads the history on from a stream, whose server shares it up to the offset. The lock is
 // held.
 func (s *Source) goOn(stream Replication, shared int64) {
 	start := stream.Start()
-	if stream.ID() != s.id {
+	if stream.ID() != s.head.id {
 		upTo := s.carriedTo()
-		for _, q := range s.queues {
+		for _, q := range s.book.queues {
 			if !q.scan.finished(q, upTo) {
 				// What it has not come across may be there on this server.
 				q.scan.again()
@@ -122,33 +121,31 @@ func (s *Source) goOn(stream Replication, shared int64) {
 		}
 		// What was read behind the last safe point is none of this server's: pings, and a
 		// transaction that was not told to its end. Its offsets come again with other writes.
-		s.read = start.Offset
-		for _, q := range s.queues {
-			for _, p := range q.partitions {
-				p.rewind(start.Offset)
-			}
+		s.head.read = start.Offset
+		for _, p := range s.book.partitions() {
+			p.rewind(start.Offset)
 		}
-		s.doubtLetters(shared, start)
+		s.book.doubtLetters(shared, start)
 		defer nudge(s.hurry)
 	}
-	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
-	s.safe, s.read = start, max(s.read, start.Offset)
+	s.head.goOn(stream)
+	s.faults.ended(nil)
 	s.acknowledge()
 	nudge(s.owed)
-	s.wake()
+	s.head.wake()
 }
 
 // rewind has no mark know of a write behind the offset.
 func (p *partition) rewind(offset int64) {
 	maps.DeleteFunc(p.gone, func(_ string, at int64) bool { return at > offset })
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		if m.last > offset {
-			p.change(m, func() { m.rewind(offset) })
+			p.of.rewind(m, offset)
 		}
 	}
 	for _, m := range p.out {
 		if m.last > offset {
-			p.change(m, func() { m.rewind(offset) })
+			p.of.rewind(m, offset)
 		}
 	}
 }
@@ -156,9 +153,9 @@ func (p *partition) rewind(offset int64) {
 // rewind forgets what was said of the name behind the offset: it is told once more, or is not
 // so on this server. Of what was said before the last word is not known any more. If nothing is
 // there, a write counts as lost where the name may have gone by itself.
-func (m *mark) rewind(offset int64) {
+func (d *dirty) rewind(m *mark, offset int64) {
 	m.last = offset
-	m.dropValue()
+	d.dropValue(m)
 	switch {
 	case m.word == seen:
 	case !m.saved && m.first >= offset:
@@ -182,7 +179,7 @@ func nudge(channel chan struct{}) {
 // nothing may be written: the next reader would take what was written of the server which
 // took over for what that one has lost. The lock is held.
 func (s *Source) isRecorded() bool {
-	return s.limit == math.MaxInt64 && s.stored.ReplicationID == s.id
+	return s.history.isSure() && s.stored.ReplicationID == s.head.id
 }
 
 // branch is the highest offset that a server shares with the one before it, whose history
@@ -213,10 +210,10 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	}
 	start := stream.Start()
 	if stream.Continued() {
-		start = s.safe // of this goroutine alone
+		start = s.head.safe // of this goroutine alone
 	}
 	if before.History != 0 {
-		gone, err := s.witnessGone(ctx, before.Witness)
+		gone, err := s.witness.isGone(ctx, before.Witness)
 		if err != nil {
 			return err
 		}
@@ -245,15 +242,15 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 	if before.History != 0 {
 		s.lost(why)
 	}
-	told := s.read >= s.horizon
-	s.stored, s.history, s.safe, s.read = next, number, start, start.Offset
-	s.horizon, s.limit, s.broken, s.needed, s.end = 0, math.MaxInt64, "", 0, 0
+	told := s.head.read >= s.history.horizon
+	s.stored, s.history = next, newHistory(number)
+	s.head.safe, s.head.read, s.head.needed, s.head.end = start, start.Offset, 0, 0
 	s.requests.heeded = unheeded
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.scan = scan{}
-		for _, p := range q.partitions {
-			p.beginHistory(number, start, told)
-		}
+	}
+	for _, p := range s.book.partitions() {
+		p.beginHistory(number, start, told)
 	}
 	s.goOn(stream, math.MaxInt64)
 	return nil
@@ -266,19 +263,17 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 	sure := told && p.epoch != 0
 	p.epoch, p.acknowledged, p.carried, p.lettered = 0, 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		if p.encoding.members {
-			if key, _, _ := namesOf(m.id); p.hasGone(key, m) {
+			if key, _, _ := namesOf(p.of.id(m)); p.hasGone(string(key), m) {
 				m.unlink()
 			}
 		}
 		m.first, m.last, m.database = start.Offset, start.Offset, int16(start.Database) //nolint:gosec // There are few databases.
-		p.change(m, func() {
-			if p.encoding.named {
-				m.wholly()
-			}
-			m.lapse(sure)
-		})
+		if p.encoding.named {
+			p.of.wholly(m)
+		}
+		p.of.lapse(m, sure)
 		if m.scanned = !m.saved; m.scanned {
 			// Like what the scan will come across: the stream does not tell of it any more.
 			p.scanning++
@@ -297,7 +292,7 @@ const before = 0
 // scanAnew has all keys read again, since nothing is known of what was done to them. The
 // lock is held.
 func (s *Source) scanAnew() {
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.scan.again()
 	}
 	nudge(s.owed)
@@ -310,7 +305,7 @@ func (s *Source) position() Position {
 	p := s.stored
 	p.Losses, p.Writes = make(map[string]int64), make(map[string]int64)
 	p.Coalesced, p.Flushed = make(map[string]int64), make(map[string]int64)
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		name := q.mapping.Name
 		for m, n := range map[*map[string]int64]int64{&p.Losses: q.losses, &p.Writes: q.writes, &p.Coalesced: q.coalesced, &p.Flushed: q.flushed} {
 			if n != 0 {
@@ -318,17 +313,17 @@ func (s *Source) position() Position {
 			}
 		}
 	}
-	p.Witness, p.Told = s.witness, s.told
-	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
+	p.Witness, p.Told = s.witness.count, s.told
+	if s.history.number == 0 || s.history.number != p.History || !s.history.isSure() {
 		// What the next reader has to compare is where it was.
 		return p
 	}
-	p.ReplicationID = s.id
+	p.ReplicationID = s.head.id
 	at, _ := s.carried()
 	p.Offset, p.Database = at.Offset, at.Database
 	p.Scanned = nil
 	upTo := s.carriedTo()
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		if q.scan.finished(q, upTo) {
 			p.Scanned = append(p.Scanned, q.shape())
 		}
@@ -339,16 +334,9 @@ func (s *Source) position() Position {
 // carried is where reading has to begin to meet again all that is dirty and not saved, and
 // whether anything is. The lock is held.
 func (s *Source) carried() (at Point, dirty bool) {
-	at = s.safe
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			if first, ok := p.oldest(); ok {
-				dirty = true
-				if first.Offset < at.Offset {
-					at = first
-				}
-			}
-		}
+	at, dirty = s.book.oldest()
+	if s.head.safe.Offset <= at.Offset {
+		at = s.head.safe
 	}
 	return at, dirty
 }
@@ -358,7 +346,7 @@ func (s *Source) carriedTo() int64 {
 	at, dirty := s.carried()
 	if !dirty {
 		// What was read behind it has changed nothing.
-		return max(at.Offset, s.read)
+		return max(at.Offset, s.head.read)
 	}
 	return at.Offset
 }
@@ -396,20 +384,10 @@ func same(a, b Position) bool {
 // anything of a server that took over before the ledger was asked what was flushed of the one
 // before. The lock is held.
 func (s *Source) acknowledge() {
-	if s.stream == nil || s.limit != math.MaxInt64 {
+	if s.head.stream == nil || !s.history.isSure() {
 		return
 	}
-	upTo := s.carriedTo()
-	for _, q := range s.queues {
-		if !q.scan.finished(q, upTo) {
-			return
-		}
+	if upTo := s.carriedTo(); s.book.scanned(upTo) {
+		s.head.stream.Acknowledge(min(upTo, s.book.unsettled(time.Now())))
 	}
-	now := time.Now()
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			upTo = min(upTo, p.unsettled(now))
-		}
-	}
-	s.stream.Acknowledge(upTo)
 }

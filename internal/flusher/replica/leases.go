@@ -17,7 +17,7 @@ import (
 func (s *Source) Open(ctx context.Context, settings config.QueueSettings, _ string, _ bool) (entry.Opened, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.find(settings.Mapping.Name)
+	q := s.book.find(settings.Mapping.Name)
 	if q == nil {
 		return entry.Opened{}, fmt.Errorf("open queue %s: %w", settings.Mapping.Name, entry.ErrNoQueue)
 	}
@@ -52,14 +52,14 @@ func (s *Source) Beat(ctx context.Context, settings config.QueueSettings, _ stri
 }
 
 // reads tells whether this process reads a history of the source. The lock is held.
-func (s *Source) reads() bool { return s.tenure != nil && s.history != 0 }
+func (s *Source) reads() bool { return s.tenure != nil && s.history.number != 0 }
 
 // queue is an open queue of the name, unless the caller has given up. The lock is held.
 func (s *Source) queue(ctx context.Context, name string) (*queue, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if q := s.find(name); q != nil && q.opened {
+	if q := s.book.find(name); q != nil && q.opened {
 		return q, nil
 	}
 	return nil, fmt.Errorf("queue %s: %w", name, entry.ErrNoQueue)
@@ -93,7 +93,7 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 		return entry.Agreed, err
 	}
 	switch {
-	case committed > s.limit:
+	case committed > s.history.limit:
 		s.breakOff("a fail-over of Redis has lost data that was already flushed")
 		return entry.Agreed, fmt.Errorf("begin epoch %d of partition %d: %w", t.Epoch, t.Partition, entry.ErrLeaseLost)
 	case committed < p.carried:
@@ -105,9 +105,9 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 	p.epoch, p.step, p.acknowledged = t.Epoch, 0, 0
 	p.carried = max(p.carried, committed)
 	t.Step = 0
-	s.horizon = max(s.horizon, committed)
-	if s.limit != math.MaxInt64 && s.allBegun() {
-		s.limit = math.MaxInt64
+	s.history.horizon = max(s.history.horizon, committed)
+	if !s.history.isSure() && s.book.allBegun() {
+		s.history.limit = math.MaxInt64
 		s.acknowledge()
 		nudge(s.hurry)
 	}
@@ -136,17 +136,6 @@ func (s *Source) confirm(ctx context.Context, t *entry.Term) error {
 		err = entry.ErrLeaseLost
 	}
 	return wrap(fmt.Sprintf("begin epoch %d of partition %d", t.Epoch, t.Partition), err)
-}
-
-func (s *Source) allBegun() bool {
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			if p.epoch == 0 {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // Holds compares the term with the one in force.
@@ -180,7 +169,7 @@ func (s *Source) Leave(ctx context.Context, name, _ string) error {
 	defer func() { <-s.keeping }()
 	s.mu.Lock()
 	left := true
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		if q.mapping.Name == name {
 			q.opened = false
 			for _, p := range q.partitions {

@@ -4,6 +4,9 @@
 package replica
 
 import (
+	"bytes"
+	"encoding/binary"
+	"iter"
 	"math"
 	"slices"
 	"time"
@@ -13,18 +16,20 @@ import (
 // to it.
 const seen Word = 0
 
-// mark says that a name is dirty. There may be millions, so it is small: what few of them
-// have stands in extra.
+// mark says that a name is dirty. There may be millions, so it is small and has no pointers: what
+// few of them have stands in extra.
 type mark struct {
-	// id is the key or, in a queue of members, the key and the member: see appendID.
-	id            string
-	before, after *mark
 	// first is where reading has to begin to meet the first write again, last the offset
 	// behind the newest.
 	first, last int64
 	// since is when the first write was met, in µs since 1970.
 	since int64
-	extra *extra
+	// number is the mark's own, before and after are those of its neighbours in a list.
+	number, before, after uint32
+	// id is the key or, in a queue of members, the key and the member, told what the stream
+	// told: what SET wrote last, the fields of an entry of a stream or, if listed, the members
+	// that were named.
+	id, told ref
 	// writes counts the writes. database is the one that is selected at first.
 	writes   int32
 	database int16
@@ -37,21 +42,13 @@ type mark struct {
 	// letter that somebody wants tried again: the letter is what the database has aside.
 	// expired says that it is among the words that the key has gone by itself.
 	wrote, whole, scanned, saved, asked, expired bool
+	// listed is said above, and more says that there is an extra.
+	listed, more bool
 }
-
-// markBytes is about what a mark takes beside its id: itself, and its place in a map.
-const (
-	markBytes  = 136
-	extraBytes = 136
-)
 
 // extra is what few marks have.
 type extra struct {
-	// value is what SET wrote last, if hasValue, or the fields of an entry of a stream.
-	value    string
-	hasValue bool
-	// members are the fields that were named.
-	members []string
+	of *mark
 	// attempts and firstRefused are as in an entry, due is when the next attempt may be made,
 	// and index the place among those that wait for that.
 	attempts     int
@@ -76,68 +73,134 @@ const (
 	inClaim
 )
 
-func (m *mark) attempts() int {
-	if m.extra == nil {
-		return 0
+// none is the extra of a mark that has none. Nobody writes to it.
+var none = &extra{index: -1}
+
+func (d *dirty) extra(m *mark) *extra {
+	if !m.more {
+		return none
 	}
-	return m.extra.attempts
+	return d.extras[m.number]
 }
 
 // more is the mark's extra, which is made if there is none.
-func (m *mark) more() *extra {
-	if m.extra == nil {
-		m.extra = &extra{index: -1}
+func (d *dirty) more(m *mark) *extra {
+	if !m.more {
+		m.more = true
+		d.extras[m.number] = &extra{of: m, index: -1}
 	}
-	return m.extra
+	return d.extras[m.number]
 }
 
-// bytes is about what the mark takes.
-func (m *mark) bytes() int {
-	n := len(m.id) + markBytes
-	if m.extra != nil {
-		n += extraBytes + len(m.extra.value)
-		for _, member := range m.extra.members {
-			n += len(member) + 16
-		}
+func (d *dirty) dropExtra(m *mark) {
+	if m.more {
+		m.more = false
+		delete(d.extras, m.number)
 	}
-	return n
 }
+
+// attempts is how often a mark was refused.
+func (d *dirty) attempts(m *mark) int { return d.extra(m).attempts }
+
+// hasValue tells whether the stream told the newest value.
+func (m *mark) hasValue() bool { return m.told != 0 && !m.listed }
 
 // value is the newest value, if the stream told it.
-func (m *mark) value() (value string, ok bool) {
-	if m.extra == nil {
-		return "", false
+func (d *dirty) value(m *mark) string {
+	if !m.hasValue() {
+		return ""
 	}
-	return m.extra.value, m.extra.hasValue
+	return string(d.texts.of(m.told))
 }
 
-func (m *mark) members() []string {
-	if m.extra == nil {
-		return nil
+// valueBytes is how long it is.
+func (d *dirty) valueBytes(m *mark) int {
+	if !m.hasValue() {
+		return 0
 	}
-	return m.extra.members
+	return len(d.texts.of(m.told))
 }
 
-func (m *mark) setValue(value string) { m.more().value, m.extra.hasValue = value, true }
+func (d *dirty) setValue(m *mark, value []byte) {
+	d.tell(m, value, false)
+	d.values += len(value)
+}
 
-func (m *mark) dropValue() {
-	if m.extra != nil {
-		m.extra.value, m.extra.hasValue = "", false
+func (d *dirty) tell(m *mark, told []byte, listed bool) {
+	d.untell(m)
+	m.told, m.listed = d.texts.add(told), listed
+	d.tidy()
+}
+
+func (d *dirty) dropValue(m *mark) {
+	if m.hasValue() {
+		d.untell(m)
 	}
+}
+
+// untell forgets what the stream told.
+func (d *dirty) untell(m *mark) {
+	if m.told != 0 {
+		d.values -= d.valueBytes(m)
+		d.texts.drop(m.told)
+		m.told, m.listed = 0, false
+	}
+}
+
+// named are the members that were named, until the mark is changed.
+func (d *dirty) named(m *mark) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		if !m.listed {
+			return
+		}
+		for rest := d.texts.of(m.told); len(rest) > 0; {
+			length, n := binary.Uvarint(rest)
+			end := n + int(length) //nolint:gosec // It is the length of a text.
+			if !yield(rest[n:end]) {
+				return
+			}
+			rest = rest[end:]
+		}
+	}
+}
+
+func (d *dirty) members(m *mark) (members []string) {
+	for member := range d.named(m) {
+		members = append(members, string(member))
+	}
+	return members
 }
 
 // mostFields is how many fields of a hash are named. Where more were written, all are read.
 const mostFields = 64
 
-// name adds a field that was named.
-func (m *mark) name(field string) {
-	switch {
-	case m.whole || slices.Contains(m.members(), field):
-	case len(m.members()) >= mostFields:
-		m.wholly()
-	default:
-		m.more().members = append(m.extra.members, field)
+// name adds a member to those that were named, up to so many fields.
+func (d *dirty) name(m *mark, member []byte) {
+	if m.whole {
+		return
 	}
+	members := 0
+	for other := range d.named(m) {
+		if members++; members == mostFields && !bytes.Equal(other, member) {
+			d.wholly(m)
+			return
+		}
+		if bytes.Equal(other, member) {
+			return
+		}
+	}
+	var all []byte
+	if m.listed {
+		all = d.texts.of(m.told)
+	}
+	all = append(binary.AppendUvarint(slices.Clip(all), uint64(len(member))), member...)
+	d.tell(m, all, true)
+}
+
+// takeTold gives the mark what another one was told.
+func (d *dirty) takeTold(m, from *mark) {
+	d.untell(m)
+	m.told, m.listed, from.told, from.listed = from.told, from.listed, 0, false
 }
 
 // rewrites tells whether the mark is of more than that its key has gone by itself, or was
@@ -154,37 +217,38 @@ func (m *mark) unsettled() int64 {
 }
 
 // covers tells whether what is read for the mark is all that has to be read for the other.
-func (m *mark) covers(other *mark) bool {
-	if m.whole || len(m.members()) == 0 && len(other.members()) == 0 {
+func (d *dirty) covers(m, other *mark) bool {
+	if m.whole || !m.listed && !other.listed {
 		return m.whole || !other.whole
 	}
-	missing := func(field string) bool { return !slices.Contains(m.members(), field) }
-	return !other.whole && !slices.ContainsFunc(other.members(), missing)
+	members := d.members(m)
+	missing := func(field string) bool { return !slices.Contains(members, field) }
+	return !other.whole && !slices.ContainsFunc(d.members(other), missing)
 }
 
 // wholly has the hash read whole.
-func (m *mark) wholly() {
+func (d *dirty) wholly(m *mark) {
 	m.whole = true
-	if m.extra != nil {
-		m.extra.members = nil
+	if m.listed {
+		d.untell(m)
 	}
 }
 
-// precedes makes later the mark of both, where the mark is of writes before it. Whose first
-// it is, and its place, the caller decides.
-func (m *mark) precedes(later *mark) {
+// join makes later the mark of both, where the mark is of writes before it. Whose first it is, and
+// its place, the caller decides, and drops the mark.
+func (d *dirty) join(m, later *mark) {
 	if later.last < m.last {
 		// The stream tells once more of writes before those that a retry is of.
 		later.word, later.wrote = m.word, m.wrote
-		later.dropValue()
+		d.dropValue(later)
 	}
 	later.asked = later.asked || m.asked && !later.rewrites()
 	if later.word == seen || later.word == Unlinked && !later.wrote && m.word == Deleted {
 		later.word = m.word
 	}
 	if later.word != Deleted {
-		if value, ok := m.value(); ok && (!later.wrote || later.last < m.last) {
-			later.setValue(value)
+		if m.hasValue() && (!later.wrote || later.last < m.last) {
+			d.takeTold(later, m)
 		}
 		later.wrote = later.wrote || m.wrote
 	}
@@ -193,79 +257,39 @@ func (m *mark) precedes(later *mark) {
 	later.since = min(later.since, m.since)
 	later.last = max(later.last, m.last)
 	if m.whole {
-		later.wholly()
+		d.wholly(later)
 	}
-	for _, field := range m.members() {
-		later.name(field)
+	for member := range d.named(m) {
+		d.name(later, member)
 	}
 	if later.command == 0 {
 		later.command = m.command
 	}
 }
 
-// marks is a list of marks.
-type marks struct {
-	head, tail *mark
-	length     int
-}
-
-func (l *marks) append(m *mark)  { l.insert(m, l.tail) }
-func (l *marks) prepend(m *mark) { l.insert(m, nil) }
-
-// insert puts a mark behind another one, or before all.
-func (l *marks) insert(m, behind *mark) {
-	m.before, m.after = behind, l.head
-	if behind != nil {
-		m.after, behind.after = behind.after, m
-	} else {
-		l.head = m
-	}
-	if m.after != nil {
-		m.after.before = m
-	} else {
-		l.tail = m
-	}
-	l.length++
-}
-
-func (l *marks) remove(m *mark) {
-	if m.before == nil {
-		l.head = m.after
-	} else {
-		m.before.after = m.after
-	}
-	if m.after == nil {
-		l.tail = m.before
-	} else {
-		m.after.before = m.before
-	}
-	m.before, m.after = nil, nil
-	l.length--
-}
-
-// waiting are marks by the time of their next attempt: a heap.
-type waiting []*mark
+// waiting are the extras of marks by the time of their next attempt: a heap.
+type waiting []*extra
 
 func (w waiting) Len() int           { return len(w) }
-func (w waiting) Less(i, j int) bool { return w[i].extra.due.Before(w[j].extra.due) }
+func (w waiting) Less(i, j int) bool { return w[i].due.Before(w[j].due) }
 
 func (w waiting) Swap(i, j int) {
 	w[i], w[j] = w[j], w[i]
-	w[i].extra.index, w[j].extra.index = i, j
+	w[i].index, w[j].index = i, j
 }
 
 // Push adds a mark.
 func (w *waiting) Push(x any) {
-	m, _ := x.(*mark)
-	m.extra.index = len(*w)
-	*w = append(*w, m)
+	e, _ := x.(*extra)
+	e.index = len(*w)
+	*w = append(*w, e)
 }
 
 // Pop takes the last mark away.
 func (w *waiting) Pop() any {
 	last := len(*w) - 1
-	m := (*w)[last]
+	e := (*w)[last]
 	(*w)[last] = nil
 	*w = (*w)[:last]
-	return m
+	return e
 }

@@ -19,14 +19,14 @@ func unstarted(partitions int) *Source {
 	m := config.DefaultMapping()
 	m.Name, m.KeyPrefix, m.Partitions = "products", "product:", partitions
 	s := New([]config.Mapping{m}, nil, nil, nil, Options{Name: "source"})
-	s.tenure, s.history = &tenure{}, 1
+	s.tenure, s.history.number = &tenure{}, 1
 	return s
 }
 
 // TestAMarkIsSmall holds what a dirty key takes beside its name against the bound that the
-// documents give: 150 bytes, of a million keys.
+// documents give, of a million keys, with some room for how a map grows.
 func TestAMarkIsSmall(t *testing.T) {
-	const keys, most = 1_000_000, 150
+	const keys, most = 1_000_000, 100
 	s := unstarted(16)
 	measure := func() uint64 {
 		var m runtime.MemStats
@@ -46,11 +46,11 @@ func TestAMarkIsSmall(t *testing.T) {
 		}
 	}
 	each := (int(measure()-before) - names) / keys //nolint:gosec // It fits.
-	t.Logf("a dirty key takes %d bytes beside its name, and is counted with %d", each, (s.dirty.bytes-names)/keys)
+	t.Logf("a dirty key takes %d bytes beside its name, and is counted with %d", each, (s.book.dirty.bytes()-names)/keys)
 	if each > most {
 		t.Errorf("it takes more than %d", most)
 	}
-	if counted := (s.dirty.bytes - names) / keys; counted < each*3/4 || counted > each*3/2 {
+	if counted := (s.book.dirty.bytes() - names) / keys; counted < each*3/4 || counted > each*3/2 {
 		t.Errorf("it is counted with %d bytes", counted)
 	}
 	runtime.KeepAlive(s)
@@ -98,16 +98,15 @@ func TestAHashIsADocument(t *testing.T) {
 // TestAKeyIsNotGoneInAnotherHistory has offsets begin anew: one at which a board had expired is
 // higher than those of what is removed from it then.
 func TestAKeyIsNotGoneInAnotherHistory(t *testing.T) {
-	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
-	id := func(member string) string { return string(appendMember(appendID(nil, "board:1"), member)) }
-	p.add(&mark{id: id("before"), last: 900, word: Written, wrote: true})
+	p := newPartition(newDirty(), encodings[config.EncodingSortedSet])
+	id := func(member string) []byte { return appendMember(appendID(nil, "board:1"), member) }
+	m := p.add(id("before"), mark{last: 900, word: Written, wrote: true})
 	p.unlinked("board:1", 1000)
 	p.beginHistory(2, Point{Offset: 5}, true)
-	if m := p.marked[id("before")]; m.word == Written || m.wrote {
+	if m.word == Written || m.wrote {
 		t.Errorf("what had expired is %+v", m)
 	}
-	removed := &mark{id: id("removed"), first: 40, last: 50, word: Written, wrote: true}
-	p.add(removed)
+	removed := p.add(id("removed"), mark{first: 40, last: 50, word: Written, wrote: true})
 	if p.hasGone("board:1", removed) {
 		t.Error("what is removed counts as expired")
 	}
@@ -116,9 +115,8 @@ func TestAKeyIsNotGoneInAnotherHistory(t *testing.T) {
 // TestKeysThatHaveGoneAreForgotten has boards expire, one after another, while one is dirty all
 // the time.
 func TestKeysThatHaveGoneAreForgotten(t *testing.T) {
-	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
-	m := &mark{id: string(appendMember(appendID(nil, "board:dirty"), "x")), last: 10, word: Written, wrote: true}
-	p.add(m)
+	p := newPartition(newDirty(), encodings[config.EncodingSortedSet])
+	m := p.add(appendMember(appendID(nil, "board:dirty"), "x"), mark{last: 10, word: Written, wrote: true})
 	p.unlinked("board:dirty", 20)
 	for i := range int64(10 * leastGone) {
 		p.unlinked("board:"+strconv.FormatInt(i, 10), 30+i)
@@ -144,13 +142,13 @@ func TestWhatIsOutIsNotWrittenAgainInItsClaim(t *testing.T) {
 		string(appendID(nil, "board:2")):         false,
 		string(appendMember(appendID(nil, "board:2"), "a/b")): false,
 	} {
-		p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
-		p.add(&mark{id: string(appendMember([]byte(board), "a/b")), last: 10, word: Written, wrote: true})
+		p := newPartition(newDirty(), encodings[config.EncodingSortedSet])
+		p.add(appendMember([]byte(board), "a/b"), mark{last: 10, word: Written, wrote: true})
 		p.take(1, 0, time.Now())
 		if p.isWrittenAgain() {
 			t.Error("nothing was written, and it is written again")
 		}
-		p.add(&mark{id: id, first: 10, last: 20, word: Deleted})
+		p.add([]byte(id), mark{first: 10, last: 20, word: Deleted})
 		if p.isWrittenAgain() != again {
 			t.Errorf("with a mark of %q it is written again: %v", id, !again)
 		}
@@ -162,15 +160,15 @@ func TestWhatIsOutIsNotWrittenAgainInItsClaim(t *testing.T) {
 func TestABoardAndItsMembersAreOfDifferentClaims(t *testing.T) {
 	board, other := string(appendID(nil, "board:1")), string(appendID(nil, "board:2"))
 	member := func(of, name string) string { return string(appendMember([]byte(of), name)) }
-	p := newPartition(&dirty{}, encodings[config.EncodingSortedSet])
+	p := newPartition(newDirty(), encodings[config.EncodingSortedSet])
 	marked := []string{member(board, "a"), board, member(board, "b"), other, member(other, "a")}
 	for i, id := range marked {
-		p.add(&mark{id: id, first: int64(10 * i), last: int64(10*i + 10), word: Written, wrote: true})
+		p.add([]byte(id), mark{first: int64(10 * i), last: int64(10*i + 10), word: Written, wrote: true})
 	}
 	for _, want := range [][]string{{member(board, "a"), member(board, "b"), other}, {board, member(other, "a")}, nil} {
 		var got []string
 		for _, m := range p.apart(p.take(10, 0, time.Now())) {
-			got = append(got, m.id)
+			got = append(got, string(p.of.id(m)))
 		}
 		if !slices.Equal(got, want) || len(p.out) != len(want) {
 			t.Errorf("%q are taken, want %q", got, want)
@@ -180,7 +178,33 @@ func TestABoardAndItsMembersAreOfDifferentClaims(t *testing.T) {
 		}
 		p.out = nil
 	}
-	if p.of.marks != 0 || p.length() != 0 {
-		t.Errorf("%d marks are left", p.of.marks)
+	if p.of.count != 0 || p.length() != 0 {
+		t.Errorf("%d marks are left", p.of.count)
+	}
+}
+
+// TestTheCollectorKeepsPace has much become dirty, and nothing any more.
+func TestTheCollectorKeepsPace(t *testing.T) {
+	s := unstarted(1)
+	var told []int
+	s.book.collect = func(percent int) { told = append(told, percent) }
+	for i := range 200_000 {
+		e := Effect{Key: []byte("product:" + strconv.Itoa(i)), Word: Written, Offset: int64(i+1) * 30}
+		if err := s.apply(nil, Batch{Effects: []Effect{e}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	dirty := s.book.dirty.bytes()
+	if len(told) < 3 || len(told) > dirty/paceStep {
+		t.Errorf("of %d bytes the collector is told %v", dirty, told)
+	}
+	if last := told[len(told)-1]; last < 100*usualGarbage/(usualGarbage+dirty) || last > 100*usualGarbage/(usualGarbage+dirty-paceStep) {
+		t.Errorf("with %d bytes dirty %d%% garbage may accumulate", dirty, last)
+	}
+	s.tenure.cancel, s.tenure.over = func() {}, make(chan struct{})
+	close(s.tenure.over)
+	s.depose()
+	if last := told[len(told)-1]; last != 100 {
+		t.Errorf("with nothing dirty %d%% garbage may accumulate", last)
 	}
 }

@@ -6,7 +6,6 @@ package replica
 import (
 	"encoding/binary"
 	"slices"
-	"strings"
 )
 
 // appendID is the id of a key in a queue of members, appendMember that of a member, which
@@ -20,16 +19,18 @@ func appendMember[T ~string | ~[]byte](key []byte, member T) []byte {
 }
 
 // namesOf are key and member of an id. one says that it is of a member.
-func namesOf(id string) (key, member string, one bool) {
+func namesOf[T ~string | ~[]byte](id T) (key, member T, one bool) {
 	length, n := binary.Uvarint([]byte(id[:min(len(id), binary.MaxVarintLen64)]))
 	end := n + int(length) //nolint:gosec // It is the length of a key.
 	key, member = id[n:end], id[end:]
-	member, one = strings.CutPrefix(member, "/")
+	if one = len(member) > 0; one {
+		member = member[len("/"):]
+	}
 	return key, member, one
 }
 
 // idOfKey is the id of the key that an id is of. one says that it is of a member.
-func idOfKey(id string) (key string, one bool) {
+func idOfKey(id []byte) (key []byte, one bool) {
 	_, member, one := namesOf(id)
 	if one {
 		id = id[:len(id)-len(member)-len("/")]
@@ -41,11 +42,11 @@ func idOfKey(id string) (key string, one bool) {
 // both would be about one row.
 func (p *partition) isWrittenAgain() bool {
 	return slices.ContainsFunc(p.out, func(m *mark) bool {
-		if p.marked[m.id] != nil || !p.encoding.members {
-			return p.marked[m.id] != nil
+		if again := p.marked.like(m) != nil; again || !p.encoding.members {
+			return again
 		}
-		key, one := idOfKey(m.id)
-		return one && p.marked[key] != nil
+		key, one := idOfKey(p.of.id(m))
+		return one && p.marked.find(key) != nil
 	})
 }
 
@@ -61,12 +62,12 @@ func (p *partition) apart(taken []*mark) []*mark {
 	whole := make(map[string]bool)
 	var back []*mark
 	for _, m := range taken {
-		key, one := idOfKey(m.id)
-		if first, met := whole[key]; met && first == one {
+		key, one := idOfKey(p.of.id(m))
+		if first, met := whole[string(key)]; met && first == one {
 			back = append(back, m)
 			continue
 		}
-		whole[key] = !one
+		whole[string(key)] = !one
 		p.out = append(p.out, m)
 	}
 	for _, m := range slices.Backward(back) {
@@ -78,21 +79,21 @@ func (p *partition) apart(taken []*mark) []*mark {
 // markMembers marks members of a key, or the key itself where a command names none, or fields
 // of a hash, which the key is then: all that it has is to be read. Entries of a stream are only
 // ever added to the table.
-func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {
-	id := appendID(s.scratch[:0], e.Key)
-	s.scratch = id
+func (b *book) markMembers(q *queue, p *partition, e *Effect, now int64) {
+	id := appendID(b.scratch[:0], e.Key)
+	b.scratch = id
 	switch {
 	case q.encoding.kept && e.Word == Appended:
-		s.markOne(q, p, appendMember(id, e.ID), e, now)
+		b.markOne(q, p, appendMember(id, e.ID), e, now)
 	case q.encoding.kept && e.Word == Deleted:
 	case e.Word == Unlinked:
 		p.unlinked(string(e.Key), e.Offset)
 	case !q.encoding.kept && e.Word == Written && e.Members != nil && !e.OfHash:
 		for _, member := range e.Members {
-			s.markOne(q, p, appendMember(id, member), e, now)
+			b.markOne(q, p, appendMember(id, member), e, now)
 		}
 	default:
-		s.markOne(q, p, id, e, now)
+		b.markOne(q, p, id, e, now)
 	}
 }
 
@@ -119,12 +120,12 @@ const leastGone = 1000
 func (p *partition) forgetGone() {
 	kept := make(map[string]int64)
 	keep := func(m *mark) {
-		key, _, _ := namesOf(m.id)
-		if offset, ok := p.gone[key]; ok {
-			kept[key] = offset
+		key, _, _ := namesOf(p.of.id(m))
+		if offset, ok := p.gone[string(key)]; ok {
+			kept[string(key)] = offset
 		}
 	}
-	for _, m := range p.marked {
+	for m := range p.marked.all() {
 		keep(m)
 	}
 	for _, m := range p.out {
@@ -141,27 +142,25 @@ func (p *partition) hasGone(key string, m *mark) bool {
 
 // expand marks the members of a key that was read. A claim that is void reads the key again,
 // and so does who reads the stream again: the members hold the position where the key did.
-func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []string) {
+func (b *book) expand(q *queue, p *partition, of *mark, key string, members []string) {
 	id := appendID(nil, key)
 	if of.saved {
 		// The stream does not tell of it any more, and soon the database will not either.
 		q.scan.again()
 	}
 	for _, member := range members {
-		one := string(appendMember(slices.Clip(id), member))
-		if p.marked[one] != nil {
+		one := appendMember(slices.Clip(id), member)
+		if p.marked.find(one) != nil {
 			continue
 		}
-		m := &mark{
-			id: one, first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
+		m := p.of.add(one, mark{
+			first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
 			word: seen, scanned: of.scanned || of.saved,
-		}
+		})
 		if of.wrote {
 			// It is lost if the key expires now.
 			m.word, m.wrote = Written, true
 		}
-		p.of.marks++
-		p.of.bytes += m.bytes()
 		if m.scanned {
 			p.scanning++
 		}

@@ -29,7 +29,7 @@ type partition struct {
 	// life is the history that the marks are of.
 	life int64
 	// marked are those that are not out, by id.
-	marked map[string]*mark
+	marked index
 	// fresh are in the order of their firsts, which never fall. kept, due and waiting are
 	// saved, so that none of them holds the position.
 	fresh, kept, due marks
@@ -72,14 +72,9 @@ type partition struct {
 	floorAt time.Time
 }
 
-// dirty is what all partitions of a source share: how much the marks take.
-type dirty struct {
-	marks, bytes, values int
-}
-
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, floor: math.MaxInt64, marked: make(map[string]*mark), letters: make(map[string]int64), stored: make(map[string]struct{}),
+		of: of, encoding: e, floor: math.MaxInt64, marked: newIndex(of), letters: make(map[string]int64), stored: make(map[string]struct{}),
 		forgotten: make(map[string]struct{}),
 	}
 }
@@ -87,21 +82,21 @@ func newPartition(of *dirty, e encoding) *partition {
 // enter puts a mark that is nowhere to a place's end.
 func (p *partition) enter(m *mark, at place) {
 	m.place = at
-	p.marked[m.id] = m
+	p.marked.enter(m)
 	if m.saved && !m.asked {
 		p.floor = min(p.floor, m.first)
 	}
 	switch at {
 	case inFresh:
 		p.turns++
-		p.fresh.append(m)
+		p.of.append(&p.fresh, m)
 	case inKept:
-		m.more().turn = p.turns
-		p.kept.append(m)
+		p.of.more(m).turn = p.turns
+		p.of.append(&p.kept, m)
 	case inDue:
-		p.due.append(m)
+		p.of.append(&p.due, m)
 	case inWaiting:
-		heap.Push(&p.waiting, m)
+		heap.Push(&p.waiting, p.of.more(m))
 	}
 }
 
@@ -109,38 +104,34 @@ func (p *partition) enter(m *mark, at place) {
 func (p *partition) leave(m *mark) {
 	switch m.place {
 	case inFresh:
-		p.fresh.remove(m)
+		p.of.remove(&p.fresh, m)
 	case inKept:
-		p.kept.remove(m)
+		p.of.remove(&p.kept, m)
 	case inDue:
-		p.due.remove(m)
+		p.of.remove(&p.due, m)
 	case inWaiting:
-		heap.Remove(&p.waiting, m.extra.index)
+		heap.Remove(&p.waiting, p.of.extra(m).index)
 	}
 	m.place = nowhere
-	delete(p.marked, m.id)
+	p.marked.leave(m)
 }
 
-// change changes a mark, and accounts for what it takes then.
-func (p *partition) change(m *mark, how func()) {
-	bytes, values := m.bytes(), valueBytes(m)
-	how()
-	p.of.bytes += m.bytes() - bytes
-	p.of.values += valueBytes(m) - values
+// add makes a mark of an id, and enters it. What it is like says the rest.
+func (p *partition) add(id []byte, like mark) *mark {
+	m := p.of.add(id, like)
+	p.put(m)
+	return m
 }
 
-// add enters a new mark.
-func (p *partition) add(m *mark) {
-	p.of.marks++
-	p.of.bytes += m.bytes()
-	p.of.values += valueBytes(m)
+// put enters a mark that is new.
+func (p *partition) put(m *mark) {
 	if m.scanned {
 		p.scanning++
 	}
 	at := inFresh
 	if m.saved {
 		at = inKept
-		if m.attempts() > 0 {
+		if p.of.attempts(m) > 0 {
 			at = inWaiting
 		}
 	}
@@ -149,24 +140,22 @@ func (p *partition) add(m *mark) {
 
 // settle drops a mark that is nowhere, since nothing is to be written of it any more.
 func (p *partition) settle(m *mark) {
-	m.place = nowhere
-	p.of.marks--
-	p.of.bytes -= m.bytes()
-	p.of.values -= valueBytes(m)
 	if m.scanned {
 		p.scanning--
 	}
+	p.of.drop(m)
 }
 
 // forget drops a mark of which nothing is to be written.
 func (p *partition) forget(m *mark) {
-	delete(p.owed, m.id)
-	_, stored := p.stored[m.id]
-	_, dead := p.letters[m.id]
+	id := string(p.of.id(m))
+	delete(p.owed, id)
+	_, stored := p.stored[id]
+	_, dead := p.letters[id]
 	// The name of a key of members would take what there is of these along, and that of one
 	// with a dead letter the letter.
-	if stored && !dead && (!p.encoding.members || isOfMember(m.id)) {
-		p.forgotten[m.id] = struct{}{}
+	if stored && !dead && (!p.encoding.members || isOfMember(id)) {
+		p.forgotten[id] = struct{}{}
 	}
 	p.settle(m)
 }
@@ -182,8 +171,9 @@ func (p *partition) renew(m *mark, at Point) {
 	p.owes(m)
 	m.asked = false
 	m.saved, m.first, m.database = false, at.Offset, int16(at.Database) //nolint:gosec // There are few databases.
-	if m.extra != nil {
-		m.extra.attempts, m.extra.firstRefused = 0, 0
+	if m.more {
+		e := p.of.extra(m)
+		e.attempts, e.firstRefused = 0, 0
 	}
 	m.since = time.Now().UnixMicro()
 	p.enter(m, inFresh)
@@ -191,10 +181,10 @@ func (p *partition) renew(m *mark, at Point) {
 
 // ripen makes those due whose time has come.
 func (p *partition) ripen(now time.Time) {
-	for len(p.waiting) > 0 && !now.Before(p.waiting[0].extra.due) {
-		m, _ := heap.Pop(&p.waiting).(*mark)
-		m.place = inDue
-		p.due.append(m)
+	for len(p.waiting) > 0 && !now.Before(p.waiting[0].due) {
+		e, _ := heap.Pop(&p.waiting).(*extra)
+		e.of.place = inDue
+		p.of.append(&p.due, e.of)
 	}
 }
 
@@ -210,10 +200,21 @@ func (p *partition) save(m *mark) {
 		m.scanned, m.first = false, before
 		p.scanning--
 	}
-	if first, ok := p.owed[m.id]; ok {
+	p.pay(m)
+}
+
+// pay has a mark that is carried, or that the database has aside, stand for all that is owed.
+func (p *partition) pay(m *mark) {
+	if first, ok := p.owed[string(p.of.id(m))]; ok {
 		m.first = min(m.first, first)
-		delete(p.owed, m.id)
+		delete(p.owed, string(p.of.id(m)))
 	}
+}
+
+// isRewritten tells whether the name of a mark that is out was written again.
+func (p *partition) isRewritten(m *mark) bool {
+	twin := p.marked.like(m)
+	return twin != nil && twin.rewrites()
 }
 
 // take adds up to so many marks to the claim, of which so many may have been refused.
@@ -221,13 +222,13 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 	p.ripen(now)
 	from := len(p.out)
 	for len(p.out)-from < most {
-		m := p.kept.head
+		m := p.of.at(p.kept.head)
 		switch {
-		case retries > 0 && p.due.head != nil:
-			m = p.due.head
+		case retries > 0 && p.due.length > 0:
+			m = p.of.at(p.due.head)
 			retries--
-		case m == nil || p.fresh.head != nil && p.turns-uint64(p.fresh.length) < m.extra.turn: //nolint:gosec // It is no less.
-			if m = p.fresh.head; m == nil {
+		case m == nil || p.fresh.length > 0 && p.turns-uint64(p.fresh.length) < p.of.extra(m).turn: //nolint:gosec // It is no less.
+			if m = p.of.at(p.fresh.head); m == nil {
 				return p.out[from:]
 			}
 		}
@@ -244,14 +245,14 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 // the later one is of nothing behind that, and of nothing else than was read. Of a key that
 // is gone everything was read. It returns the offset of the last write that the value has.
 func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
-	twin := p.marked[m.id]
+	twin := p.marked.like(m)
 	switch {
 	case twin == nil || twin.first >= offset:
 		return m.last
 	case twin.last > offset:
 		// It may be of writes before the offset, too.
 		return offset
-	case !gone && !m.covers(twin):
+	case !gone && !p.of.covers(m, twin):
 		return twin.last
 	}
 	p.unite(m, twin)
@@ -261,55 +262,42 @@ func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
 // mayHaveExpired tells whether a later mark of the name has words before and behind the offset,
 // and one of them is that the key has gone by itself: that may be the last word at the offset.
 func (p *partition) mayHaveExpired(m *mark, offset int64) bool {
-	twin := p.marked[m.id]
+	twin := p.marked.like(m)
 	return twin != nil && twin.expired && twin.first < offset && offset < twin.last
 }
 
 // unite makes a mark that is out the only one of its name.
 func (p *partition) unite(m, twin *mark) {
 	p.leave(twin)
-	before, rewritten, gone := m.bytes()+twin.bytes(), twin.rewrites(), twin.word == Unlinked
-	attempts, refused := m.attempts(), int64(0)
-	if attempts > 0 {
-		refused = m.extra.firstRefused
-	}
+	rewritten, gone := twin.rewrites(), twin.word == Unlinked
 	p.merge(m, twin)
 	m.word, m.wrote, m.whole, m.scanned, m.asked, m.expired = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked, twin.expired
-	m.last, m.writes, m.command, m.extra = twin.last, twin.writes, twin.command, twin.extra
+	m.last, m.writes, m.command = twin.last, twin.writes, twin.command
+	p.of.takeTold(m, twin)
 	if m.saved && (rewritten || gone) {
 		// What the database has aside is an earlier write, or does not say that the key has
 		// gone by itself since.
 		p.owes(m)
 		m.saved, m.first, m.database = false, twin.first, twin.database
 	}
-	if !rewritten && attempts > 0 {
-		m.more().attempts, m.extra.firstRefused = attempts, refused
+	if rewritten {
+		p.of.dropExtra(m)
 	}
-	p.of.bytes += m.bytes() - before
+	p.of.drop(twin)
 }
 
 // merge makes twin the mark of both, and counts once what both had.
 func (p *partition) merge(m, twin *mark) {
-	scanned := m.scanned && twin.scanned
-	held := valueBytes(m) + valueBytes(twin)
-	m.precedes(twin)
-	p.of.values += valueBytes(twin) - held
-	p.of.marks--
-	if scanned {
+	if m.scanned && twin.scanned {
 		p.scanning--
 	}
-}
-
-func valueBytes(m *mark) int {
-	value, _ := m.value()
-	return len(value)
+	p.of.join(m, twin)
 }
 
 // restore puts a mark that is out back to the head of its place.
 func (p *partition) restore(m *mark) {
 	m.place = nowhere
-	if twin := p.marked[m.id]; twin != nil {
-		before := m.bytes() + twin.bytes()
+	if twin := p.marked.like(m); twin != nil {
 		p.merge(m, twin)
 		if m.saved {
 			p.owes(m)
@@ -318,21 +306,21 @@ func (p *partition) restore(m *mark) {
 			twin.first, twin.database = m.first, m.database
 			p.owe(twin)
 		}
-		p.of.bytes += twin.bytes() - before
+		p.of.drop(m)
 		return
 	}
 	if !m.saved {
 		p.owe(m)
 		return
 	}
-	p.marked[m.id] = m
+	p.marked.enter(m)
 	switch {
-	case m.attempts() > 0:
+	case p.of.attempts(m) > 0:
 		m.place = inDue
-		p.due.prepend(m)
+		p.of.prepend(&p.due, m)
 	default:
 		m.place = inKept
-		p.kept.prepend(m)
+		p.of.prepend(&p.kept, m)
 	}
 }
 
@@ -345,8 +333,8 @@ func (p *partition) owes(m *mark) {
 	if p.owed == nil {
 		p.owed = make(map[string]int64)
 	}
-	if first, ok := p.owed[m.id]; !ok || m.first < first {
-		p.owed[m.id] = m.first
+	if first, ok := p.owed[string(p.of.id(m))]; !ok || m.first < first {
+		p.owed[string(p.of.id(m))] = m.first
 	}
 	p.floor = min(p.floor, m.first)
 }
@@ -354,15 +342,16 @@ func (p *partition) owes(m *mark) {
 // owe puts a mark that is nowhere among the fresh ones by its first: as a rule before all of
 // them, but for one that was saved and is written again.
 func (p *partition) owe(m *mark) {
-	m.place, p.marked[m.id] = inFresh, m
-	at := p.fresh.tail
-	if head := p.fresh.head; head != nil && m.first <= head.first {
+	m.place = inFresh
+	p.marked.enter(m)
+	at := p.of.at(p.fresh.tail)
+	if head := p.of.at(p.fresh.head); head != nil && m.first <= head.first {
 		at = nil
 	}
 	for at != nil && at.first > m.first {
-		at = at.before
+		at = p.of.at(at.before)
 	}
-	p.fresh.insert(m, at)
+	p.of.insert(&p.fresh, m, at)
 }
 
 // void ends a claim that is not acknowledged: what is out is as dirty as before, and whoever
@@ -377,12 +366,12 @@ func (p *partition) void() {
 }
 
 // length counts the marks, fresh those that were never refused.
-func (p *partition) length() int { return len(p.marked) + len(p.out) }
+func (p *partition) length() int { return p.marked.length() + len(p.out) }
 
 func (p *partition) countFresh() int {
 	n := p.fresh.length + p.kept.length
 	for _, m := range p.out {
-		if m.attempts() == 0 {
+		if p.of.attempts(m) == 0 {
 			n++
 		}
 	}
@@ -392,7 +381,7 @@ func (p *partition) countFresh() int {
 // oldest is where reading has to begin to meet again what is dirty and not saved.
 func (p *partition) oldest() (at Point, ok bool) {
 	at.Offset = math.MaxInt64
-	if m := p.fresh.head; m != nil {
+	if m := p.of.at(p.fresh.head); m != nil {
 		at, ok = Point{m.first, int(m.database)}, true
 	}
 	for _, m := range p.out {
@@ -418,14 +407,15 @@ func (p *partition) unsettled(now time.Time) int64 {
 		p.floor = min(p.floor, first)
 	}
 	for _, l := range []*marks{&p.kept, &p.due} {
-		for m := l.head; m != nil; m = m.after {
+		for m := range p.of.in(l) {
 			p.floor = min(p.floor, m.unsettled())
 		}
 	}
-	for _, all := range [][]*mark{p.waiting, p.out} {
-		for _, m := range all {
-			p.floor = min(p.floor, m.unsettled())
-		}
+	for _, e := range p.waiting {
+		p.floor = min(p.floor, e.of.unsettled())
+	}
+	for _, m := range p.out {
+		p.floor = min(p.floor, m.unsettled())
 	}
 	return p.floor
 }
@@ -433,13 +423,13 @@ func (p *partition) unsettled(now time.Time) int64 {
 // head is when the first of the fresh marks was made, in µs since 1970; 0 if there is none.
 func (p *partition) head() int64 {
 	var since int64
-	for _, m := range []*mark{p.fresh.head, p.kept.head} {
-		if m != nil && (since == 0 || m.since < since) {
+	for _, number := range []uint32{p.fresh.head, p.kept.head} {
+		if m := p.of.at(number); m != nil && (since == 0 || m.since < since) {
 			since = m.since
 		}
 	}
 	for _, m := range p.out {
-		if m.attempts() == 0 && (since == 0 || m.since < since) {
+		if p.of.attempts(m) == 0 && (since == 0 || m.since < since) {
 			since = m.since
 		}
 	}

@@ -31,12 +31,11 @@ func (s *Source) Progress() Progress {
 	defer s.mu.Unlock()
 	carried := s.carriedTo()
 	p := Progress{
-		Reads: s.reads(), Attached: s.stream != nil && !s.ended, History: s.history, Read: s.read, Carried: carried,
-		End: s.end, Backlog: s.backlog,
-		Marks: s.dirty.marks, Bytes: s.dirty.bytes, Held: s.held, Scanned: true, Told: s.told,
+		Reads: s.reads(), Attached: s.head.isAttached(), History: s.history.number, Read: s.head.read, Carried: carried,
+		End: s.head.end, Backlog: s.head.backlog,
+		Marks: s.book.dirty.count, Bytes: s.book.dirty.bytes(), Held: s.head.held, Scanned: s.book.scanned(carried), Told: s.told,
 	}
-	for _, q := range s.queues {
-		p.Scanned = p.Scanned && q.scan.finished(q, carried)
+	for _, q := range s.book.queues {
 		p.Keys += q.scan.keys
 	}
 	return p

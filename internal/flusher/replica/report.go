@@ -28,10 +28,8 @@ func (s *Source) age(now time.Time) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var oldest int64
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			oldest = max(oldest, p.load(now).OldestMilliseconds)
-		}
+	for _, p := range s.book.partitions() {
+		oldest = max(oldest, p.load(now).OldestMilliseconds)
 	}
 	return time.Duration(oldest) * time.Millisecond
 }

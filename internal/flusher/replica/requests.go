@@ -90,12 +90,10 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 	s.mu.Lock()
 	s.requests.looks++
 	look := s.requests.looks
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			for _, m := range p.out {
-				if _, ok := p.letters[m.id]; ok {
-					p.letters[m.id] = look
-				}
+	for _, p := range s.book.partitions() {
+		for _, m := range p.out {
+			if _, ok := p.letters[string(p.of.id(m))]; ok {
+				p.letters[string(p.of.id(m))] = look
 			}
 		}
 	}
@@ -117,12 +115,10 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 			s.requests.asked = append(s.requests.asked, l.Name)
 		}
 	}
-	for _, q := range s.queues {
-		for _, p := range q.partitions {
-			for id, known := range p.letters {
-				if _, ok := there[q.nameOf(id)]; !ok && known < look {
-					delete(p.letters, id)
-				}
+	for q, p := range s.book.partitions() {
+		for id, known := range p.letters {
+			if _, ok := there[q.nameOf(id)]; !ok && known < look {
+				delete(p.letters, id)
 			}
 		}
 	}
@@ -180,23 +176,23 @@ func (s *Source) markAsked(ctx context.Context, epoch int64) error {
 func (s *Source) hasRoom() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.dirty.bytes <= s.bounds.Dirty/2 && s.dirty.values <= s.bounds.Values/2
+	return s.book.hasRoom() && s.book.dirty.values <= s.book.bounds.Values/2
 }
 
 func (s *Source) isDirty(n Name) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.find(n.Queue)
+	q := s.book.find(n.Queue)
 	return q != nil && q.of([]byte(n.Key)).has(q.idOf(n))
 }
 
 // has tells whether anything of the id is dirty.
 func (p *partition) has(id string) bool {
-	if p.marked[id] != nil {
+	if p.marked.find([]byte(id)) != nil {
 		return true
 	}
 	for _, m := range p.out {
-		if m.id == id {
+		if string(p.of.id(m)) == id {
 			return true
 		}
 	}
@@ -208,7 +204,7 @@ func (p *partition) has(id string) bool {
 func (s *Source) markLetter(l *Letter, epoch int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	q := s.find(l.Queue)
+	q := s.book.find(l.Queue)
 	if q == nil || !s.isReadAt(epoch) {
 		return
 	}
@@ -217,19 +213,19 @@ func (s *Source) markLetter(l *Letter, epoch int64) {
 		s.requests.asked = append(s.requests.asked, l.Name)
 		return
 	}
-	m := &mark{
-		id: id, first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
+	like := mark{
+		first: s.head.safe.Offset, last: s.head.safe.Offset, database: int16(s.head.safe.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, saved: true, asked: true,
 	}
+	m := p.add([]byte(id), like)
 	switch {
 	case l.Operation == entry.Delete.Name, l.Operation == entry.Clear.Name && l.Payload == "[]":
 		m.word = Deleted
 	case l.Operation == q.encoding.operation.Name && l.Cause != entry.CauseValueLost && l.Payload != "":
 		m.word, m.wrote = Unlinked, true
-		m.setValue(l.Payload)
+		s.book.dirty.setValue(m, []byte(l.Payload))
 	}
 	p.letters[id] = s.requests.looks
-	p.add(m)
 }
 
 // unask tells the database of which letters nothing came.

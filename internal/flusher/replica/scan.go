@@ -38,7 +38,7 @@ const scanPause = time.Second
 func (s *Source) scans(ctx context.Context) {
 	for ctx.Err() == nil {
 		more, err := s.scanPage(ctx)
-		s.note(&s.scanRefused, err)
+		s.faults.note(&s.faults.scan, err)
 		if err != nil {
 			s.log.Debug("Could not scan", "error", err)
 		}
@@ -58,17 +58,17 @@ func (s *Source) scans(ctx context.Context) {
 func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	s.mu.Lock()
 	var q *queue
-	for _, owed := range s.queues {
+	for _, owed := range s.book.queues {
 		if !owed.scan.done {
 			q = owed
 			break
 		}
 	}
-	if q == nil || s.stream == nil || s.history == 0 || s.dirty.bytes > s.bounds.Dirty/2 {
+	if q == nil || s.head.stream == nil || s.history.number == 0 || !s.book.hasRoom() {
 		s.mu.Unlock()
 		return false, nil
 	}
-	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history, s.id, s.tenure
+	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history.number, s.head.id, s.tenure
 	s.mu.Unlock()
 	keys, next, err := s.server.Scan(ctx, q.mapping.KeyPrefix, now)
 	if err != nil {
@@ -81,18 +81,19 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case s.tenure != t || s.history != history || q.scan.number != number:
+	case s.tenure != t || s.history.number != history || q.scan.number != number:
 		return true, nil
-	case look.Replica || look.ID != id || s.id != id:
+	case look.Replica || look.ID != id || s.head.id != id:
 		// Of another server the cursor means nothing.
 		q.scan.again()
 		return false, ErrOtherServer
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
-			q.of([]byte(key)).come(q.idOf(Name{Key: key}), s.safe, q.encoding.named)
+			q.of([]byte(key)).come([]byte(q.idOf(Name{Key: key})), s.head.safe, q.encoding.named)
 		}
 	}
+	s.book.pace()
 	q.scan.keys += int64(len(keys))
 	q.scan.cursor, q.scan.done, q.scan.upTo = next, next == 0, look.Offset
 	return true, nil
@@ -100,24 +101,22 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 
 // come marks a name that a scan has come across. What is known of it already says more; what
 // the database has aside is read again anyway. The lock of the source is held.
-func (p *partition) come(id string, at Point, named bool) {
-	if m := p.marked[id]; m != nil {
+func (p *partition) come(id []byte, at Point, named bool) {
+	if m := p.marked.find(id); m != nil {
 		if m.saved {
 			return
 		}
-		p.change(m, func() {
-			if named {
-				m.wholly()
-			}
-		})
+		if named {
+			p.of.wholly(m)
+		}
 		if !m.scanned {
 			m.scanned = true
 			p.scanning++
 		}
 		return
 	}
-	p.add(&mark{
-		id: strings.Clone(id), first: at.Offset, last: at.Offset, database: int16(at.Database), //nolint:gosec // There are few databases.
+	p.add(id, mark{
+		first: at.Offset, last: at.Offset, database: int16(at.Database), //nolint:gosec // There are few databases.
 		since: time.Now().UnixMicro(), word: seen, whole: named, scanned: true,
 	})
 }

@@ -4,6 +4,7 @@
 package replica
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -97,7 +98,8 @@ func (s *Source) conclude(pg *page, c *entry.Claim, settlements []entry.Settleme
 	p.step++
 	c.Term.Step++
 	s.acknowledge()
-	s.wake()
+	s.book.pace()
+	s.head.wake()
 }
 
 func wrap(action string, err error) error {
@@ -132,28 +134,26 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 	for i, m := range p.out {
 		e, st := &c.Entries[i], &settlements[i]
 		name := Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: e.Member}
-		twin := p.marked[m.id]
-		rewritten := twin != nil && twin.rewrites()
 		switch o := st.Outcome; {
 		case o == entry.Done, o == entry.Forged:
 			if pg.q.isAside(p, m, e) {
 				settled.Gone = append(settled.Gone, name)
-				settled.Retries = append(settled.Retries, pg.membersAside(s.history, m, e)...)
+				settled.Retries = append(settled.Retries, pg.membersAside(s.history.number, m, e)...)
 			}
 		case m.asked && (o == entry.Refused || o == entry.Kept):
 			// It stays the letter that it was.
-		case o == entry.Refused, o == entry.Kept, rewritten:
+		case o == entry.Refused, o == entry.Kept, p.isRewritten(m):
 			// Also where a later write is dirty: the position moves to that one, and whoever
 			// reads from there has to know that the one before is owed.
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
-			p.store(m.id)
+			p.store(string(p.of.id(m)))
 		default:
 			letter := letterOf(e, st.Letter)
-			if by := s.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
+			if by := s.book.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
 				letter.Message += by
 			}
 			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letter})
-			p.letters[m.id], p.lettered = s.requests.looks, max(p.lettered, e.Version, e.Upto)
+			p.letters[string(p.of.id(m))], p.lettered = s.requests.looks, max(p.lettered, e.Version, e.Upto)
 		}
 	}
 	for id := range p.forgotten {
@@ -166,12 +166,13 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 // isAside tells whether the database has, or may have, something of the name or, if that is a
 // key of members, of any of these.
 func (q *queue) isAside(p *partition, m *mark, e *entry.Entry) bool {
-	_, dead := p.letters[m.id]
-	_, stored := p.stored[m.id]
+	_, dead := p.letters[string(p.of.id(m))]
+	_, stored := p.stored[string(p.of.id(m))]
 	if dead || stored || !q.encoding.members || e.Member != "" {
 		return dead || stored
 	}
-	of := func(id string) bool { return strings.HasPrefix(id, m.id+"/") }
+	prefix := string(p.of.id(m)) + "/"
+	of := func(id string) bool { return strings.HasPrefix(id, prefix) }
 	for id := range p.letters {
 		if of(id) {
 			return true
@@ -191,15 +192,17 @@ func (pg *page) membersAside(history int64, of *mark, e *entry.Entry) (aside []R
 	if !pg.q.encoding.members || e.Member != "" {
 		return nil
 	}
-	for id, m := range pg.p.marked {
-		if m.saved && strings.HasPrefix(id, of.id+"/") {
+	prefix := append(bytes.Clone(pg.p.of.id(of)), '/')
+	for m := range pg.p.marked.all() {
+		if m.saved && bytes.HasPrefix(pg.p.of.id(m), prefix) {
+			id := string(pg.p.of.id(m))
 			_, member, _ := namesOf(id)
 			r := Retry{
-				Name: Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: member}, Word: m.word, Attempts: m.attempts(),
+				Name: Name{Queue: pg.q.mapping.Name, Key: e.Key, Member: member}, Word: m.word, Attempts: pg.p.of.attempts(m),
 				FirstRefused: time.UnixMicro(m.since), History: history, Offset: m.last,
 			}
 			if r.Due = time.Now(); r.Attempts > 0 {
-				r.FirstRefused, r.Due = time.UnixMicro(m.extra.firstRefused), m.extra.due
+				r.FirstRefused, r.Due = time.UnixMicro(pg.p.of.extra(m).firstRefused), pg.p.of.extra(m).due
 			}
 			aside = append(aside, r)
 			// The letter that it may have stood for goes.
@@ -215,7 +218,7 @@ func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entr
 	now := time.Now()
 	r := Retry{
 		Name: name, Word: m.word, Attempts: e.Attempts, FirstRefused: time.UnixMicro(m.since),
-		Due: now.Add(st.Wait), History: s.history, Offset: m.last,
+		Due: now.Add(st.Wait), History: s.history.number, Offset: m.last,
 	}
 	if st.Outcome == entry.Refused {
 		r.Attempts++
@@ -242,29 +245,29 @@ func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 // conclude takes a mark out of the claim with its outcome.
 func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settlement) {
 	m.place = nowhere
-	twin := p.marked[m.id]
-	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
-	if st.Outcome != entry.Done && twin != nil && (waits || twin.rewrites()) {
-		p.owes(m)
-	} else if first, ok := p.owed[m.id]; ok {
-		// It is carried, or the database has it aside with the first of all that is owed.
-		m.first = min(m.first, first)
-		delete(p.owed, m.id)
-	}
-	switch {
-	case st.Outcome == entry.Done:
+	if st.Outcome == entry.Done {
+		p.pay(m)
 		p.done(q, m, e)
 		return
+	}
+	twin := p.marked.like(m)
+	waits := st.Outcome == entry.Refused || st.Outcome == entry.Kept
+	if twin != nil && (waits || twin.rewrites()) {
+		p.owes(m)
+	} else {
+		p.pay(m)
+	}
+	switch {
 	case !waits:
 		if st.Outcome == entry.Lost {
 			q.losses++
 		}
 		if twin == nil || !twin.rewrites() {
-			delete(p.stored, m.id)
+			delete(p.stored, string(p.of.id(m)))
 		}
 		if twin != nil && q.encoding.named {
 			// Fields that the row lacks are not named again.
-			p.change(twin, twin.wholly)
+			p.of.wholly(twin)
 		}
 		p.settle(m)
 		return
@@ -272,17 +275,16 @@ func (p *partition) conclude(q *queue, m *mark, e *entry.Entry, st *entry.Settle
 		p.yield(q, m, twin, e)
 		return
 	}
-	p.change(m, func() {
-		m.more().due = time.Now().Add(st.Wait)
-		if st.Outcome == entry.Refused {
-			if m.extra.attempts++; m.extra.firstRefused == 0 {
-				m.extra.firstRefused = time.Now().UnixMicro()
-			}
+	x := p.of.more(m)
+	x.due = time.Now().Add(st.Wait)
+	if st.Outcome == entry.Refused {
+		if x.attempts++; x.firstRefused == 0 {
+			x.firstRefused = time.Now().UnixMicro()
 		}
-	})
+	}
 	p.save(m)
 	at := inKept
-	if m.attempts() > 0 {
+	if x.attempts > 0 {
 		at = inWaiting
 	}
 	p.enter(m, at)
@@ -295,10 +297,11 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 	p.carried = max(p.carried, e.Version, e.Upto)
 	if q.encoding.members && e.Member == "" && q.isAside(p, m, e) {
 		// They went with the name of their key.
-		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, m.id+"/") })
+		prefix := string(p.of.id(m)) + "/"
+		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, prefix) })
 	}
-	delete(p.letters, m.id)
-	delete(p.stored, m.id)
+	delete(p.letters, string(p.of.id(m)))
+	delete(p.stored, string(p.of.id(m)))
 	p.settle(m)
 }
 
@@ -312,11 +315,10 @@ func (p *partition) yield(q *queue, m, twin *mark, e *entry.Entry) {
 		twin.first, twin.database = m.first, m.database
 		p.owe(twin)
 	}
-	before := m.bytes() + twin.bytes()
 	p.merge(m, twin)
-	p.of.bytes += twin.bytes() - before
+	p.of.drop(m)
 	if lost && q.encoding.valued && e.Operation == entry.Set {
 		// The key is gone since it was read.
-		p.change(twin, func() { twin.setValue(e.Value) })
+		p.of.setValue(twin, []byte(e.Value))
 	}
 }

@@ -6,16 +6,12 @@ package replica
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -33,6 +29,9 @@ type Options struct {
 	// read: 1 s.
 	Patience time.Duration
 	Bounds   Bounds
+	// Collect, if set, is called with how much garbage may accumulate beside what is in use, in
+	// percent of that, when what is dirty has grown or shrunk.
+	Collect func(percent int)
 	// Database is the number of the logical database.
 	Database int
 }
@@ -74,7 +73,6 @@ func (o Options) withDefaults() Options {
 // Source implements the engine's port of that name.
 type Source struct {
 	options Options
-	bounds  Bounds
 	log     *slog.Logger
 	member  string
 	// names are those of the queues, interest is what is to be told of the stream.
@@ -99,15 +97,10 @@ type Source struct {
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
-	mu     sync.Mutex
-	queues []*queue
+	mu   sync.Mutex
+	book *book
 	// left says that the engine has left the last queue.
-	left  bool
-	dirty dirty
-	// changed is closed when the stream was read on, or there is room again, or another
-	// tenure begins; watched says that somebody waits for that.
-	changed chan struct{}
-	watched bool
+	left bool
 
 	// tenure is nil unless this process reads the source, spent is the epoch of the last one.
 	// stored is the position that the database had last, as far as is known.
@@ -115,46 +108,15 @@ type Source struct {
 	spent  int64
 	stored Position
 
-	// The rest is of the tenure. history and id name the history that is read, safe and read
-	// are as in the batch read last.
-	history   int64
-	id        string
-	safe      Point
-	read      int64
-	stream    Replication
-	streamErr error
-	// scanRefused and witnessRefused are what the server answered last to a scan, and to
-	// who looks after the stream; nil where it did what was asked.
-	scanRefused, witnessRefused error
-	// ended says that the stream is to be attached to anew.
-	ended bool
-	// held says that the stream is not read on for want of room, needed up to where it is
-	// read all the same.
-	held   bool
-	needed int64
-	// end is how far the server's stream has come, backlog how many bytes of it the server
-	// keeps, as seen last.
-	end, backlog int64
-	// seen is when the server has answered last.
-	seen time.Time
-	// horizon is the highest offset of which a value may have been written, limit the
-	// highest that the server of now is known to share with the one before: all that was
-	// written behind it is lost. It is no limit once every partition has begun below it.
-	horizon, limit int64
-	// broken says why the history has to end, if it has to.
-	broken  string
-	witness int64
-	// testified is what had been flushed when the witness was written last.
-	testified int64
-	told      string
+	// The rest is of the tenure. told is what the stream told last that a person should know.
+	history history
+	head    head
+	witness witness
+	faults  faults
+	told    string
 
 	// requests are what people ask for about dead letters.
 	requests requests
-
-	// scratch is room for an id.
-	scratch      []byte
-	commands     map[string]uint16
-	commandNames []string
 }
 
 // NameOf names the source of a config. Config files without an owner are told apart by
@@ -176,14 +138,14 @@ func NameOf(c *config.Config) string {
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
 		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), changed: make(chan struct{}), limit: math.MaxInt64,
-		commands: map[string]uint16{"": 0}, commandNames: []string{""},
+		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), history: newHistory(0),
+		head: head{changed: make(chan struct{})}, witness: witness{server: server, key: "wb:witness:" + options.Name},
 	}
-	s.log, s.bounds, s.interest.Database = s.options.Log, s.options.Bounds, s.options.Database
+	s.log, s.interest.Database = s.options.Log, s.options.Database
+	s.book = newBook(mappings, &s.options)
 	for i := range mappings {
 		s.names = append(s.names, mappings[i].Name)
 		s.interest.Prefixes = append(s.interest.Prefixes, mappings[i].KeyPrefix)
-		s.queues = append(s.queues, newQueue(mappings[i], &s.dirty))
 	}
 	return s
 }
@@ -209,20 +171,10 @@ func (s *Source) Close() error {
 	return s.server.Close()
 }
 
-// find is the queue of the name, or nil. The lock is held.
-func (s *Source) find(name string) *queue {
-	for _, q := range s.queues {
-		if q.mapping.Name == name {
-			return q
-		}
-	}
-	return nil
-}
-
 // incarnation names the life of the queue. Another number of partitions is another life: a
 // predecessor's batch of a partition that nobody begins any more would not be fenced.
 func (s *Source) incarnation(q *queue) string {
-	history := s.history
+	history := s.history.number
 	if s.tenure == nil {
 		history = s.stored.History
 	}
@@ -230,20 +182,6 @@ func (s *Source) incarnation(q *queue) string {
 		return ""
 	}
 	return fmt.Sprintf("h%d.%d", history, len(q.partitions))
-}
-
-// wake wakes whoever waits for the stream or for room. The lock is held.
-func (s *Source) wake() {
-	if s.watched {
-		close(s.changed)
-		s.changed, s.watched = make(chan struct{}), false
-	}
-}
-
-// watch is closed at the next change. The lock is held.
-func (s *Source) watch() <-chan struct{} {
-	s.watched = true
-	return s.changed
 }
 
 // tell keeps what a person should know. The lock is held.
@@ -254,7 +192,7 @@ func (s *Source) tell(text string) {
 
 // lost counts a data-loss event of every queue. The lock is held.
 func (s *Source) lost(text string) {
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		q.losses++
 	}
 	s.told = text
@@ -268,29 +206,10 @@ func (s *Source) Check(ctx context.Context) config.Check {
 	if !check.OK {
 		return check
 	}
-	s.mu.Lock()
-	ended, scan, witness := s.streamErr, s.scanRefused, s.witnessRefused
-	s.mu.Unlock()
-	switch {
-	case ended != nil:
-		return s.primary.Explain(ended)
-	case scan != nil:
-		return s.server.Explain(scan)
-	case witness != nil:
-		return s.server.Explain(witness)
+	if fault := s.faults.explain(s.primary, s.server); !fault.OK {
+		return fault
 	}
 	return check
-}
-
-// note keeps an error that the server has answered with, until it does what is asked. It
-// reports whether the server answers, if it was asked.
-func (s *Source) note(refused *error, err error) (answers bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if answers = err == nil || errors.As(err, new(redis.Error)); answers {
-		*refused = err
-	}
-	return answers
 }
 
 // Prove tells whether one more connection can be made.

@@ -23,10 +23,10 @@ const (
 // 0 where it is not known. The lock is held.
 func (s *Source) behind() (used, size int64) {
 	at, dirty := s.carried()
-	if !dirty || s.backlog == 0 {
-		return 0, s.backlog
+	if !dirty || s.head.backlog == 0 {
+		return 0, s.head.backlog
 	}
-	return max(s.end, s.read) - at.Offset, s.backlog
+	return max(s.head.end, s.head.read) - at.Offset, s.head.backlog
 }
 
 // isUrgent tells whether all that is dirty is to be flushed at once. The lock is held.
@@ -40,7 +40,7 @@ func (s *Source) spill(ctx context.Context) error {
 	s.settling.Lock()
 	defer s.settling.Unlock()
 	s.mu.Lock()
-	t, history := s.tenure, s.history
+	t, history := s.tenure, s.history.number
 	spilled, settled := s.toSpill()
 	s.mu.Unlock()
 	if t == nil || len(spilled) == 0 {
@@ -51,7 +51,7 @@ func (s *Source) spill(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.tenure != t || s.history != history {
+	if s.tenure != t || s.history.number != history {
 		return nil
 	}
 	for i := range spilled {
@@ -64,7 +64,7 @@ func (s *Source) spill(ctx context.Context) error {
 // spilled is a mark as it was when the database was given it.
 type spilled struct {
 	p    *partition
-	m    *mark
+	id   string
 	last int64
 }
 
@@ -76,25 +76,29 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 	if size == 0 || used <= size/spillPart {
 		return nil, settled
 	}
-	keep := max(s.end, s.read) - size/urgentPart
+	keep := max(s.head.end, s.head.read) - size/urgentPart
 	now := time.Now()
-	for _, q := range s.queues {
+	for _, q := range s.book.queues {
 		for _, p := range q.partitions {
 			out := make(map[string]bool, len(p.out))
 			for _, m := range p.out {
-				out[m.id] = true
+				out[string(p.of.id(m))] = true
 			}
-			for m := p.fresh.head; m != nil && m.first < keep && len(all) < spilledAtOnce; m = m.after {
-				if out[m.id] {
+			for m := range p.of.in(&p.fresh) {
+				if m.first >= keep || len(all) >= spilledAtOnce {
+					break
+				}
+				id := string(p.of.id(m))
+				if out[id] {
 					continue
 				}
-				key, member, _ := q.keyOf(m.id)
-				all = append(all, spilled{p, m, m.last})
+				key, member, _ := q.keyOf(id)
+				all = append(all, spilled{p, id, m.last})
 				settled.Retries = append(settled.Retries, Retry{
 					Name: Name{Queue: q.mapping.Name, Key: key, Member: member}, Word: m.word, FirstRefused: time.UnixMicro(m.since), Due: now,
-					History: s.history, Offset: m.last,
+					History: s.history.number, Offset: m.last,
 				})
-				p.store(m.id)
+				p.store(id)
 			}
 		}
 	}
@@ -103,10 +107,11 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 
 // take puts the mark among those that are saved, unless it was claimed or written meanwhile.
 func (s *spilled) take() {
-	if s.p.marked[s.m.id] != s.m || s.m.place != inFresh || s.m.last != s.last {
+	m := s.p.marked.find([]byte(s.id))
+	if m == nil || m.place != inFresh || m.last != s.last {
 		return
 	}
-	s.p.leave(s.m)
-	s.p.save(s.m)
-	s.p.enter(s.m, inKept)
+	s.p.leave(m)
+	s.p.save(m)
+	s.p.enter(m, inKept)
 }

@@ -52,7 +52,7 @@ func (s *Source) offer(ctx context.Context) error {
 // again by whoever takes it, from the position in the database.
 func (s *Source) yield(ctx context.Context, t *tenure) error {
 	s.mu.Lock()
-	seen := s.seen
+	seen := s.head.seen
 	s.mu.Unlock()
 	if time.Since(seen) < s.options.LeaseTime {
 		s.standby.offered = 0

@@ -6,7 +6,6 @@ package replica
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -150,61 +149,57 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 // begin makes the state of a tenure. The lock is held.
 func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []listed) {
 	s.tenure, s.spent, s.stored = t, t.epoch, position
-	s.history, s.id = position.History, position.ReplicationID
-	s.safe = Point{Offset: position.Offset, Database: position.Database}
-	s.read, s.stream, s.streamErr = position.Offset, nil, nil
-	s.scanRefused, s.witnessRefused = nil, nil
-	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
-	s.witness, s.testified, s.told = position.Witness, 0, position.Told
-	s.dirty = dirty{}
-	s.held, s.needed, s.end, s.backlog, s.seen = false, 0, 0, 0, time.Now()
-	for i, q := range s.queues {
-		fresh := q.anew(&s.dirty)
+	s.history, s.told = newHistory(position.History), position.Told
+	s.head.begin(position)
+	s.faults.clear()
+	s.witness.begin(position.Witness)
+	s.book.anew()
+	for _, q := range s.book.queues {
 		name := q.mapping.Name
-		fresh.writes, fresh.flushed = position.Writes[name], position.Flushed[name]
-		fresh.coalesced, fresh.losses = position.Coalesced[name], position.Losses[name]
-		fresh.scan.done = slices.Contains(position.Scanned, fresh.shape())
-		for _, p := range fresh.partitions {
+		q.writes, q.flushed = position.Writes[name], position.Flushed[name]
+		q.coalesced, q.losses = position.Coalesced[name], position.Losses[name]
+		q.scan.done = slices.Contains(position.Scanned, q.shape())
+		for _, p := range q.partitions {
 			p.life = position.History
 		}
-		s.queues[i] = fresh
 	}
 	for i := range aside {
 		s.setAside(&aside[i])
 	}
 	s.requests = requests{heeded: unheeded}
 	for _, l := range letters {
-		if q := s.find(l.Queue); q != nil {
+		if q := s.book.find(l.Queue); q != nil {
 			p := q.of([]byte(l.Key))
 			p.letters[q.idOf(l.Name)], p.lettered = s.requests.looks, max(p.lettered, l.version)
 		}
 	}
-	s.wake()
+	s.head.wake()
 }
 
 // setAside marks what waits for another attempt in the database. Of one of another history
 // it is not known what the offsets mean: it counts as written where this one begins.
 func (s *Source) setAside(r *Retry) {
-	q := s.find(r.Queue)
+	q := s.book.find(r.Queue)
 	if q == nil {
 		return
 	}
-	m := &mark{
-		id: q.idOf(r.Name), last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
+	p, id := q.of([]byte(r.Key)), q.idOf(r.Name)
+	m := s.book.dirty.add([]byte(id), mark{
+		last: r.Offset, word: r.Word, since: r.FirstRefused.UnixMicro(),
 		writes: 1, wrote: r.Word == Written || r.Word == Unlinked, whole: q.encoding.named, saved: true,
-	}
+	})
 	// Of how many writes it is the database does not tell.
-	if m.first = before; r.History != s.history {
-		m.last = s.safe.Offset
-		m.lapse(r.Word == Deleted)
+	if m.first = before; r.History != s.history.number {
+		m.last = s.head.safe.Offset
+		s.book.dirty.lapse(m, r.Word == Deleted)
 	}
-	m.more().attempts, m.extra.due = r.Attempts, r.Due
-	if m.extra.attempts > 0 {
-		m.extra.firstRefused = m.since
+	x := s.book.dirty.more(m)
+	x.attempts, x.due = r.Attempts, r.Due
+	if x.attempts > 0 {
+		x.firstRefused = m.since
 	}
-	p := q.of([]byte(r.Key))
-	p.store(m.id)
-	p.add(m)
+	p.store(id)
+	p.put(m)
 }
 
 // depose ends the tenure, if there is one: nothing of it may be used any more.
@@ -216,12 +211,10 @@ func (s *Source) depose() {
 		return
 	}
 	t.cancel()
-	s.tenure, s.history, s.stream = nil, 0, nil
-	s.dirty = dirty{}
-	for i, q := range s.queues {
-		s.queues[i] = q.anew(&s.dirty)
-	}
-	s.wake()
+	s.tenure, s.head.stream = nil, nil
+	s.history = newHistory(0)
+	s.book.anew()
+	s.head.wake()
 	s.mu.Unlock()
 	<-t.over
 	s.log.Info("The source is not read from here any more", "epoch", t.epoch)
@@ -237,8 +230,9 @@ func (s *Source) follow(ctx context.Context, cancel context.CancelFunc) {
 			return
 		}
 		s.mu.Lock()
-		s.stream, s.streamErr = nil, err
-		s.wake()
+		s.head.stream = nil
+		s.faults.ended(err)
+		s.head.wake()
 		s.mu.Unlock()
 		s.log.Debug("The stream has ended", "error", err)
 		if errors.Is(err, ErrDeposed) || errors.Is(err, errReadAgain) {
@@ -268,8 +262,8 @@ const (
 // attach reads the stream until it ends.
 func (s *Source) attach(ctx context.Context) error {
 	s.mu.Lock()
-	id, at := s.id, s.safe
-	if s.history == 0 {
+	id, at := s.head.id, s.head.safe
+	if s.history.number == 0 {
 		id, at = "", Point{}
 	}
 	s.mu.Unlock()
@@ -305,20 +299,20 @@ func (s *Source) attach(ctx context.Context) error {
 func (s *Source) awaitRoom(ctx context.Context) error {
 	for {
 		s.mu.Lock()
-		if s.ended {
+		if s.head.ended {
 			s.mu.Unlock()
 			return errBroken
 		}
-		held := s.dirty.bytes >= s.bounds.Dirty && s.read >= s.needed
-		if held != s.held {
-			s.held = held
-			s.wake()
+		held := s.book.isFull() && s.head.read >= s.head.needed
+		if held != s.head.held {
+			s.head.held = held
+			s.head.wake()
 		}
 		if !held {
 			s.mu.Unlock()
 			return nil
 		}
-		changed := s.watch()
+		changed := s.head.watch()
 		s.mu.Unlock()
 		select {
 		case <-changed:
@@ -336,16 +330,16 @@ func (s *Source) await(ctx context.Context, offset int64, needed bool) bool {
 	defer patience.Stop()
 	for {
 		s.mu.Lock()
-		if needed && s.needed < offset {
-			s.needed = offset
-			s.wake()
+		if needed && s.head.needed < offset {
+			s.head.needed = offset
+			s.head.wake()
 		}
-		read, stuck := s.read >= offset, s.stream == nil || s.held && !needed
+		read, stuck := s.head.read >= offset, s.head.stream == nil || s.head.held && !needed
 		if read || stuck {
 			s.mu.Unlock()
 			return read
 		}
-		changed := s.watch()
+		changed := s.head.watch()
 		s.mu.Unlock()
 		select {
 		case <-changed:
@@ -360,30 +354,19 @@ func (s *Source) await(ctx context.Context, offset int64, needed bool) bool {
 // lapse has the mark go over into another history, in which the key may have gone without
 // a word: nothing is concluded from that it is gone but what was known before. That stands
 // only where it is sure that no later write was carried, which the stream had not told yet.
-func (m *mark) lapse(sure bool) {
-	_, kept := m.value()
+func (d *dirty) lapse(m *mark, sure bool) {
 	switch {
 	case sure && m.word == Deleted:
-	case sure && m.wrote && kept:
+	case sure && m.wrote && m.hasValue():
 		m.word = Unlinked
 	default:
 		m.word, m.wrote = seen, false
-		m.dropValue()
+		d.dropValue(m)
 	}
 }
 
 // breakOff ends the history: the next attachment begins another one. The lock is held.
 func (s *Source) breakOff(why string) {
-	s.broken = why
-	s.endStream()
-}
-
-// endStream has the stream attached to anew, also where it is held and nobody reads it. The
-// lock is held.
-func (s *Source) endStream() {
-	if s.stream != nil && !s.ended {
-		s.ended = true
-		_ = s.stream.Close()
-		s.wake()
-	}
+	s.history.broken = why
+	s.head.detach()
 }

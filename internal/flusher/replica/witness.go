@@ -9,8 +9,28 @@ import (
 	"time"
 )
 
-// witnessKey is the key of the witness of a source.
-func (s *Source) witnessKey() string { return "wb:witness:" + s.options.Name }
+// witness is a count in Redis that rises when something was flushed: a server that has lost what was
+// flushed has an older one than the database knows of. The source's lock is held by whoever uses
+// it.
+type witness struct {
+	server Server
+	key    string
+	count  int64
+	// flushed is what had been flushed when it was written last.
+	flushed int64
+}
+
+func (w *witness) begin(count int64) { w.count, w.flushed = count, 0 }
+
+// isGone tells whether the server has an older witness than the database knows of. No lock is
+// needed.
+func (w *witness) isGone(ctx context.Context, known int64) (bool, error) {
+	if known == 0 {
+		return false, nil
+	}
+	count, err := w.server.Witness(ctx, w.key)
+	return count < known, err
+}
 
 // attends looks after the stream once a beat, as long as the tenure lasts.
 func (s *Source) attends(ctx context.Context) {
@@ -26,9 +46,9 @@ func (s *Source) attends(ctx context.Context) {
 		if err == nil {
 			err = s.measure(ctx)
 		}
-		if s.note(&s.witnessRefused, err) {
+		if s.faults.note(&s.faults.witness, err) {
 			s.mu.Lock()
-			s.seen = time.Now()
+			s.head.seen = time.Now()
 			s.mu.Unlock()
 		}
 		if err == nil {
@@ -48,8 +68,8 @@ func (s *Source) measure(ctx context.Context) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if look.ID == s.id {
-		s.end, s.backlog = look.Offset, look.Backlog
+	if look.ID == s.head.id {
+		s.head.end, s.head.backlog = look.Offset, look.Backlog
 	}
 	return nil
 }
@@ -62,33 +82,21 @@ func (s *Source) measure(ctx context.Context) error {
 // this server, and another one has it only with all that was flushed before.
 func (s *Source) testify(ctx context.Context) error {
 	s.mu.Lock()
-	var flushed int64
-	for _, q := range s.queues {
-		flushed += q.flushed
-	}
-	t, history, id, next, due := s.tenure, s.history, s.id, s.witness+1, s.stream != nil && flushed != s.testified
+	flushed := s.book.flushed()
+	t, history, id, next, due := s.tenure, s.history.number, s.head.id, s.witness.count+1, s.head.stream != nil && flushed != s.witness.flushed
 	s.mu.Unlock()
 	if !due {
 		return nil
 	}
-	count, err := s.server.Testify(ctx, s.witnessKey(), id, next)
+	count, err := s.server.Testify(ctx, s.witness.key, id, next)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case errors.Is(err, ErrOtherServer) && s.id == id:
+	case errors.Is(err, ErrOtherServer) && s.head.id == id:
 		// The stream may have ended without a word.
-		s.endStream()
-	case err == nil && s.tenure == t && s.history == history:
-		s.witness, s.testified = count, flushed
+		s.head.detach()
+	case err == nil && s.tenure == t && s.history.number == history:
+		s.witness.count, s.witness.flushed = count, flushed
 	}
 	return err
-}
-
-// witnessGone tells whether the server has an older witness than the database knows of.
-func (s *Source) witnessGone(ctx context.Context, known int64) (bool, error) {
-	if known == 0 {
-		return false, nil
-	}
-	count, err := s.server.Witness(ctx, s.witnessKey())
-	return count < known, err
 }

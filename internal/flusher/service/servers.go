@@ -101,7 +101,7 @@ func newReplica(c *config.Config, d database, options flusher.Options) *replicaS
 	client := replica.NewClient(external, rdb)
 	return &replicaSource{
 		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), client, d.Sources(),
-			replica.Options{Name: replica.NameOf(c), Log: options.Log}),
+			replica.Options{Name: replica.NameOf(c), Log: options.Log, Collect: options.Collect}),
 		client:  client,
 		secrets: secretsOf(external),
 	}
