@@ -125,7 +125,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		$(GO) test -json -race $(TEST_BUILD) -timeout 20m $(TEST_FLAGS) $(PACKAGES) || failed=1; \
+		hack/go-test.sh $(PACKAGES) -- -json $(TEST_BUILD) -timeout 20m $(TEST_FLAGS) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json $(TEST_BUILD) -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
@@ -137,7 +137,7 @@ SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-p
 
 .PHONY: test-unit
 test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute and a half.
-	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; $(GO) test -race $(TEST_BUILD) -timeout 3m $(TEST_FLAGS) $$packages
+	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; hack/go-test.sh $$packages -- $(TEST_BUILD) -timeout 3m $(TEST_FLAGS)
 
 .PHONY: test-servers
 test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.

@@ -90,19 +90,3 @@ func TestWhatRedisRefusesEndsTheDemo(t *testing.T) {
 		}
 	}
 }
-
-func TestWhatDiffersIsShown(t *testing.T) {
-	for _, c := range []struct {
-		keys, rows []string
-		want       string
-	}{
-		{[]string{"a", "b"}, []string{"a"}, "no row is b"},
-		{[]string{"a"}, []string{"a", "b"}, "no key is b"},
-		{[]string{"b"}, []string{"a", "b"}, "no key is a"},
-		{nil, []string{"a"}, "no key is a"},
-	} {
-		if got := firstDifference(c.keys, c.rows); got != c.want {
-			t.Errorf("of %q and %q it says %q, want %q", c.keys, c.rows, got, c.want)
-		}
-	}
-}

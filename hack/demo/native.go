@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
@@ -20,6 +21,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/plural"
 	"github.com/writebehind/operator/test/kube"
+	"github.com/writebehind/operator/test/load/native"
 )
 
 const (
@@ -28,7 +30,7 @@ const (
 	nativeName = "shop"
 	// nativeSchema has its tables, apart from that of the functions.
 	nativeSchema = "native"
-	nativeSample = "cache_v1alpha1_writebehindcache_replication.yaml"
+	nativeSample = native.Sample
 	// nativeCommands are given in one session of redis-cli, to keys of which each kind has so
 	// many.
 	nativeCommands, nativeKeys = 30_000, 1_000
@@ -58,11 +60,7 @@ func (d *demo) makeNativeTables(ctx context.Context, text string) error {
 	if _, err := d.db.Exec(ctx, "CREATE SCHEMA IF NOT EXISTS "+nativeSchema); err != nil {
 		return fmt.Errorf("create the schema %s: %w", nativeSchema, err)
 	}
-	for line := range strings.Lines(text) {
-		table, isTable := strings.CutPrefix(line, "#   CREATE TABLE ")
-		if !isTable {
-			continue
-		}
+	for _, table := range native.Definitions(text) {
 		if _, err := d.db.Exec(ctx, "CREATE TABLE IF NOT EXISTS "+nativeSchema+"."+table); err != nil {
 			return fmt.Errorf("create a table of the sample: %w", err)
 		}
@@ -124,7 +122,7 @@ func (d *demo) writeNatively(ctx context.Context) error {
 	if d.nativeRedis == nil {
 		d.nativeRedis = options
 	}
-	commands, shown := applicationCommands(rand.New(rand.NewPCG(d.seed, 1)), nativeCommands)
+	commands, shown := native.Commands(rand.New(rand.NewPCG(d.seed, 1)), nativeKeys, nativeCommands)
 	for _, command := range shown {
 		d.line("%s", command)
 	}
@@ -176,96 +174,33 @@ func answersOf(printed string) error {
 	return nil
 }
 
-// applicationCommands are what an application does to keys of each kind, and one of each for a
-// person to see.
-func applicationCommands(random *rand.Rand, n int) (all, shown []string) {
-	id := func() int { return random.IntN(nativeKeys) }
-	kinds := []func() string{
-		func() string {
-			return fmt.Sprintf(`SET product:%d '{"name":"Product %d","price":%d.%02d}'`, id(), id(), random.IntN(1000), random.IntN(100))
-		},
-		func() string {
-			return fmt.Sprintf("HSET session:%d username user%d visits %d", id(), id(), random.IntN(10))
-		},
-		func() string { return fmt.Sprintf("HINCRBY session:%d visits 1", id()) },
-		func() string { return fmt.Sprintf("INCR views:page%d", id()) },
-		func() string { return fmt.Sprintf("INCRBY views:page%d %d", id(), random.IntN(100)) },
-		func() string { return fmt.Sprintf("ZADD board:%d %d player%d", id()%20, random.IntN(1000), id()) },
-		func() string { return fmt.Sprintf("ZINCRBY board:%d 5 player%d", id()%20, id()) },
-		func() string {
-			return fmt.Sprintf("XADD events:door%d * kind %s", id()%10, []string{"open", "close"}[random.IntN(2)])
-		},
-		func() string { return fmt.Sprintf("DEL product:%d", id()) },
-		func() string { return fmt.Sprintf("HDEL session:%d username", id()) },
-		func() string { return fmt.Sprintf("ZREM board:%d player%d", id()%20, id()) },
-	}
-	for _, kind := range kinds {
-		shown = append(shown, kind())
-	}
-	all = slices.Clone(shown)
-	for len(all) < n {
-		all = append(all, kinds[random.IntN(len(kinds))]())
-	}
-	return all, shown
-}
-
 // compareNatively compares every row with what its key is in Redis.
 func (d *demo) compareNatively(ctx context.Context) error {
+	rdb := redis.NewClient(d.nativeRedis)
+	defer func() { _ = rdb.Close() }()
+	tables, err := native.Read(ctx, rdb)
+	if err != nil {
+		return err
+	}
 	differ := 0
-	for _, kind := range nativeKinds {
-		keys, err := kind.keys(ctx, d.nativeRedis)
+	for i := range tables {
+		t := &tables[i]
+		rows, err := t.Rows(ctx, d.db, nativeSchema)
 		if err != nil {
-			return fmt.Errorf("read the keys of %s: %w", kind.table, err)
+			return err
 		}
-		rows, err := d.textsOf(ctx, kind.sql)
-		if err != nil {
-			return fmt.Errorf("read the table %s: %w", kind.table, err)
-		}
-		slices.Sort(keys)
-		slices.Sort(rows)
-		if !slices.Equal(keys, rows) {
+		if difference := native.Difference(t.Keys, rows); difference != "" {
 			differ++
-			d.line("%s.%s DIFFERS from Redis (seed %d): %s", nativeSchema, kind.table, d.seed, firstDifference(keys, rows))
+			d.line("%s.%s DIFFERS from Redis (seed %d): %s", nativeSchema, t.Name, d.seed, difference)
 			continue
 		}
-		d.line("%-10s %8s, equal to Redis", kind.table, plural.Of(len(rows), "row", "rows"))
+		d.line("%-10s %8s, equal to Redis", t.Name, plural.Of(len(rows), "row", "rows"))
 		d.summary.native += len(rows)
 	}
 	if differ > 0 {
-		return fmt.Errorf("tables that differ from Redis: %d of %d", differ, len(nativeKinds))
+		return fmt.Errorf("tables that differ from Redis: %d of %d", differ, len(tables))
 	}
 	return nil
-}
-
-func (d *demo) textsOf(ctx context.Context, sql string) ([]string, error) {
-	rows, err := d.db.Query(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var texts []string
-	for rows.Next() {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return nil, err
-		}
-		texts = append(texts, text)
-	}
-	return texts, rows.Err()
-}
-
-// firstDifference tells of two sorted lists what the first one has and the other one lacks, or
-// the other way round.
-func firstDifference(keys, rows []string) string {
-	for i, key := range keys {
-		if i >= len(rows) || rows[i] != key {
-			if _, found := slices.BinarySearch(rows, key); !found {
-				return "no row is " + key
-			}
-			return "no key is " + rows[i]
-		}
-	}
-	return "no key is " + rows[len(keys)]
 }
 
 // sampleOf reads the WriteBehindCache of a file of config/samples, as it is applied.

@@ -23,6 +23,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/service"
+	"github.com/writebehind/operator/test/load/native"
 	"github.com/writebehind/operator/test/programs"
 	"github.com/writebehind/operator/test/servers"
 )
@@ -69,7 +70,7 @@ func TestTheCommandsOfTheDemo(t *testing.T) {
 		}
 		return nil
 	})
-	commands, _ := applicationCommands(rand.New(rand.NewPCG(d.seed, 1)), 2000)
+	commands, _ := native.Commands(rand.New(rand.NewPCG(d.seed, 1)), nativeKeys, 2000)
 	cli := exec.CommandContext(t.Context(), "redis-cli", "-p", strconv.Itoa(pair.Redis.Port()))
 	cli.Stdin = strings.NewReader(session(commands))
 	printed, err := cli.CombinedOutput()

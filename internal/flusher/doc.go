@@ -326,9 +326,14 @@
 //
 // Evidence. A refusal is the row's own only on evidence that its mapping takes other rows. The
 // queue keeps that evidence over all of its partitions and over time. A row whose attempts are
-// used up becomes a dead letter if another row was taken after its first refusal. In a queue
-// where nothing else flows, a control decides: a statement of the same columns writes a row of
-// the table to itself, or else the refused row without one of its values, and is rolled back.
+// used up becomes a dead letter if another row was taken between two refusals for one reason: it
+// was sent after the first of them, and committed before the row was sent that was refused again.
+// Nothing less is evidence: a table that takes no row for a while would kill rows at both ends of
+// that while, by what was sent before it and answered within it, and by what was taken just after
+// it. In a queue where nothing else flows, a control decides, between two refusals as well: a
+// statement of the same columns writes a row of the table to itself, or else the refused row
+// without one of its values, and is rolled back. Where maxRetries is 0 there is one refusal, and
+// what got through since its batch began has to do.
 // Neither control is perfect, since a trigger may know whether a row is new. If the control
 // cannot meet the same fault, the row has to have been refused for twelve seconds, in which ten
 // others at one a second show that the mapping is at fault. With every other row that is

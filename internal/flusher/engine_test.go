@@ -206,6 +206,12 @@ func TestWhatCannotBeARowIsADeadLetterAtOnce(t *testing.T) {
 		if stats := w.stats(); stats.DataLoss != 1 || stats.Dead != 3 {
 			t.Errorf("the stats are %+v", stats)
 		}
+		// No row has that key, so that its removal is done.
+		w.source.Delete(products, "product:x")
+		w.drained(interval + time.Second)
+		if letter, there := w.source.DeadLetters(products)["product:x"]; there {
+			t.Errorf("of a key that is deleted there is the letter %+v", letter)
+		}
 	})
 }
 

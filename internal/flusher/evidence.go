@@ -30,6 +30,10 @@ func faultOf(e *entry.Fault) fault { return fault{e.SQLSTATE, e.Constraint, e.Co
 type evidence struct {
 	mu    sync.Mutex
 	taken taken
+	// clock counts the transactions that were sent, latest is which of those that were
+	// committed was sent last.
+	clock  moment
+	latest latest
 	// moved counts the rows that got through after they were stuck.
 	moved int64
 	// last are the distinct keys that were refused for the first time since a row was
@@ -52,13 +56,43 @@ type histories map[string]*history
 type history struct {
 	version int64
 	since   time.Time
-	// start is what had been taken when its batch began that was refused first.
-	start taken
+	// reasons are what it was refused for.
+	reasons map[fault]*reason
 	// stuck says that it waits for another row. Of its refusals free cost it nothing;
 	// last is how many rows had moved on at the last one, before at the one before that.
 	stuck        bool
 	last, before int64
 	free         int
+}
+
+// mostReasons is how many reasons of one row's refusals are told apart.
+const mostReasons = 4
+
+// reason is one that a row was refused for.
+type reason struct {
+	// first is when it was refused for it first.
+	first moment
+	// controlled says that a control got through after that.
+	controlled bool
+}
+
+// moment orders refusals and transactions: one that is sent after a refusal was noted has
+// a later one.
+type moment int64
+
+// latest is when those transactions were sent last that were committed, by what their
+// entries show.
+type latest [entry.Proofs]moment
+
+// shows tells whether a transaction was sent after the moment that shows that those get
+// through which need this proof.
+func (l latest) shows(after moment, needs entry.Proof) bool {
+	for proof := range needs + 1 {
+		if l[proof] > after {
+			return true
+		}
+	}
+	return false
 }
 
 // taken counts the entries that were committed, by what each of them shows.
@@ -94,11 +128,31 @@ func (e *evidence) now() taken {
 	return e.taken
 }
 
-// took notes rows that were committed.
-func (e *evidence) took(more taken) {
+// sends is the moment of a transaction that is about to be sent.
+func (e *evidence) sends() moment {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.clock++
+	return e.clock
+}
+
+// committed is what was committed until now.
+func (e *evidence) committed() latest {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.latest
+}
+
+// took notes rows that were committed, and when they were sent.
+func (e *evidence) took(more taken, sent moment) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.taken.add(more)
+	for proof, n := range more {
+		if n > 0 {
+			e.latest[proof] = max(e.latest[proof], sent)
+		}
+	}
 	for key, row := range e.last {
 		if more.shows(taken{}, row.needs) {
 			delete(e.last, key)
@@ -149,8 +203,8 @@ func (e *evidence) probationOf(why fault, since time.Duration) (lasts, quiet tim
 }
 
 // of returns what is known of a refused row. One that was not known, or was written anew,
-// is refused for the first time; start is what had been taken when its batch began.
-func (r *histories) of(key string, version int64, start taken) *history {
+// is refused for the first time.
+func (r *histories) of(key string, version int64) *history {
 	h := (*r)[key]
 	if h != nil && h.version == version {
 		return h
@@ -164,28 +218,51 @@ func (r *histories) of(key string, version int64, start taken) *history {
 			break
 		}
 	}
-	h = &history{version: version, since: time.Now(), start: start, last: -1, before: -1}
+	h = &history{version: version, since: time.Now(), reasons: make(map[fault]*reason), last: -1, before: -1}
 	(*r)[key] = h
 	return h
 }
 
-// refused notes that a row was refused. It tells since when, and whether others were
-// taken after that.
-func (e *evidence) refused(key string, version int64, needs entry.Proof, start taken) (since time.Duration, others bool) {
+// of is what is known of one reason. Those that are too many count as one.
+func (h *history) of(why fault, now moment) *reason {
+	if h.reasons[why] == nil && len(h.reasons) >= mostReasons {
+		why = fault{}
+	}
+	r := h.reasons[why]
+	if r == nil {
+		r = &reason{first: now}
+		h.reasons[why] = r
+	}
+	return r
+}
+
+// refused notes that a row was refused. It tells since when, and whether others got
+// through between two refusals for this reason: they were sent after the first of them,
+// and committed before this one was sent, when before was known.
+func (e *evidence) refused(key string, version int64, why fault, needs entry.Proof, before latest) (since time.Duration, others bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.known.of(key, version, start)
-	return time.Since(h.since), e.taken.shows(h.start, needs)
+	h := e.known.of(key, version)
+	r := h.of(why, e.clock)
+	return time.Since(h.since), r.controlled || before.shows(r.first, needs)
+}
+
+// controlled notes that a control got through after a row was refused: the next refusal is
+// the row's own.
+func (e *evidence) controlled(key string, version int64, why fault) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.known.of(key, version).of(why, e.clock).controlled = true
 }
 
 // waitsForOthers notes that a row is stuck because another one has what it needs, and
 // tells whether the refusal costs it nothing: the first two do not, nor does any while
 // rows that were stuck have moved on since the last but one. Which of two partitions is
 // tried first is chance, hence two.
-func (e *evidence) waitsForOthers(key string, version int64, start taken) bool {
+func (e *evidence) waitsForOthers(key string, version int64) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	h := e.known.of(key, version, start)
+	h := e.known.of(key, version)
 	free := h.free < freeTries && e.moved > h.before
 	h.stuck, h.before, h.last = true, h.last, e.moved
 	if free {

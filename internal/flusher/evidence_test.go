@@ -25,11 +25,11 @@ func TestDistinctKeysAreCountedUntilARowIsTaken(t *testing.T) {
 	if got := e.refusedFor(why); got != 10 {
 		t.Errorf("%d keys are refused, want 10", got)
 	}
-	e.took(taken{entry.RemovalsPass: 1})
+	e.took(taken{entry.RemovalsPass: 1}, e.sends())
 	if got := e.refusedFor(why); got != 5 {
 		t.Errorf("%d keys are refused after a removal, want the 5 of rows", got)
 	}
-	e.took(taken{entry.RowsPass: 1})
+	e.took(taken{entry.RowsPass: 1}, e.sends())
 	if got := e.refusedFor(why) + e.refusedFor(other); got != 0 {
 		t.Errorf("%d keys are refused after a row was taken", got)
 	}
@@ -39,24 +39,49 @@ func TestOnlyWhatIsTakenAfterTheFirstRefusalIsEvidence(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var e evidence
+		why := fault{state: "P0001"}
 		refused := func(key string, version int64, needs entry.Proof, want bool, since time.Duration) {
 			t.Helper()
-			if for_, others := e.refused(key, version, needs, e.now()); others != want || for_ != since {
+			if for_, others := e.refused(key, version, why, needs, e.committed()); others != want || for_ != since {
 				t.Errorf("%s is refused for %v with others taken %v, want %v and %v", key, for_, others, since, want)
 			}
 		}
-		e.took(taken{1, 1})
+		before := e.sends()
+		e.took(taken{1, 1}, e.sends())
 		refused("a", 1, entry.RowsPass, false, 0)
 		time.Sleep(time.Second)
 		refused("a", 1, entry.RowsPass, false, time.Second)
 		refused("removal", 1, entry.RemovalsPass, false, 0)
-		e.took(taken{entry.RemovalsPass: 1})
+		e.took(taken{entry.RemovalsPass: 1}, e.sends())
 		refused("a", 1, entry.RowsPass, false, time.Second)
 		refused("removal", 1, entry.RemovalsPass, true, 0)
-		e.took(taken{entry.RowsPass: 1})
+		// What was sent before the refusal may have been committed before it.
+		e.took(taken{entry.RowsPass: 1}, before)
+		refused("a", 1, entry.RowsPass, false, time.Second)
+		sent, earlier := e.sends(), e.committed()
+		e.took(taken{entry.RowsPass: 1}, sent)
+		// What was committed after the row was sent may have been sent after the refusal.
+		if _, others := e.refused("a", 1, why, entry.RowsPass, earlier); others {
+			t.Error("what was committed after the row was sent is evidence")
+		}
 		refused("a", 1, entry.RowsPass, true, time.Second)
-		// A new version has a history of its own.
+		// A new version has a history of its own, and so has another reason.
 		refused("a", 2, entry.RowsPass, false, 0)
+		e.took(taken{entry.RowsPass: 1}, e.sends())
+		why.state = "23514"
+		refused("a", 2, entry.RowsPass, false, 0)
+		e.controlled("a", 2, why)
+		refused("a", 2, entry.RowsPass, true, 0)
+		// Reasons that differ each time are one in the end.
+		for n := range mostReasons {
+			why.state = fmt.Sprint(n)
+			refused("b", 1, entry.RowsPass, false, 0)
+		}
+		why.state = "one more"
+		refused("b", 1, entry.RowsPass, false, 0)
+		e.took(taken{entry.RowsPass: 1}, e.sends())
+		why.state = "and another"
+		refused("b", 1, entry.RowsPass, true, 0)
 	})
 }
 
@@ -94,7 +119,7 @@ func TestProbationBeginsAnewWithEveryOtherRow(t *testing.T) {
 		if time.Sleep(time.Nanosecond); !over() {
 			t.Error("the probation of ten does not end")
 		}
-		e.took(taken{entry.RowsPass: 1})
+		e.took(taken{entry.RowsPass: 1}, e.sends())
 		if lasts, _ := e.probationOf(why, 0); lasts != probation {
 			t.Errorf("it lasts %v after a row was taken, want %v", lasts, probation)
 		}
@@ -135,7 +160,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 		if left, _, _ := q.enders.spare(first, &q.evidence); left <= 0 {
 			t.Error("one of ten is spared no more")
 		}
-		q.evidence.took(taken{entry.RowsPass: 1})
+		q.evidence.took(taken{entry.RowsPass: 1}, q.evidence.sends())
 		if left, several, _ := q.enders.spare(first, &q.evidence); left != 0 || several {
 			t.Errorf("it is spared for %v when a row was taken, of several: %v", left, several)
 		}
@@ -146,7 +171,7 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	t.Parallel()
 	var e evidence
 	for n := range mostRemembered + 100 {
-		e.refused(fmt.Sprint(n), 1, entry.RowsPass, taken{})
+		e.refused(fmt.Sprint(n), 1, fault{}, entry.RowsPass, latest{})
 		e.fresh(fmt.Sprint(n), entry.RowsPass, fault{})
 	}
 	if len(e.known) != mostRemembered || len(e.last) != mostRemembered {
@@ -164,13 +189,13 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 	tries := func(want ...bool) {
 		t.Helper()
 		for n, w := range want {
-			if got := e.waitsForOthers("a", 1, taken{}); got != w {
+			if got := e.waitsForOthers("a", 1); got != w {
 				t.Errorf("try %d is free: %v, want %v", n+1, got, w)
 			}
 		}
 	}
 	tries(true, true, false)
-	e.waitsForOthers("b", 1, taken{})
+	e.waitsForOthers("b", 1)
 	e.through([]entry.Entry{{Key: "b"}, {Key: "c"}}, []int{0, 1})
 	tries(true, true, false)
 	if got := e.freeOf("a", 1); got != 4 {
@@ -178,7 +203,7 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 	}
 	for range 2 * freeTries {
 		e.moveOn(1)
-		e.waitsForOthers("a", 1, taken{})
+		e.waitsForOthers("a", 1)
 	}
 	if got := e.freeOf("a", 1); got != freeTries {
 		t.Errorf("%d tries were free, want at most %d", got, freeTries)
@@ -263,11 +288,11 @@ func TestMembersOfOneKeyAreRowsOfTheirOwn(t *testing.T) {
 			return entry.Entry{Key: "board", Member: fmt.Sprint(n), Operation: entry.Set, Version: int64(n)}
 		}
 		bad, good := member(1), member(2)
-		e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now())
+		e.refused(bad.Row(), bad.Version, fault{}, entry.RowsPass, e.committed())
 		time.Sleep(time.Minute)
-		e.refused(good.Row(), good.Version, entry.RowsPass, e.now())
+		e.refused(good.Row(), good.Version, fault{}, entry.RowsPass, e.committed())
 		e.through([]entry.Entry{good}, []int{0})
-		if since, _ := e.refused(bad.Row(), bad.Version, entry.RowsPass, e.now()); since != time.Minute {
+		if since, _ := e.refused(bad.Row(), bad.Version, fault{}, entry.RowsPass, e.committed()); since != time.Minute {
 			t.Errorf("a member is refused for %v, want the minute since it was first", since)
 		}
 		why := fault{state: "23514"}

@@ -57,6 +57,9 @@ type flush struct {
 	unprovedNeeds entry.Proof
 	// start is what the queue had taken when the flush began.
 	start taken
+	// before is what was committed before the fresh rows were sent, beforeAgain before
+	// those that were refused before.
+	before, beforeAgain latest
 	// yielded counts the rows that were not sent, so that those behind them come first.
 	yielded int
 	// ended is the failure that ended the session of a row that was tried again.
@@ -71,7 +74,7 @@ func newFlush(q *queue, p *partition, table Table, claim *entry.Claim, policy po
 		doubted:     make(map[int]*entry.Fault),
 		policy:      policy, prefix: prefix, trusting: true,
 		searching: p.doubt.searching() || q.gate.now().known() != nil,
-		start:     q.evidence.now(),
+		start:     q.evidence.now(), before: q.evidence.committed(),
 	}
 }
 
@@ -97,7 +100,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 		switch {
 		case f.settlements[i].Outcome == entry.Done:
 			// It was committed before the table was altered.
-		case e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix):
+		case e.Unfit == nil && (e.Garbled || len(e.Key) <= len(f.prefix) || !strings.HasPrefix(e.Key, f.prefix)):
 			f.forged(i)
 		case e.Lost:
 			f.settlements[i].Outcome = entry.Lost
@@ -145,6 +148,7 @@ func (f *flush) writeAll(ctx context.Context) error {
 // have. A row that ends its session ends the round: the next claim needs a new epoch.
 func (f *flush) commitAgain(ctx context.Context, again []int) error {
 	f.searching = true
+	f.beforeAgain = f.q.evidence.committed()
 	for n, i := range again {
 		if n >= retriesAtOnce {
 			f.settlements[i].Outcome = entry.Kept
@@ -191,6 +195,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	if len(rows) == 0 {
 		return nil
 	}
+	sent := f.q.evidence.sends()
 	err = f.send(ctx, version)
 	var failure *entry.Fault
 	switch {
@@ -215,7 +220,7 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 		took[f.proof(i)]++
 	}
 	f.taken.add(took)
-	f.q.evidence.took(took)
+	f.q.evidence.took(took, sent)
 	f.q.evidence.through(f.claim.Entries, rows)
 	f.q.enders.survived(f.claim.Entries, rows)
 	f.q.f.metrics.ignored.WithLabelValues(f.q.name).Add(float64(f.batch.Ignored()))
@@ -249,11 +254,14 @@ func (f *flush) fill(ctx context.Context, rows []int) (in []int, version int64, 
 }
 
 // unfit sets an entry aside that cannot be a row. A value that does not fit its column is
-// refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same.
+// refused in PostgreSQL's stead, with the SQLSTATE that it gives for the same. A removal is
+// done then: no row has such a key.
 func (f *flush) unfit(i int, err error) {
 	letter := &entry.DeadLetter{Message: err.Error()}
 	row, known := errors.AsType[*entry.Unfit](err)
 	switch {
+	case known && row.OfKey && f.claim.Entries[i].Operation.Proof == entry.RemovalsPass:
+		f.settlements[i].Outcome = entry.Done
 	case known && row.OfKey:
 		f.dead(i, entry.CauseNotAKey, err.Error(), letter)
 	case known && row.Column != "":

@@ -167,8 +167,16 @@ func (f *flush) settle(ctx context.Context, doubt *entry.Fault) {
 func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 	e := &f.claim.Entries[i]
 	needs := f.proof(i)
-	since, others := f.q.evidence.refused(e.Row(), e.Version, needs, f.start)
-	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Row(), e.Version, f.start)
+	before, first := f.beforeAgain, e.Attempts == 0
+	if first {
+		before = f.before
+	}
+	since, others := f.q.evidence.refused(e.Row(), e.Version, faultOf(failure), needs, before)
+	if first && f.policy.maxRetries == 0 {
+		// There is no second refusal to wait for.
+		others = others || f.q.evidence.now().shows(f.start, needs)
+	}
+	free := movesOn(failure) && f.q.evidence.waitsForOthers(e.Row(), e.Version)
 	// Before this refusal.
 	attempts := e.Attempts - f.q.evidence.freeOf(e.Row(), e.Version)
 	if free {
@@ -193,29 +201,42 @@ func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 		f.aside(i, entry.Kept, wait, failure)
 		return
 	}
-	if !others {
-		lasts, quiet := f.q.evidence.probationOf(faultOf(failure), since)
-		left := lasts - quiet
-		switch trial := f.control(ctx, i); {
-		case trial == entry.NoneTaken:
-			f.unproved, f.unprovedNeeds = failure, needs
-			f.aside(i, entry.Kept, wait, failure)
-			return
-		case (trial == entry.PartTaken || !plain(failure)) && left > 0:
-			outcome := entry.Kept
-			if e.Attempts == 0 {
-				outcome = entry.Refused
-			}
-			if lasts > probation {
-				f.unproved, f.unprovedNeeds = failure, needs
-			}
-			f.aside(i, outcome, min(wait, left), failure)
-			return
-		}
+	if !others && f.spared(ctx, i, failure, since, wait) {
+		return
 	}
 	f.dead(i, entry.CauseRefused, failure.Message, &entry.DeadLetter{
 		SQLState: failure.SQLSTATE, Constraint: failure.Constraint, Column: failure.Column, Message: wholeStory(failure), Attempts: max(0, attempts) + 1,
 	})
+}
+
+// spared keeps a refused row whose attempts are used up, if neither others nor a control
+// show that the refusal is its own.
+func (f *flush) spared(ctx context.Context, i int, failure *entry.Fault, since, wait time.Duration) bool {
+	e, why := &f.claim.Entries[i], faultOf(failure)
+	lasts, quiet := f.q.evidence.probationOf(why, since)
+	left := lasts - quiet
+	outcome := entry.Kept
+	switch trial := f.control(ctx, i); {
+	case trial == entry.NoneTaken:
+		f.unproved, f.unprovedNeeds = failure, f.proof(i)
+	case (trial == entry.PartTaken || !plain(failure)) && left > 0:
+		if e.Attempts == 0 {
+			outcome = entry.Refused
+		}
+		if lasts > probation {
+			f.unproved, f.unprovedNeeds = failure, f.proof(i)
+		}
+		wait = min(wait, left)
+	case e.Attempts == 0:
+		// It may not be tried again.
+		return false
+	default:
+		// What refused all rows may have been mended just before the control: that
+		// shows something of the refusal that comes after it.
+		f.q.evidence.controlled(e.Row(), e.Version, why)
+	}
+	f.aside(i, outcome, wait, failure)
+	return true
 }
 
 // wholeStory is what a dead letter says: PostgreSQL's own words and, of a row that waited

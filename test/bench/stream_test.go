@@ -106,6 +106,12 @@ func (s *stream) until(what string, so func(*config.Status) bool) {
 // flushed counts the rows so far. The numbers of the status are up to a second old.
 func (s *stream) flushed() float64 {
 	s.b.Helper()
+	return s.counted("writebehind_writes_total{", `outcome="flushed"`)
+}
+
+// counted is what a metric of the flusher counts that begins so, with that label.
+func (s *stream) counted(metric, label string) float64 {
+	s.b.Helper()
 	response, err := s.get("/metrics")
 	if err != nil {
 		s.b.Fatal(err)
@@ -116,7 +122,7 @@ func (s *stream) flushed() float64 {
 		s.b.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if strings.HasPrefix(line, "writebehind_writes_total{") && strings.Contains(line, `outcome="flushed"`) {
+		if strings.HasPrefix(line, metric) && strings.Contains(line, label) {
 			n, err := strconv.ParseFloat(strings.TrimSpace(line[strings.LastIndex(line, " "):]), 64)
 			if err != nil {
 				s.b.Fatal(err)
@@ -334,24 +340,41 @@ func pings(ctx context.Context, client *redis.Client, longest chan<- time.Durati
 }
 
 // BenchmarkStreamBarrier has eight clients wait after each write until it is committed: with
-// WAITAOF where the server knows it, otherwise with WAIT. One operation is one write.
+// WAITAOF where the server knows it, otherwise with WAIT. The flusher has the settings that it
+// has by default, or a short interval. One operation is a few writes of each client.
 func BenchmarkStreamBarrier(b *testing.B) {
-	database := postgrestest.New(b)
-	database.Exec(b, load.CreateTable)
-	s := startStream(b, buildFlusher(b), streamed(b), database)
-	defer s.stop()
-	s.reads()
-	wait := []any{"WAITAOF", 0, 1, 10_000}
-	if s.client.Do(b.Context(), wait...).Err() != nil {
-		wait = []any{"WAIT", 1, 10_000}
+	program := buildFlusher(b)
+	for _, interval := range []int{config.Default().Flush.IntervalMilliseconds, 50} {
+		database := postgrestest.New(b)
+		database.Exec(b, load.CreateTable)
+		s := startStream(b, program, streamed(b), database, func(c *config.Config) {
+			c.Flush = config.Default().Flush
+			c.Flush.IntervalMilliseconds = interval
+		})
+		s.reads()
+		wait := []any{"WAITAOF", 0, 1, 30_000}
+		if s.client.Do(b.Context(), wait...).Err() != nil {
+			wait = []any{"WAIT", 1, 30_000}
+		}
+		b.Run(fmt.Sprintf("%s/interval=%dms", wait[0], interval), func(b *testing.B) {
+			s.b = b
+			s.barrier(wait, max(5, 5000/interval))
+		})
+		s.b = b
+		s.stop()
 	}
+}
+
+// barrier has each client write so many times for each operation, and wait each time.
+func (s *stream) barrier(wait []any, writes int) {
+	b := s.b
 	const clients = 8
 	took := make(chan []time.Duration, clients)
-	commits := s.commits()
+	batches, commits := s.counted("writebehind_batch_size_count{", ""), s.commits()
 	started := time.Now()
 	for c := range clients {
 		go func() {
-			mine, err := s.waits(c, clients, wait)
+			mine, err := s.waits(c, clients, writes*b.N, wait)
 			if err != nil {
 				b.Error(err)
 			}
@@ -363,17 +386,23 @@ func BenchmarkStreamBarrier(b *testing.B) {
 		all = append(all, <-took...)
 	}
 	seconds := time.Since(started).Seconds()
+	if len(all) != clients*writes*b.N {
+		b.Fatalf("%d writes of %d", len(all), clients*writes*b.N)
+	}
 	slices.Sort(all)
 	b.ReportMetric(all[len(all)/2].Seconds()*1000, "ms-p50")
 	b.ReportMetric(all[len(all)*99/100].Seconds()*1000, "ms-p99")
+	b.ReportMetric((s.counted("writebehind_batch_size_count{", "")-batches)/seconds, "batches/s")
 	b.ReportMetric(float64(s.commits()-commits)/seconds, "commits/s")
+	b.ReportMetric(float64(len(all))/seconds, "writes/s")
+	b.ReportMetric(0, "ns/op")
 }
 
-// waits writes the client's share of the benchmark's writes, and waits after each.
-func (s *stream) waits(client, clients int, wait []any) (took []time.Duration, err error) {
+// waits writes so many times, and waits after each.
+func (s *stream) waits(client, clients, writes int, wait []any) (took []time.Duration, err error) {
 	conn := s.client.Conn()
 	defer func() { _ = conn.Close() }()
-	for n := client; n < max(s.b.N, clients); n += clients {
+	for n := client; n < clients*writes; n += clients {
 		document, err := product(n, 1).MarshalJSON()
 		if err != nil {
 			return took, err

@@ -232,7 +232,11 @@ func (w *appWriter) view() []*command {
 	c.tells = true
 	switch p := w.random.IntN(100); {
 	case w.random.IntN(poisonOf) == 0:
-		return []*command{w.of(k, stroke{cells: sets(noRow), bad: true}, "SET", "no number")}
+		bad := stroke{cells: sets(noRow), bad: true}
+		if w.percent(30) {
+			return []*command{w.deletes(k, "DEL"), w.of(k, bad, "LPUSH", n)}
+		}
+		return []*command{w.of(k, bad, "SET", "no number")}
 	case p < 8:
 		return []*command{w.deletes(k, "DEL")}
 	case p < 20:
@@ -265,10 +269,10 @@ func (w *appWriter) score(whole bool) []*command {
 		c := w.of(k, stroke{cells: map[string]string{player: gone}}, "ZREM", player)
 		c.changes = did
 		return []*command{c}
-	case p < 20 && whole && !k.fleeting:
+	case p < 20 && whole:
 		other := player + "x"
 		return w.renamed(scores, k, nil, w.deletesAside(scores), w.of(k, stroke{cells: map[string]string{player: content, other: content}}, "ZADD", n, player, n, other))
-	case p < 24 && whole && !k.fleeting:
+	case p < 24 && whole:
 		from := w.aside[scores]
 		return []*command{
 			w.deletesAside(scores), w.of(from, stroke{cells: map[string]string{player: content}}, "ZADD", n, player),

@@ -87,6 +87,12 @@ func sample(project string) *unstructured.Unstructured {
 	GinkgoHelper()
 	manifest, err := os.ReadFile(filepath.Join(project, "config", "samples", "cache_v1alpha1_writebehindcache.yaml"))
 	Expect(err).NotTo(HaveOccurred())
+	return resourceOf(manifest)
+}
+
+// resourceOf is the WriteBehindCache of a sample's text, with that image of Redis.
+func resourceOf(manifest []byte) *unstructured.Unstructured {
+	GinkgoHelper()
 	objects, err := kube.Objects(manifest)
 	Expect(err).NotTo(HaveOccurred())
 	index := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "WriteBehindCache" })

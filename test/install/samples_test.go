@@ -42,6 +42,7 @@ type sample struct {
 	object   *unstructured.Unstructured
 	tables   []string   // CREATE ...;
 	users    []string   // the arguments of ACL SETUSER
+	settings [][]string // the words of CONFIG SET
 	commands [][]string // the words of FCALL ..., or of a command of Redis' own
 }
 
@@ -72,7 +73,7 @@ func samples(t *testing.T) []sample {
 }
 
 // nativeCommand is a write by Redis' own commands, as capture Replication takes it.
-var nativeCommand = regexp.MustCompile(`^(SET|HSET|INCRBY|ZADD|XADD) `)
+var nativeCommand = regexp.MustCompile(`^(SET|SETEX|DEL|HSET|HINCRBY|INCR|INCRBY|DECR|ZADD|ZINCRBY|ZREM|XADD) `)
 
 var quotedOrWord = regexp.MustCompile(`'[^']*'|\S+`)
 
@@ -92,12 +93,10 @@ func (s *sample) read(t *testing.T, text string) {
 			}
 		case strings.HasPrefix(line, "ACL SETUSER "):
 			s.users = append(s.users, strings.TrimPrefix(line, "ACL SETUSER "))
+		case strings.HasPrefix(line, "CONFIG SET "):
+			s.settings = append(s.settings, wordsOf(line))
 		case strings.HasPrefix(line, "FCALL "), nativeCommand.MatchString(line):
-			words := quotedOrWord.FindAllString(line, -1)
-			for i := range words {
-				words[i] = strings.Trim(words[i], "'")
-			}
-			s.commands = append(s.commands, words)
+			s.commands = append(s.commands, wordsOf(line))
 		case strings.HasPrefix(line, "kubectl "):
 		default:
 			t.Errorf("%s: %q is nothing that this test knows how to try", s.file, line)
@@ -109,6 +108,15 @@ func (s *sample) read(t *testing.T, text string) {
 	if len(s.tables) == 0 || len(s.commands) == 0 {
 		t.Errorf("%s tells no table and no write", s.file)
 	}
+}
+
+// wordsOf are those of a command, as redis-cli reads them.
+func wordsOf(line string) []string {
+	words := quotedOrWord.FindAllString(line, -1)
+	for i := range words {
+		words[i] = strings.Trim(words[i], "'")
+	}
+	return words
 }
 
 func TestEverySampleIsInTheKustomization(t *testing.T) {
@@ -175,7 +183,10 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (ser
 		options = append(options, journaltest.User(user))
 	}
 	if cache.Spec.Capture == v1alpha1.CaptureReplication {
-		options = append(options, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes", "repl-diskless-sync-delay 0"))
+		options = append(options, journaltest.Config("repl-diskless-sync-delay 0"))
+		if cache.Spec.Redis.Managed != nil {
+			options = append(options, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes"))
+		}
 	}
 	if external := cache.Spec.Redis.External; external != nil && external.TLS != nil {
 		if external.TLS.ClientCertSecretRef != nil {
@@ -186,10 +197,31 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (ser
 	}
 	if external := cache.Spec.Redis.External; external != nil && external.Mode == v1alpha1.RedisModeSentinel {
 		trio := journaltest.NewTrio(t, options...)
+		s.configure(t, trio.Servers...)
 		return trio.Servers[0], trio.Addresses(), trio.Client(t)
 	}
 	server = journaltest.New(t, options...)
+	s.configure(t, server)
 	return server, []string{server.Addr()}, server.Client(t)
+}
+
+// configure gives the settings that the sample tells of.
+func (s *sample) configure(t *testing.T, servers ...*journaltest.Server) {
+	t.Helper()
+	for _, server := range servers {
+		rdb := server.Client(t)
+		for _, words := range s.settings {
+			programs.Must(t, rdb.Do(t.Context(), arguments(words)...).Err())
+		}
+	}
+}
+
+func arguments(words []string) []any {
+	args := make([]any, 0, len(words))
+	for _, word := range words {
+		args = append(args, word)
+	}
+	return args
 }
 
 // startFlusher runs a flusher with the config file and the files of Secrets that
@@ -248,18 +280,22 @@ func tryCommands(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache, rdb 
 		if i < 0 {
 			t.Fatalf("%v: there is no mapping %s", words, call.queue)
 		}
-		args := make([]any, 0, len(words))
-		for _, word := range words {
-			args = append(args, word)
-		}
+		var answer any
 		// Until a flusher has loaded the functions, there is nothing to call.
-		programs.Usual.Eventually(t, fmt.Sprint(words), func() error { return rdb.Do(t.Context(), args...).Err() })
+		programs.Usual.Eventually(t, fmt.Sprint(words), func() (err error) {
+			answer, err = rdb.Do(t.Context(), arguments(words)...).Result()
+			return err
+		})
+		call.learn(answer)
 		for key, document := range call.documents {
 			row, there := strings.CutPrefix(key, cache.Spec.Mappings[i].KeyPrefix)
 			if !there {
 				t.Fatalf("%v: %s is not under the prefix", words, key)
 			}
 			programs.Usual.Eventually(t, fmt.Sprint(words, " is in the table"), func() error {
+				if call.gone {
+					return noRow(t.Context(), db, &cache.Spec.Mappings[i], row, document)
+				}
 				return compareRow(t.Context(), db, &cache.Spec.Mappings[i], row, document)
 			})
 		}
@@ -271,10 +307,23 @@ func tryCommands(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache, rdb 
 	}
 }
 
-// call is a write: the document of each key, nil where it is deleted.
+// call is a write: the document of each key, or what is gone of it. answered is the field that
+// the answer tells, if any.
 type call struct {
 	queue     string
 	documents map[string]map[string]any
+	gone      bool
+	answered  string
+}
+
+// learn takes what the command's answer says of the document.
+func (c *call) learn(answer any) {
+	if c.answered == "" {
+		return
+	}
+	for _, document := range c.documents {
+		document[c.answered] = fmt.Sprint(answer)
+	}
 }
 
 // parseCall reads FCALL function numkeys key... queue value...
@@ -286,11 +335,11 @@ func parseCall(words []string) (*call, error) {
 	if _, err := fmt.Sscan(words[2], &keys); err != nil || len(words) < 4+keys {
 		return nil, fmt.Errorf("%v has no number of keys that fits", words)
 	}
-	c := &call{queue: words[3+keys], documents: map[string]map[string]any{}}
+	c := &call{queue: words[3+keys], documents: map[string]map[string]any{}, gone: words[1] == "wb_del"}
 	values := words[4+keys:]
 	for i, key := range words[3 : 3+keys] {
 		c.documents[key] = nil
-		if words[1] == "wb_del" {
+		if c.gone {
 			continue
 		}
 		var document map[string]any
@@ -305,57 +354,92 @@ func parseCall(words []string) (*call, error) {
 	return c, nil
 }
 
-// parseNative reads a command of Redis' own: what it makes of a key that was not there before.
+// parseNative reads a command of Redis' own: what it makes of the fields that it names.
 func parseNative(mappings []v1alpha1.Mapping, words []string) (*call, error) {
-	i := slices.IndexFunc(mappings, func(m v1alpha1.Mapping) bool { return len(words) > 2 && strings.HasPrefix(words[1], m.KeyPrefix) })
+	i := slices.IndexFunc(mappings, func(m v1alpha1.Mapping) bool { return len(words) > 1 && strings.HasPrefix(words[1], m.KeyPrefix) })
 	if i < 0 {
 		return nil, fmt.Errorf("%v is of no mapping", words)
 	}
 	m, document := &mappings[i], map[string]any{}
+	c := &call{queue: m.Name, documents: map[string]map[string]any{words[1]: document}}
 	fields := func(words []string) {
 		for i := 0; i+1 < len(words); i += 2 {
 			document[words[i]] = words[i+1]
 		}
 	}
-	switch words[0] {
-	case "SET":
-		if err := json.Unmarshal([]byte(words[2]), &document); err != nil {
-			return nil, fmt.Errorf("%s is no document: %w", words[2], err)
+	switch command, last := words[0], words[len(words)-1]; command {
+	case "SET", "SETEX":
+		if m.Encoding == v1alpha1.EncodingNumber {
+			document[m.ValueColumn] = last
+		} else if err := json.Unmarshal([]byte(last), &document); err != nil {
+			return nil, fmt.Errorf("%s is no document: %w", last, err)
 		}
+	case "DEL":
+		c.gone = true
 	case "HSET":
 		fields(words[2:])
-	case "INCRBY":
-		document[m.ValueColumn] = words[2]
+	case "HINCRBY":
+		c.answered = words[2]
+	case "INCR", "INCRBY", "DECR":
+		c.answered = m.ValueColumn
 	case "ZADD":
-		document[m.ScoreColumn], document[m.MemberColumn] = words[2], words[3]
+		document[m.ScoreColumn], document[m.MemberColumn] = words[2], last
+	case "ZINCRBY":
+		document[m.MemberColumn], c.answered = last, m.ScoreColumn
+	case "ZREM":
+		document[m.MemberColumn], c.gone = last, true
 	case "XADD":
-		document[m.IDColumn] = words[2]
-		fields(words[3:])
+		fields(words[slices.Index(words, "*")+1:])
+		c.answered = m.IDColumn
 	}
-	return &call{queue: m.Name, documents: map[string]map[string]any{words[1]: document}}, nil
+	return c, nil
 }
 
-// compareRow compares a row with what PostgreSQL itself makes of the document.
-func compareRow(ctx context.Context, db *postgrestest.Database, m *v1alpha1.Mapping, key string, document map[string]any) error {
-	table := pgx.Identifier(strings.Split(m.Table, ".")).Sanitize()
-	if document == nil {
-		var rows int
-		query := fmt.Sprintf("SELECT count(*) FROM %s WHERE %s::text = $1", table, pgx.Identifier{m.KeyColumn}.Sanitize())
-		if err := db.Pool().QueryRow(ctx, query, key).Scan(&rows); err != nil {
-			return err
+// rowsOf is FROM and WHERE of the rows of a key: of one member or entry, if the document
+// names it.
+func rowsOf(m *v1alpha1.Mapping, key string, document map[string]any) (sql string, args []any) {
+	sql = fmt.Sprintf("FROM %s t WHERE t.%s::text = $1", tableOf(m), pgx.Identifier{m.KeyColumn}.Sanitize())
+	args = []any{key}
+	for _, column := range []string{m.MemberColumn, m.IDColumn} {
+		if value, named := document[column]; named {
+			args = append(args, value)
+			sql += fmt.Sprintf(" AND t.%s::text = $%d", pgx.Identifier{column}.Sanitize(), len(args))
 		}
-		if rows != 0 {
-			return errors.New("the row is still there")
-		}
-		return nil
 	}
+	return sql, args
+}
+
+func tableOf(m *v1alpha1.Mapping) string {
+	return pgx.Identifier(strings.Split(m.Table, ".")).Sanitize()
+}
+
+// noRow fails while there is one.
+func noRow(ctx context.Context, db *postgrestest.Database, m *v1alpha1.Mapping, key string, document map[string]any) error {
+	var rows int
+	sql, args := rowsOf(m, key, document)
+	if err := db.Pool().QueryRow(ctx, "SELECT count(*) "+sql, args...).Scan(&rows); err != nil {
+		return err
+	}
+	if rows != 0 {
+		return fmt.Errorf("rows that are still there: %d", rows)
+	}
+	return nil
+}
+
+// compareRow compares a row with what PostgreSQL itself makes of the document. Of a hash it
+// looks at the fields that were written alone.
+func compareRow(ctx context.Context, db *postgrestest.Database, m *v1alpha1.Mapping, key string, document map[string]any) error {
 	wanted := map[string]any{m.KeyColumn: key}
 	if len(m.Columns) == 0 {
 		maps.Copy(wanted, document)
 	}
 	for _, column := range m.Columns {
-		if wanted[column.Column] = document[column.Field]; column.Field == "$" {
+		value, named := document[column.Field]
+		switch {
+		case column.Field == "$":
 			wanted[column.Column] = document
+		case named || m.Encoding != v1alpha1.EncodingHash:
+			wanted[column.Column] = value
 		}
 	}
 	encoded, err := json.Marshal(wanted)
@@ -363,9 +447,10 @@ func compareRow(ctx context.Context, db *postgrestest.Database, m *v1alpha1.Mapp
 		return err
 	}
 	var got, want []byte
-	query := fmt.Sprintf("SELECT to_jsonb(t), to_jsonb(jsonb_populate_record(NULL::%[1]s, $2::jsonb)) FROM %[1]s t WHERE t.%[2]s::text = $1",
-		table, pgx.Identifier{m.KeyColumn}.Sanitize())
-	if err := db.Pool().QueryRow(ctx, query, key, string(encoded)).Scan(&got, &want); err != nil {
+	sql, args := rowsOf(m, key, document)
+	args = append(args, string(encoded))
+	query := fmt.Sprintf("SELECT to_jsonb(t), to_jsonb(jsonb_populate_record(NULL::%s, $%d::jsonb)) %s", tableOf(m), len(args), sql)
+	if err := db.Pool().QueryRow(ctx, query, args...).Scan(&got, &want); err != nil {
 		return err
 	}
 	var gotRow, wantRow map[string]any

@@ -47,7 +47,7 @@ func bound(s *config.Status, now time.Time) {
 	boundCheck(&s.Durability.Eviction)
 	boundCheck(&s.Durability.Ledger)
 	if r := s.Replication; r != nil {
-		for _, n := range []*int64{&r.BehindBytes, &r.BacklogBytes, &r.DirtyBytes, &r.ScannedKeys} {
+		for _, n := range []*int64{&r.BehindBytes, &r.UnreadBytes, &r.BacklogBytes, &r.DirtyBytes, &r.ScannedKeys} {
 			*n = min(max(*n, 0), mostCount)
 		}
 		r.History = max(r.History, 0) // the microsecond in which it began

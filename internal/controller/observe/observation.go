@@ -158,7 +158,7 @@ func essence(s config.Status) config.Status {
 	s.Redis.Message, s.Database.Message = "", ""
 	s.Durability.Persistence.Message, s.Durability.Eviction.Message, s.Durability.Ledger.Message = "", "", ""
 	if r := s.Replication; r != nil {
-		r.BehindBytes, r.BehindSeconds, r.ScannedKeys, r.Backlog.Message = share(r), 0, 0, ""
+		r.BehindBytes, r.UnreadBytes, r.BehindSeconds, r.ScannedKeys, r.Backlog.Message = share(r), 0, 0, 0, ""
 	}
 	for i := range s.Queues {
 		q := &s.Queues[i]

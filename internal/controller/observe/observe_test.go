@@ -437,7 +437,9 @@ func TestPublishesWhatTheStreamTellsAtOnce(t *testing.T) {
 			edit func(*config.Replication)
 			news int
 		}{
-			"it is behind":       {func(r *config.Replication) { r.BehindBytes, r.BehindSeconds, r.DirtyBytes = 499, 9, 7 }, 0},
+			"it is behind": {func(r *config.Replication) {
+				r.BehindBytes, r.UnreadBytes, r.BehindSeconds, r.DirtyBytes = 499, 5, 9, 7
+			}, 0},
 			"a scan comes on":    {func(r *config.Replication) { r.ScannedKeys = 7 }, 0},
 			"half the backlog":   {func(r *config.Replication) { r.BehindBytes = 500 }, 1},
 			"all of the backlog": {func(r *config.Replication) { r.BehindBytes = 1000 }, 1},
@@ -461,12 +463,12 @@ func TestPublishesWhatTheStreamTellsAtOnce(t *testing.T) {
 
 func TestBoundOfTheStream(t *testing.T) {
 	s := &config.Status{Replication: &config.Replication{
-		History: -1, BehindBytes: math.MaxInt64, BacklogBytes: -1, DirtyBytes: math.MaxInt64, ScannedKeys: -1, BehindSeconds: 1e300,
+		History: -1, BehindBytes: math.MaxInt64, UnreadBytes: -1, BacklogBytes: -1, DirtyBytes: math.MaxInt64, ScannedKeys: -1, BehindSeconds: 1e300,
 		Notice: strings.Repeat("x", 1<<16), Backlog: config.Check{Message: strings.Repeat("m", 5000)},
 	}}
 	bound(s, time.Now())
 	r := s.Replication
-	if r.History != 0 || r.BehindBytes != mostCount || r.BacklogBytes != 0 || r.DirtyBytes != mostCount || r.ScannedKeys != 0 ||
+	if r.History != 0 || r.BehindBytes != mostCount || r.UnreadBytes != 0 || r.BacklogBytes != 0 || r.DirtyBytes != mostCount || r.ScannedKeys != 0 ||
 		r.BehindSeconds != mostSeconds || len(r.Notice) != mostReason || len(r.Backlog.Message) != mostText {
 		t.Errorf("not bounded: %+v", r)
 	}

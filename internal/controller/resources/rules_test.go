@@ -4,8 +4,6 @@
 package resources_test
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,18 +18,18 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// refusals is what the rules of the CRD say of a change from one resource to another; without
-// an earlier one of a new resource. No server is asked.
-func refusals(t *testing.T, earlier, resource string) string {
+// compiled is the schema of the CRD with its rules, which take a second to compile, made once.
+var compiled struct {
+	schema *structuralschema.Structural
+	rules  *cel.Validator
+}
+
+func compile(t *testing.T) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "bases", "cache.writebehind.dev_writebehindcaches.yaml"))
-	if err != nil {
-		t.Fatal(err)
+	if compiled.rules != nil {
+		return
 	}
-	var crd apiextensionsv1.CustomResourceDefinition
-	if err := yaml.UnmarshalStrict(text, &crd); err != nil {
-		t.Fatal(err)
-	}
+	crd := definition(t)
 	var schema apiextensions.JSONSchemaProps
 	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(crd.Spec.Versions[0].Schema.OpenAPIV3Schema, &schema, nil); err != nil {
 		t.Fatal(err)
@@ -40,6 +38,14 @@ func refusals(t *testing.T, earlier, resource string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	compiled.schema, compiled.rules = structural, cel.NewValidator(structural, true, celconfig.PerCallLimit)
+}
+
+// refusals is what the rules of the CRD say of a change from one resource to another; without
+// an earlier one of a new resource. No server is asked.
+func refusals(t *testing.T, earlier, resource string) string {
+	t.Helper()
+	compile(t)
 	object := func(text string) any {
 		if text == "" {
 			return nil
@@ -53,11 +59,10 @@ func refusals(t *testing.T, earlier, resource string) string {
 		if err := json.Unmarshal(document, &o); err != nil {
 			t.Fatal(err)
 		}
-		defaulting.Default(o, structural)
+		defaulting.Default(o, compiled.schema)
 		return o
 	}
-	validator := cel.NewValidator(structural, true, celconfig.PerCallLimit)
-	errs, _ := validator.Validate(t.Context(), field.NewPath(""), structural, object(resource), object(earlier), celconfig.RuntimeCELCostBudget)
+	errs, _ := compiled.rules.Validate(t.Context(), field.NewPath(""), compiled.schema, object(resource), object(earlier), celconfig.RuntimeCELCostBudget)
 	var all []string
 	for _, err := range errs {
 		all = append(all, err.Error())

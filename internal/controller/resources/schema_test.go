@@ -17,8 +17,8 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
-// schema reads the spec's schema from the generated CRD.
-func schema(t *testing.T) apiextensionsv1.JSONSchemaProps {
+// definition reads the generated CRD.
+func definition(t *testing.T) *apiextensionsv1.CustomResourceDefinition {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "crd", "bases", "cache.writebehind.dev_writebehindcaches.yaml"))
 	if err != nil {
@@ -28,7 +28,13 @@ func schema(t *testing.T) apiextensionsv1.JSONSchemaProps {
 	if err := yaml.UnmarshalStrict(text, &crd); err != nil {
 		t.Fatal(err)
 	}
-	return crd.Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
+	return &crd
+}
+
+// schema is the spec's schema.
+func schema(t *testing.T) apiextensionsv1.JSONSchemaProps {
+	t.Helper()
+	return definition(t).Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
 }
 
 // at follows a path of fields; [] steps into a list.

@@ -52,7 +52,7 @@ func (s *Snapshot) Emptied(name string) (emptied, lost bool) {
 	q := s.Queue(name, func(d *config.Status) bool {
 		return s.Settled(d) && slices.ContainsFunc(d.Queues, func(q config.QueueStatus) bool { return q.Name == name && q.Retired })
 	})
-	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 || s.Unread() != "" {
+	if q == nil || q.State != config.StatePaused || q.Depth > 0 || q.DeadLetters > 0 || s.unread() != "" {
 		return false, false
 	}
 	// A flusher counts itself what a new history of the stream has lost.

@@ -36,8 +36,20 @@ func (s *Snapshot) Stream() *config.Replication {
 }
 
 // Unread is what no queue shows yet of what applications wrote, empty where there is nothing:
-// what the stream has and the flushers have not read, and keys of before the stream.
+// what the stream has and the flushers have not carried, and keys of before the stream.
 func (s *Snapshot) Unread() string {
+	if why := s.unread(); why != "" || !s.Replicates() {
+		return why
+	}
+	if behind := s.Stream().BehindBytes; behind > 0 {
+		return plural.Of(behind, "byte", "bytes") + " of the replication stream are not carried yet"
+	}
+	return ""
+}
+
+// unread is what no flusher has come to yet. What was read of a queue shows in its depth,
+// whatever is written to the others.
+func (s *Snapshot) unread() string {
 	if !s.Replicates() {
 		return ""
 	}
@@ -49,8 +61,8 @@ func (s *Snapshot) Unread() string {
 		return "Redis does not send its replication stream yet"
 	case !stream.Scanned:
 		return fmt.Sprintf("keys that were there before are being read (so far: %d)", stream.ScannedKeys)
-	case stream.BehindBytes > 0:
-		return plural.Of(stream.BehindBytes, "byte", "bytes") + " of the replication stream are not carried yet"
+	case stream.UnreadBytes > 0:
+		return plural.Of(stream.UnreadBytes, "byte", "bytes") + " of the replication stream left to be read"
 	}
 	return ""
 }

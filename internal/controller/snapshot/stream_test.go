@@ -20,6 +20,7 @@ func TestUnread(t *testing.T) {
 	}{
 		"all is carried":   {func(*snapshot.Snapshot) {}, ""},
 		"bytes are behind": {streams(func(r *config.Replication) { r.BehindBytes = 7 }), "7 bytes of the replication stream are not carried yet"},
+		"bytes are unread": {streams(func(r *config.Replication) { r.UnreadBytes = 1 }), "1 byte of the replication stream left to be read"},
 		"a scan":           {streams(func(r *config.Replication) { r.Scanned, r.ScannedKeys = false, 12 }), "keys that were there before are being read (so far: 12)"},
 		"not attached":     {streams(func(r *config.Replication) { r.Attached = false }), "Redis does not send its replication stream yet"},
 		"nobody reads":     {streams(func(r *config.Replication) { *r = config.Replication{} }), "no flusher reads the replication stream yet"},
@@ -33,6 +34,27 @@ func TestUnread(t *testing.T) {
 	}
 	if s := snapshottest.Ready(nil); s.Unread() != "" || s.Stream() != nil {
 		t.Error("capture Functions has a stream")
+	}
+}
+
+// TestAMappingThatIsRemovedDoesNotWaitForTheOthers: what they have in the stream is never all
+// carried while they are written.
+func TestAMappingThatIsRemovedDoesNotWaitForTheOthers(t *testing.T) {
+	for name, c := range map[string]struct {
+		edit    func(*config.Replication, *config.QueueStatus)
+		emptied bool
+	}{
+		"the others are written": {func(r *config.Replication, _ *config.QueueStatus) { r.BehindBytes = 7 }, true},
+		"it has something":       {func(_ *config.Replication, q *config.QueueStatus) { q.Depth = 1 }, false},
+		"it may have something":  {func(r *config.Replication, _ *config.QueueStatus) { r.BehindBytes, r.UnreadBytes = 7, 1 }, false},
+	} {
+		s := snapshottest.Ready(snapshottest.Replicated)
+		status := s.Seen.Flushers[0].Status
+		status.Queues[0].Retired, status.Queues[0].State = true, config.StatePaused
+		c.edit(status.Replication, &status.Queues[0])
+		if emptied, _ := s.Emptied(status.Queues[0].Name); emptied != c.emptied {
+			t.Errorf("%s: it is emptied: %t", name, emptied)
+		}
 	}
 }
 

@@ -93,7 +93,8 @@ func notDrained(f *facts) []string {
 	carried := map[string]bool{}
 	for _, m := range f.Settings.Mappings {
 		carried[m.Name] = true
-		if part := stillHolds(f, m.Name); part != "" {
+		// Of the stream every empty queue has the same to tell.
+		if part := stillHolds(f, m.Name); part != "" && !slices.Contains(parts, part) {
 			parts = append(parts, part)
 		}
 	}

@@ -56,6 +56,8 @@ type Replication struct {
 	// how much of it Redis keeps; 0 while that is not known.
 	BehindBytes  int64 `json:"behindBytes"`
 	BacklogBytes int64 `json:"backlogBytes,omitempty"`
+	// UnreadBytes is how much of the stream this flusher has not come to yet.
+	UnreadBytes int64 `json:"unreadBytes,omitempty"`
 	// BehindSeconds is the age of the oldest write that is not committed, with those that
 	// the database refused.
 	BehindSeconds float64 `json:"behindSeconds"`

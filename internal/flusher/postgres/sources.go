@@ -238,6 +238,7 @@ func (s *Sources) Release(ctx context.Context, source string, epoch int64) error
 
 // counts are a position's numbers by queue, as the table has them.
 type counts struct {
+	Told      string           `json:"told,omitempty"`
 	Losses    map[string]int64 `json:"losses,omitempty"`
 	Writes    map[string]int64 `json:"writes,omitempty"`
 	Coalesced map[string]int64 `json:"coalesced,omitempty"`
@@ -265,7 +266,7 @@ func (s *Sources) Position(ctx context.Context, source string) (replica.Position
 	if err := json.Unmarshal([]byte(text), &c); err != nil {
 		return replica.Position{}, s.failure("read the source's position", fmt.Errorf("its counts: %w", err))
 	}
-	p.Losses, p.Writes, p.Coalesced, p.Flushed = c.Losses, c.Writes, c.Coalesced, c.Flushed
+	p.Told, p.Losses, p.Writes, p.Coalesced, p.Flushed = c.Told, c.Losses, c.Writes, c.Coalesced, c.Flushed
 	for _, mapping := range scanned {
 		p.Scanned = append(p.Scanned, string(mapping))
 	}
@@ -278,7 +279,7 @@ func (s *Sources) Move(ctx context.Context, source string, epoch int64, to repli
 	for i, mapping := range to.Scanned {
 		scanned[i] = []byte(mapping)
 	}
-	text, err := json.Marshal(counts{to.Losses, to.Writes, to.Coalesced, to.Flushed})
+	text, err := json.Marshal(counts{to.Told, to.Losses, to.Writes, to.Coalesced, to.Flushed})
 	if err != nil {
 		return s.failure("move the source", err)
 	}

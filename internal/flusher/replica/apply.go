@@ -17,7 +17,7 @@ func (s *Source) apply(stream Replication, b Batch) error {
 	for i := range b.Effects {
 		switch e := &b.Effects[i]; e.Word {
 		case Flushed:
-			s.flushed(e)
+			s.flushed(e, now)
 		case Unknown:
 			s.lost("writes to unknown keys: two databases were exchanged, or a command does not tell its keys")
 			s.scanAnew()
@@ -106,13 +106,15 @@ func (s *Source) keepValue(q *queue, m *mark, e *Effect) {
 	}
 }
 
-// nameFields has the fields read that a write named.
+// nameFields has the fields read that a write named, or all of what is a hash no more, or will
+// be one again.
 func (q *queue) nameFields(m *mark, e *Effect) {
 	if !q.encoding.named {
 		return
 	}
-	if e.Members == nil {
+	if e.Members == nil || !e.OfHash {
 		m.wholly()
+		return
 	}
 	for _, field := range e.Members {
 		m.name(string(field))
@@ -132,7 +134,7 @@ func (s *Source) commandOf(name string) uint16 {
 
 // flushed takes note that the whole database was emptied: no row is deleted for it, but
 // what was not read before is gone.
-func (s *Source) flushed(e *Effect) {
+func (s *Source) flushed(e *Effect, now int64) {
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
 			for _, m := range p.marked {
@@ -143,11 +145,16 @@ func (s *Source) flushed(e *Effect) {
 				m.last = max(m.last, e.Offset)
 			}
 			for _, m := range p.out {
-				m.unlink()
+				if p.marked[m.id] == nil {
+					// It may have been read before.
+					gone := &mark{id: m.id, first: e.Before.Offset, last: e.Offset, database: int16(e.Before.Database), since: now} //nolint:gosec // There are few databases.
+					gone.unlink()
+					p.add(gone)
+				}
 			}
 		}
 	}
-	s.tell("FLUSHALL or FLUSHDB has emptied the database: no row is deleted for it, and what was not flushed by then is gone")
+	s.tell("FLUSHALL or FLUSHDB has emptied the database at " + time.Now().UTC().Format(time.RFC3339) + ": no row is deleted for it, and what was not flushed by then is gone")
 }
 
 // unlink has the key gone without a word of the application.

@@ -83,7 +83,29 @@ func (c *Client) Read(ctx context.Context, asks []Ask) (Reading, error) {
 			a.Found = Unsure
 		}
 	}
+	c.nameTypes(ctx, asks, reading.Answers)
 	return reading, nil
+}
+
+// nameTypes asks for the types of keys that hold something else. They are for a person to read:
+// one that is not answered, or has changed since, is not named.
+func (c *Client) nameTypes(ctx context.Context, asks []Ask, answers []Answer) {
+	kinds := make(map[int]*redis.StatusCmd)
+	pipe := c.rdb.Pipeline()
+	for i := range answers {
+		if answers[i].Found == OfAnotherType && answers[i].Type == "" {
+			kinds[i] = pipe.Type(ctx, asks[i].Key)
+		}
+	}
+	if len(kinds) == 0 {
+		return
+	}
+	_, _ = pipe.Exec(ctx)
+	for i, kind := range kinds {
+		if kind.Err() == nil && kind.Val() != "none" {
+			answers[i].Type = kind.Val()
+		}
+	}
 }
 
 // reply makes an answer of what the server said.

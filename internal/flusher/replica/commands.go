@@ -33,7 +33,7 @@ var commands = map[string]command{
 	"HSETNX":       {tell: writesPairs},
 	"HINCRBY":      {tell: writesPairs},
 	"HINCRBYFLOAT": {tell: writesPairs},
-	"HDEL":         {tell: writesMembers},
+	"HDEL":         {tell: writesFields},
 	"HSETEX":       {tell: writesBehindCount},
 
 	"ZADD":    {tell: scores},
@@ -152,16 +152,25 @@ func (r *reading) members(c *command, first, end, step int) {
 	}
 }
 
+// fields is members of a hash.
+func (r *reading) fields(c *command, first, end, step int) {
+	if e := r.key(c, r.of(1), Written); e != nil && e.Word == Written {
+		e.Members, e.OfHash = r.some(first, end, step), true
+	}
+}
+
 func writesMembers(r *reading, c *command) { r.members(c, 2, r.count, 1) }
 
-// writesPairs names a member in front of what it becomes, or is raised by.
-func writesPairs(r *reading, c *command) { r.members(c, 2, r.count, 2) }
+func writesFields(r *reading, c *command) { r.fields(c, 2, r.count, 1) }
+
+// writesPairs names a field in front of what it becomes, or is raised by.
+func writesPairs(r *reading, c *command) { r.fields(c, 2, r.count, 2) }
 
 // writesBehindCount has FIELDS, their number and the pairs among words of its own.
 func writesBehindCount(r *reading, c *command) {
 	for i := 2; i < r.count; i++ {
 		if r.is(i, "FIELDS") {
-			r.members(c, i+2, i+2+2*r.number(i+1), 2)
+			r.fields(c, i+2, i+2+2*r.number(i+1), 2)
 			return
 		}
 	}

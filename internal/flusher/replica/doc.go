@@ -175,6 +175,9 @@
 //	the database is away                 reads on: nobody else can get the lease. Marks take
 //	                                     up to Bounds.Dirty, then the stream waits in the
 //	                                     server's backlog
+//	Redis is away                        waits for it, with all that is dirty. Where somebody
+//	                                     who stands by has reached it for ten seconds
+//	                                     meanwhile, that one reads on (standby.go)
 //	the backlog is passed, Redis         another history: all keys are read again, marks of
 //	restarts                             the one before stay, a data-loss event tells that
 //	                                     deletions may be missed
@@ -197,7 +200,10 @@
 //	or for want of room                  highest version; those that are gone wait. Where a
 //	                                     claim would be empty, the stream is read on
 //	FLUSHALL, FLUSHDB                    no row is deleted; what was dirty and not kept is
-//	                                     lost, and counted
+//	                                     lost, and counted. The notice is stored with the
+//	                                     position, so that the next reader tells it, too
+//	a board is made of another one, and  that of which no member is known is lost, and counted;
+//	expires before it is read            its rows stay
 //	two databases are exchanged          a data-loss event; all keys are read again
 //	a key of another type                a dead letter that names the last command
 //	a mapping is paused or suspended     its keys go to the database when they use half of
@@ -240,7 +246,9 @@
 //
 // The backlog has to hold what is behind the committed offset (spill.go). From a quarter of
 // it on all is flushed at once. What is still there at half of it does not get through: it
-// goes to the database as keys, so that a mapping that is paused holds up nobody.
+// goes to the database as keys, so that a mapping that is paused holds up nobody. Of what is out
+// in a claim nothing goes: the database has one retry of a name, and takes it away when that
+// claim is settled.
 //
 // What is acknowledged waits for rows and dead letters, so a row that is refused again and
 // again holds it up, as the promise says. After a restart nobody knows how old the first write
@@ -258,6 +266,10 @@
 //
 // Hashes. HLEN is read with the fields that were named. Where they are all there is, the hash
 // is whole, so that one which expired and was made anew leaves no column of the old one.
+//
+// A command of another type. The fields of a hash are no members of a board: the board's key is
+// marked, and has one dead letter, however many fields there are. Its rows stay then, also those
+// that a DEL before was to take away; they go when the key is a board again of which all is read.
 //
 // Sorted sets. A mark of the whole key gives all members that stay and marks them: what holds
 // the position for the key holds it for them. A key that expired is noted as long as any mark

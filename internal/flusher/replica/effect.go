@@ -61,9 +61,10 @@ type Effect struct {
 	// Value is what SET wrote. HasValue tells an empty value from none.
 	Value    []byte
 	HasValue bool
-	// Members are the fields of a hash or the members of a sorted set that the command
-	// named, in its order. Nil means the whole key.
+	// Members are the fields of a hash, which OfHash says, or the members of a sorted set that
+	// the command named, in its order. Nil means the whole key.
 	Members [][]byte
+	OfHash  bool
 	// ID and Fields are those of an Appended entry: fields and values in turn.
 	ID     []byte
 	Fields [][]byte

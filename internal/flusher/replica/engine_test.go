@@ -57,9 +57,12 @@ type running struct {
 	stop   func()
 }
 
-func (m *machine) start() *running {
+func (m *machine) start() *running { return m.through(m.redis, m.redis) }
+
+// through starts a flusher that has a way of its own to the server.
+func (m *machine) through(primary replica.Primary, server replica.Server) *running {
 	r := &running{faults: &enginetest.Faults{}}
-	r.source = replica.New(m.config.Mappings, m.redis, m.redis, &m.store, replica.Options{Name: "source", Bounds: m.bounds})
+	r.source = replica.New(m.config.Mappings, primary, server, &m.store, replica.Options{Name: "source", Bounds: m.bounds})
 	r.Flusher = flusher.New(m.config, r.faults.Source(r.source), r.faults.Database(m.database), flusher.Options{})
 	ctx, cancel := context.WithCancel(context.WithoutCancel(m.t.Context()))
 	ended := make(chan struct{})
@@ -205,7 +208,7 @@ func TestAHistoryThatIsLostIsTold(t *testing.T) {
 		m.set(row, 1)
 		m.has(5*time.Second, row, 1)
 		before := r.queue().Journal
-		m.redis.Restart()
+		m.redis.Restart(0)
 		m.set(row, 2)
 		m.has(10*time.Second, row, 1, 2)
 		m.within(5*time.Second, "a word of the loss", func() error {

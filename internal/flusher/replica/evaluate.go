@@ -35,6 +35,11 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 		e.FirstRefused = m.extra.firstRefused
 	}
 	switch {
+	case len(key) == len(q.mapping.KeyPrefix):
+		e.Unfit = &entry.Unfit{OfKey: true, Message: fmt.Sprintf("the key is the keyPrefix alone, which leaves nothing for the column %s", q.mapping.KeyColumn)}
+		if ok = true; k.Found == Gone {
+			e.Operation = entry.Delete
+		}
 	case k.Found == OfAnotherType:
 		e.Unfit = s.ofAnotherType(q, m, k)
 		ok = true
@@ -43,11 +48,9 @@ func (s *Source) entryOf(q *queue, p *partition, m *mark, k *known) (e entry.Ent
 	case k.Found == There:
 		q.valueOf(m, k, &e)
 		if q.encoding.valued && m.word == Unlinked {
-			// What was kept is of an earlier history, or older than what was read.
-			p.change(m, func() {
-				m.word, m.wrote = seen, false
-				m.dropValue()
-			})
+			// What was kept is of an earlier history, or older than what was read. It is lost if
+			// nothing is there any more at the next attempt.
+			p.change(m, m.dropValue)
 		}
 		ok = true
 	default:
@@ -64,11 +67,16 @@ func (s *Source) ofAnotherType(q *queue, m *mark, k *known) *entry.Unfit {
 	if k.Type != "" {
 		holds = "a " + k.Type
 	}
-	by := ""
-	if m.command != 0 {
-		by = " (last command: " + s.commandNames[m.command] + ")"
+	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, s.lastCommand(m))}
+}
+
+// lastCommand is what is said of the command that wrote last; nothing where the stream has not
+// told it.
+func (s *Source) lastCommand(m *mark) string {
+	if m.command == 0 {
+		return ""
 	}
-	return &entry.Unfit{Message: fmt.Sprintf("the key holds %s, which a mapping of encoding %s does not take%s", holds, q.mapping.Encoding, by)}
+	return " (last command: " + s.commandNames[m.command] + ")"
 }
 
 // valueOf gives the entry what was read.
@@ -92,11 +100,16 @@ func (s *Source) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entr
 	if k.Found == There {
 		s.expand(q, p, m, e.Key, k.Pairs)
 	}
+	gone := k.Found == Gone
 	switch {
 	case q.encoding.kept && k.More:
 		p.change(m, func() { m.more().members = []string{"(" + k.Pairs[len(k.Pairs)-1]} })
 		return false
-	case q.encoding.kept, k.Found == Gone && (m.word == seen || m.word == Unlinked):
+	case gone && m.wrote && p.hasGone(e.Key, m):
+		// Of which members or entries it was nobody knows.
+		e.Lost = true
+		return true
+	case q.encoding.kept, gone && m.word != Deleted && !m.wrote:
 		return false
 	}
 	e.Operation, e.Value = entry.Clear, listOf(k.Pairs)

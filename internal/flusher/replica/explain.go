@@ -36,6 +36,12 @@ func (l *Link) Explain(err error) config.Check {
 			Message: "Redis answers to a replica in a way that none of its releases does, as a proxy in front of it may: " +
 				instead,
 		}
+	case errors.Is(err, errUnanswered):
+		return config.Check{
+			Reason: cachev1alpha1.ReasonConnectionFailed,
+			Message: "Redis, or a proxy in front of it, does not answer the command PSYNC, or ends the connection: it stops or cannot fork, as its log says, " +
+				"or it takes no replicas, as managed services do: " + instead,
+		}
 	case errors.Is(err, errCut) && l.settings.MasterName != "":
 		return config.Check{
 			Reason: cachev1alpha1.ReasonConnectionFailed,
@@ -68,6 +74,9 @@ func (l *Link) explainRefusal(r *Refusal) (config.Check, bool) {
 		}
 		if l.settings.MasterName != "" {
 			check.Message += journal.OfEveryServer
+		}
+		if r.Command == psync || r.Command == replconf {
+			check.Message += "; a managed service that does not let anybody have it takes no replicas: use capture Functions there"
 		}
 		return check, true
 	case r.Command != psync && r.Command != replconf:

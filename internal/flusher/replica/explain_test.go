@@ -29,6 +29,10 @@ func TestWhatIsInTheWayIsSaid(t *testing.T) {
 			journaltest.User("default on nopass ~* +@all -psync"), nil,
 			cachev1alpha1.ReasonPrivilegeMissing, "Redis user default lacks a right (command psync): run as an administrator: ACL SETUSER default +psync +replconf",
 		},
+		"no right that anybody has": {
+			journaltest.User("default on nopass ~* +@all -psync"), nil,
+			cachev1alpha1.ReasonPrivilegeMissing, "a managed service that does not let anybody have it takes no replicas: use capture Functions there",
+		},
 		"no PSYNC": {
 			journaltest.Config(`rename-command PSYNC ""`), nil,
 			cachev1alpha1.ReasonCommandFailed, "Redis refuses the command PSYNC, and with it any replica, as managed services do: give the address of a Redis that takes replicas, or use capture Functions",
@@ -112,7 +116,15 @@ func TestOthersThanPrimariesAreToldApart(t *testing.T) {
 		"no filter":              {info + "+OK\r\n+OK\r\n-ERR Unrecognized REPLCONF option: rdb-filter-only\r\n", cachev1alpha1.ReasonCommandFailed, "refuses the command REPLCONF"},
 		"no primary of its own":  {info + "+OK\r\n+OK\r\n+OK\r\n-NOMASTERLINK Can't SYNC\r\n", cachev1alpha1.ReasonReadOnlyReplica, "has lost its primary"},
 		"an old server":          {bulk("redis_version:6.2.14\r\n"), cachev1alpha1.ReasonVersionTooOld, "Redis has version 6.2.14"},
-		"loading":                {"-LOADING Redis is loading the dataset in memory\r\n", cachev1alpha1.ReasonConnectionFailed, "is loading its data"},
+		"no PSYNC, in other words": {
+			info + "+OK\r\n+OK\r\n+OK\r\n-ERR Command is not available: 'PSYNC'. See https://service.example/commands\r\n", cachev1alpha1.ReasonCommandFailed,
+			"refuses the command PSYNC, and with it any replica, as managed services do: give the address of a Redis that takes replicas, or use capture Functions",
+		},
+		"not allowed to anybody": {
+			info + "+OK\r\n+OK\r\n+OK\r\n-NOPERM this user has no permissions to run the 'psync' command\r\n", cachev1alpha1.ReasonPrivilegeMissing, "use capture Functions there",
+		},
+		"the end of the connection": {info + "+OK\r\n+OK\r\n+OK\r\n", cachev1alpha1.ReasonConnectionFailed, "does not answer the command PSYNC, or ends the connection"},
+		"loading":                   {"-LOADING Redis is loading the dataset in memory\r\n", cachev1alpha1.ReasonConnectionFailed, "is loading its data"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -125,6 +137,9 @@ func TestOthersThanPrimariesAreToldApart(t *testing.T) {
 				}
 				defer conn.Close()
 				_, _ = io.WriteString(conn, c.answers)
+				if tcp, ok := conn.(*net.TCPConn); ok {
+					_ = tcp.CloseWrite()
+				}
 				_, _ = io.Copy(io.Discard, conn)
 			}()
 			link := newLink(t, config.RedisExternal{Addresses: []string{listener.Addr().String()}})

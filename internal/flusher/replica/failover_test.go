@@ -5,7 +5,9 @@ package replica_test
 
 import (
 	"context"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -69,6 +71,69 @@ func TestAFailOverWhileNobodyReadsIsTakenForWhatItIs(t *testing.T) {
 				told := w.carriers[0].source.Progress().Told
 				if strings.Contains(told, "already flushed") != test.lost {
 					t.Errorf("told is %q", told)
+				}
+			})
+		})
+	}
+}
+
+// TestNothingIsAcknowledgedBeforeTheLedgerWasCompared has a server take over from one whose
+// flusher has ended. Whether it has what was flushed is known when every partition has begun a
+// term: before, nobody who waits for a write is answered.
+func TestNothingIsAcknowledgedBeforeTheLedgerWasCompared(t *testing.T) {
+	t.Parallel()
+	for name, missing := range map[string]int{"it has all": 0, "it lacks what was flushed": 1} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				w := newWorld(ctx)
+				w.start(replica.Bounds{})
+				defer func() { w.kill(0) }()
+				w.set(1)
+				time.Sleep(1500 * time.Millisecond)
+				for _, queue := range []string{texts, hashes, boards} {
+					w.carriers[0].sweepBoth(queue, flows)
+				}
+				time.Sleep(1600 * time.Millisecond) // The position has moved, and moves in a while.
+				w.set(2)
+				synctest.Wait()
+				w.carriers[0].sweepBoth(texts, flows)
+				w.kill(0)
+				w.failOver(missing)
+
+				var mu sync.Mutex
+				var answered []string
+				w.redis.Acknowledged(func(id string, offset int64) {
+					w.acknowledged(id, offset)
+					mu.Lock()
+					defer mu.Unlock()
+					answered = append(answered, id)
+				})
+				isAnswered := func(id string) bool {
+					time.Sleep(2500 * time.Millisecond)
+					mu.Lock()
+					defer mu.Unlock()
+					return slices.Contains(answered, id)
+				}
+				c := w.start(replica.Bounds{})
+				id, _ := w.redis.End()
+				if isAnswered(id) {
+					t.Error("before a term has begun something is acknowledged")
+				}
+				c.sweep(hashes, 0, 10, flows)
+				c.sweep(boards, 0, 10, flows)
+				if isAnswered(id) {
+					t.Error("before the terms of the partitions have begun something is acknowledged")
+				}
+				if err := w.drain(); err != nil {
+					t.Fatal(err)
+				}
+				if !isAnswered(id) {
+					t.Error("nothing is acknowledged, though all is flushed")
+				}
+				for _, err := range w.errs {
+					t.Error(err)
 				}
 			})
 		})

@@ -18,7 +18,7 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	s.mu.Lock()
 	id, known, broken := s.id, s.history != 0, s.broken
 	s.mu.Unlock()
-	begins := ""
+	begins, shared := "", int64(math.MaxInt64)
 	switch {
 	case !known:
 		begins = "the source was never read"
@@ -35,6 +35,7 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 		if err != nil {
 			return err
 		}
+		shared = branch
 		s.mu.Lock()
 		again := s.horizon > branch && s.isStoredBefore(branch, id)
 		if s.horizon > branch {
@@ -52,8 +53,26 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.goOn(stream)
+	s.goOn(stream, shared)
 	return nil
+}
+
+// doubtLetters has what has dead letters read again where a server takes over that shares the
+// history up to the branch, and may lack what one of them is about: a write before that took the
+// place of, or that a key is gone. Of a letter of an earlier history it is not known, so that it may
+// be read for nothing. As after a scan the next reader knows of that until it is settled. The lock
+// is held.
+func (s *Source) doubtLetters(branch int64, at Point) {
+	for _, q := range s.queues {
+		for _, p := range q.partitions {
+			if p.lettered <= branch {
+				continue
+			}
+			for id := range p.letters {
+				p.come(id, at, q.encoding.named)
+			}
+		}
+	}
 }
 
 // misses tells why a server could not go on with the stream. It is errReadAgain where one took
@@ -89,8 +108,9 @@ func (s *Source) isStoredBefore(branch int64, id string) bool {
 	return s.stored.History == s.history && s.stored.ReplicationID == id && s.stored.Offset <= branch
 }
 
-// goOn reads the history on from a stream. The lock is held.
-func (s *Source) goOn(stream Replication) {
+// goOn reads the history on from a stream, whose server shares it up to the offset. The lock is
+// held.
+func (s *Source) goOn(stream Replication, shared int64) {
 	start := stream.Start()
 	if stream.ID() != s.id {
 		upTo := s.carriedTo()
@@ -108,6 +128,7 @@ func (s *Source) goOn(stream Replication) {
 				p.rewind(start.Offset)
 			}
 		}
+		s.doubtLetters(shared, start)
 		defer nudge(s.hurry)
 	}
 	s.stream, s.streamErr, s.ended, s.id = stream, nil, false, stream.ID()
@@ -121,10 +142,31 @@ func (s *Source) goOn(stream Replication) {
 func (p *partition) rewind(offset int64) {
 	maps.DeleteFunc(p.gone, func(_ string, at int64) bool { return at > offset })
 	for _, m := range p.marked {
-		m.last = min(m.last, offset)
+		if m.last > offset {
+			p.change(m, func() { m.rewind(offset) })
+		}
 	}
 	for _, m := range p.out {
-		m.last = min(m.last, offset)
+		if m.last > offset {
+			p.change(m, func() { m.rewind(offset) })
+		}
+	}
+}
+
+// rewind forgets what was said of the name behind the offset: it is told once more, or is not
+// so on this server. Of what was said before the last word is not known any more. If nothing is
+// there, a write counts as lost where the name may have gone by itself.
+func (m *mark) rewind(offset int64) {
+	m.last = offset
+	m.dropValue()
+	switch {
+	case m.word == seen:
+	case !m.saved && m.first >= offset:
+		m.word, m.wrote = seen, false
+	case m.saved || m.expired:
+		m.word, m.wrote = Unlinked, true
+	default:
+		m.word, m.wrote = Written, true
 	}
 }
 
@@ -190,6 +232,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 		for _, name := range s.names {
 			next.Losses[name]++
 		}
+		next.Told = why
 	}
 	if err := s.store.Move(ctx, s.options.Name, t.epoch, next); err != nil {
 		return err
@@ -212,7 +255,7 @@ func (s *Source) beginHistory(ctx context.Context, stream Replication, why strin
 			p.beginHistory(number, start, told)
 		}
 	}
-	s.goOn(stream)
+	s.goOn(stream, math.MaxInt64)
 	return nil
 }
 
@@ -221,7 +264,7 @@ func (p *partition) beginHistory(history int64, start Point, told bool) {
 	p.void()
 	// Of a partition that has not begun it is not known what was carried.
 	sure := told && p.epoch != 0
-	p.epoch, p.acknowledged, p.carried = 0, 0, 0
+	p.epoch, p.acknowledged, p.carried, p.lettered = 0, 0, 0, 0
 	p.scanning, p.life, p.floor, p.owed = 0, history, math.MaxInt64, nil
 	for _, m := range p.marked {
 		if p.encoding.members {
@@ -275,7 +318,7 @@ func (s *Source) position() Position {
 			}
 		}
 	}
-	p.Witness = s.witness
+	p.Witness, p.Told = s.witness, s.told
 	if s.history == 0 || s.history != p.History || s.limit != math.MaxInt64 {
 		// What the next reader has to compare is where it was.
 		return p
@@ -343,7 +386,7 @@ func (s *Source) move(ctx context.Context) error {
 }
 
 func same(a, b Position) bool {
-	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness &&
+	return a.History == b.History && a.ReplicationID == b.ReplicationID && a.Offset == b.Offset && a.Database == b.Database && a.Witness == b.Witness && a.Told == b.Told &&
 		slices.Equal(a.Scanned, b.Scanned) && maps.Equal(a.Losses, b.Losses) && maps.Equal(a.Writes, b.Writes) &&
 		maps.Equal(a.Coalesced, b.Coalesced) && maps.Equal(a.Flushed, b.Flushed)
 }

@@ -30,6 +30,9 @@ const (
 // errNoPrimary is the error of an answer that no primary gives to a replica.
 var errNoPrimary = errors.New("the answer is none of a primary to its replica")
 
+// errUnanswered is the error of a server that says nothing to PSYNC, and may end the connection.
+var errUnanswered = errors.New("PSYNC is not answered")
+
 // ErrMisaligned means that the server went on somewhere else than at the point named: the
 // point is none of its history, and only a full resync helps.
 var ErrMisaligned = errors.New("the stream does not go on where it was left")
@@ -130,8 +133,12 @@ func (l *Link) begin(w *wire, id string, at Point) (beginning, error) {
 	// It is answered when a snapshot has begun, and until then with a newline a second.
 	w.patience = silence
 	answer, err := w.answer()
-	if err != nil {
+	var refusal *Refusal
+	switch {
+	case errors.As(err, &refusal), errors.Is(err, errNoPrimary):
 		return beginning{}, err
+	case err != nil:
+		return beginning{}, fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	words := strings.Fields(answer)
 	switch {

@@ -44,7 +44,7 @@ func TestWhatAnApplicationDoesIsTold(t *testing.T) {
 			"HSET Written k:h .f .g", "HINCRBY Written k:h .f", "HSET Written k:h .g", "HDEL Written k:h .f",
 		}},
 		{[]string{"ZADD k:z 1 a 2 b 3 c", "ZINCRBY k:z 5 a", "ZADD k:z GT 1 a", "ZREM k:z c", "ZPOPMIN k:z"}, []string{
-			"ZADD Written k:z .a .b .c", "ZINCRBY Written k:z .a", "ZREM Written k:z .c", "ZPOPMIN Written k:z",
+			"ZADD Written k:z /a /b /c", "ZINCRBY Written k:z /a", "ZREM Written k:z /c", "ZPOPMIN Written k:z",
 		}},
 		{[]string{"XADD k:s MAXLEN ~ 100 7-1 f v", "XGROUP CREATE k:s g 0", "XREADGROUP GROUP g me STREAMS k:s >", "XACK k:s g 7-1", "XDEL k:s 7-1"}, []string{
 			"XADD Appended k:s @7-1 :f :v",
@@ -53,7 +53,7 @@ func TestWhatAnApplicationDoesIsTold(t *testing.T) {
 			"LPUSH Written k:l", "SORT Written k:sorted", "RPOPLPUSH Written k:l", "RPOPLPUSH Written k:m",
 		}},
 		{[]string{"ZADD k:y 1 q", "ZUNIONSTORE k:u 2 k:y k:z WEIGHTS 1 2", "GEOADD k:g 1 1 p", "GEORADIUS k:g 1 1 9 km STORE k:v"}, []string{
-			"ZADD Written k:y .q", "ZUNIONSTORE Written k:u", "ZADD Written k:g .p", "GEORADIUS Written k:v",
+			"ZADD Written k:y /q", "ZUNIONSTORE Written k:u", "ZADD Written k:g /p", "GEORADIUS Written k:v",
 		}},
 		{[]string{"RENAME k:y k:x", "COPY k:x k:w", "MOVE k:x 1"}, []string{
 			"RENAME Written k:y", "RENAME Written k:x", "COPY Written k:w", "MOVE Written k:x",

@@ -173,12 +173,17 @@ func (m *mark) wholly() {
 // precedes makes later the mark of both, where the mark is of writes before it. Whose first
 // it is, and its place, the caller decides.
 func (m *mark) precedes(later *mark) {
+	if later.last < m.last {
+		// The stream tells once more of writes before those that a retry is of.
+		later.word, later.wrote = m.word, m.wrote
+		later.dropValue()
+	}
 	later.asked = later.asked || m.asked && !later.rewrites()
 	if later.word == seen || later.word == Unlinked && !later.wrote && m.word == Deleted {
 		later.word = m.word
 	}
 	if later.word != Deleted {
-		if value, ok := m.value(); ok && !later.wrote {
+		if value, ok := m.value(); ok && (!later.wrote || later.last < m.last) {
 			later.setValue(value)
 		}
 		later.wrote = later.wrote || m.wrote

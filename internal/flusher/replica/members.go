@@ -75,18 +75,19 @@ func (p *partition) apart(taken []*mark) []*mark {
 	return p.out[from:]
 }
 
-// markMembers marks members of a key, or the key itself where a command names none: all that
-// it has is to be read then. Entries of a stream are only ever added to the table.
+// markMembers marks members of a key, or the key itself where a command names none, or fields
+// of a hash, which the key is then: all that it has is to be read. Entries of a stream are only
+// ever added to the table.
 func (s *Source) markMembers(q *queue, p *partition, e *Effect, now int64) {
 	id := appendID(s.scratch[:0], e.Key)
 	s.scratch = id
 	switch {
 	case q.encoding.kept && e.Word == Appended:
 		s.markOne(q, p, appendMember(id, e.ID), e, now)
-	case q.encoding.kept && (e.Word == Deleted || e.Word == Unlinked):
+	case q.encoding.kept && e.Word == Deleted:
 	case e.Word == Unlinked:
 		p.unlinked(string(e.Key), e.Offset)
-	case !q.encoding.kept && e.Word == Written && e.Members != nil:
+	case !q.encoding.kept && e.Word == Written && e.Members != nil && !e.OfHash:
 		for _, member := range e.Members {
 			s.markOne(q, p, appendMember(id, member), e, now)
 		}
@@ -154,6 +155,10 @@ func (s *Source) expand(q *queue, p *partition, of *mark, key string, members []
 		m := &mark{
 			id: one, first: of.first, last: of.last, database: of.database, since: of.since, command: of.command,
 			word: seen, scanned: of.scanned || of.saved,
+		}
+		if of.wrote {
+			// It is lost if the key expires now.
+			m.word, m.wrote = Written, true
 		}
 		p.of.marks++
 		p.of.bytes += m.bytes()

@@ -16,6 +16,11 @@ import (
 const (
 	setsText, deletesText, expiresText = 0, 2, 3
 	setsField, expiresHash             = 4, 7
+	setsScore, goesBoard, makesBoard   = 8, 11, 12
+	// Of the first board, where it has gone, or after a DEL.
+	becomesHash                  = 15
+	boardGone, boardDeleted      = 11, 2
+	boardExpires, boardIsDeleted = 0, 3
 )
 
 // other is a text in the partition of the first one.
@@ -186,6 +191,160 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.failOver(1)
 			w.redis.Hold(false)
 		},
+		// The database has one retry of a name, and that goes with the row which is on its way.
+		"a key is written and spilled while its row is on its way, and the flusher ends": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.redis.Meanwhile(func() {
+				w.writes(setsText, 0, false)
+				for range 20 {
+					w.redis.Ping()
+				}
+				time.Sleep(2500 * time.Millisecond) // The backlog has been looked at.
+			})
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.kill(0)
+			w.start(replica.Bounds{})
+		},
+		// The stream tells the next flusher once more of what the retry is of, and of what was
+		// before.
+		"a key is spilled of which a retry tells more than the stream by then": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.set(2)
+			_, written := w.redis.End()
+			w.writes(expiresText, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			w.kill(0)
+			w.redis.Hold(true)
+			c := w.start(replica.Bounds{})
+			time.Sleep(5 * time.Second) // It can be tried again.
+			w.redis.Meanwhile(func() {
+				w.redis.HoldAt(written)
+				synctest.Wait()
+			})
+			c.sweepBoth(texts, flows)
+			for range 20 {
+				w.redis.Ping()
+			}
+			time.Sleep(2500 * time.Millisecond) // The backlog has been looked at.
+			w.redis.Hold(false)
+			synctest.Wait()
+			c.sweepBoth(texts, flows)
+			if w.rows[textKey(0)] == nil {
+				w.failed("the key has expired, and its row is deleted")
+			}
+		},
+		// It is lost with the next attempt, and neither kept nor forgotten.
+		"Redis is emptied while a row is on its way that is refused": func(w *world) {
+			w.set(1)
+			synctest.Wait()
+			w.redis.Meanwhile(func() {
+				w.flushAll()
+				synctest.Wait()
+			})
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+		},
+		// Its members are not there any more when they are read.
+		"a board that was made of another one expires when it was read": func(w *world) {
+			w.writes(makesBoard, 0, false)
+			synctest.Wait()
+			w.meanwhile(goesBoard)
+			w.carriers[0].sweepBoth(boards, flows)
+		},
+		// What the stream had told by then is of no worth any more, but that there was a write is.
+		"a value is read and refused that a server which takes over lacks": func(w *world) {
+			w.writes(setsText, 0, false)
+			w.writes(expiresText, 0, false)
+			synctest.Wait()
+			w.redis.Hold(true)
+			w.writes(setsText, 0, false)
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.failOver(1)
+			w.redis.Hold(false)
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.letter[textKey(0)] == 0 {
+				w.failed("what was written first is neither a row nor lost")
+			}
+		},
+		// The retry says that the key was written, and on the server that takes over it has expired.
+		"a write is refused that a server which takes over lacks": func(w *world) {
+			w.writes(setsText, 0, false)
+			w.writes(expiresText, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, flows)
+			time.Sleep(1500 * time.Millisecond) // The position has moved.
+			w.redis.Hold(true)
+			w.writes(setsText, 0, false)
+			w.redis.Hold(false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(texts, partlyRefused)
+			w.kill(0)
+			w.failOver(1)
+			w.start(replica.Bounds{})
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[textKey(0)] == nil {
+				w.failed("the key has expired, and its row is deleted")
+			}
+		},
+		// On the server that takes over it has not expired.
+		"a value is lost that a server which takes over has": func(w *world) {
+			w.writes(setsField, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, partlyRefused)
+			time.Sleep(2500 * time.Millisecond) // The position has moved, and it can be tried again.
+			w.writes(expiresHash, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(hashes, flows)
+			if w.letter[hashKey(0)] == 0 {
+				w.failed("the value has gone, and is not lost")
+			}
+			delete(w.letter, hashKey(0)) // It is not about what is there.
+			w.kill(0)
+			w.failOver(1)
+			w.start(replica.Bounds{})
+		},
+		// Its rows stay, as those of a key that has gone by itself do, and of what it is now they
+		// are no rows.
+		"a board expires and becomes a hash": func(w *world) {
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(goesBoard, boardExpires, false)
+			w.writes(becomesHash, boardGone, false)
+		},
+		// The one letter is of the whole board, and goes when that is a board again.
+		"a board becomes a hash and a board again": func(w *world) {
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(becomesHash, boardDeleted, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(goesBoard, boardIsDeleted, false)
+			w.writes(setsScore, 3, false)
+		},
+		// Of which members it had nobody knows.
+		"a board expires before it is read that was made of another one": func(w *world) {
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(makesBoard, 0, false)
+			w.writes(goesBoard, boardExpires, false)
+		},
+		"Redis is emptied before a board is read that was made of another one": func(w *world) {
+			w.writes(makesBoard, 0, false)
+			w.flushAll()
+		},
 		// The ledger shuts out a history with the first term of the next one alone.
 		"a flusher that was replaced begins a term of the history before": func(w *world) {
 			a := w.carriers[0]
@@ -221,6 +380,7 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 				time.Sleep(2 * time.Second) // The history has begun, and its name is recorded.
 				w.carriers[0].sweepBoth(texts, flows)
 				w.carriers[0].sweepBoth(hashes, flows)
+				w.carriers[0].sweepBoth(boards, flows)
 				happens(w)
 				if err := w.drain(); err != nil {
 					t.Fatal(err)

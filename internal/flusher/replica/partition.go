@@ -43,6 +43,8 @@ type partition struct {
 	// retry.
 	letters map[string]int64
 	stored  map[string]struct{}
+	// lettered is the highest version of a dead letter that is known to be of this history.
+	lettered int64
 	// forgotten are those of stored of which nothing is to be written any more.
 	forgotten map[string]struct{}
 

@@ -90,8 +90,8 @@ func (w *world) somewhere(e event) {
 }
 
 func (w *world) sweep(e event, f fate) {
-	queue := []string{texts, hashes}[e.A%2]
-	w.carriers[e.B%len(w.carriers)].sweep(queue, e.C%partitions, 1+e.A%3, f)
+	queue := []string{texts, hashes, boards}[e.A%3]
+	w.carriers[e.B%len(w.carriers)].sweep(queue, e.C%partitions, 1+e.A/3%4, f)
 }
 
 func events() *rapid.Generator[[]event] {
@@ -102,7 +102,7 @@ func events() *rapid.Generator[[]event] {
 		}
 	}
 	one := rapid.Custom(func(t *rapid.T) event {
-		n := rapid.IntRange(0, 23)
+		n := rapid.IntRange(0, 3*kindsOfWrites-1)
 		return event{rapid.SampledFrom(of).Draw(t, "kind"), n.Draw(t, "a"), n.Draw(t, "b"), n.Draw(t, "c")}
 	})
 	// Left to itself the length is a handful.

@@ -34,8 +34,12 @@ func says(e Effect) string {
 	if e.HasValue {
 		said = append(said, "= "+string(e.Value))
 	}
+	mark := "/"
+	if e.OfHash {
+		mark = "."
+	}
 	for _, member := range e.Members {
-		said = append(said, "."+string(member))
+		said = append(said, mark+string(member))
 	}
 	if e.Word == Appended {
 		said = append(said, "@"+string(e.ID))
@@ -90,11 +94,11 @@ var sayings = map[string][]string{
 	"HSETEX k1 PX 100 FIELDS 2 f v g w":           {"HSETEX Written k1 .f .g"},
 	"HSETEX k1 FIELDS 1 f v FXX EX 100":           {"HSETEX Written k1 .f"},
 	"HSETEX k1 f v":                               {"HSETEX Written k1"},
-	"ZADD k1 1 m 2 n":                             {"ZADD Written k1 .m .n"},
-	"ZADD k1 GT CH 1 m":                           {"ZADD Written k1 .m"},
-	"ZADD k1 nx INCR 1 XX":                        {"ZADD Written k1 .XX"},
-	"ZINCRBY k1 1 m":                              {"ZINCRBY Written k1 .m"},
-	"ZREM k1 m n":                                 {"ZREM Written k1 .m .n"},
+	"ZADD k1 1 m 2 n":                             {"ZADD Written k1 /m /n"},
+	"ZADD k1 GT CH 1 m":                           {"ZADD Written k1 /m"},
+	"ZADD k1 nx INCR 1 XX":                        {"ZADD Written k1 /XX"},
+	"ZINCRBY k1 1 m":                              {"ZINCRBY Written k1 /m"},
+	"ZREM k1 m n":                                 {"ZREM Written k1 /m /n"},
 	"XADD k1 1-1 f v":                             {"XADD Appended k1 @1-1 :f :v"},
 	"XADD k1 MAXLEN = 10 1-1 f v":                 {"XADD Appended k1 @1-1 :f :v"},
 	"XADD k1 maxlen 10 LIMIT 5 1-1 f v":           {"XADD Appended k1 @1-1 :f :v"},

@@ -18,7 +18,7 @@ func (s *Source) Replication() config.Replication {
 	}
 	return config.Replication{
 		Reads: true, Attached: p.Attached, History: p.History,
-		BehindBytes: max(0, max(p.End, p.Read)-p.Carried), BacklogBytes: p.Backlog, BehindSeconds: s.age(time.Now()).Seconds(),
+		BehindBytes: max(0, max(p.End, p.Read)-p.Carried), BacklogBytes: p.Backlog, UnreadBytes: max(0, p.End-p.Read), BehindSeconds: s.age(time.Now()).Seconds(),
 		DirtyBytes: int64(p.Bytes), Held: p.Held, Scanned: p.Scanned, ScannedKeys: p.Keys, Notice: p.Told,
 	}
 }

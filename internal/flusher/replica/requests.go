@@ -35,7 +35,8 @@ const unheeded = -1
 // listed is what is known of a letter without looking at it.
 type listed struct {
 	Name
-	asked bool
+	asked   bool
+	version int64
 }
 
 const (
@@ -56,7 +57,7 @@ func (s *Source) listLetters(ctx context.Context) ([]listed, error) {
 				return nil, err
 			}
 			for i := range page {
-				all = append(all, listed{page[i].Name, page[i].Asked})
+				all = append(all, listed{page[i].Name, page[i].Asked, page[i].Version})
 			}
 			if len(page) < lettersPage {
 				break

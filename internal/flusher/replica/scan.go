@@ -90,7 +90,7 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	}
 	for _, key := range keys {
 		if strings.HasPrefix(key, q.mapping.KeyPrefix) {
-			s.come(q, key)
+			q.of([]byte(key)).come(q.idOf(Name{Key: key}), s.safe, q.encoding.named)
 		}
 	}
 	q.scan.keys += int64(len(keys))
@@ -98,16 +98,15 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 	return true, nil
 }
 
-// come marks a key that a scan has come across. What is known of it already says more; what
-// the database has aside is read again anyway. The lock is held.
-func (s *Source) come(q *queue, key string) {
-	p, id := q.of([]byte(key)), q.idOf(Name{Key: key})
+// come marks a name that a scan has come across. What is known of it already says more; what
+// the database has aside is read again anyway. The lock of the source is held.
+func (p *partition) come(id string, at Point, named bool) {
 	if m := p.marked[id]; m != nil {
 		if m.saved {
 			return
 		}
 		p.change(m, func() {
-			if q.encoding.named {
+			if named {
 				m.wholly()
 			}
 		})
@@ -118,7 +117,7 @@ func (s *Source) come(q *queue, key string) {
 		return
 	}
 	p.add(&mark{
-		id: strings.Clone(id), first: s.safe.Offset, last: s.safe.Offset, database: int16(s.safe.Database), //nolint:gosec // There are few databases.
-		since: time.Now().UnixMicro(), word: seen, whole: q.encoding.named, scanned: true,
+		id: strings.Clone(id), first: at.Offset, last: at.Offset, database: int16(at.Database), //nolint:gosec // There are few databases.
+		since: time.Now().UnixMicro(), word: seen, whole: named, scanned: true,
 	})
 }

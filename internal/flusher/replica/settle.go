@@ -148,8 +148,12 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 			settled.Retries = append(settled.Retries, s.retryOf(name, m, st, e))
 			p.store(m.id)
 		default:
-			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letterOf(e, st.Letter)})
-			p.letters[m.id] = s.requests.looks
+			letter := letterOf(e, st.Letter)
+			if by := s.lastCommand(m); !strings.HasSuffix(letter.Message, by) {
+				letter.Message += by
+			}
+			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letter})
+			p.letters[m.id], p.lettered = s.requests.looks, max(p.lettered, e.Version, e.Upto)
 		}
 	}
 	for id := range p.forgotten {
@@ -225,7 +229,7 @@ func (s *Source) retryOf(name Name, m *mark, st *entry.Settlement, e *entry.Entr
 // letterOf completes what the engine says of a dead letter.
 func letterOf(e *entry.Entry, l *entry.DeadLetter) *entry.DeadLetter {
 	letter := *l
-	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.Name, e.Version, e.Value
+	letter.Key, letter.Operation, letter.Version, letter.Payload = e.Key, e.Operation.Name, max(e.Version, e.Upto), e.Value
 	if letter.Attempts == 0 {
 		letter.Attempts = e.Attempts
 	}

@@ -94,6 +94,8 @@ type Source struct {
 	// same order.
 	keeping          chan struct{}
 	moving, settling sync.Mutex
+	// standby is of who holds keeping.
+	standby standby
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
@@ -133,6 +135,8 @@ type Source struct {
 	// end is how far the server's stream has come, backlog how many bytes of it the server
 	// keeps, as seen last.
 	end, backlog int64
+	// seen is when the server has answered last.
+	seen time.Time
 	// horizon is the highest offset of which a value may have been written, limit the
 	// highest that the server of now is known to share with the one before: all that was
 	// written behind it is lost. It is no limit once every partition has begun below it.
@@ -278,13 +282,15 @@ func (s *Source) Check(ctx context.Context) config.Check {
 	return check
 }
 
-// note keeps an error that the server has answered with, until it does what is asked.
-func (s *Source) note(refused *error, err error) {
+// note keeps an error that the server has answered with, until it does what is asked. It
+// reports whether the server answers, if it was asked.
+func (s *Source) note(refused *error, err error) (answers bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err == nil || errors.As(err, new(redis.Error)) {
+	if answers = err == nil || errors.As(err, new(redis.Error)); answers {
 		*refused = err
 	}
+	return answers
 }
 
 // Prove tells whether one more connection can be made.

@@ -69,7 +69,8 @@ type spilled struct {
 }
 
 // toSpill are the marks, and what the database is to know of them. That it may have them is
-// noted before. The lock is held.
+// noted before. What is out in a claim is not spilled: of one name the database has one retry,
+// which goes when the row comes that is on its way. The lock is held.
 func (s *Source) toSpill() (all []spilled, settled Settled) {
 	used, size := s.behind()
 	if size == 0 || used <= size/spillPart {
@@ -79,7 +80,14 @@ func (s *Source) toSpill() (all []spilled, settled Settled) {
 	now := time.Now()
 	for _, q := range s.queues {
 		for _, p := range q.partitions {
+			out := make(map[string]bool, len(p.out))
+			for _, m := range p.out {
+				out[m.id] = true
+			}
 			for m := p.fresh.head; m != nil && m.first < keep && len(all) < spilledAtOnce; m = m.after {
+				if out[m.id] {
+					continue
+				}
 				key, member, _ := q.keyOf(m.id)
 				all = append(all, spilled{p, m, m.last})
 				settled.Retries = append(settled.Retries, Retry{

@@ -83,6 +83,8 @@ type Position struct {
 	Scanned []string
 	// Witness is the count that was last written to the witness key.
 	Witness int64
+	// Told is what the stream told last that a person should know.
+	Told string
 	// Losses counts the data-loss events, Writes the effects, Coalesced those that became
 	// no row of their own, and Flushed the rows, over all histories, by queue.
 	Losses, Writes, Coalesced, Flushed map[string]int64

@@ -61,6 +61,9 @@ func (s *Source) beat(ctx context.Context) error {
 	if idle {
 		return nil
 	}
+	if time.Now().Before(s.standby.aside) {
+		return s.standBy(ctx)
+	}
 	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
 	if err != nil {
 		return err
@@ -74,7 +77,7 @@ func (s *Source) beat(ctx context.Context) error {
 	}
 	switch {
 	case hold.Member != s.member:
-		return s.standBy(ctx)
+		return errors.Join(s.standBy(ctx), s.offer(ctx))
 	case reading == nil && hold.Epoch == spent:
 		// What the tenure before still tells the database must not take effect behind what the
 		// next one reads of it: that one has another epoch.
@@ -86,7 +89,10 @@ func (s *Source) beat(ctx context.Context) error {
 	if err := s.move(ctx); err != nil {
 		return err
 	}
-	return s.heed(ctx, hold)
+	if err := s.heed(ctx, hold); err != nil {
+		return err
+	}
+	return s.yield(ctx, reading)
 }
 
 func (t *tenure) ended() bool {
@@ -149,9 +155,9 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 	s.read, s.stream, s.streamErr = position.Offset, nil, nil
 	s.scanRefused, s.witnessRefused = nil, nil
 	s.horizon, s.limit, s.broken = 0, math.MaxInt64, ""
-	s.witness, s.testified = position.Witness, 0
+	s.witness, s.testified, s.told = position.Witness, 0, position.Told
 	s.dirty = dirty{}
-	s.held, s.needed, s.end, s.backlog = false, 0, 0, 0
+	s.held, s.needed, s.end, s.backlog, s.seen = false, 0, 0, 0, time.Now()
 	for i, q := range s.queues {
 		fresh := q.anew(&s.dirty)
 		name := q.mapping.Name
@@ -169,7 +175,8 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 	s.requests = requests{heeded: unheeded}
 	for _, l := range letters {
 		if q := s.find(l.Queue); q != nil {
-			q.of([]byte(l.Key)).letters[q.idOf(l.Name)] = s.requests.looks
+			p := q.of([]byte(l.Key))
+			p.letters[q.idOf(l.Name)], p.lettered = s.requests.looks, max(p.lettered, l.version)
 		}
 	}
 	s.wake()

@@ -26,7 +26,11 @@ func (s *Source) attends(ctx context.Context) {
 		if err == nil {
 			err = s.measure(ctx)
 		}
-		s.note(&s.witnessRefused, err)
+		if s.note(&s.witnessRefused, err) {
+			s.mu.Lock()
+			s.seen = time.Now()
+			s.mu.Unlock()
+		}
 		if err == nil {
 			err = s.spill(ctx)
 		}

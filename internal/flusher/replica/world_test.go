@@ -24,15 +24,16 @@ import (
 )
 
 const (
-	texts, hashes = "texts", "hashes"
-	partitions    = 2
+	texts, hashes, boards = "texts", "hashes", "boards"
+
+	partitions = 2
 	// noRow begins the value of a field that no row takes.
 	noRow = "no row "
 )
 
 func mappings() []config.Mapping {
 	var all []config.Mapping
-	for name, encoding := range map[string]string{texts: config.EncodingJSON, hashes: config.EncodingHash} {
+	for name, encoding := range map[string]string{texts: config.EncodingJSON, hashes: config.EncodingHash, boards: config.EncodingSortedSet} {
 		m := config.DefaultMapping()
 		m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Partitions, m.Encoding = name, name+":", name, "id", partitions, encoding
 		all = append(all, m)
@@ -53,7 +54,12 @@ type state struct {
 	n      int
 	offset int64
 	word   replica.Word
-	hash   bool
+	// queue is that of the key, member what the command named of a board.
+	queue, member string
+	// has are the members of a board that the command made whole, bad says that the key is of
+	// another type since.
+	has map[string]string
+	bad bool
 }
 
 // world is a server, a database with its ledger, and flushers which carry between them. It
@@ -117,12 +123,16 @@ func newWorld(ctx context.Context) *world {
 func textKey(i int) string { return fmt.Sprintf("%s:%d", texts, i%4) }
 func hashKey(i int) string { return fmt.Sprintf("%s:%d", hashes, i%3) }
 
+// kindsOfWrites are how many things write knows.
+const kindsOfWrites = 16
+
 // write does one thing of many, and notes what it made of the key. The lock is held.
 func (w *world) write(c *replicatest.Commands, kind, i int) {
 	w.n++
-	n, before := strconv.Itoa(w.n), c.Offset()
+	n := strconv.Itoa(w.n)
 	key, word, field := textKey(i), replica.Written, string(rune('a'+i%2))
-	switch kind % 8 {
+	before := c.Offset()
+	switch kind % kindsOfWrites {
 	case 0, 1:
 		c.Set(key, `{"n":`+n+`}`)
 	case 2:
@@ -148,10 +158,24 @@ func (w *world) write(c *replicatest.Commands, kind, i int) {
 			c.Delete(key)
 			word = replica.Deleted
 		}
+	case 14, 15:
+		w.otherwise(c, kind, i)
+		return
+	default:
+		w.onBoard(c, kind%kindsOfWrites, i)
+		return
 	}
-	if c.Offset() > before {
-		w.states[key] = append(w.states[key], state{w.n, c.Offset(), word, key[0] == 'h'})
+	w.note(c, before, state{word: word}, key)
+}
+
+// note notes what a command made of a key, if it made anything of it.
+func (w *world) note(c *replicatest.Commands, before int64, s state, key string) {
+	if c.Offset() == before {
+		return
 	}
+	s.n, s.offset = w.n, c.Offset()
+	s.queue, _, _ = strings.Cut(key, ":")
+	w.states[key] = append(w.states[key], s)
 }
 
 // writes does a few things at once, in a transaction or not.
@@ -187,9 +211,10 @@ func (w *world) flushAll() {
 	defer w.mu.Unlock()
 	w.n++
 	w.redis.Do(func(c *replicatest.Commands) {
+		before := c.Offset()
 		c.Flush()
 		for key := range w.states {
-			w.states[key] = append(w.states[key], state{w.n, c.Offset(), replica.Unlinked, key[0] == 'h'})
+			w.note(c, before, state{word: replica.Unlinked}, key)
 		}
 	})
 }
@@ -208,7 +233,7 @@ func (w *world) restart() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.breaks()
-	w.redis.Restart()
+	w.redis.Restart(0)
 	for key := range w.states {
 		for i := range w.states[key] {
 			w.states[key][i].offset = 0
@@ -249,7 +274,7 @@ func (w *world) acknowledged(id string, offset int64) {
 				last = s
 			}
 		}
-		if last.n <= w.broke || last.word == replica.Unlinked || last.hash {
+		if last.n <= w.broke || last.word == replica.Unlinked || last.queue != texts {
 			continue
 		}
 		if w.carried[key] < last.n {
@@ -303,6 +328,10 @@ func (w *world) commit(b batch) bool {
 func (w *world) row(e *entry.Entry) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if strings.HasPrefix(e.Key, boards) {
+		w.rowsOfBoard(e)
+		return
+	}
 	if e.Operation == entry.Delete {
 		n := 0
 		for _, s := range w.states[e.Key] {
@@ -488,6 +517,7 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 	}
 	b := batch{at: entry.Place{Shard: shard, Epoch: h.term.Epoch, Flush: h.flush + 1}}
 	settlements := make([]entry.Settlement, len(claim.Entries))
+	w.areApart(claim.Entries)
 	once := make(map[string]bool, len(claim.Entries))
 	for i, e := range claim.Entries {
 		if once[e.Row()] {
@@ -531,7 +561,7 @@ func (c *carrier) sweep(queue string, partition, most int, f fate) bool {
 		return true
 	}
 	for i, st := range settlements {
-		if key := claim.Entries[i].Key; st.Outcome == entry.Dead || st.Outcome == entry.Lost {
+		if key := idOf(queue, claim.Entries[i].Key, claim.Entries[i].Member); st.Outcome == entry.Dead || st.Outcome == entry.Lost {
 			// It may become acknowledged with this very call.
 			w.mu.Lock()
 			w.letter[key] = w.n
@@ -575,16 +605,24 @@ func (w *world) end() int64 {
 	return end
 }
 
-// letters are the keys that have a dead letter.
+// idOf names what a dead letter is about.
+func idOf(queue, key, member string) string {
+	if queue == boards {
+		return key + "/" + member
+	}
+	return key
+}
+
+// letters are what has a dead letter.
 func (w *world) letters() map[string]bool {
 	all := make(map[string]bool)
-	for _, queue := range []string{texts, hashes} {
+	for _, queue := range []string{texts, hashes, boards} {
 		letters, err := w.store.Letters(w.ctx, "source", replica.Name{Queue: queue}, 1000)
 		if err != nil {
 			w.failed("read the dead letters: %v", err)
 		}
 		for i := range letters {
-			all[letters[i].Name.Key] = true
+			all[idOf(queue, letters[i].Name.Key, letters[i].Name.Member)] = true
 		}
 	}
 	return all
@@ -595,7 +633,17 @@ func (w *world) compare() {
 	keys := slices.Sorted(maps.Keys(w.states))
 	letters := w.letters()
 	for _, key := range keys {
+		if strings.HasPrefix(key, boards) {
+			w.compareBoard(key, letters)
+			continue
+		}
 		all := w.states[key]
+		if kind := w.redis.Type(key); kind != "" && kind != map[bool]string{true: "string", false: "hash"}[key[0] == 't'] {
+			if !letters[key] {
+				w.failed("%s is a %s, and there is no dead letter", key, kind)
+			}
+			continue
+		}
 		said := 0
 		for _, s := range all {
 			if s.word != replica.Unlinked {
@@ -603,7 +651,7 @@ func (w *world) compare() {
 			}
 		}
 		dead := w.letter[key] > 0 && w.letter[key] >= said
-		if _, exists := w.redis.Text(key); exists && !dead && !strings.Contains(fmt.Sprint(w.redis.Hash(key)), noRow) && letters[key] {
+		if w.redis.Type(key) != "" && !dead && !strings.Contains(fmt.Sprint(w.redis.Hash(key)), noRow) && letters[key] {
 			w.failed("%s has a dead letter, and was written since", key)
 		}
 		row, there := w.rows[key]

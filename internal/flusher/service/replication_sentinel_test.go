@@ -222,6 +222,50 @@ func TestAFailOverIsCarried(t *testing.T) {
 	}
 }
 
+// TestTwoFailOversInARowAreCarried has another primary go before the flusher may have come to
+// it, and both go while no flusher runs: the last one does not know the history then.
+func TestTwoFailOversInARowAreCarried(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		away bool
+	}{"beside a flusher": {}, "while no flusher runs": {away: true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := startElected(t)
+			f, stop := s.flush()
+			s.writes(0)
+			s.equal()
+			u := s.update(500)
+			u.more(t, 500)
+			if c.away {
+				stop()
+			}
+			s.trio.FailOver()
+			primary := s.trio.FailOver()
+			u.more(t, 500)
+			for _, server := range s.trio.Servers {
+				if server != primary {
+					s.follows(server)
+				}
+			}
+			u.end()
+			if c.away {
+				f, _ = s.flush()
+			}
+			s.reads(primary)
+			lost := s.carried()
+			s.writes(100)
+			s.carried()
+			events, said := lossesOf(f), f.Status().Replication
+			t.Logf("%d writes were confirmed; history %d; %d rows of what Redis lost; %d data-loss events; notice %q",
+				u.confirmed.Load(), said.History, len(lost), events, said.Notice)
+			if events > 0 != (said.Notice != "") || events == 0 && (c.away || len(lost) > 0) {
+				t.Errorf("%d data-loss events are told as %q, and %d rows are of what Redis lost", events, said.Notice, len(lost))
+			}
+		})
+	}
+}
+
 // TestAnOldPrimaryThatIsCutOffIsNotReadOn has a primary go on taking writes that its replicas
 // do not get, and then another primary beside it.
 func TestAnOldPrimaryThatIsCutOffIsNotReadOn(t *testing.T) {

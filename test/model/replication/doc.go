@@ -14,15 +14,17 @@
 //	           ledger's versions by incarnation, and of each row the command that it is of
 //	network    two batches on their way
 //	flusher    what the source has of it: position and stream, horizon and limit, the marks of
-//	           two keys and those that are out, what is owed, and what was read of them
+//	           two keys and those that are out, what is owed, what was read of them, and what
+//	           is spilled
 //
 // Epochs are not numbers here: a term or a lease is outdated as soon as somebody takes the next
 // one, which the flusher itself does not know. So there is no bound to how often they change,
 // but where a world has one.
 //
 // Left out are what is a detail of one encoding (fields, members, entries of a stream), bounds
-// of memory and what is spilled for their sake, transactions, more than one partition, and time:
-// whatever waits for it may happen at once. Of a scan all pages are one step.
+// of memory, more than one partition, and time: whatever waits for it may happen at once, and
+// keys are spilled whenever any are dirty. Of a scan all pages are one step, and transactions
+// have three commands.
 //
 // # What is checked
 //
@@ -32,8 +34,9 @@
 //   - When all is carried the table is what Redis is. A row of a key that is gone may stay only
 //     where the key expired, or where a data-loss event came after it went.
 //   - What was flushed and is lost in Redis is told; as such, if the witness shows it. No event
-//     tells of such a loss where there was none, and a fail-over that lost no write ends no
-//     history.
+//     tells of such a loss where there was none, and a fail-over that lost no write, or none
+//     that was read for a row, ends no history.
+//   - The position is never in the midst of a transaction.
 //   - From everywhere there is a way to where all is carried.
 //
 // # What the rules are for
@@ -76,6 +79,22 @@
 //	NameIsRecorded            the next flusher takes what came from a server that took over for
 //	                          what it has lost
 //	AcknowledgesWhenAgreed    a write is acknowledged whose row is of one that was lost
+//	ReadsAgainAnew            what was told of a retry before comes behind its row
+//	ReadsAgain                a fail-over that lost what was read, but not flushed, ends the history
+//	TransactionsAreWhole      the next flusher would begin in the midst of a transaction
+//	LastsAreRewound           a write of the server that took over is taken for one which was told
+//	WordsAreRewound           the row of a key that expired is deleted by the retry of a write that
+//	                          is lost
+//	FlushKeepsTheRows,        FLUSHALL deletes the rows of what is dirty, is out in a claim, or
+//	FlushIsOfWhatIsOut,       waits in the database
+//	FlushHoldsThePosition
+//	SpillIsNoted,             a retry outlives its row, and deletes it when the key has expired
+//	SettlesInOrder
+//	SpillIsCompared           a write that came while the key was spilled is lost with a crash
+//	LettersAreDoubted         a key is there on the server that took over, and has a dead letter
+//	                          that it is gone
+//	ToldAgainIsEarlier        a retry takes the word of an earlier write for the last one
+//	SpillLeavesWhatIsOut      the same, of a key whose row is on its way
 //	LapseNeedsToBeSure,       a value that the stream told before a gap is written over what was
 //	ReadIsNewerThanKept       read behind it
 //	RefusedIsAside            a write that was refused is acknowledged after a crash

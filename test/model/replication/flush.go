@@ -36,9 +36,10 @@ func (s *state) readerMoves(r *Rules, b *Bounds, f int, step step) {
 	if me.term == noTerm {
 		step("begins a term", func(n *state, me *reader) error { return n.begin(r, f, me) })
 	}
-	if me.next(r) != me.stored {
-		step("moves the position to %d", func(n *state, me *reader) error { return n.move(r, f, me) }, me.next(r).offset)
+	if to := me.position(r); to != me.stored {
+		step("moves the position to %d", func(n *state, me *reader) error { return n.move(r, f, me) }, to.offset)
 	}
+	s.spillMoves(r, b, f, step)
 	s.claimMoves(r, b, f, step)
 }
 
@@ -58,8 +59,8 @@ func (s *state) streamMoves(r *Rules, b *Bounds, f int, step step) {
 			return nil
 		})
 	}
-	if v := &s.servers[me.stream-1]; me.offset < v.length {
-		number := v.log[me.offset]
+	if v := &s.servers[me.stream-1]; me.next < v.length {
+		number := v.log[me.next]
 		step("reads command %d of the stream", func(n *state, me *reader) error { return n.readOn(r, me, number) }, number)
 	}
 	if !me.scanned && s.primary().id == me.id {
@@ -79,13 +80,20 @@ func (s *state) streamMoves(r *Rules, b *Bounds, f int, step step) {
 // readOn takes the next command of the stream.
 func (s *state) readOn(r *Rules, me *reader, number int8) error {
 	c := s.made[number]
-	before := me.offset
-	if c.kind < testify {
-		me.apply(r, number, c, before)
+	me.next++
+	before := me.next - 1
+	if r.TransactionsAreWhole {
+		before = me.safe
 	}
-	me.offset++
-	if c.kind != ping || !r.PingsAreNoPosition {
-		me.safe = me.offset
+	switch {
+	case c.kind == flushAll:
+		me.applyFlush(r, before, me.next)
+	case c.kind < flushAll:
+		me.apply(r, number, c, before, me.next)
+	}
+	me.offset = max(me.offset, me.next)
+	if (c.kind != ping || !r.PingsAreNoPosition) && (!c.open || !r.TransactionsAreWhole) {
+		me.safe = me.next
 	}
 	if me.isClean() {
 		return s.acknowledge(r, me)
@@ -120,7 +128,7 @@ func (s *state) testify(r *Rules, me *reader) {
 		return
 	}
 	me.witness++
-	s.take(command{testify, me.witness})
+	s.run(command{kind: testify, number: me.witness})
 	me.flushed, me.vouched = false, s.committed
 }
 
@@ -162,12 +170,27 @@ func (s *state) claimMoves(r *Rules, b *Bounds, f int, step step) {
 				n.doubts++
 			}
 			n.abandon(f)
-			me.void()
+			me.void(r)
 			me.term = noTerm
 			return nil
 		})
 	case settling:
+		if me.spilling != notSpilling && r.SettlesInOrder {
+			return
+		}
+		if s.store.told.used && r.SettlesInOrder {
+			return
+		}
 		step("tells what is no row", func(n *state, me *reader) error { return n.settle(r, f, me) })
+		if s.doubts < b.Doubts && !s.store.told.used {
+			step("tells what is no row, and gives up waiting for the answer", func(n *state, me *reader) error {
+				n.doubts++
+				n.store.told = me.told(me.leads)
+				me.void(r)
+				me.term = noTerm
+				return nil
+			})
+		}
 	}
 }
 
@@ -220,7 +243,7 @@ func (s *state) claim(r *Rules, me *reader, offset int8) {
 // evaluate makes rows of what was read, and sends them.
 func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 	if r.HistoryIsCompared && me.id != me.asOfID {
-		me.void()
+		me.void(r)
 		return nil
 	}
 	var version int8
@@ -241,7 +264,7 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 	case loses:
 		return s.conclude(r, me, nobody)
 	default:
-		me.void()
+		me.void(r)
 	}
 	return nil
 }
@@ -250,7 +273,7 @@ func (s *state) evaluate(r *Rules, f int, me *reader, told bool) error {
 func (s *state) evaluateKey(r *Rules, me *reader, key int8, told bool) (version int8, w operation) {
 	there := s.isThere(me.lasts[key])
 	if !there && (!told && r.GoneIsAwaited || r.ExpiryIsOfItsTime && me.mayHaveExpired(key, me.asOf)) {
-		me.restore(key)
+		me.restore(r, key)
 		return 0, none
 	}
 	version = me.asOf
@@ -258,35 +281,38 @@ func (s *state) evaluateKey(r *Rules, me *reader, key int8, told bool) (version 
 		version = me.absorb(r, key, me.asOf)
 	}
 	m := &me.out[key]
-	me.rows[key] = row{put, me.lasts[key]}
+	me.rows[key] = row{operation: put, number: me.lasts[key]}
 	if !there {
 		me.rows[key] = m.gone(r, me.lasts[key], me.wrote[key])
 	}
 	if w = me.rows[key].operation; w == none {
 		if r.SeenStaysWithTheLater && me.marks[key].is {
-			me.restore(key)
+			me.restore(r, key)
 		}
 		*m = mark{}
 		me.owed[key] = debt{}
 		return 0, none
 	}
 	if r.ReadIsNewerThanKept && there && m.word == unlinked {
-		m.word, m.wrote, m.kept = seen, false, 0
+		m.kept = 0
 	}
-	return max(version, m.last), w
+	if version = max(version, m.last); w == lose {
+		me.rows[key].version = version
+	}
+	return version, w
 }
 
 // gone says what becomes of the row of a key that is gone.
 func (m *mark) gone(r *Rules, last, wrote int8) row {
 	switch {
 	case m.word == unlinked && !r.UnlinkKeepsTheRow:
-		return row{remove, last}
+		return row{operation: remove, number: last}
 	case m.word == unlinked && m.wrote && m.kept > 0:
-		return row{put, m.kept}
+		return row{operation: put, number: m.kept}
 	case m.word == unlinked && m.wrote:
-		return row{lose, wrote}
+		return row{operation: lose, number: wrote}
 	case m.word != unlinked && m.word != seen:
-		return row{remove, last}
+		return row{operation: remove, number: last}
 	}
 	return row{}
 }
@@ -335,6 +361,19 @@ func (s *state) networkMoves(r *Rules, b *Bounds, i int8, move explorer.Add[stat
 	move(label("batch %d is lost", []int8{i}), next.tidy(), nil)
 }
 
+// toldMoves are what may become of what was told of rows that are none.
+func (s *state) toldMoves(r *Rules, move explorer.Add[state]) {
+	next := *s
+	if t := &next.store.told; t.valid || !r.SettleIsFenced {
+		next.take(t)
+	}
+	next.store.told = told{}
+	move(label("what was told of rows that are none arrives", nil), next.tidy(), nil)
+	next = *s
+	next.store.told = told{}
+	move(label("what was told of rows that are none is lost", nil), next.tidy(), nil)
+}
+
 // deliver has a batch arrive.
 func (s *state) deliver(r *Rules, bounds *Bounds, i, refused int8) (broken error) {
 	b := s.network[i]
@@ -348,7 +387,7 @@ func (s *state) deliver(r *Rules, bounds *Bounds, i, refused int8) (broken error
 	}
 	me := &s.readers[b.owner-1]
 	if fenced {
-		me.void()
+		me.void(r)
 		me.term = noTerm
 		return broken
 	}
@@ -381,9 +420,12 @@ func (s *state) conclude(r *Rules, me *reader, refused int8) error {
 		case me.rows[key].operation == lose:
 			me.plan[key] = letter
 			settles = true
-		case me.hasRetry[key]:
+		case me.hasRetry[key], me.hasLetter[key]:
 			me.plan[key] = forget
 			settles = true
+		}
+		if me.plan[key] == letter {
+			me.hasLetter[key], me.lettered = true, max(me.lettered, me.rows[key].version)
 		}
 		me.hasRetry[key] = me.hasRetry[key] || me.plan[key] == retry
 	}
@@ -400,17 +442,23 @@ func (s *state) settle(r *Rules, f int, me *reader) error {
 		s.crash(f)
 		return nil
 	}
+	t := me.told(true)
+	s.take(&t)
+	return s.finish(r, me)
+}
+
+// told is what the database is to know of what is out.
+func (me *reader) told(valid bool) told {
+	t := told{used: true, valid: valid, plan: me.plan}
 	for key := range me.plan {
 		switch me.plan[key] {
-		case forget:
-			s.store.aside[key] = aside{}
 		case retry:
-			s.store.aside[key] = aside{me.out[key].word, me.history, me.out[key].last}
+			t.aside[key] = aside{me.out[key].word, me.history, me.out[key].last}
 		case letter:
-			s.store.aside[key] = aside{}
+			t.lost[key], t.version[key] = me.rows[key].number, me.rows[key].version
 		}
 	}
-	return s.finish(r, me)
+	return t
 }
 
 // finish takes the marks out of the claim with what became of them.
@@ -439,13 +487,13 @@ func (s *state) finish(r *Rules, me *reader) error {
 			s.counted[key] = max(s.counted[key], me.rows[key].number)
 			me.hasRetry[key] = me.hasRetry[key] && twin.rewrites()
 		default:
-			me.hasRetry[key] = false
+			me.hasRetry[key], me.hasLetter[key] = false, false
 			if !r.WrittenAgainStays {
 				*twin = mark{}
 			}
 		}
 	}
-	me.void()
+	me.void(r)
 	return s.acknowledge(r, me)
 }
 
@@ -456,7 +504,7 @@ func (me *reader) yield(r *Rules, key int8, m *mark) {
 	if r.RefusedKeepsItsFirst && !m.saved && !twin.rewrites() {
 		twin.first = m.first
 	}
-	m.precedes(twin)
+	m.precedes(r, twin)
 	if lost && me.rows[key].operation == put {
 		twin.kept = me.rows[key].number
 	}

@@ -31,7 +31,11 @@ type mark struct {
 func (m *mark) rewrites() bool { return m.wrote || m.word == deleted }
 
 // precedes makes later the mark of both.
-func (m *mark) precedes(later *mark) {
+func (m *mark) precedes(r *Rules, later *mark) {
+	if later.last < m.last && r.ToldAgainIsEarlier {
+		// It was told once more of earlier writes.
+		later.word, later.wrote, later.kept = m.word, m.wrote, m.kept
+	}
 	if later.word == seen || later.word == unlinked && !later.wrote && m.word == deleted {
 		later.word = m.word
 	}
@@ -56,32 +60,81 @@ func (m *mark) lapse(sure bool) {
 	}
 }
 
-// apply marks what a command did that ends behind the offset before.
-func (me *reader) apply(r *Rules, number int8, c command, before int8) {
+// unlink has the key gone without a word of the application.
+func (m *mark) unlink() {
+	m.expired = true
+	if m.word != deleted {
+		m.word = unlinked
+	}
+}
+
+// apply marks what a command did that ends at the offset. Reading has to begin before it, or
+// before its transaction, to meet it again.
+func (me *reader) apply(r *Rules, number int8, c command, before, offset int8) {
 	m := &me.marks[c.number]
 	switch {
 	case !m.is && c.kind == unlink && !me.isOut():
 		return
 	case !m.is:
 		*m = mark{is: true, first: before, scanned: r.ScanIsReadTo && !me.isScannedAt(before)}
-	case before+1 < m.last, m.saved && before+1 == m.last:
+	case offset < m.last, m.saved && offset == m.last:
 		return
 	case m.saved:
 		me.owes(c.number, m)
 		m.saved, m.first = false, before
 	}
-	m.last = before + 1
+	m.last = offset
 	switch c.kind {
 	case unlink:
-		m.expired = true
-		if m.word != deleted {
-			m.word = unlinked
-		}
+		m.unlink()
 	case deletes:
 		m.word, m.wrote, m.kept = deleted, false, 0
 	case set:
 		m.word, m.wrote, m.kept = written, true, number
 	case increment:
+		m.word, m.wrote, m.kept = written, true, 0
+	}
+}
+
+// applyFlush has all keys gone. No row is deleted for it.
+func (me *reader) applyFlush(r *Rules, before, offset int8) {
+	for key := range int8(keys) {
+		if m := &me.marks[key]; m.is && r.FlushKeepsTheRows {
+			if m.saved && r.FlushHoldsThePosition {
+				me.owes(key, m)
+				m.saved, m.first = false, before
+			}
+			m.unlink()
+			m.last = max(m.last, offset)
+		}
+		if m := &me.marks[key]; me.out[key].is && !m.is && r.FlushKeepsTheRows && r.FlushIsOfWhatIsOut {
+			*m = mark{is: true, first: before, last: offset, word: unlinked, expired: true, scanned: r.ScanIsReadTo && !me.isScannedAt(before)}
+		}
+	}
+}
+
+// rewind has no mark know of a write behind the offset.
+func (me *reader) rewind(r *Rules, offset int8) {
+	for key := range keys {
+		me.marks[key].rewind(r, offset)
+		me.out[key].rewind(r, offset)
+	}
+}
+
+// rewind forgets what was said of the key behind the offset: what had been said before is not
+// known any more.
+func (m *mark) rewind(r *Rules, offset int8) {
+	if m.last <= offset {
+		return
+	}
+	m.last = offset
+	switch {
+	case m.word == seen, !r.WordsAreRewound:
+	case !m.saved && m.first >= offset:
+		m.word, m.wrote, m.kept = seen, false, 0
+	case m.saved || m.expired:
+		m.word, m.wrote, m.kept = unlinked, true, 0
+	default:
 		m.word, m.wrote, m.kept = written, true, 0
 	}
 }
@@ -97,7 +150,7 @@ func (me *reader) isOut() bool {
 }
 
 // restore puts a mark that is out back.
-func (me *reader) restore(key int8) {
+func (me *reader) restore(r *Rules, key int8) {
 	m := me.out[key]
 	me.out[key] = mark{}
 	twin := &me.marks[key]
@@ -106,7 +159,7 @@ func (me *reader) restore(key int8) {
 	case !twin.is:
 		me.marks[key] = m
 	default:
-		m.precedes(twin)
+		m.precedes(r, twin)
 		if m.saved {
 			me.owes(key, &m)
 		} else {
@@ -116,9 +169,9 @@ func (me *reader) restore(key int8) {
 }
 
 // void ends the claim: what is out is as dirty as before.
-func (me *reader) void() {
+func (me *reader) void(r *Rules) {
 	for key := range int8(keys) {
-		me.restore(key)
+		me.restore(r, key)
 	}
 	me.at, me.asOf, me.asOfID = idle, 0, 0
 	me.rows, me.plan = [keys]row{}, [keys]plan{}
@@ -146,7 +199,7 @@ func (me *reader) absorb(r *Rules, key, offset int8) int8 {
 		return m.last
 	}
 	told := twin.rewrites() || r.ExpiryHoldsThePosition && twin.word == unlinked
-	m.precedes(twin)
+	m.precedes(r, twin)
 	m.word, m.wrote, m.kept, m.scanned, m.last, m.expired = twin.word, twin.wrote, twin.kept, twin.scanned, twin.last, twin.expired
 	if told && m.saved {
 		me.owes(key, m)

@@ -56,11 +56,12 @@ type reader struct {
 	leads bool
 
 	history, id int8
-	// safe is where another one can begin, offset how far the stream was read.
-	safe, offset   int8
-	stream         int8
-	horizon, limit int8
-	broken         bool
+	// safe is where another one can begin, offset how far the stream was read, and next where
+	// it is read on: that is less where it was attached to once more.
+	safe, offset, next int8
+	stream             int8
+	horizon, limit     int8
+	broken             bool
 	// stored is the position as the reader has told it.
 	stored position
 	// scanned says that all keys were come across, by the offset scannedAt.
@@ -79,6 +80,13 @@ type reader struct {
 	owed       [keys]debt
 	// hasRetry says that the database has, or may have, a retry.
 	hasRetry [keys]bool
+	// hasLetter says that there is a dead letter, and lettered is the highest version of any.
+	hasLetter [keys]bool
+	lettered  int8
+
+	// spilling says how far keys have come that go to the database as spilled.
+	spilling stage
+	spilled  [keys]aside
 
 	at place
 	// asOf is the offset of which the keys were read, asOfID the history; lasts and wrotes
@@ -123,9 +131,10 @@ func (s *state) takeOver(me *reader) error {
 	for i := range s.readers {
 		s.readers[i].leads = false
 	}
+	s.store.told.valid = false
 	p := s.store.position
 	*me = reader{
-		reads: true, leads: true, history: p.history, id: p.id, safe: p.offset, offset: p.offset, limit: endless,
+		reads: true, leads: true, history: p.history, id: p.id, safe: p.offset, offset: p.offset, next: p.offset, limit: endless,
 		stored: p, scanned: p.scanned, witness: p.witness,
 	}
 	for key, a := range s.store.aside {
@@ -138,6 +147,9 @@ func (s *state) takeOver(me *reader) error {
 			m.lapse(a.word == deleted)
 		}
 		me.marks[key], me.hasRetry[key] = m, true
+	}
+	for key, version := range s.store.letters {
+		me.hasLetter[key], me.lettered = version > 0, max(me.lettered, version)
 	}
 	return nil
 }
@@ -166,18 +178,64 @@ func (s *state) attach(r *Rules, f int, me *reader) error {
 	if !continued && me.history != 0 && v.before == me.id && me.safe >= v.first && !s.hasLostWrites() {
 		return errors.New("a fail-over that lost no write ends the history")
 	}
+	behind := v.id != me.id && me.horizon > v.branch && r.HorizonIsCompared
+	if me.history != 0 && !me.broken && v.before == me.id && (behind || !continued && me.safe > v.branch) && me.isStoredBefore(v) {
+		if r.ReadsAgain {
+			return s.readAgain(r, f, me)
+		}
+		if me.stored.offset >= v.first && s.untold&s.seen == 0 {
+			return errors.New("a fail-over that lost nothing which was read for a row ends the history")
+		}
+	}
 	me.stream = s.current + 1
 	switch {
 	case me.history == 0, !continued:
 		return s.beginHistory(r, f, me, v.length, me.broken)
 	case me.broken:
 		return s.beginHistory(r, f, me, me.safe, true)
-	case v.id != me.id && r.HorizonIsCompared && me.horizon > v.branch:
+	case behind:
 		return s.beginHistory(r, f, me, me.safe, true)
 	case v.id != me.id && r.LedgerIsCompared && me.term == noTerm:
 		me.limit = min(me.limit, v.branch)
 	}
+	if v.id != me.id && r.LettersAreDoubted && me.lettered > v.branch {
+		me.doubtLetters()
+	}
 	return s.goOn(r, me)
+}
+
+// readAgain forgets all of the stream. The next one has another epoch.
+func (s *state) readAgain(r *Rules, f int, me *reader) error {
+	if r.ReadsAgainAnew || !me.leads {
+		s.crash(f)
+		return nil
+	}
+	s.abandon(f)
+	valid := s.store.told.valid
+	err := s.takeOver(me)
+	s.store.told.valid = valid
+	return err
+}
+
+// isStoredBefore tells whether the position in the database is one that a server has which took
+// over.
+func (me *reader) isStoredBefore(v *server) bool {
+	return me.stored.history == me.history && me.stored.id == me.id && me.stored.offset <= v.branch
+}
+
+// doubtLetters has the keys of dead letters read again, of which the server may hold what was
+// there before.
+func (me *reader) doubtLetters() {
+	for key := range keys {
+		m := &me.marks[key]
+		switch {
+		case !me.hasLetter[key]:
+		case !m.is:
+			*m = mark{is: true, first: me.safe, last: me.safe, word: seen, scanned: true}
+		case !m.saved:
+			m.scanned = true
+		}
+	}
 }
 
 // hasLostWrites tells whether Redis has lost more than PINGs since the last event.
@@ -194,11 +252,15 @@ func (s *state) hasLostWrites() bool {
 func (s *state) goOn(r *Rules, me *reader) error {
 	if v := s.primary(); v.id != me.id {
 		me.offset, me.id = me.safe, v.id
+		if r.LastsAreRewound {
+			me.rewind(r, me.safe)
+		}
 		if r.ScanIsReadTo && !me.isScannedAt(me.offset) {
 			// What was not there may be there again.
 			me.scanned, me.scannedAt = false, 0
 		}
 	}
+	me.next = me.safe
 	return s.acknowledge(r, me)
 }
 
@@ -226,11 +288,11 @@ func (s *state) beginHistory(r *Rules, f int, me *reader, start int8, flushed bo
 	s.moveTo(me, next)
 	told := me.offset >= me.horizon
 	s.abandon(f)
-	me.void()
+	me.void(r)
 	sure := told && me.term != noTerm || !r.LapseNeedsToBeSure
 	me.history, me.id, me.safe, me.offset = next.history, v.id, start, start
 	me.horizon, me.limit, me.broken, me.scanned, me.scannedAt = 0, endless, false, false, 0
-	me.term, me.carried, me.owed = noTerm, 0, [keys]debt{}
+	me.term, me.carried, me.owed, me.lettered = noTerm, 0, [keys]debt{}, 0
 	for key := range me.marks {
 		m := &me.marks[key]
 		if !m.is {
@@ -261,7 +323,7 @@ func (s *state) begin(r *Rules, f int, me *reader) error {
 	case committed < me.carried:
 		return errors.New("the ledger has less than was committed")
 	}
-	me.void()
+	me.void(r)
 	me.term = inForce
 	me.carried, me.horizon = max(me.carried, committed), max(me.horizon, committed)
 	me.limit = endless
@@ -273,8 +335,8 @@ func (me *reader) isRecorded(r *Rules) bool {
 	return me.limit == endless && (!r.NameIsRecorded || me.stored.id == me.id)
 }
 
-// next is how far the source is carried now.
-func (me *reader) next(r *Rules) position {
+// position is how far the source is carried now.
+func (me *reader) position(r *Rules) position {
 	p := me.stored
 	p.witness = me.witness
 	if me.history != p.history || me.limit != endless {
@@ -307,7 +369,11 @@ func (s *state) move(r *Rules, f int, me *reader) error {
 		s.crash(f)
 		return nil
 	}
-	s.moveTo(me, me.next(r))
+	to := me.position(r)
+	s.moveTo(me, to)
+	if v := s.primary(); v.id == to.id && to.offset > 0 && s.made[v.log[to.offset-1]].open {
+		return errors.New("the position is in the midst of a transaction, where nobody can begin to read")
+	}
 	return nil
 }
 

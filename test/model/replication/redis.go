@@ -22,19 +22,31 @@ const (
 	// deletes is DEL, unlink what becomes of a key that expires.
 	deletes
 	unlink
+	// flushAll is about every key.
+	flushAll
 	// testify writes the witness. It and ping are about no key that is carried.
 	testify
 	ping
 )
 
-var kindNames = map[kind]string{set: "SET", increment: "INCR", deletes: "DEL", unlink: "UNLINK", testify: "witness", ping: "PING"}
+var kindNames = map[kind]string{set: "SET", increment: "INCR", deletes: "DEL", unlink: "UNLINK", flushAll: "FLUSHALL", testify: "witness", ping: "PING"}
 
 func (c kind) writes() bool { return c == set || c == increment }
+
+// expires tells whether a key is gone by it without having been deleted.
+func (c kind) expires() bool { return c == unlink || c == flushAll }
 
 // command is one that a primary took. number is the key or, of a witness, its count.
 type command struct {
 	kind   kind
 	number int8
+	// open says that it is not the last one of its transaction.
+	open bool
+}
+
+// concerns tells whether the command is about the key.
+func (c command) concerns(key int8) bool {
+	return c.kind == flushAll || c.kind < flushAll && c.number == key
 }
 
 // many is a set of commands by their numbers.
@@ -62,7 +74,7 @@ func (s *state) at(v *server, key, offset int8) (last, written int8) {
 	last, written = v.base[key], v.was[key]
 	for _, number := range v.log[:offset] {
 		c := s.made[number]
-		if c.number != key || c.kind >= testify {
+		if !c.concerns(key) || c.kind == flushAll && !s.isThere(last) {
 			continue
 		}
 		if last = number; c.kind.writes() {
@@ -97,8 +109,8 @@ func (v *server) upTo(offset int8) (all many) {
 // primary is the server that clients get.
 func (s *state) primary() *server { return &s.servers[s.current] }
 
-// take has the primary take a command.
-func (s *state) take(c command) {
+// run has the primary run a command.
+func (s *state) run(c command) {
 	v := s.primary()
 	s.count++
 	s.made[s.count] = c
@@ -114,15 +126,22 @@ func (s *state) serverMoves(b *Bounds, add func(words string, change func(*state
 		for _, k := range b.Kinds {
 			if s.writes < b.Writes && (k.writes() || s.isThere(last)) {
 				add(kindNames[k]+" of key %d, command %d", func(n *state) {
-					n.take(command{k, key})
+					n.run(command{kind: k, number: key})
 					n.writes++
 				}, key, s.count+1)
 			}
 		}
 	}
+	s.transactionMoves(b, add)
+	if s.flushes < b.Flushes && s.writes > 0 {
+		add("FLUSHALL, command %d", func(n *state) {
+			n.run(command{kind: flushAll})
+			n.flushes++
+		}, s.count+1)
+	}
 	if s.pings < b.Pings {
 		add("PING, command %d", func(n *state) {
-			n.take(command{ping, 0})
+			n.run(command{kind: ping})
 			n.pings++
 		}, s.count+1)
 	}
@@ -133,6 +152,9 @@ func (s *state) serverMoves(b *Bounds, add func(words string, change func(*state
 		})
 	}
 	for missing := int8(0); missing <= b.Missing && missing <= v.length; missing++ {
+		if end := v.length - missing; end > 0 && s.made[v.log[end-1]].open {
+			continue // A server has the whole of a transaction, or nothing of it.
+		}
 		if s.failOvers < b.FailOvers && v.length-missing >= v.first {
 			add("a replica takes over that lacks %d commands", func(n *state) {
 				n.failOver(missing)
@@ -144,6 +166,33 @@ func (s *state) serverMoves(b *Bounds, add func(words string, change func(*state
 				n.restart(missing)
 				n.restarts++
 			}, missing)
+		}
+	}
+}
+
+// transactionMoves are of three writes in one step, the last one of another key if there is one.
+func (s *state) transactionMoves(b *Bounds, add func(words string, change func(*state), numbers ...int8)) {
+	if s.transactions >= b.Transactions {
+		return
+	}
+	last, _ := s.at(s.primary(), 0, s.primary().length)
+	for _, first := range b.Kinds {
+		for _, second := range b.Kinds {
+			other := int8(b.Keys) - 1
+			there := first.writes()
+			if other != 0 {
+				before, _ := s.at(s.primary(), other, s.primary().length)
+				there = s.isThere(before)
+			}
+			if !first.writes() && !s.isThere(last) || !second.writes() && !there {
+				continue
+			}
+			add("MULTI, "+kindNames[first]+" of key 0 twice, command %d and the next, "+kindNames[second]+" of key %d, EXEC", func(n *state) {
+				n.run(command{kind: first, open: true})
+				n.run(command{kind: first, open: true})
+				n.run(command{kind: second, number: other})
+				n.transactions++
+			}, s.count+1, other)
 		}
 	}
 }

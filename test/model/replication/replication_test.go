@@ -51,6 +51,11 @@ var worlds = map[string]Bounds{
 	"the backlog is passed":            {Keys: 1, Readers: 1, Kinds: texts, Writes: 3, Overruns: 1, Doubts: 1, Cuts: 1, Begun: true},
 	"a replica takes over":             {Keys: 1, Readers: 1, Kinds: texts, Writes: 2, FailOvers: 1, Missing: 2, Crashes: 1},
 	"Redis restarts":                   {Keys: 1, Readers: 1, Kinds: texts, Writes: 2, Restarts: 1, Missing: 2, Witnesses: 1, Begun: true},
+	"a transaction is read half":       {Keys: 1, Readers: 1, Kinds: texts, Transactions: 1, Writes: 1, FailOvers: 1, Missing: 3, Cuts: 1, Crashes: 1, Begun: true},
+	"keys are spilled":                 {Keys: 1, Readers: 1, Kinds: all, Writes: 2, Spills: 2, Crashes: 1, Doubts: 1, Begun: true},
+	"refused rows are spilled":         {Keys: 1, Readers: 1, Kinds: texts, Writes: 2, Refusals: 1, Spills: 1, Crashes: 1, Begun: true},
+	"Redis is emptied":                 {Keys: 2, Readers: 1, Kinds: texts, Writes: 2, Flushes: 1, Refusals: 1, Crashes: 1, Begun: true},
+	"what was read is lost":            {Keys: 1, Readers: 1, Kinds: texts, Writes: 3, FailOvers: 1, Missing: 2, Refusals: 1, Begun: true},
 	"rows are refused, and keys gone":  {Keys: 1, Readers: 1, Kinds: all, Writes: 2, Refusals: 1, Crashes: 1, Begun: true},
 }
 
@@ -60,7 +65,6 @@ func TestTheTableFollowsRedis(t *testing.T) {
 	const every = 200
 	for name, b := range worlds {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			b.Writes += int8(*more)
 			met := 0
 			visited, err := explore(All(), b, mostStates, func(s *state) {
@@ -231,6 +235,66 @@ var mutations = map[string]mutation{
 		func(r *Rules) { r.RefusedIsAside = false },
 		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 2, Refusals: 1, Crashes: 1, Begun: true},
 	},
+	"a fail-over that lost what was read ends the history": {
+		func(r *Rules) { r.ReadsAgain = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 1, FailOvers: 1, Missing: 1, Begun: true},
+	},
+	"who reads again is taken for who has read before": {
+		func(r *Rules) { r.ReadsAgainAnew = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 3, Refusals: 1, FailOvers: 1, Missing: 1, Doubts: 1, Crashes: 1, Begun: true},
+	},
+	"what is no row is told out of turn": {
+		func(r *Rules) { r.SettlesInOrder = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 2, Refusals: 1, Doubts: 1, Crashes: 1, Begun: true},
+	},
+	"the position is in the midst of a transaction": {
+		func(r *Rules) { r.TransactionsAreWhole = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Transactions: 1, Begun: true},
+	},
+	"half a transaction outlives the server that took it": {
+		func(r *Rules) { r.LastsAreRewound = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Transactions: 1, Writes: 2, FailOvers: 1, Missing: 3, Begun: true},
+	},
+	"the word of a retry outlives the server that told it": {
+		func(r *Rules) { r.WordsAreRewound = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Writes: 3, FailOvers: 1, Missing: 1, Refusals: 1, Begun: true},
+	},
+	"FLUSHALL deletes rows": {
+		func(r *Rules) { r.FlushKeepsTheRows = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 2, Flushes: 1, Begun: true},
+	},
+	"FLUSHALL is not of what is out": {
+		func(r *Rules) { r.FlushIsOfWhatIsOut = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 1, Flushes: 1, Refusals: 1, Doubts: 1, Begun: true},
+	},
+	"FLUSHALL that the database does not know of holds nothing": {
+		func(r *Rules) { r.FlushHoldsThePosition = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment}, Writes: 2, Flushes: 1, Refusals: 1, Crashes: 1, Begun: true},
+	},
+	"what is spilled is noted afterwards": {
+		func(r *Rules) { r.SpillIsNoted = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 2, Spills: 1, Crashes: 1, Begun: true},
+	},
+	"a mark is spilled that was written since": {
+		func(r *Rules) { r.SpillIsCompared = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 3, Spills: 1, Crashes: 1, Begun: true},
+	},
+	"a dead letter outlives what it is about": {
+		func(r *Rules) { r.LettersAreDoubted = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 2, FailOvers: 1, Missing: 1, Refusals: 1, Crashes: 1, Begun: true},
+	},
+	"what the stream tells once more is newer than a retry": {
+		func(r *Rules) { r.ToldAgainIsEarlier = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: texts, Writes: 2, Spills: 1, Refusals: 1, Crashes: 1, Begun: true},
+	},
+	"what is out in a claim is spilled": {
+		func(r *Rules) { r.SpillLeavesWhatIsOut = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: onlySet, Writes: 2, Spills: 1, Crashes: 1, Begun: true},
+	},
+	"what is spilled comes behind what was settled later": {
+		func(r *Rules) { r.SettlesInOrder = false },
+		Bounds{Keys: 1, Readers: 1, Kinds: []kind{increment, unlink}, Writes: 3, Spills: 1, Refusals: 1, Crashes: 1, Begun: true},
+	},
 	"a write that was refused holds nothing while its key expires": {
 		func(r *Rules) { r.RefusedKeepsItsFirst, r.RefusedIsAside = false, false },
 		Bounds{Keys: 1, Readers: 1, Kinds: []kind{set, unlink}, Writes: 2, Refusals: 1, Crashes: 1, Begun: true},
@@ -242,7 +306,6 @@ var mutations = map[string]mutation{
 func TestTheRulesAreNeeded(t *testing.T) {
 	for name, m := range mutations {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
 			r := All()
 			m.without(&r)
 			visited, err := explore(r, m.in, mostStates, func(*state) {})

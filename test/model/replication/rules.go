@@ -63,6 +63,29 @@ type Rules struct {
 	// RefusedIsAside has the database know of a write that was refused, though a later one of
 	// the key is dirty.
 	RefusedIsAside bool
+	// ReadsAgain goes back to the position in the database where a server takes over that has
+	// all up to there.
+	ReadsAgain bool
+	// ReadsAgainAnew gives the lease back before: what was told before takes no effect then.
+	ReadsAgainAnew bool
+	// TransactionsAreWhole has reading begin before a transaction or behind it, and
+	// LastsAreRewound forgets what was read of one that a server which takes over has not.
+	// WordsAreRewound forgets, too, what was said there, or the retry of it says.
+	TransactionsAreWhole, LastsAreRewound, WordsAreRewound bool
+	// FlushKeepsTheRows takes keys that FLUSHALL takes for expired, FlushIsOfWhatIsOut those
+	// too that are out in a claim, and FlushHoldsThePosition has the position wait for it where
+	// the retry in the database does not know of it.
+	FlushKeepsTheRows, FlushIsOfWhatIsOut, FlushHoldsThePosition bool
+	// LettersAreDoubted has keys read again that have a dead letter, where a server takes over
+	// that may lack what that is about.
+	LettersAreDoubted bool
+	// ToldAgainIsEarlier leaves a mark the words that it has where a later one is of writes which
+	// the stream tells once more.
+	ToldAgainIsEarlier bool
+	// SpillIsNoted knows of a retry before the database may have it, and SpillIsCompared leaves
+	// a mark as it is that was written since. SpillLeavesWhatIsOut spills no key that is out in
+	// a claim, and SettlesInOrder tells the database of one thing at a time.
+	SpillIsNoted, SpillIsCompared, SpillLeavesWhatIsOut, SettlesInOrder bool
 	// RefusedKeepsItsFirst has the mark of an expiry hold the position where that of the
 	// write did which was refused.
 	RefusedKeepsItsFirst bool
@@ -78,6 +101,9 @@ func All() Rules {
 		BatchesAreFenced: true, MoveIsFenced: true, SettleIsFenced: true, TermsAreFenced: true,
 		IncarnationPerHistory: true, WrittenAgainStays: true, PingsAreNoPosition: true,
 		LossIsTold: true, WitnessIsCompared: true, HorizonIsCompared: true, LedgerIsCompared: true,
+		ReadsAgain: true, ReadsAgainAnew: true, TransactionsAreWhole: true, LastsAreRewound: true, WordsAreRewound: true,
+		FlushKeepsTheRows: true, FlushIsOfWhatIsOut: true, FlushHoldsThePosition: true,
+		LettersAreDoubted: true, ToldAgainIsEarlier: true, SpillIsNoted: true, SpillIsCompared: true, SpillLeavesWhatIsOut: true, SettlesInOrder: true,
 		WitnessIsOfTheSame: true, NameIsRecorded: true, LapseNeedsToBeSure: true, RefusedKeepsItsFirst: true, RefusedIsAside: true, ExpiryHoldsThePosition: true, LaterMayBeEarlier: true,
 	}
 }
@@ -93,6 +119,8 @@ type Bounds struct {
 	// restarts.
 	Missing                                                           int8
 	Writes, Pings, Witnesses, Overruns, FailOvers, Restarts, Refusals int8
+	// Transactions are of two writes, Flushes of the server, and Spills of what is dirty.
+	Transactions, Flushes, Spills int8
 	// Leases are those that are taken from a flusher which goes on, Crashes those of flushers, Cuts streams that end while their server is the primary,
 	// and Doubts batches whose answer nobody gets: they are late, or lost.
 	Leases, Crashes, Cuts, Doubts int8

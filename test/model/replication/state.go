@@ -28,7 +28,7 @@ type state struct {
 	readers [readers]reader
 
 	// What has happened of what is bounded.
-	writes, pings, witnesses, overruns, failOvers, restarts, refusals, leases, crashes, cuts, doubts int8
+	writes, transactions, flushes, pings, witnesses, overruns, failOvers, restarts, refusals, leases, crashes, cuts, doubts, spills int8
 
 	// What follows is known to nobody. lost are the commands that Redis has lost, untold
 	// those of them that no event was about, committed those of which a row was written,
@@ -66,6 +66,9 @@ func (s *state) moves(r *Rules, b *Bounds, move explorer.Add[state]) {
 		if s.network[i].used {
 			s.networkMoves(r, b, int8(i), move)
 		}
+	}
+	if s.store.told.used {
+		s.toldMoves(r, move)
 	}
 	for f := range b.Readers {
 		s.readerMoves(r, b, f, func(words string, change func(*state, *reader) error, numbers ...int8) {
@@ -122,6 +125,8 @@ func (s *state) check() error {
 		row := s.store.table[key]
 		there := s.isThere(row)
 		switch {
+		case s.isThere(last) && row == last && s.store.letters[key] > 0:
+			return fmt.Errorf("key %d is of command %d as its row is, and there is a dead letter", key, last)
 		case s.isThere(last):
 			if row != last {
 				return fmt.Errorf("key %d is of command %d, and its row of %d: a write is lost", key, last, row)
@@ -130,7 +135,7 @@ func (s *state) check() error {
 			// An event tells that it may be missing.
 		case s.made[last].kind == deletes && there:
 			return fmt.Errorf("key %d was deleted by command %d, and its row of command %d is there", key, last, row)
-		case s.made[last].kind == unlink && row != wrote && s.counted[key] < wrote && wrote > s.toldAt:
+		case s.made[last].kind.expires() && row != wrote && s.counted[key] < wrote && wrote > s.toldAt:
 			if !there {
 				return fmt.Errorf("key %d expired, and its row is gone", key)
 			}
@@ -147,10 +152,13 @@ func (s *state) isDrained() bool {
 			return false
 		}
 	}
+	if s.store.told.used {
+		return false
+	}
 	v := s.primary()
 	for i := range s.readers {
 		me := &s.readers[i]
-		if me.leads && me.history != 0 && me.stream == s.current+1 && me.offset == v.length && me.id == v.id &&
+		if me.leads && me.history != 0 && me.stream == s.current+1 && me.next == v.length && me.id == v.id &&
 			me.at == idle && me.term != noTerm && me.scanned && me.isClean() {
 			return true
 		}
@@ -166,16 +174,16 @@ func (s *state) acknowledged(offset int8) error {
 	for key := range int8(keys) {
 		last, wrote := s.at(v, key, offset)
 		need := last
-		if s.made[last].kind == unlink {
+		if s.made[last].kind.expires() {
 			need = wrote
 		}
 		got := s.counted[key]
 		for number := int8(1); number <= s.count; number++ {
-			if c := s.made[number]; c.number == key && c.kind < testify && s.committed.has(number) && !s.lost.has(number) {
+			if s.made[number].concerns(key) && s.committed.has(number) && !s.lost.has(number) {
 				got = max(got, number)
 			}
 		}
-		if now, _ := s.at(v, key, v.length); s.made[now].kind == unlink && need <= s.toldAt {
+		if now, _ := s.at(v, key, v.length); s.made[now].kind.expires() && need <= s.toldAt {
 			continue // It was gone before it was read, as an event tells.
 		}
 		if got < need && (s.isThere(last) || need > s.toldAt) {

@@ -43,6 +43,8 @@ const (
 type row struct {
 	operation operation
 	number    int8
+	// version is that of a dead letter.
+	version int8
 }
 
 // batch is on its way to the database. owner is 0 when nobody waits for its answer, or else
@@ -62,11 +64,41 @@ type store struct {
 	position  position
 	histories int8
 	aside     [keys]aside
+	// letters are the versions of the dead letters.
+	letters [keys]int8
 	// known are the incarnations that the ledger has, version the highest that each has of
 	// what was committed.
 	known   [histories]bool
 	version [histories]int8
 	table   [keys]int8
+	// told is what somebody has told of what is no row who does not wait for the answer any
+	// more.
+	told told
+}
+
+// told is what the database is to know of each key, what is aside then, and which command is
+// lost by which version. valid says that it takes effect.
+type told struct {
+	used, valid bool
+	plan        [keys]plan
+	aside       [keys]aside
+	lost        [keys]int8
+	version     [keys]int8
+}
+
+// take has what was told take effect.
+func (s *state) take(t *told) {
+	for key := range t.plan {
+		switch t.plan[key] {
+		case forget:
+			s.store.aside[key], s.store.letters[key] = aside{}, 0
+		case letter:
+			s.store.aside[key], s.store.letters[key] = aside{}, t.version[key]
+			s.counted[key] = max(s.counted[key], t.lost[key])
+		case retry:
+			s.store.aside[key] = t.aside[key]
+		}
+	}
 }
 
 // ledgerOf is the row of the ledger for a history.

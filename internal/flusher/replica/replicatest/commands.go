@@ -48,7 +48,7 @@ func (r *Commands) Offset() int64 { return r.offset }
 // Set writes a text.
 func (r *Commands) Set(key, text string) {
 	r.do("SET", func() []replica.Effect {
-		r.keys[key] = value{text: text}
+		r.keys[key] = Value{Text: text}
 		return []replica.Effect{{Key: []byte(key), Word: replica.Written, Value: []byte(text), HasValue: true}}
 	}, key)
 }
@@ -56,37 +56,83 @@ func (r *Commands) Set(key, text string) {
 // Increment adds one to a number.
 func (r *Commands) Increment(key string) {
 	r.do("INCR", func() []replica.Effect {
-		n, _ := strconv.Atoi(r.keys[key].text)
-		r.keys[key] = value{text: strconv.Itoa(n + 1)}
+		v := r.keys[key]
+		if v.kind() != "string" {
+			return nil
+		}
+		n, _ := strconv.Atoi(v.Text)
+		r.keys[key] = Value{Text: strconv.Itoa(n + 1)}
+		return []replica.Effect{{Key: []byte(key), Word: replica.Written}}
+	}, key)
+}
+
+// Restore makes of the key whatever it is given, as RESTORE does: the stream names the key alone.
+func (r *Commands) Restore(key string, v Value) {
+	r.do("RESTORE", func() []replica.Effect {
+		r.keys[key] = v
 		return []replica.Effect{{Key: []byte(key), Word: replica.Written}}
 	}, key)
 }
 
 // SetField writes a field of a hash.
 func (r *Commands) SetField(key, field, text string) {
-	r.do("HSET", func() []replica.Effect {
-		hash := maps.Clone(r.keys[key].hash)
-		if hash == nil {
-			hash = make(map[string]string)
-		}
+	r.change("HSET", key, field, "hash", func(hash map[string]string) bool {
 		hash[field] = text
-		r.keys[key] = value{hash: hash}
-		return []replica.Effect{{Key: []byte(key), Word: replica.Written, Members: [][]byte{[]byte(field)}}}
-	}, key)
+		return true
+	})
 }
 
 // DeleteField takes a field away, and the hash with the last one.
 func (r *Commands) DeleteField(key, field string) {
-	r.do("HDEL", func() []replica.Effect {
-		hash := maps.Clone(r.keys[key].hash)
-		if _, ok := hash[field]; !ok {
+	r.change("HDEL", key, field, "hash", func(hash map[string]string) bool {
+		_, there := hash[field]
+		delete(hash, field)
+		return there
+	})
+}
+
+// SetScore gives a member of a sorted set a score.
+func (r *Commands) SetScore(key, member, score string) {
+	r.change("ZADD", key, member, "zset", func(board map[string]string) bool {
+		board[member] = score
+		return true
+	})
+}
+
+// DeleteMember takes a member away, and the sorted set with the last one.
+func (r *Commands) DeleteMember(key, member string) {
+	r.change("ZREM", key, member, "zset", func(board map[string]string) bool {
+		_, there := board[member]
+		delete(board, member)
+		return there
+	})
+}
+
+// change changes a member of a key of that type. A key of another type stays, and so does one
+// of which how says that nothing has changed.
+func (r *Commands) change(command, key, member, kind string, how func(all map[string]string) bool) {
+	r.do(command, func() []replica.Effect {
+		v, ok := r.keys[key]
+		if ok && v.kind() != kind {
 			return nil
 		}
-		delete(hash, field)
-		if r.keys[key] = (value{hash: hash}); len(hash) == 0 {
+		all := maps.Clone(v.Hash)
+		if kind == "zset" {
+			all = maps.Clone(v.Board)
+		}
+		if all == nil {
+			all = make(map[string]string)
+		}
+		if !how(all) {
+			return nil
+		}
+		if v = (Value{Hash: all}); kind == "zset" {
+			v = Value{Board: all}
+		}
+		if r.keys[key] = v; len(all) == 0 {
 			delete(r.keys, key)
 		}
-		return []replica.Effect{{Key: []byte(key), Word: replica.Written, Members: [][]byte{[]byte(field)}}}
+		return []replica.Effect{{Key: []byte(key), Word: replica.Written, Members: [][]byte{[]byte(member)}, OfHash: kind == "hash"}}
 	}, key)
 }
 
@@ -121,7 +167,7 @@ func (r *Commands) Flush() {
 
 // do makes a command a step. One without an effect leaves no trace in the stream.
 func (r *Commands) do(command string, change func() []replica.Effect, keys ...string) {
-	undo := make(map[string]*value, len(keys))
+	undo := make(map[string]*Value, len(keys))
 	for _, key := range keys {
 		undo[key] = nil
 		if v, ok := r.keys[key]; ok {

@@ -122,7 +122,7 @@ func (s *storeTest) position() {
 		{History: 1, ReplicationID: "8f7c0e", Offset: 42},
 		{
 			History: 1<<62 + 1, ReplicationID: "0123456789abcdef0123456789abcdef01234567", Offset: 1<<62 + 3, Database: 15,
-			Scanned: []string{"products:1", "a,b", `{"c"}`, ""}, Witness: 1<<62 + 5,
+			Scanned: []string{"products:1", "a,b", `{"c"}`, ""}, Witness: 1<<62 + 5, Told: "it was \"emptied\" at noon",
 			Losses: map[string]int64{suiteQueue: 1}, Writes: map[string]int64{suiteQueue: 1<<62 + 7, "orders": 2},
 			Coalesced: map[string]int64{suiteQueue: 3}, Flushed: map[string]int64{"orders": 4},
 		},

@@ -6,6 +6,7 @@ package replicatest
 import (
 	"fmt"
 	"maps"
+	"math"
 	"sync"
 
 	"github.com/writebehind/operator/internal/flusher/replica"
@@ -20,7 +21,7 @@ var (
 // happen to either. Every command is a step of a few bytes.
 type Redis struct {
 	mu   sync.Mutex
-	keys map[string]value
+	keys map[string]Value
 	// id names the history, offset is its end, first where the backlog begins.
 	id            string
 	offset, first int64
@@ -31,7 +32,9 @@ type Redis struct {
 	// transaction is the point before one that is being made.
 	transaction *replica.Point
 	histories   int
-	down, held  bool
+	down        bool
+	// until is where the streams are held.
+	until       int64
 	changed     chan struct{}
 	streams     map[*stream]struct{}
 	cursors     map[uint64]string
@@ -43,10 +46,21 @@ type Redis struct {
 	resynced   func()
 }
 
-// value is that of a key: a text or a hash.
-type value struct {
-	text string
-	hash map[string]string
+// Value is that of a key: a text, or a hash or a sorted set where there is one.
+type Value struct {
+	Text        string
+	Hash, Board map[string]string
+}
+
+// kind is its type, as a server calls it.
+func (v *Value) kind() string {
+	switch {
+	case v.Hash != nil:
+		return "hash"
+	case v.Board != nil:
+		return "zset"
+	}
+	return "string"
 }
 
 // step is one command of the stream.
@@ -54,7 +68,7 @@ type step struct {
 	effects []replica.Effect
 	end     int64
 	safe    replica.Point
-	undo    map[string]*value
+	undo    map[string]*Value
 	// open says that the transaction that it is part of goes on.
 	open bool
 }
@@ -68,7 +82,8 @@ const (
 // NewRedis is an empty server.
 func NewRedis() *Redis {
 	r := &Redis{
-		keys: make(map[string]value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool),
+		keys: make(map[string]Value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string),
+		lapsed: make(map[string]bool), until: math.MaxInt64,
 	}
 	r.begin("")
 	return r
@@ -111,9 +126,18 @@ func (r *Redis) Cut() {
 
 func (r *Redis) cut() {
 	for s := range r.streams {
-		s.closed = true
+		s.closed = s.closed || !s.deaf
 	}
 	r.wake()
+}
+
+// Deafen has the streams of now hear nothing any more, not even that they have ended.
+func (r *Redis) Deafen() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for s := range r.streams {
+		s.deaf = true
+	}
 }
 
 // Away takes the server away, or brings it back.
@@ -125,11 +149,20 @@ func (r *Redis) Away(away bool) {
 	}
 }
 
-// Hold keeps the streams from moving.
+// Hold keeps the streams from moving, or has them move on.
 func (r *Redis) Hold(held bool) {
+	if held {
+		r.HoldAt(0)
+		return
+	}
+	r.HoldAt(math.MaxInt64)
+}
+
+// HoldAt keeps the streams from moving beyond the offset.
+func (r *Redis) HoldAt(offset int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.held = held
+	r.until = offset
 	r.wake()
 }
 
@@ -148,13 +181,16 @@ func (r *Redis) Overrun() {
 	r.first = r.offset
 }
 
-// Restart is that of a server which kept its keys, and no history.
-func (r *Redis) Restart() {
+// Restart is that of a server which kept its keys but for what the last steps made of them, and
+// no history.
+func (r *Redis) Restart(missing int) (lost int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cut()
+	lost = r.lose(missing)
 	r.begin("")
 	r.offset, r.first, r.branch, r.log = 0, 0, 0, nil
+	return lost
 }
 
 // FailOver makes a replica the primary that had not read the last steps.
@@ -162,6 +198,14 @@ func (r *Redis) FailOver(missing int) (lost int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.cut()
+	lost = r.lose(missing)
+	r.branch = r.offset
+	r.begin(r.id)
+	return lost
+}
+
+// lose takes back what the last steps did, and all of a transaction that one is part of.
+func (r *Redis) lose(missing int) (lost int) {
 	for ; len(r.log) > 0 && r.log[len(r.log)-1].end > r.first && (lost < missing || r.log[len(r.log)-1].open); lost++ {
 		last := r.log[len(r.log)-1]
 		for key, v := range last.undo {
@@ -176,8 +220,6 @@ func (r *Redis) FailOver(missing int) (lost int) {
 			r.offset = r.log[len(r.log)-1].end
 		}
 	}
-	r.branch = r.offset
-	r.begin(r.id)
 	return lost
 }
 
@@ -188,19 +230,37 @@ func (r *Redis) Acknowledged(call func(id string, offset int64)) {
 	r.acknowledge = call
 }
 
-// Text is the text of a key, Hash a hash.
+// Text is the text of a key.
 func (r *Redis) Text(key string) (string, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	v, ok := r.keys[key]
-	return v.text, ok
+	v, ok := r.get(key)
+	return v.Text, ok && v.kind() == "string"
 }
 
 // Hash is that of the key, or nil.
 func (r *Redis) Hash(key string) map[string]string {
+	v, _ := r.get(key)
+	return maps.Clone(v.Hash)
+}
+
+// Board is the sorted set of the key, or nil.
+func (r *Redis) Board(key string) map[string]string {
+	v, _ := r.get(key)
+	return maps.Clone(v.Board)
+}
+
+// Type is what a key holds: empty if it is not there.
+func (r *Redis) Type(key string) string {
+	if v, ok := r.get(key); ok {
+		return v.kind()
+	}
+	return ""
+}
+
+func (r *Redis) get(key string) (Value, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return maps.Clone(r.keys[key].hash)
+	v, ok := r.keys[key]
+	return v, ok
 }
 
 // End is the history and its offset.

@@ -70,34 +70,49 @@ func (r *Redis) Meanwhile(happens func()) {
 	r.meanwhile = happens
 }
 
+// kinds are the types of keys that questions are about.
+var kinds = map[replica.Question]string{
+	replica.Text: "string", replica.SureText: "string", replica.Fields: "hash", replica.Hash: "hash", replica.Score: "zset", replica.Board: "zset",
+}
+
 func (r *Redis) answer(ask replica.Ask) replica.Answer {
 	v, ok := r.keys[ask.Key]
 	ok = ok && !r.lapsed[ask.Key]
-	isText := ask.Question == replica.Text || ask.Question == replica.SureText
-	switch {
-	case ask.Question == replica.Text && (!ok || v.hash != nil):
+	switch kind := v.kind(); {
+	case ask.Question == replica.Text && (!ok || kind != "string"):
 		return replica.Answer{Found: replica.Unsure}
 	case !ok:
 		return replica.Answer{Found: replica.Gone}
-	case isText != (v.hash == nil):
-		return replica.Answer{Found: replica.OfAnotherType, Type: map[bool]string{true: "hash", false: "string"}[v.hash != nil]}
-	case isText:
-		return replica.Answer{Found: replica.There, Value: v.text}
+	case kind != kinds[ask.Question]:
+		return replica.Answer{Found: replica.OfAnotherType, Type: kind}
 	}
-	a := replica.Answer{Found: replica.There}
-	fields := ask.Members
-	if ask.Question == replica.Hash {
-		fields = slices.Sorted(maps.Keys(v.hash))
+	a := replica.Answer{Found: replica.There, Value: v.Text}
+	switch ask.Question {
+	case replica.Score:
+		score, there := v.Board[ask.Members[0]]
+		if a.Value = score; !there {
+			return replica.Answer{Found: replica.Gone}
+		}
+	case replica.Board:
+		a.Pairs = slices.Sorted(maps.Keys(v.Board))
+	case replica.Fields:
+		tell(&a, v.Hash, ask.Members)
+	case replica.Hash:
+		tell(&a, v.Hash, slices.Sorted(maps.Keys(v.Hash)))
 	}
+	return a
+}
+
+// tell answers with fields of a hash.
+func tell(a *replica.Answer, hash map[string]string, fields []string) {
 	for _, field := range fields {
-		if text, ok := v.hash[field]; ok {
+		if text, ok := hash[field]; ok {
 			a.Pairs = append(a.Pairs, field, text)
 		} else {
 			a.Absent = append(a.Absent, field)
 		}
 	}
-	a.Whole = len(a.Pairs) == 2*len(v.hash)
-	return a
+	a.Whole = len(a.Pairs) == 2*len(hash)
 }
 
 // Look reads nothing.
@@ -142,7 +157,7 @@ func (r *Redis) Witness(_ context.Context, key string) (int64, error) {
 	if r.down {
 		return 0, errAway
 	}
-	n, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	n, _ := strconv.ParseInt(r.keys[key].Text, 10, 64)
 	return n, nil
 }
 
@@ -156,7 +171,7 @@ func (r *Redis) Testify(_ context.Context, key, id string, least int64) (int64, 
 	case r.id != id:
 		return 0, replica.ErrOtherServer
 	}
-	count, _ := strconv.ParseInt(r.keys[key].text, 10, 64)
+	count, _ := strconv.ParseInt(r.keys[key].Text, 10, 64)
 	count = max(count+1, least)
 	(&Commands{r}).Set(key, strconv.FormatInt(count, 10))
 	r.wake()

@@ -24,6 +24,8 @@ type stream struct {
 	at        int64
 	acked     int64
 	closed    bool
+	// deaf says that nothing of the server arrives.
+	deaf bool
 }
 
 // Attach goes on with a stream, or begins another one.
@@ -68,7 +70,7 @@ func (s *stream) Next() (replica.Batch, error) {
 			return replica.Batch{}, errAway
 		}
 		i, _ := slices.BinarySearchFunc(s.of.log, s.at+1, func(st step, at int64) int { return int(st.end - at) })
-		if i < len(s.of.log) && !s.of.held {
+		if i < len(s.of.log) && s.of.log[i].end <= s.of.until && !s.deaf {
 			st := s.of.log[i]
 			s.at = st.end
 			s.of.mu.Unlock()

@@ -1,7 +1,7 @@
 // Copyright 2026 The Write-Behind Operator Authors
 // SPDX-License-Identifier: Apache-2.0
 
-package main
+package native
 
 import (
 	"context"
@@ -16,26 +16,24 @@ import (
 // kind is what the keys of one mapping of the sample hold.
 type kind struct {
 	table, prefix string
-	// sql gives each row as a text.
-	sql string
+	// columns give each row of the table as a text.
+	columns string
 	// read gives a key, behind its prefix, as the texts of the rows that it is.
 	read func(ctx context.Context, rdb *redis.Client, key, name string) ([]string, error)
 }
 
 const none = "-"
 
-var nativeKinds = []kind{
-	{"products", "product:", "SELECT concat_ws('|', id, name, price) FROM " + nativeSchema + ".products", productOf},
-	{"sessions", "session:", "SELECT concat_ws('|', id, coalesce(username, '-'), coalesce(visits::text, '-')) FROM " + nativeSchema + ".sessions", sessionOf},
-	{"views", "views:", "SELECT concat_ws('|', page, hits) FROM " + nativeSchema + ".views", viewOf},
-	{"scores", "board:", "SELECT concat_ws('|', board, player, score) FROM " + nativeSchema + ".scores", scoresOf},
-	{"events", "events:", "SELECT concat_ws('|', source, id, kind) FROM " + nativeSchema + ".events", eventsOf},
+var kinds = []kind{
+	{"products", "product:", "id, name, price", productOf},
+	{"sessions", "session:", "id, coalesce(username, '-'), coalesce(visits::text, '-')", sessionOf},
+	{"views", "views:", "page, hits", viewOf},
+	{"scores", "board:", "board, player, score", scoresOf},
+	{"events", "events:", "source, id, kind", eventsOf},
 }
 
 // keys are all keys of the kind, as rows.
-func (k *kind) keys(ctx context.Context, options *redis.Options) ([]string, error) {
-	rdb := redis.NewClient(options)
-	defer func() { _ = rdb.Close() }()
+func (k *kind) keys(ctx context.Context, rdb *redis.Client) ([]string, error) {
 	var rows []string
 	// A walk may come across a key twice.
 	seen := map[string]bool{}

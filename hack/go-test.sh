@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Copyright 2026 The Write-Behind Operator Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Runs `go test` on packages, with the flags behind them: hack/go-test.sh ./... -- -count=1.
+# All are tested with the race detector but those in which it can find nothing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+patterns=()
+while [ "$1" != -- ]; do
+	patterns+=("$1")
+	shift
+done
+shift
+go=${GO:-go}
+
+# Those that take longest begin first, or each of them would be alone at the end.
+longest=(internal/controller test/integration test/chaos internal/flusher/service internal/flusher/postgres internal/flusher/journal)
+"$go" list "${longest[@]/#/./}" >/dev/null
+listed=$("$go" list "${patterns[@]}")
+alone=$(hack/without-race.sh "${patterns[@]}")
+beside=$({
+	for package in "${longest[@]}"; do
+		grep -x "github.com/writebehind/operator/$package" <<<"$listed" || true
+	done
+	echo "$listed"
+} | awk '!seen[$0]++' | grep -vxF "$alone" || true)
+
+failed=0
+# shellcheck disable=SC2086 # a word a package
+{
+	[ -z "$alone" ] || "$go" test "$@" $alone || failed=1
+	[ -z "$beside" ] || "$go" test -race "$@" $beside || failed=1
+}
+exit $failed

@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# Copyright 2026 The Write-Behind Operator Authors
+# SPDX-License-Identifier: Apache-2.0
+
+# Prints those of the packages named as arguments in whose tests nothing runs beside anything
+# else, so that the race detector can find nothing there and takes ten times the time: neither
+# the package with its tests, nor what they link of this project, has a word that starts a
+# goroutine or guards against one. Whoever writes such a word takes the package off the list.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# A go statement, Go of a group, tests side by side, what the runtime calls from a goroutine of
+# its own, and the packages that are for goroutines or start some.
+words='^[^/]*\<go[[:space:]]+(func\(|[A-Za-z_.]+\()|\.Go\(|\.(Parallel|AfterFunc|SetFinalizer|AddCleanup)\('
+imports='^(import)?[[:space:]]*([A-Za-z_.]+ )?"(sync|sync/atomic|testing/synctest|os/exec|os/signal|net/http|net/http/httptest|golang.org/x/sync/.*|github.com/(onsi|redis|jackc)/.*|k8s.io/client-go/(rest|kubernetes|tools/.*)|sigs.k8s.io/controller-runtime(/pkg/(manager|envtest))?)"$'
+
+# Prints the folders of files that have any of those; $@ tells grep which files to look at.
+having() {
+	grep -rlE --include='*.go' "$@" "$words|$imports" api cmd hack internal test | xargs -n1 dirname | sort -u
+}
+module=github.com/writebehind/operator
+{
+	having | sed "s|^|any $module/|"
+	having --exclude='*_test.go' | sed "s|^|code $module/|"
+	"${GO:-go}" list -test -f '{{if .ForTest}}test {{.ForTest}} {{join .Deps " "}}{{end}}' "$@"
+} | awk '
+	$1 == "any" { any[$2] }
+	$1 == "code" { code[$2] }
+	$1 == "test" { tested[$2]; if ($2 in any) beside[$2]; for (i = 3; i <= NF; i++) if ($i in code) beside[$2] }
+	END { for (p in tested) if (!(p in beside)) print p }' | sort
