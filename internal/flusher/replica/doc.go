@@ -78,6 +78,15 @@
 // Nothing is lower than 0. Redis 7.0 counts no bytes from its start to its first replica: what
 // is written by then has the offset 0, so that WAIT for it is answered as soon as one is there.
 //
+// Reads. A server sends a replica what one turn of its loop has written: ten SETs or so where
+// clients do not pipeline. To be called for each of them, six thousand times a second, takes more
+// of a processor than what is done with them, and of the server's what it takes to call. So
+// while reads follow each other closely the system calls when 64 KiB have arrived, or after 2 ms
+// (gathering.go): that makes 350 reads a second of them. Who waits for what is committed waits for
+// a batch in any case, and a stream that is idle is read at once. What has not been read is
+// in the buffers of the socket; when they are full it waits in the server's backlog, as before.
+// Records of TLS are read as they come.
+//
 // Parsing. A command costs some 50 ns here, and some 110 with its effects, without an
 // allocation. The one library that is as fast (tidwall/redcon) takes lines of words as well,
 // so that it would read on in a stream that is out of step; it begins anew with a command
