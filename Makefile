@@ -121,22 +121,24 @@ verify: controller-gen kustomize ## Fail if generated files, go.mod or licence h
 ##@ Test
 
 .PHONY: test
-test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector. Nothing is skipped unseen.
+test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector where it can find anything. Nothing is skipped unseen.
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		hack/go-test.sh $(PACKAGES) -- -json $(TEST_BUILD) -timeout 20m $(TEST_FLAGS) || failed=1; \
+		hack/go-test.sh $(PACKAGES) -- -json $(TEST_BUILD) $(TEST_RUN) -timeout 20m $(TEST_FLAGS) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json $(TEST_BUILD) -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
 # make lint runs vet. What a debugger wants of a test's program is most of what is linked.
 TEST_BUILD = -vet=off -ldflags=-w
+# Most tests wait for a server half of the time, so that more of them run than there are processors.
+TEST_RUN = -p $(shell echo $$(( $$(nproc) + 1 ))) -parallel $(shell echo $$(( 2 * $$(nproc) )))
 # A line when a package has ended, what failed at the end, and one that can be counted.
 # What is no event is a line of hack/progress, and is shown.
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command
 
 .PHONY: test-unit
-test-unit: race-requirements ## Run the tests that start no server, with the race detector: about a minute and a half.
+test-unit: race-requirements ## Run the tests that start no server, as make test does: about a minute.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; hack/go-test.sh $$packages -- $(TEST_BUILD) -timeout 3m $(TEST_FLAGS)
 
 .PHONY: test-servers
@@ -161,7 +163,7 @@ RATE_Replication = 1200
 
 .PHONY: chaos
 chaos: test-requirements ## Break everything at random for MINUTES (default 30); SEED replays a sequence, REPORT names a JSON file, CAPTURE is Functions or Replication.
-	$(GO) test -count=1 -timeout $$(( $(MINUTES) + 30 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
+	$(GO) test -count=1 -timeout $$(( $(firstword $(subst ., ,$(MINUTES))) + 31 ))m -run $(or $(CHAOS_$(CAPTURE)),$(error CAPTURE is "$(CAPTURE)", Functions or Replication is allowed)) $(TEST_FLAGS) -v ./test/chaos \
 		-args -chaos.minutes=$(MINUTES) -chaos.rate=$(RATE_$(CAPTURE)) -chaos.sentinel=$(SENTINEL) $(if $(SEED),-chaos.seed=$(SEED)) $(if $(REPORT),-chaos.report=$(abspath $(REPORT)))
 
 .PHONY: scale

@@ -180,3 +180,25 @@ func TestUnitTestsStartNoServer(t *testing.T) {
 		t.Errorf("without the engine: %v, %q", err, out)
 	}
 }
+
+// A package is tested without the race detector only while nothing in it, in its tests, or in
+// what they link of this project runs beside anything else.
+func TestTheRaceDetectorIsLeftOutWhereItCanFindNothing(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "./without-race.sh", "./...").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	listed := strings.Fields(string(out))
+	for name, want := range map[string]bool{
+		"test/model": true, "test/model/replication": true, "internal/controller/resources": true,
+		"internal/flusher": false, "internal/controller": false, "internal/flusher/journal": false, "test/chaos": false,
+		// It starts nothing itself, and links what asks the flushers.
+		"internal/controller/verdict": false,
+		// Its tests run side by side.
+		"internal/flusher/entry": false,
+	} {
+		if got := slices.Contains(listed, "github.com/writebehind/operator/"+name); got != want {
+			t.Errorf("%s is tested without the race detector: %v, want %v", name, got, want)
+		}
+	}
+}

@@ -53,7 +53,8 @@ const (
 	// patience only ends what will never come: a few passes take less than a second,
 	// and on a machine that much else keeps busy a hundred times as long.
 	patience = 2 * time.Minute
-	polling  = 50 * time.Millisecond
+	// polling asks the API server seldom enough for it to be at the operator's disposal.
+	polling = 100 * time.Millisecond
 	// quiet is how long nothing must happen where nothing may; it spans several
 	// looks at the flushers and several publications of numbers.
 	quiet = 2 * time.Second
@@ -122,15 +123,28 @@ var _ = BeforeSuite(func() {
 	// seconds late.
 	operator.QPS = -1
 	operator.Wrap(writes.record)
-	startOperator = func() (stop func()) { return runOperator(operator, scheme) }
-	DeferCleanup(startOperator())
+	startOperator = func() (stop func()) {
+		_, stop = runOperator(operator, scheme)
+		return stop
+	}
+	startOwnOperator = func() { mounted, stopOwnOperator = runOperator(operator, scheme) }
+	startOwnOperator()
+	DeferCleanup(func() { stopOwnOperator() })
 })
+
+var (
+	// startOwnOperator starts the operator that all specs have, stopOwnOperator stops it.
+	startOwnOperator, stopOwnOperator func()
+	// mounted reads what that operator has in its cache: the flushers' files, for which no
+	// server needs to be asked at every look at a flusher.
+	mounted client.Reader
+)
 
 // startOperator starts one more operator, as a restart does while the one before
 // has not ended.
 var startOperator func() (stop func())
 
-func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
+func runOperator(config *rest.Config, scheme *runtime.Scheme) (cache client.Reader, stop func()) {
 	GinkgoHelper()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
@@ -158,7 +172,7 @@ func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Start(ctx) }()
-	return func() {
+	return manager.GetClient(), func() {
 		cancel()
 		Eventually(ended).Should(Receive(BeNil()))
 	}

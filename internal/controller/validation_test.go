@@ -14,7 +14,6 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -101,10 +100,23 @@ func marks(warning, critical int32) change {
 func wide(n int) string { return strings.Repeat("𝕏", n/4) }
 
 var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
-	var namespace string
-	BeforeAll(func(ctx SpecContext) { namespace = newNamespace(ctx) })
+	var (
+		namespace string
+		changed   []*v1alpha1.WriteBehindCache
+	)
+	// Everything is a dry run: it is the API server's answer that is tested. What is changed
+	// is made, and goes before there is an operator again.
+	BeforeAll(func(ctx SpecContext) {
+		stopOwnOperator()
+		namespace = newNamespace(ctx)
+	})
+	AfterAll(func(ctx SpecContext) {
+		for _, made := range changed {
+			Expect(k8s.Delete(ctx, made)).To(Succeed())
+		}
+		startOwnOperator()
+	})
 
-	// Everything is a dry run: it is the API server's answer that is tested.
 	create := func(ctx SpecContext, edit change) error {
 		cache := minimal(namespace)
 		if edit != nil {
@@ -118,14 +130,9 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		cache := minimal(newNamespace(ctx))
 		before(cache)
 		Expect(k8s.Create(ctx, cache)).To(Succeed())
-		var err error
-		Eventually(func() bool {
-			Expect(k8s.Get(ctx, client.ObjectKeyFromObject(cache), cache)).To(Succeed())
-			after(cache)
-			err = k8s.Update(ctx, cache, client.DryRunAll)
-			return !apierrors.IsConflict(err)
-		}).Should(BeTrue())
-		return err
+		changed = append(changed, cache.DeepCopy())
+		after(cache)
+		return k8s.Update(ctx, cache, client.DryRunAll)
 	}
 	try := func(ctx SpecContext, a attempt) error {
 		if a.before != nil {

@@ -157,6 +157,9 @@ type flusher struct {
 	edit   func(*config.Status)
 	frozen *config.Config
 	silent bool
+	// read are the settings of the file that it has read last.
+	file string
+	read *config.Config
 }
 
 // startFlusher makes the Pod from the Deployment's template. says is what it
@@ -253,7 +256,7 @@ func (f *flusher) serve(ctx context.Context, w *world, response http.ResponseWri
 	}
 	if settings == nil {
 		var err error
-		if settings, err = w.settings(ctx); err != nil {
+		if settings, err = f.look(ctx, w); err != nil {
 			http.Error(response, err.Error(), http.StatusInternalServerError)
 			return
 		}
@@ -263,6 +266,24 @@ func (f *flusher) serve(ctx context.Context, w *world, response http.ResponseWri
 		edit(document)
 	}
 	_ = json.NewEncoder(response).Encode(document)
+}
+
+// look reads the file, if it is another than before.
+func (f *flusher) look(ctx context.Context, w *world) (*config.Config, error) {
+	configMap := &corev1.ConfigMap{}
+	if err := mounted.Get(ctx, w.key("-flusher"), configMap); err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if file := configMap.Data[resources.ConfigFile]; f.read == nil || file != f.file {
+		read, err := config.Parse([]byte(file))
+		if err != nil {
+			return nil, err
+		}
+		f.file, f.read = file, read
+	}
+	return f.read, nil
 }
 
 func answerOf(settings *config.Config) *config.Status {

@@ -389,7 +389,7 @@ func BenchmarkStreamBarrier(b *testing.B) {
 		}
 		b.Run(fmt.Sprintf("%s/interval=%dms", wait[0], interval), func(b *testing.B) {
 			s.b = b
-			s.barrier(wait, max(5, 5000/interval))
+			s.barrier(wait, max(2, 5000/interval))
 		})
 		s.b = b
 		s.stop()
@@ -431,7 +431,11 @@ func (s *stream) barrier(wait []any, writes int) {
 
 // waits writes so many times, and waits after each.
 func (s *stream) waits(client, clients, writes int, wait []any) (took []time.Duration, err error) {
-	conn := s.client.Conn()
+	options := s.server.Options()
+	options.ReadTimeout = time.Minute // WAIT takes its time.
+	own := redis.NewClient(options)
+	defer func() { _ = own.Close() }()
+	conn := own.Conn()
 	defer func() { _ = conn.Close() }()
 	for n := client; n < clients*writes; n += clients {
 		document, err := product(n, 1).MarshalJSON()

@@ -74,7 +74,7 @@ func TestEveryAcknowledgedWriteIsAccountedFor(t *testing.T) {
 	if chosen == 0 {
 		chosen = rand.Uint64N(1 << 32)
 	}
-	last := lasting(1)
+	last := lasting(0.4)
 	say("seed %d: make chaos MINUTES=%v SEED=%d", chosen, last, chosen)
 	t.Cleanup(func() {
 		if t.Failed() {

@@ -223,6 +223,16 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
+		"and the row follows before anybody knows": {tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.keys.hold()
+			s.commits("1")
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.keys.release()
+			s.ends("1", "1", "")
+		}},
 		"and the row does not follow": {want: lost, tale: func(s tale) {
 			s.set(1, "1")
 			s.set(2, "2")

@@ -9,6 +9,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -91,7 +92,15 @@ type keys struct {
 	entries   *entries
 	committed int64
 	removed   int64
+
+	// heldSince is when Redis began to come to other data, 0 if that is over: rows follow those
+	// before it is known what they are.
+	heldSince atomic.Int64
 }
+
+// hold has what commits judged when it is known what Redis has lost, and release judges it.
+func (ks *keys) hold()    { ks.heldSince.Store(microseconds()) }
+func (ks *keys) release() { ks.heldSince.Store(0) }
 
 func newKeys(f *findings) *keys {
 	return &keys{findings: f, order: newHistory(0, 0, 0, f), all: make(map[string]*tracked), entries: newEntries(f)}
@@ -150,10 +159,10 @@ func (ks *keys) refused(k *tracked, number int64) {
 	ks.settle(k)
 }
 
-// happens notes what nobody wrote.
-func (k *tracked) happens(s stroke) {
-	s.sentAt, s.happened, s.state = microseconds(), true, acknowledged
-	s.endedAt = s.sentAt
+// happens notes what nobody wrote, and since when it may be so.
+func (k *tracked) happens(s stroke, since int64) {
+	s.sentAt, s.happened, s.state = since, true, acknowledged
+	s.endedAt = microseconds()
 	k.strokes = append(k.strokes, s)
 }
 
@@ -170,7 +179,7 @@ func (ks *keys) changed(k *tracked, at int64, p place, cells map[string]string) 
 // settle judges what has committed for a key, as soon as the answers to all of its writes are
 // known. The key is locked.
 func (ks *keys) settle(k *tracked) {
-	if slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state == sent }) {
+	if ks.heldSince.Load() != 0 || slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state == sent }) {
 		return
 	}
 	for _, c := range k.waiting {

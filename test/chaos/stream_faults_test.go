@@ -113,6 +113,8 @@ func (s *streamed) redisKilled(loses bool) func(context.Context, fault) error {
 			hold(ctx, f.duration)
 		}
 		s.breaks()
+		s.keys.hold()
+		defer s.keys.release()
 		if err := server.Kill(); err != nil {
 			return err
 		}
@@ -200,6 +202,8 @@ func (s *streamed) failOver(behind bool) func(context.Context, fault) error {
 			}
 		}
 		s.breaks()
+		s.keys.hold()
+		defer s.keys.release()
 		err = old.Kill()
 		if behind {
 			s.app.gate.Lock()

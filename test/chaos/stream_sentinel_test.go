@@ -95,6 +95,8 @@ func (s *streamed) anotherElected(ctx context.Context, f fault, happens, heals f
 		return fmt.Errorf("wait for the replicas of %s: %w", old.Addr(), err)
 	}
 	s.breaks()
+	s.keys.hold()
+	defer s.keys.release()
 	if err := happens(old); err != nil {
 		return err
 	}

@@ -137,7 +137,10 @@ const lostWithin = 30_000_000
 // has not any more, it is not known which writes of fleeting keys they were. The gate is
 // closed. It returns how many keys are not what was confirmed.
 func (s *streamed) reconcile(t *truth) (differ int) {
-	now := microseconds()
+	now, since := microseconds(), s.keys.heldSince.Load()
+	if since == 0 {
+		since = now
+	}
 	for _, k := range s.keys.list() {
 		has, there := t.cells[k.table][k.key]
 		k.mu.Lock()
@@ -147,7 +150,7 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 			if cells == nil {
 				cells = cellsGone(k)
 			}
-			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells})
+			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells}, since)
 		} else if !there && k.fleeting {
 			for i := range k.strokes {
 				if w := &k.strokes[i]; w.sentAt > now-lostWithin && w.state == acknowledged {

@@ -32,7 +32,8 @@ func TestAFlusherOfLargeDocumentsStaysSmall(t *testing.T) {
 			s.config.Flush.Concurrency = 8
 			s.config.Flush.MaxInFlightMebibytes = mebibytes
 			s.write()
-			s.fillLarge(600, 1_000_000)
+			// Three times what may be in flight: no more is held at a time, however much waits.
+			s.fillLarge(200, 1_000_000)
 			s.write()
 			p := s.run(exec.Command(filepath.Join(folder, "flusher"), "--config", s.file))
 			s.drained()

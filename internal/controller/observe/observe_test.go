@@ -437,7 +437,9 @@ func TestPublishesWhatTheStreamTellsAtOnce(t *testing.T) {
 			edit func(*config.Replication)
 			news int
 		}{
-			"it is behind":       {func(r *config.Replication) { r.BehindBytes, r.UnreadBytes, r.BehindSeconds, r.DirtyBytes = 499, 5, 9, 7 }, 0},
+			"it is behind": {func(r *config.Replication) {
+				r.BehindBytes, r.UnreadBytes, r.BehindSeconds, r.DirtyBytes = 499, 5, 9, 7
+			}, 0},
 			"a scan comes on":    {func(r *config.Replication) { r.ScannedKeys = 7 }, 0},
 			"half the backlog":   {func(r *config.Replication) { r.BehindBytes = 500 }, 1},
 			"all of the backlog": {func(r *config.Replication) { r.BehindBytes = 1000 }, 1},

@@ -55,6 +55,9 @@ type followed struct {
 	ended func()
 }
 
+// NetConn is the connection itself.
+func (c *followed) NetConn() net.Conn { return c.Conn }
+
 func (c *followed) Close() error {
 	defer c.ended()
 	return c.Conn.Close()

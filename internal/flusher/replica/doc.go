@@ -78,6 +78,15 @@
 // Nothing is lower than 0. Redis 7.0 counts no bytes from its start to its first replica: what
 // is written by then has the offset 0, so that WAIT for it is answered as soon as one is there.
 //
+// Reads. A server sends a replica what one turn of its loop has written: ten SETs or so where
+// clients do not pipeline. To be called for each of them, six thousand times a second, takes more
+// of a processor than what is done with them, and of the server's what it takes to call. So
+// while reads follow each other closely the system calls when 64 KiB have arrived, or after 2 ms
+// (gathering.go): that makes 350 reads a second of them. Who waits for what is committed waits for
+// a batch in any case, and a stream that is idle is read at once. What has not been read is
+// in the buffers of the socket; when they are full it waits in the server's backlog, as before.
+// Records of TLS are read as they come.
+//
 // Parsing. A command costs some 50 ns here, and some 110 with its effects, without an
 // allocation. The one library that is as fast (tidwall/redcon) takes lines of words as well,
 // so that it would read on in a stream that is out of step; it begins anew with a command
@@ -234,6 +243,12 @@
 // what the stream told of it, if the key is gone now, and a deletion is made: but only where
 // the stream had been read up to all that was written of the partition, or a row might go
 // back. Of the rest the scan knows as much.
+//
+// Another server. What was said behind the offset where it goes on is told once more, or is not so
+// there. So a mark forgets its last word with it, and so does a retry; what was said before that
+// nobody knows any more. The row stays then, and a write counts as lost, where the key is gone
+// that may have expired. A dead letter can be about such a word, too, and may have taken the place
+// of a retry of what is there now: those that are as new as that are read again.
 //
 // The backlog has to hold what is behind the committed offset (spill.go). From a quarter of
 // it on all is flushed at once. What is still there at half of it does not get through: it

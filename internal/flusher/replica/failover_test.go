@@ -92,7 +92,7 @@ func TestNothingIsAcknowledgedBeforeTheLedgerWasCompared(t *testing.T) {
 				defer func() { w.kill(0) }()
 				w.set(1)
 				time.Sleep(1500 * time.Millisecond)
-				for _, queue := range []string{texts, hashes, boards} {
+				for _, queue := range []string{texts, hashes, boards, streams} {
 					w.carriers[0].sweepBoth(queue, flows)
 				}
 				time.Sleep(1600 * time.Millisecond) // The position has moved, and moves in a while.

@@ -21,6 +21,8 @@ const (
 	becomesHash                  = 15
 	boardGone, boardDeleted      = 11, 2
 	boardExpires, boardIsDeleted = 0, 3
+	goesStream, makesStream      = 18, 19
+	streamExpires                = 2
 )
 
 // other is a text in the partition of the first one.
@@ -341,6 +343,10 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.writes(makesBoard, 0, false)
 			w.writes(goesBoard, boardExpires, false)
 		},
+		"a stream expires before it is read that was made of another one": func(w *world) {
+			w.writes(makesStream, 0, false)
+			w.writes(goesStream, streamExpires, false)
+		},
 		"Redis is emptied before a board is read that was made of another one": func(w *world) {
 			w.writes(makesBoard, 0, false)
 			w.flushAll()
@@ -381,6 +387,7 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 				w.carriers[0].sweepBoth(texts, flows)
 				w.carriers[0].sweepBoth(hashes, flows)
 				w.carriers[0].sweepBoth(boards, flows)
+				w.carriers[0].sweepBoth(streams, flows)
 				happens(w)
 				if err := w.drain(); err != nil {
 					t.Fatal(err)

@@ -90,8 +90,8 @@ func (w *world) somewhere(e event) {
 }
 
 func (w *world) sweep(e event, f fate) {
-	queue := []string{texts, hashes, boards}[e.A%3]
-	w.carriers[e.B%len(w.carriers)].sweep(queue, e.C%partitions, 1+e.A/3%4, f)
+	queue := []string{texts, hashes, boards, streams}[e.A%4]
+	w.carriers[e.B%len(w.carriers)].sweep(queue, e.C%partitions, 1+e.A/4%4, f)
 }
 
 func events() *rapid.Generator[[]event] {

@@ -43,6 +43,7 @@ func newStream(w *wire, begun beginning, commands catalogue) *Stream {
 		wire: w, begun: begun, parser: newParser(begun.at.Offset, usualBuffer), reading: newReading(commands, begun.at), read: begun.at.Offset,
 		wake: make(chan struct{}, 1), acknowledged: make(chan struct{}),
 	}
+	w.gathering = newGathering(w)
 	s.life, s.end = context.WithCancel(context.Background())
 	s.interest.Store(&Interest{})
 	go s.acknowledge()

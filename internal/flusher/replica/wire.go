@@ -50,6 +50,8 @@ type wire struct {
 	patience time.Duration
 	// asked is the command that was sent last.
 	asked string
+	// gathering is of the stream. Answers do not wait for others.
+	gathering *gathering
 }
 
 func newWire(conn net.Conn) *wire {
@@ -62,10 +64,17 @@ func newWire(conn net.Conn) *wire {
 type patientReader struct{ wire *wire }
 
 func (p patientReader) Read(b []byte) (int, error) {
-	if err := p.wire.SetReadDeadline(time.Now().Add(p.wire.patience)); err != nil {
+	if g := p.wire.gathering; g != nil {
+		return g.read(b)
+	}
+	return p.wire.read(b)
+}
+
+func (w *wire) read(b []byte) (int, error) {
+	if err := w.SetReadDeadline(time.Now().Add(w.patience)); err != nil {
 		return 0, err
 	}
-	return p.wire.Conn.Read(b)
+	return w.Conn.Read(b)
 }
 
 // send sends one command.

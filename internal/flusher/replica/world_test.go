@@ -24,7 +24,7 @@ import (
 )
 
 const (
-	texts, hashes, boards = "texts", "hashes", "boards"
+	texts, hashes, boards, streams = "texts", "hashes", "boards", "streams"
 
 	partitions = 2
 	// noRow begins the value of a field that no row takes.
@@ -33,7 +33,7 @@ const (
 
 func mappings() []config.Mapping {
 	var all []config.Mapping
-	for name, encoding := range map[string]string{texts: config.EncodingJSON, hashes: config.EncodingHash, boards: config.EncodingSortedSet} {
+	for name, encoding := range map[string]string{texts: config.EncodingJSON, hashes: config.EncodingHash, boards: config.EncodingSortedSet, streams: config.EncodingStream} {
 		m := config.DefaultMapping()
 		m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Partitions, m.Encoding = name, name+":", name, "id", partitions, encoding
 		all = append(all, m)
@@ -85,6 +85,8 @@ type world struct {
 	floor, carried map[string]int
 	// lost are the commands that a fail-over has lost.
 	lost map[int]bool
+	// trimmed is the last command that took an entry out of a stream.
+	trimmed map[string]int
 	// broke is the last command before a history was broken off.
 	broke    int
 	carriers []*carrier
@@ -108,7 +110,7 @@ func (w *world) failed(format string, args ...any) {
 func newWorld(ctx context.Context) *world {
 	w := &world{
 		ctx: ctx, redis: replicatest.NewRedis(), ledger: make(map[entry.Shard]*mark), rows: make(map[string]map[string]string),
-		letter: make(map[string]int), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool),
+		letter: make(map[string]int), states: make(map[string][]state), floor: make(map[string]int), carried: make(map[string]int), lost: make(map[int]bool), trimmed: make(map[string]int),
 	}
 	w.redis.Keep(400)
 	w.redis.Acknowledged(w.acknowledged)
@@ -124,7 +126,7 @@ func textKey(i int) string { return fmt.Sprintf("%s:%d", texts, i%4) }
 func hashKey(i int) string { return fmt.Sprintf("%s:%d", hashes, i%3) }
 
 // kindsOfWrites are how many things write knows.
-const kindsOfWrites = 16
+const kindsOfWrites = 20
 
 // write does one thing of many, and notes what it made of the key. The lock is held.
 func (w *world) write(c *replicatest.Commands, kind, i int) {
@@ -160,6 +162,9 @@ func (w *world) write(c *replicatest.Commands, kind, i int) {
 		}
 	case 14, 15:
 		w.otherwise(c, kind, i)
+		return
+	case 16, 17, 18, 19:
+		w.onStream(c, kind%kindsOfWrites, i)
 		return
 	default:
 		w.onBoard(c, kind%kindsOfWrites, i)
@@ -268,6 +273,7 @@ func (w *world) acknowledged(id string, offset int64) {
 		return
 	}
 	for key, all := range w.states {
+		w.acknowledgedStream(key, all, offset)
 		var last state
 		for _, s := range all {
 			if s.offset <= offset {
@@ -330,6 +336,10 @@ func (w *world) row(e *entry.Entry) {
 	defer w.mu.Unlock()
 	if strings.HasPrefix(e.Key, boards) {
 		w.rowsOfBoard(e)
+		return
+	}
+	if strings.HasPrefix(e.Key, streams) {
+		w.rowOfStream(e)
 		return
 	}
 	if e.Operation == entry.Delete {
@@ -607,7 +617,7 @@ func (w *world) end() int64 {
 
 // idOf names what a dead letter is about.
 func idOf(queue, key, member string) string {
-	if queue == boards {
+	if queue == boards || queue == streams {
 		return key + "/" + member
 	}
 	return key
@@ -616,7 +626,7 @@ func idOf(queue, key, member string) string {
 // letters are what has a dead letter.
 func (w *world) letters() map[string]bool {
 	all := make(map[string]bool)
-	for _, queue := range []string{texts, hashes, boards} {
+	for _, queue := range []string{texts, hashes, boards, streams} {
 		letters, err := w.store.Letters(w.ctx, "source", replica.Name{Queue: queue}, 1000)
 		if err != nil {
 			w.failed("read the dead letters: %v", err)
@@ -635,6 +645,10 @@ func (w *world) compare() {
 	for _, key := range keys {
 		if strings.HasPrefix(key, boards) {
 			w.compareBoard(key, letters)
+			continue
+		}
+		if strings.HasPrefix(key, streams) {
+			w.compareStream(key, letters)
 			continue
 		}
 		all := w.states[key]

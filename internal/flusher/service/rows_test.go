@@ -21,7 +21,8 @@ var rowsOfCommands = map[string]struct {
 	query, rows  string
 }{
 	"UNLINK leaves the row": {
-		[]string{`SET product:a {"name":"a"}`, "HSET session:a name a"}, []string{"UNLINK product:a session:a"},
+		[]string{`SET product:a {"name":"a"}`, "HSET session:a name a"},
+		[]string{"UNLINK product:a session:a"},
 		"SELECT name FROM products UNION ALL SELECT name FROM sessions", "a a",
 	},
 	"a time to live that is past leaves the row": {
@@ -30,7 +31,8 @@ var rowsOfCommands = map[string]struct {
 		"SELECT name FROM products UNION ALL SELECT player FROM scores", "a b x",
 	},
 	"a time to live is nothing of a row": {
-		[]string{"INCRBY views:a 5"}, []string{"EXPIRE views:a 100", "PERSIST views:a", "TOUCH views:a"},
+		[]string{"INCRBY views:a 5"},
+		[]string{"EXPIRE views:a 100", "PERSIST views:a", "TOUCH views:a"},
 		"SELECT n FROM views", "5",
 	},
 	"FLUSHALL deletes no row": {
@@ -45,43 +47,53 @@ var rowsOfCommands = map[string]struct {
 		"SELECT kind FROM events", "k1 k2 k3 k4 k5",
 	},
 	"DEL deletes each row of a board": {
-		[]string{"ZADD board:a 1 x 2 y", "ZADD board:b 3 z"}, []string{"DEL board:a"},
+		[]string{"ZADD board:a 1 x 2 y", "ZADD board:b 3 z"},
+		[]string{"DEL board:a"},
 		"SELECT player FROM scores", "z",
 	},
 	"the last member takes the board along": {
-		[]string{"ZADD board:a 1 x 2 y"}, []string{"ZREM board:a x", "ZPOPMIN board:a"},
+		[]string{"ZADD board:a 1 x 2 y"},
+		[]string{"ZREM board:a x", "ZPOPMIN board:a"},
 		"SELECT count(*) FROM scores", "0",
 	},
 	"the last field takes the row along": {
-		[]string{"HSET session:a name a visits 1"}, []string{"HDEL session:a name visits"},
+		[]string{"HSET session:a name a visits 1"},
+		[]string{"HDEL session:a name visits"},
 		"SELECT count(*) FROM sessions", "0",
 	},
 	"a field that is gone gives its column the default": {
-		[]string{"[ALTER TABLE sessions ALTER visits SET DEFAULT 7]", "HSET session:a name a visits 1"}, []string{"HDEL session:a visits"},
+		[]string{"[ALTER TABLE sessions ALTER visits SET DEFAULT 7]", "HSET session:a name a visits 1"},
+		[]string{"HDEL session:a visits"},
 		"SELECT name || visits FROM sessions", "a7",
 	},
 	"a field writes its own column": {
-		[]string{"HSET session:a name a visits 1", "[UPDATE sessions SET name = 'theirs']"}, []string{"HINCRBY session:a visits 1"},
+		[]string{"HSET session:a name a visits 1", "[UPDATE sessions SET name = 'theirs']"},
+		[]string{"HINCRBY session:a visits 1"},
 		"SELECT name || visits FROM sessions", "theirs2",
 	},
 	"a column that a document does not name stays": {
-		[]string{`SET product:a {"name":"a","price":1}`, "[UPDATE products SET price = 9]"}, []string{`SET product:a {"name":"b"}`},
+		[]string{`SET product:a {"name":"a","price":1}`, "[UPDATE products SET price = 9]"},
+		[]string{`SET product:a {"name":"b"}`},
 		"SELECT name || price FROM products", "b9",
 	},
 	"what others did to a row goes with the next write": {
-		[]string{"INCR views:a", "[UPDATE views SET n = 1000]"}, []string{"INCR views:a"},
+		[]string{"INCR views:a", "[UPDATE views SET n = 1000]"},
+		[]string{"INCR views:a"},
 		"SELECT n FROM views", "2",
 	},
 	"a number with an exponent is written out": {
-		[]string{"[ALTER TABLE views ALTER n TYPE bigint]"}, []string{"SET views:a 1e+5", "SET views:b 1.5e3"},
+		[]string{"[ALTER TABLE views ALTER n TYPE bigint]"},
+		[]string{"SET views:a 1e+5", "SET views:b 1.5e3"},
 		"SELECT n FROM views", "100000 1500",
 	},
 	"RENAME moves the row": {
-		[]string{`SET product:a {"name":"a"}`}, []string{"RENAME product:a product:b"},
+		[]string{`SET product:a {"name":"a"}`},
+		[]string{"RENAME product:a product:b"},
 		"SELECT id || name FROM products", "ba",
 	},
 	"another type takes the row's place as a dead letter, until it is right again": {
-		[]string{`SET product:a {"name":"a"}`}, []string{"DEL product:a", "LPUSH product:a x", "DEL product:a", `SET product:a {"name":"b"}`},
+		[]string{`SET product:a {"name":"a"}`},
+		[]string{"DEL product:a", "LPUSH product:a x", "DEL product:a", `SET product:a {"name":"b"}`},
 		"SELECT name || (SELECT count(*) FROM writebehind.dead_letter) FROM products", "b0",
 	},
 }

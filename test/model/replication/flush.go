@@ -175,22 +175,24 @@ func (s *state) claimMoves(r *Rules, b *Bounds, f int, step step) {
 			return nil
 		})
 	case settling:
-		if me.spilling != notSpilling && r.SettlesInOrder {
-			return
-		}
-		if s.store.told.used && r.SettlesInOrder {
-			return
-		}
-		step("tells what is no row", func(n *state, me *reader) error { return n.settle(r, f, me) })
-		if s.doubts < b.Doubts && !s.store.told.used {
-			step("tells what is no row, and gives up waiting for the answer", func(n *state, me *reader) error {
-				n.doubts++
-				n.store.told = me.told(me.leads)
-				me.void(r)
-				me.term = noTerm
-				return nil
-			})
-		}
+		s.settleMoves(r, b, f, step)
+	}
+}
+
+// settleMoves tell the database what is no row, one thing after another.
+func (s *state) settleMoves(r *Rules, b *Bounds, f int, step step) {
+	if r.SettlesInOrder && (s.readers[f].spilling != notSpilling || s.store.told.used) {
+		return
+	}
+	step("tells what is no row", func(n *state, me *reader) error { return n.settle(r, f, me) })
+	if s.doubts < b.Doubts && !s.store.told.used {
+		step("tells what is no row, and gives up waiting for the answer", func(n *state, me *reader) error {
+			n.doubts++
+			n.store.told = me.told(me.leads)
+			me.void(r)
+			me.term = noTerm
+			return nil
+		})
 	}
 }
 

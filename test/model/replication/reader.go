@@ -173,27 +173,22 @@ func (s *state) abandon(f int) {
 // history.
 func (s *state) attach(r *Rules, f int, me *reader) error {
 	v := s.primary()
-	same := v.id == me.id && me.safe <= v.length
-	continued := me.history != 0 && me.safe >= v.first && (same || v.before == me.id && me.safe <= v.branch)
-	if !continued && me.history != 0 && v.before == me.id && me.safe >= v.first && !s.hasLostWrites() {
-		return errors.New("a fail-over that lost no write ends the history")
-	}
+	continued := me.continues(v)
 	behind := v.id != me.id && me.horizon > v.branch && r.HorizonIsCompared
-	if me.history != 0 && !me.broken && v.before == me.id && (behind || !continued && me.safe > v.branch) && me.isStoredBefore(v) {
-		if r.ReadsAgain {
+	if me.history != 0 && v.before == me.id {
+		lacks := behind || !continued && me.safe > v.branch
+		if r.ReadsAgain && !me.broken && lacks && me.isStoredBefore(v) {
 			return s.readAgain(r, f, me)
 		}
-		if me.stored.offset >= v.first && s.untold&s.seen == 0 {
-			return errors.New("a fail-over that lost nothing which was read for a row ends the history")
+		if err := s.endsAHistory(me, continued, lacks); err != nil {
+			return err
 		}
 	}
 	me.stream = s.current + 1
 	switch {
 	case me.history == 0, !continued:
 		return s.beginHistory(r, f, me, v.length, me.broken)
-	case me.broken:
-		return s.beginHistory(r, f, me, me.safe, true)
-	case behind:
+	case me.broken, behind:
 		return s.beginHistory(r, f, me, me.safe, true)
 	case v.id != me.id && r.LedgerIsCompared && me.term == noTerm:
 		me.limit = min(me.limit, v.branch)
@@ -202,6 +197,25 @@ func (s *state) attach(r *Rules, f int, me *reader) error {
 		me.doubtLetters()
 	}
 	return s.goOn(r, me)
+}
+
+// continues tells whether a server goes on with the stream from where it was read.
+func (me *reader) continues(v *server) bool {
+	same := v.id == me.id && me.safe <= v.length
+	return me.history != 0 && me.safe >= v.first && (same || v.before == me.id && me.safe <= v.branch)
+}
+
+// endsAHistory looks whether a fail-over has to end the history, of which the server lacks something
+// that was read, or could not go on.
+func (s *state) endsAHistory(me *reader, continued, lacks bool) error {
+	v := s.primary()
+	switch {
+	case !continued && me.safe >= v.first && !s.hasLostWrites():
+		return errors.New("a fail-over that lost no write ends the history")
+	case !me.broken && lacks && me.isStoredBefore(v) && me.stored.offset >= v.first && s.untold&s.seen == 0:
+		return errors.New("a fail-over that lost nothing which was read for a row ends the history")
+	}
+	return nil
 }
 
 // readAgain forgets all of the stream. The next one has another epoch.

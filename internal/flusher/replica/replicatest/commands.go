@@ -108,6 +108,36 @@ func (r *Commands) DeleteMember(key, member string) {
 	})
 }
 
+// Append adds an entry to a stream.
+func (r *Commands) Append(key, id, n string) {
+	r.do("XADD", func() []replica.Effect {
+		v, ok := r.keys[key]
+		if ok && v.Stream == nil {
+			return nil
+		}
+		all := maps.Clone(v.Stream)
+		if all == nil {
+			all = make(map[string]string)
+		}
+		all[id] = n
+		r.keys[key] = Value{Stream: all}
+		return []replica.Effect{{Key: []byte(key), Word: replica.Appended, ID: []byte(id), Fields: [][]byte{[]byte("n"), []byte(n)}}}
+	}, key)
+}
+
+// Trim takes the oldest entry out of a stream, of which nobody has to be told.
+func (r *Commands) Trim(key string) {
+	r.do("XTRIM", func() []replica.Effect {
+		all := maps.Clone(r.keys[key].Stream)
+		if len(all) == 0 {
+			return nil
+		}
+		delete(all, slices.Min(slices.Collect(maps.Keys(all))))
+		r.keys[key] = Value{Stream: all}
+		return []replica.Effect{}
+	}, key)
+}
+
 // change changes a member of a key of that type. A key of another type stays, and so does one
 // of which how says that nothing has changed.
 func (r *Commands) change(command, key, member, kind string, how func(all map[string]string) bool) {

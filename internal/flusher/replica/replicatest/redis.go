@@ -46,10 +46,11 @@ type Redis struct {
 	resynced   func()
 }
 
-// Value is that of a key: a text, or a hash or a sorted set where there is one.
+// Value is that of a key: a text, or a hash, a sorted set or a stream where there is one. The
+// entries of a stream have one field, n.
 type Value struct {
-	Text        string
-	Hash, Board map[string]string
+	Text                string
+	Hash, Board, Stream map[string]string
 }
 
 // kind is its type, as a server calls it.
@@ -59,6 +60,8 @@ func (v *Value) kind() string {
 		return "hash"
 	case v.Board != nil:
 		return "zset"
+	case v.Stream != nil:
+		return "stream"
 	}
 	return "string"
 }
@@ -82,7 +85,8 @@ const (
 // NewRedis is an empty server.
 func NewRedis() *Redis {
 	r := &Redis{
-		keys: make(map[string]Value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool), until: math.MaxInt64,
+		keys: make(map[string]Value), changed: make(chan struct{}), streams: make(map[*stream]struct{}), cursors: make(map[uint64]string), lapsed: make(map[string]bool),
+		until: math.MaxInt64,
 	}
 	r.begin("")
 	return r
@@ -245,6 +249,12 @@ func (r *Redis) Hash(key string) map[string]string {
 func (r *Redis) Board(key string) map[string]string {
 	v, _ := r.get(key)
 	return maps.Clone(v.Board)
+}
+
+// Stream has the entries of the key by their ids, or is nil.
+func (r *Redis) Stream(key string) map[string]string {
+	v, _ := r.get(key)
+	return maps.Clone(v.Stream)
 }
 
 // Type is what a key holds: empty if it is not there.

@@ -73,6 +73,7 @@ func (r *Redis) Meanwhile(happens func()) {
 // kinds are the types of keys that questions are about.
 var kinds = map[replica.Question]string{
 	replica.Text: "string", replica.SureText: "string", replica.Fields: "hash", replica.Hash: "hash", replica.Score: "zset", replica.Board: "zset",
+	replica.OneEntry: "stream", replica.Entries: "stream",
 }
 
 func (r *Redis) answer(ask replica.Ask) replica.Answer {
@@ -81,6 +82,8 @@ func (r *Redis) answer(ask replica.Ask) replica.Answer {
 	switch kind := v.kind(); {
 	case ask.Question == replica.Text && (!ok || kind != "string"):
 		return replica.Answer{Found: replica.Unsure}
+	case ask.Question == replica.Nothing:
+		return replica.Answer{Found: replica.There}
 	case !ok:
 		return replica.Answer{Found: replica.Gone}
 	case kind != kinds[ask.Question]:
@@ -95,12 +98,38 @@ func (r *Redis) answer(ask replica.Ask) replica.Answer {
 		}
 	case replica.Board:
 		a.Pairs = slices.Sorted(maps.Keys(v.Board))
+	case replica.OneEntry:
+		n, there := v.Stream[ask.Members[0]]
+		if a.Pairs = []string{"n", n}; !there {
+			return replica.Answer{Found: replica.Gone}
+		}
+	case replica.Entries:
+		entries(&a, v.Stream, ask.Members)
 	case replica.Fields:
 		tell(&a, v.Hash, ask.Members)
 	case replica.Hash:
 		tell(&a, v.Hash, slices.Sorted(maps.Keys(v.Hash)))
 	}
 	return a
+}
+
+// entriesAtOnce is how many entries of a stream an answer has.
+const entriesAtOnce = 2
+
+// entries answers with ids from one on, or behind one.
+func entries(a *replica.Answer, stream map[string]string, from []string) {
+	for _, id := range slices.Sorted(maps.Keys(stream)) {
+		if len(from) > 0 && id <= strings.TrimPrefix(from[0], "(") {
+			continue
+		}
+		if a.Pairs = append(a.Pairs, id); len(a.Pairs) == entriesAtOnce {
+			a.More = true
+			return
+		}
+	}
+	if len(a.Pairs) == 0 {
+		a.Found = replica.Gone
+	}
 }
 
 // tell answers with fields of a hash.
