@@ -125,7 +125,7 @@
 // A history is a number that the database mints: within one, offsets can be compared. It is
 // the incarnation of every queue, so that the ledger fences what was read in the one before.
 //
-// What is written. For every partition of a queue there is an order of marks (partition.go).
+// What is written. For every partition of a queue there is an order of marks (order.go).
 // A mark has the last word of its name and two offsets: where reading has to begin to meet its
 // first write again, and the one behind its last. A claim takes marks out of the order and
 // reads their keys in one transaction of Redis, which says of which history and which offset R

@@ -31,7 +31,8 @@ func (h *history) isSure() bool { return h.limit == math.MaxInt64 }
 
 // attached decides whether the stream goes on with the history that was read, or begins
 // another one.
-func (s *Source) attached(ctx context.Context, stream Replication) error {
+func (t *tenure) attached(ctx context.Context, stream Replication) error {
+	s := t.of
 	s.mu.Lock()
 	id, known, broken := s.head.id, s.history.number != 0, s.history.broken
 	s.mu.Unlock()
@@ -42,13 +43,13 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 	case broken != "":
 		begins = broken
 	case !stream.Continued():
-		why, err := s.misses(ctx, stream, id)
+		why, err := t.misses(ctx, stream, id)
 		if err != nil {
 			return err
 		}
 		begins = why + ", so all keys are read anew: deletions that were not read are not made"
 	case stream.ID() != id:
-		branch, err := s.branch(ctx, stream, id)
+		branch, err := t.branch(ctx, stream, id)
 		if err != nil {
 			return err
 		}
@@ -66,7 +67,7 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 		}
 	}
 	if begins != "" {
-		return s.beginHistory(ctx, stream, begins)
+		return t.beginHistory(ctx, stream, begins)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -76,7 +77,8 @@ func (s *Source) attached(ctx context.Context, stream Replication) error {
 
 // misses tells why a server could not go on with the stream. It is errReadAgain where one took
 // over that lacks what was read, and has all up to the position in the database.
-func (s *Source) misses(ctx context.Context, stream Replication, id string) (why string, err error) {
+func (t *tenure) misses(ctx context.Context, stream Replication, id string) (why string, err error) {
+	s := t.of
 	why = "the server could not go on with the stream from where it was read"
 	if stream.ID() == id {
 		return why, nil // It is the same server.
@@ -184,7 +186,8 @@ func (s *Source) isRecorded() bool {
 
 // branch is the highest offset that a server shares with the one before it, whose history
 // had that id.
-func (s *Source) branch(ctx context.Context, stream Replication, id string) (int64, error) {
+func (t *tenure) branch(ctx context.Context, stream Replication, id string) (int64, error) {
+	s := t.of
 	look, err := s.server.Look(ctx)
 	if err != nil {
 		return 0, err
@@ -197,15 +200,16 @@ func (s *Source) branch(ctx context.Context, stream Replication, id string) (int
 
 // beginHistory mints a number, and marks what is known as of it. What is out is void. The
 // database has the history before anybody is told of it.
-func (s *Source) beginHistory(ctx context.Context, stream Replication, why string) error {
+func (t *tenure) beginHistory(ctx context.Context, stream Replication, why string) error {
+	s := t.of
 	number, err := s.store.NextHistory(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
-	t, before := s.tenure, s.stored
+	current, before := s.tenure, s.stored
 	s.mu.Unlock()
-	if t == nil {
+	if current != t {
 		return ErrDeposed
 	}
 	start := stream.Start()

@@ -119,10 +119,10 @@ func (s *Source) Begin(ctx context.Context, t *entry.Term, _, committed int64, _
 // begins for the first time, and not again: whoever was replaced before that, and has not
 // noticed, would begin a term of the old history behind it.
 func (s *Source) confirm(ctx context.Context, t *entry.Term) error {
-	if err := s.enterKeeping(ctx); err != nil {
+	if err := s.candidate.enter(ctx); err != nil {
 		return err
 	}
-	defer func() { <-s.keeping }()
+	defer s.candidate.exit()
 	s.mu.Lock()
 	_, _, err := s.shard(ctx, t)
 	reading := s.tenure
@@ -130,8 +130,8 @@ func (s *Source) confirm(ctx context.Context, t *entry.Term) error {
 	if err != nil {
 		return err
 	}
-	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
-	if err == nil && (hold.Member != s.member || hold.Epoch != reading.epoch) {
+	hold, err := s.candidate.lease(ctx)
+	if err == nil && (!s.candidate.isReader(hold) || hold.Epoch != reading.epoch) {
 		reading.cancel()
 		err = entry.ErrLeaseLost
 	}
@@ -163,10 +163,10 @@ func (s *Source) Release(ctx context.Context, _, _ string, _ ...int) error { ret
 // Leave ends the work at a queue. With the last one the position moves to where it is, and
 // the source is free for another member.
 func (s *Source) Leave(ctx context.Context, name, _ string) error {
-	if err := s.enterKeeping(ctx); err != nil {
+	if err := s.candidate.enter(ctx); err != nil {
 		return err
 	}
-	defer func() { <-s.keeping }()
+	defer s.candidate.exit()
 	s.mu.Lock()
 	left := true
 	for _, q := range s.book.queues {
@@ -187,7 +187,7 @@ func (s *Source) Leave(ctx context.Context, name, _ string) error {
 	}
 	err := s.move(ctx)
 	s.depose()
-	if released := s.store.Release(ctx, s.options.Name, tenure.epoch); released != nil {
+	if released := s.candidate.release(ctx, tenure.epoch); released != nil {
 		return fmt.Errorf("release the source: %w", released)
 	}
 	return err

@@ -4,7 +4,6 @@
 package replica
 
 import (
-	"container/heap"
 	"math"
 	"slices"
 	"time"
@@ -24,18 +23,10 @@ import (
 // What is out in a claim is not in the map: a name that is written meanwhile has a second
 // mark, and the two become one when the claim ends or shows the later write.
 type partition struct {
-	of       *dirty
 	encoding encoding
 	// life is the history that the marks are of.
 	life int64
-	// marked are those that are not out, by id.
-	marked index
-	// fresh are in the order of their firsts, which never fall. kept, due and waiting are
-	// saved, so that none of them holds the position.
-	fresh, kept, due marks
-	waiting          waiting
-	// turns counts what was ever appended to fresh.
-	turns uint64
+	order
 	// out are those of the claim in its order.
 	out []*mark
 	// letters are the ids with a dead letter in the database, each with the number of the look
@@ -74,46 +65,17 @@ type partition struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		of: of, encoding: e, floor: math.MaxInt64, marked: newIndex(of), letters: make(map[string]int64), stored: make(map[string]struct{}),
+		encoding: e, floor: math.MaxInt64, order: order{of: of, marked: newIndex(of)}, letters: make(map[string]int64), stored: make(map[string]struct{}),
 		forgotten: make(map[string]struct{}),
 	}
 }
 
 // enter puts a mark that is nowhere to a place's end.
 func (p *partition) enter(m *mark, at place) {
-	m.place = at
-	p.marked.enter(m)
 	if m.saved && !m.asked {
 		p.floor = min(p.floor, m.first)
 	}
-	switch at {
-	case inFresh:
-		p.turns++
-		p.of.append(&p.fresh, m)
-	case inKept:
-		p.of.more(m).turn = p.turns
-		p.of.append(&p.kept, m)
-	case inDue:
-		p.of.append(&p.due, m)
-	case inWaiting:
-		heap.Push(&p.waiting, p.of.more(m))
-	}
-}
-
-// leave takes a mark from its place, which is not the claim.
-func (p *partition) leave(m *mark) {
-	switch m.place {
-	case inFresh:
-		p.of.remove(&p.fresh, m)
-	case inKept:
-		p.of.remove(&p.kept, m)
-	case inDue:
-		p.of.remove(&p.due, m)
-	case inWaiting:
-		heap.Remove(&p.waiting, p.of.extra(m).index)
-	}
-	m.place = nowhere
-	p.marked.leave(m)
+	p.order.enter(m, at)
 }
 
 // add makes a mark of an id, and enters it. What it is like says the rest.
@@ -179,15 +141,6 @@ func (p *partition) renew(m *mark, at Point) {
 	p.enter(m, inFresh)
 }
 
-// ripen makes those due whose time has come.
-func (p *partition) ripen(now time.Time) {
-	for len(p.waiting) > 0 && !now.Before(p.waiting[0].due) {
-		e, _ := heap.Pop(&p.waiting).(*extra)
-		e.of.place = inDue
-		p.of.append(&p.due, e.of)
-	}
-}
-
 // store notes that the database has, or may have, a retry of the name.
 func (p *partition) store(id string) {
 	p.stored[id] = struct{}{}
@@ -211,117 +164,24 @@ func (p *partition) pay(m *mark) {
 	}
 }
 
-// isRewritten tells whether the name of a mark that is out was written again.
-func (p *partition) isRewritten(m *mark) bool {
-	twin := p.marked.like(m)
-	return twin != nil && twin.rewrites()
-}
-
 // take adds up to so many marks to the claim, of which so many may have been refused.
 func (p *partition) take(most, retries int, now time.Time) []*mark {
 	p.ripen(now)
 	from := len(p.out)
 	for len(p.out)-from < most {
-		m := p.of.at(p.kept.head)
-		switch {
-		case retries > 0 && p.due.length > 0:
-			m = p.of.at(p.due.head)
-			retries--
-		case m == nil || p.fresh.length > 0 && p.turns-uint64(p.fresh.length) < p.of.extra(m).turn: //nolint:gosec // It is no less.
-			if m = p.of.at(p.fresh.head); m == nil {
-				return p.out[from:]
-			}
+		m := p.next(retries > 0)
+		if m == nil {
+			break
 		}
-		came := m.place
+		if m.place == inDue {
+			retries--
+		}
+		m.saved = m.place != inFresh
 		p.leave(m)
 		m.place = inClaim
-		m.saved = came != inFresh
 		p.out = append(p.out, m)
 	}
 	return p.out[from:]
-}
-
-// absorb makes a mark of the claim, read as of that offset, the only one of its name where
-// the later one is of nothing behind that, and of nothing else than was read. Of a key that
-// is gone everything was read. It returns the offset of the last write that the value has.
-func (p *partition) absorb(m *mark, offset int64, gone bool) int64 {
-	twin := p.marked.like(m)
-	switch {
-	case twin == nil || twin.first >= offset:
-		return m.last
-	case twin.last > offset:
-		// It may be of writes before the offset, too.
-		return offset
-	case !gone && !p.of.covers(m, twin):
-		return twin.last
-	}
-	p.unite(m, twin)
-	return m.last
-}
-
-// mayHaveExpired tells whether a later mark of the name has words before and behind the offset,
-// and one of them is that the key has gone by itself: that may be the last word at the offset.
-func (p *partition) mayHaveExpired(m *mark, offset int64) bool {
-	twin := p.marked.like(m)
-	return twin != nil && twin.expired && twin.first < offset && offset < twin.last
-}
-
-// unite makes a mark that is out the only one of its name.
-func (p *partition) unite(m, twin *mark) {
-	p.leave(twin)
-	rewritten, gone := twin.rewrites(), twin.word == Unlinked
-	p.merge(m, twin)
-	m.word, m.wrote, m.whole, m.scanned, m.asked, m.expired = twin.word, twin.wrote, twin.whole, twin.scanned, twin.asked, twin.expired
-	m.last, m.writes, m.command = twin.last, twin.writes, twin.command
-	p.of.takeTold(m, twin)
-	if m.saved && (rewritten || gone) {
-		// What the database has aside is an earlier write, or does not say that the key has
-		// gone by itself since.
-		p.owes(m)
-		m.saved, m.first, m.database = false, twin.first, twin.database
-	}
-	if rewritten {
-		p.of.dropExtra(m)
-	}
-	p.of.drop(twin)
-}
-
-// merge makes twin the mark of both, and counts once what both had.
-func (p *partition) merge(m, twin *mark) {
-	if m.scanned && twin.scanned {
-		p.scanning--
-	}
-	p.of.join(m, twin)
-}
-
-// restore puts a mark that is out back to the head of its place.
-func (p *partition) restore(m *mark) {
-	m.place = nowhere
-	if twin := p.marked.like(m); twin != nil {
-		p.merge(m, twin)
-		if m.saved {
-			p.owes(m)
-		} else {
-			p.leave(twin)
-			twin.first, twin.database = m.first, m.database
-			p.owe(twin)
-		}
-		p.of.drop(m)
-		return
-	}
-	if !m.saved {
-		p.owe(m)
-		return
-	}
-	p.marked.enter(m)
-	switch {
-	case p.of.attempts(m) > 0:
-		m.place = inDue
-		p.of.prepend(&p.due, m)
-	default:
-		m.place = inKept
-		p.of.prepend(&p.kept, m)
-	}
 }
 
 // owes notes that the first write of a mark is not carried, though the mark goes on as one of
@@ -337,21 +197,6 @@ func (p *partition) owes(m *mark) {
 		p.owed[string(p.of.id(m))] = m.first
 	}
 	p.floor = min(p.floor, m.first)
-}
-
-// owe puts a mark that is nowhere among the fresh ones by its first: as a rule before all of
-// them, but for one that was saved and is written again.
-func (p *partition) owe(m *mark) {
-	m.place = inFresh
-	p.marked.enter(m)
-	at := p.of.at(p.fresh.tail)
-	if head := p.of.at(p.fresh.head); head != nil && m.first <= head.first {
-		at = nil
-	}
-	for at != nil && at.first > m.first {
-		at = p.of.at(at.before)
-	}
-	p.of.insert(&p.fresh, m, at)
 }
 
 // void ends a claim that is not acknowledged: what is out is as dirty as before, and whoever
@@ -406,13 +251,8 @@ func (p *partition) unsettled(now time.Time) int64 {
 	for _, first := range p.owed {
 		p.floor = min(p.floor, first)
 	}
-	for _, l := range []*marks{&p.kept, &p.due} {
-		for m := range p.of.in(l) {
-			p.floor = min(p.floor, m.unsettled())
-		}
-	}
-	for _, e := range p.waiting {
-		p.floor = min(p.floor, e.of.unsettled())
+	for m := range p.aside() {
+		p.floor = min(p.floor, m.unsettled())
 	}
 	for _, m := range p.out {
 		p.floor = min(p.floor, m.unsettled())

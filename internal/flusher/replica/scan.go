@@ -35,9 +35,10 @@ func (c *scan) finished(q *queue, carried int64) bool {
 const scanPause = time.Second
 
 // scans reads the keys of mappings that are owed, as long as the tenure lasts.
-func (s *Source) scans(ctx context.Context) {
+func (t *tenure) scans(ctx context.Context) {
+	s := t.of
 	for ctx.Err() == nil {
-		more, err := s.scanPage(ctx)
+		more, err := t.scanPage(ctx)
 		s.faults.note(&s.faults.scan, err)
 		if err != nil {
 			s.log.Debug("Could not scan", "error", err)
@@ -55,7 +56,8 @@ func (s *Source) scans(ctx context.Context) {
 
 // scanPage marks some keys. It reports whether there are more to be marked at once: a scan
 // waits while the marks take half of what they may.
-func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
+func (t *tenure) scanPage(ctx context.Context) (more bool, err error) {
+	s := t.of
 	s.mu.Lock()
 	var q *queue
 	for _, owed := range s.book.queues {
@@ -64,11 +66,11 @@ func (s *Source) scanPage(ctx context.Context) (more bool, err error) {
 			break
 		}
 	}
-	if q == nil || s.head.stream == nil || s.history.number == 0 || !s.book.hasRoom() {
+	if q == nil || s.head.stream == nil || s.history.number == 0 || s.tenure != t || !s.book.hasRoom() {
 		s.mu.Unlock()
 		return false, nil
 	}
-	now, number, history, id, t := q.scan.cursor, q.scan.number, s.history.number, s.head.id, s.tenure
+	now, number, history, id := q.scan.cursor, q.scan.number, s.history.number, s.head.id
 	s.mu.Unlock()
 	keys, next, err := s.server.Scan(ctx, q.mapping.KeyPrefix, now)
 	if err != nil {

@@ -74,7 +74,6 @@ func (o Options) withDefaults() Options {
 type Source struct {
 	options Options
 	log     *slog.Logger
-	member  string
 	// names are those of the queues, interest is what is to be told of the stream.
 	names    []string
 	interest Interest
@@ -87,13 +86,10 @@ type Source struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
-	// keeping is held by who looks after the lease, moving by who moves the position, settling
-	// by who changes what the database has aside: what is noted of that has to come in the
-	// same order.
-	keeping          chan struct{}
+	candidate candidate
+	// moving is held by who moves the position, settling by who changes what the database has
+	// aside: what is noted of that has to come in the same order.
 	moving, settling sync.Mutex
-	// standby is of who holds keeping.
-	standby standby
 	// owed wakes the scan, hurry has the position moved at once.
 	owed, hurry chan struct{}
 
@@ -137,9 +133,12 @@ func NameOf(c *config.Config) string {
 // New prepares a source of the mappings of a valid config. Nothing is called before Prepare.
 func New(mappings []config.Mapping, primary Primary, server Server, store Store, options Options) *Source {
 	s := &Source{
-		options: options.withDefaults(), member: rand.Text(), primary: primary, server: server, store: store,
-		keeping: make(chan struct{}, 1), owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), history: newHistory(0),
+		options: options.withDefaults(), primary: primary, server: server, store: store,
+		owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), history: newHistory(0),
 		head: head{changed: make(chan struct{})}, witness: witness{server: server, key: "wb:witness:" + options.Name},
+	}
+	s.candidate = candidate{
+		store: store, source: options.Name, member: rand.Text(), leaseTime: s.options.LeaseTime, beat: s.options.Beat, keeping: make(chan struct{}, 1),
 	}
 	s.log, s.interest.Database = s.options.Log, s.options.Database
 	s.book = newBook(mappings, &s.options)

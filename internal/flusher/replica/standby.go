@@ -29,49 +29,18 @@ type standby struct {
 	aside time.Time
 }
 
-// offersName is the name of the lease of whoever stands by.
-func (s *Source) offersName() string { return "standby of " + s.options.Name }
-
-// offer says that the source could be read from here, if it could.
-func (s *Source) offer(ctx context.Context) error {
-	s.standby.offered = 0
-	if s.standby.sinceOffer++; s.standby.sinceOffer < offerBeats {
-		return nil
-	}
-	s.standby.sinceOffer = 0
-	looking, cancel := context.WithTimeout(ctx, s.options.Beat)
-	defer cancel()
-	if _, err := s.server.Look(looking); err != nil {
-		return err
-	}
-	_, err := s.store.Lease(ctx, s.offersName(), s.member, offerLasts*s.options.Beat)
-	return err
-}
-
 // yield gives the source away, if Redis is reached from elsewhere alone. What is dirty is read
 // again by whoever takes it, from the position in the database.
 func (s *Source) yield(ctx context.Context, t *tenure) error {
 	s.mu.Lock()
 	seen := s.head.seen
 	s.mu.Unlock()
-	if time.Since(seen) < s.options.LeaseTime {
-		s.standby.offered = 0
-		return nil
-	}
-	// It is over at once, so that somebody else can have it.
-	hold, err := s.store.Lease(ctx, s.offersName(), s.member, 0)
-	switch {
-	case err != nil:
+	outbid, err := s.candidate.isOutbid(ctx, time.Since(seen) >= s.options.LeaseTime)
+	if err != nil || !outbid {
 		return err
-	case hold.Member == s.member:
-		s.standby.offered = 0
-		return nil
-	}
-	if s.standby.offered++; s.standby.offered < yieldBeats {
-		return nil
 	}
 	s.log.Warn("Redis is not reached from here, and another flusher reaches it: the source is left to that one", "epoch", t.epoch)
-	s.standby.offered, s.standby.aside = 0, time.Now().Add(s.options.LeaseTime)
+	s.candidate.standby.offered, s.candidate.standby.aside = 0, time.Now().Add(s.options.LeaseTime)
 	s.depose()
-	return s.store.Release(ctx, s.options.Name, t.epoch)
+	return s.candidate.release(ctx, t.epoch)
 }

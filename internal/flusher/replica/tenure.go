@@ -13,6 +13,7 @@ import (
 
 // tenure is the time in which this process reads the source.
 type tenure struct {
+	of     *Source
 	epoch  int64
 	cancel context.CancelFunc
 	work   sync.WaitGroup
@@ -25,29 +26,19 @@ func (s *Source) keep(ctx context.Context) {
 	ticker := time.NewTicker(s.options.Beat)
 	defer ticker.Stop()
 	for {
-		if s.enterKeeping(ctx) != nil {
+		if s.candidate.enter(ctx) != nil {
 			return
 		}
 		if err := s.beat(ctx); err != nil && ctx.Err() == nil {
 			s.log.Debug("Could not look after the source", "error", err)
 		}
-		<-s.keeping
+		s.candidate.exit()
 		select {
 		case <-ctx.Done():
 			return
 		case <-s.hurry:
 		case <-ticker.C:
 		}
-	}
-}
-
-// enterKeeping waits until nobody else looks after the lease.
-func (s *Source) enterKeeping(ctx context.Context) error {
-	select {
-	case s.keeping <- struct{}{}:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 
@@ -60,28 +51,28 @@ func (s *Source) beat(ctx context.Context) error {
 	if idle {
 		return nil
 	}
-	if time.Now().Before(s.standby.aside) {
+	if time.Now().Before(s.candidate.standby.aside) {
 		return s.standBy(ctx)
 	}
-	hold, err := s.store.Lease(ctx, s.options.Name, s.member, s.options.LeaseTime)
+	hold, err := s.candidate.lease(ctx)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	reading, spent := s.tenure, s.spent
 	s.mu.Unlock()
-	if reading != nil && (reading.ended() || hold.Member != s.member || hold.Epoch != reading.epoch) {
+	if reading != nil && (reading.ended() || !s.candidate.isReader(hold) || hold.Epoch != reading.epoch) {
 		s.depose()
 		reading = nil
 	}
 	switch {
-	case hold.Member != s.member:
-		return errors.Join(s.standBy(ctx), s.offer(ctx))
+	case !s.candidate.isReader(hold):
+		return errors.Join(s.standBy(ctx), s.candidate.offer(ctx, s.server))
 	case reading == nil && hold.Epoch == spent:
 		// What the tenure before still tells the database must not take effect behind what the
 		// next one reads of it: that one has another epoch.
 		nudge(s.hurry)
-		return s.store.Release(ctx, s.options.Name, spent)
+		return s.candidate.release(ctx, spent)
 	case reading == nil:
 		return s.takeOver(ctx, hold.Epoch)
 	}
@@ -130,14 +121,14 @@ func (s *Source) takeOver(ctx context.Context, epoch int64) error {
 		return err
 	}
 	working, cancel := context.WithCancel(ctx)
-	t := &tenure{epoch: epoch, cancel: cancel, over: make(chan struct{})}
+	t := &tenure{of: s, epoch: epoch, cancel: cancel, over: make(chan struct{})}
 	s.mu.Lock()
 	s.begin(t, position, aside, letters)
 	s.mu.Unlock()
 	s.log.Info("The source is read from here now", "epoch", epoch, "history", position.History, "offset", position.Offset)
-	t.work.Go(func() { s.follow(working, cancel) })
-	t.work.Go(func() { s.scans(working) })
-	t.work.Go(func() { s.attends(working) })
+	t.work.Go(func() { t.follow(working) })
+	t.work.Go(func() { t.scans(working) })
+	t.work.Go(func() { t.attends(working) })
 	s.work.Go(func() {
 		t.work.Wait()
 		close(t.over)
@@ -221,11 +212,12 @@ func (s *Source) depose() {
 }
 
 // follow attaches to the primary and reads the stream, again and again.
-func (s *Source) follow(ctx context.Context, cancel context.CancelFunc) {
+func (t *tenure) follow(ctx context.Context) {
+	s := t.of
 	pause := firstPause
 	for ctx.Err() == nil {
 		began := time.Now()
-		err := s.attach(ctx)
+		err := t.attach(ctx)
 		if ctx.Err() != nil {
 			return
 		}
@@ -236,7 +228,7 @@ func (s *Source) follow(ctx context.Context, cancel context.CancelFunc) {
 		s.mu.Unlock()
 		s.log.Debug("The stream has ended", "error", err)
 		if errors.Is(err, ErrDeposed) || errors.Is(err, errReadAgain) {
-			cancel()
+			t.cancel()
 			return
 		}
 		if time.Since(began) > longestPause {
@@ -260,7 +252,8 @@ const (
 )
 
 // attach reads the stream until it ends.
-func (s *Source) attach(ctx context.Context) error {
+func (t *tenure) attach(ctx context.Context) error {
+	s := t.of
 	s.mu.Lock()
 	id, at := s.head.id, s.head.safe
 	if s.history.number == 0 {
@@ -278,7 +271,7 @@ func (s *Source) attach(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = stream.Close() })
 	defer stop()
 	stream.Watch(s.interest)
-	if err := s.attached(ctx, stream); err != nil {
+	if err := t.attached(ctx, stream); err != nil {
 		return err
 	}
 	for {

@@ -33,7 +33,8 @@ func (w *witness) isGone(ctx context.Context, known int64) (bool, error) {
 }
 
 // attends looks after the stream once a beat, as long as the tenure lasts.
-func (s *Source) attends(ctx context.Context) {
+func (t *tenure) attends(ctx context.Context) {
+	s := t.of
 	ticker := time.NewTicker(s.options.Beat)
 	defer ticker.Stop()
 	for {
@@ -42,9 +43,9 @@ func (s *Source) attends(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		err := s.testify(ctx)
+		err := t.testify(ctx)
 		if err == nil {
-			err = s.measure(ctx)
+			err = t.measure(ctx)
 		}
 		if s.faults.note(&s.faults.witness, err) {
 			s.mu.Lock()
@@ -61,7 +62,8 @@ func (s *Source) attends(ctx context.Context) {
 }
 
 // measure looks how far the server's stream has come, and how much of it the server keeps.
-func (s *Source) measure(ctx context.Context) error {
+func (t *tenure) measure(ctx context.Context) error {
+	s := t.of
 	look, err := s.server.Look(ctx)
 	if err != nil {
 		return err
@@ -80,10 +82,11 @@ func (s *Source) measure(ctx context.Context) error {
 // stream is read: one that has taken over must not look as if it had all. Whoever was replaced
 // and has not noticed raises it as well, above what the database knows: that hides nothing on
 // this server, and another one has it only with all that was flushed before.
-func (s *Source) testify(ctx context.Context) error {
+func (t *tenure) testify(ctx context.Context) error {
+	s := t.of
 	s.mu.Lock()
 	flushed := s.book.flushed()
-	t, history, id, next, due := s.tenure, s.history.number, s.head.id, s.witness.count+1, s.head.stream != nil && flushed != s.witness.flushed
+	history, id, next, due := s.history.number, s.head.id, s.witness.count+1, s.head.stream != nil && flushed != s.witness.flushed
 	s.mu.Unlock()
 	if !due {
 		return nil
