@@ -40,13 +40,17 @@ type InForce struct {
 const (
 	// maxQueues is the most mappings of one config file, retired ones included.
 	maxQueues = 32
-	// maxInForce bounds the text in bytes. An object's annotations hold 256 KiB
-	// together, and a config file whose mappings pack to more fits no ConfigMap.
-	maxInForce = 200 << 10
 	// maxUnpacked bounds what it unpacks to. Anybody who may edit the annotation may
 	// write one of a few bytes that unpacks to gigabytes.
 	maxUnpacked = 4 << 20
-	// maxConfigMap is what the API server takes as the data of a ConfigMap.
+)
+
+// Bounds of what the API server stores, which a test makes small.
+var (
+	// maxInForce bounds the text in bytes. An object's annotations hold 256 KiB
+	// together, and a config file whose mappings pack to more fits no ConfigMap.
+	maxInForce = 200 << 10
+	// maxConfigMap is what the API server takes as the data of a ConfigMap, in bytes.
 	maxConfigMap = 1 << 20
 )
 

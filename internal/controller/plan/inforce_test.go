@@ -14,7 +14,6 @@ import (
 	"testing"
 
 	"errors"
-	"math/rand/v2"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
@@ -108,38 +107,29 @@ func TestInForceIsNotUnpackedBeyondReason(t *testing.T) {
 
 // Settings gather: a mapping that was removed stays among them until its queue is empty.
 func TestSettingsThatFitNowhereAreToldWithTheRoomThatThereIs(t *testing.T) {
-	random := rand.New(rand.NewPCG(1, 2))
 	for name, c := range map[string]struct {
-		letters, mappings, room int
-	}{
-		"what packs well is too large for a ConfigMap":      {1, 24, maxConfigMap},
-		"what packs badly is too large for the annotations": {26, 8, maxInForce},
-	} {
+		bound *int
+		small int
+	}{"a ConfigMap": {&maxConfigMap, 3000}, "the annotations": {&maxInForce, 600}} {
 		t.Run(name, func(t *testing.T) {
+			usual := *c.bound
+			t.Cleanup(func() { *c.bound = usual })
 			try := func(mappings int) error {
 				_, err := Make(snapshottest.Ready(func(cache *v1alpha1.WriteBehindCache) {
 					cache.Spec.Mappings = nil
 					for i := range mappings {
-						m := snapshottest.Mapping(fmt.Sprintf("m%02d", i), fmt.Sprintf("m%02d:", i))
-						for j := range 200 {
-							field := fmt.Appendf(nil, "%03d", j)
-							for len(field) < 250 {
-								field = append(field, byte('a'+random.IntN(c.letters)))
-							}
-							m.Columns = append(m.Columns, v1alpha1.Column{Field: string(field), Column: fmt.Sprint("c", j)})
-						}
-						cache.Spec.Mappings = append(cache.Spec.Mappings, m)
+						cache.Spec.Mappings = append(cache.Spec.Mappings, snapshottest.Mapping(fmt.Sprintf("m%02d", i), fmt.Sprintf("m%02d:", i)))
 					}
 				}), "image")
 				return err
 			}
+			*c.bound = c.small
 			if err := try(2); err != nil {
 				t.Errorf("two mappings: %v", err)
 			}
-			err := try(c.mappings)
-			stalled, ok := errors.AsType[*failure.Stalled](err)
-			if !ok || stalled.Reason != v1alpha1.ReasonInvalidSpec || !strings.Contains(stalled.Message, fmt.Sprintf("there is room for %d: name fewer columns", c.room)) {
-				t.Errorf("%d mappings: %v, want the room of %d bytes", c.mappings, err, c.room)
+			stalled, ok := errors.AsType[*failure.Stalled](try(maxQueues))
+			if !ok || stalled.Reason != v1alpha1.ReasonInvalidSpec || !strings.Contains(stalled.Message, fmt.Sprintf("there is room for %d: name fewer columns", c.small)) {
+				t.Errorf("%d mappings: %v", maxQueues, stalled)
 			}
 		})
 	}
