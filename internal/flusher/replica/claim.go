@@ -306,7 +306,7 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			values++
 		}
 		switch {
-		case over, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
+		case over, p.isUnasked(m, k), k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
 			over = over || k.Found != Gone
 			back = append(back, m)
 			continue
@@ -338,6 +338,20 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 	}
 	s.head.wake()
 	return bytes, len(back) == 0
+}
+
+// isUnasked tells whether nothing was asked of an entry of a stream, since the stream had told it,
+// and what that told is not known any more, or not of a later mark: it has to be read.
+func (p *partition) isUnasked(m *mark, k *known) bool {
+	if !p.encoding.kept || k.Found != There || len(k.Pairs) > 0 {
+		return false
+	}
+	for _, of := range []*mark{m, p.marked.like(m)} {
+		if of != nil && !of.hasValue() {
+			return true
+		}
+	}
+	return false
 }
 
 func (k *known) size() int {

@@ -22,6 +22,7 @@ const (
 	boardGone, boardDeleted      = 11, 2
 	boardExpires, boardIsDeleted = 0, 3
 	goesStream, makesStream      = 18, 19
+	addsEntry                    = 16
 	streamExpires                = 2
 )
 
@@ -314,6 +315,22 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.kill(0)
 			w.failOver(1)
 			w.start(replica.Bounds{})
+		},
+		// What the stream told of an entry is all that is asked of it, and is of no worth any more.
+		"a server takes over while an entry is taken of a transaction that is read half": func(w *world) {
+			w.kill(0)
+			c := w.start(replica.Bounds{Dirty: 200}) // An entry is as much.
+			time.Sleep(6 * time.Second)
+			for _, queue := range []string{texts, hashes, boards, streams} {
+				c.sweepBoth(queue, flows)
+			}
+			w.writes(addsEntry, 0, true)
+			synctest.Wait()
+			w.redis.Beforehand(func() {
+				w.failOver(0)
+				time.Sleep(time.Second)
+			})
+			c.sweepBoth(streams, flows)
 		},
 		// Its rows stay, as those of a key that has gone by itself do, and of what it is now they
 		// are no rows.
