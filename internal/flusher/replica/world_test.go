@@ -593,14 +593,17 @@ func (w *world) drain() error {
 		idle := false
 		why = "nobody reads"
 		for _, c := range w.carriers {
+			terms := 0
 			for _, m := range mappings() {
 				for p := range m.Partitions {
 					c.sweep(m.Name, p, 100, flows)
 				}
+				terms += m.Partitions
 			}
 			if p := c.source.Progress(); p.Reads {
-				why = fmt.Sprintf("%+v", p)
-				idle = p.Attached && p.Marks == 0 && p.Scanned && p.Read == w.end()
+				// A partition that has not begun may be one of which Redis has lost something.
+				why = fmt.Sprintf("%+v, %d of %d partitions have begun", p, len(c.terms), terms)
+				idle = len(c.terms) == terms && p.Attached && p.Marks == 0 && p.Scanned && p.Read == w.end()
 			}
 		}
 		if idle {
