@@ -125,14 +125,12 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \
-		hack/go-test.sh $(PACKAGES) -- -json $(TEST_BUILD) $(TEST_RUN) -timeout 20m $(TEST_FLAGS) || failed=1; \
+		hack/go-test.sh $(PACKAGES) -- -json $(TEST_BUILD) -timeout 20m $(TEST_FLAGS) || failed=1; \
 	cd hack/cluster && $(SUM_UP) ../tally.sh --raw-command -- $(LOCALBIN)/progress \
 		$(GO) test -json $(TEST_BUILD) -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
 # make lint runs vet. What a debugger wants of a test's program is most of what is linked.
 TEST_BUILD = -vet=off -ldflags=-w
-# Most tests wait for a server half of the time, so that more of them run than there are processors.
-TEST_RUN = -p $(shell echo $$(( $$(nproc) + 1 ))) -parallel $(shell echo $$(( 2 * $$(nproc) )))
 # A line when a package has ended, what failed at the end, and one that can be counted.
 # What is no event is a line of hack/progress, and is shown.
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command

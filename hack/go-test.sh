@@ -15,34 +15,13 @@ done
 shift
 go=${GO:-go}
 
-# Those that take longest begin first, or each of them would be alone at the end.
-longest=(internal/controller test/integration test/chaos internal/flusher/service internal/flusher/postgres internal/flusher/journal)
-"$go" list "${longest[@]/#/./}" >/dev/null
-listed=$("$go" list "${patterns[@]}")
 alone=$(hack/without-race.sh "${patterns[@]}")
-beside=$({
-	for package in "${longest[@]}"; do
-		grep -x "github.com/writebehind/operator/$package" <<<"$listed" || true
-	done
-	echo "$listed"
-} | awk '!seen[$0]++' | grep -vxF "$alone" || true)
+beside=$("$go" list "${patterns[@]}" | grep -vxF "$alone" || true)
 
-# Those without the detector have a processor's time beside the others, and their say at the
-# end: what two programs write would be mixed within a line.
 failed=0
-said=$(mktemp)
-beginner=
-trap '[ -z "$beginner" ] || kill "$beginner" 2>/dev/null || true; rm -f "$said"' EXIT
 # shellcheck disable=SC2086 # a word a package
-if [ -n "$alone" ]; then
-	"$go" test "$@" -p 1 $alone >"$said" 2>&1 &
-	beginner=$!
-fi
-# shellcheck disable=SC2086 # a word a package
-[ -z "$beside" ] || "$go" test -race "$@" $beside || failed=1
-if [ -n "$beginner" ]; then
-	wait "$beginner" || failed=1
-	beginner=
-	cat "$said"
-fi
+{
+	[ -z "$alone" ] || "$go" test "$@" $alone || failed=1
+	[ -z "$beside" ] || "$go" test -race "$@" $beside || failed=1
+}
 exit $failed
