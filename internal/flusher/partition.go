@@ -25,7 +25,7 @@ type partition struct {
 	// previous epoch.
 	epoch, flush int64
 	lease        *entry.Term
-	// lastFlush is when rows were last flushed.
+	// lastFlush is when more was last flushed than what is tried again.
 	lastFlush time.Time
 	// doubt is what the failures of the last batches make of the next ones.
 	doubt doubt

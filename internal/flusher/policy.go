@@ -73,7 +73,8 @@ const retriesAtOnce = 16
 // since is how long ago something was.
 type since struct {
 	// scattered is when a scattered batch was last seen: what waited then is flushed. sweep is
-	// when the partition was last swept, and flush when rows of it were last flushed.
+	// when the partition was last swept, and flush when more of it was last flushed than what is
+	// tried again.
 	scattered, sweep, flush time.Duration
 }
 

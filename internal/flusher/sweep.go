@@ -130,7 +130,6 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return err
 		}
 		p.appetite.passed()
-		p.lastFlush = time.Now()
 		q.meter.flushed(f, receipt, started)
 		if f.ended != nil {
 			// What was sent on the session that has ended may yet commit.
