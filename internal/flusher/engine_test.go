@@ -66,6 +66,44 @@ func TestAFullBatchWaitsForNoInterval(t *testing.T) {
 	})
 }
 
+// TestFullBatchesWaitForNoRowThatIsTriedAgain has many rows refused for good: that some of them
+// are tried again is no flush, after which what fills a batch would have to wait.
+func TestFullBatchesWaitForNoRowThatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	const half, batch, many = 600, 100, 3000
+	inWorld(t, func(c *config.Config) {
+		c.Capture, c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.MaxRetries = config.CaptureReplication, 3_600_000, batch, 1000
+		c.Mappings[0].Partitions = 1
+	}, func(w *world) {
+		w.startReady()
+		w.database.Rule(products, refusing("bad", enginetest.RefuseRow))
+		written := func(within time.Duration, rows int) {
+			t.Helper()
+			w.within(within, "full batches", func() error {
+				if n := len(w.database.Rows(products)); n < rows {
+					return fmt.Errorf("%d rows are written, want %d", n, rows)
+				}
+				return nil
+			})
+		}
+		for id := range half {
+			w.set(`{"name":"bad"}`, 2*id)
+			w.set(goodRow, 2*id+1)
+			time.Sleep(time.Minute / half)
+		}
+		written(10*time.Minute, half)
+		time.Sleep(10 * time.Minute) // Now they are tried again at any time.
+		if stats := w.stats(); stats.Refused != half {
+			t.Fatalf("the stats are %+v", stats)
+		}
+		for id := range many {
+			w.set(goodRow, 2*half+id)
+		}
+		// Three sweeps, five seconds apart. Less than a batch may wait for more.
+		written(17*time.Second, half+many-batch)
+	})
+}
+
 // TestABadRowIsFoundAmongGoodOnes: they are written at once, and it alone is tried again
 // until it becomes a dead letter, whether the database points at it or not.
 func TestABadRowIsFoundAmongGoodOnes(t *testing.T) {
