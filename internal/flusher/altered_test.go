@@ -120,7 +120,7 @@ func TestATableThatIsAlteredAllTheTimeEndsTheEpoch(t *testing.T) {
 	table, _ := database.Table(t.Context(), m)
 	q.gate.after(func(p *passage) { p.table = table })
 	p := &partition{epoch: 7, lease: &entry.Term{Epoch: 7}}
-	if err := q.sweep(t.Context(), p, 1, true); err != nil {
+	if err := q.sweep(t.Context(), p, 1, entry.Load{Fresh: 1}); err != nil {
 		t.Fatal(err)
 	}
 	if p.epoch != 0 || len(database.committed) > 0 {

@@ -107,14 +107,8 @@ func (q *queue) start(ctx context.Context, number int, load entry.Load, now time
 }
 
 func (q *queue) startSweep(ctx context.Context, p partition, load entry.Load, target int64, now time.Time) bool {
-	// Rows that are tried again and again are no reason for the others to wait.
-	flushes := target > min(load.Due, retriesAtOnce)
 	return target > 0 && q.flows(now) && q.launch(ctx, p, func(ctx context.Context, p *partition) error {
-		err := q.sweep(ctx, p, target, load.Fresh > 0)
-		if flushes {
-			p.lastFlush = time.Now()
-		}
-		return err
+		return q.sweep(ctx, p, target, load)
 	})
 }
 
@@ -138,7 +132,8 @@ func (q *queue) startEpoch(ctx context.Context, p partition, load entry.Load, no
 			if !q.member.now().trust.complete() {
 				return nil
 			}
-			return q.sweep(ctx, p, load.Fresh, true)
+			// A trial takes no retries.
+			return q.sweep(ctx, p, load.Fresh, entry.Load{Fresh: load.Fresh})
 		}
 	}
 	if q.launch(ctx, p, begin) {

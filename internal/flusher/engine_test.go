@@ -54,12 +54,7 @@ func TestAFullBatchWaitsForNoInterval(t *testing.T) {
 	}, func(w *world) {
 		w.startReady()
 		w.set(goodRow, upTo(25)...)
-		w.within(time.Second, "two full batches", func() error {
-			if rows := len(w.database.Rows(products)); rows != 20 {
-				return fmt.Errorf("%d rows are written", rows)
-			}
-			return nil
-		})
+		w.written(time.Second, 20)
 		time.Sleep(10 * time.Second)
 		w.holds(goodRow, upTo(20)...)
 		w.drained(time.Minute)
@@ -70,38 +65,57 @@ func TestAFullBatchWaitsForNoInterval(t *testing.T) {
 // are tried again is no flush, after which what fills a batch would have to wait.
 func TestFullBatchesWaitForNoRowThatIsTriedAgain(t *testing.T) {
 	t.Parallel()
-	const half, batch, many = 600, 100, 3000
-	inWorld(t, func(c *config.Config) {
-		c.Capture, c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.MaxRetries = config.CaptureReplication, 3_600_000, batch, 1000
-		c.Mappings[0].Partitions = 1
-	}, func(w *world) {
+	const refused, batch, more = 600, 100, 3000
+	inWorld(t, coalescing(batch), func(w *world) {
 		w.startReady()
 		w.database.Rule(products, refusing("bad", enginetest.RefuseRow))
-		written := func(within time.Duration, rows int) {
-			t.Helper()
-			w.within(within, "full batches", func() error {
-				if n := len(w.database.Rows(products)); n < rows {
-					return fmt.Errorf("%d rows are written, want %d", n, rows)
-				}
-				return nil
-			})
-		}
-		for id := range half {
+		for id := range refused {
 			w.set(`{"name":"bad"}`, 2*id)
 			w.set(goodRow, 2*id+1)
-			time.Sleep(time.Minute / half)
+			time.Sleep(time.Minute / refused)
 		}
-		written(10*time.Minute, half)
+		w.written(10*time.Minute, refused)
 		time.Sleep(10 * time.Minute) // Now they are tried again at any time.
-		if stats := w.stats(); stats.Refused != half {
+		if stats := w.stats(); stats.Refused != refused {
 			t.Fatalf("the stats are %+v", stats)
 		}
-		for id := range many {
-			w.set(goodRow, 2*half+id)
+		for id := range more {
+			w.set(goodRow, 2*refused+id)
 		}
-		// Three sweeps, five seconds apart. Less than a batch may wait for more.
-		written(17*time.Second, half+many-batch)
+		// Four sweeps of eight batches, five seconds apart. Less than a batch may wait for more.
+		w.within(17*time.Second, "full batches", func() error {
+			if rows := len(w.database.Rows(products)); rows < refused+more-batch {
+				return fmt.Errorf("%d rows are written", rows)
+			}
+			return nil
+		})
 	})
+}
+
+// TestABatchThatFailedIsNoFlush: what fills a batch is tried again at once.
+func TestABatchThatFailedIsNoFlush(t *testing.T) {
+	t.Parallel()
+	for name, broken := range map[string]string{"the database": "Write", "the source": "Acknowledge", "before a claim": "Claim"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, coalescing(10), func(w *world) {
+				m := w.startReady()
+				m.faults.Break(enginetest.Fault{Err: &entry.Fault{Kind: entry.Contention, Reason: cachev1alpha1.ReasonStatementFailed, Message: "it fails"}, Times: 1}, broken)
+				w.set(goodRow, upTo(10)...)
+				w.drained(2 * time.Second)
+				w.holds(goodRow, upTo(10)...)
+			})
+		})
+	}
+}
+
+// coalescing has one partition, in which a full batch alone is flushed before an hour is over,
+// five seconds after the flush before.
+func coalescing(batch int) func(*config.Config) {
+	return func(c *config.Config) {
+		c.Capture, c.Flush.IntervalMilliseconds, c.Flush.BatchSize, c.Flush.MaxRetries = config.CaptureReplication, 3_600_000, batch, 1000
+		c.Mappings[0].Partitions = 1
+	}
 }
 
 // TestABadRowIsFoundAmongGoodOnes: they are written at once, and it alone is tried again
@@ -120,12 +134,7 @@ func TestABadRowIsFoundAmongGoodOnes(t *testing.T) {
 				w.set(goodRow, upTo(50)...)
 				w.set(`{"name":"bad"}`, 51)
 				w.set(goodRow, 52)
-				w.within(interval+time.Second, "the good rows", func() error {
-					if rows := len(w.database.Rows(products)); rows != 51 {
-						return fmt.Errorf("%d rows are written", rows)
-					}
-					return nil
-				})
+				w.written(interval+time.Second, 51)
 				if n := m.faults.Calls("Write"); n > 20 {
 					t.Errorf("one bad row of 52 costs %d transactions", n)
 				}

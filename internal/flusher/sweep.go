@@ -71,9 +71,9 @@ const sweepBatches = 8
 
 // sweep flushes the first target entries of a partition, batch by batch. Entries
 // that come in meanwhile wait for the next one: a key that is written all the time
-// must not keep its partition busy for ever. fresh says that entries wait which were
-// never refused.
-func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh bool) error {
+// must not keep its partition busy for ever. load is what waited in the partition.
+func (q *queue) sweep(ctx context.Context, p *partition, target int64, load entry.Load) error {
+	fresh, retriesAlone := load.Fresh > 0, target <= min(load.Due, retriesAtOnce)
 	trial := q.f.breaker.state() == gobreaker.StateHalfOpen
 	if trial {
 		// The first look after the circuit was open asks for nothing but an answer.
@@ -130,6 +130,10 @@ func (q *queue) sweep(ctx context.Context, p *partition, target int64, fresh boo
 			return err
 		}
 		p.appetite.passed()
+		if !retriesAlone {
+			// Rows that are tried again and again are no reason for the others to wait.
+			p.lastFlush = time.Now()
+		}
 		q.meter.flushed(f, receipt, started)
 		if f.ended != nil {
 			// What was sent on the session that has ended may yet commit.

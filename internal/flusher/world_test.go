@@ -124,6 +124,17 @@ func (w *world) within(d time.Duration, what string, done func() error) {
 	}
 }
 
+// written waits until there are as many rows.
+func (w *world) written(d time.Duration, want int) {
+	w.t.Helper()
+	w.within(d, "rows", func() error {
+		if rows := len(w.database.Rows(products)); rows != want {
+			return fmt.Errorf("%d rows are written, want %d", rows, want)
+		}
+		return nil
+	})
+}
+
 const goodRow = `{"name":"good"}`
 
 // set writes rows.
