@@ -167,7 +167,7 @@ chaos: test-requirements ## Break everything at random for MINUTES (default 30);
 .PHONY: scale
 scale: test-requirements cluster-tool ## Measure the operator with RESOURCES resources (default 1000), at rest for QUIET (3m); REPORT names a JSON file.
 	KUBEBUILDER_ASSETS="$$($(CLUSTER_TOOL) assets)" $(GO) test -count=1 -timeout 120m -run TestTheOperatorKeepsManyResources $(TEST_FLAGS) -v ./test/scale \
-		-args -scale.resources=$(RESOURCES) -scale.real=20 -scale.silent=10 -scale.quiet=$(QUIET) \
+		-args -scale.resources=$(RESOURCES) -scale.real=20 -scale.silent=10 -scale.large=250 -scale.quiet=$(QUIET) \
 		$(if $(SEED),-scale.seed=$(SEED)) $(if $(REPORT),-scale.report=$(abspath $(REPORT)))
 
 .PHONY: bench

@@ -262,8 +262,8 @@ type MappingStatus struct {
 	// +optional
 	LastFlushTime metav1.Time `json:"lastFlushTime,omitzero"`
 
-	// lastError is the last failure to flush, without row values. It is empty after a
-	// later flush succeeded while no entry waits for a retry.
+	// lastError is the last failure to flush, without keys and row values: the flusher's log
+	// names the key. It is empty after a later flush succeeded while no entry waits for a retry.
 	// +optional
 	// +kubebuilder:validation:MaxLength=1024
 	LastError string `json:"lastError,omitempty"`

@@ -8,10 +8,13 @@ import (
 	"reflect"
 	"strings"
 
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/json"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 // differs reports whether applying intent would change live. It compares the intent
@@ -32,7 +35,23 @@ func differs(intent runtime.ApplyConfiguration, live client.Object, owner string
 	if err != nil {
 		return false, fmt.Errorf("convert live object: %w", err)
 	}
+	if configMap, is := live.(*corev1.ConfigMap); is {
+		compareDigests(want, have, configMap.Data)
+	}
 	return drifted(owned, want, have), nil
+}
+
+// compareDigests puts digests in place of a ConfigMap's values: the cache has only those.
+func compareDigests(want, have map[string]any, live map[string]string) {
+	texts, _ := want["data"].(map[string]any)
+	digests := map[string]any{}
+	for name, text := range texts {
+		texts[name] = resources.Hash(fmt.Sprint(text))
+		if digest, ok := digestOf(live, name); ok {
+			digests[name] = digest
+		}
+	}
+	have["data"] = digests
 }
 
 // ownedFields is the record of what owner has applied to live, nil when there is

@@ -38,7 +38,11 @@ func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 	s := &snapshot.Snapshot{Now: time.Now(), Cache: cache}
 	in := &reader{Reconciler: r, Snapshot: s}
 	flusher := resources.FlusherName(cache)
-	s.Flushers.ConfigMap = fetch(ctx, in, &corev1.ConfigMap{}, flusher)
+	var settings client.Reader = r.Client
+	if s.Deleting() {
+		settings = r.APIReader // a drain may need their text, of which the cache has a digest
+	}
+	s.Flushers.ConfigMap = fetchFrom(ctx, in, settings, &corev1.ConfigMap{}, flusher)
 	s.Flushers.Service = fetch(ctx, in, &corev1.Service{}, flusher)
 	s.Flushers.Deployment = fetch(ctx, in, &appsv1.Deployment{}, flusher)
 	if s.Managed() {
@@ -60,15 +64,22 @@ func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 
 // fetch gets one object, nil when there is none or when it is somebody else's. The
 // cache holds only objects that the operator labelled, so one that it does not hold
-// is looked for in the API server before its name counts as free.
-func fetch[T client.Object](ctx context.Context, in *reader, into T, name string) (none T) {
+// is looked for in the API server before its name counts as free; and so is one of
+// which it holds only the skeleton.
+func fetch[T client.Object](ctx context.Context, in *reader, into T, name string) T {
+	return fetchFrom(ctx, in, in.Client, into, name)
+}
+
+// fetchFrom gets it from the cache, or from the API server alone.
+func fetchFrom[T client.Object](ctx context.Context, in *reader, from client.Reader, into T, name string) (none T) {
 	if in.err != nil {
 		return none
 	}
 	kind := reflect.TypeOf(into).Elem().Name()
 	key := client.ObjectKey{Namespace: in.Cache.Namespace, Name: name}
-	err := in.Client.Get(ctx, key, into)
-	if apierrors.IsNotFound(err) {
+	err := from.Get(ctx, key, into)
+	if apierrors.IsNotFound(err) || err == nil && isSkeleton(into) {
+		reflect.ValueOf(into).Elem().SetZero() // the decoder adds to what is there
 		err = in.APIReader.Get(ctx, key, into)
 	}
 	switch {

@@ -43,7 +43,7 @@ const concurrentReconciles = 4
 // operator's own objects it keeps what a pass reads.
 func CacheOptions() cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
-	return cache.Options{DefaultTransform: trim, ByObject: map[client.Object]cache.ByObject{
+	return cache.Options{DefaultTransform: trim, NewInformer: pagedInformer, ByObject: map[client.Object]cache.ByObject{
 		&appsv1.Deployment{}:            own,
 		&appsv1.StatefulSet{}:           own,
 		&corev1.ConfigMap{}:             own,

@@ -43,8 +43,9 @@ type flush struct {
 	// refused are the rows that the database refused alone, with the reason.
 	refused map[int]*entry.Fault
 	taken   taken
-	// refusal is the last row error, in words for the status.
-	refusal string
+	// refusal is the last row error, in words for the status; refusedRow is what it is about,
+	// for the log.
+	refusal, refusedRow string
 	// searching says that a row is looked for at any error of the rows; doubted are those
 	// that failed alone with one that may be the server's own.
 	searching bool
@@ -181,7 +182,7 @@ func (f *flush) tell() {
 		}
 	}
 	if refused+dead > 0 {
-		f.q.log.Warn("Rows are refused", "partition", f.partition.number, "retried", refused, "dead", dead, "last", f.refusal)
+		f.q.log.Warn("Rows are refused", "partition", f.partition.number, "retried", refused, "dead", dead, "last", f.refusedRow, "cause", f.refusal)
 	}
 }
 
@@ -321,13 +322,17 @@ func pause(ctx context.Context, d time.Duration) bool {
 func (f *flush) forged(i int) {
 	e := &f.claim.Entries[i]
 	f.settlements[i].Outcome = entry.Forged
-	f.refusal = fmt.Sprintf("key %s is not flushed: its entry was written into the journal by hand, where the mapping's keys begin with %s; "+
-		"see whose rights reach the journal of this queue", shown(e.Key), shown(f.prefix))
-	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key))
+	f.refuses(e, "an entry is not flushed: it was written into the journal by hand, and its key is outside of the mapping's keyPrefix; "+
+		"see whose rights reach the journal of this queue, and the flusher's log for the key")
+	f.q.log.Warn("An entry that no capture function has written is dropped", "partition", f.partition.number, "key", shown(e.Key), "keyPrefix", f.prefix)
 	f.q.meter.rowFailed(reasonForged)
 }
 
-// shownKey is how much of a key stands in logs and status.
+// refuses notes what keeps an entry from its row. why is for lastError, which anybody reads
+// who reaches the flusher's port, so it names no key: the log does.
+func (f *flush) refuses(e *entry.Entry, why string) { f.refusal, f.refusedRow = why, shownRow(e) }
+
+// shownKey is how much of a key stands in logs.
 const shownKey = 100
 
 // shown is a key as a person can read it: quoted, and cut where it is long.
@@ -356,6 +361,6 @@ func (f *flush) dead(i int, cause, public string, letter *entry.DeadLetter) {
 	}
 	f.q.evidence.buried(e.Row())
 	f.settlements[i] = entry.Settlement{Outcome: entry.Dead, Letter: letter}
-	f.refusal = fmt.Sprintf("%s is a dead letter: %s", shownRow(e), public)
+	f.refuses(e, "a row is a dead letter: "+public)
 	f.q.meter.rowFailed(reasonRowRefused)
 }

@@ -108,7 +108,7 @@ func (f *flush) sentence(ctx context.Context, i int) bool {
 // setAside keeps a row that ends its session for another try.
 func (f *flush) setAside(i int, wait time.Duration) {
 	f.settlements[i] = entry.Settlement{Outcome: entry.Refused, Wait: wait}
-	f.refusal = fmt.Sprintf("%s is set aside: %s", shownRow(&f.claim.Entries[i]), endsItsSession)
+	f.refuses(&f.claim.Entries[i], "a row is set aside: "+endsItsSession)
 	f.q.meter.rowFailed(reasonRowRefused)
 }
 
@@ -255,7 +255,7 @@ func wholeStory(failure *entry.Fault) string {
 // aside keeps a refused row for another try.
 func (f *flush) aside(i int, outcome entry.Outcome, wait time.Duration, failure *entry.Fault) {
 	f.settlements[i] = entry.Settlement{Outcome: outcome, Wait: wait}
-	f.refusal = fmt.Sprintf("%s is refused: %s", shownRow(&f.claim.Entries[i]), failure.Message)
+	f.refuses(&f.claim.Entries[i], "a row is refused: "+failure.Message)
 	f.q.meter.rowFailed(reasonRowRefused)
 }
 

@@ -22,6 +22,7 @@ type figures struct {
 	Resources int     `json:"resources"`
 	Real      int     `json:"realFlushers"`
 	Silent    int     `json:"silentFlushers"`
+	Large     int     `json:"largeConfigMaps"`
 	Seed      uint64  `json:"seed"`
 	Cores     int     `json:"cores"`
 	MemoryGiB float64 `json:"memoryGiB"`
@@ -87,7 +88,7 @@ func (r requests) String() string {
 
 // about notes what is measured, and on what machine.
 func (f *figures) about(o options) {
-	f.Resources, f.Real, f.Silent, f.Seed, f.Cores = o.resources, o.real, o.silent, o.seed, runtime.NumCPU()
+	f.Resources, f.Real, f.Silent, f.Large, f.Seed, f.Cores = o.resources, o.real, o.silent, o.large, o.seed, runtime.NumCPU()
 	if text, err := os.ReadFile("/proc/meminfo"); err == nil {
 		if total, err := kilobytes(text, "MemTotal:"); err == nil {
 			f.MemoryGiB = rounded(float64(total) / (1 << 30))
@@ -101,7 +102,7 @@ func (f *figures) print() {
 		fmt.Fprintf(&b, "  %-30s "+format+"\n", append([]any{name}, values...)...)
 	}
 	perMinute := func(n int) float64 { return float64(n) / f.QuietSeconds * 60 }
-	fmt.Fprintf(&b, "\n%d resources, %d of them with real flushers; %d cores, %.1f GiB; seed %d\n", f.Resources, f.Real, f.Cores, f.MemoryGiB, f.Seed)
+	fmt.Fprintf(&b, "\n%d resources, %d of them with real flushers; %d ConfigMaps of 1 MB; %d cores, %.1f GiB; seed %d\n", f.Resources, f.Real, f.Large, f.Cores, f.MemoryGiB, f.Seed)
 	fmt.Fprintln(&b, "from nothing")
 	line("all are created after", "%.1f s", f.CreateSeconds)
 	line("all are ready after", "%.1f s, for which the operator took %.1f s of processor time", f.ConvergeSeconds, f.ConvergeCPUSeconds)

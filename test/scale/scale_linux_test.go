@@ -27,7 +27,7 @@ const (
 	perResource = time.Second
 
 	// mostResident is what the operator may keep in memory.
-	mostResident = 200 << 20
+	mostResident = 150 << 20
 	// askedTimeout is how long the operator waits for one flusher; with one lost
 	// request the others' status must not be later by more.
 	askedTimeout = 2 * time.Second
@@ -46,9 +46,11 @@ const (
 // options are the command line's.
 type options struct {
 	resources, real, silent int
-	quiet                   time.Duration
-	report                  string
-	seed                    uint64
+	// large is how many ConfigMaps of a megabyte somebody has labelled as the operator's.
+	large  int
+	quiet  time.Duration
+	report string
+	seed   uint64
 }
 
 func (o options) namespaces() int { return max(2, o.resources/50) }
@@ -62,6 +64,7 @@ func TestMain(m *testing.M) {
 	flag.IntVar(&given.resources, "scale.resources", 20, "how many resources there are")
 	flag.IntVar(&given.real, "scale.real", 2, "how many of them have real flushers")
 	flag.IntVar(&given.silent, "scale.silent", 4, "how many flushers cease to answer")
+	flag.IntVar(&given.large, "scale.large", 100, "how many ConfigMaps of a megabyte are labelled as the operator's")
 	flag.DurationVar(&given.quiet, "scale.quiet", 0, "how long nothing changes, at least")
 	flag.StringVar(&given.report, "scale.report", "", "a file that gets the figures as JSON")
 	flag.Uint64Var(&given.seed, "scale.seed", rand.Uint64(), "chooses what changes, and when")
@@ -84,6 +87,7 @@ func TestTheOperatorKeepsManyResources(t *testing.T) {
 	r := &run{options: given, rand: rand.New(rand.NewPCG(given.seed, 0)), world: newWorld(t, given)}
 	r.figures.about(given)
 	r.play()
+	r.addLarge()
 	r.manager = r.startManager(t)
 
 	r.converge()

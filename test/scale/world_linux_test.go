@@ -19,6 +19,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -150,6 +151,31 @@ func mapping(queue string) v1alpha1.Mapping {
 func (w *world) create() {
 	w.t.Helper()
 	w.each(w.resources, func(ctx context.Context, r *resource) error { return w.client.Create(ctx, w.spec(r)) })
+}
+
+// addLarge makes ConfigMaps that somebody has labelled as the operator's, half of them as a
+// resource's own. They come before the operator, as they are there after each of its starts.
+func (r *run) addLarge() {
+	r.t.Helper()
+	payload := strings.Repeat("x", 1<<20-1<<10)
+	slots, errs := make(chan struct{}, 4), make(chan error, r.options.large)
+	for i := range r.options.large {
+		labels := map[string]string{resources.LabelManagedBy: resources.ManagedBy}
+		if i%2 == 0 {
+			labels[resources.LabelInstance], labels[v1alpha1.LabelOwnerUID] = "large", "somebody"
+		}
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots }()
+			errs <- r.client.Create(context.Background(), &corev1.ConfigMap{
+				ObjectMeta: metav1.ObjectMeta{Namespace: "team-00", Name: fmt.Sprintf("large-%03d", i), Labels: labels},
+				Data:       map[string]string{"payload": payload},
+			})
+		}()
+	}
+	for range r.options.large {
+		programs.Must(r.t, <-errs)
+	}
 }
 
 // each does something with many resources, a few at a time.

@@ -16,6 +16,9 @@ import (
 // name.
 const redisConfigFile = "redis.conf"
 
+// ConfigMapKeys are the keys of all ConfigMaps of this package.
+func ConfigMapKeys() []string { return []string{ConfigFile, redisConfigFile} }
+
 // redisConf is the managed Redis' configuration. A dirty entry has no time to
 // live, so volatile-lru evicts only clean ones. A failed snapshot must not stop
 // writes, since the append-only file is what makes them durable.

@@ -11,7 +11,7 @@ import (
 )
 
 // Status is the document that a flusher serves at /status. It never holds a
-// secret, a row value or a server's own error text.
+// secret, a key, a row value or a server's own error text.
 type Status struct {
 	// Instance is the flusher's random owner id, new with every process.
 	Instance string `json:"instance"`
@@ -152,8 +152,8 @@ type QueueStatus struct {
 	Partitions []int `json:"partitions,omitempty"`
 	// LastFlushTime is when this flusher last committed a batch.
 	LastFlushTime time.Time `json:"lastFlushTime,omitzero"`
-	// LastError is the last failure to flush, in words that a person can act on and without
-	// row values. It is empty again once this flusher has written a row of any partition
+	// LastError is the last failure to flush, in words that a person can act on, without keys
+	// and row values: whoever reaches the port reads it. The log names the key. It is empty again once this flusher has written a row of any partition
 	// while none of the queue's entries is Refused.
 	LastError string `json:"lastError,omitempty"`
 	// Ready reports whether the table fits the mapping and the queue the settings.

@@ -187,20 +187,31 @@ func (p *Proof) hash() (held [sha256.Size]byte, err error) {
 func secretFile(path, secret string) (string, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		problem := "is missing: create it with the key that the spec names"
-		switch {
-		case errors.Is(err, syscall.EISDIR):
-			problem = "is a directory: name the file in it"
-		case errors.Is(err, fs.ErrPermission):
-			problem = "may not be read: see the file's permissions"
-		}
-		return "", &SecretError{Secret: secret, File: path, Problem: problem}
+		return "", unreadable(path, secret, err)
 	}
 	text := strings.TrimRight(string(data), "\r\n")
 	if text == "" {
 		return "", &SecretError{Secret: secret, File: path, Problem: "is empty: put the value in"}
 	}
 	return text, nil
+}
+
+// unreadable says why a secret could not be read. Where no file can be opened, that is no
+// fault of the secret.
+func unreadable(path, secret string, err error) error {
+	if config.OutOfFiles(err) {
+		return err
+	}
+	problem := "cannot be read: see the file and its directory"
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		problem = "is missing: create it with the key that the spec names"
+	case errors.Is(err, syscall.EISDIR):
+		problem = "is a directory: name the file in it"
+	case errors.Is(err, fs.ErrPermission):
+		problem = "may not be read: see the file's permissions"
+	}
+	return &SecretError{Secret: secret, File: path, Problem: problem}
 }
 
 func dialer(settings *config.TLS, address string) func(context.Context, string, string) (net.Conn, error) {

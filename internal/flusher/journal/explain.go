@@ -107,6 +107,8 @@ func explain(err error, g grant) config.Check {
 	var replica *replicaError
 	var mode *modeError
 	switch {
+	case config.OutOfFiles(err):
+		return config.Check{Reason: cachev1alpha1.ReasonConnectionFailed, Message: config.OutOfDescriptors}
 	case errors.As(err, &secret):
 		return config.Check{Reason: cachev1alpha1.ReasonSecretMissing, Message: secret.Error()}
 	case errors.As(err, &version):

@@ -7,9 +7,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -88,6 +90,28 @@ func TestTheWordsOfEveryRelease(t *testing.T) {
 		}
 		if c.reason == cachev1alpha1.ReasonPrivilegeMissing && !strings.Contains(check.Message, "ACL SETUSER ") {
 			t.Errorf("%s: %q names no ACL SETUSER", text, check.Message)
+		}
+	}
+}
+
+// TestWantOfDescriptorsIsNoFaultOfASecret: the file is there, and creating it again would
+// help nobody.
+func TestWantOfDescriptorsIsNoFaultOfASecret(t *testing.T) {
+	for name, err := range map[string]error{
+		"a secret":     journal.Unreadable("/secret", "Secret shop, key password", &fs.PathError{Op: "open", Path: "/secret", Err: syscall.EMFILE}),
+		"a machine's":  journal.Unreadable("/secret", "", &fs.PathError{Op: "open", Path: "/secret", Err: syscall.ENFILE}),
+		"a connection": &net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)},
+	} {
+		if check := journal.Explain(err); check.Reason != cachev1alpha1.ReasonConnectionFailed || !strings.Contains(check.Message, "EMFILE") {
+			t.Errorf("%s: %+v", name, check)
+		}
+	}
+	for err, want := range map[syscall.Errno]string{
+		syscall.ENOENT: "is missing", syscall.EACCES: "see the file's permissions", syscall.EISDIR: "is a directory", syscall.EIO: "cannot be read",
+	} {
+		if check := journal.Explain(journal.Unreadable("/secret", "Secret shop, key password", err)); check.Reason != cachev1alpha1.ReasonSecretMissing ||
+			!strings.Contains(check.Message, want) {
+			t.Errorf("%v: %+v", err, check)
 		}
 	}
 }

@@ -41,3 +41,6 @@ func (j *Journal) Piecemeal(ctx context.Context, entries int) error {
 
 // PageBytes bounds the values of one page.
 func (j *Journal) PageBytes(bytes int) { j.pieces.pageBytes = bytes }
+
+// Unreadable is how an error of a secret's file is told.
+func Unreadable(path, secret string, err error) error { return unreadable(path, secret, err) }

@@ -82,6 +82,9 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 // unusable says what is wrong with a file of a Secret, in the words that the check of
 // Redis has for the same.
 func unusable(file, secret string, err error) error {
+	if config.OutOfFiles(err) {
+		return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonConnectionFailed, remedy: config.OutOfDescriptors, Err: err}
+	}
 	what, problem := secret, err.Error()
 	if what == "" {
 		what = "file " + file

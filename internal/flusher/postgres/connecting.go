@@ -19,6 +19,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
@@ -289,6 +290,9 @@ func ofSilence(origin *connectFailure) string {
 // ofSystem describes an error of the operating system. The server's own word may be lost
 // with a connection that it resets.
 func ofSystem(errno syscall.Errno, origin *connectFailure) string {
+	if config.OutOfFiles(errno) {
+		return config.OutOfDescriptors
+	}
 	if errno == syscall.ECONNRESET && origin != nil && presents(origin.config) {
 		return errno.Error() + ": the server may have rejected the TLS handshake, because it does not trust the client certificate"
 	}

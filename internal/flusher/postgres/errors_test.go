@@ -6,11 +6,17 @@ package postgres
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"os"
 	"reflect"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
@@ -41,5 +47,24 @@ func TestAFaultTellsAllOfAnError(t *testing.T) {
 	}
 	if misfit, ok := errors.AsType[*entry.Misfit](error(e)); ok {
 		t.Errorf("an error is taken for %v", misfit)
+	}
+}
+
+// TestWantOfDescriptorsIsNoFaultOfASecret: the file is there, and creating it again would
+// help nobody.
+func TestWantOfDescriptorsIsNoFaultOfASecret(t *testing.T) {
+	t.Parallel()
+	none := &fs.PathError{Op: "open", Path: "/secret/uri", Err: syscall.EMFILE}
+	for name, err := range map[string]error{
+		"the URL":       (&source{secret: "Secret shop-db, key uri"}).missing(none),
+		"a certificate": unusable("/secret/ca.crt", "Secret shop-ca, key ca.crt", none),
+	} {
+		e, ok := errors.AsType[*Error](err)
+		if !ok || e.Reason() != v1alpha1.ReasonConnectionFailed || !strings.Contains(e.Message(), "EMFILE") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if text := network(&net.OpError{Op: "dial", Err: os.NewSyscallError("socket", syscall.EMFILE)}); !strings.Contains(text, "ulimit") {
+		t.Errorf("of a connection: %s", text)
 	}
 }

@@ -186,6 +186,8 @@ func (s *source) missing(err error) error {
 	e := &Error{Kind: entry.Transient, reason: v1alpha1.ReasonSecretMissing, Err: err}
 	name, key, named := config.CutSecretKey(s.secret)
 	switch {
+	case config.OutOfFiles(err):
+		e.reason, e.remedy = v1alpha1.ReasonConnectionFailed, config.OutOfDescriptors
 	case err != nil && !errors.Is(err, os.ErrNotExist):
 		e.remedy = "the connection URL in " + s.place() + " cannot be read: see the file's permissions"
 	case err == nil:

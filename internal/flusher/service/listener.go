@@ -30,20 +30,43 @@ type site struct {
 	done      chan struct{}
 }
 
+// How long a connection may be what it is. Nobody authenticates at this port, so none of
+// these may be without an end.
+const (
+	// headerTimeout bounds the head of a request, also the first one's that never comes.
+	headerTimeout = 5 * time.Second
+	// requestTimeout bounds the whole of a request, whose body nobody reads.
+	requestTimeout = 10 * time.Second
+	// answerTimeout is for a scraper that reads slowly.
+	answerTimeout = 30 * time.Second
+	// idleTimeout is over the usual interval of a scraper, a minute, so that its connection
+	// lives on.
+	idleTimeout = 90 * time.Second
+	// mostHead bounds the head of a request, in bytes.
+	mostHead = 8 << 10
+)
+
 // listen takes the address. Who connects waits until something is shown.
 func listen(ctx context.Context, address string, options flusher.Options) (*site, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, listenError(address, err)
 	}
+	return newSite(address, listener, options), nil
+}
+
+func newSite(address string, listener net.Listener, options flusher.Options) *site {
 	s := &site{
 		address: address, listening: listener.Addr().String(),
 		log: options.Log, listener: listener, done: make(chan struct{}),
 	}
-	// A scraper that stops in the middle of its request must not hold a
-	// connection for ever.
-	s.server = &http.Server{Handler: s, ReadHeaderTimeout: 5 * time.Second, WriteTimeout: 30 * time.Second}
-	return s, nil
+	s.server = &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		MaxHeaderBytes: mostHead,
+		ConnState:      newVisitors(mostVisitors).changed,
+	}
+	return s
 }
 
 // listenError keeps of the system's error what a person needs.
