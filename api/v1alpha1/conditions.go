@@ -184,6 +184,9 @@ const (
 	ReasonProgressing = "Progressing"
 	// ReasonInvalidSpec means that the spec cannot work.
 	ReasonInvalidSpec = "InvalidSpec"
+	// ReasonImageNotAllowed means that the spec names an image that whoever runs the
+	// operator does not allow. Nothing of the spec takes effect until it is another.
+	ReasonImageNotAllowed = "ImageNotAllowed"
 	// ReasonObjectConflict means that an object of a needed name belongs to
 	// somebody else.
 	ReasonObjectConflict = "ObjectConflict"

@@ -51,12 +51,12 @@ func run(o options) error {
 	if err != nil {
 		return fmt.Errorf("create manager: %w", err)
 	}
-	if o.flusherImage == "" {
-		if o.flusherImage, err = ownImage(ctx, mgr.GetAPIReader()); err != nil {
+	if o.site.FlusherImage == "" {
+		if o.site.FlusherImage, err = ownImage(ctx, mgr.GetAPIReader()); err != nil {
 			return err
 		}
 	}
-	if err := controller.SetupWithManager(mgr, controller.Options{FlusherImage: o.flusherImage}); err != nil {
+	if err := controller.SetupWithManager(mgr, controller.Options{Site: o.site}); err != nil {
 		return fmt.Errorf("create controller: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {
@@ -65,7 +65,7 @@ func run(o options) error {
 	if err := mgr.AddReadyzCheck("readyz", informed(mgr.GetCache())); err != nil {
 		return fmt.Errorf("add ready check: %w", err)
 	}
-	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.flusherImage)
+	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.site.FlusherImage)
 	return mgr.Start(ctx)
 }
 

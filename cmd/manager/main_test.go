@@ -63,7 +63,7 @@ func TestOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := o.manager(scheme)
-	if !m.LeaderElection || !m.LeaderElectionReleaseOnCancel || m.Metrics.BindAddress != ":8443" || o.flusherImage != "a:1" {
+	if !m.LeaderElection || !m.LeaderElectionReleaseOnCancel || m.Metrics.BindAddress != ":8443" || o.site.FlusherImage != "a:1" {
 		t.Errorf("options are %+v", m)
 	}
 	if m.LeaderElectionNamespace != "system" || !*m.Controller.EnableWarmup || !*m.Controller.UsePriorityQueue {

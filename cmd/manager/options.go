@@ -14,6 +14,7 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/writebehind/operator/internal/controller"
+	"github.com/writebehind/operator/internal/controller/plan"
 )
 
 // leaderElectionID names the Lease that only one operator holds.
@@ -30,7 +31,7 @@ type options struct {
 	leaderElect     bool
 	leaseNamespace  string
 	enableHTTP2     bool
-	flusherImage    string
+	site            plan.Site
 }
 
 func defaultOptions() options {
@@ -62,8 +63,12 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"The namespace of the leader election's Lease; if unset, the operator's own namespace.")
 	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
 		"Serve the metrics over HTTP/2 too. Off by default because of HTTP/2's stream-reset attacks.")
-	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
+	flags.StringVar(&o.site.FlusherImage, "flusher-image", o.site.FlusherImage,
 		"The image of the flusher pods when a resource names none; if unset, the operator's own image.")
+	flags.Var(list[plan.Images]{&o.site.AllowedFlusherImages}, "allowed-flusher-images",
+		"The images that a resource may name for its flushers, with commas between, * for any characters but a slash; if unset, every image.")
+	flags.Var(list[plan.Images]{&o.site.AllowedRedisImages}, "allowed-redis-images",
+		"The images that a resource may name for a managed Redis, with commas between, * for any characters but a slash; if unset, every image.")
 }
 
 // manager are the options of the manager.

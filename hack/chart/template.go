@@ -75,8 +75,14 @@ affinity:
 	"leaderElection": `{{- if .Values.leaderElection.enabled }}
 - --leader-elect
 {{- end }}`,
-	"flusherImage": `{{- with .Values.flusherImage }}
+	"settings": `{{- with .Values.flusherImage }}
 - --flusher-image={{ . }}
+{{- end }}
+{{- with .Values.allowedFlusherImages }}
+- {{ printf "--allowed-flusher-images=%s" (join "," .) | quote }}
+{{- end }}
+{{- with .Values.allowedRedisImages }}
+- {{ printf "--allowed-redis-images=%s" (join "," .) | quote }}
 {{- end }}`,
 	"volumeMounts": `{{- if and .Values.metrics.enabled .Values.metrics.certificateSecret }}
 volumeMounts:
@@ -267,5 +273,5 @@ func markArguments(given any) ([]any, error) {
 	if len(marked) > 0 {
 		return nil, fmt.Errorf("args lack %v, which values of the chart turn off", marked)
 	}
-	return append(args, "@@flusherImage@@"), nil
+	return append(args, "@@settings@@"), nil
 }

@@ -25,7 +25,7 @@ import (
 // at the end.
 func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 	var err error
-	if p.plan, err = plan.Make(p.Snapshot, r.FlusherImage); err != nil {
+	if p.plan, err = plan.Make(p.Snapshot, &r.Site); err != nil {
 		return err
 	}
 	for _, step := range []func(context.Context, *pass) error{r.ensurePassword, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {

@@ -71,7 +71,7 @@ func (r *Reconciler) drain(ctx context.Context, p *pass) error {
 func (r *Reconciler) bringToDrain(ctx context.Context, p *pass) error {
 	var failures []error
 	var err error
-	if p.plan, err = plan.Make(p.Snapshot, r.FlusherImage); err != nil {
+	if p.plan, err = plan.Make(p.Snapshot, &r.Site); err != nil {
 		failures = append(failures, err)
 		if p.plan, err = p.plan.AsBefore(p.Snapshot); err != nil {
 			return failure.Worst(append(failures, err))

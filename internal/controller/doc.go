@@ -69,7 +69,8 @@
 // Their failures change no condition.
 //
 // Of two resources that name one queue on one Redis, or whose keyPrefixes overlap
-// there, one has it and the other is Stalled; package rivals decides which. If the other
+// there, one has it and the other is Stalled; package rivals decides which. Across namespaces
+// a spec alone claims nothing, and no name is told. If the other
 // already had a queue of its own under another name, its deletion drains that queue, since
 // the writes there were acknowledged.
 //

@@ -27,8 +27,8 @@ type Reconciler struct {
 	Recorder events.EventRecorder
 	// Observer has the flushers' last reports.
 	Observer *observe.Observer
-	// FlusherImage is the flushers' image if a spec names none.
-	FlusherImage string
+	// Site is what whoever runs the operator has decided for every resource.
+	Site plan.Site
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before Ready is Stuck.
 	StuckAfter time.Duration

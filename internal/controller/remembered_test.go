@@ -22,6 +22,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/rivals"
 	"github.com/writebehind/operator/internal/controller/snapshot/snapshottest"
@@ -59,7 +60,7 @@ func begin(t *testing.T, cache *v1alpha1.WriteBehindCache) (r *Reconciler, cache
 	none := func(context.Context, types.NamespacedName, types.UID) ([]corev1.Pod, error) { return nil, nil }
 	return &Reconciler{
 		Client: cached, APIReader: api, Recorder: recorder, Observer: observe.New(observe.Options{List: none}),
-		FlusherImage: "x", StuckAfter: time.Minute, PasswordInterval: time.Minute, LostAfter: time.Minute,
+		Site: plan.Site{FlusherImage: "x"}, StuckAfter: time.Minute, PasswordInterval: time.Minute, LostAfter: time.Minute,
 	}, cached, recorder
 }
 

@@ -4,11 +4,13 @@
 package controller_test
 
 import (
+	"fmt"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	appsv1 "k8s.io/api/apps/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -29,9 +31,23 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
 		return w
 	}
+	named := func(name, prefix string) change {
+		return first(func(m *v1alpha1.Mapping) { m.Name, m.KeyPrefix = name, prefix })
+	}
+	// notes are all that events of a namespace say.
+	notes := func(ctx SpecContext, namespace string) (said []string) {
+		GinkgoHelper()
+		list := &eventsv1.EventList{}
+		Expect(k8s.List(ctx, list, client.InNamespace(namespace))).To(Succeed())
+		for i := range list.Items {
+			said = append(said, list.Items[i].Note)
+		}
+		return said
+	}
 	conflict := func(holder *world) OmegaMatcher {
 		return SatisfyAll(
-			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace+"/shop", "mapping products"),
+			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, "mapping products", "a resource of another namespace"),
+			Not(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace)),
 			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonQueueConflict),
 		)
 	}
@@ -54,6 +70,28 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		w := late(ctx, address("shop-redis."+holder.cache.Namespace+":6379"))
 		Eventually(w.poll(ctx)).Should(conflict(holder))
 		Expect(w.objects(ctx)).To(BeEmpty())
+	})
+
+	It("is not kept from its owners by a resource of another namespace whom nobody saw there", func(ctx SpecContext) {
+		squatter := newWorld(ctx, address("squatted.rivals:6379"), named("any", "p"))
+		holder, _ := readyWorld(ctx, address("squatted.rivals:6379"))
+		Eventually(squatter.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict))
+		text := fmt.Sprint(squatter.now(ctx).Status, notes(ctx, squatter.cache.Namespace))
+		for _, secret := range []string{holder.cache.Namespace, "products", "product:", string(holder.cache.UID)} {
+			Expect(text).NotTo(ContainSubstring(secret))
+		}
+	})
+
+	It("is told by name within a namespace", func(ctx SpecContext) {
+		holder, _ := readyWorld(ctx, address("within.rivals:6379"))
+		cache := minimal(holder.cache.Namespace)
+		cache.Name = "second"
+		address("within.rivals:6379")(cache)
+		Expect(k8s.Create(ctx, cache)).To(Succeed())
+		w := &world{cache: cache}
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict,
+			"WriteBehindCache "+holder.cache.Namespace+"/shop", "or remove it from the other resource"))
+		w.discard(ctx)
 	})
 
 	It("is taken over when it is free", func(ctx SpecContext) {
@@ -107,21 +145,18 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		By("looking at it when a flusher has said that the queue is closed and empty")
 		f.say(func(s *config.Status) { s.Queues[0].Flushed = 5 })
 		Eventually(w.poll(ctx)).Should(HaveField("Status.FlushedTotal", HaveValue(BeEquivalentTo(5))))
-		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace+"/shop", "mapping pages"))
+		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, "a resource of another namespace", "mapping pages"))
 		holder.discard(ctx)
 		Eventually(func() (*config.Config, error) { return w.settings(ctx) }).Should(HaveField("Mappings", ConsistOf(SatisfyAll(
 			HaveField("Name", "pages"), HaveField("Retired", false)))))
 	})
 
-	named := func(name, prefix string) change {
-		return first(func(m *v1alpha1.Mapping) { m.Name, m.KeyPrefix = name, prefix })
-	}
 	// overlap is the conflict of a mapping items with a mapping products of the holder.
-	overlap := func(holder *world, mine, theirs string) OmegaMatcher {
+	overlap := func(holder *world, mine string) OmegaMatcher {
 		return SatisfyAll(
 			haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict,
-				`mapping items (keyPrefix "`+mine+`")`, `mapping products (keyPrefix "`+theirs+`") of WriteBehindCache `+holder.cache.Namespace+"/shop",
-				"another name and a keyPrefix", "from the other resource"),
+				`mapping items (keyPrefix "`+mine+`")`, "shares keys with a queue that a resource of another namespace has", "another name and another keyPrefix"),
+			Not(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, holder.cache.Namespace)),
 			haveCondition(v1alpha1.ConditionReady, metav1.ConditionFalse, v1alpha1.ReasonQueueConflict),
 		)
 	}
@@ -131,13 +166,13 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		func(ctx SpecContext, theirs, mine string) {
 			holder, _ := readyWorld(ctx, address("overlap.rivals:6379"), named("products", theirs))
 			w := late(ctx, address("overlap.rivals:6379"), named("items", mine))
-			Eventually(w.poll(ctx)).Should(overlap(holder, mine, theirs))
+			Eventually(w.poll(ctx)).Should(overlap(holder, mine))
 			Expect(w.objects(ctx)).To(BeEmpty())
 			before := holder.versions(ctx)
 
 			By("starting the operator anew")
 			stop := startOperator()
-			Consistently(w.poll(ctx)).Should(overlap(holder, mine, theirs))
+			Consistently(w.poll(ctx)).Should(overlap(holder, mine))
 			stop()
 			Expect(w.objects(ctx)).To(BeEmpty())
 
@@ -171,7 +206,7 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		Eventually(holder.poll(ctx)).Should(HaveField("Status.Mappings", ContainElement(HaveField("KeyPrefix", "product:"))))
 
 		w := late(ctx, address("retired.rivals:6379"), named("items", "product:1"))
-		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1"))
 		Consistently(func() map[string]client.Object { return w.objects(ctx) }).Should(BeEmpty())
 		f.say(nil)
 		Eventually(func() error { return k8s.Get(ctx, w.key("-flusher"), &appsv1.Deployment{}) }).Should(Succeed())
@@ -186,7 +221,7 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		older.change(ctx, func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Mappings = append(c.Spec.Mappings, mapping("items", "product:1"))
 		})
-		Eventually(older.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Eventually(older.poll(ctx)).Should(overlap(holder, "product:1"))
 		Expect(older.settings(ctx)).To(HaveField("Mappings", ConsistOf(HaveField("Name", "pages"))))
 		Expect(holder.versions(ctx)).To(Equal(before))
 		holder.discard(ctx)
@@ -204,7 +239,7 @@ var _ = Describe("A queue that another resource has on the same Redis", func() {
 		Expect(k8s.Create(ctx, holder.cache)).To(Succeed())
 		DeferCleanup(func(ctx SpecContext) { holder.discard(ctx) })
 		w.touch(ctx)
-		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1", "product:"))
+		Eventually(w.poll(ctx)).Should(overlap(holder, "product:1"))
 		Expect(missing(objects, w.objects(ctx))).To(BeEmpty())
 
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())

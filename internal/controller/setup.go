@@ -27,6 +27,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
@@ -57,8 +58,8 @@ func CacheOptions() cache.Options {
 
 // Options of the controller.
 type Options struct {
-	// FlusherImage is the flushers' image if a spec names none.
-	FlusherImage string
+	// Site is what whoever runs the operator has decided for every resource.
+	Site plan.Site
 	// StuckAfter is how long entries may wait without a flush before Ready is Stuck;
 	// default 45 s.
 	StuckAfter time.Duration
@@ -80,6 +81,9 @@ type Options struct {
 
 // SetupWithManager registers the controller and its observer.
 func SetupWithManager(mgr ctrl.Manager, options Options) error {
+	if err := options.Site.Validate(); err != nil {
+		return err
+	}
 	options.Observe.List = podLister(mgr.GetClient())
 	if options.StuckAfter == 0 {
 		options.StuckAfter = defaultStuckAfter
@@ -108,12 +112,12 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		return fmt.Errorf("add look for kinds: %w", err)
 	}
 	r := &Reconciler{
-		Client:       mgr.GetClient(),
-		APIReader:    mgr.GetAPIReader(),
-		Recorder:     mgr.GetEventRecorder("writebehind-operator"),
-		Observer:     observer,
-		FlusherImage: options.FlusherImage,
-		StuckAfter:   options.StuckAfter,
+		Client:     mgr.GetClient(),
+		APIReader:  mgr.GetAPIReader(),
+		Recorder:   mgr.GetEventRecorder("writebehind-operator"),
+		Observer:   observer,
+		Site:       options.Site,
+		StuckAfter: options.StuckAfter,
 
 		PasswordInterval: options.PasswordInterval,
 		LostAfter:        options.LostAfter,

@@ -155,9 +155,9 @@ func runOperator(config *rest.Config, scheme *runtime.Scheme) (cache client.Read
 	})
 	Expect(err).NotTo(HaveOccurred())
 	Expect(controller.SetupWithManager(manager, controller.Options{
-		FlusherImage: flusherImage,
-		StuckAfter:   stuckAfter,
-		LostAfter:    lostAfter,
+		Site:       site(),
+		StuckAfter: stuckAfter,
+		LostAfter:  lostAfter,
 
 		KindsInterval:      kindsInterval,
 		MonitoringInterval: monitoringInterval,

@@ -119,7 +119,7 @@ func TestSettingsThatFitNowhereAreToldWithTheRoomThatThereIs(t *testing.T) {
 					for i := range mappings {
 						cache.Spec.Mappings = append(cache.Spec.Mappings, snapshottest.Mapping(fmt.Sprintf("m%02d", i), fmt.Sprintf("m%02d:", i)))
 					}
-				}), "image")
+				}), &Site{FlusherImage: "image"})
 				return err
 			}
 			*c.bound = c.small

@@ -10,15 +10,17 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
-// Make computes the plan. image is the flushers' image if the spec names none. Next to an
-// error the plan is incomplete.
-func Make(s *snapshot.Snapshot, image string) (*Plan, error) {
-	p := &planner{Snapshot: s, previous: recordedIn(s)}
-	err := p.make(image)
+// Make computes the plan. Next to an error the plan is incomplete.
+func Make(s *snapshot.Snapshot, site *Site) (*Plan, error) {
+	p := &planner{Snapshot: s, site: site, previous: recordedIn(s)}
+	err := p.make()
 	return &p.Plan, err
 }
 
-func (p *planner) make(image string) error {
+func (p *planner) make() error {
+	if err := p.checkImages(); err != nil {
+		return err
+	}
 	if err := p.planSettings(); err != nil {
 		return err
 	}
@@ -36,5 +38,5 @@ func (p *planner) make(image string) error {
 	case len(p.Going) > 0:
 		return GoingAway(p.Snapshot)
 	}
-	return p.planObjects(image)
+	return p.planObjects()
 }

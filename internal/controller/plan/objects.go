@@ -11,7 +11,7 @@ import (
 )
 
 // planObjects lists the objects in the order in which they are needed.
-func (p *planner) planObjects(image string) error {
+func (p *planner) planObjects() error {
 	flusher, redis := resources.FlusherName(p.Cache), resources.RedisName(p.Cache)
 	if p.Managed() {
 		set, err := resources.RedisStatefulSet(p.Cache, p.Redis.StatefulSet)
@@ -46,7 +46,7 @@ func (p *planner) planObjects(image string) error {
 	}
 	p.add(configMap, liveOrNil(p.Flushers.ConfigMap), "ConfigMap", flusher)
 	p.add(resources.FlusherService(p.Cache).WithAnnotations(remember), liveOrNil(p.Flushers.Service), "Service", flusher)
-	deployment, err := resources.FlusherDeployment(p.carried, p.Flushers.Deployment, p.RestartHash, image)
+	deployment, err := resources.FlusherDeployment(p.carried, p.Flushers.Deployment, p.RestartHash, p.site.FlusherImage)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ type planner struct {
 	*snapshot.Snapshot
 	Plan
 
+	// site is what holds for every resource.
+	site *Site
 	// previous is what was in force before this pass, nil when no record of it is
 	// left.
 	previous *InForce

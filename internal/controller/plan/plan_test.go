@@ -236,7 +236,7 @@ func TestSettings(t *testing.T) {
 				edit(s)
 			}
 			before := *s
-			p, err := Make(s, "image")
+			p, err := Make(s, &Site{FlusherImage: "image"})
 			if !reflect.DeepEqual(before, *s) {
 				t.Error("the snapshot was changed")
 			}
@@ -282,7 +282,7 @@ func TestObjectsComeInTheOrderInWhichTheyAreNeeded(t *testing.T) {
 		"a managed Redis": {managed, "ConfigMap shop-redis, Service shop-redis, StatefulSet shop-redis, " + flushers +
 			", NetworkPolicy shop-flusher, NetworkPolicy shop-redis"},
 	} {
-		p, err := Make(snapshottest.Ready(c.resource), "image")
+		p, err := Make(snapshottest.Ready(c.resource), &Site{FlusherImage: "image"})
 		if got := kinds(p); err != nil || got != c.want {
 			t.Errorf("%s: the objects are %s, %v; want %s", name, got, err, c.want)
 		}
@@ -290,7 +290,7 @@ func TestObjectsComeInTheOrderInWhichTheyAreNeeded(t *testing.T) {
 }
 
 func TestOnlySettingsThatTakeARestartChangeTheTemplate(t *testing.T) {
-	base, err := Make(snapshottest.Ready(nil), "image")
+	base, err := Make(snapshottest.Ready(nil), &Site{FlusherImage: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +302,7 @@ func TestOnlySettingsThatTakeARestartChangeTheTemplate(t *testing.T) {
 		"interval": {func(c *v1alpha1.WriteBehindCache) { c.Spec.Flush.IntervalMilliseconds = 10 }, false},
 		"address":  {func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External.Addresses = []string{"other:6379"} }, true},
 	} {
-		p, err := Make(snapshottest.Ready(c.resource), "image")
+		p, err := Make(snapshottest.Ready(c.resource), &Site{FlusherImage: "image"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -317,7 +317,7 @@ func TestTheOrderOfSentinelsRestartsNobody(t *testing.T) {
 	hash := func(addresses ...string) string {
 		p, err := Make(snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Redis.External = &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeSentinel, MasterName: "m", Addresses: addresses}
-		}), "image")
+		}), &Site{FlusherImage: "image"})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -348,7 +348,7 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	} {
 		s := snapshottest.Ready(c.resource)
 		c.edit(s)
-		p, err := Make(s, "image")
+		p, err := Make(s, &Site{FlusherImage: "image"})
 		if err == nil != (c.says == "") || err != nil && !strings.HasPrefix(err.Error(), c.says) || len(p.Objects) > 0 != c.objects {
 			t.Errorf("%s: %v, with %d objects", name, err, len(p.Objects))
 		}
@@ -360,7 +360,7 @@ func TestADrainWithoutAUsableSpecTakesTheSettingsInForce(t *testing.T) {
 		snapshottest.Deleted(c)
 		c.Spec.Mappings[0].KeyPrefix = "wb:"
 	})
-	failed, err := Make(s, "image")
+	failed, err := Make(s, &Site{FlusherImage: "image"})
 	if err == nil {
 		t.Fatal("the spec is usable")
 	}
@@ -373,7 +373,7 @@ func TestADrainWithoutAUsableSpecTakesTheSettingsInForce(t *testing.T) {
 		}
 		return p
 	}
-	good, err := Make(snapshottest.Ready(nil), "image")
+	good, err := Make(snapshottest.Ready(nil), &Site{FlusherImage: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}

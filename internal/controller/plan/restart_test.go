@@ -58,7 +58,7 @@ func TestRedisIsRestartedOnlyWhileNothingWaits(t *testing.T) {
 			}
 			s.Redis.StatefulSet.Spec.Template.Annotations = set.Spec.Template.Annotations
 			c.edit(s)
-			p, err := Make(s, "image")
+			p, err := Make(s, &Site{FlusherImage: "image"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -86,7 +86,7 @@ func TestARestartOfFunctionsWaitsForNothing(t *testing.T) {
 		c.Spec.Capture = v1alpha1.CaptureFunctions
 	})
 	snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = 3 })(s)
-	p, err := Make(s, "image")
+	p, err := Make(s, &Site{FlusherImage: "image"})
 	if err != nil || p.HeldBack != nil {
 		t.Errorf("held back is %+v, %v", p.HeldBack, err)
 	}
@@ -97,7 +97,7 @@ func TestInForceKeepsTheCapture(t *testing.T) {
 		snapshottest.Replicated(c)
 		c.Spec.Mappings[0].Encoding = v1alpha1.EncodingHash
 	})
-	p, err := Make(s, "image")
+	p, err := Make(s, &Site{FlusherImage: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestInForceKeepsTheCapture(t *testing.T) {
 	s.Flushers.ConfigMap.Annotations = map[string]string{v1alpha1.AnnotationInForce: text}
 	s.Cache.Spec.Mappings = []v1alpha1.Mapping{snapshottest.Mapping("pages", "page:")}
 	snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = 3 })(s)
-	if p, err = Make(s, "image"); err != nil || planned(p) != "pages (products)" {
+	if p, err = Make(s, &Site{FlusherImage: "image"}); err != nil || planned(p) != "pages (products)" {
 		t.Errorf("after products was removed: %s, %v", planned(p), err)
 	}
 }

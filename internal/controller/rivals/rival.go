@@ -17,6 +17,9 @@ type Rival struct {
 
 	// Resource is its namespace and name, with a slash between.
 	Resource string
+	// Elsewhere means that the resource is of another namespace. Nothing of it is told: who
+	// may read one namespace need not know what there is in another.
+	Elsewhere bool
 }
 
 // Find returns, by mapping, the queue of another resource that the mapping gives
@@ -34,7 +37,7 @@ func Find(cache *v1alpha1.WriteBehindCache, around func(Queue) ([]*v1alpha1.Writ
 		for _, other := range others {
 			for _, theirs := range QueuesOf(other) {
 				if mine.givesWay(cache, theirs, other) {
-					found[m.Name] = first(found[m.Name], &Rival{theirs, other.Namespace + "/" + other.Name})
+					found[m.Name] = first(found[m.Name], &Rival{theirs, other.Namespace + "/" + other.Name, other.Namespace != cache.Namespace})
 				}
 			}
 		}
@@ -45,7 +48,7 @@ func Find(cache *v1alpha1.WriteBehindCache, around func(Queue) ([]*v1alpha1.Writ
 // givesWay reports whether a resource leaves its queue to another's that meets it.
 func (q Queue) givesWay(cache *v1alpha1.WriteBehindCache, theirs Queue, other *v1alpha1.WriteBehindCache) bool {
 	switch {
-	case !q.meets(theirs) || !precedes(other, cache, theirs, q):
+	case !q.meets(theirs) || !counts(theirs, other, cache) || !precedes(other, cache, theirs, q):
 		return false
 	case !cache.DeletionTimestamp.IsZero() && q.Name != theirs.Name && hasQueue(cache, q, theirs):
 		// Both were at work before prefixes were compared. What was written into a
@@ -56,12 +59,26 @@ func (q Queue) givesWay(cache *v1alpha1.WriteBehindCache, theirs Queue, other *v
 	}
 }
 
-// first is always the same of several, so that a message does not alternate.
+// counts reports whether another resource's queue can be in the way of this one. Within a
+// namespace what a spec asks for is enough. Across namespaces only a queue counts that the
+// other's flushers were seen at, or one in the other's own managed Redis: a spec that names
+// somebody's Redis takes neither its password nor a flusher, and would keep its owners from
+// their own queues.
+func counts(theirs Queue, other, cache *v1alpha1.WriteBehindCache) bool {
+	return other.Namespace == cache.Namespace || theirs.Seen || isManaged(other) && !isManaged(cache)
+}
+
+// first is always the same of several, so that a message does not alternate: one of the own
+// namespace, which the message can name, before others.
 func first(a, b *Rival) *Rival {
-	if a != nil && cmp.Or(cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name)) <= 0 {
+	switch {
+	case a == nil || a.Elsewhere && !b.Elsewhere:
+		return b
+	case a.Elsewhere != b.Elsewhere || cmp.Or(cmp.Compare(a.Resource, b.Resource), cmp.Compare(a.Name, b.Name)) <= 0:
 		return a
+	default:
+		return b
 	}
-	return b
 }
 
 // precedes reports whether resource a with its queue has precedence over resource b
@@ -93,6 +110,9 @@ func hasQueue(cache *v1alpha1.WriteBehindCache, q, other Queue) bool {
 
 // Conflict returns a message for the mapping's owner: what is in the way, and what helps.
 func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
+	if r.Elsewhere {
+		return r.conflictElsewhere(m)
+	}
 	what, remedy := fmt.Sprintf("mapping %s names a queue that WriteBehindCache %s has on the same Redis", m.Name, r.Resource), "another name"
 	mine := Queue{Redis: r.Redis, Name: m.Name, Prefix: m.KeyPrefix}
 	if mine.sharesKeys(r.Queue) {
@@ -103,4 +123,18 @@ func (r *Rival) Conflict(m *v1alpha1.Mapping) string {
 		}
 	}
 	return what + ": give the mapping " + remedy + ", or remove it from the other resource, or delete that resource"
+}
+
+// conflictElsewhere names nothing of the other resource.
+func (r *Rival) conflictElsewhere(m *v1alpha1.Mapping) string {
+	what, remedy := fmt.Sprintf("mapping %s names a queue", m.Name), "another name"
+	mine := Queue{Redis: r.Redis, Name: m.Name, Prefix: m.KeyPrefix}
+	if mine.sharesKeys(r.Queue) {
+		remedy = "another name and another keyPrefix"
+		if m.Name != r.Name {
+			what = fmt.Sprintf("mapping %s (keyPrefix %q) shares keys with a queue", m.Name, m.KeyPrefix)
+		}
+	}
+	return what + " that a resource of another namespace has on the same Redis: give the mapping " + remedy +
+		", or ask whoever may list the resources of all namespaces which one it is"
 }

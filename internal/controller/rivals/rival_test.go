@@ -61,6 +61,14 @@ func born(ago time.Duration) edit {
 	return func(c *v1alpha1.WriteBehindCache) { c.CreationTimestamp = metav1.NewTime(time.Unix(0, 0).Add(-ago)) }
 }
 
+// named tells the two resources of one namespace apart.
+func named(c *v1alpha1.WriteBehindCache) { c.Name = "theirs" }
+
+// original is the name that its managed Redis is called by.
+func original(c *v1alpha1.WriteBehindCache) { c.Name = "shop" }
+
+func elsewhere(c *v1alpha1.WriteBehindCache) { c.Namespace = "elsewhere" }
+
 func deleted(c *v1alpha1.WriteBehindCache) { c.DeletionTimestamp = new(metav1.Now()) }
 
 func managed(c *v1alpha1.WriteBehindCache) {
@@ -73,13 +81,27 @@ func TestWhoHasAQueue(t *testing.T) {
 		givesWay     bool
 		says         string
 	}{
-		"of another name":              {nil, []edit{mapping("orders", "order:")}, false, ""},
-		"at another Redis":             {nil, []edit{address("other.db:6379")}, false, ""},
-		"on another port":              {nil, []edit{address("redis.db:6380")}, false, ""},
-		"the older has it":             {nil, []edit{born(time.Hour)}, true, "mapping products names a queue that WriteBehindCache theirs/shop has on the same Redis: give the mapping another name and a keyPrefix"},
-		"the younger gives way":        {[]edit{born(time.Hour)}, nil, false, ""},
-		"one of them, of the same age": {nil, nil, true, ""},
-		"the Redis by another name":    {nil, []edit{born(time.Hour), address("Redis.db.svc.cluster.local.:6379")}, true, ""},
+		"the older of another namespace, whom nobody saw there": {nil, []edit{elsewhere, born(time.Hour)}, false, ""},
+		"of another namespace, seen there": {
+			nil, []edit{elsewhere, holding}, true,
+			"mapping products names a queue that a resource of another namespace has on the same Redis: give the mapping another name and another keyPrefix, or ask",
+		},
+		"of another namespace, seen at keys of it": {
+			[]edit{mapping("items", "product:1")}, []edit{elsewhere, holding}, true,
+			`mapping items (keyPrefix "product:1") shares keys with a queue that a resource of another namespace has`,
+		},
+		"of another namespace, seen under the name": {
+			[]edit{mapping("products", "p:")}, []edit{elsewhere, holding}, true, "give the mapping another name, or ask",
+		},
+		"of another namespace, with its own Redis": {[]edit{address("shop-redis.elsewhere:6379"), born(time.Hour)}, []edit{elsewhere, managed, original}, true, ""},
+		"of another namespace, both seen":          {[]edit{holding}, []edit{elsewhere, holding, born(time.Hour)}, true, ""},
+		"of another name":                          {nil, []edit{mapping("orders", "order:")}, false, ""},
+		"at another Redis":                         {nil, []edit{address("other.db:6379")}, false, ""},
+		"on another port":                          {nil, []edit{address("redis.db:6380")}, false, ""},
+		"the older has it":                         {nil, []edit{born(time.Hour)}, true, "mapping products names a queue that WriteBehindCache mine/theirs has on the same Redis: give the mapping another name and a keyPrefix"},
+		"the younger gives way":                    {[]edit{born(time.Hour)}, nil, false, ""},
+		"one of them, of the same age":             {nil, nil, true, ""},
+		"the Redis by another name":                {nil, []edit{born(time.Hour), address("Redis.db.svc.cluster.local.:6379")}, true, ""},
 		"the Sentinels in another order": {
 			[]edit{sentinels("m", "a.db:1", "b.db:1")}, []edit{sentinels("m", "b.db:1", "a.db:1"), born(time.Hour)}, true, "on the same Redis",
 		},
@@ -94,8 +116,8 @@ func TestWhoHasAQueue(t *testing.T) {
 		"a server where Sentinels are":     {[]edit{sentinels("m", "a.db:1")}, []edit{address("a.db:1"), born(time.Hour)}, false, ""},
 		"who is at it goes first":          {[]edit{born(time.Hour)}, []edit{holding}, true, ""},
 		"who is at it keeps it":            {[]edit{holding}, []edit{born(time.Hour)}, false, ""},
-		"the Redis' own goes first":        {[]edit{born(time.Hour), address("shop-redis.theirs:6379"), holding}, []edit{managed}, true, ""},
-		"its keys, under another name":     {[]edit{mapping("items", "product:1")}, []edit{born(time.Hour)}, true, `mapping items (keyPrefix "product:1") shares keys with mapping products (keyPrefix "product:") of WriteBehindCache theirs/shop`},
+		"the Redis' own goes first":        {[]edit{born(time.Hour), address("shop-redis.elsewhere:6379"), holding}, []edit{elsewhere, managed, original}, true, ""},
+		"its keys, under another name":     {[]edit{mapping("items", "product:1")}, []edit{born(time.Hour)}, true, `mapping items (keyPrefix "product:1") shares keys with mapping products (keyPrefix "product:") of WriteBehindCache mine/theirs`},
 		"the name, of other keys":          {[]edit{mapping("products", "p:")}, []edit{born(time.Hour)}, true, "give the mapping another name, or remove it"},
 		"keys that only begin alike":       {[]edit{mapping("items", "prod-1")}, []edit{born(time.Hour)}, false, ""},
 		"its own queue, when deleted":      {[]edit{mapping("items", "product:1"), holding, deleted}, []edit{born(time.Hour), holding}, false, ""},
@@ -103,7 +125,7 @@ func TestWhoHasAQueue(t *testing.T) {
 		"a queue that it never reached":    {[]edit{mapping("items", "product:1"), deleted}, []edit{born(time.Hour), holding}, true, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			mine, theirs := resource("mine", "b", c.mine...), resource("theirs", "a", c.theirs...)
+			mine, theirs := resource("mine", "b", c.mine...), resource("mine", "a", append([]edit{named}, c.theirs...)...)
 			found, err := Find(mine, func(Queue) ([]*v1alpha1.WriteBehindCache, error) { return []*v1alpha1.WriteBehindCache{theirs}, nil })
 			rival := found[mine.Spec.Mappings[0].Name]
 			if err != nil || (rival != nil) != c.givesWay {
@@ -111,6 +133,13 @@ func TestWhoHasAQueue(t *testing.T) {
 			}
 			if rival != nil && !strings.Contains(rival.Conflict(&mine.Spec.Mappings[0]), c.says) {
 				t.Errorf("says %q, want %q", rival.Conflict(&mine.Spec.Mappings[0]), c.says)
+			}
+			if rival != nil && theirs.Namespace != mine.Namespace {
+				for _, secret := range []string{theirs.Namespace + "/", theirs.Name, theirs.Spec.Mappings[0].Table, `"product:")`} {
+					if text := rival.Conflict(&mine.Spec.Mappings[0]); secret != "" && strings.Contains(text, secret) {
+						t.Errorf("says %q, which has %q of another namespace", text, secret)
+					}
+				}
 			}
 			// Never both, and one of them.
 			back, _ := Find(theirs, func(Queue) ([]*v1alpha1.WriteBehindCache, error) { return []*v1alpha1.WriteBehindCache{mine}, nil })
@@ -122,7 +151,7 @@ func TestWhoHasAQueue(t *testing.T) {
 }
 
 func TestARivalIsTheSameAtEachPass(t *testing.T) {
-	others := []*v1alpha1.WriteBehindCache{resource("b", "1"), resource("a", "2"), resource("c", "3")}
+	others := []*v1alpha1.WriteBehindCache{resource("b", "1", holding), resource("a", "2", holding), resource("c", "3", holding)}
 	for range others {
 		others = append(others[1:], others[0])
 		found, err := Find(resource("mine", "9"), func(Queue) ([]*v1alpha1.WriteBehindCache, error) { return others, nil })

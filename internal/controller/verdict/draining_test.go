@@ -28,7 +28,7 @@ func drain(t *testing.T, s *snapshot.Snapshot, err error) (Drain, bool) {
 	if d := BeforeDraining(s); d.Done {
 		return d, false
 	}
-	p, failed := plan.Make(s, "image")
+	p, failed := plan.Make(s, &plan.Site{FlusherImage: "image"})
 	if failed != nil {
 		t.Fatal(failed)
 	}

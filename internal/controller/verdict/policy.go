@@ -50,7 +50,7 @@ var policy = []rule{
 	{
 		kind: v1alpha1.ConditionSettingsApplied,
 		causes: []cause{
-			stalledSettings,  // InvalidSpec, ObjectConflict, QueueConflict, QueueNotEmpty
+			stalledSettings,  // InvalidSpec, ImageNotAllowed, ObjectConflict, QueueConflict, QueueNotEmpty
 			nobodyAnswers,    // FlushersDown
 			rolling,          // Rolling
 			everyFlusherRuns, // True
@@ -61,7 +61,7 @@ var policy = []rule{
 		kind: v1alpha1.ConditionReady,
 		causes: []cause{
 			beingDeleted,                          // Draining
-			blocked,                               // InvalidSpec, ObjectConflict, QueueConflict
+			blocked,                               // InvalidSpec, ImageNotAllowed, ObjectConflict, QueueConflict
 			nobodyAnswers,                         // FlushersDown
 			suspended,                             // Suspended
 			unless(redisReady),                    // as RedisReady

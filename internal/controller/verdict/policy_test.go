@@ -29,7 +29,7 @@ const stuckAfter = time.Minute
 // reach plans and judges.
 func reach(t *testing.T, s *snapshot.Snapshot, did Progress) Verdict {
 	t.Helper()
-	p, err := plan.Make(s, "image")
+	p, err := plan.Make(s, &plan.Site{FlusherImage: "image"})
 	if err != nil && did.Failure == nil {
 		did.Failure = err
 	}

@@ -170,7 +170,7 @@ func TestRedisReadyOfTheStream(t *testing.T) {
 
 func newFactsOf(t *testing.T, s *snapshot.Snapshot) *facts {
 	t.Helper()
-	p, err := plan.Make(s, "image")
+	p, err := plan.Make(s, &plan.Site{FlusherImage: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}
