@@ -52,6 +52,7 @@ monitoring: {labels: {a: a}}
 const (
 	managedRedis = `
 managed: {image: a, storage: {size: 1Gi, storageClassName: a}, maxMemory: 16Mi, appendFsync: Always,
+  tls: {secretRef: {name: a}},
   resources: {limits: {memory: 1Gi}, requests: {memory: 1Gi}}}
 `
 	externalRedis = `
