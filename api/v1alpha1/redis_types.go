@@ -78,10 +78,25 @@ type ManagedRedis struct {
 	// +optional
 	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
 
+	// tls, if set, has Redis take connections by TLS alone, at the same port. A change
+	// restarts Redis and cuts off applications that connect in the other way.
+	// +optional
+	TLS *ManagedTLS `json:"tls,omitempty"`
+
 	// replication sizes what Redis keeps for the flushers with capture Replication. It is
 	// allowed there alone.
 	// +optional
 	Replication *ManagedReplication `json:"replication,omitempty"`
+}
+
+// ManagedTLS is the certificate of a managed Redis.
+type ManagedTLS struct {
+	// secretRef names a Secret with the keys tls.crt, tls.key and ca.crt, as cert-manager
+	// makes them. The certificate has to name the host of status.redis.address:
+	// NAME-redis.NAMESPACE.svc. Flushers and applications trust what ca.crt holds. A renewed
+	// certificate takes effect without a restart.
+	// +required
+	SecretRef SecretRef `json:"secretRef,omitzero"`
 }
 
 // ManagedReplication sizes what a managed Redis keeps for the flushers.

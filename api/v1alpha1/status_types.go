@@ -160,6 +160,13 @@ type RedisStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// tlsSecretName is the Secret in this namespace whose key ca.crt holds the authorities
+	// that signed Redis' certificate. It is set while Redis takes connections by TLS alone. The
+	// Secret holds Redis' private key too: mount ca.crt alone.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	TLSSecretName string `json:"tlsSecretName,omitempty"`
 }
 
 // DataLossStatus is which data-loss events were counted, and how many of them were

@@ -14,17 +14,12 @@ import (
 func (p *planner) planObjects(image string) error {
 	flusher, redis := resources.FlusherName(p.Cache), resources.RedisName(p.Cache)
 	if p.Managed() {
-		set, err := resources.RedisStatefulSet(p.Cache, p.Redis.StatefulSet)
-		if err != nil {
-			return err
-		}
-		wait := p.restartWaits(set)
-		if !wait {
+		if !p.redisWaits {
 			p.add(resources.RedisConfigMap(p.Cache), liveOrNil(p.Redis.ConfigMap), "ConfigMap", redis)
 		}
 		p.add(resources.RedisService(p.Cache), liveOrNil(p.Redis.Service), "Service", redis)
-		if !wait {
-			p.add(set, liveOrNil(p.Redis.StatefulSet), "StatefulSet", redis)
+		if !p.redisWaits {
+			p.add(p.redisSet, liveOrNil(p.Redis.StatefulSet), "StatefulSet", redis)
 		}
 	}
 	configMap, err := resources.FlusherConfigMap(p.Cache, p.Settings)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
+	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -26,6 +27,9 @@ type Plan struct {
 	// all of them.
 	RestartHash  string
 	SettingsHash string
+	// RedisTLSSecret is the Secret with the certificate of a managed Redis, empty for one
+	// without TLS.
+	RedisTLSSecret string
 	// Objects are the wanted objects, in the order in which they are applied.
 	Objects []Object
 	// HeldBack is the part of the spec that is held back until a queue is empty or free;
@@ -75,6 +79,10 @@ type planner struct {
 	// carried is the resource with each part that is held back as it was. The
 	// flushers are made from it.
 	carried *v1alpha1.WriteBehindCache
+	// redisSet runs a managed Redis, and redisWaits reports that the one that is there stays as
+	// it is for now.
+	redisSet   *appsv1ac.StatefulSetApplyConfiguration
+	redisWaits bool
 }
 
 // holdBack holds a part of the spec back. Only the first part is reported.

@@ -9,7 +9,27 @@ import (
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 )
+
+// planRedis decides whether a managed Redis may restart with what the spec asks for. While it
+// may not, flushers go on reaching it as it is, with TLS or without.
+func (p *planner) planRedis() error {
+	if !p.Managed() {
+		return nil
+	}
+	var err error
+	if p.redisSet, err = resources.RedisStatefulSet(p.Cache, p.Redis.StatefulSet); err != nil {
+		return err
+	}
+	if p.redisWaits = p.restartWaits(p.redisSet); p.redisWaits {
+		p.carried = p.carried.DeepCopy()
+		p.carried.Spec.Redis.Managed.TLS = resources.MountedRedisTLS(&p.Redis.StatefulSet.Spec.Template.Spec)
+		p.Settings.Redis = resources.FlusherConfig(p.carried).Redis
+	}
+	p.RedisTLSSecret = resources.RedisTLSSecret(p.carried)
+	return nil
+}
 
 // restartWaits reports whether a managed Redis stays as it is for now, since the StatefulSet
 // would restart it while something waits to be flushed. A restart ends the history of the

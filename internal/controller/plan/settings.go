@@ -36,7 +36,7 @@ func (p *planner) planSettings() error {
 	if previous != nil {
 		p.retire(previous)
 	}
-	return nil
+	return p.planRedis()
 }
 
 // forgotten is an error while no record has the settings to flush a queue that was seen: the

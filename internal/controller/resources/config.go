@@ -123,6 +123,7 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 			Mode:              config.ModeStandalone,
 			PasswordFile:      redisDirectory + "/" + passwordFile,
 			CredentialsSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
+			TLS:               managedTLSConfig(cache),
 		}
 	}
 	out := config.RedisExternal{Addresses: external.Addresses, Mode: string(external.Mode), MasterName: external.MasterName}

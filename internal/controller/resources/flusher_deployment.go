@@ -180,6 +180,9 @@ func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.Volum
 	external := cache.Spec.Redis.External
 	if external == nil {
 		add(secretVolume(credentialsVolume, RedisSecretName(cache), true, secretFile{PasswordKey, passwordFile}), redisDirectory)
+		if secret := RedisTLSSecret(cache); secret != "" {
+			add(secretVolume(redisCAVolume, secret, true, secretFile{caFile, caFile}), redisCADirectory)
+		}
 		return volumes, mounts
 	}
 	addUser := func(ref *v1alpha1.CredentialsSecretRef, volume, directory string) {

@@ -25,7 +25,7 @@ const redisConf = `# Written by the Write-Behind Operator, which puts changes by
 include %s/%s
 bind * -::*
 protected-mode yes
-port %d
+%s
 dir %s
 appendonly yes
 appendfsync %s
@@ -64,7 +64,7 @@ func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 		fsync = "always"
 	}
 	memory := RedisMemory(cache)
-	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, RedisPort, redisDataDirectory, fsync, memory.Value(), redisTimeoutSeconds)
+	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, redisListens(cache), redisDataDirectory, fsync, memory.Value(), redisTimeoutSeconds)
 	if Replicates(cache) {
 		backlog := redisBacklog(cache)
 		conf += fmt.Sprintf(redisReplication, backlog.Value())

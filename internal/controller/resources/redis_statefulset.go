@@ -38,21 +38,22 @@ const (
 // arguments and environment can be read by others. It uses nothing but the shell
 // itself and redis-cli, which is all that an image is asked for.
 const redisPing = `read -r password < ` + redisAuthDirectory + "/" + PasswordKey + `
-answer=$(printf 'AUTH %s\nPING\n' "$password" | redis-cli -h 127.0.0.1 2>&1)
+ask() { printf 'AUTH %s\n%s\n' "$password" "$1" | $cli 2>&1; }
+answer=$(ask PING)
 case "$answer" in `
 
-const (
-	// redisReady passes while Redis serves.
-	redisReady = redisPing + `*PONG*) exit 0;; esac
+// redisLive passes while Redis loads its data too, and while it has as many clients as it
+// takes: a restart would cut all of them off, and they would be back at once. It fails when
+// the password in the Secret is not the one that Redis was started with: the restart that
+// follows takes the new one.
+const redisLive = redisPing + `*PONG*|*LOADING*|*'max number of clients'*) exit 0;; esac
 printf '%s\n' "$answer"; exit 1`
 
-	// redisLive passes while Redis loads its data too, and while it has as many clients
-	// as it takes: a restart would cut all of them off, and they would be back at once. It
-	// fails when the password in the Secret is not the one that Redis was started with: the
-	// restart that follows takes the new one.
-	redisLive = redisPing + `*PONG*|*LOADING*|*'max number of clients'*) exit 0;; esac
+// redisReady passes while Redis serves.
+func redisReady(cache *v1alpha1.WriteBehindCache) string {
+	return redisPing + `*PONG*) ` + redisTLSRenewal(cache) + `exit 0;; esac
 printf '%s\n' "$answer"; exit 1`
-)
+}
 
 // RedisStatefulSet runs one Redis. live is the StatefulSet as it is, or nil: the
 // size in its volume template cannot change, so the one that is there is kept
@@ -72,8 +73,8 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 			WithProtocol(corev1.ProtocolTCP).
 			WithContainerPort(RedisPort)).
 		WithResources(requirements(managed.Resources, redisResources(RedisMemory(cache)))).
-		WithLivenessProbe(execProbe(redisLive).WithInitialDelaySeconds(10).WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
-		WithReadinessProbe(execProbe(redisReady).WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
+		WithLivenessProbe(execProbe(redisCLI(cache)+redisLive).WithInitialDelaySeconds(10).WithPeriodSeconds(10).WithTimeoutSeconds(5).WithFailureThreshold(6)).
+		WithReadinessProbe(execProbe(redisCLI(cache)+redisReady(cache)).WithPeriodSeconds(3).WithTimeoutSeconds(3).WithFailureThreshold(2)).
 		WithSecurityContext(containerSecurityContext()).
 		WithVolumeMounts(
 			mount(redisConfigVolume, redisConfigDirectory),
@@ -84,12 +85,13 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 		WithAutomountServiceAccountToken(false).
 		WithTerminationGracePeriodSeconds(redisGraceSeconds).
 		WithSecurityContext(podSecurityContext(redisUserID)).
-		WithContainers(container).
 		WithVolumes(
 			corev1ac.Volume().WithName(redisConfigVolume).
 				WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))),
 			secretVolume(redisAuthVolume, RedisSecretName(cache), false,
 				secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey}))
+	secureRedis(cache, pod, container)
+	pod.WithContainers(container) // a copy
 	hash, err := redisHash(cache, pod)
 	if err != nil {
 		return nil, err

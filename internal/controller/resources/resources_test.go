@@ -75,6 +75,10 @@ func externalRedis(c *v1alpha1.WriteBehindCache) {
 	}}
 }
 
+func securedRedis(c *v1alpha1.WriteBehindCache) {
+	c.Spec.Redis.Managed.TLS = &v1alpha1.ManagedTLS{SecretRef: v1alpha1.SecretRef{Name: "shop-redis-tls"}}
+}
+
 func sentinelRedis(c *v1alpha1.WriteBehindCache) {
 	externalRedis(c)
 	c.Spec.Redis.External.Addresses = []string{"s0.shop:26379", "s1.shop:26379", "s2.shop:26379"}
@@ -148,7 +152,7 @@ func golden(t *testing.T, file, header string, object any) {
 func TestGolden(t *testing.T) {
 	managed, external, streamed := cache(nil), cache(externalRedis), cache(replicated)
 	sentinels := cache(sentinelRedis)
-	placed, narrow, secured := cache(placement), cache(narrowNetwork), cache(securedDatabase)
+	placed, narrow, secured, encrypted := cache(placement), cache(narrowNetwork), cache(securedDatabase), cache(securedRedis)
 	for name, object := range map[string]any{
 		"flusher_configmap":           must(resources.FlusherConfigMap(managed, resources.FlusherConfig(managed)))(t),
 		"flusher_configmap_external":  must(resources.FlusherConfigMap(external, resources.FlusherConfig(external)))(t),
@@ -171,6 +175,11 @@ func TestGolden(t *testing.T) {
 		"redis_secret":                resources.RedisSecret(managed, "PASSWORD"),
 		"redis_statefulset":           must(resources.RedisStatefulSet(managed, nil))(t),
 
+		"flusher_configmap_managed_tls":  must(resources.FlusherConfigMap(encrypted, resources.FlusherConfig(encrypted)))(t),
+		"flusher_deployment_managed_tls": deployment(t, encrypted),
+		"redis_configmap_tls":            resources.RedisConfigMap(encrypted),
+		"redis_statefulset_tls":          must(resources.RedisStatefulSet(encrypted, nil))(t),
+
 		"flusher_configmap_replication":  must(resources.FlusherConfigMap(streamed, resources.FlusherConfig(streamed)))(t),
 		"flusher_deployment_replication": deployment(t, streamed),
 		"redis_configmap_replication":    resources.RedisConfigMap(streamed),
@@ -184,7 +193,7 @@ func TestGolden(t *testing.T) {
 
 func TestConfigIsOneThatTheFlusherTakes(t *testing.T) {
 	for name, c := range map[string]*v1alpha1.WriteBehindCache{
-		"managed": cache(nil), "external": cache(externalRedis), "sentinel": cache(sentinelRedis), "secured": cache(securedDatabase), "replicated": cache(replicated),
+		"managed": cache(nil), "external": cache(externalRedis), "sentinel": cache(sentinelRedis), "secured": cache(securedDatabase), "replicated": cache(replicated), "managed with TLS": cache(securedRedis),
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := resources.FlusherConfig(c)

@@ -99,6 +99,7 @@ var (
 		kind: v1alpha1.ConditionRedisReady,
 		causes: []cause{
 			nobodyKnows,         // Unknown: FlushersDown
+			redisLacksFile,      // SecretMissing
 			redisFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithRedis, // as a flusher says of a queue
 			redisIsReady,        // True

@@ -31,7 +31,7 @@ func redisFails(f *facts) *Condition {
 		case d.Redis.Reason == "":
 			return unknown(v1alpha1.ReasonProgressing, "A flusher has not checked Redis yet")
 		default:
-			return bad(d.Redis.Reason, d.Redis.Message+clause(whyRedisPodWaits(f))+clause(passwordRemedy(f.Snapshot, d.Redis.Reason)))
+			return bad(d.Redis.Reason, d.Redis.Message+clause(whyRedisPodWaits(f))+clause(redisRemedy(f, &d.Redis)))
 		}
 	}
 	return nil
@@ -44,17 +44,41 @@ func redisIsReady(f *facts) *Condition {
 	return good("Redis is reachable and writable, and has the capture functions")
 }
 
-// passwordRemedy returns what happens to a managed Redis whose password is missing or
-// differs; empty if the user keeps the Secret.
-func passwordRemedy(s *snapshot.Snapshot, reason string) string {
-	if !s.Managed() {
+// redisLacksFile is about a managed Redis that ends since its certificate is not there.
+func redisLacksFile(f *facts) *Condition {
+	if f.RedisTLSSecret == "" {
+		return nil
+	}
+	begins := config.SecretKey(f.RedisTLSSecret, "")
+	for i := range f.Redis.Pods {
+		if problem := podProblem(&f.Redis.Pods[i]); strings.Contains(problem, begins) {
+			return bad(v1alpha1.ReasonSecretMissing, fmt.Sprintf("Pod %s %s", f.Redis.Pods[i].Name, problem))
+		}
+	}
+	return nil
+}
+
+// redisRemedy returns what happens to a managed Redis, or what a person is to do; empty for
+// one that is the user's.
+func redisRemedy(f *facts, check *config.Check) string {
+	if !f.Managed() {
 		return ""
 	}
+	if f.RedisTLSSecret != "" && strings.Contains(check.Message, "certificate") {
+		return fmt.Sprintf("the certificate in Secret %s has to name the host of %s, to be signed by what ca.crt there holds, and to be valid",
+			f.RedisTLSSecret, resources.RedisAddress(f.Cache))
+	}
+	return passwordRemedy(f.Snapshot, check)
+}
+
+// passwordRemedy returns what happens to a managed Redis whose password is missing or
+// differs.
+func passwordRemedy(s *snapshot.Snapshot, check *config.Check) string {
 	name := resources.RedisSecretName(s.Cache)
-	switch reason {
-	case v1alpha1.ReasonSecretMissing:
+	switch {
+	case check.Reason == v1alpha1.ReasonSecretMissing && strings.Contains(check.Message, config.SecretKey(name, "")):
 		return fmt.Sprintf("the operator creates Secret %s again with a new password, and Redis restarts with it; no data is lost", name)
-	case v1alpha1.ReasonAuthenticationFailed:
+	case check.Reason == v1alpha1.ReasonAuthenticationFailed:
 		return fmt.Sprintf("Redis runs with a password other than the one in Secret %s, and restarts within about two minutes with the Secret's; no data is lost. "+
 			"To restart it at once, delete Pod %s-0", name, resources.RedisName(s.Cache))
 	}

@@ -44,6 +44,9 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 	if did.Redis != nil {
 		status.Redis = did.Redis
 	}
+	if status.Redis != nil && p.Settings != nil {
+		status.Redis.TLSSecretName = p.RedisTLSSecret
+	}
 	count(f)
 	acknowledgeLoss(f)
 	for i := range policy {

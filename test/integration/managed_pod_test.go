@@ -1,0 +1,167 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package integration
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/test/programs"
+)
+
+// managedPassword is that of the default user.
+const managedPassword = "S3cret"
+
+// managedRedis is a managed Redis as its Pod runs it: the command, the probes and the
+// configuration file are those of the operator, in a folder that takes the place of the
+// container's root.
+type managedRedis struct {
+	t       *testing.T
+	root    string
+	address string
+	// command, ready and live are what the container runs.
+	command, ready, live []string
+}
+
+// managedCache is a resource with a small managed Redis.
+func managedCache(edit func(*v1alpha1.ManagedRedis)) *v1alpha1.WriteBehindCache {
+	cache := &v1alpha1.WriteBehindCache{}
+	cache.Name, cache.Namespace, cache.UID = "shop", "shop-eu", "6f1c9a52"
+	cache.Spec.Redis.Managed = &v1alpha1.ManagedRedis{
+		MaxMemory: resource.MustParse("64Mi"), Storage: v1alpha1.Storage{Size: resource.MustParse("1Gi")},
+		AppendFsync: v1alpha1.AppendFsyncAlways,
+	}
+	edit(cache.Spec.Redis.Managed)
+	return cache
+}
+
+// newManagedRedis prepares the folder with all but the Secret of TLS.
+func newManagedRedis(t *testing.T, cache *v1alpha1.WriteBehindCache) *managedRedis {
+	t.Helper()
+	set, err := resources.RedisStatefulSet(cache, nil)
+	programs.Must(t, err)
+	m := &managedRedis{t: t, root: t.TempDir(), address: programs.FreeAddress(t)}
+	container := set.Spec.Template.Spec.Containers[0]
+	m.command = m.inRoot(container.Command)
+	m.ready, m.live = m.inRoot(container.ReadinessProbe.Exec.Command), m.inRoot(container.LivenessProbe.Exec.Command)
+	for _, mount := range container.VolumeMounts {
+		programs.Must(t, os.MkdirAll(m.path(*mount.MountPath), 0o700))
+	}
+	host, port, err := net.SplitHostPort(m.address)
+	programs.Must(t, err)
+	conf := strings.NewReplacer("bind * -::*", "bind "+host, fmt.Sprintf("port %d", resources.RedisPort), "port "+port).Replace(resources.RedisConf(cache))
+	m.put("/etc/redis/redis.conf", m.inRoot([]string{conf})[0])
+	for key, text := range resources.RedisSecret(cache, managedPassword).StringData {
+		m.put("/etc/redis-auth/"+key, text)
+	}
+	// The probes ask at the port that a Pod has to itself.
+	cli, err := exec.LookPath("redis-cli")
+	programs.Must(t, err)
+	m.put("/bin/redis-cli", fmt.Sprintf("#!/bin/sh\nexec %s -p %s \"$@\"\n", cli, port))
+	programs.Must(t, os.Chmod(m.path("/bin/redis-cli"), 0o700))
+	return m
+}
+
+func (m *managedRedis) path(path string) string { return filepath.Join(m.root, path) }
+
+func (m *managedRedis) put(path, text string) {
+	m.t.Helper()
+	programs.Must(m.t, os.MkdirAll(filepath.Dir(m.path(path)), 0o700))
+	programs.Must(m.t, os.WriteFile(m.path(path), []byte(text), 0o600))
+}
+
+// inRoot moves the container's paths into the folder.
+func (m *managedRedis) inRoot(texts []string) []string {
+	var moved []string
+	for _, text := range texts {
+		moved = append(moved, strings.NewReplacer("/etc/redis", m.root+"/etc/redis", "/data", m.root+"/data").Replace(text))
+	}
+	return moved
+}
+
+func (m *managedRedis) exec(command []string) *exec.Cmd {
+	run := exec.Command(command[0], command[1:]...)
+	run.Env = append(os.Environ(), "PATH="+m.path("/bin")+":"+os.Getenv("PATH"))
+	return run
+}
+
+// start runs the container, and returns when the probe for readiness passes.
+func (m *managedRedis) start() *programs.Process {
+	m.t.Helper()
+	p := programs.Run(m.t, m.exec(m.command))
+	p.Eventually(m.t, programs.Usual, "the managed Redis is ready", func() error { return m.probe(m.ready) })
+	return p
+}
+
+// probe runs a probe as the kubelet does.
+func (m *managedRedis) probe(command []string) error {
+	said, err := m.exec(command).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, said)
+	}
+	return nil
+}
+
+// exits runs a container that ends by itself, and returns its exit code and what it said.
+func (m *managedRedis) exits() (int, string) {
+	m.t.Helper()
+	said, err := m.exec(m.command).CombinedOutput()
+	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
+		return ended.ExitCode(), string(said)
+	}
+	programs.Must(m.t, err)
+	return 0, string(said)
+}
+
+// mountTLS does what the kubelet does with a Secret: a new folder takes the place of the old
+// one by one step.
+func (m *managedRedis) mountTLS(revision string, files map[string]string) {
+	m.t.Helper()
+	for key, file := range files {
+		text, err := os.ReadFile(file)
+		programs.Must(m.t, err)
+		m.put(filepath.Join("/etc/redis-tls", revision, key), string(text))
+		link := m.path("/etc/redis-tls/" + key)
+		if _, err := os.Lstat(link); err != nil {
+			programs.Must(m.t, os.Symlink("..data/"+key, link))
+		}
+	}
+	m.must(os.RemoveAll(m.path("/etc/redis-tls/..new")))
+	m.must(os.Symlink(revision, m.path("/etc/redis-tls/..new")))
+	m.must(os.Rename(m.path("/etc/redis-tls/..new"), m.path("/etc/redis-tls/..data")))
+}
+
+func (m *managedRedis) must(err error) {
+	m.t.Helper()
+	programs.Must(m.t, err)
+}
+
+// settings are the flushers', as the operator writes them, with the files that the test has.
+func (m *managedRedis) settings(cache *v1alpha1.WriteBehindCache, authority string) config.RedisExternal {
+	r := resources.FlusherConfig(cache).Redis.External
+	r.Addresses, r.PasswordFile = []string{m.address}, m.path("/etc/redis-auth/"+resources.PasswordKey)
+	if r.TLS != nil {
+		r.TLS.CAFile = authority
+	}
+	return r
+}
+
+// check connects as a flusher does.
+func (m *managedRedis) check(settings config.RedisExternal) error {
+	client := journal.Dial(settings, 1)
+	defer func() { _ = client.Close() }()
+	return client.Ping(m.t.Context()).Err()
+}
