@@ -21,7 +21,9 @@ func ConfigMapKeys() []string { return []string{ConfigFile, redisConfigFile} }
 
 // redisConf is the managed Redis' configuration. A dirty entry has no time to
 // live, so volatile-lru evicts only clean ones. A failed snapshot must not stop
-// writes, since the append-only file is what makes them durable.
+// writes, since the append-only file is what makes them durable. A connection that says
+// nothing for five minutes is ended, so that those that somebody leaves open, with or without
+// a password, do not add up to all that Redis takes.
 const redisConf = `# Written by the Write-Behind Operator, which puts changes by hand back.
 include %s/%s
 bind * -::*
@@ -34,7 +36,12 @@ save 900 1 300 10 60 10000
 stop-writes-on-bgsave-error no
 maxmemory %d
 maxmemory-policy volatile-lru
+timeout %d
 `
+
+// redisTimeoutSeconds is far longer than flushers are silent, and than clients with a
+// heartbeat of their own are.
+const redisTimeoutSeconds = 300
 
 // redisReplication is what a managed Redis needs beside, for flushers that read its
 // replication stream. Keys that expire or are evicted go by UNLINK there, and GETDEL by DEL:
@@ -60,7 +67,7 @@ func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 		fsync = "always"
 	}
 	memory := RedisMemory(cache)
-	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, redisListens(cache), redisDataDirectory, fsync, memory.Value())
+	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, redisListens(cache), redisDataDirectory, fsync, memory.Value(), redisTimeoutSeconds)
 	if Replicates(cache) {
 		backlog := redisBacklog(cache)
 		conf += fmt.Sprintf(redisReplication, backlog.Value())

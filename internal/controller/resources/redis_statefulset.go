@@ -42,10 +42,11 @@ ask() { printf 'AUTH %s\n%s\n' "$password" "$1" | $cli 2>&1; }
 answer=$(ask PING)
 case "$answer" in `
 
-// redisLive passes while Redis loads its data too, and fails when the
-// password in the Secret is not the one that Redis was started with: the
-// restart that follows takes the new one.
-const redisLive = redisPing + `*PONG*|*LOADING*) exit 0;; esac
+// redisLive passes while Redis loads its data too, and while it has as many clients as it
+// takes: a restart would cut all of them off, and they would be back at once. It fails when
+// the password in the Secret is not the one that Redis was started with: the restart that
+// follows takes the new one.
+const redisLive = redisPing + `*PONG*|*LOADING*|*'max number of clients'*) exit 0;; esac
 printf '%s\n' "$answer"; exit 1`
 
 // redisReady passes while Redis serves.
