@@ -52,7 +52,7 @@ func (s *recordShelf) letters(ctx context.Context, queue string, f *filter) iter
 		if f.exact() {
 			after.Key = f.key
 			letter, err := s.records.Letter(ctx, s.source, after)
-			if !errors.Is(err, entry.ErrNoLetter) && (!yield(letterOf(&letter), unmade(err)) || err != nil) {
+			if !errors.Is(err, entry.ErrNoLetter) && !letter.Rereads() && (!yield(letterOf(&letter), unmade(err)) || err != nil) {
 				return
 			}
 		}
@@ -66,6 +66,9 @@ func (s *recordShelf) letters(ctx context.Context, queue string, f *filter) iter
 				letter := &page[i]
 				if after = letter.Name; f.exact() && after.Key != f.key {
 					return
+				}
+				if letter.Rereads() {
+					continue
 				}
 				if f.literal && (f.member == "" || f.member == after.Member) {
 					whole, err := s.records.Letter(ctx, s.source, after)

@@ -74,7 +74,7 @@ func (o *office) start() {
 	o.t.Cleanup(o.stop)
 	o.eventually("the stream is read", func() error {
 		for _, q := range o.flusher.Status().Queues {
-			if len(q.Partitions) != 2 {
+			if len(q.Partitions) != o.Config.Mappings[0].Partitions {
 				return fmt.Errorf("queue %s is %+v", q.Name, q)
 			}
 		}

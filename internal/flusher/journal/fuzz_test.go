@@ -292,6 +292,7 @@ func (w *world) checkReply(t *testing.T, function string, reply any, key, queue,
 var engineFunctions = []string{
 	"wb_engine_library", "wb_engine_probe", "wb_engine_open", "wb_engine_beat", "wb_engine_begin", "wb_engine_leave", "wb_engine_poll",
 	"wb_engine_claim", "wb_engine_more", "wb_engine_settle", "wb_engine_ack", "wb_engine_letters", "wb_engine_known", "wb_engine_letter", "wb_engine_replay", "wb_engine_discard",
+	"wb_engine_facts", "wb_engine_again",
 }
 
 // packed makes settings of what stands between the lines "packed" and "list", which are

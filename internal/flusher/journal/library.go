@@ -19,7 +19,7 @@ var subjects = []string{
 	"library", "numbers", "calls", "settings", "keys", "entries", "life",
 	"checks", "capture", "reads", "stats",
 	"prefixes", "members", "targets", "queue", "leases", "epochs",
-	"repair", "claims", "letters", "acknowledgement", "remedies",
+	"repair", "claims", "letters", "acknowledgement", "remedies", "inspection",
 	"planted", "registration",
 }
 

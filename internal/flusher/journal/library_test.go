@@ -19,7 +19,7 @@ import (
 // outside has what is between two releases: further changes need the new hash alone.
 const (
 	pinnedVersion = 5
-	pinnedHash    = "9e2f0018be11697eff2d693f5c35a85d1ee2f824ea4bc5678aa6b7aa15bc022a"
+	pinnedHash    = "cad2fb0400aa70a88068e7b53336ec58a36892395e3affc9c8feb44da1e2d79d"
 )
 
 func TestTheTextOfTheLibraryIsPinnedToItsNumber(t *testing.T) {

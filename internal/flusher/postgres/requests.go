@@ -62,6 +62,43 @@ func (s *Sources) Discard(ctx context.Context, source string, name replica.Name,
 	return err
 }
 
+// Reread notes that somebody wants keys read and written anew.
+func (s *Sources) Reread(ctx context.Context, source, queue string, keys []string) ([]bool, error) {
+	named := make([][]byte, len(keys))
+	for i, key := range keys {
+		named[i] = []byte(key)
+	}
+	asked := make(map[string]bool, len(keys))
+	known := false
+	err := s.database.inTransaction(ctx, "ask for keys", func(ctx context.Context, tx pgx.Tx) error {
+		// The row of the source is locked: what is settled meanwhile comes before or after.
+		tag, err := tx.Exec(ctx, s.statements.request, source)
+		if known = tag.RowsAffected() > 0; err != nil || !known {
+			return err
+		}
+		rows, err := tx.Query(ctx, s.statements.reread, source, queue, named)
+		if err != nil {
+			return err
+		}
+		taken, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+		for _, key := range taken {
+			asked[string(key)] = true
+		}
+		return err
+	})
+	switch {
+	case err != nil:
+		return nil, s.failure("", err)
+	case !known:
+		return nil, entry.ErrNoQueue
+	}
+	done := make([]bool, len(keys))
+	for i, key := range keys {
+		done[i] = asked[key]
+	}
+	return done, nil
+}
+
 // request changes a letter so that the reader notices. It locks the source first, as whoever
 // settles does: two transactions that took the letter and the source in another order might
 // wait for each other.

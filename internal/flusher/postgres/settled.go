@@ -95,11 +95,11 @@ func (s *Sources) gone(ctx context.Context, tx pgx.Tx, source string, all []repl
 		if _, err := tx.Exec(ctx, of.retries, source, of.queues, of.keys, of.members); err != nil {
 			return 0, err
 		}
-		tag, err := tx.Exec(ctx, of.letters, source, of.queues, of.keys, of.members)
-		if err != nil {
+		var some int64
+		if err := tx.QueryRow(ctx, of.letters, source, of.queues, of.keys, of.members).Scan(&some); err != nil {
 			return 0, err
 		}
-		letters += tag.RowsAffected()
+		letters += some
 	}
 	return letters, nil
 }
@@ -112,6 +112,9 @@ func (s *Sources) unasked(ctx context.Context, tx pgx.Tx, source string, all []r
 	var n names
 	for _, name := range all {
 		n.add(name)
+	}
+	if _, err := tx.Exec(ctx, s.statements.unaskedRereads, source, n.queues, n.keys, n.members); err != nil {
+		return err
 	}
 	_, err := tx.Exec(ctx, s.statements.unasked, source, n.queues, n.keys, n.members)
 	return err
@@ -165,10 +168,7 @@ func (s *Sources) bury(ctx context.Context, tx pgx.Tx, source string, all []repl
 func (s *Sources) Aside(ctx context.Context, source string) ([]replica.Retry, error) {
 	var all []replica.Retry
 	err := s.list(ctx, "read what waits aside", s.statements.aside, []any{source}, func(row pgx.Row) error {
-		var r replica.Retry
-		var key, member []byte
-		err := row.Scan(&r.Queue, &key, &member, &r.Word, &r.Attempts, &r.FirstRefused, &r.Due, &r.History, &r.Offset)
-		r.Key, r.Member = string(key), string(member)
+		r, err := scanRetry(row)
 		all = append(all, r)
 		return err
 	})
@@ -176,6 +176,13 @@ func (s *Sources) Aside(ctx context.Context, source string) ([]replica.Retry, er
 		return nil, err
 	}
 	return all, nil
+}
+
+func scanRetry(row pgx.Row) (r replica.Retry, err error) {
+	var key, member []byte
+	err = row.Scan(&r.Queue, &key, &member, &r.Word, &r.Attempts, &r.FirstRefused, &r.Due, &r.History, &r.Offset)
+	r.Key, r.Member = string(key), string(member)
+	return r, err
 }
 
 // Dead counts the dead letters by queue.

@@ -97,11 +97,13 @@ type sourceStatements struct {
 	goneKeysRetries, goneKeysLetters              string
 	letter, aside, dead, letters, whole           string
 	unasked, request, waits, ask, discard         string
+	retriesOf, lettersOf, reader, reread          string
+	unaskedRereads                                string
 }
 
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
-	fill := strings.NewReplacer("{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
+	fill := strings.NewReplacer("{reread}", "'"+replica.OperationReread+"'", "{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
 		// A name is hashed once, and not again for each row that it is compared with.
 		"{names}", `WITH names AS MATERIALIZED (SELECT n.queue, pg_catalog.sha256(n.key) AS key_hash, pg_catalog.sha256(n.member) AS member_hash
 FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)) `,
@@ -147,7 +149,8 @@ FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::
 ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET word = excluded.word, attempts = excluded.attempts, first_refused = excluded.first_refused,
   due = excluded.due, history = excluded.history, position = excluded.position`),
 		letter: fill(`WITH earlier AS (SELECT l.version FROM {letter} l
-  WHERE l.source = $1::pg_catalog.text AND l.queue = $2::pg_catalog.text AND l.key_hash = {hash}($3::pg_catalog.bytea) AND l.member_hash = {hash}($4::pg_catalog.bytea))
+  WHERE l.source = $1::pg_catalog.text AND l.queue = $2::pg_catalog.text AND l.key_hash = {hash}($3::pg_catalog.bytea) AND l.member_hash = {hash}($4::pg_catalog.bytea)
+    AND l.operation <> {reread})
 INSERT INTO {letter} AS l (source, queue, key_hash, member_hash, key, member, operation, version, attempts, cause, sqlstate,
   constraint_name, column_name, message, first_failure, last_failure, payload, asked)
 VALUES ($1::pg_catalog.text, $2::pg_catalog.text, {hash}($3::pg_catalog.bytea), {hash}($4::pg_catalog.bytea), $3::pg_catalog.bytea, $4::pg_catalog.bytea,
@@ -160,7 +163,7 @@ ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET operation = exc
 RETURNING coalesce((SELECT e.version <> l.version FROM earlier e), false)`),
 		aside: fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}
 WHERE source = $1::pg_catalog.text ORDER BY queue COLLATE pg_catalog."C", key, member`),
-		dead: fill(`SELECT queue, pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text GROUP BY queue`),
+		dead: fill(`SELECT queue, pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text AND operation <> {reread} GROUP BY queue`),
 		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, ''::pg_catalog.bytea
 FROM {letter} WHERE source = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND (key, member) > ($3::pg_catalog.bytea, $4::pg_catalog.bytea)
 ORDER BY key, member LIMIT $5::pg_catalog.int8`),
@@ -173,14 +176,35 @@ WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.ke
 		ask:     fill(`UPDATE {letter} SET asked = true WHERE {one} AND version = $5::pg_catalog.int8`),
 		discard: fill(`DELETE FROM {letter} WHERE {one} AND version = $5::pg_catalog.int8`),
 	}
+	const ofKeys = ` WHERE source = $1::pg_catalog.text AND queue = $2::pg_catalog.text
+  AND key_hash IN (SELECT pg_catalog.sha256(k) FROM pg_catalog.unnest($3::pg_catalog.bytea[]) k) ORDER BY key, member`
+	s.reread = fill(`INSERT INTO {letter} AS l (source, queue, key_hash, member_hash, key, member, operation, version, attempts, cause, sqlstate,
+  constraint_name, column_name, message, first_failure, last_failure, payload, asked)
+SELECT $1::pg_catalog.text, $2::pg_catalog.text, {hash}(k), {hash}(''::pg_catalog.bytea), k, '', {reread}, 0, 0, '', '', '', '', '',
+  pg_catalog.clock_timestamp(), pg_catalog.clock_timestamp(), '', true
+FROM pg_catalog.unnest($3::pg_catalog.bytea[]) k
+WHERE NOT EXISTS (SELECT FROM {letter} a WHERE a.source = $1::pg_catalog.text AND a.queue = $2::pg_catalog.text AND a.key_hash = {hash}(k))
+  AND NOT EXISTS (SELECT FROM {retry} a WHERE a.source = $1::pg_catalog.text AND a.queue = $2::pg_catalog.text AND a.key_hash = {hash}(k))
+ON CONFLICT DO NOTHING RETURNING l.key`)
+	s.reader = fill(`SELECT member, epoch, leased_at + lease, pg_catalog.clock_timestamp() FROM {source} WHERE name = $1::pg_catalog.text`)
+	s.retriesOf = fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}` + ofKeys)
+	s.lettersOf = fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, ''::pg_catalog.bytea
+FROM {letter}` + ofKeys)
 	// One statement for both would look through all members of a key for each of them.
 	gone := func(table, member string) string {
 		return fill(`{names}DELETE FROM ` + table + ` r USING names n
 WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash` + member)
 	}
+	// What stands for a Reread is no dead letter, and is not counted.
+	letters := func(member string) string {
+		return strings.TrimSuffix(fill(`{names}`), " ") + fill(`, gone AS (DELETE FROM {letter} r USING names n
+WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash` + member + ` RETURNING r.operation)
+SELECT pg_catalog.count(*) FROM gone WHERE operation <> {reread}`)
+	}
 	const one = " AND r.member_hash = n.member_hash"
-	s.goneRetries, s.goneLetters = gone("{retry}", one), gone("{letter}", one)
-	s.goneKeysRetries, s.goneKeysLetters = gone("{retry}", ""), gone("{letter}", "")
+	s.goneRetries, s.goneLetters = gone("{retry}", one), letters(one)
+	s.goneKeysRetries, s.goneKeysLetters = gone("{retry}", ""), letters("")
+	s.unaskedRereads = gone("{letter}", one+" AND r.operation = {reread}")
 	return s
 }
 

@@ -33,7 +33,7 @@ func (p *partition) load(now time.Time) entry.Load {
 	fresh, head := p.countFresh(), p.head()
 	load := entry.Load{
 		Entries: int64(p.length()), Fresh: int64(fresh), Due: int64(p.due.length),
-		HeadMilliseconds: milliseconds(head, now), DeadLetters: int64(len(p.letters)), Step: p.step,
+		HeadMilliseconds: milliseconds(head, now), DeadLetters: p.dead(), Step: p.step,
 	}
 	for _, m := range p.out {
 		if p.of.attempts(m) > 0 {

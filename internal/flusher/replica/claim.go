@@ -320,10 +320,14 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			continue
 		}
 		if !ok {
+			id := string(p.of.id(m))
 			if m.asked {
-				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(string(p.of.id(m))))
+				s.requests.unasked = append(s.requests.unasked, pg.q.nameOf(id))
 			}
 			p.forget(m)
+			if _, rereads := p.rereads[id]; rereads {
+				p.unletter(id)
+			}
 			continue
 		}
 		s.history.horizon = max(s.history.horizon, e.Version, e.Upto)

@@ -33,6 +33,8 @@ type partition struct {
 	// at them since which that is known; stored are those of which it has, or may have, a
 	// retry.
 	letters map[string]int64
+	// rereads are those of them that are no dead letters: somebody wants the name read anew.
+	rereads map[string]struct{}
 	stored  map[string]struct{}
 	// lettered is the highest version of a dead letter that is known to be of this history.
 	lettered int64
@@ -67,7 +69,7 @@ type partition struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		encoding: e, floor: math.MaxInt64, order: order{of: of, marked: newIndex(of)}, letters: make(map[string]int64), stored: make(map[string]struct{}),
+		encoding: e, floor: math.MaxInt64, order: order{of: of, marked: newIndex(of)}, letters: make(map[string]int64), rereads: make(map[string]struct{}), stored: make(map[string]struct{}),
 		forgotten: make(map[string]struct{}),
 	}
 }

@@ -94,7 +94,7 @@ func (q *queue) idOf(n Name) string {
 func (q *queue) depth() (depth, dead, refused int64) {
 	for _, p := range q.partitions {
 		depth += int64(p.length())
-		dead += int64(len(p.letters))
+		dead += p.dead()
 		refused += int64(p.length() - p.countFresh())
 	}
 	return depth, dead, refused

@@ -118,7 +118,7 @@ func (s *Source) look(ctx context.Context, hold Hold) error {
 	for q, p := range s.book.partitions() {
 		for id, known := range p.letters {
 			if _, ok := there[q.nameOf(id)]; !ok && known < look {
-				delete(p.letters, id)
+				p.unletter(id)
 			}
 		}
 	}
@@ -226,7 +226,19 @@ func (s *Source) markLetter(l *Letter, epoch int64) {
 		s.book.dirty.setValue(m, []byte(l.Payload))
 	}
 	p.letters[id] = s.requests.looks
+	if l.Rereads() {
+		p.rereads[id] = struct{}{}
+	}
 }
+
+// unletter forgets that the database has a letter of the id, or a wish to have it read anew.
+func (p *partition) unletter(id string) {
+	delete(p.letters, id)
+	delete(p.rereads, id)
+}
+
+// dead counts the dead letters.
+func (p *partition) dead() int64 { return int64(len(p.letters) - len(p.rereads)) }
 
 // unask tells the database of which letters nothing came.
 func (s *Source) unask(ctx context.Context, epoch int64) error {

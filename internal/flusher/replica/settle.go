@@ -153,6 +153,7 @@ func (pg *page) settled(s *Source, c *entry.Claim, settlements []entry.Settlemen
 				letter.Message += by
 			}
 			settled.Letters = append(settled.Letters, Letter{Name: name, DeadLetter: *letter})
+			delete(p.rereads, string(p.of.id(m)))
 			p.letters[string(p.of.id(m))], p.lettered = s.requests.looks, max(p.lettered, e.Version, e.Upto)
 		}
 	}
@@ -299,8 +300,9 @@ func (p *partition) done(q *queue, m *mark, e *entry.Entry) {
 		// They went with the name of their key.
 		prefix := string(p.of.id(m)) + "/"
 		maps.DeleteFunc(p.letters, func(id string, _ int64) bool { return strings.HasPrefix(id, prefix) })
+		maps.DeleteFunc(p.rereads, func(id string, _ struct{}) bool { return strings.HasPrefix(id, prefix) })
 	}
-	delete(p.letters, string(p.of.id(m)))
+	p.unletter(string(p.of.id(m)))
 	delete(p.stored, string(p.of.id(m)))
 	p.settle(m)
 }

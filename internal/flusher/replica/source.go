@@ -135,7 +135,7 @@ func New(mappings []config.Mapping, primary Primary, server Server, store Store,
 	s := &Source{
 		options: options.withDefaults(), primary: primary, server: server, store: store,
 		owed: make(chan struct{}, 1), hurry: make(chan struct{}, 1), history: newHistory(0),
-		head: head{changed: make(chan struct{})}, witness: witness{server: server, key: "wb:witness:" + options.Name},
+		head: head{changed: make(chan struct{})}, witness: witness{server: server, key: WitnessOf(options.Name)},
 	}
 	s.candidate = candidate{
 		store: store, source: options.Name, member: rand.Text(), leaseTime: s.options.LeaseTime, beat: s.options.Beat, keeping: make(chan struct{}, 1),

@@ -54,6 +54,10 @@ type Store interface {
 	// reader learns by Hold.Requests. It gives entry.ErrNoLetter where that letter has gone,
 	// and entry.ErrSuperseded where a later write of the name waits for another attempt.
 	Ask(ctx context.Context, source string, name Name, version int64) error
+	// Reread notes that a person wants keys of a queue read and written anew, of which the
+	// reader learns by Hold.Requests, and tells which of them. Keys of which anything is aside
+	// are left alone. It gives entry.ErrNoQueue where the source was never read.
+	Reread(ctx context.Context, source, queue string, keys []string) ([]bool, error)
 	// Discard takes the letter of that version away, or gives entry.ErrNoLetter.
 	Discard(ctx context.Context, source string, name Name, version int64) error
 }
@@ -102,7 +106,7 @@ type Settled struct {
 	// for all members of the key.
 	Gone []Name
 	// Unasked are names whose letters stay though somebody has asked for them: there is
-	// nothing to write.
+	// nothing to write. One that stands for a Reread goes.
 	Unasked []Name
 }
 
@@ -138,6 +142,15 @@ type Letter struct {
 	// Asked says that a person wants it tried again, which ends with whatever comes of it.
 	Asked bool
 }
+
+// OperationReread is the operation of what stands among the letters for a Reread. It is no dead
+// letter: it is not counted, and goes with whatever comes of it. It has its place there since a
+// reader of the release before this one does the same with it as with a letter that is asked
+// for, and since no table is to be made for it.
+const OperationReread = "reread"
+
+// Rereads says that it stands for a Reread.
+func (l *Letter) Rereads() bool { return l.Operation == OperationReread }
 
 // ErrDeposed means that another member reads the source now.
 var ErrDeposed = errors.New("another flusher reads the source")

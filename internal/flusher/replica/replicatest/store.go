@@ -159,7 +159,7 @@ func (s *Store) Settle(ctx context.Context, name string, epoch int64, settled re
 	if err != nil {
 		return 0, err
 	}
-	before := len(of.letters)
+	before := of.dead()
 	for _, gone := range settled.Gone {
 		covers := func(n replica.Name) bool {
 			return n == gone || gone.Member == "" && n.Queue == gone.Queue && n.Key == gone.Key
@@ -167,9 +167,14 @@ func (s *Store) Settle(ctx context.Context, name string, epoch int64, settled re
 		maps.DeleteFunc(of.retries, func(n replica.Name, _ replica.Retry) bool { return covers(n) })
 		maps.DeleteFunc(of.letters, func(n replica.Name, _ replica.Letter) bool { return covers(n) })
 	}
-	superseded = int64(before - len(of.letters))
+	superseded = int64(before - of.dead())
 	for _, n := range settled.Unasked {
-		if letter, ok := of.letters[n]; ok {
+		letter, ok := of.letters[n]
+		switch {
+		case !ok:
+		case letter.Rereads():
+			delete(of.letters, n)
+		default:
 			letter.Asked = false
 			of.letters[n] = letter
 		}
@@ -183,7 +188,7 @@ func (s *Store) Settle(ctx context.Context, name string, epoch int64, settled re
 		last[letter.Name] = letter
 	}
 	for n, letter := range last {
-		if earlier, ok := of.letters[n]; ok && earlier.Version != letter.Version {
+		if earlier, ok := of.letters[n]; ok && !earlier.Rereads() && earlier.Version != letter.Version {
 			superseded++
 		}
 		of.letters[n] = letter
@@ -219,8 +224,10 @@ func (s *Store) Dead(ctx context.Context, name string) (map[string]int64, error)
 	defer unlock()
 	dead := make(map[string]int64)
 	if of := s.sources[name]; of != nil {
-		for n := range of.letters {
-			dead[n.Queue]++
+		for n, letter := range of.letters {
+			if !letter.Rereads() {
+				dead[n.Queue]++
+			}
 		}
 	}
 	return dead, nil
@@ -273,6 +280,41 @@ func (s *Store) Ask(ctx context.Context, name string, of replica.Name, version i
 		source.letters[of] = letter
 		return nil
 	})
+}
+
+// dead counts what is no wish to have a key read anew.
+func (s *source) dead() (n int) {
+	for _, letter := range s.letters {
+		if !letter.Rereads() {
+			n++
+		}
+	}
+	return n
+}
+
+// Reread notes that keys are to be read anew.
+func (s *Store) Reread(ctx context.Context, name, queue string, keys []string) ([]bool, error) {
+	unlock, err := s.open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	of := s.sources[name]
+	if of == nil {
+		return nil, entry.ErrNoQueue
+	}
+	of.requests++
+	done := make([]bool, len(keys))
+	for i, key := range keys {
+		aside := func(n replica.Name) bool { return n.Queue == queue && n.Key == key }
+		if slices.ContainsFunc(slices.Collect(maps.Keys(of.letters)), aside) || slices.ContainsFunc(slices.Collect(maps.Keys(of.retries)), aside) {
+			continue
+		}
+		n := replica.Name{Queue: queue, Key: key}
+		of.letters[n] = replica.Letter{Name: n, DeadLetter: entry.DeadLetter{Key: key, Operation: replica.OperationReread}, Asked: true}
+		done[i] = true
+	}
+	return done, nil
 }
 
 // Discard takes a letter away.

@@ -1,0 +1,127 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+)
+
+// mostRows is how many rows of a key of members are shown, unless all are asked for.
+const mostRows = 20
+
+// mostMembers is how many members of one key are compared with the table, and listed of it.
+const mostMembers = 100_000
+
+// Explain tells all that there is to say of one key. What a server does not answer is among the
+// problems, and the rest is told all the same. all asks for every row of a key of members.
+func (a *Audit) Explain(ctx context.Context, key string, all bool) *Explanation {
+	e := &Explanation{Key: key, Capture: a.config.Capture, State: StateNoMapping, Rows: []Row{}}
+	m := MappingOf(a.config, key)
+	if m == nil {
+		e.Next = "nothing: no mapping takes this key, so that nothing of it goes to a table; the prefixes are " + prefixes(a.config)
+		return e
+	}
+	e.Queue, e.KeyPrefix, e.Table, e.Encoding = m.Name, m.KeyPrefix, m.Table, m.Encoding
+	if key == m.KeyPrefix {
+		e.State = StateNoMapping
+		e.Next = fmt.Sprintf("nothing: the key is the keyPrefix alone, which leaves nothing for the column %s: write keys that go on after it", m.KeyColumn)
+		return e
+	}
+	entries := a.source.tell(ctx, m, key, e)
+	if err := a.explainRows(ctx, m, e, entries, all); err != nil {
+		e.problem("PostgreSQL: " + ofDatabase(err))
+	}
+	e.Next = a.next(m, e)
+	return e
+}
+
+func prefixes(c *config.Config) string {
+	text := ""
+	for i := range c.Mappings {
+		if i > 0 {
+			text += ", "
+		}
+		text += fmt.Sprintf("%q (queue %s)", c.Mappings[i].KeyPrefix, c.Mappings[i].Name)
+	}
+	return text
+}
+
+// explainRows looks at the rows of what Redis has and, of a key that has several, at those that
+// only the table has.
+func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanation, entries []entry.Entry, all bool) error {
+	t, err := a.table(ctx, m)
+	if err != nil {
+		return err
+	}
+	entries = entries[:min(len(entries), mostMembers)]
+	wanted := wantedOf(m, e.Key, entries)
+	inRedis := len(wanted)
+	switch {
+	case hasMembers(m):
+		others, err := a.others(ctx, m, t, e.Key, entries)
+		if err != nil {
+			return err
+		}
+		for _, member := range others {
+			wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key), Member: member})
+		}
+	case inRedis == 0:
+		wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key)})
+	}
+	differs := false
+	for from := 0; from < len(wanted); from += pageOfKeys {
+		to := min(from+pageOfKeys, len(wanted))
+		found, err := a.database.Compare(ctx, t, wanted[from:to], true)
+		if err != nil {
+			return err
+		}
+		for i := range found {
+			row := rowOf(wanted[from+i].Member, from+i < inRedis, &found[i])
+			row.Differs = row.Differs || hasMembers(m) && m.Mode != config.ModeAppend && !row.InRedis && row.There && e.Redis.There
+			differs = differs || row.Differs
+			e.Rows = append(e.Rows, row)
+		}
+	}
+	if e.Redis.Asked && e.Redis.There {
+		e.Differs = &differs
+	}
+	if !all && len(e.Rows) > mostRows {
+		// Those that differ are what somebody looks for.
+		slices.SortStableFunc(e.Rows, func(x, y Row) int {
+			switch {
+			case x.Differs == y.Differs:
+				return 0
+			case x.Differs:
+				return -1
+			}
+			return 1
+		})
+		e.Beyond = len(e.Rows) - mostRows
+		e.Rows = e.Rows[:mostRows]
+	}
+	return nil
+}
+
+// others are the members of a key that have a row and are not in Redis. Rows of entries that a
+// stream was trimmed of stay, and are none of them.
+func (a *Audit) others(ctx context.Context, m *config.Mapping, t *postgres.Table, key string, entries []entry.Entry) ([]string, error) {
+	if m.Mode == config.ModeAppend && len(entries) > 0 || t.Refuses(rowKey(m, key)) {
+		return nil, nil
+	}
+	members, err := a.database.Members(ctx, t, rowKey(m, key), mostMembers)
+	if err != nil {
+		return nil, err
+	}
+	there := make(map[string]bool, len(entries))
+	for i := range entries {
+		there[entries[i].Member] = true
+	}
+	return slices.DeleteFunc(members, func(member string) bool { return there[member] }), nil
+}

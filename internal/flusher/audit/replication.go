@@ -1,0 +1,255 @@
+// Copyright 2026 The Write-Behind Operator Authors
+// SPDX-License-Identifier: Apache-2.0
+
+package audit
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
+)
+
+// streamSource is the stream of replication, and what the database keeps of it.
+type streamSource struct {
+	rdb     *redis.Client
+	client  *replica.Client
+	records *postgres.Sources
+	name    string
+	// patience is how long the stream is waited for: two intervals of flushing, and what a
+	// batch and a beat of the source take.
+	patience time.Duration
+}
+
+const (
+	// longestPatience is as long as a person waits for an answer.
+	longestPatience = 20 * time.Second
+	// shortPatience is what is left of it once it was in vain: as on a database that is away, the
+	// next look would find the same.
+	shortPatience = 2 * time.Second
+)
+
+// beat is how often the position is looked at. The source moves it once a second.
+const beat = 200 * time.Millisecond
+
+func newStream(c *config.Config, d *postgres.Database) *streamSource {
+	rdb := journal.Dial(c.Redis.External, 1)
+	return &streamSource{
+		rdb: rdb, client: replica.NewClient(c.Redis.External, rdb), records: d.Sources(), name: replica.NameOf(c),
+		patience: min(2*c.Flush.Interval()+5*time.Second, longestPatience),
+	}
+}
+
+func (s *streamSource) close() { _ = s.client.Close() }
+
+func (s *streamSource) explain(err error) string {
+	if errors.Is(err, context.Canceled) {
+		return interrupted
+	}
+	return s.client.Explain(err).Message
+}
+
+func (s *streamSource) look(ctx context.Context, m *config.Mapping, keys []string) ([]known, error) {
+	surveys, err := s.client.Survey(ctx, m, keys)
+	if err != nil {
+		return nil, err
+	}
+	// What is set aside is read after the values: what was refused of them is there by then, or
+	// the stream was not carried to it.
+	looks := make([]known, len(keys))
+	at := make(map[string]*known, len(keys))
+	for i := range surveys {
+		looks[i] = surveyed(keys[i], &surveys[i])
+		at[keys[i]] = &looks[i]
+	}
+	retries, letters, err := s.records.Of(ctx, s.name, m.Name, keys)
+	if err != nil {
+		return nil, databaseError{err}
+	}
+	for i := range retries {
+		if k := at[retries[i].Key]; k != nil {
+			k.waits = true
+		}
+	}
+	for i := range letters {
+		if k := at[letters[i].Name.Key]; k != nil {
+			k.dead = k.dead || !letters[i].Rereads()
+			k.waits = k.waits || letters[i].Rereads()
+		}
+	}
+	return looks, nil
+}
+
+// databaseError marks what a source asked of the database.
+type databaseError struct{ error }
+
+func (e databaseError) Unwrap() error { return e.error }
+
+func surveyed(key string, of *replica.Survey) known {
+	k := known{key: key, entries: of.Entries, id: of.ID, offset: of.Offset}
+	switch of.Found {
+	case replica.There:
+		k.found = present
+	case replica.OfAnotherType:
+		k.found, k.kind = ofAnotherType, of.Type
+	}
+	return k
+}
+
+// settled moves the stream on by the witness, and waits until it was carried to where the keys
+// were read.
+func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error) {
+	var id string
+	var offset int64
+	for i := range looks {
+		if id != "" && looks[i].id != id {
+			return false, nil
+		}
+		id, offset = looks[i].id, max(offset, looks[i].offset)
+	}
+	if id == "" {
+		return true, nil
+	}
+	if _, err := s.client.Testify(ctx, replica.WitnessOf(s.name), id, 0); err != nil {
+		if errors.Is(err, replica.ErrOtherServer) {
+			return false, nil
+		}
+		return false, err
+	}
+	until := time.Now().Add(s.patience)
+	for {
+		position, err := s.records.Position(ctx, s.name)
+		switch {
+		case err != nil:
+			return false, databaseError{err}
+		case position.ReplicationID == id && position.Offset >= offset:
+			return true, nil
+		case time.Now().After(until):
+			s.patience = min(s.patience, shortPatience)
+			return false, nil
+		}
+		select {
+		case <-ctx.Done():
+			return false, ctx.Err()
+		case <-time.After(beat):
+		}
+	}
+}
+
+func (s *streamSource) again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error) {
+	done, err := s.records.Reread(ctx, s.name, m.Name, keys)
+	if err != nil {
+		return nil, databaseError{err}
+	}
+	return done, nil
+}
+
+func (s *streamSource) scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
+	return s.client.Scan(ctx, prefix, cursor)
+}
+
+func (s *streamSource) tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry {
+	partition := replica.Partition(m, key)
+	e.Partition = &partition
+	e.State = StateUnknown
+	entries, carried := s.tellValue(ctx, m, key, e)
+	retries, letters, err := s.records.Of(ctx, s.name, m.Name, []string{key})
+	var reader postgres.Reader
+	if err == nil {
+		reader, err = s.records.Reader(ctx, s.name)
+	}
+	if err != nil {
+		e.problem("PostgreSQL: " + ofDatabase(err))
+		e.State = StateUnknown
+		return entries
+	}
+	if reader.Member != "" {
+		e.Holder = &Holder{Flusher: reader.Member, Epoch: reader.Epoch, Until: reader.Until.UTC(), Runs: reader.Runs}
+	}
+	switch {
+	case carried:
+		e.State = StateClean
+	case e.Stream != nil:
+		e.State = StateOnItsWay
+	}
+	for i := range letters {
+		l := letters[i]
+		if l.Rereads() {
+			e.State = StateDirty
+			continue
+		}
+		l.DeadLetter.Member = l.Name.Member
+		e.Letters = append(e.Letters, letterOf(&l.DeadLetter))
+		if e.State == StateClean {
+			e.State = StateDead
+		}
+	}
+	for i := range retries {
+		r := &retries[i]
+		e.State = StateWaiting
+		if refused := r.FirstRefused.UTC(); e.Refused == nil || refused.Before(*e.Refused) {
+			e.Refused = &refused
+		}
+		if due := r.Due.UTC(); e.Due == nil || due.Before(*e.Due) {
+			e.Due = &due
+		}
+		e.Attempts = max(e.Attempts, r.Attempts)
+	}
+	return entries
+}
+
+// tellValue tells what Redis holds, and whether the stream was carried to where it was read.
+func (s *streamSource) tellValue(ctx context.Context, m *config.Mapping, key string, e *Explanation) (entries []entry.Entry, carried bool) {
+	surveys, err := s.client.Survey(ctx, m, []string{key})
+	if err != nil {
+		e.problem("Redis: " + s.explain(err))
+		return nil, false
+	}
+	k := surveyed(key, &surveys[0])
+	e.Redis = Held{Asked: true, There: k.found != absent, Type: k.kind}
+	if k.found == present {
+		e.Redis.Type = kindOf(m)
+	}
+	// Not every user may ask for it, and nothing depends on it.
+	if left, err := s.rdb.PTTL(ctx, key).Result(); err == nil && left > 0 {
+		seconds := left.Seconds()
+		e.Redis.ExpiresInSeconds = &seconds
+	}
+	switch {
+	case k.found == ofAnotherType:
+		e.problem(otherType(m, k.kind))
+	case k.found == present && hasMembers(m):
+		n := len(k.entries)
+		e.Redis.Members = &n
+	case k.found == present:
+		e.Redis.setValue(k.entries[0].Value)
+	}
+	carried, err = s.settled(ctx, []known{k})
+	if of, ok := errors.AsType[databaseError](err); ok {
+		e.problem("PostgreSQL: " + ofDatabase(of.error))
+		return k.entries, false
+	}
+	if err != nil {
+		e.problem("Redis: " + s.explain(err))
+		return k.entries, false
+	}
+	position, err := s.records.Position(ctx, s.name)
+	if err != nil {
+		e.problem("PostgreSQL: " + ofDatabase(err))
+		return k.entries, false
+	}
+	if surveys, err = s.client.Survey(ctx, m, []string{key}); err == nil && carried {
+		// It may have been written meanwhile.
+		now := surveyed(key, &surveys[0])
+		carried = k.same(&now)
+	}
+	e.Stream = &Stream{Redis: k.offset, Carried: position.Offset, SameHistory: position.ReplicationID == k.id}
+	return k.entries, carried
+}
