@@ -209,4 +209,3 @@ func TestAnAdministratorInThePod(t *testing.T) {
 		t.Errorf("%s says %s, %v", command, said, err)
 	}
 }
-
