@@ -37,7 +37,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || string(self.resources.limits['memory']).matches('[eE]') || string(self.maxMemory).matches('[eE]') || !quantity(string(self.resources.limits['memory'])).isLessThan(quantity(string(self.maxMemory)))",message="resources.limits.memory must not be below maxMemory: the kernel would end Redis before Redis could evict"
 type ManagedRedis struct {
 	// image is the container image of Redis or Valkey, version 7.0 or later. It
-	// needs redis-server, redis-cli and /bin/sh. Defaults to redis:7.2.
+	// needs redis-server, redis-cli, sha256sum and /bin/sh. Defaults to redis:7.2.
 	// +kubebuilder:default="redis:7.2"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

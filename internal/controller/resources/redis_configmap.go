@@ -25,7 +25,7 @@ func ConfigMapKeys() []string { return []string{ConfigFile, redisConfigFile} }
 // nothing for five minutes is ended, so that those that somebody leaves open, with or without
 // a password, do not add up to all that Redis takes.
 const redisConf = `# Written by the Write-Behind Operator, which puts changes by hand back.
-include %s/%s
+aclfile %s/users.acl
 bind * -::*
 protected-mode yes
 %s
@@ -59,7 +59,8 @@ lazyfree-lazy-user-del no
 `
 
 // RedisConf is the text of the managed Redis' configuration file. It holds no
-// secret: the password comes from a file that it includes.
+// secret: the users come from a file that the Pod makes. A Pod from before there were users does
+// not start with it, since it has no such file: it would have no password.
 func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 	managed := cache.Spec.Redis.Managed
 	fsync := "everysec"
@@ -67,7 +68,7 @@ func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 		fsync = "always"
 	}
 	memory := RedisMemory(cache)
-	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, redisListens(cache), redisDataDirectory, fsync, memory.Value(), redisTimeoutSeconds)
+	conf := fmt.Sprintf(redisConf, redisRunDirectory, redisListens(cache), redisDataDirectory, fsync, memory.Value(), redisTimeoutSeconds)
 	if Replicates(cache) {
 		backlog := redisBacklog(cache)
 		conf += fmt.Sprintf(redisReplication, backlog.Value())
@@ -95,9 +96,10 @@ func RedisMemory(cache *v1alpha1.WriteBehindCache) resource.Quantity {
 	return memory
 }
 
-// RedisConfigMap holds the managed Redis' configuration file.
+// RedisConfigMap holds the managed Redis' configuration file, and the script that makes and
+// keeps its users.
 func RedisConfigMap(cache *v1alpha1.WriteBehindCache) *corev1ac.ConfigMapApplyConfiguration {
 	return corev1ac.ConfigMap(RedisName(cache), cache.Namespace).
 		WithLabels(Labels(cache, ComponentRedis)).
-		WithData(map[string]string{redisConfigFile: RedisConf(cache)})
+		WithData(map[string]string{redisConfigFile: RedisConf(cache), redisScriptFile: redisUsersScript})
 }
