@@ -173,8 +173,20 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 		},
 		takes: []attempt{
 			{what: "the least memory", edit: maxMemory("16777216")},
-			{what: "the most memory", edit: maxMemory("16Ti")},
+			{what: "the most memory", edit: managed(func(m *v1alpha1.ManagedRedis) {
+				m.MaxMemory, m.Storage.Size = resource.MustParse("16Ti"), resource.MustParse("64Ti")
+			})},
 		},
+	},
+	{
+		field: "", says: "storage.size must be at least 4 times maxMemory: while the append-only file is rewritten, the volume holds it twice, with what is written meanwhile and a snapshot",
+		refuses: []attempt{{what: "a volume that is hardly four times the memory", at: "spec.redis.managed.storage.size", edit: maxMemory("257Mi")}},
+		takes:   []attempt{{what: "a volume of four times the memory", edit: maxMemory("256Mi")}},
+	},
+	{
+		field: "spec.redis.managed", says: "maxMemory may grow to a quarter of storage.size: make the volume larger with it",
+		refuses: []attempt{{what: "memory that outgrows the volume", at: "spec.redis.managed.maxMemory", before: as, edit: maxMemory("257Mi")}},
+		takes:   []attempt{{what: "memory that grows within the volume", before: storageSize("2Gi"), edit: maxMemory("512Mi")}},
 	},
 	{
 		field: "spec.redis.managed.storage.size", says: "size must be an amount above 0 and at most 1Pi without an exponent, such as 10Gi",
