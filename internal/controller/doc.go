@@ -51,7 +51,11 @@
 //     seconds; a condition at once; and nothing at all while nothing changes.
 //   - Secrets are never read. One is created, named after the UID, and deleted. A
 //     flusher reports it when it is missing. Where no flusher answers, the operator
-//     creates it again at intervals, which changes nothing while it is there.
+//     creates it again at intervals, which changes nothing while it is there. For the same
+//     reason no flag makes the operator demand a label of the Secrets that a resource names:
+//     to get a Secret's metadata takes the right to get the Secret, and a Pod sees no label of
+//     what is mounted into it. config/admission has a policy for it, which the API server
+//     enforces when a resource or a Secret is written.
 //
 // The operator concludes nothing from missing reports. Until the flushers were polled once,
 // existing conditions stay as they are. Ready, RedisReady and DatabaseReady refer to the
