@@ -12,6 +12,8 @@ GO ?= go
 # Arguments for `go test` and for the demo, e.g. TEST_FLAGS='-run TestClaim -v'.
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
+# Which packages `make test-arm64` tests; empty: all that start no server.
+ARM64_TESTS ?=
 # Which servers `make test-servers` runs its tests on, one set after the other, and
 # which tests.
 SERVERS ?= redis8+postgres13 valkey8+postgres18
@@ -139,6 +141,13 @@ SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-p
 test-unit: race-requirements ## Run the tests that start no server, as make test does: about a minute.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; hack/go-test.sh $$packages -- $(TEST_BUILD) -timeout 3m $(TEST_FLAGS)
 
+# The packages that start no server, since those servers are this machine's.
+.PHONY: test-arm64
+test-arm64: ## Run the tests that start no server as programs for arm64, emulated by qemu (ARM64_TESTS: the packages).
+	@[ -x "$$(command -v qemu-aarch64-static)" ] || hack/require.sh qemu-user-static
+	@packages="$(ARM64_TESTS)"; [ -n "$$packages" ] || packages="$$(hack/unit-tests.sh $(PACKAGES))"; \
+	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(TEST_BUILD) -timeout 60m $(TEST_FLAGS) $$packages
+
 .PHONY: test-servers
 test-servers: test-requirements gotestsum ## Run the tests of both servers on other releases of them: SERVERS="redis8 valkey8 postgres13 ... postgres18", joined by + for one run.
 	@[ -x "$$(command -v npm)" ] || hack/require.sh npm
@@ -237,6 +246,11 @@ sbom: build cyclonedx-gomod ## Write each program's bill of materials into dist/
 	done
 # A module that go.mod replaces by a folder stands in a program under the folder's name.
 
+# Without a database nothing is checked, which is an error: GOVULNDB names a copy of it.
+.PHONY: govulncheck
+govulncheck: govulncheck-tool ## Look for known vulnerabilities in what our code calls (GOVULNDB: the database, by default https://vuln.go.dev).
+	@hack/govulncheck.sh $(GOVULNCHECK) $(MODULES)
+
 .PHONY: clean
 clean: ## Remove what the build made.
 	rm -rf $(LOCALBIN) dist
@@ -275,6 +289,7 @@ GOTESTSUM := $(LOCALBIN)/gotestsum-$(call tool-version,gotest.tools/gotestsum)
 HELM := $(LOCALBIN)/helm-$(call tool-version,helm.sh/helm/v4,helm)
 ACTIONLINT := $(LOCALBIN)/actionlint-$(call tool-version,github.com/rhysd/actionlint,github)
 CYCLONEDX_GOMOD := $(LOCALBIN)/cyclonedx-gomod-$(call tool-version,github.com/CycloneDX/cyclonedx-gomod,github)
+GOVULNCHECK := $(LOCALBIN)/govulncheck-$(call tool-version,golang.org/x/vuln,github)
 CLUSTER_TOOL := $(LOCALBIN)/cluster
 export KUSTOMIZE CONTROLLER_GEN CLUSTER_TOOL HELM IMG
 KUSTOMIZE_WITH_IMAGE := hack/kustomize-image.sh
@@ -313,6 +328,11 @@ $(ACTIONLINT):
 cyclonedx-gomod: $(CYCLONEDX_GOMOD) ## Build cyclonedx-gomod.
 $(CYCLONEDX_GOMOD):
 	$(call build-tool,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod,github)
+
+.PHONY: govulncheck-tool
+govulncheck-tool: $(GOVULNCHECK) ## Build govulncheck.
+$(GOVULNCHECK):
+	$(call build-tool,golang.org/x/vuln/cmd/govulncheck,github)
 
 # The tool finds its sources where it was built, hence no -trimpath.
 .PHONY: cluster-tool

@@ -17,10 +17,9 @@ type NetworkPolicy struct {
 	// one password. By default the policies allow what an application in this namespace
 	// needs.
 	//
-	// * Flushers accept connections from anybody at their port for metrics, status and
-	//   probes: the resource knows neither the operator's namespace nor that of
-	//   Prometheus, and the port shows no row and changes nothing. Flushers may connect
-	//   to what egress lists.
+	// * Flushers accept connections at their port for metrics, status and probes from the
+	//   operator's namespace and from scrapers. The kubelet needs no rule. Flushers may
+	//   connect to what egress lists.
 	// * A managed Redis accepts connections at its port, from the flushers and from
 	//   clients. It may connect to nothing.
 	// +kubebuilder:default=true
@@ -37,6 +36,17 @@ type NetworkPolicy struct {
 	// +listType=atomic
 	// +optional
 	Clients []networkingv1.NetworkPolicyPeer `json:"clients,omitempty"`
+
+	// scrapers are the peers that may connect to the flushers' port besides the operator, as
+	// in the from of a NetworkPolicy. If unset, they are the namespaces that the operator's
+	// flag --prometheus-namespace-selector selects, which by default are those labelled
+	// metrics: enabled. At most 32 of them.
+	// +kubebuilder:validation:MaxItems=32
+	// +kubebuilder:validation:XValidation:rule="self.all(c, has(c.podSelector) || has(c.namespaceSelector) || has(c.ipBlock))",message="give podSelector, namespaceSelector or ipBlock: a scraper without any is nobody"
+	// +kubebuilder:validation:XValidation:rule="self.all(c, !has(c.ipBlock) || !has(c.podSelector) && !has(c.namespaceSelector))",message="a scraper is either an ipBlock or selected by podSelector and namespaceSelector"
+	// +listType=atomic
+	// +optional
+	Scrapers []networkingv1.NetworkPolicyPeer `json:"scrapers,omitempty"`
 
 	// egress is where the flushers may connect to, as in the egress of a NetworkPolicy:
 	// the database, and an external Redis. DNS and a managed Redis need no rule.

@@ -475,6 +475,13 @@ func (in *NetworkPolicy) DeepCopyInto(out *NetworkPolicy) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Scrapers != nil {
+		in, out := &in.Scrapers, &out.Scrapers
+		*out = make([]networkingv1.NetworkPolicyPeer, len(*in))
+		for i := range *in {
+			(*in)[i].DeepCopyInto(&(*out)[i])
+		}
+	}
 	if in.Egress != nil {
 		in, out := &in.Egress, &out.Egress
 		*out = make([]EgressRule, len(*in))

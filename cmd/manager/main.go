@@ -38,6 +38,10 @@ func main() {
 }
 
 func run(o options) error {
+	if err := o.complete(); err != nil {
+		return err
+	}
+	o.site.Admitted.OperatorNamespace = os.Getenv("POD_NAMESPACE")
 	ctx := ctrl.SetupSignalHandler()
 	scheme, err := newScheme()
 	if err != nil {
@@ -65,7 +69,8 @@ func run(o options) error {
 	if err := mgr.AddReadyzCheck("readyz", informed(mgr.GetCache())); err != nil {
 		return fmt.Errorf("add ready check: %w", err)
 	}
-	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.site.FlusherImage)
+	ctrl.Log.WithName("setup").Info("Starting manager", "version", version, "flusherImage", o.site.FlusherImage,
+		"watchNamespaces", o.watchNamespaces)
 	return mgr.Start(ctx)
 }
 

@@ -7,10 +7,12 @@ import (
 	"context"
 	"errors"
 	"flag"
+	"maps"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -71,6 +73,40 @@ func TestOptions(t *testing.T) {
 	}
 	if m.Metrics.FilterProvider == nil || !m.Metrics.SecureServing || len(m.Metrics.TLSOpts) != 1 {
 		t.Error("the metrics are open to everybody, or to HTTP/2")
+	}
+}
+
+// An empty text is what a chart gives for a list of nothing.
+func TestListsOfOptions(t *testing.T) {
+	o := defaultOptions()
+	flags := flag.NewFlagSet("manager", flag.ContinueOnError)
+	o.bind(flags)
+	if err := flags.Parse([]string{
+		"--watch-namespaces=shop, cart", "--watch-namespaces=", "--watch-namespaces=mail",
+		"--allowed-flusher-images=a:*,b:1", "--allowed-redis-images=redis:*",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	scheme, err := newScheme()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := slices.Sorted(maps.Keys(o.manager(scheme).Cache.DefaultNamespaces)); !slices.Equal(got, []string{"cart", "mail", "shop"}) || o.complete() != nil {
+		t.Errorf("it watches %q", got)
+	}
+	if !slices.Equal(o.site.AllowedFlusherImages, []string{"a:*", "b:1"}) || !slices.Equal(o.site.AllowedRedisImages, []string{"redis:*"}) {
+		t.Errorf("it allows %+v", o.site)
+	}
+	if got := metav1.FormatLabelSelector(o.site.Admitted.Scrapers); got != "metrics=enabled" {
+		t.Errorf("it admits scrapers of %q", got)
+	}
+	o.prometheusNamespaces = "a in"
+	if err := o.complete(); err == nil || !strings.Contains(err.Error(), `--prometheus-namespace-selector: "a in" is not a selector`) {
+		t.Errorf("a selector that cannot be is answered with %v", err)
+	}
+	o.watchNamespaces = []string{"shop", "Shop"}
+	if err := o.complete(); err == nil || !strings.Contains(err.Error(), `--watch-namespaces: "Shop" is not the name of a namespace`) {
+		t.Errorf("a namespace that cannot be is answered with %v", err)
 	}
 }
 

@@ -6,8 +6,12 @@ package main
 import (
 	"crypto/tls"
 	"flag"
+	"fmt"
+	"strings"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/validation"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/metrics/filters"
@@ -31,7 +35,10 @@ type options struct {
 	leaderElect     bool
 	leaseNamespace  string
 	enableHTTP2     bool
-	site            plan.Site
+	watchNamespaces []string
+	// prometheusNamespaces is a label selector.
+	prometheusNamespaces string
+	site                 plan.Site
 }
 
 func defaultOptions() options {
@@ -41,6 +48,8 @@ func defaultOptions() options {
 		metricsCertName: "tls.crt",
 		metricsCertKey:  "tls.key",
 		probeAddress:    ":8081",
+		// As config/network-policy has it for the operator's own metrics.
+		prometheusNamespaces: "metrics=enabled",
 	}
 }
 
@@ -63,19 +72,40 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"The namespace of the leader election's Lease; if unset, the operator's own namespace.")
 	flags.BoolVar(&o.enableHTTP2, "enable-http2", o.enableHTTP2,
 		"Serve the metrics over HTTP/2 too. Off by default because of HTTP/2's stream-reset attacks.")
+	flags.Var(list[[]string]{&o.watchNamespaces}, "watch-namespaces",
+		"The namespaces whose resources the operator looks after, with commas between; if unset, every namespace.")
 	flags.StringVar(&o.site.FlusherImage, "flusher-image", o.site.FlusherImage,
 		"The image of the flusher pods when a resource names none; if unset, the operator's own image.")
+	flags.StringVar(&o.prometheusNamespaces, "prometheus-namespace-selector", o.prometheusNamespaces,
+		"The labels of the namespaces that may scrape the flushers where a resource names no scrapers, as kubectl takes a selector; if empty, none may.")
 	flags.Var(list[plan.Images]{&o.site.AllowedFlusherImages}, "allowed-flusher-images",
 		"The images that a resource may name for its flushers, with commas between, * for any characters but a slash; if unset, every image.")
 	flags.Var(list[plan.Images]{&o.site.AllowedRedisImages}, "allowed-redis-images",
 		"The images that a resource may name for a managed Redis, with commas between, * for any characters but a slash; if unset, every image.")
 }
 
+// complete reads what the options say, and names the first that cannot be used.
+func (o *options) complete() error {
+	for _, namespace := range o.watchNamespaces {
+		if problems := validation.IsDNS1123Label(namespace); len(problems) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is not the name of a namespace: %s", namespace, strings.Join(problems, "; "))
+		}
+	}
+	if o.prometheusNamespaces == "" {
+		return nil
+	}
+	var err error
+	if o.site.Admitted.Scrapers, err = metav1.ParseToLabelSelector(o.prometheusNamespaces); err != nil {
+		return fmt.Errorf("--prometheus-namespace-selector: %q is not a selector such as metrics=enabled: %w", o.prometheusNamespaces, err)
+	}
+	return nil
+}
+
 // manager are the options of the manager.
 func (o *options) manager(scheme *runtime.Scheme) ctrl.Options {
 	return ctrl.Options{
 		Scheme:                  scheme,
-		Cache:                   controller.CacheOptions(),
+		Cache:                   controller.CacheOptions(o.watchNamespaces...),
 		Metrics:                 o.metrics(),
 		HealthProbeBindAddress:  o.probeAddress,
 		LeaderElection:          o.leaderElect,

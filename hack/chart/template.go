@@ -75,8 +75,16 @@ affinity:
 	"leaderElection": `{{- if .Values.leaderElection.enabled }}
 - --leader-elect
 {{- end }}`,
-	"settings": `{{- with .Values.flusherImage }}
-- --flusher-image={{ . }}
+	"settings": `{{- with .Values.watchNamespaces }}
+- --watch-namespaces={{ join "," . }}
+{{- end }}
+{{- if .Values.flusherImage }}
+- --flusher-image={{ .Values.flusherImage }}
+{{- else if .Values.watchNamespaces }}
+- --flusher-image={{ include "writebehind.image" . }}
+{{- end }}
+{{- if ne .Values.networkPolicy.prometheusNamespaceSelector "metrics=enabled" }}
+- {{ printf "--prometheus-namespace-selector=%s" .Values.networkPolicy.prometheusNamespaceSelector | quote }}
 {{- end }}
 {{- with .Values.allowedFlusherImages }}
 - {{ printf "--allowed-flusher-images=%s" (join "," .) | quote }}
@@ -149,10 +157,35 @@ func template(object *unstructured.Unstructured, values []byte) (string, error) 
 	if strings.Contains(out, namespace) {
 		return "", fmt.Errorf("it names %s where the chart does not replace it", namespace)
 	}
+	if kind == "ClusterRole" || kind == "ClusterRoleBinding" {
+		if watched := inWatchedNamespaces(out); watched != "" {
+			return watched, nil
+		}
+	}
 	if condition != "" {
 		return "{{- if " + condition + " }}\n---\n" + out + "{{- end }}\n", nil
 	}
 	return "---\n" + out, nil
+}
+
+// inNamespaces matches the names of rights that concern a namespace.
+var inNamespaces = regexp.MustCompile(`(?m)^  name: .*}}-(manager|writebehindcache)-[-a-z]+$`)
+
+// inWatchedNamespaces turns a right for the whole cluster into one for each namespace of
+// the value watchNamespaces, where it has any. It is empty for what asks the cluster about
+// others, which is no right in a namespace.
+func inWatchedNamespaces(text string) string {
+	if !inNamespaces.MatchString(text) {
+		return ""
+	}
+	namespaced := strings.NewReplacer(
+		"kind: ClusterRole", "kind: Role",
+		`"writebehind.fullname" .`, `"writebehind.fullname" $`,
+		`"writebehind.labels" .`, `"writebehind.labels" $`,
+		"{{ .Release.Namespace }}", "{{ $.Release.Namespace }}",
+	).Replace(text)
+	namespaced = strings.Replace(namespaced, "\nmetadata:\n", "\nmetadata:\n  namespace: {{ . }}\n", 1)
+	return "{{- range .Values.watchNamespaces }}\n---\n" + namespaced + "{{- else }}\n---\n" + text + "{{- end }}\n"
 }
 
 // fill puts the snippets in the place of the marks.

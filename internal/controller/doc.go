@@ -53,7 +53,11 @@
 //     the UID, and deleted. A flusher reports it when its own is missing. The operator
 //     creates them again at intervals, which changes nothing while they are there. So
 //     passwords and rights, which are in a ConfigMap, meet in the Pod of Redis alone:
-//     resources/redis_users.sh makes its aclfile, and keeps its users in step.
+//     resources/redis_users.sh makes its aclfile, and keeps its users in step. For the same
+//     reason no flag makes the operator demand a label of the Secrets that a resource names:
+//     to get a Secret's metadata takes the right to get the Secret, and a Pod sees no label of
+//     what is mounted into it. config/admission has a policy for it, which the API server
+//     enforces when a resource or a Secret is written.
 //
 // The operator concludes nothing from missing reports. Until the flushers were polled once,
 // existing conditions stay as they are. Ready, RedisReady and DatabaseReady refer to the

@@ -60,7 +60,7 @@ var _ = Describe("A resource of an earlier schema", func() {
 		var list v1alpha1.WriteBehindCacheList
 		Expect(server.List(ctx, &list)).To(Succeed())
 		Expect(list.Items).To(HaveLen(1))
-		policy, err := resources.FlusherNetworkPolicy(&list.Items[0])
+		policy, err := resources.FlusherNetworkPolicy(&list.Items[0], &resources.Admitted{})
 		Expect(err).NotTo(HaveOccurred())
 		Expect(policy.Spec.Egress).To(ContainElement(HaveField("Ports", ConsistOf(HaveField("Port", HaveValue(Equal(intstr.FromString("postgres"))))))))
 		patch := func(text string) client.Patch { return client.RawPatch(types.MergePatchType, []byte(text)) }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/plan"
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 // site is what the operator of the specs is told; every image of a spec is allowed but those
@@ -20,6 +21,7 @@ func site() plan.Site {
 		FlusherImage:         flusherImage,
 		AllowedFlusherImages: plan.Images{"*:1"},
 		AllowedRedisImages:   plan.Images{"redis:*", "nowhere:7"},
+		Admitted:             resources.Admitted{OperatorNamespace: "writebehind-system"},
 	}
 }
 

@@ -64,7 +64,11 @@ func originsOf(cache *v1alpha1.WriteBehindCache, o *plan.Object) []origin {
 		if cache.Spec.Redis.Managed != nil {
 			own++
 		}
-		return []origin{{part: "spec.egress", field: "spec.networkPolicy.egress", skip: own}, {field: "spec.networkPolicy.egress"}}
+		return []origin{
+			{part: "spec.egress", field: "spec.networkPolicy.egress", skip: own},
+			{part: "spec.ingress[0].from", field: "spec.networkPolicy.scrapers", skip: 1}, // the operator
+			{field: "spec.networkPolicy.egress"},
+		}
 	case o.Kind == resources.KindServiceMonitor, o.Kind == resources.KindPrometheusRule:
 		return []origin{{part: "metadata.labels", field: "spec.monitoring.labels"}, {field: "spec.monitoring"}}
 	default:

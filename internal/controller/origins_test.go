@@ -44,6 +44,7 @@ func TestWhatIsWrongWithAnObjectIsToldOfTheSpec(t *testing.T) {
 		{managedShop, "StatefulSet", "shop-redis", "spec.template.spec.containers[0].resources.limits[gpu]", "spec.redis.managed.resources.limits[gpu]", true},
 		{managedShop, "NetworkPolicy", "shop-redis", "spec.ingress[0].from[1].ipBlock.cidr", "spec.networkPolicy.clients[0].ipBlock.cidr", true},
 		{managedShop, "NetworkPolicy", "shop-redis", "spec.ingress[0].from[0].podSelector", "spec.ingress[0].from[0].podSelector", false},
+		{managedShop, "NetworkPolicy", "shop-flusher", "spec.ingress[0].from[1].ipBlock.cidr", "spec.networkPolicy.scrapers[0].ipBlock.cidr", true},
 		{managedShop, "NetworkPolicy", "shop-flusher", "spec.egress[12].to[0]", "spec.networkPolicy.egress[10].to[0]", true},
 		{externalShop, "NetworkPolicy", "shop-flusher", "spec.egress[1].to[0]", "spec.networkPolicy.egress[0].to[0]", true},
 		{externalShop, "NetworkPolicy", "shop-flusher", "spec.egress[0].ports", "spec.egress[0].ports", false},

@@ -41,10 +41,18 @@ const concurrentReconciles = 4
 
 // CacheOptions keep everything out of the manager's cache that is not the operator's
 // own: it would otherwise hold every Pod and ConfigMap of the cluster. Of the
-// operator's own objects it keeps what a pass reads.
-func CacheOptions() cache.Options {
+// operator's own objects it keeps what a pass reads. With namespaces it watches those
+// alone, which takes no right in any other.
+func CacheOptions(namespaces ...string) cache.Options {
 	own := cache.ByObject{Label: labels.SelectorFromSet(labels.Set{resources.LabelManagedBy: resources.ManagedBy})}
-	return cache.Options{DefaultTransform: trim, NewInformer: pagedInformer, ByObject: map[client.Object]cache.ByObject{
+	var watched map[string]cache.Config
+	for _, namespace := range namespaces {
+		if watched == nil {
+			watched = map[string]cache.Config{}
+		}
+		watched[namespace] = cache.Config{}
+	}
+	return cache.Options{DefaultTransform: trim, NewInformer: pagedInformer, DefaultNamespaces: watched, ByObject: map[client.Object]cache.ByObject{
 		&appsv1.Deployment{}:            own,
 		&appsv1.StatefulSet{}:           own,
 		&corev1.ConfigMap{}:             own,

@@ -161,6 +161,7 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 		"image.pullPolicy":          {[]string{"image.pullPolicy=Always"}, "Deployment", `"imagePullPolicy":"Always"`, false},
 		"imagePullSecrets":          {[]string{"imagePullSecrets[0].name=pull"}, "Deployment", `"imagePullSecrets":[{"name":"pull"}]`, false},
 		"flusherImage":              {[]string{"flusherImage=flusher:v2"}, "Deployment", `"--flusher-image=flusher:v2"`, false},
+		"watchNamespaces":           {[]string{`watchNamespaces=["shop","cart"]`}, "Deployment", `"--watch-namespaces=shop,cart"`, false},
 		"allowedFlusherImages":      {[]string{`allowedFlusherImages=["a/*:1","b@*"]`}, "Deployment", `"--allowed-flusher-images=a/*:1,b@*"`, false},
 		"allowedRedisImages":        {[]string{`allowedRedisImages=["redis:*"]`}, "Deployment", `"--allowed-redis-images=redis:*"`, false},
 		"fullnameOverride":          {[]string{"fullnameOverride=wb"}, "Service", `"name":"wb-controller-manager-metrics-service"`, false},
@@ -181,8 +182,12 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 			"ServiceMonitor", `"name":"writebehind-controller-manager-metrics-monitor"`, false,
 		},
 		"networkPolicy.enabled": {[]string{"networkPolicy.enabled=true"}, "NetworkPolicy", `"name":"writebehind-allow-metrics-traffic"`, false},
-		"crds.install":          {[]string{"crds.install=false"}, "CustomResourceDefinition", "writebehindcaches", true},
-		"crds.keep":             {[]string{"crds.keep=false"}, "CustomResourceDefinition", "helm.sh/resource-policy", true},
+		"networkPolicy.prometheusNamespaceSelector": {
+			[]string{"networkPolicy.prometheusNamespaceSelector=team=monitoring"},
+			"Deployment", `"--prometheus-namespace-selector=team=monitoring"`, false,
+		},
+		"crds.install": {[]string{"crds.install=false"}, "CustomResourceDefinition", "writebehindcaches", true},
+		"crds.keep":    {[]string{"crds.keep=false"}, "CustomResourceDefinition", "helm.sh/resource-policy", true},
 	}
 	// found is whether the text stands in an object of the kind.
 	found := func(objects []*unstructured.Unstructured, kind, text string) bool {
@@ -261,6 +266,7 @@ func TestTheChartRefusesAWrongValue(t *testing.T) {
 		"image.tag=a b":              "at '/image/tag'",
 		"image.digest=sha256:1":      "at '/image/digest'",
 		"flusherImage=a --b":         "at '/flusherImage'",
+		`watchNamespaces=["Shop"]`:   "at '/watchNamespaces/0'",
 		`allowedRedisImages=["a,b"]`: "at '/allowedRedisImages/0'",
 		"allowedFlusherImages=a:1":   "at '/allowedFlusherImages': got string, want array",
 		"fullnameOverride=Upper":     "at '/fullnameOverride'",

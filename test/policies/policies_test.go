@@ -90,12 +90,18 @@ func peers(cache *v1alpha1.WriteBehindCache) map[string]*peer {
 		web:       pod("10.0.0.6", "web", nil),
 		stranger:  pod("10.0.0.7", "elsewhere", map[string]string{"app": "shop"}),
 		operator:  pod("10.0.0.8", "writebehind-system", map[string]string{"control-plane": "controller-manager", "app.kubernetes.io/name": "writebehind"}),
-		scraper:   pod("10.0.0.9", "monitoring", nil),
+		scraper:   labelledMetrics(pod("10.0.0.9", "monitoring", nil)),
 		resolver:  pod("10.0.0.10", "kube-system", map[string]string{"k8s-app": "kube-dns"}),
 		kubelet:   {IP: "192.168.0.1"},
 		database:  {IP: "172.16.0.5"},
 		elsewhere: {IP: "1.1.1.1"},
 	}
+}
+
+// labelledMetrics labels the pod's namespace for what scrapes.
+func labelledMetrics(p *peer) *peer {
+	p.Internal.NamespaceLabels["metrics"] = "enabled"
+	return p
 }
 
 // way is from somebody to a port of somebody.
@@ -107,10 +113,15 @@ type way struct {
 
 func tcp(from, to string, port int) way { return way{from, to, port, corev1.ProtocolTCP} }
 
+// admitted are as the operator is told by default.
+var admitted = resources.Admitted{
+	OperatorNamespace: "writebehind-system", Scrapers: &metav1.LabelSelector{MatchLabels: map[string]string{"metrics": "enabled"}},
+}
+
 // policiesOf are those that the operator makes for a resource.
 func policiesOf(t *testing.T, cache *v1alpha1.WriteBehindCache) []any {
 	t.Helper()
-	flushers, err := resources.FlusherNetworkPolicy(cache)
+	flushers, err := resources.FlusherNetworkPolicy(cache, &admitted)
 	must(t, err)
 	policies := []any{flushers}
 	if cache.Spec.Redis.Managed != nil {
@@ -166,10 +177,16 @@ func TestTheOperatorsPoliciesLetThroughWhatIsNeededAndNothingElse(t *testing.T) 
 				{redis, resolver, 53, corev1.ProtocolUDP},
 			},
 		},
-		"into a flusher, from everybody but a Redis, which goes nowhere": {
-			compared: ways(everybody, flusher, flusherPort),
-			open: ways([]string{flusher, another, shop, neighbour, web, stranger, operator, scraper, resolver, kubelet, database, elsewhere},
-				flusher, flusherPort),
+		"into a flusher, from the operator and what scrapes": {
+			compared: ways(everybody, flusher, flusherPort), open: ways([]string{operator, scraper}, flusher, flusherPort),
+		},
+		"into a flusher, from the scrapers that the spec names": {
+			edit: func(c *v1alpha1.WriteBehindCache) {
+				c.Spec.NetworkPolicy.Scrapers = []networkingv1.NetworkPolicyPeer{
+					{PodSelector: &metav1.LabelSelector{MatchLabels: map[string]string{"app": "shop"}}}, {IPBlock: &networkingv1.IPBlock{CIDR: "1.1.1.1/32"}},
+				}
+			},
+			compared: ways(everybody, flusher, flusherPort), open: ways([]string{operator, shop, elsewhere}, flusher, flusherPort),
 		},
 		"into no other port of a flusher": {compared: append(ways(everybody, flusher, 6060), ways(everybody, flusher, 22)...)},
 		"out of a flusher, everywhere by default": {
@@ -215,6 +232,26 @@ func TestTheOperatorsPoliciesLetThroughWhatIsNeededAndNothingElse(t *testing.T) 
 	}
 }
 
+// Without a Prometheus the operator alone gets in; one that runs outside of the cluster has
+// no pod that a policy could name.
+func TestWhoIsAdmittedDependsOnTheOperator(t *testing.T) {
+	port := int(resources.FlusherPort)
+	for name, c := range map[string]struct {
+		admitted resources.Admitted
+		open     []string
+	}{
+		"no Prometheus":           {resources.Admitted{OperatorNamespace: "writebehind-system"}, []string{operator}},
+		"no operator's namespace": {resources.Admitted{}, []string{operator, scraper, stranger, neighbour}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := cacheWith(nil)
+			policy, err := resources.FlusherNetworkPolicy(cache, &c.admitted)
+			must(t, err)
+			compare(t, []any{policy}, peers(cache), ways([]string{operator, scraper, stranger, neighbour}, flusher, port), ways(c.open, flusher, port))
+		})
+	}
+}
+
 // TestARetainedRedisLetsInWhoTakesItOver, who has another UID.
 func TestARetainedRedisLetsInWhoTakesItOver(t *testing.T) {
 	cache := cacheWith(func(c *v1alpha1.WriteBehindCache) {
@@ -235,7 +272,6 @@ func TestOnlyLabelledNamespacesScrapeTheOperator(t *testing.T) {
 	must(t, yaml.UnmarshalStrict(text, policy))
 	policy.Namespace = "writebehind-system"
 	all := peers(cacheWith(nil))
-	all[scraper].Internal.NamespaceLabels["metrics"] = "enabled"
 	const metricsPort, other = 8443, 9443
 	compare(t, []any{policy}, all,
 		append(ways([]string{scraper, stranger, shop, elsewhere}, operator, metricsPort), tcp(scraper, operator, other), tcp(operator, flusher, 8080)),

@@ -60,7 +60,7 @@ func (p *planner) planNetworkPolicies() error {
 	if !resources.WantsNetworkPolicies(p.Cache) {
 		return nil
 	}
-	policy, err := resources.FlusherNetworkPolicy(p.Cache)
+	policy, err := resources.FlusherNetworkPolicy(p.Cache, &p.site.Admitted)
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,11 @@
 
 package plan
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/writebehind/operator/internal/controller/resources"
+)
 
 // Site is what whoever runs the operator has decided for every resource.
 type Site struct {
@@ -11,6 +15,8 @@ type Site struct {
 	FlusherImage string
 	// AllowedFlusherImages and AllowedRedisImages are the images that a resource may name.
 	AllowedFlusherImages, AllowedRedisImages Images
+	// Admitted are who may connect to the flushers' port.
+	Admitted resources.Admitted
 }
 
 // Validate names the first decision that cannot be used.

@@ -8,6 +8,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	metav1ac "k8s.io/client-go/applyconfigurations/meta/v1"
 	networkingv1ac "k8s.io/client-go/applyconfigurations/networking/v1"
@@ -26,17 +27,32 @@ func WantsNetworkPolicies(cache *v1alpha1.WriteBehindCache) bool {
 	return enabled == nil || *enabled
 }
 
-// FlusherNetworkPolicy allows connections from anybody to the flushers' one port, and to no
-// other port: the kubelet probes it, Prometheus scrapes it, the operator polls it, and their
-// namespaces are unknown here. The port shows no row, and nothing can be changed through it.
+// Admitted are who may connect to the flushers' port besides their kubelet, which no policy
+// keeps out, as the operator is told.
+type Admitted struct {
+	// OperatorNamespace is where the operator runs, who polls the port. Outside of a cluster
+	// it is empty, and the port is open to all: the operator has no pod to name.
+	OperatorNamespace string
+	// Scrapers selects the namespaces of a Prometheus where a resource names no scrapers. Nil
+	// selects none.
+	Scrapers *metav1.LabelSelector
+}
+
+// FlusherNetworkPolicy allows connections from the operator and the scrapers to the flushers'
+// one port, and to no other port. The operator is known by its namespace and not by the
+// labels of its pod, which whoever installs it may change.
 //
 // Flushers' connections are limited as soon as the spec lists the database.
 // Its address is in a Secret that the operator never reads, and a guess at its
 // port would cut off those who use another.
-func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
+func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache, admitted *Admitted) (*networkingv1ac.NetworkPolicyApplyConfiguration, error) {
+	rule := networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(corev1.ProtocolTCP, FlusherPort))
+	if err := admit(cache, admitted, rule); err != nil {
+		return nil, err
+	}
 	spec := networkPolicySpec(SelectorLabels(cache, ComponentFlusher)).
 		WithPolicyTypes(networkingv1.PolicyTypeIngress).
-		WithIngress(networkingv1ac.NetworkPolicyIngressRule().WithPorts(policyPort(corev1.ProtocolTCP, FlusherPort)))
+		WithIngress(rule)
 	if len(cache.Spec.NetworkPolicy.Egress) > 0 {
 		spec.WithPolicyTypes(networkingv1.PolicyTypeEgress).WithEgress(dnsEgress())
 		if cache.Spec.Redis.Managed != nil {
@@ -55,6 +71,27 @@ func FlusherNetworkPolicy(cache *v1alpha1.WriteBehindCache) (*networkingv1ac.Net
 	return networkingv1ac.NetworkPolicy(FlusherName(cache), cache.Namespace).
 		WithLabels(Labels(cache, ComponentFlusher)).
 		WithSpec(spec), nil
+}
+
+// admit names who may connect to the flushers' port.
+func admit(cache *v1alpha1.WriteBehindCache, admitted *Admitted, rule *networkingv1ac.NetworkPolicyIngressRuleApplyConfiguration) error {
+	if admitted.OperatorNamespace == "" {
+		return nil
+	}
+	rule.WithFrom(networkingv1ac.NetworkPolicyPeer().WithNamespaceSelector(metav1ac.LabelSelector().
+		WithMatchLabels(map[string]string{corev1.LabelMetadataName: admitted.OperatorNamespace})))
+	scrapers := cache.Spec.NetworkPolicy.Scrapers
+	if len(scrapers) == 0 && admitted.Scrapers != nil {
+		scrapers = []networkingv1.NetworkPolicyPeer{{NamespaceSelector: admitted.Scrapers}}
+	}
+	for i := range scrapers {
+		peer, err := configurationOf[networkingv1ac.NetworkPolicyPeerApplyConfiguration](&scrapers[i])
+		if err != nil {
+			return fmt.Errorf("spec.networkPolicy.scrapers[%d]: %w", i, err)
+		}
+		rule.WithFrom(peer)
+	}
+	return nil
 }
 
 // RedisNetworkPolicy allows connections from the flushers and the clients to a managed Redis,

@@ -27,6 +27,11 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
 // cache is a resource as the API server completes it.
+// admitted are as the operator is told by default.
+var admitted = resources.Admitted{
+	OperatorNamespace: "writebehind-system", Scrapers: &metav1.LabelSelector{MatchLabels: map[string]string{"metrics": "enabled"}},
+}
+
 func cache(edit func(*v1alpha1.WriteBehindCache)) *v1alpha1.WriteBehindCache {
 	c := &v1alpha1.WriteBehindCache{
 		ObjectMeta: metav1.ObjectMeta{
@@ -165,8 +170,8 @@ func TestGolden(t *testing.T) {
 		"flusher_configmap_secured":   must(resources.FlusherConfigMap(secured, resources.FlusherConfig(secured)))(t),
 		"flusher_deployment_secured":  deployment(t, secured),
 		"flusher_disruption_budget":   resources.FlusherDisruptionBudget(managed),
-		"flusher_network_policy":      must(resources.FlusherNetworkPolicy(managed))(t),
-		"flusher_network_policy_rule": must(resources.FlusherNetworkPolicy(narrow))(t),
+		"flusher_network_policy":      must(resources.FlusherNetworkPolicy(managed, &admitted))(t),
+		"flusher_network_policy_rule": must(resources.FlusherNetworkPolicy(narrow, &admitted))(t),
 		"redis_network_policy":        must(resources.RedisNetworkPolicy(managed))(t),
 		"redis_network_policy_peer":   must(resources.RedisNetworkPolicy(narrow))(t),
 		"settings_pod":                resources.SettingsPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "p", UID: "u"}}, "settings-hash"),

@@ -198,7 +198,7 @@ WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.ke
 	// What stands for a Reread is no dead letter, and is not counted.
 	letters := func(member string) string {
 		return strings.TrimSuffix(fill(`{names}`), " ") + fill(`, gone AS (DELETE FROM {letter} r USING names n
-WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash` + member + ` RETURNING r.operation)
+WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash`+member+` RETURNING r.operation)
 SELECT pg_catalog.count(*) FROM gone WHERE operation <> {reread}`)
 	}
 	const one = " AND r.member_hash = n.member_hash"
