@@ -75,7 +75,7 @@ func patternsOf(mappings []config.Mapping) string {
 	var given []string
 	for i := range mappings {
 		m := &mappings[i]
-		given = append(given, "~"+asPattern(m.KeyPrefix)+"*", "~wb:{"+m.Name+"}:*", "~wb:{"+m.Name+":*}:*")
+		given = append(given, "~"+AsPattern(m.KeyPrefix)+"*", "~wb:{"+m.Name+"}:*", "~wb:{"+m.Name+":*}:*")
 	}
 	text := strings.Join(append(given, "~wb:probe", "~wb:queues"), " ")
 	if len(text) > mostPatterns {
@@ -84,9 +84,9 @@ func patternsOf(mappings []config.Mapping) string {
 	return text
 }
 
-// asPattern is a prefix as a pattern has it. Neither an ACL nor a shell takes every byte:
+// AsPattern is a prefix as a pattern has it. Neither an ACL nor a shell takes every byte:
 // what is in doubt becomes a ?, which stands for any byte.
-func asPattern(prefix string) string {
+func AsPattern(prefix string) string {
 	var pattern strings.Builder
 	for _, b := range []byte(prefix) {
 		switch {
@@ -104,8 +104,12 @@ func asPattern(prefix string) string {
 // rights are the commands that flushers run, in the words of ACL SETUSER.
 var rights = rightsFor(library)
 
+// Rights are the commands that flushers run, and what looks at keys from outside: flusher verify
+// lists them.
+func Rights() string { return rights }
+
 func rightsFor(source string) string {
-	given := []string{"+info", "+function|load", "+function|list", "+fcall", "+fcall_ro"}
+	given := []string{"+info", "+function|load", "+function|list", "+fcall", "+fcall_ro", "+scan", "+pttl"}
 	for _, command := range commandsOf(source) {
 		given = append(given, "+"+strings.ToLower(command))
 	}
