@@ -89,7 +89,7 @@ func TestAMalformedLetterBreaksNothingInTheDatabase(t *testing.T) {
 			('products', 'product:infinite'::bytea, ''::bytea, 'set', 1::bigint, 'Refused', 'infinity'::timestamptz, '-infinity'::timestamptz),
 			('products', 'product:far', '', 'set', -9223372036854775808, 'Refused', '294276-01-01', '4000-01-01 BC'),
 			('products', '\xff00', 'm', 'nonsense', 9223372036854775807, 'Unheard', now(), now()),
-			('products', '', '', '', 0, '', now(), now()),
+			('products', 'x', '', '', 0, '', now(), now()),
 			('sessions', 'product:1', '', 'set', 1, 'Refused', now(), now()),
 			('unknown', 'x', '', 'set', 1, 'Refused', now(), now())) n (q, k, m, o, v, c, f, l)`)
 	for _, args := range [][]string{{"list"}, {"list", "-o", "json"}} {

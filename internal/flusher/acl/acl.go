@@ -37,9 +37,9 @@ const ofFunctions = "+fcall +fcall_ro +get +set +del +type +time +hget +hset +he
 
 // ofReplication are those of one that writes by Redis' own commands. Their keys are checked, those
 // of a script too. What lists or counts the keys of others has none, and is left out; @dangerous
-// has FLUSHALL, KEYS, RESTORE, and whatever administers. WAIT is among those of the connection.
+// has FLUSHALL, KEYS, RESTORE, and whatever administers, but for FUNCTION. WAIT is among those of the connection.
 const ofReplication = "+@read +@write +@connection +@transaction +eval +evalsha +eval_ro +evalsha_ro +script|load +script|exists " +
-	"-@dangerous -@admin -scan -randomkey -dbsize +info"
+	"-@dangerous -@admin -function -scan -randomkey -dbsize +info"
 
 // Of are the rules of the mappings: the application's of those alone that are named as queues, or
 // of all where none is, and the flushers', who work with all.
