@@ -164,6 +164,18 @@ func TestVerifyAndRepairOfReplication(t *testing.T) {
 		}
 		return nil
 	})
+	// One of a key that is not there comes to nothing, and goes.
+	records := openRecords(o.Config)
+	defer records.close()
+	if done, err := records.records.Reread(t.Context(), records.source, "products", []string{"product:none"}); err != nil || !done[0] {
+		t.Fatalf("%v, %v", done, err)
+	}
+	o.eventually("the wish goes", func() error {
+		if n := o.Database.Value(t, `SELECT count(*) FROM writebehind.dead_letter WHERE operation = 'reread'`); n != "0" {
+			return fmt.Errorf("%s wishes are there", n)
+		}
+		return nil
+	})
 	// A wish is no dead letter, and goes with what came of it.
 	o.letters("scores board:2 eve")
 	if n := o.Database.Value(t, `SELECT count(*) FROM writebehind.dead_letter`); n != "1" {
