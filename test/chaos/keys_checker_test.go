@@ -223,6 +223,29 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
+		"Redis comes back without a write that has no answer, and was carried": {tale: func(s tale) {
+			s.set(1, "1")
+			s.did(2, unknown, stroke{cells: sets("2")})
+			s.commits("1", "2")
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.commits("1")
+			s.ends("1", "1", "")
+		}},
+		"and the row does not follow that": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.did(2, unknown, stroke{cells: sets("2")})
+			s.commits("1", "2")
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.ends("1", "2", "")
+		}},
+		"Redis comes back without a deletion that has no answer, and was carried": {fleeting: true, tale: func(s tale) {
+			s.set(1, "1")
+			s.did(2, unknown, stroke{cells: sets(gone), whole: true})
+			s.commits("1", gone)
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.commits("1")
+			s.ends("1", "1", "")
+		}},
 		"and the row follows before anybody knows": {tale: func(s tale) {
 			s.set(1, "1")
 			s.set(2, "2")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -144,14 +145,19 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 	for _, k := range s.keys.list() {
 		has, there := t.cells[k.table][k.key]
 		k.mu.Lock()
-		if there && !k.fits(has) || !there && !k.fleeting && !k.fits(nil) {
-			differ++
+		fits := k.fits(has)
+		switch {
+		case (there || !k.fleeting) && (!fits || k.isInDoubt(now-lostWithin)):
+			// A write without an answer may have been carried, and then be lost: the row follows.
+			if !fits {
+				differ++
+			}
 			cells := maps.Clone(has)
 			if cells == nil {
 				cells = cellsGone(k)
 			}
 			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells}, since)
-		} else if !there && k.fleeting {
+		case !there && k.fleeting:
 			for i := range k.strokes {
 				if w := &k.strokes[i]; w.sentAt > now-lostWithin && w.state == acknowledged {
 					w.state = unknown
@@ -170,6 +176,11 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 		}
 	}
 	return differ
+}
+
+// isInDoubt tells whether any write since then has no answer. The key is locked.
+func (k *tracked) isInDoubt(since int64) bool {
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state == unknown && s.sentAt > since })
 }
 
 // fits tells whether the key may have these cells by what was answered. It is locked.
