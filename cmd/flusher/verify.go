@@ -17,6 +17,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // exitDifferent is the exit code of verify where it has found differences, and of repair where some
@@ -229,9 +230,9 @@ func (c *comparison) verdict(done *compared, err error, repair bool) error {
 	case err != nil:
 		return failed("%s", err)
 	case repair && left > 0:
-		return &different{fmt.Sprintf("%d of %d keys that differ were left", left, done.Differences())}
+		return &different{fmt.Sprintf("keys that differ: %d, left: %d", done.Differences(), left)}
 	case !repair && left > 0:
-		return &different{fmt.Sprintf("%d of %d keys differ", left, done.Keys)}
+		return &different{fmt.Sprintf("keys compared: %d, keys that differ: %d", done.Keys, left)}
 	}
 	return nil
 }
@@ -241,7 +242,7 @@ func (c *comparison) show(out io.Writer, done *compared, repair bool) error {
 		return (&report{out: out}).encode(done)
 	}
 	if done.NotListed > 0 {
-		fmt.Fprintf(out, "%d more differences are not listed (--most)\n", done.NotListed)
+		fmt.Fprintf(out, "%s not listed (--most)\n", plural.Of(done.NotListed, "more difference is", "more differences are"))
 	}
 	s := &done.Summary
 	line := fmt.Sprintf("keys compared: %d, missing: %d, different: %d, unfit: %d, on their way: %d, dead letters: %d", s.Keys, s.Missing, s.Different, s.Unfit, s.OnItsWay, s.Dead)

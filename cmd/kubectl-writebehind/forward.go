@@ -157,7 +157,7 @@ func (c *cluster) flusher(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 		}
 	}
 	if running == "" {
-		return "", &failure{fmt.Errorf("no flusher of %s runs in namespace %s, of %d pods: see kubectl writebehind status %s; with flusher.replicas 0 there is none",
+		return "", &failure{fmt.Errorf("no flusher of %s runs in namespace %s (pods: %d): see kubectl writebehind status %s; with flusher.replicas 0 there is none",
 			cache.Name, cache.Namespace, len(pods), cache.Name)}
 	}
 	return running, nil

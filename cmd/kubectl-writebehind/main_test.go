@@ -242,7 +242,7 @@ func commandsInPods(t *testing.T, k *kubectl) {
 		t.Errorf("the commands are %q, want %q", k.ran, want)
 	}
 	_, problems = k.run(exitFailed, "explain", "managed", "product:1")
-	says(t, problems, "no flusher of managed runs in namespace default, of 0 pods")
+	says(t, problems, "no flusher of managed runs in namespace default (pods: 0)")
 	k.err = errors.New("upgrade refused")
 	_, problems = k.run(exitFailed, "explain", "shop", "product:1")
 	says(t, problems, "run /flusher explain in pod shop-flusher-c: upgrade refused")
