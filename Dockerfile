@@ -21,11 +21,11 @@ COPY api/ api/
 COPY cmd/ cmd/
 COPY internal/ internal/
 ENV CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH}
-RUN go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/manager ./cmd/flusher
+RUN go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/manager ./cmd/flusher ./cmd/kubectl-writebehind
 
 # No shell and no package manager: there is nothing in it but the two programs,
 # the certificate authorities and the time zones.
 FROM gcr.io/distroless/static:nonroot
-COPY --from=build /out/manager /out/flusher /
+COPY --from=build /out/manager /out/flusher /out/kubectl-writebehind /
 USER 65532:65532
 ENTRYPOINT ["/manager"]

@@ -204,9 +204,10 @@ demo-requirements: test-requirements build kustomize
 ##@ Build
 
 .PHONY: build
-build: ## Build both programs, static, into bin/.
+build: ## Build both programs and the plugin of kubectl, static, into bin/.
 	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/manager ./cmd/manager
 	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/flusher ./cmd/flusher
+	CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -o $(LOCALBIN)/kubectl-writebehind ./cmd/kubectl-writebehind
 
 .PHONY: run
 run: ## Run the operator here against your kubectl context, flushers with IMG (make install comes first).
@@ -240,7 +241,7 @@ package-chart: helm ## Pack the Helm chart into dist/ (DIST: another folder).
 .PHONY: sbom
 sbom: build cyclonedx-gomod ## Write each program's bill of materials into dist/ (DIST: another folder).
 	@mkdir -p $(DIST)
-	@for program in manager flusher; do \
+	@for program in manager flusher kubectl-writebehind; do \
 		$(CYCLONEDX_GOMOD) bin -json -licenses -std -version $(VERSION) $(LOCALBIN)/$$program | \
 			sed -e 's|\./api@(devel)|$(API)@$(VERSION)|; s|"\./api"|"$(API)"|; s|"(devel)"|"$(VERSION)"|' >$(DIST)/$$program.cdx.json; \
 	done

@@ -162,13 +162,17 @@ func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
 func (d *desk) close() { d.shelf.close() }
 
 // each calls with for every letter that the filter lets through. A queue that is
-// not there is told at the end, after all others.
+// not there, or whose letters cannot be read, is told at the end, after all others.
 func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.DeadLetter) error) error {
-	var missing []string
+	var missing, broken []string
 	for _, queue := range d.queues {
 		err := d.eachOf(ctx, queue, with)
 		if errors.Is(err, entry.ErrNoQueue) {
 			missing = append(missing, queue)
+			continue
+		}
+		if b, ok := errors.AsType[*brokenQueue](err); ok {
+			broken = append(broken, b.text)
 			continue
 		}
 		if err != nil {
@@ -176,15 +180,26 @@ func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.D
 		}
 	}
 	if len(missing) > 0 {
-		return failed("queue %s is not in this %s: no flusher has opened it here yet", strings.Join(missing, ", "), d.shelf.server())
+		broken = append(broken, fmt.Sprintf("queue %s is not in this %s: no flusher has opened it here yet", strings.Join(missing, ", "), d.shelf.server()))
+	}
+	if len(broken) > 0 {
+		return failed("%s", strings.Join(broken, "; "))
 	}
 	return nil
 }
+
+// brokenQueue says that the letters of one queue cannot be read, and perhaps those of the others.
+type brokenQueue struct{ text string }
+
+func (b *brokenQueue) Error() string { return b.text }
 
 func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entry.DeadLetter) error) error {
 	for letter, err := range d.shelf.letters(ctx, queue, &d.filter) {
 		if errors.Is(err, entry.ErrNoQueue) {
 			return err
+		}
+		if err != nil && !lasting(d.shelf, err) {
+			return &brokenQueue{explain(d.shelf, err)}
 		}
 		if err != nil {
 			return failed("%s", explain(d.shelf, err))

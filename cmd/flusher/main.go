@@ -3,7 +3,9 @@
 
 // Command flusher carries the write-behind queues of one Redis to one PostgreSQL
 // database. Several may run with the same config; they share the work. Its
-// subcommand dlq lists, replays and discards dead letters, explain tells all of one key.
+// subcommand dlq lists, replays and discards dead letters,
+// explain tells all of one key, verify and repair compare Redis with the tables, and acl
+// prints what users of Redis need.
 package main
 
 import (
@@ -65,6 +67,9 @@ func run(ctx context.Context, args []string, out, problems io.Writer) int {
 	if _, ok := errors.AsType[*failure](err); ok {
 		return exitFailed
 	}
+	if _, ok := errors.AsType[*different](err); ok {
+		return exitDifferent
+	}
 	return config.ExitUnusable
 }
 
@@ -95,7 +100,7 @@ func rootCommand() *cobra.Command {
 		Short:   "Carries write-behind queues from Redis to PostgreSQL.",
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return fmt.Errorf("%q is not allowed: give dlq or explain, or only flags to run the flusher", args[0])
+				return fmt.Errorf("%q is not allowed: give dlq, explain, verify, repair or acl, or only flags to run the flusher", args[0])
 			}
 			return nil
 		},
@@ -127,7 +132,7 @@ func rootCommand() *cobra.Command {
 	root.Flags().DurationVar(&grace, "grace-period", flusher.Options{}.WithDefaults().Grace, "how long to go on flushing after SIGTERM")
 	root.Flags().StringVar(&format, "log-format", "json", "json or text")
 	root.Flags().BoolVar(&debug, "debug", false, "log every take-over of a partition too")
-	root.AddCommand(deadLettersCommand(&path), explainCommand(&path))
+	root.AddCommand(deadLettersCommand(&path), explainCommand(&path), verifyCommand(&path), repairCommand(&path), aclCommand(&path))
 	return root
 }
 

@@ -111,8 +111,8 @@ func (s *journalShelf) explain(err error) (text string, lasting bool) {
 	switch {
 	case strings.Contains(err.Error(), "Function not found"):
 		return "this Redis lacks the function library, or has an older one: start a flusher of this release", lasting
-	case lasting:
-		return check.Message, true
+	case lasting, strings.Contains(err.Error(), "WRONGTYPE wb:"):
+		return check.Message, lasting
 	}
 	return err.Error(), false
 }

@@ -114,7 +114,7 @@ func (k *known) same(other *known) bool {
 	}
 	for i := range other.entries {
 		e := &other.entries[i]
-		if value, there := values[e.Row()]; !there || value != e.Value && !e.Whole {
+		if value, there := values[e.Row()]; !there || value != e.Value {
 			return false
 		}
 	}
@@ -126,12 +126,22 @@ func (a *Audit) table(ctx context.Context, m *config.Mapping) (*postgres.Table, 
 	if t := a.tables[m.Name]; t != nil {
 		return t, nil
 	}
-	t, err := a.database.Table(ctx, *m)
+	t, err := patiently(ctx, func() (*postgres.Table, error) { return a.database.Table(ctx, *m) })
 	if err != nil {
 		return nil, err
 	}
 	a.tables[m.Name] = t
 	return t, nil
+}
+
+// rows holds rows of a table against what Redis has.
+func (a *Audit) rows(ctx context.Context, t *postgres.Table, wanted []postgres.Wanted, texts bool) ([]postgres.Compared, error) {
+	return patiently(ctx, func() ([]postgres.Compared, error) { return a.database.Compare(ctx, t, wanted, texts) })
+}
+
+// members lists the members of a key that have a row.
+func (a *Audit) members(ctx context.Context, m *config.Mapping, t *postgres.Table, key string, most int) ([]string, error) {
+	return patiently(ctx, func() ([]string, error) { return a.database.Members(ctx, t, rowKey(m, key), most) })
 }
 
 // ofDatabase says what an error of the database means to a person.

@@ -78,7 +78,7 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	differs := false
 	for from := 0; from < len(wanted); from += pageOfKeys {
 		to := min(from+pageOfKeys, len(wanted))
-		found, err := a.database.Compare(ctx, t, wanted[from:to], true)
+		found, err := a.rows(ctx, t, wanted[from:to], true)
 		if err != nil {
 			return err
 		}
@@ -115,7 +115,7 @@ func (a *Audit) others(ctx context.Context, m *config.Mapping, t *postgres.Table
 	if m.Mode == config.ModeAppend && len(entries) > 0 || t.Refuses(rowKey(m, key)) {
 		return nil, nil
 	}
-	members, err := a.database.Members(ctx, t, rowKey(m, key), mostMembers)
+	members, err := a.members(ctx, m, t, key, mostMembers)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // next says what will happen to the key, or what somebody has to do.
@@ -37,16 +38,20 @@ func (a *Audit) nextOfDirty(e *Explanation) string {
 		return fmt.Sprintf("another flusher takes its partition over, since the lease of %s ran out at %s; if none does, see whether flushers run",
 			e.Holder.Flusher, e.Holder.Until.Format(time.RFC3339))
 	case e.State == StateWaiting && e.Due != nil:
-		return fmt.Sprintf("it is tried again at %s; the database has refused it %d times, and after %d retries (flush.maxRetries) it becomes a dead letter, with the reason",
-			e.Due.Format(time.RFC3339), e.Attempts, a.config.Flush.MaxRetries)
+		return fmt.Sprintf("it is tried again at %s; %s", e.Due.Format(time.RFC3339), a.inTheEnd(e))
 	case e.State == StateWaiting:
-		return fmt.Sprintf("it is tried again; the database has refused it %d times, and after %d retries (flush.maxRetries) it becomes a dead letter, with the reason",
-			e.Attempts, a.config.Flush.MaxRetries)
+		return "it is tried again; " + a.inTheEnd(e)
 	case e.State == StateOnItsWay:
 		return "the stream is carried on: what was written of the key is flushed with the next batch of its partition; " +
 			"if the carried offset stands still, see the condition Ready of the resource, or the flusher's log"
 	}
 	return flushed + "; if it stays dirty for longer, see the condition Ready of the resource, or the flusher's log"
+}
+
+// inTheEnd says what becomes of a row that is refused again and again.
+func (a *Audit) inTheEnd(e *Explanation) string {
+	return fmt.Sprintf("the database has refused it at %s, and after %s (flush.maxRetries) it becomes a dead letter, with the reason",
+		plural.Of(e.Attempts, "attempt", "attempts"), plural.Of(a.config.Flush.MaxRetries, "retry", "retries"))
 }
 
 func (a *Audit) nextOfClean(m *config.Mapping, e *Explanation) string {

@@ -69,7 +69,7 @@ func (s *streamSource) look(ctx context.Context, m *config.Mapping, keys []strin
 		looks[i] = surveyed(keys[i], &surveys[i])
 		at[keys[i]] = &looks[i]
 	}
-	retries, letters, err := s.records.Of(ctx, s.name, m.Name, keys)
+	retries, letters, err := s.aside(ctx, m, keys)
 	if err != nil {
 		return nil, databaseError{err}
 	}
@@ -85,6 +85,19 @@ func (s *streamSource) look(ctx context.Context, m *config.Mapping, keys []strin
 		}
 	}
 	return looks, nil
+}
+
+// aside is what the database has aside of keys.
+func (s *streamSource) aside(ctx context.Context, m *config.Mapping, keys []string) (retries []replica.Retry, letters []replica.Letter, err error) {
+	retries, err = patiently(ctx, func() (some []replica.Retry, err error) {
+		some, letters, err = s.records.Of(ctx, s.name, m.Name, keys)
+		return some, err
+	})
+	return retries, letters, err
+}
+
+func (s *streamSource) position(ctx context.Context) (replica.Position, error) {
+	return patiently(ctx, func() (replica.Position, error) { return s.records.Position(ctx, s.name) })
 }
 
 // databaseError marks what a source asked of the database.
@@ -125,7 +138,7 @@ func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error)
 	}
 	until := time.Now().Add(s.patience)
 	for {
-		position, err := s.records.Position(ctx, s.name)
+		position, err := s.position(ctx)
 		switch {
 		case err != nil:
 			return false, databaseError{err}
@@ -160,10 +173,10 @@ func (s *streamSource) tell(ctx context.Context, m *config.Mapping, key string, 
 	e.Partition = &partition
 	e.State = StateUnknown
 	entries, carried := s.tellValue(ctx, m, key, e)
-	retries, letters, err := s.records.Of(ctx, s.name, m.Name, []string{key})
+	retries, letters, err := s.aside(ctx, m, []string{key})
 	var reader postgres.Reader
 	if err == nil {
-		reader, err = s.records.Reader(ctx, s.name)
+		reader, err = patiently(ctx, func() (postgres.Reader, error) { return s.records.Reader(ctx, s.name) })
 	}
 	if err != nil {
 		e.problem("PostgreSQL: " + ofDatabase(err))
@@ -240,7 +253,7 @@ func (s *streamSource) tellValue(ctx context.Context, m *config.Mapping, key str
 		e.problem("Redis: " + s.explain(err))
 		return k.entries, false
 	}
-	position, err := s.records.Position(ctx, s.name)
+	position, err := s.position(ctx)
 	if err != nil {
 		e.problem("PostgreSQL: " + ofDatabase(err))
 		return k.entries, false

@@ -87,8 +87,12 @@ func patternsOf(mappings []config.Mapping) string {
 // rights are the commands that flushers run, in the words of ACL SETUSER.
 var rights = rightsFor(library)
 
+// Rights are the commands that flushers run, and what looks at keys from outside: flusher verify
+// lists them.
+func Rights() string { return rights }
+
 func rightsFor(source string) string {
-	given := []string{"+info", "+function|load", "+function|list", "+fcall", "+fcall_ro"}
+	given := []string{"+info", "+function|load", "+function|list", "+fcall", "+fcall_ro", "+scan", "+pttl"}
 	for _, command := range commandsOf(source) {
 		given = append(given, "+"+strings.ToLower(command))
 	}

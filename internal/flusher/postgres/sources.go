@@ -103,7 +103,14 @@ type sourceStatements struct {
 
 func newSourceStatements(schema string) sourceStatements {
 	table := func(name string) string { return pgx.Identifier{schema, name}.Sanitize() }
-	fill := strings.NewReplacer("{reread}", "'"+replica.OperationReread+"'", "{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
+	// A time that no document can tell, as somebody may have put into a row by hand, must not keep
+	// the other rows from being read: such a one is the beginning of 1970.
+	told := func(column string) string {
+		return "CASE WHEN " + column + " BETWEEN '0001-01-02 00:00:00+00'::pg_catalog.timestamptz AND '9999-12-30 00:00:00+00'::pg_catalog.timestamptz THEN " + column +
+			" ELSE 'epoch'::pg_catalog.timestamptz END"
+	}
+	fill := strings.NewReplacer("{first}", told("first_failure"), "{last}", told("last_failure"), "{refused}", told("first_refused"), "{due}", told("due"),
+		"{reread}", "'"+replica.OperationReread+"'", "{source}", table(sourceTable), "{retry}", table(retryTable), "{letter}", table(letterTable), "{now}", epochOfNow,
 		// A name is hashed once, and not again for each row that it is compared with.
 		"{names}", `WITH names AS MATERIALIZED (SELECT n.queue, pg_catalog.sha256(n.key) AS key_hash, pg_catalog.sha256(n.member) AS member_hash
 FROM ROWS FROM (pg_catalog.unnest($2::pg_catalog.text[]), pg_catalog.unnest($3::pg_catalog.bytea[]), pg_catalog.unnest($4::pg_catalog.bytea[])) n (queue, key, member)) `,
@@ -161,13 +168,13 @@ ON CONFLICT (source, queue, key_hash, member_hash) DO UPDATE SET operation = exc
   column_name = excluded.column_name, message = excluded.message, first_failure = excluded.first_failure,
   last_failure = excluded.last_failure, payload = excluded.payload, asked = false
 RETURNING coalesce((SELECT e.version <> l.version FROM earlier e), false)`),
-		aside: fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}
+		aside: fill(`SELECT queue, key, member, word, attempts, {refused}, {due}, history, position FROM {retry}
 WHERE source = $1::pg_catalog.text ORDER BY queue COLLATE pg_catalog."C", key, member`),
 		dead: fill(`SELECT queue, pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text AND operation <> {reread} GROUP BY queue`),
-		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, ''::pg_catalog.bytea
+		letters: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, {first}, {last}, asked, ''::pg_catalog.bytea
 FROM {letter} WHERE source = $1::pg_catalog.text AND queue = $2::pg_catalog.text AND (key, member) > ($3::pg_catalog.bytea, $4::pg_catalog.bytea)
 ORDER BY key, member LIMIT $5::pg_catalog.int8`),
-		whole: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, payload
+		whole: fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, {first}, {last}, asked, payload
 FROM {letter} WHERE {one}`),
 		unasked: fill(`{names}UPDATE {letter} r SET asked = false FROM names n
 WHERE r.source = $1::pg_catalog.text AND r.queue = n.queue AND r.key_hash = n.key_hash AND r.member_hash = n.member_hash`),
@@ -187,8 +194,8 @@ WHERE NOT EXISTS (SELECT FROM {letter} a WHERE a.source = $1::pg_catalog.text AN
   AND NOT EXISTS (SELECT FROM {retry} a WHERE a.source = $1::pg_catalog.text AND a.queue = $2::pg_catalog.text AND a.key_hash = {hash}(k))
 ON CONFLICT DO NOTHING RETURNING l.key`)
 	s.reader = fill(`SELECT member, epoch, leased_at + lease, pg_catalog.clock_timestamp() FROM {source} WHERE name = $1::pg_catalog.text`)
-	s.retriesOf = fill(`SELECT queue, key, member, word, attempts, first_refused, due, history, position FROM {retry}` + ofKeys)
-	s.lettersOf = fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, first_failure, last_failure, asked, ''::pg_catalog.bytea
+	s.retriesOf = fill(`SELECT queue, key, member, word, attempts, {refused}, {due}, history, position FROM {retry}` + ofKeys)
+	s.lettersOf = fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, {first}, {last}, asked, ''::pg_catalog.bytea
 FROM {letter}` + ofKeys)
 	// One statement for both would look through all members of a key for each of them.
 	gone := func(table, member string) string {

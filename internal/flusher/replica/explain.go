@@ -15,7 +15,10 @@ import (
 )
 
 // rights are the commands that a reader runs, in the words of ACL SETUSER.
-const rights = "+psync +replconf +ping +info +command +config|get +scan +multi +exec +get +set +mget +type +hgetall +hmget +hlen +zscore +zrange +xrange"
+const rights = "+psync +replconf +ping +info +command +config|get +scan +multi +exec +get +set +mget +type +pttl +hgetall +hmget +hlen +zscore +zrange +xrange"
+
+// Rights are the commands that a reader runs, and what looks at keys from outside.
+func Rights() string { return rights }
 
 // instead is what helps where a server cannot be read as a replica reads.
 const instead = "give the address of a Redis that takes replicas, or use capture Functions"

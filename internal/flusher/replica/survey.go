@@ -6,6 +6,8 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
@@ -72,11 +74,26 @@ func (e *encoding) entryOf(key, member string, a *Answer) entry.Entry {
 	of := entry.Entry{Key: key, Member: member, Operation: e.operation, Value: a.Value}
 	switch {
 	case e.named:
-		of.Value, of.Whole = hashOf(a.Pairs, nil), true
+		// The server tells the fields in no order, and two looks are to be compared.
+		of.Value, of.Whole = hashOf(sortedFields(a.Pairs), nil), true
 	case e.kept:
 		of.Value = documentOf(a.Pairs)
 	}
 	return of
+}
+
+// sortedFields are fields with their values, by the names of the fields.
+func sortedFields(pairs []string) []string {
+	fields := make([][2]string, 0, len(pairs)/2)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		fields = append(fields, [2]string{pairs[i], pairs[i+1]})
+	}
+	slices.SortFunc(fields, func(a, b [2]string) int { return strings.Compare(a[0], b[0]) })
+	sorted := make([]string, 0, len(pairs))
+	for _, field := range fields {
+		sorted = append(sorted, field[:]...)
+	}
+	return sorted
 }
 
 // surveyMembers reads the rows of a key whose members are rows. A member that has gone since

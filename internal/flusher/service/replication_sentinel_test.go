@@ -341,7 +341,7 @@ func TestAnOldPrimaryThatIsCutOffIsNotReadOn(t *testing.T) {
 // aReader is the user of a flusher, with the rights that the documents give, and fewer.
 func aReader(fewer ...string) string {
 	user := "writebehind on >secret ~product:* ~session:* ~views:* ~board:* ~events:* ~wb:witness:* +psync +replconf +ping +info +command " +
-		"+config|get +scan +multi +exec +get +set +mget +type +hgetall +hmget +hlen +zscore +zrange +xrange"
+		"+config|get +scan +multi +exec +get +set +mget +type +pttl +hgetall +hmget +hlen +zscore +zrange +xrange"
 	for _, right := range fewer {
 		user = strings.Replace(user, " "+right, "", 1)
 	}

@@ -96,6 +96,56 @@ func (s *storeTest) discarded() {
 	}
 }
 
+// A wish to have a key read anew is among the letters, and is none: it is not counted, and goes with
+// whatever comes of it.
+func (s *storeTest) reread() {
+	ctx := s.t.Context()
+	if _, err := s.Reread(ctx, "another", suiteQueue, []string{"a"}); !errors.Is(err, entry.ErrNoQueue) {
+		s.t.Errorf("Reread of a source that was never read = %v; want ErrNoQueue", err)
+	}
+	epoch := s.read()
+	s.settle(epoch, replica.Settled{Letters: []replica.Letter{letter(named("dead", "m"), 1)}, Retries: []replica.Retry{retry(named("waits", ""), 1)}})
+	before := s.requests()
+	again := func(want ...bool) {
+		s.t.Helper()
+		done, err := s.Reread(ctx, suiteSource, suiteQueue, []string{"a", "dead", "b\xff", "waits"})
+		s.must(err)
+		if !reflect.DeepEqual(done, want) {
+			s.t.Errorf("Reread = %v; want %v", done, want)
+		}
+	}
+	again(true, false, true, false)
+	again(false, false, false, false)
+	if s.requests() == before {
+		s.t.Error("A wish is not told to the reader")
+	}
+	wished := func(want ...string) {
+		s.t.Helper()
+		letters, err := s.Letters(ctx, suiteSource, replica.Name{Queue: suiteQueue}, 100)
+		s.must(err)
+		var keys []string
+		for i := range letters {
+			if letters[i].Rereads() && letters[i].Asked {
+				keys = append(keys, letters[i].Name.Key)
+			}
+		}
+		counts, err := s.Dead(ctx, suiteSource)
+		s.must(err)
+		if !reflect.DeepEqual(keys, want) || counts[suiteQueue] != int64(len(letters)-len(want)) {
+			s.t.Errorf("The wishes are %q, of %d letters %d are dead; want %q", keys, len(letters), counts[suiteQueue], want)
+		}
+	}
+	wished("a", "b\xff")
+	// A row that is written, and nothing to write, end it; a letter takes its place.
+	s.superseded(s.settle(epoch, replica.Settled{Gone: []replica.Name{named("a", "")}}), 0)
+	wished("b\xff")
+	s.settle(epoch, replica.Settled{Unasked: []replica.Name{named("b\xff", ""), named("dead", "m")}})
+	wished()
+	again(true, false, true, false)
+	s.superseded(s.settle(epoch, replica.Settled{Letters: []replica.Letter{letter(named("a", ""), 5)}}), 0)
+	wished("b\xff")
+}
+
 func (s *storeTest) settleFenced() {
 	settled := replica.Settled{
 		Gone: []replica.Name{named("a", "")}, Retries: []replica.Retry{retry(named("b", ""), 1)}, Letters: []replica.Letter{letter(named("c", ""), 1)},

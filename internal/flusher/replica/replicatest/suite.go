@@ -39,6 +39,7 @@ func StoreConforms(t *testing.T, make func(t *testing.T) replica.Store) {
 		"a letter that is asked for stays until settled": (*storeTest).asked,
 		"a letter is asked for unless it has changed":    (*storeTest).askedInVain,
 		"a letter that is discarded is gone":             (*storeTest).discarded,
+		"a key is read anew unless it is aside":          (*storeTest).reread,
 		"only the reader settles":                        (*storeTest).settleFenced,
 		"a call of somebody who has given up fails":      (*storeTest).givenUp,
 	} {
