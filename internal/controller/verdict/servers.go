@@ -38,10 +38,16 @@ func redisFails(f *facts) *Condition {
 }
 
 func redisIsReady(f *facts) *Condition {
+	message := "Redis is reachable and writable, and has the capture functions"
 	if f.Replicates() {
-		return good("Redis is reachable and writable, takes a replica, and its settings fit capture Replication")
+		message = "Redis is reachable and writable, takes a replica, and its settings fit capture Replication"
 	}
-	return good("Redis is reachable and writable, and has the capture functions")
+	return good(message + warnedOf(f, func(w *config.Warnings) []string { return w.Redis }, f.redisWarnings()))
+}
+
+func databaseIsReady(f *facts) *Condition {
+	return good("PostgreSQL is reachable and writable, and every table fits its mapping" +
+		warnedOf(f, func(w *config.Warnings) []string { return w.Database }, databaseWarnings))
 }
 
 // passwordRemedy returns what happens to a managed Redis whose password is missing or
