@@ -30,8 +30,12 @@ func TestAWarningIsLoggedOnce(t *testing.T) {
 		words []string
 		lines int
 	}{
-		{nil, 0}, {[]string{config.WarningUnencrypted}, 1}, {[]string{config.WarningUnencrypted}, 1},
-		{[]string{config.WarningUnencrypted, config.WarningAdministrator}, 2}, {nil, 2}, {[]string{config.WarningAdministrator}, 3},
+		{nil, 0},
+		{[]string{config.WarningUnencrypted}, 1},
+		{[]string{config.WarningUnencrypted}, 1},
+		{[]string{config.WarningUnencrypted, config.WarningAdministrator}, 2},
+		{nil, 2},
+		{[]string{config.WarningAdministrator}, 3},
 	} {
 		redis.words = step.words
 		f.probeRedis(t.Context())
