@@ -15,6 +15,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller"
@@ -60,7 +61,7 @@ func run(o options) error {
 			return err
 		}
 	}
-	if err := controller.SetupWithManager(mgr, controller.Options{Site: o.site}); err != nil {
+	if err := controller.SetupWithManager(mgr, controller.Options{Site: o.site, Metrics: metrics.Registry}); err != nil {
 		return fmt.Errorf("create controller: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {

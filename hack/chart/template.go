@@ -25,6 +25,7 @@ const (
 var conditions = map[string]string{
 	"Service controller-manager-metrics-service":        ".Values.metrics.enabled",
 	"ServiceMonitor controller-manager-metrics-monitor": "and .Values.metrics.enabled .Values.metrics.serviceMonitor.enabled",
+	"PrometheusRule controller-manager-alerts":          "and .Values.metrics.enabled .Values.metrics.prometheusRule.enabled",
 	"ClusterRole metrics-auth-role":                     ".Values.metrics.enabled",
 	"ClusterRoleBinding metrics-auth-rolebinding":       ".Values.metrics.enabled",
 	"ClusterRole metrics-reader":                        ".Values.metrics.enabled",

@@ -218,7 +218,8 @@ func (d *demo) sampleOf(manifest []byte, name string) (*unstructured.Unstructure
 		mark(object)
 		if d.cluster.Local {
 			// The local cluster has nowhere to pull from; its image of Redis is
-			// made of Debian's package.
+			// made of Debian's package. The demo's database has no TLS.
+			unstructured.RemoveNestedField(object.Object, "spec", "database", "postgres", "tls")
 			err := unstructured.SetNestedField(object.Object, kube.RedisImage, "spec", "redis", "managed", "image")
 			return object, err
 		}

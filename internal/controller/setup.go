@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -83,6 +84,8 @@ type Options struct {
 	// MonitoringInterval is how often the objects of those kinds are checked although
 	// nothing hints at a change; default 10 min.
 	MonitoringInterval time.Duration
+	// Metrics, if set, takes the operator's own metrics.
+	Metrics prometheus.Registerer
 	// Observe tunes how the flushers are polled; its Lister is set here.
 	Observe observe.Options
 }
@@ -111,6 +114,11 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 	observer := observe.New(options.Observe)
 	if err := mgr.Add(observer); err != nil {
 		return fmt.Errorf("add observer: %w", err)
+	}
+	if options.Metrics != nil {
+		if err := options.Metrics.Register(observer); err != nil {
+			return fmt.Errorf("register metrics: %w", err)
+		}
 	}
 	kinds, err := newKinds(mgr, cmp.Or(options.KindsInterval, defaultKindsInterval))
 	if err != nil {

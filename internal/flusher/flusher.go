@@ -113,6 +113,8 @@ type Flusher struct {
 	config        *config.Config
 	redisCheck    config.Check
 	databaseCheck config.Check
+	// redisWarnings and databaseWarnings are those that were logged last.
+	redisWarnings, databaseWarnings []string
 	// redisAnswers means that Redis worked when last used, whatever else is told of it.
 	redisAnswers bool
 	refusal      refusal
@@ -163,6 +165,7 @@ func New(c *config.Config, source Source, database Database, options Options) *F
 		f.queues = append(f.queues, newQueue(f, c.Mappings[i].Name))
 	}
 	f.Apply(c)
+	options.Registry.MustRegister(newReadyMetrics(f))
 	return f
 }
 

@@ -58,6 +58,7 @@ func (f *Flusher) probeRedis(ctx context.Context) {
 		}
 	}
 	f.logCheck("Redis", &f.redisCheck, f.weigh(check, began))
+	f.watchWarnings("Redis", f.source, &f.redisWarnings)
 	f.watchRedisDurability(ctx, reached)
 }
 
@@ -68,6 +69,7 @@ func (f *Flusher) probeDatabase(ctx context.Context) {
 		return
 	}
 	f.logCheck("PostgreSQL", &f.databaseCheck, check)
+	f.watchWarnings("PostgreSQL", f.database, &f.databaseWarnings)
 	f.looked.Store(began.UnixNano())
 	f.watchLedger(ctx, check)
 	if !check.OK {
@@ -120,6 +122,7 @@ func (f *Flusher) Status() config.Status {
 
 		RunningRevision: f.config.Revision,
 		Durability:      f.durability,
+		Warnings:        f.shownWarnings(),
 	}
 	f.mu.Unlock()
 	if stream, ok := f.source.(Streamed); ok {
@@ -209,14 +212,9 @@ func (q *queue) status() (status config.QueueStatus, observed time.Time, revisio
 // Ready reports whether data can flow, or the first thing that is in the way.
 func (f *Flusher) Ready() config.Check {
 	status := f.Status()
-	for _, check := range []config.Check{status.Redis, status.Database} {
-		if !check.OK {
-			return check
-		}
-	}
-	for _, q := range status.Queues {
-		if !q.Ready.OK {
-			return q.Ready
+	for _, p := range readiness(&status) {
+		if !p.check.OK {
+			return p.check
 		}
 	}
 	return config.Check{OK: true}

@@ -245,15 +245,17 @@ func TestEveryErrorOfTheCaptureFunctionsIsDocumented(t *testing.T) {
 }
 
 func TestEveryMetricIsDocumented(t *testing.T) {
-	metrics := names(t, `\b(?:gauge|counter|histogram)\("([a-z_]+)"`, "internal/flusher/*.go")
-	for i, name := range metrics {
-		metrics[i] = "writebehind_" + name
+	var metrics []string
+	for folder, prefix := range map[string]string{"internal/flusher": "writebehind_", "internal/controller/observe": "writebehind_operator_"} {
+		for _, name := range names(t, `\b(?:gauge|counter|histogram)\("([a-z_]+)"`, folder+"/*.go") {
+			metrics = append(metrics, prefix+name)
+		}
 	}
 	same(t, "metric", "docs/monitoring.md", `\bwritebehind_[a-z_]+\b`, metrics)
 }
 
 func TestEveryAlertIsDocumented(t *testing.T) {
-	alerts := names(t, `alert: (\w+)`, "config/prometheus/alerts.yaml", "internal/controller/resources/testdata/prometheusrule.yaml")
+	alerts := names(t, `alert: (\w+)`, "config/prometheus/*.yaml", "internal/controller/resources/testdata/prometheusrule*.yaml")
 	same(t, "alert", "docs/monitoring.md", `\bWriteBehind(?:[A-BD-Z]|C[b-z]{3}[^h])\w+`, alerts)
 }
 

@@ -90,7 +90,8 @@ func sample(project string) *unstructured.Unstructured {
 	return resourceOf(manifest)
 }
 
-// resourceOf is the WriteBehindCache of a sample's text, with that image of Redis.
+// resourceOf is the WriteBehindCache of a sample's text, with that image of Redis, and without the
+// TLS that the cluster's database does not speak.
 func resourceOf(manifest []byte) *unstructured.Unstructured {
 	GinkgoHelper()
 	objects, err := kube.Objects(manifest)
@@ -98,6 +99,7 @@ func resourceOf(manifest []byte) *unstructured.Unstructured {
 	index := slices.IndexFunc(objects, func(o *unstructured.Unstructured) bool { return o.GetKind() == "WriteBehindCache" })
 	Expect(index).To(BeNumerically(">=", 0), "config/samples holds no WriteBehindCache")
 	Expect(unstructured.SetNestedField(objects[index].Object, kube.RedisImage, "spec", "redis", "managed", "image")).To(Succeed())
+	unstructured.RemoveNestedField(objects[index].Object, "spec", "database", "postgres", "tls")
 	return objects[index]
 }
 

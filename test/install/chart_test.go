@@ -92,7 +92,7 @@ func normal(t *testing.T, objects []*unstructured.Unstructured, managed map[stri
 func TestTheChartInstallsWhatKustomizeDoes(t *testing.T) {
 	for folder, values := range map[string][]string{
 		"default": nil,
-		"chart":   {"networkPolicy.enabled=true", "metrics.serviceMonitor.enabled=true"},
+		"chart":   {"networkPolicy.enabled=true", "metrics.serviceMonitor.enabled=true", "metrics.prometheusRule.enabled=true"},
 	} {
 		t.Run(folder, func(t *testing.T) {
 			rendered := render(t, values...)
@@ -180,6 +180,10 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 		"metrics.serviceMonitor.enabled": {
 			[]string{"metrics.serviceMonitor.enabled=true"},
 			"ServiceMonitor", `"name":"writebehind-controller-manager-metrics-monitor"`, false,
+		},
+		"metrics.prometheusRule.enabled": {
+			[]string{"metrics.prometheusRule.enabled=true"},
+			"PrometheusRule", `"name":"writebehind-controller-manager-alerts"`, false,
 		},
 		"networkPolicy.enabled": {[]string{"networkPolicy.enabled=true"}, "NetworkPolicy", `"name":"writebehind-allow-metrics-traffic"`, false},
 		"networkPolicy.prometheusNamespaceSelector": {

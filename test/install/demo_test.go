@@ -18,9 +18,10 @@ func TestTheFirstWriteFitsTheDemosTable(t *testing.T) {
 		t.Fatalf("the first sample is %s, and not the one that the demo applies", s.file)
 	}
 	cache := applySample(t, installedCluster(t), &s)
-	db := postgrestest.New(t)
+	authority := postgrestest.NewAuthority(t)
+	db := postgrestest.NewTLSServer(t, authority, "127.0.0.1").NewDatabase(t)
 	db.Exec(t, load.CreateTable)
 	server, addresses, rdb := sampleRedis(t, &s, cache)
-	startFlusher(t, build(t, "flusher"), cache, server, addresses, db)
+	startFlusher(t, build(t, "flusher"), cache, server, addresses, db, authority.File)
 	tryCommands(t, &s, cache, rdb, db)
 }

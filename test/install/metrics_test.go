@@ -51,6 +51,18 @@ func (p *operator) scrape(t *testing.T, scheme, token string, config *tls.Config
 // priorities is the length of the controller's queue, by priority.
 var priorities = regexp.MustCompile(`workqueue_depth\{[^}]*name="writebehindcache"[^}]*priority="-?[0-9]`)
 
+// alerted are the metrics that the alerts on the operator compare, with their labels.
+func alerted(t *testing.T) []string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "config", "prometheus", "operator_alerts.yaml"))
+	programs.Must(t, err)
+	found := regexp.MustCompile(`\b(?:writebehind|controller_runtime)_[a-z_]+(?:\{[^}]*)?`).FindAllString(string(text), -1)
+	if len(found) < 3 {
+		t.Fatalf("the alerts compare %v", found)
+	}
+	return found
+}
+
 // The metrics are served by HTTPS, with the certificate that is given, and to those
 // only who may read them.
 func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
@@ -86,6 +98,11 @@ func TestMetricsAreForThoseWhoMayReadThem(t *testing.T) {
 		}
 		if !strings.Contains(got.text, `controller_runtime_max_concurrent_reconciles{controller="writebehindcache"}`) || !priorities.MatchString(got.text) {
 			return errors.New("there is no controller, or no queue with priorities, among them")
+		}
+		for _, series := range alerted(t) {
+			if !strings.Contains(got.text, "\n"+series) {
+				return fmt.Errorf("there is no %s among them, which an alert compares", series)
+			}
 		}
 		return nil
 	})

@@ -143,15 +143,20 @@ func TestEverySampleIsInTheKustomization(t *testing.T) {
 func TestEverySampleWorks(t *testing.T) {
 	c := installedCluster(t)
 	program := build(t, "flusher")
+	authority := postgrestest.NewAuthority(t)
+	database := postgrestest.NewTLSServer(t, authority, "127.0.0.1")
 	for _, s := range samples(t) {
 		t.Run(strings.TrimSuffix(s.file, ".yaml"), func(t *testing.T) {
 			cache := applySample(t, c, &s)
-			db := postgrestest.New(t)
+			db := database.NewDatabase(t)
 			for _, statement := range s.tables {
 				db.Exec(t, statement)
 			}
 			server, addresses, rdb := sampleRedis(t, &s, cache)
-			startFlusher(t, program, cache, server, addresses, db)
+			if tls := cache.Spec.Database.Postgres.TLS; tls == nil || tls.CASecretRef == nil {
+				t.Error("it does not verify the database's certificate")
+			}
+			startFlusher(t, program, cache, server, addresses, db, authority.File)
 			tryCommands(t, &s, cache, rdb, db)
 		})
 	}
@@ -225,8 +230,8 @@ func arguments(words []string) []any {
 }
 
 // startFlusher runs a flusher with the config file and the files of Secrets that
-// its Pod would have, until the test ends.
-func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache, server *journaltest.Server, addresses []string, db *postgrestest.Database) {
+// its Pod would have, until the test ends. The authority's file is that of the database.
+func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache, server *journaltest.Server, addresses []string, db *postgrestest.Database, authority string) {
 	t.Helper()
 	settings := resources.FlusherConfig(cache)
 	settings.ListenAddress = "127.0.0.1:0"
@@ -242,6 +247,9 @@ func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache
 		files["redis/username"] = "writebehind"
 		files["redis/password"] = "secret"
 	}
+	signer, err := os.ReadFile(authority)
+	programs.Must(t, err)
+	files["database-ca/ca.crt"] = string(signer)
 	if pem := server.TLS(); pem != nil {
 		for name, path := range map[string]string{"redis-ca/ca.crt": pem.CA, "redis-client/tls.crt": pem.ClientCert, "redis-client/tls.key": pem.ClientKey} {
 			content, err := os.ReadFile(path)

@@ -121,6 +121,9 @@ const (
 	flushersDown  = "WriteBehindFlushersDown"
 	nearOverrun   = "WriteBehindBacklogNearOverrun"
 	detached      = "WriteBehindReplicationDetached"
+
+	redisNotReady    = "WriteBehindRedisNotReady"
+	databaseNotReady = "WriteBehindDatabaseNotReady"
 )
 
 func (r *ruleset) histories() []history {
@@ -229,6 +232,7 @@ func (r *ruleset) histories() []history {
 		}, 16, nil},
 		{"entries wait, and the flusher restarts and flushes on", []series{r.of("queue_size", "a", steady(5)), r.flushed("a", "900+9x9 0+9x30")}, 15, nil},
 	}
+	all = append(all, r.ofReadiness(fires)...)
 	if r.replication {
 		all = append(all, r.ofStreams(fires)...)
 	}
@@ -248,11 +252,59 @@ func (r *ruleset) histories() []history {
 	)
 }
 
-// ofStream is a series of a flusher that is of no queue.
-func (r *ruleset) ofStream(metric, flusher, values string) series {
-	s := r.of("replication_"+metric, flusher, values)
+// ofNoQueue is a series of a flusher that is of no queue.
+func (r *ruleset) ofNoQueue(metric, flusher, values string, terms ...string) series {
+	s := r.of(metric, flusher, values, terms...)
 	s.Series = strings.Replace(s.Series, `,queue="products"`, "", 1)
 	return s
+}
+
+func (r *ruleset) ofStream(metric, flusher, values string) series {
+	return r.ofNoQueue("replication_"+metric, flusher, values)
+}
+
+// ofReadiness are histories of flushers none of which has an entry that waits.
+func (r *ruleset) ofReadiness(fires func(string, any) map[string]string) []history {
+	ready := func(flusher, check, reason, values string) series {
+		terms := []string{fmt.Sprintf("check=%q", check)}
+		if reason != "" {
+			terms = append(terms, fmt.Sprintf("reason=%q", reason))
+		}
+		return r.ofNoQueue("ready", flusher, values, terms...)
+	}
+	well := func(flusher string, checks ...string) []series {
+		var all []series
+		for _, check := range checks {
+			all = append(all, ready(flusher, check, "", "1+0x30"))
+		}
+		return all
+	}
+	down := func(flusher, check string) []series {
+		return []series{ready(flusher, check, "", "1+0x4 stale"), ready(flusher, check, "ConnectionFailed", "_x5 0+0x30")}
+	}
+	return []history{
+		{"all is well", well("a", "redis", "database", "mappings"), 20, nil},
+		{"no flusher reaches Redis, and nothing waits", slices.Concat(
+			down("a", "redis"), well("a", "database", "mappings"), down("b", "redis"), well("b", "database", "mappings"),
+			[]series{r.of("queue_size", "a", "0+0x30")},
+		), 8, fires(redisNotReady, "")},
+		{"no flusher reaches Redis, for a moment", append(well("a", "database", "mappings"),
+			ready("a", "redis", "", "1+0x4 stale _x1 1+0x30"), ready("a", "redis", "ConnectionFailed", "_x5 0 stale"),
+		), 7, nil},
+		{"Redis is refused for one reason and then another", append(well("a", "database", "mappings"),
+			ready("a", "redis", "ConnectionFailed", "0 stale"), ready("a", "redis", "AuthenticationFailed", "_x1 0 stale"), ready("a", "redis", "OutOfMemory", "_x2 0+0x30"),
+		), 3, fires(redisNotReady, "")},
+		{"one of two flushers does not reach Redis", slices.Concat(
+			down("a", "redis"), well("a", "database", "mappings"), well("b", "redis", "database", "mappings"),
+		), 30, nil},
+		{"no flusher reaches the database, and nothing waits", slices.Concat(
+			down("a", "database"), well("a", "redis", "mappings"), down("b", "database"), well("b", "redis", "mappings"),
+		), 11, fires(databaseNotReady, "")},
+		{"a table does not fit its mapping", slices.Concat(down("a", "mappings"), well("a", "redis", "database")), 11, fires(databaseNotReady, "")},
+		{"the database is away for a moment", append(well("a", "redis", "mappings"),
+			ready("a", "database", "", "1+0x4 stale _x3 1+0x30"), ready("a", "database", "ConnectionFailed", "_x5 0 0 0 stale"),
+		), 12, nil},
+	}
 }
 
 // ofStreams are histories of flushers of which one reads the replication stream, and the others
@@ -309,7 +361,7 @@ var aboutValue = regexp.MustCompile(`\{\{ \$value[^}]*\}\}`)
 // expected is the alert as it fires for queue products, texts and all.
 func (r *ruleset) expected(rule *resources.Rule, value string) activeAlert {
 	labels := map[string]string{"job": r.job}
-	if !slices.Contains([]string{flushersDown, nearOverrun, detached}, rule.Alert) { // which are about all queues
+	if !slices.Contains([]string{flushersDown, nearOverrun, detached, redisNotReady, databaseNotReady}, rule.Alert) { // which are about all queues
 		labels["queue"] = "products"
 	}
 	if r.namespace != "" {
@@ -324,13 +376,31 @@ func (r *ruleset) expected(rule *resources.Rule, value string) activeAlert {
 	return activeAlert{labels, texts}
 }
 
+// play has promtool try the rules.
+func play(t *testing.T, rules resources.RuleFile, file testFile) {
+	t.Helper()
+	promtool, folder := requireProgram(t, "promtool"), t.TempDir()
+	for name, content := range map[string]any{"rules.yaml": rules, "tests.yaml": file} {
+		text, err := yaml.Marshal(content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := exec.CommandContext(t.Context(), promtool, "test", "rules", "tests.yaml")
+	command.Dir = folder
+	if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
+		t.Errorf("promtool: %v\n%s", err, out)
+	}
+}
+
 // TestEachAlertFiresWhenItShouldAndThenOnly has promtool play every history against
 // every alert: those that are not expected to fire must not.
 func TestEachAlertFiresWhenItShouldAndThenOnly(t *testing.T) {
-	promtool := requireProgram(t, "promtool")
 	for name, r := range rulesets(t) {
 		t.Run(name, func(t *testing.T) {
-			folder := t.TempDir()
 			file := testFile{RuleFiles: []string{"rules.yaml"}, EvaluationInterval: "1m"}
 			fired := map[string]bool{}
 			for _, h := range r.histories() {
@@ -356,20 +426,7 @@ func TestEachAlertFiresWhenItShouldAndThenOnly(t *testing.T) {
 					t.Errorf("no history fires %s", rule.Alert)
 				}
 			}
-			for name, content := range map[string]any{"rules.yaml": r.rules, "tests.yaml": file} {
-				text, err := yaml.Marshal(content)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := os.WriteFile(filepath.Join(folder, name), text, 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			command := exec.CommandContext(t.Context(), promtool, "test", "rules", "tests.yaml")
-			command.Dir = folder
-			if out, err := command.CombinedOutput(); err != nil || !strings.Contains(string(out), "SUCCESS") {
-				t.Errorf("promtool: %v\n%s", err, out)
-			}
+			play(t, r.rules, file)
 		})
 	}
 }
@@ -380,6 +437,7 @@ func TestTheAlertsOfTheContractAreThere(t *testing.T) {
 	want := map[string]string{
 		depthWarning: "warning", depthCritical: "critical", flushFailures: "warning", flushSlow: "warning",
 		deadLetters: "warning", dataLoss: "critical", notFlushing: "critical",
+		redisNotReady: "critical", databaseNotReady: "warning",
 	}
 	for name, r := range rulesets(t) {
 		want := maps.Clone(want)

@@ -138,6 +138,8 @@ var contract = map[string][]string{
 	"writebehind_writes_total": {"outcome", "queue"}, "writebehind_flush_failures_total": {"queue", "reason"},
 	"writebehind_flush_duration_seconds_count": {"queue"}, "writebehind_batch_size_count": {"queue"}, "writebehind_lag_seconds_count": {"queue"},
 	"writebehind_coalesced_total": {"queue"}, "writebehind_data_loss_events_total": {"queue"}, "writebehind_circuit_state": {"queue"},
+	// A label reason joins while a check is not well.
+	"writebehind_ready": {"check"},
 }
 
 var metricName = regexp.MustCompile(`writebehind_[a-z_]+`)

@@ -22,6 +22,7 @@ import (
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/test/programs"
 	"github.com/writebehind/operator/test/servers"
 )
@@ -29,23 +30,24 @@ import (
 // shop is a real flusher with its Redis and its database.
 type shop struct {
 	t       *testing.T
+	servers *servers.Pair
 	rdb     *redis.Client
 	config  *config.Config
 	file    string
 	address string
 }
 
-func startShop(t *testing.T) *shop {
+func startShop(t *testing.T, options ...journaltest.Option) *shop {
 	t.Helper()
 	journal.Quiet()
 	folder := t.TempDir()
 	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
 		t.Fatal(err)
 	}
-	p := servers.Start(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`)
+	p := servers.Start(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`, options...)
 	c := p.Config
 	c.Mappings[0].Partitions, c.Flush.IntervalMilliseconds, c.Flush.MaxRetries = 2, 100, 1
-	s := &shop{t: t, rdb: p.Redis.Client(t), config: c, file: p.File}
+	s := &shop{t: t, servers: p, rdb: p.Redis.Client(t), config: c, file: p.File}
 	s.write()
 	s.address = programs.RunFlusher(t, patience, exec.Command(filepath.Join(folder, "flusher"), "--config", s.file)).Address
 	return s
@@ -247,4 +249,41 @@ func TestEveryQueryHasSeriesOfARealFlusher(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// TestAStoppedRedisFiresWhileNothingWaits has a real Prometheus scrape a real flusher whose Redis
+// ends although no entry waits, so that nothing but the gauge can tell.
+func TestAStoppedRedisFiresWhileNothingWaits(t *testing.T) {
+	s := startShop(t, journaltest.AppendOnly("always"))
+	p := startPrometheus(t, s.address, ownRules(t))
+	turns := func(what, firing string) {
+		t.Helper()
+		patience.Eventually(t, what, func() error {
+			active := p.active()
+			if names := slices.Collect(maps.Keys(active)); len(names) > 1 || len(names) == 1 && names[0] != firing || firing != "" && active[firing] == nil {
+				return fmt.Errorf("active are %v", names)
+			}
+			if ready := p.numbers(`max(writebehind_ready{check="redis"})`)[0].number(); (ready == "0") != (firing == redisNotReady) {
+				return fmt.Errorf("ready is %s", ready)
+			}
+			return nil
+		})
+	}
+	turns("all is well", "")
+	programs.Must(t, s.servers.Redis.Stop())
+	turns("Redis is missed", redisNotReady)
+	texts := p.active()[redisNotReady]
+	if !strings.Contains(texts["summary"], "WriteBehindCache shop-eu/shop") || !strings.HasSuffix(texts["runbook_url"], "/docs/runbooks/"+redisNotReady+".md") {
+		t.Errorf("it says %v", texts)
+	}
+	if reasons := p.numbers(`writebehind_ready{check="redis"}`); len(reasons) != 1 || reasons[0].Metric["reason"] != "ConnectionFailed" {
+		t.Errorf("the gauge says %v", reasons)
+	}
+	for _, waiting := range p.numbers(`sum(writebehind_queue_size)`) {
+		if waiting.number() != "0" {
+			t.Errorf("entries wait: %s", waiting.number())
+		}
+	}
+	s.servers.Redis.MustRestart(t)
+	turns("Redis is back", "")
 }

@@ -41,6 +41,7 @@ func bound(s *config.Status, now time.Time) {
 	if s.ObservedTime.Sub(now) > mostAhead {
 		s.ObservedTime = now
 	}
+	s.Warnings = config.Warnings{Redis: config.KnownWarnings(s.Warnings.Redis), Database: config.KnownWarnings(s.Warnings.Database)}
 	boundCheck(&s.Redis)
 	boundCheck(&s.Database)
 	boundCheck(&s.Durability.Persistence)

@@ -178,6 +178,7 @@ func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 // start needs o.mu.
 func (o *Observer) start(ctx context.Context, t *target) {
 	ctx, t.stop = context.WithCancel(ctx)
+	t.lookedAt = time.Now()
 	o.workers.Go(func() { o.watch(ctx, t) })
 }
 
@@ -233,6 +234,7 @@ func jittered(d time.Duration) time.Duration {
 func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	t.lookedAt = now
 	switch compare(t.published, latest, t.marks) {
 	case changeNone:
 		return false

@@ -41,6 +41,8 @@ type target struct {
 	marks       Marks
 	published   Observation
 	publishedAt time.Time
+	// lookedAt is when the last look ended, or when the resource began to be looked at.
+	lookedAt time.Time
 
 	answered map[types.UID]answer
 }

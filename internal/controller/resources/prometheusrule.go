@@ -133,6 +133,7 @@ func (a *alerts) file() RuleFile {
 		a.depth("WriteBehindQueueDepthWarning", severityWarning, a.warning, 5*time.Minute),
 		a.depth("WriteBehindQueueDepthCritical", severityCritical, a.critical, 2*time.Minute),
 		a.failures(), a.slow(), a.deadLetters(), a.dataLoss(), a.notFlushing(),
+		a.redisNotReady(), a.databaseNotReady(),
 	}
 	if a.replication {
 		rules = append(rules, a.nearOverrun(), a.detached())
@@ -248,7 +249,7 @@ const leastPatience = 5 * time.Minute
 // lies ahead of the clock. Twice the interval has to go by, twice: once without a
 // flush, and then all the while the alert is pending. A flusher that does not reach Redis
 // for the time of a lease shows that nothing waits, since another one may hold its
-// partitions: while none reaches Redis, neither this alert nor any other fires for that.
+// partitions: while none reaches Redis, redisNotReady fires instead.
 func (a *alerts) notFlushing() Rule {
 	patience := max(leastPatience, (2 * a.interval).Round(time.Minute))
 	until := "until the queue is full"
@@ -265,6 +266,28 @@ func (a *alerts) notFlushing() Rule {
 		fmt.Sprintf("%s > 0\nunless\n%s > 0", a.sum(a.series("writebehind_queue_size")), flushed),
 		fmt.Sprintf("Nothing is flushed of queue {{ $labels.queue }} of %s. Entries that wait: {{ $value }}.", a.subject),
 		remedy)
+}
+
+// redisNotReady takes two minutes, in which Sentinels have elected another primary and a Redis
+// that was restarted has read its file. A flusher alone may lack what another one has, such as
+// a route: only when no flusher is well is Redis to blame. The reason is left to the series: one
+// that changes would begin those minutes again.
+func (a *alerts) redisNotReady() Rule {
+	return a.rule("WriteBehindRedisNotReady", severityCritical, 2*time.Minute,
+		fmt.Sprintf("max by (namespace, job) (%s) == 0", a.series("writebehind_ready", `check="redis"`)),
+		fmt.Sprintf("No flusher of %s can use Redis.", a.subject),
+		"Where Redis is down, every write of the application fails, also while nothing waits. The label reason of writebehind_ready says what the flushers find; "+
+			"the condition RedisReady of the resource, or /status of a flusher, names the remedy.")
+}
+
+// databaseNotReady is for the next working day: while nothing waits nothing is late, and what
+// waits fires notFlushing.
+func (a *alerts) databaseNotReady() Rule {
+	return a.rule("WriteBehindDatabaseNotReady", severityWarning, 5*time.Minute,
+		fmt.Sprintf("min by (namespace, job) (max by (namespace, job, check) (%s)) == 0", a.series("writebehind_ready", `check=~"database|mappings"`)),
+		fmt.Sprintf("No flusher of %s can use the database, or a table.", a.subject),
+		"What is written from now on is not flushed. The labels check and reason of writebehind_ready say what the flushers find; "+
+			"the condition DatabaseReady of the resource, or /status of a flusher, names the remedy.")
 }
 
 // nearOverrun compares what the condition BacklogHealthy compares. One flusher reads the
@@ -308,11 +331,15 @@ func (a *alerts) flushersDown() Rule {
 			"they run. If they do, Prometheus does not reach them: check its targets and the NetworkPolicies.")
 }
 
+// runbooks is where each alert has a page of its name: what it means, what to look at, what to
+// do, and what not to do.
+const runbooks = "https://github.com/writebehind/operator/blob/main/docs/runbooks/"
+
 func (a *alerts) rule(name, severity string, atLeast time.Duration, expr, summary, description string) Rule {
 	return Rule{
 		Alert: name, Expr: expr, For: minutes(atLeast),
 		Labels:      map[string]string{"severity": severity},
-		Annotations: map[string]string{"summary": summary, "description": description},
+		Annotations: map[string]string{"summary": summary, "description": description, "runbook_url": runbooks + name + ".md"},
 	}
 }
 

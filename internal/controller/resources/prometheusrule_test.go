@@ -23,7 +23,7 @@ const alertsHeader = `# Copyright 2026 The Write-Behind Operator Authors
 # file under rule_files in prometheus.yml. The operator makes the same alerts for each
 # resource, with its marks, and one more for the case that no flusher runs. In that case
 # there are no series, and none of the alerts below fires: alert on absent() or up == 0 of
-# your scrape job.
+# your scrape job. Each runbook_url is a page of docs/runbooks.
 # Written by: go test ./internal/controller/resources -run TestRuleFiles -rewrite
 `
 

@@ -113,7 +113,7 @@ var (
 			databaseFails,          // as a flusher says; Unknown: Progressing
 			queueFailsWithDatabase, // as a flusher says of a queue
 			stillOpen,              // CircuitOpen, as it stands
-			says("PostgreSQL is reachable and writable, and every table fits its mapping"), // True
+			databaseIsReady,        // True
 		},
 		when: onceTried,
 	}

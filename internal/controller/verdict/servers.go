@@ -37,11 +37,11 @@ func redisFails(f *facts) *Condition {
 }
 
 func redisIsReady(f *facts) *Condition {
-	what := "Redis is reachable and writable, and has the capture functions"
+	message := "Redis is reachable and writable, and has the capture functions"
 	if f.Replicates() {
-		what = "Redis is reachable and writable, takes a replica, and its settings fit capture Replication"
+		message = "Redis is reachable and writable, takes a replica, and its settings fit capture Replication"
 	}
-	return good(what + clause(endsDefault(f)))
+	return good(message + warnedOf(f, func(w *config.Warnings) []string { return w.Redis }, f.redisWarnings()) + clause(endsDefault(f)))
 }
 
 // endsDefault returns how the user is ended who may do everything in a managed Redis; empty
@@ -80,6 +80,11 @@ func redisRemedy(f *facts, check *config.Check) string {
 			f.RedisTLSSecret, resources.RedisAddress(f.Cache))
 	}
 	return passwordRemedy(f, check)
+}
+
+func databaseIsReady(f *facts) *Condition {
+	return good("PostgreSQL is reachable and writable, and every table fits its mapping" +
+		warnedOf(f, func(w *config.Warnings) []string { return w.Database }, databaseWarnings))
 }
 
 // passwordRemedy returns what happens to a managed Redis whose password is missing or

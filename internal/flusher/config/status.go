@@ -33,6 +33,9 @@ type Status struct {
 	Database Check `json:"database"`
 	// Durability reports whether the servers keep what they confirm.
 	Durability Durability `json:"durability"`
+	// Warnings are what a person should know of servers that work. Earlier releases leave
+	// them out.
+	Warnings Warnings `json:"warnings,omitzero"`
 	// Circuit is the state of the circuit breaker before the database: closed,
 	// half-open or open.
 	Circuit string `json:"circuit,omitempty"`

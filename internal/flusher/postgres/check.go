@@ -78,10 +78,11 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	// Trouble that comes up meanwhile must not be forgotten at the end.
 	verified := d.verified.Swap(true)
 	var version int
-	var readOnly, standby bool
+	var readOnly, standby, superuser bool
 	err := inspect(ctx, conn, d.inspectTimeout(), func() error {
 		err := conn.QueryRow(ctx, `SELECT pg_catalog.current_setting('server_version_num')::pg_catalog.int4,
-  pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery()`).Scan(&version, &readOnly, &standby)
+  pg_catalog.current_setting('transaction_read_only') = 'on', pg_catalog.pg_is_in_recovery(),
+  pg_catalog.current_setting('is_superuser') = 'on'`).Scan(&version, &readOnly, &standby, &superuser)
 		if err != nil || standby || readOnly || checkVersion(version) != nil {
 			return err
 		}
@@ -101,6 +102,7 @@ func (d *Database) examine(ctx context.Context, conn *pgx.Conn) error {
 	if err := checkVersion(version); err != nil {
 		return err
 	}
+	d.warn(conn.PgConn().Conn(), superuser)
 	if !verified {
 		if err := d.ensureRecords(ctx, conn); err != nil {
 			return err

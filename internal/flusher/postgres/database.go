@@ -85,6 +85,8 @@ type Database struct {
 	verified atomic.Bool
 	// home is what the database said of itself last.
 	home atomic.Pointer[entry.Home]
+	// warned is what the last look at the server found that a person should know.
+	warned atomic.Pointer[[]string]
 	// committed is when a batch last committed, in Unix nanoseconds.
 	committed atomic.Int64
 	// fed holds the mappings of which a document has fed a column.

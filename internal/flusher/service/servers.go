@@ -38,8 +38,9 @@ func New(c *config.Config, options flusher.Options) *flusher.Flusher {
 // source is the journal in Redis.
 type source struct {
 	*journal.Journal
-	rdb   *redis.Client
-	proof *journal.Proof
+	rdb     *redis.Client
+	proof   *journal.Proof
+	account *journal.Account
 	// secrets is what a person calls the credentials.
 	secrets string
 }
@@ -52,6 +53,7 @@ func newSource(c *config.Config) *source {
 		Journal: journal.New(rdb).WithLedger(c.Database.Postgres.LedgerSchema).WithMappings(c.Mappings).WithMaster(external.MasterName),
 		rdb:     rdb,
 		proof:   journal.NewProof(external),
+		account: journal.NewAccount(external, rdb),
 		secrets: secretsOf(external),
 	}
 }
@@ -67,7 +69,15 @@ func (s *source) Prepare(ctx context.Context) error {
 	return err
 }
 
-func (s *source) Check(ctx context.Context) config.Check { return s.named(s.Journal.Check(ctx)) }
+func (s *source) Check(ctx context.Context) config.Check {
+	check := s.Journal.Check(ctx)
+	if check.OK {
+		s.account.Look(ctx)
+	}
+	return s.named(check)
+}
+
+func (s *source) Warnings() []string { return s.account.Warnings() }
 
 func (s *source) Explain(err error) config.Check { return s.named(s.Journal.Explain(err)) }
 
@@ -89,6 +99,7 @@ func named(check config.Check, secrets string) config.Check {
 type replicaSource struct {
 	*replica.Source
 	client  *replica.Client
+	account *journal.Account
 	secrets string
 	// backlog is what was found of the server's settings last.
 	backlog atomic.Pointer[config.Check]
@@ -103,6 +114,7 @@ func newReplica(c *config.Config, d database, options flusher.Options) *replicaS
 		Source: replica.New(c.Mappings, replica.PrimaryOf(replica.NewLink(external, rdb)), client, d.Sources(),
 			replica.Options{Name: replica.NameOf(c), Log: options.Log, Collect: options.Collect}),
 		client:  client,
+		account: journal.NewAccount(external, rdb),
 		secrets: secretsOf(external),
 	}
 }
@@ -115,9 +127,12 @@ func (s *replicaSource) Check(ctx context.Context) config.Check {
 		var backlog config.Check
 		check, backlog = s.client.Fits(ctx)
 		s.backlog.Store(&backlog)
+		s.account.Look(ctx)
 	}
 	return named(check, s.secrets)
 }
+
+func (s *replicaSource) Warnings() []string { return s.account.Warnings() }
 
 // Replication is the source's, with what the server's settings do to the backlog.
 func (s *replicaSource) Replication() config.Replication {
