@@ -146,7 +146,7 @@ func TestFlushersReachAManagedRedisAsItIs(t *testing.T) {
 			with(s, c.after)
 			for depth, want := range map[int64]string{3: c.waiting, 0: c.after} {
 				snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = depth })(s)
-				p, err := Make(s, "image")
+				p, err := Make(s, &Site{FlusherImage: "image"})
 				if err != nil {
 					t.Fatal(err)
 				}
