@@ -25,6 +25,10 @@ const (
 	// none that follows.
 	AnnotationAcknowledgeDataLoss = "cache.writebehind.dev/acknowledge-data-loss"
 
+	// AnnotationRedisUsers on the pod of a managed Redis is "true" where that has users
+	// beside default.
+	AnnotationRedisUsers = "cache.writebehind.dev/redis-users"
+
 	// AnnotationSettingsHash on a flusher pod is the hash of the last config file, and on
 	// the pod of a managed Redis that of the last rights of its users. Changing it makes the kubelet sync the mounted ConfigMap at once.
 	AnnotationSettingsHash = "cache.writebehind.dev/settings-hash"

@@ -50,7 +50,7 @@ func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
 		all = append(all, n)
 	}
 	for i := range s.Redis.Pods {
-		if pod := &s.Redis.Pods[i]; p.UsersHash != "" && resources.ServesUsers(s.Cache, &pod.Spec) {
+		if pod := &s.Redis.Pods[i]; p.UsersHash != "" && resources.ServesUsers(pod.Annotations) {
 			all = append(all, Nudge{Pod: pod, Mark: p.UsersHash})
 		}
 	}

@@ -46,10 +46,10 @@ func (p *planner) hasNoUsers() bool {
 	case set == nil, flushers != nil && !resources.LogsInAsDefault(p.Cache, flushers):
 		return false
 	case flushers == nil:
-		return !resources.ServesUsers(p.Cache, &set.Spec.Template.Spec)
+		return !resources.ServesUsers(set.Spec.Template.Annotations)
 	}
 	return !slices.ContainsFunc(p.Redis.Pods, func(pod corev1.Pod) bool {
-		return resources.ServesUsers(p.Cache, &pod.Spec) && ready(&pod)
+		return resources.ServesUsers(pod.Annotations) && ready(&pod)
 	})
 }
 

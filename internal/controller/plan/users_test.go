@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
@@ -15,6 +16,9 @@ import (
 	"github.com/writebehind/operator/internal/controller/snapshot/snapshottest"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
+
+// users are the annotations of a Pod of Redis that has users.
+var users = map[string]string{v1alpha1.AnnotationRedisUsers: "true"}
 
 // mounting is a Pod that mounts a Secret.
 func mounting(secret string) corev1.PodSpec {
@@ -25,17 +29,16 @@ func mounting(secret string) corev1.PodSpec {
 // default alone.
 func TestFlushersLogInAsAUserThatRedisHas(t *testing.T) {
 	earlier := func(s *snapshot.Snapshot) {
-		s.Redis.StatefulSet.Spec.Template.Spec = mounting(resources.DefaultSecretName(s.Cache))
 		s.Flushers.Deployment.Spec.Template.Spec = mounting(resources.DefaultSecretName(s.Cache))
 	}
-	redisPod := func(s *snapshot.Snapshot, status corev1.ConditionStatus, secret string) {
-		s.Redis.Pods = []corev1.Pod{{Spec: mounting(secret), Status: corev1.PodStatus{
+	redisPod := func(s *snapshot.Snapshot, status corev1.ConditionStatus, annotations map[string]string) {
+		s.Redis.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: annotations}, Status: corev1.PodStatus{
 			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: status}},
 		}}}
 	}
 	restarting := func(s *snapshot.Snapshot) {
 		earlier(s)
-		s.Redis.StatefulSet.Spec.Template.Spec = mounting(resources.FlusherSecretName(s.Cache))
+		s.Redis.StatefulSet.Spec.Template.Annotations = users
 	}
 	for name, c := range map[string]struct {
 		edit      snapshottest.Edit
@@ -46,21 +49,21 @@ func TestFlushersLogInAsAUserThatRedisHas(t *testing.T) {
 		"a Redis of before":                    {earlier, true},
 		"a Redis of before, ready": {func(s *snapshot.Snapshot) {
 			earlier(s)
-			redisPod(s, corev1.ConditionTrue, resources.DefaultSecretName(s.Cache))
+			redisPod(s, corev1.ConditionTrue, nil)
 		}, true},
 		"one of before, without flushers": {func(s *snapshot.Snapshot) { earlier(s); s.Flushers.Deployment = nil }, true},
 		"one that begins with users": {func(s *snapshot.Snapshot) {
 			restarting(s)
-			redisPod(s, corev1.ConditionFalse, resources.FlusherSecretName(s.Cache))
+			redisPod(s, corev1.ConditionFalse, users)
 		}, true},
 		"one that serves users": {func(s *snapshot.Snapshot) {
 			restarting(s)
-			redisPod(s, corev1.ConditionTrue, resources.FlusherSecretName(s.Cache))
+			redisPod(s, corev1.ConditionTrue, users)
 		}, false},
 		"one that serves users, and restarts": {func(s *snapshot.Snapshot) {
 			restarting(s)
 			s.Flushers.Deployment.Spec.Template.Spec = mounting(resources.FlusherSecretName(s.Cache))
-			redisPod(s, corev1.ConditionFalse, resources.FlusherSecretName(s.Cache))
+			redisPod(s, corev1.ConditionFalse, users)
 		}, false},
 		"one of before that is deleted": {func(s *snapshot.Snapshot) { earlier(s); snapshottest.Deleted(s.Cache) }, true},
 	} {
@@ -92,7 +95,7 @@ func TestRightsWaitForNoRestart(t *testing.T) {
 	s := snapshottest.Ready(snapshottest.Replicated)
 	s.Seen.Flushers[0].Status.Queues[0].Depth = 3
 	s.Redis.StatefulSet.Spec.Template.Annotations = map[string]string{v1alpha1.AnnotationConfigHash: "of before"}
-	s.Redis.Pods = []corev1.Pod{{Spec: mounting(resources.FlusherSecretName(s.Cache))}, {Spec: mounting(resources.DefaultSecretName(s.Cache))}}
+	s.Redis.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: users}}, {}}
 	p, err := Make(s, "image")
 	if err != nil {
 		t.Fatal(err)

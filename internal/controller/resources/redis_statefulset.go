@@ -107,7 +107,7 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(Labels(cache, ComponentRedis)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hash, safeToEvict: "false"}).
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hash, v1alpha1.AnnotationRedisUsers: "true", safeToEvict: "false"}).
 				WithSpec(pod)).
 			WithVolumeClaimTemplates(redisClaim(cache, live))), nil
 }

@@ -5,6 +5,7 @@ package resources
 
 import (
 	_ "embed"
+	"slices"
 	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -118,23 +119,16 @@ func giveUsers(cache *v1alpha1.WriteBehindCache, pod *corev1ac.PodSpecApplyConfi
 	}
 }
 
-// ServesUsers reports whether a Pod of Redis was made with users.
-func ServesUsers(cache *v1alpha1.WriteBehindCache, pod *corev1.PodSpec) bool {
-	return mountsSecret(pod, FlusherSecretName(cache))
+// ServesUsers reports whether a Pod of Redis, which has these annotations, was made with users.
+func ServesUsers(annotations map[string]string) bool {
+	return annotations[v1alpha1.AnnotationRedisUsers] == "true"
 }
 
 // LogsInAsDefault reports whether flushers were made to log in to a managed Redis as default.
 func LogsInAsDefault(cache *v1alpha1.WriteBehindCache, flushers *appsv1.Deployment) bool {
-	return mountsSecret(&flushers.Spec.Template.Spec, DefaultSecretName(cache))
-}
-
-func mountsSecret(pod *corev1.PodSpec, name string) bool {
-	for i := range pod.Volumes {
-		if secret := pod.Volumes[i].Secret; secret != nil && secret.SecretName == name {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(flushers.Spec.Template.Spec.Volumes, func(v corev1.Volume) bool {
+		return v.Secret != nil && v.Secret.SecretName == DefaultSecretName(cache)
+	})
 }
 
 // AsDefault has flushers log in to a managed Redis as default, as they did before there were
