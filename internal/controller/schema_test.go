@@ -43,7 +43,7 @@ flusher:
   affinity: {}
   topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]
   priorityClassName: a
-networkPolicy: {clients: [{podSelector: {}}], egress: [{to: [{podSelector: {}}], ports: [{protocol: TCP, port: 1, endPort: 65535}]}]}
+networkPolicy: {clients: [{podSelector: {}}], scrapers: [{podSelector: {}}], egress: [{to: [{podSelector: {}}], ports: [{protocol: TCP, port: 1, endPort: 65535}]}]}
 deletionPolicy: Drain
 drainTimeoutSeconds: 1
 monitoring: {labels: {a: a}}
@@ -67,7 +67,7 @@ external: {addresses: ["a:1"], mode: Sentinel, masterName: a, credentialsSecretR
 // server when the object is applied, and told in the condition Stalled.
 var kubernetesOwn = []string{
 	"spec.flusher.affinity", "spec.flusher.tolerations[]", "spec.flusher.topologySpreadConstraints[]",
-	"spec.networkPolicy.clients[]", "spec.networkPolicy.egress[].to[]",
+	"spec.networkPolicy.clients[]", "spec.networkPolicy.scrapers[]", "spec.networkPolicy.egress[].to[]",
 }
 
 // longText makes texts of a length where letters alone would not do.

@@ -65,6 +65,10 @@ func clients(peers ...networkingv1.NetworkPolicyPeer) change {
 	return func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Clients = peers }
 }
 
+func scrapers(peers ...networkingv1.NetworkPolicyPeer) change {
+	return func(c *v1alpha1.WriteBehindCache) { c.Spec.NetworkPolicy.Scrapers = peers }
+}
+
 func port(number int32) *v1alpha1.PortNumber {
 	return &v1alpha1.PortNumber{IntOrString: intstr.FromInt32(number)}
 }
@@ -156,6 +160,18 @@ var networkRules = []rule{
 			IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}, PodSelector: &metav1.LabelSelector{},
 		})}},
 		takes: []attempt{{what: "a client by its address", edit: clients(networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}})}},
+	},
+	{
+		field: "spec.networkPolicy.scrapers", says: "give podSelector, namespaceSelector or ipBlock: a scraper without any is nobody",
+		refuses: []attempt{{what: "a scraper that is nobody", edit: scrapers(networkingv1.NetworkPolicyPeer{})}},
+		takes:   []attempt{{what: "scrapers of every namespace", edit: scrapers(networkingv1.NetworkPolicyPeer{NamespaceSelector: &metav1.LabelSelector{}})}},
+	},
+	{
+		field: "spec.networkPolicy.scrapers", says: "a scraper is either an ipBlock or selected by podSelector and namespaceSelector",
+		refuses: []attempt{{what: "a scraper of two kinds", edit: scrapers(networkingv1.NetworkPolicyPeer{
+			IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}, PodSelector: &metav1.LabelSelector{},
+		})}},
+		takes: []attempt{{what: "a scraper by its address", edit: scrapers(networkingv1.NetworkPolicyPeer{IPBlock: &networkingv1.IPBlock{CIDR: "10.0.0.0/8"}})}},
 	},
 	{
 		field: "spec.networkPolicy.egress[].ports[]", says: "endPort ends a range that begins with port: give both, and endPort not below port",

@@ -203,7 +203,7 @@ func TestSchemaHasTheConfigsLengths(t *testing.T) {
 // NetworkPolicy.
 var kubernetesOwn = []string{
 	"spec.flusher.affinity", "spec.flusher.tolerations", "spec.flusher.topologySpreadConstraints",
-	"spec.networkPolicy.clients", "spec.networkPolicy.egress[].to",
+	"spec.networkPolicy.clients", "spec.networkPolicy.scrapers", "spec.networkPolicy.egress[].to",
 }
 
 // TestEveryFieldIsDocumented keeps kubectl explain useful.
