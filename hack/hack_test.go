@@ -118,7 +118,7 @@ echo '{"name": "./api", "version": "(devel)", "purl": "pkg:golang/./api@(devel)?
 	}
 	const module = "github.com/writebehind/operator/api"
 	const want = `{"name": "` + module + `", "version": "v1.2.3", "purl": "pkg:golang/` + module + `@v1.2.3?type=module"}`
-	for _, of := range []string{"manager", "flusher"} {
+	for _, of := range []string{"manager", "flusher", "kubectl-writebehind"} {
 		if text, err := os.ReadFile(filepath.Join(folder, of+".cdx.json")); err != nil || strings.TrimSpace(string(text)) != want { //nolint:gosec // of this test
 			t.Errorf("of the %s: %s, %v; want %s", of, text, err, want)
 		}

@@ -117,7 +117,7 @@ func TestEveryCallOfMakeInTheDocsCanBeMade(t *testing.T) {
 var inProject = regexp.MustCompile(`(?:^|[\s='"(])(?:\./)?((?:api|charts|cmd|config|docs|hack|internal|test|\.ci|\.github)(?:/[A-Za-z0-9_.*-]+)+/?)`)
 
 // program is one that make builds.
-var program = regexp.MustCompile(`(?:^|\s)bin/([a-z]+)\b`)
+var program = regexp.MustCompile(`(?:^|\s)bin/([a-z-]+)\b`)
 
 func TestEveryPathInTheDocsIsThere(t *testing.T) {
 	seen := 0

@@ -266,6 +266,9 @@
 // application: a value that SET wrote, an entry of a stream that was trimmed. Until something
 // comes of it the letter stays, so that a crash in between loses nothing.
 //
+// Keys that somebody wants read and written anew (Store.Reread) stand among the letters, as ones that
+// are asked for. They are no dead letters: they are not counted, and go where nothing comes of them.
+//
 // A key of members that has a dead letter or a retry is superseded with all of its members,
 // since the database knows no other name for it: retries of members come again in the same
 // transaction.

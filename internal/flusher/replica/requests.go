@@ -37,6 +37,8 @@ type listed struct {
 	Name
 	asked   bool
 	version int64
+	// rereads says that it stands for a wish to have the name read anew.
+	rereads bool
 }
 
 const (
@@ -57,7 +59,7 @@ func (s *Source) listLetters(ctx context.Context) ([]listed, error) {
 				return nil, err
 			}
 			for i := range page {
-				all = append(all, listed{page[i].Name, page[i].Asked, page[i].Version})
+				all = append(all, listed{page[i].Name, page[i].Asked, page[i].Version, page[i].Rereads()})
 			}
 			if len(page) < lettersPage {
 				break

@@ -162,6 +162,9 @@ func (s *Source) begin(t *tenure, position Position, aside []Retry, letters []li
 		if q := s.book.find(l.Queue); q != nil {
 			p := q.of([]byte(l.Key))
 			p.letters[q.idOf(l.Name)], p.lettered = s.requests.looks, max(p.lettered, l.version)
+			if l.rereads {
+				p.rereads[q.idOf(l.Name)] = struct{}{}
+			}
 		}
 	}
 	s.head.wake()
