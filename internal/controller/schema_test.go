@@ -43,6 +43,7 @@ flusher:
   affinity: {}
   topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]
   priorityClassName: a
+  terminationGracePeriodSeconds: 10
 networkPolicy: {clients: [{podSelector: {}}], egress: [{to: [{podSelector: {}}], ports: [{protocol: TCP, port: 1, endPort: 65535}]}]}
 deletionPolicy: Drain
 drainTimeoutSeconds: 1

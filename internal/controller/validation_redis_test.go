@@ -219,7 +219,9 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 		"storageClassName must be the name of a StorageClass: lower case letters, digits, - and ., beginning and ending with a letter or digit",
 		func(name string) change { return storageClass(&name) }),
 	namesRule("spec.redis.managed.tls.secretRef.name", "name"+secretNames, func(name string) change {
-		return managed(func(m *v1alpha1.ManagedRedis) { m.TLS = &v1alpha1.ManagedTLS{SecretRef: v1alpha1.SecretRef{Name: name}} })
+		return managed(func(m *v1alpha1.ManagedRedis) {
+			m.TLS = &v1alpha1.ManagedTLS{SecretRef: v1alpha1.SecretRef{Name: name}}
+		})
 	}),
 	imageRule("spec.redis.managed.image", func(image string) change { return managed(func(m *v1alpha1.ManagedRedis) { m.Image = image }) }),
 	addressRule(),
