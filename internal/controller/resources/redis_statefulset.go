@@ -92,6 +92,9 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 				secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey}))
 	secureRedis(cache, pod, container)
 	pod.WithContainers(container) // a copy
+	if err := placeRedis(cache, pod); err != nil {
+		return nil, err
+	}
 	hash, err := redisHash(cache, pod)
 	if err != nil {
 		return nil, err
