@@ -79,6 +79,8 @@ type ManagedRedis struct {
 	// +optional
 	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
 
+	RedisPlacement `json:",inline"`
+
 	// tls, if set, has Redis take connections by TLS alone, at the same port. A change
 	// restarts Redis and cuts off applications that connect in the other way.
 	// +optional

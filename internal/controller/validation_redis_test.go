@@ -4,6 +4,8 @@
 package controller_test
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -15,6 +17,11 @@ const secretKeys = " must be a key of a Secret: letters, digits, -, _ and ., not
 
 func managed(edit func(*v1alpha1.ManagedRedis)) change {
 	return func(c *v1alpha1.WriteBehindCache) { edit(c.Spec.Redis.Managed) }
+}
+
+// placed says where a managed Redis runs.
+func placed(c *v1alpha1.WriteBehindCache, p v1alpha1.RedisPlacement) {
+	c.Spec.Redis.Managed.RedisPlacement = p
 }
 
 func maxMemory(amount string) change {
@@ -140,7 +147,10 @@ func amountRules(field string, set func(limits, requests string) change) []rule 
 	}
 }
 
-var redisRules = append(amountRules("spec.redis.managed.resources", redisResources), []rule{
+var redisRules = slices.Concat(amountRules("spec.redis.managed.resources", redisResources), placementRules("spec.redis.managed", placed), []rule{
+	namesRule("spec.redis.managed.imagePullSecrets[].name", "name"+secretNames, func(name string) change {
+		return managed(func(m *v1alpha1.ManagedRedis) { m.ImagePullSecrets = []v1alpha1.SecretRef{{Name: name}} })
+	}),
 	{
 		field: "spec.redis", says: "give exactly one of managed and external",
 		refuses: []attempt{
@@ -302,7 +312,7 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 	namesRule("spec.redis.external.tls.clientCertSecretRef.name", "name"+secretNames, func(name string) change {
 		return secured(func(r *v1alpha1.ExternalRedis) { r.TLS.ClientCertSecretRef.Name = name })
 	}),
-}...)
+})
 
 func masterNameRule() rule {
 	r := rule{field: "spec.redis.external.masterName", says: "masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"}

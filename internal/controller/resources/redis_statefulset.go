@@ -87,6 +87,9 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 	giveUsers(cache, pod, container)
 	secureRedis(cache, pod, container)
 	pod.WithContainers(container) // a copy
+	if err := placeRedis(cache, pod); err != nil {
+		return nil, err
+	}
 	hash, err := redisHash(cache, pod)
 	if err != nil {
 		return nil, err
