@@ -204,7 +204,7 @@ func TestAnAdministratorInThePod(t *testing.T) {
 	if !ok || !strings.Contains(command, "ask ") {
 		t.Fatalf("docs/security.md has no command for an administrator: %q", command)
 	}
-	said, err := m.exec([]string{"/bin/sh", "-c", m.inRoot([]string{command})[0]}).CombinedOutput()
+	said, err := m.exec(t.Context(), []string{"/bin/sh", "-c", m.inRoot([]string{command})[0]}).CombinedOutput()
 	if err != nil || strings.Contains(string(said), "ERR") || !strings.Contains(string(said), "OK") {
 		t.Errorf("%s says %s, %v", command, said, err)
 	}

@@ -70,7 +70,7 @@ func TestFlushersLogInAsAUserThatRedisHas(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := snapshottest.Ready(snapshottest.Replicated)
 			c.edit(s)
-			p, err := Make(s, "image")
+			p, err := Make(s, &Site{FlusherImage: "image"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -96,7 +96,7 @@ func TestRightsWaitForNoRestart(t *testing.T) {
 	s.Seen.Flushers[0].Status.Queues[0].Depth = 3
 	s.Redis.StatefulSet.Spec.Template.Annotations = map[string]string{v1alpha1.AnnotationConfigHash: "of before"}
 	s.Redis.Pods = []corev1.Pod{{ObjectMeta: metav1.ObjectMeta{Annotations: users}}, {}}
-	p, err := Make(s, "image")
+	p, err := Make(s, &Site{FlusherImage: "image"})
 	if err != nil {
 		t.Fatal(err)
 	}

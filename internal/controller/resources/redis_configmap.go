@@ -17,7 +17,9 @@ import (
 const redisConfigFile = "redis.conf"
 
 // ConfigMapKeys are the keys of all ConfigMaps of this package.
-func ConfigMapKeys() []string { return []string{ConfigFile, redisConfigFile} }
+func ConfigMapKeys() []string {
+	return []string{ConfigFile, redisConfigFile, redisScriptFile, redisUsersFile}
+}
 
 // redisConf is the managed Redis' configuration. A dirty entry has no time to
 // live, so volatile-lru evicts only clean ones. A failed snapshot must not stop

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -17,6 +18,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
+	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -26,12 +28,12 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the golden files anew")
 
-// cache is a resource as the API server completes it.
 // admitted are as the operator is told by default.
 var admitted = resources.Admitted{
 	OperatorNamespace: "writebehind-system", Scrapers: &metav1.LabelSelector{MatchLabels: map[string]string{"metrics": "enabled"}},
 }
 
+// cache is a resource as the API server completes it.
 func cache(edit func(*v1alpha1.WriteBehindCache)) *v1alpha1.WriteBehindCache {
 	c := &v1alpha1.WriteBehindCache{
 		ObjectMeta: metav1.ObjectMeta{
@@ -460,6 +462,23 @@ func TestRedisConf(t *testing.T) {
 	for _, line := range []string{"appendfsync always", "maxmemory 1000000000", "maxmemory-policy volatile-lru"} {
 		if !strings.Contains(conf, line+"\n") {
 			t.Errorf("no line %q in:\n%s", line, conf)
+		}
+	}
+}
+
+// TestTheCacheKnowsTheValuesOfEachConfigMap holds the list of keys against what is built: of a value
+// that is not in it the operator would not notice a change.
+func TestTheCacheKnowsTheValuesOfEachConfigMap(t *testing.T) {
+	c := cache(nil)
+	flusher, err := resources.FlusherConfigMap(c, &config.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, built := range []*corev1ac.ConfigMapApplyConfiguration{flusher, resources.RedisConfigMap(c), resources.RedisUsersConfigMap(c, nil)} {
+		for key := range built.Data {
+			if !slices.Contains(resources.ConfigMapKeys(), key) {
+				t.Errorf("ConfigMap %s has the key %s, which is none of ConfigMapKeys", *built.Name, key)
+			}
 		}
 	}
 }
