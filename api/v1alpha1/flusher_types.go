@@ -78,4 +78,14 @@ type Flusher struct {
 	// +kubebuilder:validation:XValidation:rule="self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="priorityClassName must be the name of a PriorityClass: lower case letters, digits, - and ., beginning and ending with a letter or digit"
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
+
+	// terminationGracePeriodSeconds is how long a flusher's Pod may take to end, in seconds,
+	// before it is killed. It goes on flushing for all but the last 15 s of that, or for half of
+	// it where that is more; then it rolls back what is in flight and gives its partitions back.
+	// 10 to 3600, defaults to 60.
+	// +kubebuilder:default=60
+	// +kubebuilder:validation:Minimum=10
+	// +kubebuilder:validation:Maximum=3600
+	// +optional
+	TerminationGracePeriodSeconds int32 `json:"terminationGracePeriodSeconds,omitempty"`
 }

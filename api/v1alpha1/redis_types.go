@@ -35,6 +35,7 @@ const (
 
 // ManagedRedis is the Redis that the operator runs.
 // +kubebuilder:validation:XValidation:rule="!has(self.resources) || !has(self.resources.limits) || !('memory' in self.resources.limits) || string(self.resources.limits['memory']).matches('[eE]') || string(self.maxMemory).matches('[eE]') || !quantity(string(self.resources.limits['memory'])).isLessThan(quantity(string(self.maxMemory)))",message="resources.limits.memory must not be below maxMemory: the kernel would end Redis before Redis could evict"
+// +kubebuilder:validation:XValidation:rule="string(self.maxMemory).matches('[eE]') || string(oldSelf.maxMemory).matches('[eE]') || string(self.storage.size).matches('[eE]') || !quantity(string(self.maxMemory)).isGreaterThan(quantity(string(oldSelf.maxMemory))) || !quantity(string(self.maxMemory)).add(quantity(string(self.maxMemory))).add(quantity(string(self.maxMemory))).add(quantity(string(self.maxMemory))).isGreaterThan(quantity(string(self.storage.size)))",message="maxMemory may grow to a quarter of storage.size: make the volume larger with it",fieldPath=".maxMemory"
 type ManagedRedis struct {
 	// image is the container image of Redis or Valkey, version 7.0 or later. It
 	// needs redis-server, redis-cli, sha256sum and /bin/sh. Defaults to redis:7.2.
@@ -78,6 +79,8 @@ type ManagedRedis struct {
 	// +optional
 	AppendFsync AppendFsync `json:"appendFsync,omitempty"`
 
+	RedisPlacement `json:",inline"`
+
 	// tls, if set, has Redis take connections by TLS alone, at the same port. A change
 	// restarts Redis and cuts off applications that connect in the other way.
 	// +optional
@@ -118,7 +121,9 @@ type ManagedReplication struct {
 type Storage struct {
 	// size of the volume. It may only grow, and only if the storage class can expand
 	// volumes; otherwise the condition Stalled reports it and the volume keeps its
-	// size. The append-only file needs about twice maxMemory while it is rewritten. At most 1Pi, defaults to 1Gi.
+	// size. A new resource needs at least 4 times maxMemory: while the append-only file is
+	// rewritten, the volume holds it twice, with what is written meanwhile and a snapshot. At
+	// most 1Pi, defaults to 1Gi.
 	// +kubebuilder:default="1Gi"
 	// +kubebuilder:validation:XValidation:rule="!string(self).matches('[eE][^i]') && quantity(string(self)).isGreaterThan(quantity('0')) && !quantity(string(self)).isGreaterThan(quantity('1Pi'))",message="size must be an amount above 0 and at most 1Pi without an exponent, such as 10Gi"
 	// +kubebuilder:validation:XValidation:rule="string(self).matches('[eE]') || !quantity(string(self)).isLessThan(quantity(string(oldSelf)))",message="size may only grow: a volume cannot shrink"

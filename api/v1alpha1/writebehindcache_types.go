@@ -308,6 +308,7 @@ type Backpressure struct {
 // +kubebuilder:printcolumn:name="AGE",type=date,JSONPath=`.metadata.creationTimestamp`,description="Time since the resource was made."
 // +kubebuilder:printcolumn:name="REASON",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Reason of the condition Ready."
 // +kubebuilder:validation:XValidation:rule="size(self.metadata.name) <= 46 && self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",message="metadata.name must be 1 to 46 of a-z, 0-9 and -, beginning with a letter and ending with a letter or digit: Services and pods are named after it"
+// +kubebuilder:validation:XValidation:rule="has(self.status) || !has(self.spec.redis.managed) || string(self.spec.redis.managed.maxMemory).matches('[eE]') || string(self.spec.redis.managed.storage.size).matches('[eE]') || !quantity(string(self.spec.redis.managed.maxMemory)).add(quantity(string(self.spec.redis.managed.maxMemory))).add(quantity(string(self.spec.redis.managed.maxMemory))).add(quantity(string(self.spec.redis.managed.maxMemory))).isGreaterThan(quantity(string(self.spec.redis.managed.storage.size)))",message="storage.size must be at least 4 times maxMemory: while the append-only file is rewritten, the volume holds it twice, with what is written meanwhile and a snapshot",fieldPath=".spec.redis.managed.storage.size"
 
 // WriteBehindCache carries what an application writes to Redis on to PostgreSQL:
 // coalesced, in batches, in order, once.

@@ -81,11 +81,17 @@ var _ = Describe("A spec that only the cluster can judge", SpecPriority(1), func
 			"name part must consist of"),
 		Entry("an affinity over no label", "deployments/shop-flusher", affinity(corev1.PodAffinityTerm{TopologyKey: "a b"}),
 			"spec.flusher.affinity.podAntiAffinity.requiredDuringSchedulingIgnoredDuringExecution[0].topologyKey", `"a b"`),
-		Entry("a toleration of no taint", "deployments/shop-flusher", toleration(corev1.Toleration{Key: "a b", Operator: corev1.TolerationOpExists}),
-			"spec.flusher.tolerations[0].key", `"a b"`),
-		Entry("a spread over fewer than there may be", "deployments/shop-flusher",
-			spreads(corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: "a", WhenUnsatisfiable: corev1.ScheduleAnyway, MinDomains: new(int32(2))}),
-			"spec.flusher.topologySpreadConstraints[0].minDomains", "can only use minDomains if whenUnsatisfiable=DoNotSchedule"),
+		Entry("a toleration of no taint", "deployments/shop-flusher", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.Tolerations = []corev1.Toleration{{Key: "a b", Operator: corev1.TolerationOpExists}}
+		}, "spec.flusher.tolerations[0].key", `"a b"`),
+		Entry("a toleration of a managed Redis", "statefulsets/shop-redis", func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Redis.Managed.Tolerations = []corev1.Toleration{{Key: "a b", Operator: corev1.TolerationOpExists}}
+		}, "spec.redis.managed.tolerations[0].key", `"a b"`),
+		Entry("a spread over fewer than there may be", "deployments/shop-flusher", func(c *v1alpha1.WriteBehindCache) {
+			few := spread("a", corev1.ScheduleAnyway)
+			few.MinDomains = new(int32(2))
+			c.Spec.Flusher.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{few}
+		}, "spec.flusher.topologySpreadConstraints[0].minDomains", "can only use minDomains if whenUnsatisfiable=DoNotSchedule"),
 		Entry("a resource of no name", "deployments/shop-flusher", func(c *v1alpha1.WriteBehindCache) {
 			c.Spec.Flusher.Resources.Limits = corev1.ResourceList{"gpu": resource.MustParse("1")}
 		}, "spec.flusher.resources.limits[gpu]", "must be a standard resource"),

@@ -54,6 +54,12 @@ func originsOf(cache *v1alpha1.WriteBehindCache, o *plan.Object) []origin {
 		return []origin{
 			{part: "spec.template.spec.containers[0].resources", field: "spec.redis.managed.resources"},
 			{part: "spec.template.spec.containers[0].image", field: "spec.redis.managed.image"},
+			{part: "spec.template.spec.affinity", field: "spec.redis.managed.affinity"},
+			{part: "spec.template.spec.tolerations", field: "spec.redis.managed.tolerations"},
+			{part: "spec.template.spec.topologySpreadConstraints", field: "spec.redis.managed.topologySpreadConstraints"},
+			{part: "spec.template.spec.nodeSelector", field: "spec.redis.managed.nodeSelector"},
+			{part: "spec.template.spec.priorityClassName", field: "spec.redis.managed.priorityClassName"},
+			{part: "spec.template.spec.imagePullSecrets", field: "spec.redis.managed.imagePullSecrets"},
 			{part: "spec.volumeClaimTemplates[0].spec", field: "spec.redis.managed.storage"},
 			{field: "spec.redis.managed"},
 		}

@@ -37,6 +37,7 @@ func TestWhatIsWrongWithAnObjectIsToldOfTheSpec(t *testing.T) {
 		path, want       string
 		comesFromTheSpec bool
 	}{
+		{managedShop, "StatefulSet", "shop-redis", "spec.template.spec.tolerations[3].key", "spec.redis.managed.tolerations[3].key", true},
 		{managedShop, "Deployment", "shop-flusher", "spec.template.spec.tolerations[3].key", "spec.flusher.tolerations[3].key", true},
 		{managedShop, "Deployment", "shop-flusher", "spec.template.spec.containers[0].resources.limits[gpu]", "spec.flusher.resources.limits[gpu]", true},
 		{managedShop, "Deployment", "shop-flusher", "spec.template.spec.affinityOfAnotherKind", "spec.template.spec.affinityOfAnotherKind", false},

@@ -36,6 +36,7 @@ type reader struct {
 // read takes a snapshot. With an error it is as far as reading got.
 func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache) (*snapshot.Snapshot, error) {
 	s := &snapshot.Snapshot{Now: time.Now(), Cache: cache}
+	s.Redis.LostAfter = r.LostAfter
 	in := &reader{Reconciler: r, Snapshot: s}
 	flusher := resources.FlusherName(cache)
 	s.Flushers.ConfigMap = fetch(ctx, in, &corev1.ConfigMap{}, flusher)
@@ -146,7 +147,10 @@ func (in *reader) readPods(ctx context.Context) {
 				in.Flushers.Pods = append(in.Flushers.Pods, pod)
 			}
 		case resources.ComponentRedis:
-			if !ended && !deleted {
+			switch {
+			case deleted:
+				in.Redis.Terminating = append(in.Redis.Terminating, pod)
+			case !ended:
 				in.Redis.Pods = append(in.Redis.Pods, pod)
 			}
 		}

@@ -43,6 +43,7 @@ flusher:
   affinity: {}
   topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}]
   priorityClassName: a
+  terminationGracePeriodSeconds: 10
 networkPolicy: {clients: [{podSelector: {}}], egress: [{to: [{podSelector: {}}], ports: [{protocol: TCP, port: 1, endPort: 65535}]}]}
 deletionPolicy: Drain
 drainTimeoutSeconds: 1
@@ -52,6 +53,9 @@ monitoring: {labels: {a: a}}
 const (
 	managedRedis = `
 managed: {image: a, storage: {size: 1Gi, storageClassName: a}, maxMemory: 16Mi, appendFsync: Always,
+  tls: {secretRef: {name: a}},
+  nodeSelector: {a: a}, tolerations: [{operator: Exists}], affinity: {}, priorityClassName: a, imagePullSecrets: [{name: a}],
+  topologySpreadConstraints: [{maxSkew: 1, topologyKey: a, whenUnsatisfiable: DoNotSchedule}],
   resources: {limits: {memory: 1Gi}, requests: {memory: 1Gi}}}
 `
 	externalRedis = `
@@ -66,6 +70,7 @@ external: {addresses: ["a:1"], mode: Sentinel, masterName: a, credentialsSecretR
 // server when the object is applied, and told in the condition Stalled.
 var kubernetesOwn = []string{
 	"spec.flusher.affinity", "spec.flusher.tolerations[]", "spec.flusher.topologySpreadConstraints[]",
+	"spec.redis.managed.affinity", "spec.redis.managed.tolerations[]", "spec.redis.managed.topologySpreadConstraints[]",
 	"spec.networkPolicy.clients[]", "spec.networkPolicy.egress[].to[]",
 }
 

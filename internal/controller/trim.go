@@ -13,7 +13,7 @@ import (
 
 // trim reduces an object, before the cache stores it, to what a pass reads. Of the API
 // server's record of owned fields, which is often larger than the object, a pass reads only
-// the operator's own. Of a Pod's spec it reads only the images. The operator never writes an
+// the operator's own. Of a Pod's spec it reads only the images and the node. The operator never writes an
 // object from the cache back as a whole.
 func trim(object any) (any, error) {
 	accessor, err := meta.Accessor(object)
@@ -32,7 +32,7 @@ func trim(object any) (any, error) {
 		for i := range containers {
 			containers[i] = corev1.Container{Name: pod.Spec.Containers[i].Name, Image: pod.Spec.Containers[i].Image}
 		}
-		pod.Spec = corev1.PodSpec{Containers: containers}
+		pod.Spec = corev1.PodSpec{Containers: containers, NodeName: pod.Spec.NodeName}
 	}
 	return object, nil
 }

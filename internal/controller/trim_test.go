@@ -45,7 +45,7 @@ func TestTheCacheKeepsWhatAPassReads(t *testing.T) {
 		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "10.0.0.1"},
 	}
 	want := pod.DeepCopy()
-	want.Spec = corev1.PodSpec{Containers: []corev1.Container{{Name: "flusher", Image: "operator:1"}, {Name: "sidecar", Image: "sidecar:1"}}}
+	want.Spec = corev1.PodSpec{NodeName: "node", Containers: []corev1.Container{{Name: "flusher", Image: "operator:1"}, {Name: "sidecar", Image: "sidecar:1"}}}
 	if trimmed, err := trim(pod); err != nil || !reflect.DeepEqual(trimmed, want) {
 		t.Errorf("of a Pod stays %+v, %v", trimmed, err)
 	}

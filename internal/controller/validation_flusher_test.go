@@ -4,6 +4,7 @@
 package controller_test
 
 import (
+	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -13,12 +14,6 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 )
-
-func nodeSelector(key, value string) change {
-	return func(c *v1alpha1.WriteBehindCache) {
-		c.Spec.Flusher.NodeSelector = map[string]v1alpha1.LabelValue{key: v1alpha1.LabelValue(value)}
-	}
-}
 
 func monitoringLabel(key, value string) change {
 	return func(c *v1alpha1.WriteBehindCache) {
@@ -49,16 +44,8 @@ func labelRules(field string, set func(key, value string) change) []rule {
 	return []rule{keys, values}
 }
 
-func toleration(t corev1.Toleration) change {
-	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Tolerations = []corev1.Toleration{t} }
-}
-
 func spread(over string, unsatisfiable corev1.UnsatisfiableConstraintAction) corev1.TopologySpreadConstraint {
 	return corev1.TopologySpreadConstraint{MaxSkew: 1, TopologyKey: over, WhenUnsatisfiable: unsatisfiable}
-}
-
-func spreads(constraints ...corev1.TopologySpreadConstraint) change {
-	return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.TopologySpreadConstraints = constraints }
 }
 
 func clients(peers ...networkingv1.NetworkPolicyPeer) change {
@@ -77,69 +64,85 @@ func portsTo(port v1alpha1.EgressPort) change {
 
 func named(name string) change { return func(c *v1alpha1.WriteBehindCache) { c.Name = name } }
 
-const tolerations = "spec.flusher.tolerations"
-
-var flusherRules = append(append(
+var flusherRules = slices.Concat(append(
 	amountRules("spec.flusher.resources", func(limits, requests string) change {
 		return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Resources = memoryResources(limits, requests) }
-	}),
-	labelRules("spec.flusher.nodeSelector", nodeSelector)...), []rule{
-	imageRule("spec.flusher.image", func(image string) change {
-		return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Image = image }
-	}),
-	namesRule("spec.flusher.priorityClassName",
-		"priorityClassName must be the name of a PriorityClass: lower case letters, digits, - and ., beginning and ending with a letter or digit",
-		func(name string) change {
-			return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.PriorityClassName = name }
+	}), []rule{
+		imageRule("spec.flusher.image", func(image string) change {
+			return func(c *v1alpha1.WriteBehindCache) { c.Spec.Flusher.Image = image }
 		}),
-	{
-		field: tolerations, says: "operator must be Equal or Exists, or Gt or Lt where the cluster knows them",
-		refuses: []attempt{{what: "a toleration by an operator that is none", edit: toleration(corev1.Toleration{Key: "a", Operator: "exists"})}},
-		takes: []attempt{
-			{what: "a toleration that equals", edit: toleration(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpEqual})},
-			{what: "a toleration that is above", edit: toleration(corev1.Toleration{Key: "a", Operator: "Gt", Value: "1"})},
+	}...), placementRules("spec.flusher", func(c *v1alpha1.WriteBehindCache, p v1alpha1.RedisPlacement) {
+	f := &c.Spec.Flusher
+	f.NodeSelector, f.Tolerations, f.TopologySpreadConstraints, f.PriorityClassName =
+		p.NodeSelector, p.Tolerations, p.TopologySpreadConstraints, p.PriorityClassName
+}))
+
+// placementRules are about where pods run, which put says.
+func placementRules(field string, put func(*v1alpha1.WriteBehindCache, v1alpha1.RedisPlacement)) []rule {
+	at := func(p v1alpha1.RedisPlacement) change { return func(c *v1alpha1.WriteBehindCache) { put(c, p) } }
+	toleration := func(t corev1.Toleration) change {
+		return at(v1alpha1.RedisPlacement{Tolerations: []corev1.Toleration{t}})
+	}
+	spreads := func(constraints ...corev1.TopologySpreadConstraint) change {
+		return at(v1alpha1.RedisPlacement{TopologySpreadConstraints: constraints})
+	}
+	tolerations, constraints := field+".tolerations", field+".topologySpreadConstraints"
+	labels := labelRules(field+".nodeSelector", func(key, value string) change {
+		return at(v1alpha1.RedisPlacement{NodeSelector: map[string]v1alpha1.LabelValue{key: v1alpha1.LabelValue(value)}})
+	})
+	return append(labels, []rule{
+		namesRule(field+".priorityClassName",
+			"priorityClassName must be the name of a PriorityClass: lower case letters, digits, - and ., beginning and ending with a letter or digit",
+			func(name string) change { return at(v1alpha1.RedisPlacement{PriorityClassName: name}) }),
+		{
+			field: tolerations, says: "operator must be Equal or Exists, or Gt or Lt where the cluster knows them",
+			refuses: []attempt{{what: "a toleration by an operator that is none", edit: toleration(corev1.Toleration{Key: "a", Operator: "exists"})}},
+			takes: []attempt{
+				{what: "a toleration that equals", edit: toleration(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpEqual})},
+				{what: "a toleration that is above", edit: toleration(corev1.Toleration{Key: "a", Operator: "Gt", Value: "1"})},
+			},
 		},
-	},
-	{
-		field: tolerations, says: "effect must be NoSchedule, PreferNoSchedule or NoExecute",
-		refuses: []attempt{{what: "a toleration of an effect that is none", edit: toleration(corev1.Toleration{Key: "a", Effect: "Never"})}},
-		takes:   []attempt{{what: "a toleration of one effect", edit: toleration(corev1.Toleration{Key: "a", Effect: corev1.TaintEffectPreferNoSchedule})}},
-	},
-	{
-		field: tolerations, says: "a toleration without a key is for every taint: give it operator Exists, or a key",
-		refuses: []attempt{{what: "a toleration of nothing", edit: toleration(corev1.Toleration{Effect: corev1.TaintEffectNoSchedule})}},
-		takes:   []attempt{{what: "a toleration of everything", edit: toleration(corev1.Toleration{Operator: corev1.TolerationOpExists})}},
-	},
-	{
-		field: tolerations, says: "a toleration with operator Exists takes no value",
-		refuses: []attempt{{what: "a toleration that exists with a value", edit: toleration(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpExists, Value: "b"})}},
-		takes:   []attempt{{what: "a toleration of a value", edit: toleration(corev1.Toleration{Key: "a", Value: "b"})}},
-	},
-	{
-		field: tolerations, says: "tolerationSeconds is for effect NoExecute only",
-		refuses: []attempt{{what: "a toleration for seconds of what does not end", edit: toleration(corev1.Toleration{
-			Key: "a", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: new(int64(1)),
-		})}},
-		takes: []attempt{{what: "a toleration for seconds", edit: toleration(corev1.Toleration{
-			Key: "a", Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(0)),
-		})}},
-	},
-	{
-		field: "spec.flusher.topologySpreadConstraints", says: "maxSkew must be at least 1",
-		refuses: []attempt{{what: "a skew of none", edit: spreads(corev1.TopologySpreadConstraint{TopologyKey: "a", WhenUnsatisfiable: corev1.DoNotSchedule})}},
-		takes:   []attempt{{what: "a skew of one", edit: spreads(spread("a", corev1.DoNotSchedule))}},
-	},
-	{
-		field: "spec.flusher.topologySpreadConstraints", says: "whenUnsatisfiable must be DoNotSchedule or ScheduleAnyway",
-		refuses: []attempt{{what: "a constraint that is kept somehow", edit: spreads(spread("a", "Maybe"))}},
-		takes:   []attempt{{what: "a constraint in both ways", edit: spreads(spread("a", corev1.DoNotSchedule), spread("a", corev1.ScheduleAnyway))}},
-	},
-	{
-		field: "spec.flusher.topologySpreadConstraints", says: "topologyKey must name a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone",
-		refuses: []attempt{{what: "a constraint over nothing", edit: spreads(spread("", corev1.DoNotSchedule))}},
-		takes:   []attempt{{what: "a constraint over nodes", edit: spreads(spread(corev1.LabelHostname, corev1.DoNotSchedule))}},
-	},
-}...)
+		{
+			field: tolerations, says: "effect must be NoSchedule, PreferNoSchedule or NoExecute",
+			refuses: []attempt{{what: "a toleration of an effect that is none", edit: toleration(corev1.Toleration{Key: "a", Effect: "Never"})}},
+			takes:   []attempt{{what: "a toleration of one effect", edit: toleration(corev1.Toleration{Key: "a", Effect: corev1.TaintEffectPreferNoSchedule})}},
+		},
+		{
+			field: tolerations, says: "a toleration without a key is for every taint: give it operator Exists, or a key",
+			refuses: []attempt{{what: "a toleration of nothing", edit: toleration(corev1.Toleration{Effect: corev1.TaintEffectNoSchedule})}},
+			takes:   []attempt{{what: "a toleration of everything", edit: toleration(corev1.Toleration{Operator: corev1.TolerationOpExists})}},
+		},
+		{
+			field: tolerations, says: "a toleration with operator Exists takes no value",
+			refuses: []attempt{{what: "a toleration that exists with a value", edit: toleration(corev1.Toleration{Key: "a", Operator: corev1.TolerationOpExists, Value: "b"})}},
+			takes:   []attempt{{what: "a toleration of a value", edit: toleration(corev1.Toleration{Key: "a", Value: "b"})}},
+		},
+		{
+			field: tolerations, says: "tolerationSeconds is for effect NoExecute only",
+			refuses: []attempt{{what: "a toleration for seconds of what does not end", edit: toleration(corev1.Toleration{
+				Key: "a", Effect: corev1.TaintEffectNoSchedule, TolerationSeconds: new(int64(1)),
+			})}},
+			takes: []attempt{{what: "a toleration for seconds", edit: toleration(corev1.Toleration{
+				Key: "a", Effect: corev1.TaintEffectNoExecute, TolerationSeconds: new(int64(0)),
+			})}},
+		},
+		{
+			field: constraints, says: "maxSkew must be at least 1",
+			refuses: []attempt{{what: "a skew of none", edit: spreads(corev1.TopologySpreadConstraint{TopologyKey: "a", WhenUnsatisfiable: corev1.DoNotSchedule})}},
+			takes:   []attempt{{what: "a skew of one", edit: spreads(spread("a", corev1.DoNotSchedule))}},
+		},
+		{
+			field: constraints, says: "whenUnsatisfiable must be DoNotSchedule or ScheduleAnyway",
+			refuses: []attempt{{what: "a constraint that is kept somehow", edit: spreads(spread("a", "Maybe"))}},
+			takes:   []attempt{{what: "a constraint in both ways", edit: spreads(spread("a", corev1.DoNotSchedule), spread("a", corev1.ScheduleAnyway))}},
+		},
+		{
+			field: constraints, says: "topologyKey must name a label of nodes, such as kubernetes.io/hostname or topology.kubernetes.io/zone",
+			refuses: []attempt{{what: "a constraint over nothing", edit: spreads(spread("", corev1.DoNotSchedule))}},
+			takes:   []attempt{{what: "a constraint over nodes", edit: spreads(spread(corev1.LabelHostname, corev1.DoNotSchedule))}},
+		},
+	}...)
+}
 
 var networkRules = []rule{
 	{

@@ -4,6 +4,8 @@
 package controller_test
 
 import (
+	"slices"
+
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -15,6 +17,11 @@ const secretKeys = " must be a key of a Secret: letters, digits, -, _ and ., not
 
 func managed(edit func(*v1alpha1.ManagedRedis)) change {
 	return func(c *v1alpha1.WriteBehindCache) { edit(c.Spec.Redis.Managed) }
+}
+
+// placed says where a managed Redis runs.
+func placed(c *v1alpha1.WriteBehindCache, p v1alpha1.RedisPlacement) {
+	c.Spec.Redis.Managed.RedisPlacement = p
 }
 
 func maxMemory(amount string) change {
@@ -140,7 +147,10 @@ func amountRules(field string, set func(limits, requests string) change) []rule 
 	}
 }
 
-var redisRules = append(amountRules("spec.redis.managed.resources", redisResources), []rule{
+var redisRules = slices.Concat(amountRules("spec.redis.managed.resources", redisResources), placementRules("spec.redis.managed", placed), []rule{
+	namesRule("spec.redis.managed.imagePullSecrets[].name", "name"+secretNames, func(name string) change {
+		return managed(func(m *v1alpha1.ManagedRedis) { m.ImagePullSecrets = []v1alpha1.SecretRef{{Name: name}} })
+	}),
 	{
 		field: "spec.redis", says: "give exactly one of managed and external",
 		refuses: []attempt{
@@ -173,8 +183,20 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 		},
 		takes: []attempt{
 			{what: "the least memory", edit: maxMemory("16777216")},
-			{what: "the most memory", edit: maxMemory("16Ti")},
+			{what: "the most memory", edit: managed(func(m *v1alpha1.ManagedRedis) {
+				m.MaxMemory, m.Storage.Size = resource.MustParse("16Ti"), resource.MustParse("64Ti")
+			})},
 		},
+	},
+	{
+		field: "", says: "storage.size must be at least 4 times maxMemory: while the append-only file is rewritten, the volume holds it twice, with what is written meanwhile and a snapshot",
+		refuses: []attempt{{what: "a volume that is hardly four times the memory", at: "spec.redis.managed.storage.size", edit: maxMemory("257Mi")}},
+		takes:   []attempt{{what: "a volume of four times the memory", edit: maxMemory("256Mi")}},
+	},
+	{
+		field: "spec.redis.managed", says: "maxMemory may grow to a quarter of storage.size: make the volume larger with it",
+		refuses: []attempt{{what: "memory that outgrows the volume", at: "spec.redis.managed.maxMemory", before: as, edit: maxMemory("257Mi")}},
+		takes:   []attempt{{what: "memory that grows within the volume", before: storageSize("2Gi"), edit: maxMemory("512Mi")}},
 	},
 	{
 		field: "spec.redis.managed.storage.size", says: "size must be an amount above 0 and at most 1Pi without an exponent, such as 10Gi",
@@ -206,6 +228,11 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 	namesRule("spec.redis.managed.storage.storageClassName",
 		"storageClassName must be the name of a StorageClass: lower case letters, digits, - and ., beginning and ending with a letter or digit",
 		func(name string) change { return storageClass(&name) }),
+	namesRule("spec.redis.managed.tls.secretRef.name", "name"+secretNames, func(name string) change {
+		return managed(func(m *v1alpha1.ManagedRedis) {
+			m.TLS = &v1alpha1.ManagedTLS{SecretRef: v1alpha1.SecretRef{Name: name}}
+		})
+	}),
 	imageRule("spec.redis.managed.image", func(image string) change { return managed(func(m *v1alpha1.ManagedRedis) { m.Image = image }) }),
 	addressRule(),
 	noCredentialsRule(),
@@ -285,7 +312,7 @@ var redisRules = append(amountRules("spec.redis.managed.resources", redisResourc
 	namesRule("spec.redis.external.tls.clientCertSecretRef.name", "name"+secretNames, func(name string) change {
 		return secured(func(r *v1alpha1.ExternalRedis) { r.TLS.ClientCertSecretRef.Name = name })
 	}),
-}...)
+})
 
 func masterNameRule() rule {
 	r := rule{field: "spec.redis.external.masterName", says: "masterName must be a name that Sentinels accept: letters, digits, ., - and _, such as mymaster"}

@@ -58,7 +58,11 @@ func fieldsOf(path string, t reflect.Type, schema map[string]any) []field {
 	}
 	var all []field
 	for f := range t.Fields() {
-		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if options == "inline" {
+			all = append(all, fieldsOf(path, f.Type, schema)...)
+			continue
+		}
 		below, _ := properties[name].(map[string]any)
 		all = append(all, fieldsOf(strings.TrimPrefix(path+"."+name, "."), f.Type, below)...)
 	}

@@ -4,6 +4,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -22,6 +24,9 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/test/programs"
 )
+
+// probeTimeout is longer than a Pod's, for a machine that is short of CPU.
+const probeTimeout = 10 * time.Second
 
 // managedPassword is that of the applications' and of the flushers' user.
 const managedPassword = "S3cret"
@@ -124,8 +129,9 @@ func (m *managedRedis) inRoot(texts []string) []string {
 	return moved
 }
 
-func (m *managedRedis) exec(command []string) *exec.Cmd {
-	run := exec.Command(command[0], command[1:]...)
+func (m *managedRedis) exec(ctx context.Context, command []string) *exec.Cmd {
+	run := exec.CommandContext(ctx, command[0], command[1:]...)
+	run.WaitDelay = time.Second // what the shell has started holds the output open
 	run.Env = append(os.Environ(), "PATH="+m.path("/bin")+":"+os.Getenv("PATH"))
 	return run
 }
@@ -133,14 +139,16 @@ func (m *managedRedis) exec(command []string) *exec.Cmd {
 // start runs the container, and returns when the probe for readiness passes.
 func (m *managedRedis) start() *programs.Process {
 	m.t.Helper()
-	p := programs.Run(m.t, m.exec(m.command))
+	p := programs.Run(m.t, m.exec(m.t.Context(), m.command))
 	p.Eventually(m.t, programs.Usual, "the managed Redis is ready", func() error { return m.probe(m.ready) })
 	return p
 }
 
-// probe runs a probe as the kubelet does.
+// probe runs a probe as the kubelet does, which ends one that takes too long.
 func (m *managedRedis) probe(command []string) error {
-	said, err := m.exec(command).CombinedOutput()
+	ctx, cancel := context.WithTimeout(m.t.Context(), probeTimeout)
+	defer cancel()
+	said, err := m.exec(ctx, command).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, said)
 	}
@@ -150,7 +158,7 @@ func (m *managedRedis) probe(command []string) error {
 // exits runs a container that ends by itself, and returns its exit code and what it said.
 func (m *managedRedis) exits() (int, string) {
 	m.t.Helper()
-	said, err := m.exec(m.command).CombinedOutput()
+	said, err := m.exec(m.t.Context(), m.command).CombinedOutput()
 	if ended, ok := errors.AsType[*exec.ExitError](err); ok {
 		return ended.ExitCode(), string(said)
 	}

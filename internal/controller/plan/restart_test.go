@@ -4,6 +4,7 @@
 package plan
 
 import (
+	"encoding/json"
 	"slices"
 	"strings"
 	"testing"
@@ -113,5 +114,50 @@ func TestInForceKeepsTheCapture(t *testing.T) {
 	snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = 3 })(s)
 	if p, err = Make(s, "image"); err != nil || planned(p) != "pages (products)" {
 		t.Errorf("after products was removed: %s, %v", planned(p), err)
+	}
+}
+
+// TestFlushersReachAManagedRedisAsItIs turns TLS on while entries wait, so that Redis stays as
+// it is: flushers that began with TLS would reach it no more, and never flush what is waited for.
+func TestFlushersReachAManagedRedisAsItIs(t *testing.T) {
+	with := func(s *snapshot.Snapshot, name string) {
+		s.Cache.Spec.Redis.Managed.TLS = nil
+		if name != "" {
+			s.Cache.Spec.Redis.Managed.TLS = &v1alpha1.ManagedTLS{SecretRef: v1alpha1.SecretRef{Name: name}}
+		}
+	}
+	for name, c := range map[string]struct{ before, after, waiting string }{
+		"TLS comes": {"", "new", ""}, "TLS goes": {"old", "", "old"}, "another Secret": {"old", "new", "old"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := snapshottest.Ready(snapshottest.Replicated)
+			with(s, c.before)
+			set, err := resources.RedisStatefulSet(s.Cache, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			text, err := json.Marshal(set.Spec.Template)
+			if err == nil {
+				err = json.Unmarshal(text, &s.Redis.StatefulSet.Spec.Template)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			with(s, c.after)
+			for depth, want := range map[int64]string{3: c.waiting, 0: c.after} {
+				snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = depth })(s)
+				p, err := Make(s, "image")
+				if err != nil {
+					t.Fatal(err)
+				}
+				got := ""
+				if tls := p.Settings.Redis.External.TLS; tls != nil {
+					got, _, _ = config.CutSecretKey(tls.CASecret)
+				}
+				if got != want || p.RedisTLSSecret != want {
+					t.Errorf("with %d entries the flushers trust Secret %q, and applications %q, want %q", depth, got, p.RedisTLSSecret, want)
+				}
+			}
+		})
 	}
 }

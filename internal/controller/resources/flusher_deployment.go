@@ -40,12 +40,6 @@ const (
 
 	// flusherUser is the nonroot user of the distroless images.
 	flusherUser int64 = 65532
-
-	// flusherGraceSeconds leaves a flusher its --grace-period, the default of 20 s,
-	// and twice as long again to roll back what is in flight and to give its
-	// partitions back on a node that is short of CPU. One that is ended by force
-	// loses nothing, but keeps its partitions until their leases run out.
-	flusherGraceSeconds int64 = 60
 )
 
 // flusherResources hold the largest batches of 64 workers of ordinary rows.
@@ -87,11 +81,12 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
 	}
+	grace := flusherGrace(cache)
 	volumes, mounts := flusherVolumes(cache, asDefault)
 	container := corev1ac.Container().
 		WithName(ComponentFlusher).
 		WithImage(image).
-		WithCommand("/flusher", "--config", configDirectory+"/"+ConfigFile).
+		WithCommand("/flusher", "--config", configDirectory+"/"+ConfigFile, "--grace-period", flushingAtTheEnd(grace).String()).
 		WithPorts(corev1ac.ContainerPort().
 			WithName(httpPortName).
 			WithProtocol(corev1.ProtocolTCP).
@@ -108,7 +103,7 @@ func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment
 		WithVolumeMounts(mounts...)
 	pod := corev1ac.PodSpec().
 		WithAutomountServiceAccountToken(false).
-		WithTerminationGracePeriodSeconds(flusherGraceSeconds).
+		WithTerminationGracePeriodSeconds(int64(grace)).
 		WithSecurityContext(podSecurityContext(flusherUser)).
 		WithContainers(container).
 		WithVolumes(volumes...)

@@ -4,6 +4,7 @@
 package resources_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,6 +42,18 @@ func placement(c *v1alpha1.WriteBehindCache) {
 	flusher.PriorityClassName = "high"
 }
 
+// placedRedis is every word that a spec has on where a managed Redis runs, and an image by
+// its digest.
+func placedRedis(c *v1alpha1.WriteBehindCache) {
+	like := cache(placement).Spec.Flusher
+	c.Spec.Redis.Managed.Image = "registry.example:5000/redis:7.2@sha256:" + strings.Repeat("0a", 32)
+	c.Spec.Redis.Managed.RedisPlacement = v1alpha1.RedisPlacement{
+		NodeSelector: like.NodeSelector, Tolerations: like.Tolerations, Affinity: like.Affinity,
+		TopologySpreadConstraints: like.TopologySpreadConstraints, PriorityClassName: like.PriorityClassName,
+		ImagePullSecrets: []v1alpha1.SecretRef{{Name: "registry"}, {Name: "mirror"}},
+	}
+}
+
 // narrowNetwork is the least that a spec can let through.
 func narrowNetwork(c *v1alpha1.WriteBehindCache) {
 	c.Spec.NetworkPolicy = v1alpha1.NetworkPolicy{
@@ -67,6 +80,14 @@ func TestPlacementIsOfTheFlushersAlone(t *testing.T) {
 	}
 	if len(hashes) != 1 {
 		t.Error("it changes the settings, which need no second reason to roll the flushers")
+	}
+}
+
+// The words for a managed Redis are its own: they leave the flushers where they are.
+func TestPlacementOfRedisIsOfRedisAlone(t *testing.T) {
+	plain, placed := cache(nil), cache(placedRedis)
+	if diff := cmp.Diff(deployment(t, plain), deployment(t, placed)); diff != "" {
+		t.Errorf("it changes the Deployment, which would roll the flushers:\n%s", diff)
 	}
 }
 

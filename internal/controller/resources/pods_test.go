@@ -5,12 +5,14 @@ package resources_test
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/pod-security-admission/api"
 	"k8s.io/pod-security-admission/policy"
 
+	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
 )
 
@@ -105,6 +107,25 @@ func TestTheAutoscalerMayMoveFlushersAndNotRedis(t *testing.T) {
 		}
 		if got := pod.Annotations[annotation]; got != want {
 			t.Errorf("%s: %s is %q, want %q", name, annotation, got, want)
+		}
+	}
+}
+
+// A flusher goes on flushing for the most of what its Pod has to end, and never for all of it.
+func TestTheGraceOfAFlusher(t *testing.T) {
+	for seconds, want := range map[int32]struct {
+		pod      int64
+		flushing string
+	}{0: {60, "45s"}, 60: {60, "45s"}, 3600: {3600, "59m45s"}, 31: {31, "16s"}, 20: {20, "10s"}, 10: {10, "5s"}} {
+		pod := deployment(t, cache(func(c *v1alpha1.WriteBehindCache) {
+			c.Spec.Flusher.TerminationGracePeriodSeconds = seconds
+		})).Spec.Template.Spec
+		command := pod.Containers[0].Command
+		if got := *pod.TerminationGracePeriodSeconds; got != want.pod {
+			t.Errorf("of %d seconds the Pod has %d, want %d", seconds, got, want.pod)
+		}
+		if i := slices.Index(command, "--grace-period"); i < 0 || command[i+1] != want.flushing {
+			t.Errorf("of %d seconds the command is %q, want --grace-period %s", seconds, command, want.flushing)
 		}
 	}
 }

@@ -28,8 +28,9 @@ const (
 	// redisUserID is the user redis of the images of Redis and Valkey.
 	redisUserID int64 = 999
 
-	// redisGraceSeconds leaves Redis the time to write a last snapshot of a few
-	// gigabytes. The append-only file is whole without it.
+	// redisGraceSeconds leaves Redis ten times the 10 s for which it waits for flushers
+	// that read its replication stream, and the time to sync its append-only file. No snapshot
+	// is written at the end.
 	redisGraceSeconds int64 = 120
 )
 
@@ -86,6 +87,9 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 	giveUsers(cache, pod, container)
 	secureRedis(cache, pod, container)
 	pod.WithContainers(container) // a copy
+	if err := placeRedis(cache, pod); err != nil {
+		return nil, err
+	}
 	hash, err := redisHash(cache, pod)
 	if err != nil {
 		return nil, err

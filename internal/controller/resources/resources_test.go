@@ -183,6 +183,7 @@ func TestGolden(t *testing.T) {
 		"flusher_configmap_managed_tls":  must(resources.FlusherConfigMap(encrypted, resources.FlusherConfig(encrypted)))(t),
 		"flusher_deployment_managed_tls": deployment(t, encrypted),
 		"redis_configmap_tls":            resources.RedisConfigMap(encrypted),
+		"redis_statefulset_placed":       must(resources.RedisStatefulSet(cache(placedRedis), nil))(t),
 		"redis_statefulset_tls":          must(resources.RedisStatefulSet(encrypted, nil))(t),
 
 		"flusher_configmap_replication":  must(resources.FlusherConfigMap(streamed, resources.FlusherConfig(streamed)))(t),

@@ -145,3 +145,43 @@ func TestRulesOfCapture(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesOfTheVolume tries what the schema says of the volume of a managed Redis and its
+// memory. What is there already stays as it is, and may be changed in everything else.
+func TestRulesOfTheVolume(t *testing.T) {
+	resource := func(memory, size, more string) string {
+		return strings.Replace(captured, "managed: {}", "managed: {maxMemory: "+memory+", storage: {size: "+size+"}}", 1) + more
+	}
+	const (
+		small = "spec.redis.managed.storage.size: Invalid value"
+		large = "spec.redis.managed.maxMemory: Invalid value"
+		seen  = "status: {replicas: 1}"
+	)
+	for name, c := range map[string]struct{ earlier, resource, says string }{
+		"the defaults":                           {"", captured, ""},
+		"four times":                             {"", resource("1Gi", "4Gi", ""), ""},
+		"a byte less":                            {"", resource("1Gi", "4294967295", ""), small},
+		"twice":                                  {"", resource("512Mi", "1Gi", ""), small},
+		"a size that has an exponent":            {"", resource("512Mi", `"1e9"`, ""), ""},
+		"a size of an exa":                       {"", resource("1Gi", "1E", ""), ""},
+		"a resource of before":                   {resource("1Gi", "2Gi", seen), resource("1Gi", "2Gi", seen), ""},
+		"a resource of before that grows a bit":  {resource("1Gi", "2Gi", seen), resource("1Gi", "3Gi", seen), ""},
+		"a resource of before with less memory":  {resource("1Gi", "2Gi", seen), resource("900Mi", "2Gi", seen), ""},
+		"more memory":                            {resource("1Gi", "4Gi", seen), resource("1025Mi", "4Gi", seen), large},
+		"more memory and a volume that grows":    {resource("1Gi", "4Gi", seen), resource("2Gi", "8Gi", seen), ""},
+		"a resource of before with more of both": {resource("1Gi", "2Gi", seen), resource("2Gi", "4Gi", seen), large},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var about []string
+			for line := range strings.Lines(refusals(t, c.earlier, c.resource)) {
+				if strings.Contains(line, "times maxMemory") || strings.Contains(line, "maxMemory may grow") {
+					about = append(about, line)
+				}
+			}
+			said := strings.Join(about, "")
+			if c.says == "" && said != "" || !strings.Contains(said, c.says) {
+				t.Errorf("the rules say %q, want %q", said, c.says)
+			}
+		})
+	}
+}

@@ -203,6 +203,7 @@ func TestSchemaHasTheConfigsLengths(t *testing.T) {
 // NetworkPolicy.
 var kubernetesOwn = []string{
 	"spec.flusher.affinity", "spec.flusher.tolerations", "spec.flusher.topologySpreadConstraints",
+	"spec.redis.managed.affinity", "spec.redis.managed.tolerations", "spec.redis.managed.topologySpreadConstraints",
 	"spec.networkPolicy.clients", "spec.networkPolicy.egress[].to",
 }
 

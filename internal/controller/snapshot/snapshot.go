@@ -75,6 +75,10 @@ type Redis struct {
 
 	// Pods are those that are neither done nor being deleted, by name.
 	Pods []corev1.Pod
+	// Terminating are those that are being deleted, by name.
+	Terminating []corev1.Pod
+	// LostAfter is how long after its grace period one of them counts as one of a lost node.
+	LostAfter time.Duration
 }
 
 // Managed reports whether the operator runs the resource's Redis.

@@ -73,6 +73,9 @@ func whyNoPods(d *appsv1.Deployment) string {
 // whyRedisPodWaits is what keeps the managed Redis from being ready, empty when
 // nothing is known to.
 func whyRedisPodWaits(f *facts) string {
+	if lost := lostRedis(f); lost != "" {
+		return lost
+	}
 	for i := range f.Redis.Pods {
 		if problem := podProblem(&f.Redis.Pods[i]); problem != "" {
 			return fmt.Sprintf("Pod %s %s", f.Redis.Pods[i].Name, problem)

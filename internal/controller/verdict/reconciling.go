@@ -54,7 +54,7 @@ func redisUnfinished(f *facts) *Condition {
 	switch {
 	case set == nil:
 		return progressing(f, "The StatefulSet of Redis is being made"+clause(whyRedisPodWaits(f)))
-	case set.Status.ObservedGeneration < set.Generation || set.Status.UpdatedReplicas < 1 || set.Status.ReadyReplicas < 1:
+	case lostRedis(f) != "", set.Status.ObservedGeneration < set.Generation || set.Status.UpdatedReplicas < 1 || set.Status.ReadyReplicas < 1:
 		return progressing(f, fmt.Sprintf("StatefulSet %s is not ready%s", set.Name, clause(whyRedisPodWaits(f))))
 	default:
 		return nil

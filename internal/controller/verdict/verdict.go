@@ -62,7 +62,7 @@ func Reach(s *snapshot.Snapshot, p *plan.Plan, did Progress, stuckAfter time.Dur
 	v := Verdict{Status: *status, Events: events(&s.Cache.Status, status)}
 	v.Result, v.Err = failure.Result(did.Failure)
 	if v.Err == nil && v.Result.RequeueAfter == 0 {
-		v.Result.RequeueAfter = failure.Sooner(did.Again, p.Again)
+		v.Result.RequeueAfter = failure.Sooner(f.did.Again, p.Again)
 	}
 	return v
 }
