@@ -149,4 +149,28 @@ var _ = Describe("The password of a managed Redis", func() {
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed,
 			"Redis takes the password of Secret "+name, "no data is lost"))
 	})
+
+	It("of the user default, from before there were others, is told until its Secret is deleted", func(ctx SpecContext) {
+		w, f := readyWorld(ctx)
+		earlier := resources.DefaultSecret(w.cache, "earlier")
+		Expect(k8s.Create(ctx, earlier)).To(Succeed())
+		before := w.now(ctx)
+		told := before.DeepCopy()
+		told.Status.Redis.SecretName = earlier.Name
+		Expect(k8s.Status().Patch(ctx, told, client.MergeFrom(before))).To(Succeed())
+		w.touch(ctx)
+		Eventually(w.poll(ctx)).Should(SatisfyAll(
+			HaveField("Status.Redis.SecretName", resources.ApplicationSecretName(w.cache)),
+			HaveField("Status.Redis.EarlierSecretName", earlier.Name),
+			haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected, "delete Secret "+earlier.Name),
+		))
+		Eventually(func() []string { return eventNotes(ctx, w) }).Should(ContainElement(ContainSubstring("goes on until Secret " + earlier.Name + " is deleted")))
+
+		Expect(k8s.Delete(ctx, earlier)).To(Succeed())
+		status := f.pod.Status.DeepCopy()
+		status.ContainerStatuses = []corev1.ContainerStatus{{Name: "flusher", RestartCount: 2, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{}}}}
+		f.setStatus(ctx, *status)
+		Eventually(w.poll(ctx)).Should(HaveField("Status.Redis.EarlierSecretName", BeEmpty()))
+		Expect(w.now(ctx)).To(haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected))
+	})
 })

@@ -4,6 +4,7 @@
 package controller
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -86,12 +87,27 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 	}
 }
 
+// likeServer answers a creation that is to be tried alone as the API server does: the client of
+// tests takes any.
+type likeServer struct{ client.Client }
+
+func (c likeServer) Create(ctx context.Context, object client.Object, options ...client.CreateOption) error {
+	if len((&client.CreateOptions{}).ApplyOptions(options).DryRun) == 0 {
+		return c.Client.Create(ctx, object, options...)
+	}
+	err := c.Get(ctx, client.ObjectKeyFromObject(object), &corev1.Secret{})
+	if err == nil {
+		return apierrors.NewAlreadyExists(corev1.Resource("secrets"), object.GetName())
+	}
+	return client.IgnoreNotFound(err)
+}
+
 // TestAnUpgradeKeepsTheUserDefault goes from a Redis with one user to one with others, and to
 // the deletion of the Secret of the one.
 func TestAnUpgradeKeepsTheUserDefault(t *testing.T) {
 	cache := managedCache()
 	r, _, _ := begin(t, cache)
-	r.PasswordInterval = time.Nanosecond
+	r.PasswordInterval, r.Client = time.Nanosecond, likeServer{r.Client}
 	earlier := resources.DefaultSecret(cache, "earlier")
 	if err := r.Client.Create(t.Context(), earlier); err != nil {
 		t.Fatal(err)

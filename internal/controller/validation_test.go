@@ -288,7 +288,7 @@ var _ = Describe("Validation", Ordered, ContinueOnFailure, func() {
 		Expect(spec.Backpressure).To(Equal(v1alpha1.Backpressure{
 			MaxQueueDepth: 100000, WarningQueueDepth: 1000, CriticalQueueDepth: 10000, WhenFull: v1alpha1.WhenFullReject,
 		}))
-		Expect(spec.Flusher).To(Equal(v1alpha1.Flusher{Replicas: new(int32(1))}))
+		Expect(spec.Flusher).To(Equal(v1alpha1.Flusher{Replicas: new(int32(1)), TerminationGracePeriodSeconds: 60}))
 		Expect(spec.NetworkPolicy).To(Equal(v1alpha1.NetworkPolicy{Enabled: new(true)}))
 		Expect(spec.DeletionPolicy).To(Equal(v1alpha1.DeletionPolicyDrain))
 		Expect(spec.DrainTimeoutSeconds).To(BeEquivalentTo(300))

@@ -37,27 +37,39 @@ func TestTheCertificateOfAManagedRedis(t *testing.T) {
 		lacks  string
 	}{
 		"a key that is missing": {
-			tls, []snapshottest.Edit{fails(v1alpha1.ReasonConnectionFailed, "refused"), func(s *snapshot.Snapshot) {
+			tls,
+			[]snapshottest.Edit{fails(v1alpha1.ReasonConnectionFailed, "refused"), func(s *snapshot.Snapshot) {
 				s.Redis.Pods = []corev1.Pod{{
 					ObjectMeta: metav1.ObjectMeta{Name: "shop-redis-0"},
 					Status:     crashed(config.ExitUnusable, "Secret shop-tls, key tls.key, is missing or empty: create it\n"),
 				}}
 			}},
-			v1alpha1.ReasonSecretMissing, []string{"Pod shop-redis-0 cannot use its settings: Secret shop-tls, key tls.key, is missing"}, "password",
+			v1alpha1.ReasonSecretMissing,
+			[]string{"Pod shop-redis-0 cannot use its settings: Secret shop-tls, key tls.key, is missing"},
+			"password",
 		},
 		"authorities that are missing": {
-			tls, []snapshottest.Edit{fails(v1alpha1.ReasonSecretMissing, "Secret shop-tls, key ca.crt is missing: create it")},
-			v1alpha1.ReasonSecretMissing, []string{"Secret shop-tls, key ca.crt is missing"}, "creates Secret",
+			tls,
+			[]snapshottest.Edit{fails(v1alpha1.ReasonSecretMissing, "Secret shop-tls, key ca.crt is missing: create it")},
+			v1alpha1.ReasonSecretMissing,
+			[]string{"Secret shop-tls, key ca.crt is missing"},
+			"creates Secret",
 		},
 		"a certificate of another host": {
-			tls, []snapshottest.Edit{fails(v1alpha1.ReasonConnectionFailed, "Redis presented a certificate for another host")},
-			v1alpha1.ReasonConnectionFailed, []string{"the certificate in Secret shop-tls has to name the host of shop-redis."}, "password",
+			tls,
+			[]snapshottest.Edit{fails(v1alpha1.ReasonConnectionFailed, "Redis presented a certificate for another host")},
+			v1alpha1.ReasonConnectionFailed,
+			[]string{"the certificate in Secret shop-tls has to name the host of shop-redis."},
+			"password",
 		},
 		"a password that is missing": {
-			managed, []snapshottest.Edit{func(s *snapshot.Snapshot) {
+			managed,
+			[]snapshottest.Edit{func(s *snapshot.Snapshot) {
 				fails(v1alpha1.ReasonSecretMissing, config.SecretKey(resources.FlusherSecretName(s.Cache), "password")+" is missing")(s)
 			}},
-			v1alpha1.ReasonSecretMissing, []string{"the operator creates Secret"}, "certificate",
+			v1alpha1.ReasonSecretMissing,
+			[]string{"the operator creates Secret"},
+			"certificate",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
