@@ -76,9 +76,9 @@
 //
 // Of two resources that name one queue on one Redis, or whose keyPrefixes overlap
 // there, one has it and the other is Stalled; package rivals decides which. Across namespaces
-// a spec alone claims nothing, and no name is told. If the other
-// already had a queue of its own under another name, its deletion drains that queue, since
-// the writes there were acknowledged.
+// a spec alone claims nothing, and no name is told. If the one that is Stalled already had a
+// queue of its own under another name, its deletion drains that queue, since the writes there
+// were acknowledged.
 //
 // Data-loss events are counted here and not only in the journals, which are lost
 // with their counts: verdict/losses.go has what counts as an event, and why none counts

@@ -83,11 +83,15 @@ func TestWhoHasAQueue(t *testing.T) {
 	}{
 		"the older of another namespace, whom nobody saw there": {nil, []edit{elsewhere, born(time.Hour)}, false, ""},
 		"of another namespace, seen there": {
-			nil, []edit{elsewhere, holding}, true,
+			nil,
+			[]edit{elsewhere, holding},
+			true,
 			"mapping products names a queue that a resource of another namespace has on the same Redis: give the mapping another name and another keyPrefix, or ask",
 		},
 		"of another namespace, seen at keys of it": {
-			[]edit{mapping("items", "product:1")}, []edit{elsewhere, holding}, true,
+			[]edit{mapping("items", "product:1")},
+			[]edit{elsewhere, holding},
+			true,
 			`mapping items (keyPrefix "product:1") shares keys with a queue that a resource of another namespace has`,
 		},
 		"of another namespace, seen under the name": {
