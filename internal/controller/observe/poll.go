@@ -42,6 +42,9 @@ type target struct {
 	published   Observation
 	publishedAt time.Time
 
+	// budgets is how much the pods have changed lately.
+	budgets map[types.UID]budget
+
 	answered map[types.UID]answer
 }
 
@@ -122,7 +125,7 @@ func (o *Observer) ask(ctx context.Context, pod *corev1.Pod, owner types.UID) (*
 	if status.Owner != string(owner) {
 		return nil, answerError("answers /status for another resource")
 	}
-	bound(status, time.Now())
+	bound(status, pod.Name, time.Now())
 	return status, nil
 }
 
