@@ -31,6 +31,7 @@ type options struct {
 	leaseNamespace  string
 	enableHTTP2     bool
 	flusherImage    string
+	maxRollouts     int
 }
 
 func defaultOptions() options {
@@ -40,6 +41,7 @@ func defaultOptions() options {
 		metricsCertName: "tls.crt",
 		metricsCertKey:  "tls.key",
 		probeAddress:    ":8081",
+		maxRollouts:     controller.DefaultRollouts,
 	}
 }
 
@@ -64,6 +66,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"Serve the metrics over HTTP/2 too. Off by default because of HTTP/2's stream-reset attacks.")
 	flags.StringVar(&o.flusherImage, "flusher-image", o.flusherImage,
 		"The image of the flusher pods when a resource names none; if unset, the operator's own image.")
+	flags.IntVar(&o.maxRollouts, "max-concurrent-rollouts", o.maxRollouts,
+		"How many resources an upgrade of the operator rolls at a time; 0 for all at once. What a user changes waits for nobody.")
 }
 
 // manager are the options of the manager.

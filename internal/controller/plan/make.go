@@ -36,5 +36,6 @@ func (p *planner) make(image string) error {
 	case len(p.Going) > 0:
 		return GoingAway(p.Snapshot)
 	}
+	p.Upgrades = upgrades(p.Snapshot)
 	return p.planObjects(image)
 }

@@ -37,6 +37,9 @@ type Nudge struct {
 
 // Nudges has one for each flusher Pod.
 func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
+	if p.Waits {
+		return nil // the settings that are mounted stay
+	}
 	attempt := nudgeAttempt(s)
 	var all []Nudge
 	for i := range s.Flushers.Pods {
