@@ -8,8 +8,10 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -133,6 +135,9 @@ func documentOfText(number string) string {
 // lostWithin is how far before a crash a write may have been made that Redis has lost.
 const lostWithin = 30_000_000
 
+// settles is how much later a row may commit that was read before it was known what Redis has.
+const settles = int64(3 * time.Second / time.Microsecond)
+
 // reconcile takes note of what Redis has after it came back: of what it had confirmed, and
 // has not any more, it is not known which writes of fleeting keys they were. The gate is
 // closed. It returns how many keys are not what was confirmed.
@@ -144,14 +149,20 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 	for _, k := range s.keys.list() {
 		has, there := t.cells[k.table][k.key]
 		k.mu.Lock()
-		if there && !k.fits(has) || !there && !k.fleeting && !k.fits(nil) {
-			differ++
+		fits := k.fits(has)
+		switch {
+		case (there || !k.fleeting) && (!fits || k.isInDoubt(now-lostWithin)):
+			// A write without an answer may have been carried, and then be lost: the row follows.
+			if !fits {
+				differ++
+			}
 			cells := maps.Clone(has)
 			if cells == nil {
 				cells = cellsGone(k)
 			}
 			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells}, since)
-		} else if !there && k.fleeting {
+		case !there && k.fleeting:
+			k.backFrom, k.backTo = since, now+settles
 			for i := range k.strokes {
 				if w := &k.strokes[i]; w.sentAt > now-lostWithin && w.state == acknowledged {
 					w.state = unknown
@@ -170,6 +181,11 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 		}
 	}
 	return differ
+}
+
+// isInDoubt tells whether any write since then has no answer. The key is locked.
+func (k *tracked) isInDoubt(since int64) bool {
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state != acknowledged && s.sentAt > since })
 }
 
 // fits tells whether the key may have these cells by what was answered. It is locked.

@@ -293,6 +293,8 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 // held.
 func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int) (bytes int, whole bool) {
 	p := pg.p
+	p.ofGone = nil
+	defer func() { p.ofGone = nil }()
 	taken := p.out[len(p.out)-len(pg.marks):]
 	p.out = p.out[:len(p.out)-len(pg.marks)]
 	var back []*mark
@@ -306,8 +308,8 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 			values++
 		}
 		switch {
-		case over, p.isUnasked(m, k), k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
-			over = over || k.Found != Gone
+		case over, p.isUnasked(m, k), p.boardOf(m) != nil, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
+			over = over || k.Found != Gone && p.boardOf(m) == nil
 			back = append(back, m)
 			continue
 		}

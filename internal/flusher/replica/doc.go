@@ -280,6 +280,11 @@
 // Sorted sets. A mark of the whole key gives all members that stay and marks them: what holds
 // the position for the key holds it for them. A key that expired is noted as long as any mark
 // of its partition is there, so that its members are lost rather than deleted.
+// A board goes before its members, whichever was written first: what it clears away is what is not
+// there when it is read, which a member that was written after the deletion, was carried and expired
+// with the board must not be. Where the stream is read once more, members stay that it tells of
+// behind the deletion. A board whose deletion is refused holds up no member; if it goes by itself
+// meanwhile its rows stay, and it counts as lost.
 // Neither a board and its members nor two marks of one name are in one claim: its pages, and
 // what is read again, are of different offsets, and the rows of a batch have no order.
 //

@@ -99,14 +99,18 @@ func (b *book) keyOfMembers(q *queue, p *partition, m *mark, k *known, e *entry.
 		p.of.untell(m)
 		p.of.name(m, []byte("("+k.Pairs[len(k.Pairs)-1]))
 		return false
-	case gone && m.wrote && p.hasGone(e.Key, m):
+	case gone && p.hasGone(e.Key, m) && (m.wrote || m.expired && m.word == Deleted):
 		// Of which members or entries it was nobody knows.
 		e.Lost = true
 		return true
 	case q.encoding.kept, gone && m.word != Deleted && !m.wrote:
 		return false
 	}
-	e.Operation, e.Value = entry.Clear, listOf(k.Pairs)
+	stay := k.Pairs
+	if gone && p.hasGone(e.Key, m) {
+		stay = p.writtenSince(e.Key, m.last)
+	}
+	e.Operation, e.Value = entry.Clear, listOf(stay)
 	return true
 }
 

@@ -116,10 +116,13 @@ func (s *Source) goOn(stream Replication, shared int64) {
 	if stream.ID() != s.head.id {
 		upTo := s.carriedTo()
 		for _, q := range s.book.queues {
-			if !q.scan.finished(q, upTo) {
-				// What it has not come across may be there on this server.
-				q.scan.again()
+			if q.scan.finished(q, upTo) {
+				// It stays so: the offset may be one of pings, which this server has not heard.
+				q.scan.upTo = 0
+				continue
 			}
+			// What it has not come across may be there on this server.
+			q.scan.again()
 		}
 		// What was read behind the last safe point is none of this server's: pings, and a
 		// transaction that was not told to its end. Its offsets come again with other writes.

@@ -50,30 +50,59 @@ func (p *partition) isWrittenAgain() bool {
 	})
 }
 
-// apart puts back of what was just taken a board whose members come before it, and members
-// whose board does: keys that are gone are read again, so that both need not be as of one
-// offset, and a batch may be written in parts whose order is another.
+// apart has of what was just taken no board together with its members: keys that are gone are read
+// again, so that both need not be as of one offset, and a batch may be written in parts whose order
+// is another. A board goes before its members, also before those that were written earlier: what it
+// clears away is what it does not have when it is read, and a member that was written since and has
+// expired with it would be among that.
 func (p *partition) apart(taken []*mark) []*mark {
 	if !p.encoding.members || p.encoding.kept {
 		return taken
 	}
+	whole := make(map[string]bool)
+	for _, m := range taken {
+		if key, one := idOfKey(p.of.id(m)); !one {
+			whole[string(key)] = true
+		}
+	}
 	from := len(p.out) - len(taken)
 	p.out = p.out[:from]
-	whole := make(map[string]bool)
 	var back []*mark
 	for _, m := range taken {
 		key, one := idOfKey(p.of.id(m))
-		if first, met := whole[string(key)]; met && first == one {
+		if one && whole[string(key)] {
 			back = append(back, m)
 			continue
 		}
-		whole[string(key)] = !one
+		if board := p.boardOf(m); board != nil {
+			back = append(back, m)
+			m = board
+			p.takeOut(m)
+			whole[string(key)] = true
+		}
 		p.out = append(p.out, m)
 	}
 	for _, m := range slices.Backward(back) {
 		p.restore(m)
 	}
 	return p.out[from:]
+}
+
+// boardOf is the mark of the board that a member is of, if that is to be written before the member:
+// nil where there is none, or it was refused and holds up nobody while it waits.
+func (p *partition) boardOf(m *mark) *mark {
+	if !p.encoding.members || p.encoding.kept {
+		return nil
+	}
+	key, one := idOfKey(p.of.id(m))
+	if !one {
+		return nil
+	}
+	board := p.marked.find(key)
+	if board == nil || board.place == inWaiting {
+		return nil
+	}
+	return board
 }
 
 // markMembers marks members of a key, or the key itself where a command names none, or fields
@@ -88,6 +117,7 @@ func (b *book) markMembers(q *queue, p *partition, e *Effect, now int64) {
 	case q.encoding.kept && e.Word == Deleted:
 	case e.Word == Unlinked:
 		p.unlinked(string(e.Key), e.Offset)
+		p.outlived(id, e)
 	case !q.encoding.kept && e.Word == Written && e.Members != nil && !e.OfHash:
 		for _, member := range e.Members {
 			b.markOne(q, p, appendMember(id, member), e, now)
@@ -110,6 +140,45 @@ func (p *partition) unlinked(key string, offset int64) {
 	if len(p.gone) > max(p.mostGone, leastGone) {
 		p.forgetGone()
 	}
+}
+
+// outlived notes of a board whose deletion was refused that it has gone by itself since. Members may
+// have been written meanwhile, whose rows stay: which ones nobody knows any more.
+func (p *partition) outlived(id []byte, e *Effect) {
+	m := p.marked.find(id)
+	if m == nil || p.encoding.kept || m.word != Deleted || p.of.attempts(m) == 0 {
+		return
+	}
+	if m.saved && !m.asked {
+		p.renew(m, e.Before)
+	}
+	m.expired = true
+}
+
+// written is when a member was written last.
+type written struct {
+	member string
+	last   int64
+}
+
+// writtenSince are the members that were written after a board was deleted which has gone by itself
+// since. Where the stream is read once more their rows may be there already, and stay.
+func (p *partition) writtenSince(key string, deleted int64) (members []string) {
+	if p.ofGone == nil {
+		p.ofGone = make(map[string][]written)
+		for m := range p.marked.all() {
+			of, member, one := namesOf(p.of.id(m))
+			if _, gone := p.gone[string(of)]; gone && one && m.wrote {
+				p.ofGone[string(of)] = append(p.ofGone[string(of)], written{string(member), m.last})
+			}
+		}
+	}
+	for _, w := range p.ofGone[key] {
+		if w.last > deleted {
+			members = append(members, w.member)
+		}
+	}
+	return members
 }
 
 // leastGone is how many keys that have gone are noted before any is forgotten.

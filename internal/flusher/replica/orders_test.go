@@ -17,6 +17,7 @@ const (
 	setsText, deletesText, expiresText = 0, 2, 3
 	setsField, expiresHash             = 4, 7
 	setsScore, goesBoard, makesBoard   = 8, 11, 12
+	deletesAndSetsScore                = 13
 	// Of the first board, where it has gone, or after a DEL.
 	becomesHash                  = 15
 	boardGone, boardDeleted      = 11, 2
@@ -351,6 +352,70 @@ func TestOrdersThatTheModelFound(t *testing.T) {
 			w.carriers[0].sweepBoth(boards, flows)
 			w.writes(goesBoard, boardIsDeleted, false)
 			w.writes(setsScore, 3, false)
+		},
+		// Its row is what was written after the deletion, which is dirty still.
+		"a board is deleted and written, its member is carried, and it expires": func(w *world) {
+			w.writes(setsScore, 0, false)
+			w.writes(deletesAndSetsScore, 0, false)
+			synctest.Wait()
+			for n := range partitions {
+				w.carriers[0].sweep(boards, n, 1, flows)
+			}
+			w.writes(goesBoard, boardExpires, false)
+		},
+		"a board is deleted and written while its member is read, and expires": func(w *world) {
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.redis.Beforehand(func() {
+				w.writes(deletesAndSetsScore, 0, false)
+				synctest.Wait()
+			})
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(goesBoard, boardExpires, false)
+		},
+		// The stream is read once more from before the deletion.
+		"a board is deleted, written, carried, and expires before the position moves": func(w *world) {
+			w.writes(setsScore, 0, false)
+			w.writes(deletesAndSetsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].store.away.Store(true)
+			w.carriers[0].sweepBoth(boards, flows)
+			w.carriers[0].sweepBoth(boards, flows)
+			if w.rows[boardKey(0)]["a"] == "" {
+				w.failed("nothing is carried, and the rest is of no worth")
+			}
+			w.writes(goesBoard, boardExpires, false)
+			synctest.Wait()
+			w.kill(0)
+			w.start(replica.Bounds{})
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[boardKey(0)]["a"] == "" {
+				w.failed("the board has expired, and its row is deleted")
+			}
+		},
+		// Which members were written meanwhile nobody knows any more: their rows stay.
+		"the deletion of a board is refused, its member is carried, and it expires": func(w *world) {
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(goesBoard, boardIsDeleted, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, partlyRefused)
+			w.writes(setsScore, 0, false)
+			synctest.Wait()
+			w.carriers[0].sweepBoth(boards, flows)
+			w.writes(goesBoard, boardExpires, false)
+			if err := w.drain(); err != nil {
+				w.failed("%v", err)
+			}
+			if w.rows[boardKey(0)]["a"] == "" {
+				w.failed("the board has expired, and its row is deleted")
+			}
+			if w.letter[idOf(boards, boardKey(0), "")] == 0 {
+				w.failed("rows stay that were to go, and nobody is told")
+			}
 		},
 		// Of which members it had nobody knows.
 		"a board expires before it is read that was made of another one": func(w *world) {

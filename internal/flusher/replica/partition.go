@@ -43,6 +43,8 @@ type partition struct {
 	// anything is dirty: by the offset.
 	gone     map[string]int64
 	mostGone int
+	// ofGone are the members of these that were written, while a page is evaluated.
+	ofGone map[string][]written
 
 	// epoch is that of the term that has begun, 0 if none has. step, claim and acknowledged
 	// are those of the term: see entry.Term.
@@ -176,12 +178,17 @@ func (p *partition) take(most, retries int, now time.Time) []*mark {
 		if m.place == inDue {
 			retries--
 		}
-		m.saved = m.place != inFresh
-		p.leave(m)
-		m.place = inClaim
+		p.takeOut(m)
 		p.out = append(p.out, m)
 	}
 	return p.out[from:]
+}
+
+// takeOut has a mark be out in the claim.
+func (p *partition) takeOut(m *mark) {
+	m.saved = m.place != inFresh
+	p.leave(m)
+	m.place = inClaim
 }
 
 // owes notes that the first write of a mark is not carried, though the mark goes on as one of

@@ -6,6 +6,7 @@ package replica_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -19,12 +20,14 @@ import (
 // event is one thing that happens in a world.
 type event struct{ Kind, A, B, C int }
 
-// kinds are how often what happens, of all that may.
-var kinds = []struct {
+type kind struct {
 	name  string
 	often int
 	do    func(w *world, e event)
-}{
+}
+
+// kinds are how often what happens, of all that may.
+var kinds = []kind{
 	{"write", 12, func(w *world, e event) { w.writes(e.A, e.B, false) }},
 	{"transaction", 3, func(w *world, e event) { w.writes(e.A, e.B, true) }},
 	{"sweep", 12, func(w *world, e event) { w.sweep(e, flows) }},
@@ -166,6 +169,28 @@ func TestWhateverHappensTheTableFollows(t *testing.T) {
 					rt.Fatalf("%s\n%v", strings.Join(errs, "\n"), happens)
 				}
 			})
+		})
+	}
+}
+
+// TestLivesThatWentWrong has happen what random lives once did.
+func TestLivesThatWentWrong(t *testing.T) {
+	of := func(name string, a, b, c int) event {
+		return event{slices.IndexFunc(kinds, func(k kind) bool { return k.name == name }), a, b, c}
+	}
+	for name, happens := range map[string][]event{
+		// All keys were read once the stream had come to the ping, which the last server has not
+		// heard.
+		"two servers take over, and a ping is lost": {
+			of("ping", 17, 43, 14), of("sweep badly", 0, 4, 8), of("write", 29, 1, 10), of("sweep", 12, 3, 0), of("write", 31, 6, 8),
+			of("fail over", 45, 40, 59), of("wait", 59, 13, 4), of("write", 2, 4, 5), of("fail over", 51, 42, 6), of("late", 58, 7, 11),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, err := range live(t, happens, replica.Bounds{}) {
+				t.Error(err)
+			}
 		})
 	}
 }

@@ -602,8 +602,9 @@ func (w *world) drain() error {
 			}
 			if p := c.source.Progress(); p.Reads {
 				// A partition that has not begun may be one of which Redis has lost something.
-				why = fmt.Sprintf("%+v, %d of %d partitions have begun", p, len(c.terms), terms)
-				idle = len(c.terms) == terms && p.Attached && p.Marks == 0 && p.Scanned && p.Read == w.end()
+				begun := c.begun()
+				why = fmt.Sprintf("%+v, %d of %d partitions have begun", p, begun, terms)
+				idle = begun == terms && p.Attached && p.Marks == 0 && p.Scanned && p.Read == w.end()
 			}
 		}
 		if idle {
@@ -611,6 +612,17 @@ func (w *world) drain() error {
 		}
 	}
 	return errors.New(why)
+}
+
+// begun counts the partitions of which a term has begun that is in force: a source that is taken
+// anew knows none of those before.
+func (c *carrier) begun() (n int) {
+	for _, h := range c.terms {
+		if holds, err := c.source.Holds(c.w.ctx, h.term); err == nil && holds {
+			n++
+		}
+	}
+	return n
 }
 
 func (w *world) end() int64 {
