@@ -43,6 +43,10 @@ const (
 	// nobody ever saw one. It is not for people.
 	AnnotationStarted = "cache.writebehind.dev/flusher-started"
 
+	// AnnotationRelease on the flushers' Deployment names the release of the operator that
+	// made it, so that the next one rolls the resources in turns. It is not for people.
+	AnnotationRelease = "cache.writebehind.dev/release"
+
 	// AnnotationConfigHash on a pod template is the hash of those settings that
 	// take a restart, so that they roll the pods and live ones do not.
 	AnnotationConfigHash = "cache.writebehind.dev/config-hash"

@@ -48,6 +48,9 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
+	if o.maxRollouts < 0 {
+		return fmt.Errorf("--max-concurrent-rollouts: %d is not allowed: give 0 or more", o.maxRollouts)
+	}
 	config, err := ctrl.GetConfig()
 	if err != nil {
 		return fmt.Errorf("load kubeconfig: %w", err)
@@ -61,7 +64,9 @@ func run(o options) error {
 			return err
 		}
 	}
-	if err := controller.SetupWithManager(mgr, controller.Options{Site: o.site, Metrics: metrics.Registry}); err != nil {
+	if err := controller.SetupWithManager(mgr, controller.Options{
+		Site: o.site, Metrics: metrics.Registry, Release: version, MaxRollouts: o.maxRollouts,
+	}); err != nil {
 		return fmt.Errorf("create controller: %w", err)
 	}
 	if err := mgr.AddHealthzCheck("healthz", healthz.Ping); err != nil {

@@ -39,6 +39,7 @@ type options struct {
 	// prometheusNamespaces is a label selector.
 	prometheusNamespaces string
 	site                 plan.Site
+	maxRollouts          int
 }
 
 func defaultOptions() options {
@@ -50,6 +51,7 @@ func defaultOptions() options {
 		probeAddress:    ":8081",
 		// As config/network-policy has it for the operator's own metrics.
 		prometheusNamespaces: "metrics=enabled",
+		maxRollouts:          controller.DefaultRollouts,
 	}
 }
 
@@ -82,6 +84,8 @@ func (o *options) bind(flags *flag.FlagSet) {
 		"The images that a resource may name for its flushers, with commas between, * for any characters but a slash; if unset, every image.")
 	flags.Var(list[plan.Images]{&o.site.AllowedRedisImages}, "allowed-redis-images",
 		"The images that a resource may name for a managed Redis, with commas between, * for any characters but a slash; if unset, every image.")
+	flags.IntVar(&o.maxRollouts, "max-concurrent-rollouts", o.maxRollouts,
+		"How many resources an upgrade of the operator rolls at a time; 0 for all at once. What a user changes waits for nobody.")
 }
 
 // complete reads what the options say, and names the first that cannot be used.

@@ -28,6 +28,9 @@ func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 	if p.plan, err = plan.Make(p.Snapshot, &r.Site); err != nil {
 		return err
 	}
+	if err := r.awaitTurn(ctx, p); err != nil {
+		return err
+	}
 	for _, step := range []func(context.Context, *pass) error{r.ensurePasswords, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
 		if err := step(ctx, p); err != nil {
 			return err
@@ -36,6 +39,21 @@ func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 	if p.plan.HeldBack != nil {
 		return p.plan.HeldBack
 	}
+	return nil
+}
+
+// awaitTurn has a resource wait that an upgrade of the operator would roll, while as many as
+// may be are being rolled.
+func (r *Reconciler) awaitTurn(ctx context.Context, p *pass) error {
+	if !p.plan.Upgrades {
+		return nil
+	}
+	its, err := r.turns.take(ctx, r.Client, r.Release, p.Cache, p.Now)
+	if err != nil || its {
+		return err
+	}
+	p.plan = p.plan.UntilItsTurn(p.Snapshot)
+	p.did.PassAgain(turnRetry)
 	return nil
 }
 

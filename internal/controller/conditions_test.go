@@ -175,7 +175,7 @@ var _ = Describe("Conditions", func() {
 			HaveField("Mappings", HaveLen(2)),
 			HaveField("Mappings", HaveEach(HaveField("Journal", HavePrefix("journal-of-")))),
 		)))
-		Expect(len(w.now(ctx).Status.Mappings[0].LastError)).To(And(BeNumerically(">", 1000), BeNumerically("<=", 1024)))
+		Expect(len(w.now(ctx).Status.Mappings[0].LastError)).To(And(BeNumerically(">", 800), BeNumerically("<=", 1024)))
 		w.settle()
 		before := w.versions(ctx)
 		sent := writes.of(w.cache.Namespace)

@@ -75,6 +75,7 @@ var _ = Describe("Draining", func() {
 			ObjectMeta: metav1.ObjectMeta{Namespace: w.cache.Namespace, Name: "shop-flusher-a", Labels: template.Labels, Annotations: template.Annotations},
 			Spec:       template.Spec,
 		}
+		madeBy(pod, "shop-flusher")
 		Expect(k8s.Create(ctx, pod)).To(Succeed())
 		f := &flusher{pod: pod}
 		f.setStatus(ctx, waitingPod("ImagePullBackOff", "no such image"))

@@ -121,7 +121,7 @@ var _ = Describe("Data loss", func() {
 		return func() []string {
 			var notes []string
 			for _, e := range eventsOf(ctx, w) {
-				if _, note, ok := strings.Cut(e, "Warning DataLoss: Redis or PostgreSQL lost confirmed data: "); ok && strings.HasPrefix(note, "new ") {
+				if _, note, ok := strings.Cut(e, "Warning DataLoss: Redis or PostgreSQL lost confirmed data, by what a flusher pod reports: "); ok && strings.HasPrefix(note, "new ") {
 					notes = append(notes, note)
 				}
 			}

@@ -178,8 +178,28 @@ var _ = Describe("A hostile tenant", func() {
 			s.Database = failing(v1alpha1.ReasonConnectionFailed, "a\x1b]0;b\x07c")
 		})
 		Eventually(w.poll(ctx)).Should(SatisfyAll(
-			haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonConnectionFailed, "a ]0;b c"),
-			HaveField("Status.Mappings", ConsistOf(HaveField("LastError", "a [2Jb c d"))),
+			haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionFalse, v1alpha1.ReasonConnectionFailed, "flusher pod shop-flusher-a says: a ]0;b c"),
+			HaveField("Status.Mappings", ConsistOf(HaveField("LastError", "flusher pod shop-flusher-a says: a [2Jb c d"))),
+		))
+	})
+
+	It("is not believed by a Pod that only has the labels of a flusher", func(ctx SpecContext) {
+		w, _ := readyWorld(ctx)
+		liar := w.startFlusher(ctx, "liar")
+		Eventually(func() error {
+			if err := k8s.Get(ctx, client.ObjectKeyFromObject(liar.pod), liar.pod); err != nil {
+				return err
+			}
+			liar.pod.OwnerReferences = nil
+			return k8s.Update(ctx, liar.pod)
+		}).Should(Succeed())
+		w.settle()
+		liar.say(func(s *config.Status) {
+			s.Queues[0].DataLossEvents, s.Database = 1000, failing(v1alpha1.ReasonConnectionFailed, "all is lost")
+		})
+		Consistently(w.poll(ctx)).Should(SatisfyAll(
+			haveCondition(v1alpha1.ConditionDatabaseReady, metav1.ConditionTrue, v1alpha1.ReasonAsExpected),
+			HaveField("Status.DataLossEvents", HaveValue(BeEquivalentTo(0))),
 		))
 	})
 

@@ -35,7 +35,7 @@ type reader struct {
 
 // read takes a snapshot. With an error it is as far as reading got.
 func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache) (*snapshot.Snapshot, error) {
-	s := &snapshot.Snapshot{Now: time.Now(), Cache: cache}
+	s := &snapshot.Snapshot{Now: time.Now(), Cache: cache, Release: r.Release}
 	s.Redis.LostAfter = r.LostAfter
 	in := &reader{Reconciler: r, Snapshot: s}
 	flusher := resources.FlusherName(cache)
@@ -150,6 +150,9 @@ func (in *reader) readPods(ctx context.Context) {
 		deleted := !pod.DeletionTimestamp.IsZero()
 		switch pod.Labels[resources.LabelComponent] {
 		case resources.ComponentFlusher:
+			if !resources.OfFlusher(resources.FlusherName(in.Cache), &pod) {
+				continue
+			}
 			in.Flushers.Started = in.Flushers.Started || snapshot.Started(&pod)
 			switch {
 			case deleted:

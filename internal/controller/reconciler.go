@@ -29,6 +29,9 @@ type Reconciler struct {
 	Observer *observe.Observer
 	// Site is what whoever runs the operator has decided for every resource.
 	Site plan.Site
+	// Release names this release of the operator. Resources that another one made are rolled
+	// in turns.
+	Release string
 	// StuckAfter is how long entries may wait without a flush, although nothing
 	// is known to be wrong, before Ready is Stuck.
 	StuckAfter time.Duration
@@ -44,6 +47,9 @@ type Reconciler struct {
 	// monitoringInterval is how often objects of those kinds are checked although
 	// nothing hints at a change.
 	monitoringInterval time.Duration
+
+	// turns are who may be rolled because of an upgrade.
+	turns turns
 
 	remembered remembered
 	// applied remembers the objects that were written.

@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -69,6 +70,10 @@ func CacheOptions(namespaces ...string) cache.Options {
 type Options struct {
 	// Site is what whoever runs the operator has decided for every resource.
 	Site plan.Site
+	// Release is this operator's version. Another version, or another Site.FlusherImage, is an
+	// upgrade, which rolls at most MaxRollouts resources at a time; 0 for all at once.
+	Release     string
+	MaxRollouts int
 	// StuckAfter is how long entries may wait without a flush before Ready is Stuck;
 	// default 45 s.
 	StuckAfter time.Duration
@@ -134,6 +139,8 @@ func SetupWithManager(mgr ctrl.Manager, options Options) error {
 		Observer:   observer,
 		Site:       options.Site,
 		StuckAfter: options.StuckAfter,
+		Release:    resources.Hash(options.Release + " " + options.Site.FlusherImage),
+		turns:      turns{most: options.MaxRollouts},
 
 		PasswordInterval: options.PasswordInterval,
 		LostAfter:        options.LostAfter,
@@ -174,13 +181,14 @@ func ownerOf(_ context.Context, object client.Object) []reconcile.Request {
 // podLister lists the flusher Pods that can answer.
 func podLister(reader client.Reader) observe.Lister {
 	return func(ctx context.Context, key types.NamespacedName, uid types.UID) ([]corev1.Pod, error) {
+		name := resources.FlusherName(&v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Name: key.Name}})
 		var pods corev1.PodList
 		if err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingFields{indexOwner: string(uid)}); err != nil {
 			return nil, fmt.Errorf("list Pods: %w", err)
 		}
 		var running []corev1.Pod
 		for _, pod := range pods.Items {
-			if pod.Labels[resources.LabelComponent] == resources.ComponentFlusher &&
+			if pod.Labels[resources.LabelComponent] == resources.ComponentFlusher && resources.OfFlusher(name, &pod) &&
 				pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && pod.DeletionTimestamp.IsZero() {
 				running = append(running, pod)
 			}

@@ -166,6 +166,7 @@ func runOperator(config *rest.Config, scheme *runtime.Scheme) (cache client.Read
 			Interval:        lookInterval,
 			NumbersInterval: numbersInterval,
 			Patience:        answerPatience,
+			Calm:            time.Millisecond, // a test tells more in a second than a flusher in an hour
 		},
 	})).To(Succeed())
 

@@ -133,7 +133,8 @@ var _ = Describe("A Redis that was never reached", func() {
 				haveCondition(v1alpha1.ConditionRedisReady, False, c.reason, c.text),
 				haveCondition(v1alpha1.ConditionReady, False, c.reason, c.text),
 				haveCondition(v1alpha1.ConditionDatabaseReady, False, v1alpha1.ReasonSecretMissing,
-					"Secret shop-db is missing or has no key uri: kubectl create secret generic shop-db --from-literal=uri='postgres://"),
+					"flusher pod shop-flusher-a says: Secret shop-db is missing or has no key uri: [a command, for which see the pod's log]; "+
+						"run: kubectl create secret generic shop-db --from-literal=uri='postgres://"),
 				haveCondition(v1alpha1.ConditionSettingsApplied, False, v1alpha1.ReasonRolling, "cannot write them to Redis"),
 			))
 			Expect(os.WriteFile(settings.Database.Postgres.URLFile, []byte("jdbc:postgresql://db/shop"), 0o600)).To(Succeed())

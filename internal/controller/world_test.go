@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -204,9 +205,20 @@ func (w *world) startFlusherAt(ctx context.Context, name, address string) *corev
 		Spec: template.Spec,
 	}
 	metav1.SetMetaDataAnnotation(&f.pod.ObjectMeta, endpointAnnotation, address)
+	madeBy(f.pod, w.deployment(ctx).Name)
 	Expect(k8s.Create(ctx, f.pod)).To(Succeed())
 	f.setStatus(ctx, corev1.PodStatus{Phase: corev1.PodRunning, PodIP: "127.0.0.1", PodIPs: []corev1.PodIP{{IP: "127.0.0.1"}}})
 	return f.pod
+}
+
+// madeBy makes a Pod one of a Deployment.
+func madeBy(pod *corev1.Pod, deployment string) {
+	const hash = "6c8f7d9b5"
+	pod.Labels = maps.Clone(pod.Labels)
+	pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
+	pod.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: deployment + "-" + hash, UID: "of-the-replica-set", Controller: new(true),
+	}}
 }
 
 func (f *flusher) setStatus(ctx context.Context, status corev1.PodStatus) {

@@ -109,7 +109,7 @@ func (r *resource) mount(w *world, c *corev1.ConfigMap) {
 // rollOut makes the Pods that a Deployment asks for and says so.
 func (w *world) rollOut(ctx context.Context, r *resource, d *appsv1.Deployment) error {
 	var err error
-	r.flusherPod.Do(func() { err = w.runPod(ctx, d.Name+"-a", d.Namespace, r.ip, &d.Spec.Template) })
+	r.flusherPod.Do(func() { err = w.runPod(ctx, d.Name, d.Name+"-a", d.Namespace, r.ip, &d.Spec.Template) })
 	if err != nil || d.Status.ObservedGeneration == d.Generation {
 		return err
 	}
@@ -122,7 +122,7 @@ func (w *world) rollOutRedis(ctx context.Context, r *resource, s *appsv1.Statefu
 	var err error
 	r.redisPod.Do(func() {
 		if err = w.claim(ctx, s); err == nil {
-			err = w.runPod(ctx, s.Name+"-0", s.Namespace, "10.0.0.2", &s.Spec.Template)
+			err = w.runPod(ctx, s.Name, s.Name+"-0", s.Namespace, "10.0.0.2", &s.Spec.Template)
 		}
 	})
 	if err != nil || s.Status.ObservedGeneration == s.Generation {
@@ -159,12 +159,18 @@ func (w *world) claim(ctx context.Context, s *appsv1.StatefulSet) error {
 	return nil
 }
 
-// runPod makes a Pod that runs.
-func (w *world) runPod(ctx context.Context, name, namespace, ip string, template *corev1.PodTemplateSpec) error {
+// runPod makes a Pod that runs, as one of a Deployment.
+func (w *world) runPod(ctx context.Context, owner, name, namespace, ip string, template *corev1.PodTemplateSpec) error {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: template.Labels, Annotations: template.Annotations},
 		Spec:       template.Spec,
 	}
+	const hash = "6c8f7d9b5"
+	pod.Labels = maps.Clone(pod.Labels)
+	pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey] = hash
+	pod.OwnerReferences = []metav1.OwnerReference{{
+		APIVersion: "apps/v1", Kind: "ReplicaSet", Name: owner + "-" + hash, UID: "of-the-replica-set", Controller: new(true),
+	}}
 	if err := w.client.Create(ctx, pod); err != nil {
 		return fmt.Errorf("make Pod %s: %w", name, err)
 	}

@@ -24,65 +24,69 @@ const (
 	mostQueues = 64
 	// mostName is the longest name of a mapping.
 	mostName = 63
-	// mostJournal and mostReason are the bounds of the resource's schema.
+	// mostJournal is the bound of the resource's schema.
 	mostJournal = 256
-	mostReason  = 1024
-	// mostText bounds messages and errors; conditions cut them further.
-	mostText = 4096
+	// mostText bounds a message or an error of a pod, so that a condition has room for the
+	// operator's own words behind it.
+	mostText = 800
+	// mostLosses is more data-loss events than a queue can have met.
+	mostLosses = int64(1) << 20
 	// mostAhead is how far a pod's clock may be ahead before a time of it is not
 	// believed: the newest flush of all would stay the newest for as long.
 	mostAhead = time.Hour
 )
 
-// bound brings every value of a document into its range.
-func bound(s *config.Status, now time.Time) {
+// bound brings every value of a pod's document into its range, and marks its texts as the
+// pod's.
+func bound(s *config.Status, pod string, now time.Time) {
 	s.Revision, s.RunningRevision = max(s.Revision, 0), max(s.RunningRevision, 0)
-	s.Instance, s.Circuit = Cut(s.Instance, mostJournal), Cut(s.Circuit, mostName)
+	s.Instance, s.Circuit = Cut(s.Instance, mostJournal), shownName(s.Circuit, mostName)
 	if s.ObservedTime.Sub(now) > mostAhead {
 		s.ObservedTime = now
 	}
 	s.Warnings = config.Warnings{Redis: config.KnownWarnings(s.Warnings.Redis), Database: config.KnownWarnings(s.Warnings.Database)}
-	boundCheck(&s.Redis)
-	boundCheck(&s.Database)
-	boundCheck(&s.Durability.Persistence)
-	boundCheck(&s.Durability.Eviction)
-	boundCheck(&s.Durability.Ledger)
+	boundCheck(&s.Redis, pod)
+	boundCheck(&s.Database, pod)
+	boundCheck(&s.Durability.Persistence, pod)
+	boundCheck(&s.Durability.Eviction, pod)
+	boundCheck(&s.Durability.Ledger, pod)
 	if r := s.Replication; r != nil {
 		for _, n := range []*int64{&r.BehindBytes, &r.UnreadBytes, &r.BacklogBytes, &r.DirtyBytes, &r.ScannedKeys} {
 			*n = min(max(*n, 0), mostCount)
 		}
 		r.History = max(r.History, 0) // the microsecond in which it began
 		r.BehindSeconds = min(max(r.BehindSeconds, 0), mostSeconds)
-		r.Notice = Cut(r.Notice, mostReason)
-		boundCheck(&r.Backlog)
+		r.Notice = Said(pod, r.Notice)
+		boundCheck(&r.Backlog, pod)
 	}
 	for i := range s.Queues {
 		q := &s.Queues[i]
-		q.Name, q.State, q.Partitions = Cut(q.Name, mostName), Cut(q.State, mostName), nil // which nobody here reads
-		q.Journal = Cut(q.Journal, mostJournal)
+		q.Name, q.State, q.Partitions = shownName(q.Name, mostName), shownName(q.State, mostName), nil // which nobody here reads
+		q.Journal = shownName(q.Journal, mostJournal)
 		for _, n := range []*int64{&q.Depth, &q.DeadLetters, &q.Writes, &q.Flushed, &q.Coalesced, &q.DataLossEvents, &q.Refused} {
 			*n = min(max(*n, 0), mostCount)
 		}
+		q.DataLossEvents = min(q.DataLossEvents, mostLosses)
 		q.OldestPendingSeconds = min(max(q.OldestPendingSeconds, 0), mostSeconds)
 		if q.LastFlushTime.Sub(now) > mostAhead {
 			q.LastFlushTime = time.Time{}
 		}
-		q.LastError = Cut(q.LastError, mostText)
-		boundCheck(&q.Ready)
-		boundCheck(&q.Durable)
+		q.LastError = Said(pod, q.LastError)
+		boundCheck(&q.Ready, pod)
+		boundCheck(&q.Durable, pod)
 	}
 }
 
-func boundCheck(c *config.Check) {
-	c.Reason, c.Message = Cut(c.Reason, mostReason), Cut(c.Message, mostText)
+func boundCheck(c *config.Check, pod string) {
+	c.Reason, c.Message = shownReason(c.Reason), Said(pod, c.Message)
 }
 
 // Cut makes text fit for display: at most limit bytes without splitting a
 // character, and nothing in it that a terminal would act on, such as an escape or
-// a change of the direction of writing.
+// a change of the direction of writing, or that nobody sees.
 func Cut(text string, limit int) string {
 	text = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) {
+		if !unicode.IsPrint(r) {
 			return ' '
 		}
 		return r

@@ -69,6 +69,9 @@ type Options struct {
 	// Patience is how long the last report of a silent flusher still counts; default 5 s,
 	// so that one lost request changes nothing.
 	Patience time.Duration
+	// Calm is after how long without a change a pod may change once more at once. One that
+	// changes what it tells at each look is heard at growing intervals; default 30 s.
+	Calm time.Duration
 	// Concurrency bounds the requests under way for one resource; default 8.
 	Concurrency int
 }
@@ -104,6 +107,7 @@ func New(options Options) *Observer {
 	options.Timeout = orDefault(options.Timeout, defaultTimeout)
 	options.NumbersInterval = orDefault(options.NumbersInterval, defaultNumbers)
 	options.Patience = orDefault(options.Patience, defaultPatience)
+	options.Calm = orDefault(options.Calm, defaultCalm)
 	if options.Concurrency == 0 {
 		options.Concurrency = defaultConcurrency
 	}
@@ -243,6 +247,11 @@ func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 			return false
 		}
 	case changeCondition:
+		affords, changed := t.affords(latest, now, o.options.Calm)
+		if !affords {
+			return false
+		}
+		t.charge(changed, latest, now, o.options.Calm)
 	}
 	t.published, t.publishedAt = latest, now
 	return true

@@ -44,6 +44,9 @@ type target struct {
 	// lookedAt is when the last look ended, or when the resource began to be looked at.
 	lookedAt time.Time
 
+	// budgets is how much the pods have changed lately.
+	budgets map[types.UID]budget
+
 	answered map[types.UID]answer
 }
 
@@ -124,7 +127,7 @@ func (o *Observer) ask(ctx context.Context, pod *corev1.Pod, owner types.UID) (*
 	if status.Owner != string(owner) {
 		return nil, answerError("answers /status for another resource")
 	}
-	bound(status, time.Now())
+	bound(status, pod.Name, time.Now())
 	return status, nil
 }
 

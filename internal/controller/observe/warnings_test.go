@@ -16,7 +16,7 @@ func TestOnlyWarningsThatAreKnownAreTaken(t *testing.T) {
 	s := fine(0)
 	s.Warnings.Redis = []string{"run this", config.WarningAdministrator, config.WarningUnencrypted, config.WarningAdministrator}
 	s.Warnings.Database = []string{"or this"}
-	bound(s, time.Now())
+	bound(s, "shop-flusher-0", time.Now())
 	if !slices.Equal(s.Warnings.Redis, []string{config.WarningUnencrypted, config.WarningAdministrator}) || s.Warnings.Database != nil {
 		t.Errorf("the warnings are %+v", s.Warnings)
 	}

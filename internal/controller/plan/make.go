@@ -38,5 +38,6 @@ func (p *planner) make() error {
 	case len(p.Going) > 0:
 		return GoingAway(p.Snapshot)
 	}
+	p.Upgrades = upgrades(p.Snapshot)
 	return p.planObjects()
 }

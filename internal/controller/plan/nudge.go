@@ -39,6 +39,9 @@ type Nudge struct {
 
 // Nudges has one for each flusher Pod, and for each of a managed Redis that has users.
 func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
+	if p.Waits {
+		return nil // the settings that are mounted stay
+	}
 	attempt := nudgeAttempt(s)
 	var all []Nudge
 	for i := range s.Flushers.Pods {

@@ -49,6 +49,9 @@ func (p *planner) planObjects() error {
 	if err != nil {
 		return err
 	}
+	if p.Release != "" {
+		deployment.WithAnnotations(map[string]string{v1alpha1.AnnotationRelease: p.Release})
+	}
 	p.add(deployment, liveOrNil(p.Flushers.Deployment), "Deployment", flusher)
 	p.add(resources.FlusherDisruptionBudget(p.Cache), liveOrNil(p.Flushers.Budget), "PodDisruptionBudget", flusher)
 	return p.planNetworkPolicies()

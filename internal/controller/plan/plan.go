@@ -37,6 +37,10 @@ type Plan struct {
 	RedisTLSSecret string
 	// Objects are the wanted objects, in the order in which they are applied.
 	Objects []Object
+	// Upgrades reports that the changes come of another release of the operator; Waits, that
+	// the resource waits for its turn, so that the plan changes nothing.
+	Upgrades bool
+	Waits    bool
 	// HeldBack is the part of the spec that is held back until a queue is empty or free;
 	// nil when none is.
 	HeldBack *failure.Stalled

@@ -4,7 +4,9 @@
 package resources
 
 import (
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	corev1ac "k8s.io/client-go/applyconfigurations/core/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -18,4 +20,14 @@ func SettingsPod(pod *corev1.Pod, settingsHash string) *corev1ac.PodApplyConfigu
 	return corev1ac.Pod(pod.Name, pod.Namespace).
 		WithUID(pod.UID).
 		WithAnnotations(map[string]string{v1alpha1.AnnotationSettingsHash: settingsHash})
+}
+
+// OfFlusher reports whether a Pod is one of a Deployment of flushers, by its name. Anybody who
+// may create Pods in the namespace may give one the labels of a flusher. Whoever names an owner
+// that is not there loses the Pod to the garbage collector, and whoever names the one that is,
+// to the ReplicaSet, which has as many as it wants.
+func OfFlusher(deployment string, pod *corev1.Pod) bool {
+	owner, hash := metav1.GetControllerOf(pod), pod.Labels[appsv1.DefaultDeploymentUniqueLabelKey]
+	return owner != nil && hash != "" && owner.APIVersion == appsv1.SchemeGroupVersion.String() && owner.Kind == "ReplicaSet" &&
+		owner.Name == deployment+"-"+hash
 }

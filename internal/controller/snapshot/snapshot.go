@@ -26,6 +26,8 @@ type Snapshot struct {
 	Now time.Time
 	// Cache is the resource, with the status that an earlier pass wrote.
 	Cache *v1alpha1.WriteBehindCache
+	// Release names the release of the operator, empty where nobody gave it.
+	Release string
 
 	Flushers Flushers
 	Redis    Redis

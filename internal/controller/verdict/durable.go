@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/plural"
 )
@@ -97,7 +98,11 @@ func dangers(documents []*config.Status) (found []config.Check, unchecked *confi
 		switch {
 		case check.OK:
 		case check.Endangers():
-			if !slices.Contains(found, check) {
+			// Several pods say the same.
+			same := func(other config.Check) bool {
+				return other.Reason == check.Reason && observe.WhatWasSaid(other.Message) == observe.WhatWasSaid(check.Message)
+			}
+			if !slices.ContainsFunc(found, same) {
 				found = append(found, check)
 			}
 		case unchecked != nil:

@@ -129,9 +129,9 @@ func aboutLoss(c change) *Event {
 	if has <= had {
 		return nil
 	}
-	what := "Redis or PostgreSQL lost confirmed data"
+	what := "Redis or PostgreSQL lost confirmed data, by what a flusher pod reports"
 	if c.after.Capture == v1alpha1.CaptureReplication {
-		what = "Deletions or writes may be missing in the tables"
+		what = "Deletions or writes may be missing in the tables, by what a flusher pod reports"
 	}
 	return &Event{Warning: true, Reason: v1alpha1.ReasonDataLoss, Note: fmt.Sprintf(
 		"%s: new data-loss events: %d, in all: %d; flushing goes on", what, has-had, has)}

@@ -35,7 +35,7 @@ func TestEvents(t *testing.T) {
 		s.DataLossEvents = &n
 		return s
 	}
-	lostLast := "Warning DataLoss: Redis or PostgreSQL lost confirmed data: new data-loss events: 2, in all: 3; flushing goes on"
+	lostLast := "Warning DataLoss: Redis or PostgreSQL lost confirmed data, by what a flusher pod reports: new data-loss events: 2, in all: 3; flushing goes on"
 	for name, c := range map[string]struct {
 		before, after status
 		want          []string

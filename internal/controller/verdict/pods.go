@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -68,5 +69,5 @@ func endProblem(ended *corev1.ContainerStateTerminated) string {
 		return fmt.Sprintf("ended with exit code %d", ended.ExitCode)
 	}
 	lines := strings.Split(strings.TrimSpace(ended.Message), "\n")
-	return fmt.Sprintf("cannot use its settings: %s", lines[len(lines)-1])
+	return fmt.Sprintf("cannot use its settings, and says: %s", observe.Harmless(lines[len(lines)-1]))
 }

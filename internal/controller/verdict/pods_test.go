@@ -50,7 +50,7 @@ func TestWhatTheFlushersWaitFor(t *testing.T) {
 	}{
 		"an image":               {[]snapshottest.Edit{pod(waiting("ImagePullBackOff", "Back-off pulling image for 20s"))}, a + "cannot pull image operator:1"},
 		"a node":                 {[]snapshottest.Edit{pod(pending)}, a + "cannot be scheduled: no node"},
-		"settings it can use":    {[]snapshottest.Edit{pod(crashed(2, "Starting\nmappings[0].table: no\n"))}, a + "cannot use its settings: mappings[0].table: no"},
+		"settings it can use":    {[]snapshottest.Edit{pod(crashed(2, "Starting\nmappings[0].table: no\n"))}, a + "cannot use its settings, and says: mappings[0].table: no"},
 		"a program that crashes": {[]snapshottest.Edit{pod(crashed(139, ""))}, a + "ended with exit code 139"},
 		"a program that ended":   {[]snapshottest.Edit{pod(ended)}, a + "ended with exit code 1"},
 		"a program that ends":    {[]snapshottest.Edit{pod(crashing)}, a + "keeps ending"},

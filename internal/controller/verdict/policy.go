@@ -85,6 +85,7 @@ var policy = []rule{
 			// All of them give Progressing.
 			waitingFor,
 			attemptFailed,
+			waitsForItsTurn,
 			redisUnfinished,
 			flushersUnfinished,
 			settingsRolling,

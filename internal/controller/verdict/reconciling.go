@@ -46,6 +46,14 @@ func attemptFailed(f *facts) *Condition {
 	return progressing(f, "The last attempt failed: "+f.did.Failure.Error())
 }
 
+func waitsForItsTurn(f *facts) *Condition {
+	if !f.Waits {
+		return nil
+	}
+	return progressing(f, "The operator was upgraded: this resource waits for its turn to be rolled, and runs as before meanwhile; "+
+		"--max-concurrent-rollouts of the operator is how many are rolled at a time")
+}
+
 func redisUnfinished(f *facts) *Condition {
 	if !f.Managed() {
 		return nil
@@ -67,10 +75,21 @@ func flushersUnfinished(f *facts) *Condition {
 	case d == nil:
 		return progressing(f, "The Deployment of the flushers is being made"+clause(whyBehind(f)))
 	case !rolledOut(d, resources.FlusherReplicas(f.Cache), f.RestartHash):
-		return progressing(f, fmt.Sprintf("Deployment %s is rolling out%s", d.Name, clause(whyBehind(f))))
+		return progressing(f, fmt.Sprintf("Deployment %s is rolling out%s%s", d.Name, overdue(d), clause(whyBehind(f))))
 	default:
 		return nil
 	}
+}
+
+// overdue says that a rollout has not come to its end in time. In an upgrade of the operator
+// the next resource has its turn then.
+func overdue(d *appsv1.Deployment) string {
+	for _, c := range d.Status.Conditions {
+		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" {
+			return ", and has not come to its end within progressDeadlineSeconds"
+		}
+	}
+	return ""
 }
 
 // rolledOut compares the templates of the Pods, not their readiness: a flusher whose

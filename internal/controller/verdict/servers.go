@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/observe"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -121,10 +122,23 @@ func databaseFails(f *facts) *Condition {
 		case d.Database.Reason == "":
 			return unknown(v1alpha1.ReasonProgressing, "A flusher has not checked PostgreSQL yet")
 		default:
-			return bad(d.Database.Reason, d.Database.Message)
+			return bad(d.Database.Reason, d.Database.Message+clause(urlRemedy(f, d.Database)))
 		}
 	}
 	return nil
+}
+
+// urlRemedy is the command that makes the Secret of the URL, where that is what is missing. A
+// command that a flusher says is left out of its text, and this one the operator knows.
+func urlRemedy(f *facts, check config.Check) string {
+	ref := f.Cache.Spec.Database.Postgres.URLSecretRef
+	missing := fmt.Sprintf("Secret %s is missing or has no key %s", ref.Name, ref.Key)
+	if check.Reason != v1alpha1.ReasonSecretMissing || !strings.HasPrefix(observe.WhatWasSaid(check.Message), missing) {
+		return ""
+	}
+	return fmt.Sprintf("run: kubectl create secret generic %[1]s --from-literal=%[2]s='postgres://user:password@host:5432/database', "+
+		"or where the Secret exists: kubectl patch secret %[1]s -p '{\"stringData\":{\"%[2]s\":\"postgres://user:password@host:5432/database\"}}'; "+
+		"it is seen within about a minute", ref.Name, ref.Key)
 }
 
 func queueFailsWithRedis(f *facts) *Condition    { return queueFails(f.documents, true) }
