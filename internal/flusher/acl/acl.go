@@ -47,9 +47,9 @@ func Of(capture string, mappings []config.Mapping, queues []string, application,
 	var theirs, all, patterns, flusherPatterns []string
 	for i := range mappings {
 		m := &mappings[i]
-		keys := []string{"~" + journal.AsPattern(m.KeyPrefix) + "*"}
+		keys := []string{m.KeyPattern()}
 		if capture != config.CaptureReplication {
-			keys = append(keys, "~wb:{"+m.Name+"}:*", "~wb:{"+m.Name+":*}:*")
+			keys = append(keys, m.JournalPatterns()...)
 		}
 		all, flusherPatterns = append(all, m.Name), append(flusherPatterns, keys...)
 		if len(queues) == 0 || slices.Contains(queues, m.Name) {
