@@ -105,7 +105,8 @@ func (r *rights) print(out io.Writer, cache *v1alpha1.WriteBehindCache) error {
 	var err error
 	switch {
 	case r.Secret != "":
-		_, err = fmt.Fprintf(out, "# the Redis of %s is managed: the Secret %s has the user and the password of an application, in its keys username and password\n", cache.Name, r.Secret)
+		_, err = fmt.Fprintf(out, "# the Redis of %s is managed: the Secret %s has the user and the password of an application, "+
+			"in its keys username and password\n", cache.Name, r.Secret)
 	case len(r.Rules) == 0:
 		_, err = fmt.Fprintf(out, "# the Redis of %s is managed, and its Secret is not made yet: status.redis.secretName will name it\n", cache.Name)
 	}
