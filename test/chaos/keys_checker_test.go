@@ -246,6 +246,39 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
+		"Redis comes back without a write, and the key expires before anybody knows": {fleeting: true, tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.keys.hold()
+			s.commits("1")
+			s.reconcile(&truth{})
+			s.keys.release()
+			s.ends("", "1", "")
+		}},
+		"a key that lasts does not expire": {want: lost, tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.keys.hold()
+			s.commits("1")
+			s.reconcile(&truth{})
+			s.keys.release()
+			s.ends("1", "2", "")
+		}},
+		"a hash is made anew while Redis comes to other data": {table: sessions, fleeting: true, tale: func(s tale) {
+			s.field(1, "a", "1")
+			s.commit(map[string]string{"a": "1"})
+			s.field(2, "b", "2")
+			s.keys.hold()
+			s.commit(map[string]string{"a": gone, "b": "2"})
+			s.field(3, "a", "3")
+			s.commit(map[string]string{"a": "3", "b": "2"})
+			s.reconcile(&truth{cells: map[string]map[string]map[string]string{sessions: {"k": {"b": "2"}}}})
+			s.commit(map[string]string{"a": gone, "b": "2"})
+			s.keys.release()
+			s.endsWith(map[string]string{"b": "2"}, map[string]string{"b": "2"}, "")
+		}},
 		"and the row follows before anybody knows": {tale: func(s tale) {
 			s.set(1, "1")
 			s.set(2, "2")

@@ -75,6 +75,9 @@ type tracked struct {
 	// vanished is the number that a write would have had when Redis was emptied last: what was
 	// written before has gone by itself.
 	vanished int64
+	// backFrom and backTo are when rows may have followed a Redis that had lost writes of the key,
+	// and in which it had expired before anybody knew what it was.
+	backFrom, backTo int64
 }
 
 func (k *tracked) String() string { return k.table + " " + k.key }
@@ -202,20 +205,43 @@ func (ks *keys) judge(k *tracked, c change) {
 		return
 	}
 	floor := k.floor[c.cell]
+	vanishes := c.content == gone && !isText(k.table) && k.mayVanish(floor)
 	for i := range k.strokes {
 		s := &k.strokes[i]
+		if vanishes && s.happened {
+			// It may have gone before, and writes that Redis had not lost yet may follow.
+			continue
+		}
 		if s.number > floor && s.sentAt <= c.at+clockSkew && s.explains(c.cell, c.content) {
 			k.floor[c.cell], k.last[c.cell] = s.number, c.content
 			return
 		}
 	}
 	k.last[c.cell] = c.content
-	if c.content == gone && !isText(k.table) && k.mayVanish(floor) {
+	if vanishes {
 		// It vanished, and what came then has no such cell.
+		return
+	}
+	if s := k.wentBackTo(c); s != nil {
+		k.floor[c.cell] = s.number
 		return
 	}
 	ks.findings.add(stale, "%v cell %q: %s committed after %s (write %d) at %v: it is older, was refused, or was never written",
 		k, c.cell, c.content, last, floor, c.place)
+}
+
+// wentBackTo is the write that a row has come back to with a Redis that had lost those after it;
+// nil if none is.
+func (k *tracked) wentBackTo(c change) *stroke {
+	if c.at < k.backFrom-clockSkew || c.at > k.backTo {
+		return nil
+	}
+	for i := len(k.strokes) - 1; i >= 0; i-- {
+		if s := &k.strokes[i]; s.sentAt <= c.at+clockSkew && s.explains(c.cell, c.content) {
+			return s
+		}
+	}
+	return nil
 }
 
 // forget drops what can no longer matter, once there is twice as much as was left before. What

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -134,6 +135,9 @@ func documentOfText(number string) string {
 // lostWithin is how far before a crash a write may have been made that Redis has lost.
 const lostWithin = 30_000_000
 
+// settles is how much later a row may commit that was read before it was known what Redis has.
+const settles = int64(3 * time.Second / time.Microsecond)
+
 // reconcile takes note of what Redis has after it came back: of what it had confirmed, and
 // has not any more, it is not known which writes of fleeting keys they were. The gate is
 // closed. It returns how many keys are not what was confirmed.
@@ -158,6 +162,7 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 			}
 			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells}, since)
 		case !there && k.fleeting:
+			k.backFrom, k.backTo = since, now+settles
 			for i := range k.strokes {
 				if w := &k.strokes[i]; w.sentAt > now-lostWithin && w.state == acknowledged {
 					w.state = unknown
@@ -180,7 +185,7 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 
 // isInDoubt tells whether any write since then has no answer. The key is locked.
 func (k *tracked) isInDoubt(since int64) bool {
-	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state == unknown && s.sentAt > since })
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state != acknowledged && s.sentAt > since })
 }
 
 // fits tells whether the key may have these cells by what was answered. It is locked.
