@@ -25,8 +25,12 @@ const (
 	// none that follows.
 	AnnotationAcknowledgeDataLoss = "cache.writebehind.dev/acknowledge-data-loss"
 
-	// AnnotationSettingsHash on a flusher pod is the hash of the last config
-	// file. Changing it makes the kubelet sync the mounted ConfigMap at once.
+	// AnnotationRedisUsers on the pod of a managed Redis is "true" where that has users
+	// beside default.
+	AnnotationRedisUsers = "cache.writebehind.dev/redis-users"
+
+	// AnnotationSettingsHash on a flusher pod is the hash of the last config file, and on
+	// the pod of a managed Redis that of the last rights of its users. Changing it makes the kubelet sync the mounted ConfigMap at once.
 	AnnotationSettingsHash = "cache.writebehind.dev/settings-hash"
 
 	// AnnotationInForce on the flushers' ConfigMap and on their Service is what

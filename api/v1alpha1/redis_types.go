@@ -38,7 +38,7 @@ const (
 // +kubebuilder:validation:XValidation:rule="string(self.maxMemory).matches('[eE]') || string(oldSelf.maxMemory).matches('[eE]') || string(self.storage.size).matches('[eE]') || !quantity(string(self.maxMemory)).isGreaterThan(quantity(string(oldSelf.maxMemory))) || !quantity(string(self.maxMemory)).add(quantity(string(self.maxMemory))).add(quantity(string(self.maxMemory))).add(quantity(string(self.maxMemory))).isGreaterThan(quantity(string(self.storage.size)))",message="maxMemory may grow to a quarter of storage.size: make the volume larger with it",fieldPath=".maxMemory"
 type ManagedRedis struct {
 	// image is the container image of Redis or Valkey, version 7.0 or later. It
-	// needs redis-server, redis-cli and /bin/sh. Defaults to redis:7.2.
+	// needs redis-server, redis-cli, sha256sum and /bin/sh. Defaults to redis:7.2.
 	// +kubebuilder:default="redis:7.2"
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512

@@ -155,11 +155,18 @@ type RedisStatus struct {
 	// +kubebuilder:validation:MaxLength=512
 	Address string `json:"address,omitempty"`
 
-	// secretName is the Secret in this namespace that holds the keys username
-	// and password.
+	// secretName is the Secret in this namespace for applications. It holds the keys
+	// username, password, host and port.
 	// +optional
 	// +kubebuilder:validation:MaxLength=253
 	SecretName string `json:"secretName,omitempty"`
+
+	// earlierSecretName is the Secret of the user default, who may do everything, of a Redis
+	// from before there were other users. It is set while that Secret is there: give
+	// applications the one that secretName names, and then delete it, which ends the user.
+	// +optional
+	// +kubebuilder:validation:MaxLength=253
+	EarlierSecretName string `json:"earlierSecretName,omitempty"`
 
 	// tlsSecretName is the Secret in this namespace whose key ca.crt holds the authorities
 	// that signed Redis' certificate. It is set while Redis takes connections by TLS alone. The

@@ -120,7 +120,7 @@ func loadRedisCommand(o *options) *cobra.Command {
 		Use:   "load-redis",
 		Short: "Make a Redis image from Debian's packages and load it into the cluster",
 		Long: `Make a Redis image from Debian's packages redis-server and redis-tools and load it into the cluster.
-It holds redis-server, redis-cli and a shell (/bin/sh), runs as user 999, and has a folder /data.
+It holds redis-server, redis-cli, sha256sum and a shell (/bin/sh), runs as user 999, and has a folder /data.
 
 Debian builds Redis with its protected mode on: without a password or --protected-mode no, it answers
 only inside its pod.`,
@@ -150,7 +150,7 @@ func redisImage(ctx context.Context, imageName, sources string) (image, error) {
 	}
 	return image{
 		Name:     imageName,
-		Programs: []string{"/usr/bin/redis-server", "/usr/bin/redis-cli", "/bin/dash"},
+		Programs: []string{"/usr/bin/redis-server", "/usr/bin/redis-cli", "/usr/bin/sha256sum", "/bin/dash"},
 		Files: []imageFile{
 			{To: "/bin/sh", Link: "dash"},
 			{To: "/etc/passwd", Content: []byte("redis:x:999:999::/data:/bin/sh\n")},

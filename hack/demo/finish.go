@@ -69,15 +69,15 @@ func (d *demo) printCommands(native, functions *v1alpha1.RedisStatus) {
 	if native != nil {
 		fmt.Printf("\nWrite with Redis' own commands, with the application's Secret:\n")
 		d.printAccess(native, 6379)
-		d.line(`redis-cli SET product:123 '{"name":"lamp","price":19.90}'`)
+		d.line(`redis-cli --user application SET product:123 '{"name":"lamp","price":19.90}'`)
 		d.line("%s -c \"SELECT * FROM %s.products WHERE id = '123'\"", d.database.psql, nativeSchema)
 	}
 	if functions != nil {
 		fmt.Printf("\nWrite with the functions:\n")
 		d.printAccess(functions, 6380)
-		d.line(`redis-cli -p 6380 FCALL wb_set 1 %s123 %s '{"name":"lamp","price":19.90}'`, d.mapping.KeyPrefix, d.mapping.Name)
-		d.line("redis-cli -p 6380 FCALL_RO wb_pending 1 %s123 %s", d.mapping.KeyPrefix, d.mapping.Name)
-		d.line("redis-cli -p 6380 FCALL_RO wb_stats 0 %s", d.mapping.Name)
+		d.line(`redis-cli --user application -p 6380 FCALL wb_set 1 %s123 %s '{"name":"lamp","price":19.90}'`, d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli --user application -p 6380 FCALL_RO wb_pending 1 %s123 %s", d.mapping.KeyPrefix, d.mapping.Name)
+		d.line("redis-cli --user application -p 6380 FCALL_RO wb_stats 0 %s", d.mapping.Name)
 	}
 	fmt.Printf("\nTune it, without a restart:\n")
 	d.line(`kubectl patch wbc %s -n %s --type merge -p '{"spec":{"flush":{"intervalMilliseconds":2000,"batchSize":1000}}}'`, name, ns)

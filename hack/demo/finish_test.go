@@ -45,7 +45,7 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	}
 	_, write, found := strings.Cut(string(readme), "$ redis-cli ")
 	write, _, _ = strings.Cut(write, "\n")
-	if !found || !strings.HasPrefix(write, "SET product:") {
+	if !found || !strings.HasPrefix(write, "--user application SET product:") {
 		t.Fatalf("README.md begins with no write, but with %q", write)
 	}
 	d := &demo{
@@ -64,7 +64,7 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 		"kubectl port-forward -n shop svc/shop-redis 6379 &\n",
 		"redis-cli " + write + "\n",
 		"kubectl port-forward -n shop svc/functions-redis 6380:6379 &\n",
-		"redis-cli -p 6380 FCALL wb_set 1 product:123 products ",
+		"redis-cli --user application -p 6380 FCALL wb_set 1 product:123 products ",
 	} {
 		next := strings.Index(words[at:], want)
 		if next < 0 {

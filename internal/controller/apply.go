@@ -28,7 +28,7 @@ func (r *Reconciler) bring(ctx context.Context, p *pass) error {
 	if p.plan, err = plan.Make(p.Snapshot, r.FlusherImage); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, *pass) error{r.ensurePassword, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
+	for _, step := range []func(context.Context, *pass) error{r.ensurePasswords, r.apply, r.prune, r.nudge, r.growVolume, r.monitor} {
 		if err := step(ctx, p); err != nil {
 			return err
 		}
@@ -115,8 +115,8 @@ func (r *Reconciler) prune(ctx context.Context, p *pass) error {
 	return nil
 }
 
-// nudge annotates the flusher Pods that are to sync new settings, after the
-// ConfigMap was written.
+// nudge annotates the Pods that are to sync new settings, after the ConfigMaps were
+// written.
 func (r *Reconciler) nudge(ctx context.Context, p *pass) error {
 	for _, n := range p.plan.Nudges(p.Snapshot) {
 		p.did.PassAgain(n.Again)
@@ -127,7 +127,7 @@ func (r *Reconciler) nudge(ctx context.Context, p *pass) error {
 			p.did.PassAgain(wait) // somebody else removes it as often as it is set
 			continue
 		}
-		err := r.Client.Apply(ctx, resources.FlusherPod(n.Pod, n.Mark), resources.SettingsOwner, client.ForceOwnership)
+		err := r.Client.Apply(ctx, resources.SettingsPod(n.Pod, n.Mark), resources.SettingsOwner, client.ForceOwnership)
 		if apierrors.IsNotFound(err) || apierrors.IsConflict(err) || apierrors.IsInvalid(err) {
 			// The Pod ended meanwhile; the one that follows mounts what is there.
 			continue

@@ -78,7 +78,7 @@ func (r *Reconciler) bringToDrain(ctx context.Context, p *pass) error {
 		}
 	}
 	failures = append(failures, r.applyEach(ctx, p, func(o *plan.Object) bool { return o.IsSettings(p.Cache) })...)
-	failures = append(failures, r.ensurePassword(ctx, p))
+	failures = append(failures, r.ensurePasswords(ctx, p))
 	failures = append(failures, r.applyEach(ctx, p, func(o *plan.Object) bool { return !o.IsSettings(p.Cache) })...)
 	if len(p.plan.Objects) == 0 {
 		failures = append(failures, r.ending(ctx, p))

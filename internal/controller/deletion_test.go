@@ -189,14 +189,14 @@ var _ = Describe("Deletion", func() {
 		f.say(holding(9, 0))
 		Eventually(w.poll(ctx)).Should(HaveField("Status.QueueDepth", HaveValue(BeEquivalentTo(9))))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
-		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonRetained, "Retain", "Secret "+w.now(ctx).Status.Redis.SecretName))
+		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonRetained, "Retain", "Secrets "+w.now(ctx).Status.Redis.SecretName))
 		By("changing the policy when it is too late to drain")
 		w.change(ctx, func(c *v1alpha1.WriteBehindCache) { c.Spec.DeletionPolicy = v1alpha1.DeletionPolicyDrain })
 		f.end(ctx)
 		gone(ctx, w)
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(SatisfyAll(
-			HaveLen(6), HaveKey("*v1.NetworkPolicy shop-redis"), HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
-			HaveKey("*v1.PersistentVolumeClaim data-shop-redis-0"), HaveKey("*v1.Secret shop-redis-"+string(w.cache.UID)[:8])))
+			HaveLen(8), HaveKey("*v1.ConfigMap shop-redis-users"), HaveKey("*v1.Secret shop-redis-flusher-"+string(w.cache.UID)[:8]), HaveKey("*v1.NetworkPolicy shop-redis"), HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
+			HaveKey("*v1.PersistentVolumeClaim data-shop-redis-0"), HaveKey("*v1.Secret shop-redis-application-"+string(w.cache.UID)[:8])))
 		Eventually(func() []string { return eventReasons(ctx, w) }).Should(ContainElement("Retained"))
 	})
 })

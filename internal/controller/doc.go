@@ -20,7 +20,7 @@
 //	           reports from package observe, and the queues of other resources
 //	plan       the flushers' settings, with retired mappings and with what must be
 //	           held back, and from them every object
-//	password   create the Secret of a managed Redis unless it is known to be there
+//	passwords  create the Secrets of a managed Redis unless they are known to be there
 //	apply      each object that differs from the plan, by one server-side apply;
 //	           nothing is sent when nothing differs
 //	prune      delete what the spec no longer asks for
@@ -49,9 +49,11 @@
 //   - The status is this package's alone. Numbers and lastObservedTime are
 //     written when package observe publishes a change of them, at most every few
 //     seconds; a condition at once; and nothing at all while nothing changes.
-//   - Secrets are never read. One is created, named after the UID, and deleted. A
-//     flusher reports it when it is missing. Where no flusher answers, the operator
-//     creates it again at intervals, which changes nothing while it is there.
+//   - Secrets are never read. One for each user of a managed Redis is created, named after
+//     the UID, and deleted. A flusher reports it when its own is missing. The operator
+//     creates them again at intervals, which changes nothing while they are there. So
+//     passwords and rights, which are in a ConfigMap, meet in the Pod of Redis alone:
+//     resources/redis_users.sh makes its aclfile, and keeps its users in step.
 //
 // The operator concludes nothing from missing reports. Until the flushers were polled once,
 // existing conditions stay as they are. Ready, RedisReady and DatabaseReady refer to the

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -132,7 +133,7 @@ var _ = Describe("A document at /status", func() {
 var _ = Describe("The password of a managed Redis", func() {
 	It("is made anew when somebody has deleted it, at the next sign of life of a Pod", func(ctx SpecContext) {
 		w, f := readyWorld(ctx)
-		name := w.now(ctx).Status.Redis.SecretName
+		name := resources.FlusherSecretName(w.cache)
 		key := client.ObjectKey{Namespace: w.cache.Namespace, Name: name}
 		secret := &corev1.Secret{}
 		Expect(k8s.Get(ctx, key, secret)).To(Succeed())
@@ -146,6 +147,6 @@ var _ = Describe("The password of a managed Redis", func() {
 			s.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "Redis refuses the password")
 		})
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionRedisReady, metav1.ConditionFalse, v1alpha1.ReasonAuthenticationFailed,
-			"a password other than the one in Secret "+name, "no data is lost"))
+			"Redis takes the password of Secret "+name, "no data is lost"))
 	})
 })

@@ -22,12 +22,12 @@ var _ = Describe("Objects", func() {
 	It("are made for a managed Redis, labelled and without ownerReferences", func(ctx SpecContext) {
 		w := newWorld(ctx)
 		uid := string(w.cache.UID)
-		secret := "shop-redis-" + uid[:8]
+		secret, flusherSecret := "shop-redis-application-"+uid[:8], "shop-redis-flusher-"+uid[:8]
 		Eventually(func() map[string]client.Object { return w.objects(ctx) }).Should(SatisfyAll(
 			HaveKey("*v1.Deployment shop-flusher"), HaveKey("*v1.Service shop-flusher"), HaveKey("*v1.ConfigMap shop-flusher"),
 			HaveKey("*v1.StatefulSet shop-redis"), HaveKey("*v1.Service shop-redis"), HaveKey("*v1.ConfigMap shop-redis"),
 			HaveKey("*v1.NetworkPolicy shop-flusher"), HaveKey("*v1.NetworkPolicy shop-redis"), HaveKey("*v1.PodDisruptionBudget shop-flusher"),
-			HaveKey("*v1.Secret "+secret), HaveLen(10),
+			HaveKey("*v1.Secret "+secret), HaveKey("*v1.Secret "+flusherSecret), HaveKey("*v1.ConfigMap shop-redis-users"), HaveLen(12),
 		))
 		for name, object := range w.objects(ctx) {
 			Expect(object.GetOwnerReferences()).To(BeEmpty(), name)
@@ -45,18 +45,37 @@ var _ = Describe("Objects", func() {
 		))
 		Expect(w.deployment(ctx).Spec.Template.Spec.Containers[0].Image).To(Equal(flusherImage))
 
-		By("keeping the password to the Secret")
-		found := &corev1.Secret{}
-		Expect(k8s.Get(ctx, client.ObjectKey{Namespace: w.cache.Namespace, Name: secret}, found)).To(Succeed())
-		password := string(found.Data[resources.PasswordKey])
-		Expect(len(password)).To(BeNumerically(">=", 32))
-		Expect(string(found.Data[resources.RedisAuthKey])).To(Equal("requirepass " + password + "\n"))
-		for name, object := range w.objects(ctx) {
-			if name != "*v1.Secret "+secret {
-				Expect(fmt.Sprintf("%+v", object)).NotTo(ContainSubstring(password), name)
+		By("keeping each password to its Secret")
+		for secret, user := range map[string]string{secret: "application", flusherSecret: "flusher"} {
+			found := &corev1.Secret{}
+			Expect(k8s.Get(ctx, client.ObjectKey{Namespace: w.cache.Namespace, Name: secret}, found)).To(Succeed())
+			Expect(string(found.Data[resources.UsernameKey])).To(Equal(user))
+			password := string(found.Data[resources.PasswordKey])
+			Expect(len(password)).To(BeNumerically(">=", 32))
+			for name, object := range w.objects(ctx) {
+				if name != "*v1.Secret "+secret {
+					Expect(fmt.Sprintf("%+v", object)).NotTo(ContainSubstring(password), name)
+				}
 			}
+			Expect(fmt.Sprintf("%+v", w.now(ctx))).NotTo(ContainSubstring(password))
 		}
-		Expect(fmt.Sprintf("%+v", w.now(ctx))).NotTo(ContainSubstring(password))
+
+		By("changing the applications' rights with the mappings, and nothing that restarts Redis")
+		set := &appsv1.StatefulSet{}
+		Expect(k8s.Get(ctx, w.key("-redis"), set)).To(Succeed())
+		w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
+			order := c.Spec.Mappings[0].DeepCopy()
+			order.Name, order.KeyPrefix = "orders", "order:"
+			c.Spec.Mappings = append(c.Spec.Mappings, *order)
+		})
+		Eventually(func() (map[string]string, error) {
+			users := &corev1.ConfigMap{}
+			err := k8s.Get(ctx, w.key("-redis-users"), users)
+			return users.Data, err
+		}).Should(HaveKeyWithValue("users", ContainSubstring("~order:* ~wb:{orders}:* ~wb:{orders:*}:*")))
+		generation := set.Generation
+		Expect(k8s.Get(ctx, w.key("-redis"), set)).To(Succeed())
+		Expect(set.Generation).To(Equal(generation))
 	})
 
 	It("are fewer for an external Redis", func(ctx SpecContext) {

@@ -8,12 +8,14 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/observe"
+	"github.com/writebehind/operator/internal/controller/plan"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
@@ -39,9 +41,10 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 		made     bool
 		again    time.Duration
 	}{
-		"while a flusher finds its password":          {answering, time.Nanosecond, "", false, 0},
-		"when a flusher misses it":                    {missing, time.Hour, "", true, 0},
-		"when a Pod begins another life":              {answering, time.Hour, "b", true, 0},
+		"while a flusher finds its own":               {answering, time.Hour, "", false, watchedIntervals * time.Hour},
+		"that no flusher misses, after a long time":   {answering, time.Nanosecond, "", true, watchedIntervals * time.Nanosecond},
+		"when a flusher misses its own":               {missing, time.Hour, "", true, watchedIntervals * time.Hour},
+		"when a Pod begins another life":              {answering, time.Hour, "b", true, watchedIntervals * time.Hour},
 		"while no flusher answers":                    {silent, time.Hour, "", false, time.Hour},
 		"while no flusher answers, after an interval": {silent, time.Nanosecond, "", true, time.Nanosecond},
 		"without flushers, after an interval":         {observe.Observation{Looked: true}, time.Nanosecond, "", true, time.Nanosecond},
@@ -50,16 +53,16 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 			cache := managedCache()
 			r, _, _ := begin(t, cache)
 			r.PasswordInterval = time.Hour
-			p := &pass{Snapshot: &snapshot.Snapshot{Cache: cache}}
+			p := &pass{Snapshot: &snapshot.Snapshot{Cache: cache}, plan: &plan.Plan{}}
 			ensure := func() {
 				t.Helper()
-				if err := r.ensurePassword(t.Context(), p); err != nil {
+				if err := r.ensurePasswords(t.Context(), p); err != nil {
 					t.Fatal(err)
 				}
 			}
 			ensure()
 			secret := &corev1.Secret{}
-			key := client.ObjectKey{Namespace: cache.Namespace, Name: resources.RedisSecretName(cache)}
+			key := client.ObjectKey{Namespace: cache.Namespace, Name: resources.ApplicationSecretName(cache)}
 			if err := r.Client.Get(t.Context(), key, secret); err != nil {
 				t.Fatal(err)
 			}
@@ -80,6 +83,47 @@ func TestADeletedPasswordIsMadeAnew(t *testing.T) {
 				t.Errorf("another pass after %v, want %v", p.did.Again, test.again)
 			}
 		})
+	}
+}
+
+// TestAnUpgradeKeepsTheUserDefault goes from a Redis with one user to one with others, and to
+// the deletion of the Secret of the one.
+func TestAnUpgradeKeepsTheUserDefault(t *testing.T) {
+	cache := managedCache()
+	r, _, _ := begin(t, cache)
+	r.PasswordInterval = time.Nanosecond
+	earlier := resources.DefaultSecret(cache, "earlier")
+	if err := r.Client.Create(t.Context(), earlier); err != nil {
+		t.Fatal(err)
+	}
+	cache.Status.Redis = &v1alpha1.RedisStatus{Address: resources.RedisAddress(cache), SecretName: earlier.Name}
+	p := &pass{Snapshot: &snapshot.Snapshot{Cache: cache}, plan: &plan.Plan{AsDefault: true}}
+	told := func(secret, earlier string) {
+		t.Helper()
+		if err := r.ensurePasswords(t.Context(), p); err != nil {
+			t.Fatal(err)
+		}
+		if got := p.did.Redis; got.SecretName != secret || got.EarlierSecretName != earlier {
+			t.Errorf("told are %+v, want %s, and %q as the earlier one", got, secret, earlier)
+		}
+		cache.Status.Redis = p.did.Redis
+	}
+	told(earlier.Name, "")
+	application, flusher := &corev1.Secret{}, &corev1.Secret{}
+	for name, secret := range map[string]*corev1.Secret{resources.ApplicationSecretName(cache): application, resources.FlusherSecretName(cache): flusher} {
+		if err := r.Client.Get(t.Context(), client.ObjectKey{Namespace: cache.Namespace, Name: name}, secret); err != nil {
+			t.Errorf("Redis could not start with its users: %v", err)
+		}
+	}
+	p.plan.AsDefault = false
+	told(application.Name, earlier.Name)
+	told(application.Name, earlier.Name)
+	if err := r.Client.Delete(t.Context(), earlier); err != nil {
+		t.Fatal(err)
+	}
+	told(application.Name, "")
+	if err := r.Client.Get(t.Context(), client.ObjectKeyFromObject(earlier), &corev1.Secret{}); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret that a person has deleted: %v", err)
 	}
 }
 

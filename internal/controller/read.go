@@ -45,6 +45,7 @@ func (r *Reconciler) read(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 	if s.Managed() {
 		redis := resources.RedisName(cache)
 		s.Redis.ConfigMap = fetch(ctx, in, &corev1.ConfigMap{}, redis)
+		s.Redis.Users = fetch(ctx, in, &corev1.ConfigMap{}, resources.RedisUsersName(cache))
 		s.Redis.Service = fetch(ctx, in, &corev1.Service{}, redis)
 		s.Redis.StatefulSet = fetch(ctx, in, &appsv1.StatefulSet{}, redis)
 		s.Redis.Volume = fetch(ctx, in, &corev1.PersistentVolumeClaim{}, resources.RedisVolumeName(cache))

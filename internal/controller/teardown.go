@@ -56,9 +56,11 @@ func (r *Reconciler) tearDown(ctx context.Context, p *pass) error {
 	if !p.Managed() || retained {
 		return nil
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.Cache.Namespace, Name: resources.RedisSecretName(p.Cache)}}
-	if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
-		return fmt.Errorf("delete Secret: %w", err)
+	for _, name := range []string{resources.ApplicationSecretName(p.Cache), resources.FlusherSecretName(p.Cache), resources.DefaultSecretName(p.Cache)} {
+		secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: p.Cache.Namespace, Name: name}}
+		if err := client.IgnoreNotFound(r.Client.Delete(ctx, secret)); err != nil {
+			return fmt.Errorf("delete Secret: %w", err)
+		}
 	}
 	return nil
 }

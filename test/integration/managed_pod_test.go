@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
 	"k8s.io/apimachinery/pkg/api/resource"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -27,7 +28,7 @@ import (
 // probeTimeout is longer than a Pod's, for a machine that is short of CPU.
 const probeTimeout = 10 * time.Second
 
-// managedPassword is that of the default user.
+// managedPassword is that of the applications' and of the flushers' user.
 const managedPassword = "S3cret"
 
 // managedRedis is a managed Redis as its Pod runs it: the command, the probes and the
@@ -67,10 +68,15 @@ func newManagedRedis(t *testing.T, cache *v1alpha1.WriteBehindCache) *managedRed
 	}
 	host, port, err := net.SplitHostPort(m.address)
 	programs.Must(t, err)
-	conf := strings.NewReplacer("bind * -::*", "bind "+host, fmt.Sprintf("port %d", resources.RedisPort), "port "+port).Replace(resources.RedisConf(cache))
-	m.put("/etc/redis/redis.conf", m.inRoot([]string{conf})[0])
-	for key, text := range resources.RedisSecret(cache, managedPassword).StringData {
-		m.put("/etc/redis-auth/"+key, text)
+	here := strings.NewReplacer("bind * -::*", "bind "+host, fmt.Sprintf("port %d", resources.RedisPort), "port "+port)
+	for key, text := range resources.RedisConfigMap(cache).Data {
+		m.put("/etc/redis/"+key, m.inRoot([]string{here.Replace(text)})[0])
+	}
+	m.giveRights(cache)
+	for _, user := range []string{resources.RedisApplication, resources.RedisFlusher} {
+		for key, text := range resources.RedisSecret(cache, user, managedPassword).StringData {
+			m.put("/etc/redis-auth/"+user+"/"+key, text)
+		}
 	}
 	// The probes ask at the port that a Pod has to itself.
 	cli, err := exec.LookPath("redis-cli")
@@ -78,6 +84,32 @@ func newManagedRedis(t *testing.T, cache *v1alpha1.WriteBehindCache) *managedRed
 	m.put("/bin/redis-cli", fmt.Sprintf("#!/bin/sh\nexec %s -p %s \"$@\"\n", cli, port))
 	programs.Must(t, os.Chmod(m.path("/bin/redis-cli"), 0o700))
 	return m
+}
+
+// giveRights does what the kubelet does with the ConfigMap of the users' rights.
+func (m *managedRedis) giveRights(cache *v1alpha1.WriteBehindCache) {
+	m.t.Helper()
+	for key, text := range resources.RedisUsersConfigMap(cache, resources.FlusherConfig(cache).Mappings).Data {
+		m.put("/etc/redis-users/"+key, text)
+	}
+}
+
+// as connects as a user, on one connection.
+func (m *managedRedis) as(user, password string) *redis.Client {
+	client := redis.NewClient(&redis.Options{
+		Addr: m.address, Username: user, Password: password, Protocol: 2, DisableIdentity: true, MaxRetries: -1, PoolSize: 1,
+		ReadTimeout: programs.Usual.Limit,
+	})
+	m.t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// local connects as the user that the Pod has made for itself.
+func (m *managedRedis) local() *redis.Client {
+	m.t.Helper()
+	password, err := os.ReadFile(m.path("/run/redis/local"))
+	m.must(err)
+	return m.as("local", strings.TrimSpace(string(password)))
 }
 
 func (m *managedRedis) path(path string) string { return filepath.Join(m.root, path) }
@@ -92,7 +124,7 @@ func (m *managedRedis) put(path, text string) {
 func (m *managedRedis) inRoot(texts []string) []string {
 	var moved []string
 	for _, text := range texts {
-		moved = append(moved, strings.NewReplacer("/etc/redis", m.root+"/etc/redis", "/data", m.root+"/data").Replace(text))
+		moved = append(moved, strings.NewReplacer("/etc/redis", m.root+"/etc/redis", "/data", m.root+"/data", "/run/redis", m.root+"/run/redis").Replace(text))
 	}
 	return moved
 }
@@ -160,7 +192,9 @@ func (m *managedRedis) must(err error) {
 // settings are the flushers', as the operator writes them, with the files that the test has.
 func (m *managedRedis) settings(cache *v1alpha1.WriteBehindCache, authority string) config.RedisExternal {
 	r := resources.FlusherConfig(cache).Redis.External
-	r.Addresses, r.PasswordFile = []string{m.address}, m.path("/etc/redis-auth/"+resources.PasswordKey)
+	r.Addresses = []string{m.address}
+	r.UsernameFile = m.path("/etc/redis-auth/flusher/" + resources.UsernameKey)
+	r.PasswordFile = m.path("/etc/redis-auth/flusher/" + resources.PasswordKey)
 	if r.TLS != nil {
 		r.TLS.CAFile = authority
 	}

@@ -10,19 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/test/programs"
 )
-
-// client is an application that answers for no retry.
-func (m *managedRedis) client() *redis.Client {
-	m.t.Helper()
-	c := redis.NewClient(&redis.Options{Addr: m.address, Password: managedPassword, MaxRetries: -1})
-	m.t.Cleanup(func() { _ = c.Close() })
-	return c
-}
 
 // A managed Redis whose volume is full still ends at SIGTERM: it would stay until it is killed
 // if it wanted to write a snapshot first. The folder that takes no file is what a full volume is
@@ -30,7 +20,7 @@ func (m *managedRedis) client() *redis.Client {
 func TestAManagedRedisEndsThoughItCanWriteNoSnapshot(t *testing.T) {
 	m := newManagedRedis(t, managedCache(func(*v1alpha1.ManagedRedis) {}))
 	p := m.start()
-	c := m.client()
+	c := m.local()
 	m.must(c.Set(t.Context(), "product:1", "{}", 0).Err())
 	// The temporary file of a snapshot cannot be made where a folder has its name.
 	m.must(os.Mkdir(filepath.Join(m.path("/data"), fmt.Sprintf("temp-%d.rdb", p.PID())), 0o700))
@@ -43,7 +33,7 @@ func TestAManagedRedisEndsThoughItCanWriteNoSnapshot(t *testing.T) {
 
 	// What was acknowledged is in the append-only file.
 	m.start()
-	if value, err := m.client().Get(t.Context(), "product:1").Result(); err != nil || value != "{}" {
+	if value, err := m.local().Get(t.Context(), "product:1").Result(); err != nil || value != "{}" {
 		t.Errorf("after the restart the value is %q, %v", value, err)
 	}
 }
@@ -55,7 +45,7 @@ func TestTheFilesOfAManagedRedisFitItsVolume(t *testing.T) {
 	cache := managedCache(func(r *v1alpha1.ManagedRedis) { r.MaxMemory.Set(memory) })
 	m := newManagedRedis(t, cache)
 	m.start()
-	c := m.client()
+	c := m.local()
 	value := strings.Repeat("x", document)
 	m.must(c.ConfigSet(t.Context(), "rdbcompression", "no").Err())
 	var rewrites, largest int64

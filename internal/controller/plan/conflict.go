@@ -30,7 +30,7 @@ func Conflict(s *snapshot.Snapshot) error {
 		strings.Join(s.Foreign, ", "))
 	if s.RetainedBy != "" {
 		message = fmt.Sprintf("%s of an earlier WriteBehindCache %s exists: that resource retained its Redis with the queued entries. To flush them and to go on with that Redis, "+
-			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s}. "+
+			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s, usernameKey: username}. "+
 			"To give them up, delete those objects; to keep them there, give this resource another name",
 			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), resources.RetainedSecretName(s.Cache, s.RetainedBy))
 	}

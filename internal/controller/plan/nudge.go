@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
 
@@ -25,7 +26,8 @@ const (
 	nudgeAttempts = 5
 )
 
-// Nudge is the annotation that brings new settings to one flusher Pod.
+// Nudge is the annotation that brings new settings to one flusher Pod, or the rights of its
+// users to that of a managed Redis.
 type Nudge struct {
 	Pod *corev1.Pod
 	// Mark is what the Pod is to carry: the hash of the settings, and the attempt
@@ -35,7 +37,7 @@ type Nudge struct {
 	Again time.Duration
 }
 
-// Nudges has one for each flusher Pod.
+// Nudges has one for each flusher Pod, and for each of a managed Redis that has users.
 func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
 	attempt := nudgeAttempt(s)
 	var all []Nudge
@@ -46,6 +48,11 @@ func (p *Plan) Nudges(s *snapshot.Snapshot) []Nudge {
 			n.Again = NudgeInterval
 		}
 		all = append(all, n)
+	}
+	for i := range s.Redis.Pods {
+		if pod := &s.Redis.Pods[i]; p.UsersHash != "" && resources.ServesUsers(pod.Annotations) {
+			all = append(all, Nudge{Pod: pod, Mark: p.UsersHash})
+		}
 	}
 	return all
 }

@@ -14,6 +14,10 @@ import (
 func (p *planner) planObjects(image string) error {
 	flusher, redis := resources.FlusherName(p.Cache), resources.RedisName(p.Cache)
 	if p.Managed() {
+		// The rights come before all that needs them, and wait for no restart.
+		users := resources.RedisUsersConfigMap(p.Cache, p.Settings.Mappings)
+		p.UsersHash = resources.Hash(resources.RedisUsers(p.Cache, p.Settings.Mappings))
+		p.add(users, liveOrNil(p.Redis.Users), "ConfigMap", resources.RedisUsersName(p.Cache))
 		if !p.redisWaits {
 			p.add(resources.RedisConfigMap(p.Cache), liveOrNil(p.Redis.ConfigMap), "ConfigMap", redis)
 		}
@@ -41,7 +45,7 @@ func (p *planner) planObjects(image string) error {
 	}
 	p.add(configMap, liveOrNil(p.Flushers.ConfigMap), "ConfigMap", flusher)
 	p.add(resources.FlusherService(p.Cache).WithAnnotations(remember), liveOrNil(p.Flushers.Service), "Service", flusher)
-	deployment, err := resources.FlusherDeployment(p.carried, p.Flushers.Deployment, p.RestartHash, image)
+	deployment, err := resources.FlusherDeployment(p.carried, p.Flushers.Deployment, p.AsDefault, p.RestartHash, image)
 	if err != nil {
 		return err
 	}

@@ -27,6 +27,11 @@ type Plan struct {
 	// all of them.
 	RestartHash  string
 	SettingsHash string
+	// UsersHash names the rights of the users of a managed Redis.
+	UsersHash string
+	// AsDefault reports that the flushers log in to a managed Redis as default, since it has
+	// no other users yet.
+	AsDefault bool
 	// RedisTLSSecret is the Secret with the certificate of a managed Redis, empty for one
 	// without TLS.
 	RedisTLSSecret string

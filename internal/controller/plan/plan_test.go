@@ -279,7 +279,7 @@ func TestObjectsComeInTheOrderInWhichTheyAreNeeded(t *testing.T) {
 	}{
 		"an external Redis":  {nil, flushers + ", NetworkPolicy shop-flusher"},
 		"no NetworkPolicies": {open, flushers},
-		"a managed Redis": {managed, "ConfigMap shop-redis, Service shop-redis, StatefulSet shop-redis, " + flushers +
+		"a managed Redis": {managed, "ConfigMap shop-redis-users, ConfigMap shop-redis, Service shop-redis, StatefulSet shop-redis, " + flushers +
 			", NetworkPolicy shop-flusher, NetworkPolicy shop-redis"},
 	} {
 		p, err := Make(snapshottest.Ready(c.resource), "image")

@@ -5,7 +5,9 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
+	corev1 "k8s.io/api/core/v1"
 	appsv1ac "k8s.io/client-go/applyconfigurations/apps/v1"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -27,8 +29,34 @@ func (p *planner) planRedis() error {
 		p.carried.Spec.Redis.Managed.TLS = resources.MountedRedisTLS(&p.Redis.StatefulSet.Spec.Template.Spec)
 		p.Settings.Redis = resources.FlusherConfig(p.carried).Redis
 	}
+	if p.AsDefault = p.hasNoUsers(); p.AsDefault {
+		resources.AsDefault(p.Cache, p.Settings)
+	}
 	p.RedisTLSSecret = resources.RedisTLSSecret(p.carried)
 	return nil
+}
+
+// hasNoUsers reports whether a managed Redis from before it had users is not known to serve
+// them yet. Its flushers stay at the user default until a Pod with users is ready, which has
+// the user default too: so a change of users never meets a Redis that does not know them. A
+// flusher that logs in as its own user stays there.
+func (p *planner) hasNoUsers() bool {
+	set, flushers := p.Redis.StatefulSet, p.Flushers.Deployment
+	switch {
+	case set == nil, flushers != nil && !resources.LogsInAsDefault(p.Cache, flushers):
+		return false
+	case flushers == nil:
+		return !resources.ServesUsers(set.Spec.Template.Annotations)
+	}
+	return !slices.ContainsFunc(p.Redis.Pods, func(pod corev1.Pod) bool {
+		return resources.ServesUsers(pod.Annotations) && ready(&pod)
+	})
+}
+
+func ready(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }
 
 // restartWaits reports whether a managed Redis stays as it is for now, since the StatefulSet

@@ -121,8 +121,10 @@ func redisConfig(cache *v1alpha1.WriteBehindCache) config.RedisExternal {
 		return config.RedisExternal{
 			Addresses:         []string{RedisAddress(cache)},
 			Mode:              config.ModeStandalone,
+			UsernameFile:      redisDirectory + "/" + usernameFile,
+			UsernameSecret:    config.SecretKey(FlusherSecretName(cache), UsernameKey),
 			PasswordFile:      redisDirectory + "/" + passwordFile,
-			CredentialsSecret: config.SecretKey(RedisSecretName(cache), PasswordKey),
+			CredentialsSecret: config.SecretKey(FlusherSecretName(cache), PasswordKey),
 			TLS:               managedTLSConfig(cache),
 		}
 	}

@@ -72,16 +72,17 @@ func FlusherReplicas(cache *v1alpha1.WriteBehindCache) int32 {
 
 // FlusherDeployment runs the flushers. live is the Deployment that is there, if any.
 // restartHash rolls them when a setting changes that they read only at the start; image
-// is the one to take when the spec names none.
+// is the one to take when the spec names none. asDefault has them log in to a managed Redis as
+// they did before it had users.
 //
 // Every Secret is optional: a flusher starts without it, reports at /status which one is
 // missing, and goes on when it appears.
-func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
+func FlusherDeployment(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment, asDefault bool, restartHash, image string) (*appsv1ac.DeploymentApplyConfiguration, error) {
 	if cache.Spec.Flusher.Image != "" {
 		image = cache.Spec.Flusher.Image
 	}
 	grace := flusherGrace(cache)
-	volumes, mounts := flusherVolumes(cache)
+	volumes, mounts := flusherVolumes(cache, asDefault)
 	container := corev1ac.Container().
 		WithName(ComponentFlusher).
 		WithImage(image).
@@ -150,7 +151,7 @@ func urlRevision(cache *v1alpha1.WriteBehindCache, live *appsv1.Deployment) int6
 
 // flusherVolumes are whole directories, never subPath: the kubelet does not
 // update a file that is mounted by subPath.
-func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.VolumeApplyConfiguration, mounts []*corev1ac.VolumeMountApplyConfiguration) {
+func flusherVolumes(cache *v1alpha1.WriteBehindCache, asDefault bool) (volumes []*corev1ac.VolumeApplyConfiguration, mounts []*corev1ac.VolumeMountApplyConfiguration) {
 	add := func(volume *corev1ac.VolumeApplyConfiguration, directory string) {
 		volumes = append(volumes, volume)
 		mounts = append(mounts, mount(*volume.Name, directory))
@@ -174,7 +175,12 @@ func flusherVolumes(cache *v1alpha1.WriteBehindCache) (volumes []*corev1ac.Volum
 
 	external := cache.Spec.Redis.External
 	if external == nil {
-		add(secretVolume(credentialsVolume, RedisSecretName(cache), true, secretFile{PasswordKey, passwordFile}), redisDirectory)
+		if asDefault {
+			add(secretVolume(credentialsVolume, DefaultSecretName(cache), true, secretFile{PasswordKey, passwordFile}), redisDirectory)
+		} else {
+			add(secretVolume(credentialsVolume, FlusherSecretName(cache), true,
+				secretFile{PasswordKey, passwordFile}, secretFile{UsernameKey, usernameFile}), redisDirectory)
+		}
 		if secret := RedisTLSSecret(cache); secret != "" {
 			add(secretVolume(redisCAVolume, secret, true, secretFile{caFile, caFile}), redisCADirectory)
 		}

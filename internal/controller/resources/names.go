@@ -48,18 +48,38 @@ func RedisVolumeName(cache *v1alpha1.WriteBehindCache) string {
 	return redisVolume + "-" + RedisName(cache) + "-0"
 }
 
-// RedisSecretName names the Secret with the generated password. It holds a part
-// of the UID, because the operator may not look whether a Secret is its own: a
-// name that nobody else would choose takes that look's place.
-func RedisSecretName(cache *v1alpha1.WriteBehindCache) string {
+// RedisUsersName names the ConfigMap with the rights of the managed Redis' users.
+func RedisUsersName(cache *v1alpha1.WriteBehindCache) string { return RedisName(cache) + "-users" }
+
+// ApplicationSecretName names the Secret of the applications' user of a managed Redis. Like
+// the others it holds a part of the UID, because the operator may not look whether a Secret is
+// its own: a name that nobody else would choose takes that look's place.
+func ApplicationSecretName(cache *v1alpha1.WriteBehindCache) string {
+	return secretName(cache, RedisApplication, string(cache.UID))
+}
+
+// FlusherSecretName names the Secret of the flushers' user of a managed Redis.
+func FlusherSecretName(cache *v1alpha1.WriteBehindCache) string {
 	return RetainedSecretName(cache, string(cache.UID))
 }
 
-// RetainedSecretName names the Secret that a resource of the same name and of
-// another UID left behind.
+// RetainedSecretName names the FlusherSecretName of a resource of the same name and of
+// another UID, which left its Redis behind.
 func RetainedSecretName(cache *v1alpha1.WriteBehindCache, uid string) string {
-	return RedisName(cache) + "-" + uid[:min(8, len(uid))]
+	return secretName(cache, RedisFlusher, uid)
 }
+
+// DefaultSecretName names the Secret of the user default. It is there only where the Redis is from
+// before there were other users.
+func DefaultSecretName(cache *v1alpha1.WriteBehindCache) string {
+	return RedisName(cache) + "-" + start(string(cache.UID))
+}
+
+func secretName(cache *v1alpha1.WriteBehindCache, user, uid string) string {
+	return RedisName(cache) + "-" + user + "-" + start(uid)
+}
+
+func start(uid string) string { return uid[:min(8, len(uid))] }
 
 // RedisAddress is the managed Redis' host:port inside the cluster.
 func RedisAddress(cache *v1alpha1.WriteBehindCache) string {

@@ -18,7 +18,9 @@ const redisConfigFile = "redis.conf"
 
 // redisConf is the managed Redis' configuration. A dirty entry has no time to
 // live, so volatile-lru evicts only clean ones. A failed snapshot must not stop
-// writes, since the append-only file is what makes them durable.
+// writes, since the append-only file is what makes them durable. A connection that says
+// nothing for five minutes is ended, so that those that somebody leaves open, with or without
+// a password, do not add up to all that Redis takes.
 //
 // The volume of 4 times maxMemory, which the schema asks for, holds at most a snapshot, the
 // append-only file up to half as large again as the data, and another of the data while it is
@@ -26,7 +28,7 @@ const redisConfigFile = "redis.conf"
 // every six seconds. A snapshot every hour is a copy for back-ups. At SIGTERM none is written:
 // with a full volume Redis would not end.
 const redisConf = `# Written by the Write-Behind Operator, which puts changes by hand back.
-include %s/%s
+aclfile %s/users.acl
 bind * -::*
 protected-mode yes
 %s
@@ -40,7 +42,12 @@ stop-writes-on-bgsave-error no
 shutdown-on-sigterm nosave force
 maxmemory %d
 maxmemory-policy volatile-lru
+timeout %d
 `
+
+// redisTimeoutSeconds is far longer than flushers are silent, and than clients with a
+// heartbeat of their own are.
+const redisTimeoutSeconds = 300
 
 // redisReplication is what a managed Redis needs beside, for flushers that read its
 // replication stream. Keys that expire or are evicted go by UNLINK there, and GETDEL by DEL:
@@ -58,7 +65,8 @@ lazyfree-lazy-user-del no
 `
 
 // RedisConf is the text of the managed Redis' configuration file. It holds no
-// secret: the password comes from a file that it includes.
+// secret: the users come from a file that the Pod makes. A Pod from before there were users does
+// not start with it, since it has no such file: it would have no password.
 func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 	managed := cache.Spec.Redis.Managed
 	fsync := "everysec"
@@ -66,7 +74,7 @@ func RedisConf(cache *v1alpha1.WriteBehindCache) string {
 		fsync = "always"
 	}
 	memory := RedisMemory(cache)
-	conf := fmt.Sprintf(redisConf, redisAuthDirectory, RedisAuthKey, redisListens(cache), redisDataDirectory, fsync, redisRewriteMin(cache), memory.Value())
+	conf := fmt.Sprintf(redisConf, redisRunDirectory, redisListens(cache), redisDataDirectory, fsync, redisRewriteMin(cache), memory.Value(), redisTimeoutSeconds)
 	if Replicates(cache) {
 		backlog := redisBacklog(cache)
 		conf += fmt.Sprintf(redisReplication, backlog.Value())
@@ -100,9 +108,10 @@ func RedisMemory(cache *v1alpha1.WriteBehindCache) resource.Quantity {
 	return memory
 }
 
-// RedisConfigMap holds the managed Redis' configuration file.
+// RedisConfigMap holds the managed Redis' configuration file, and the script that makes and
+// keeps its users.
 func RedisConfigMap(cache *v1alpha1.WriteBehindCache) *corev1ac.ConfigMapApplyConfiguration {
 	return corev1ac.ConfigMap(RedisName(cache), cache.Namespace).
 		WithLabels(Labels(cache, ComponentRedis)).
-		WithData(map[string]string{redisConfigFile: RedisConf(cache)})
+		WithData(map[string]string{redisConfigFile: RedisConf(cache), redisScriptFile: redisUsersScript})
 }

@@ -23,7 +23,6 @@ const (
 	redisDataDirectory   = "/data"
 
 	redisConfigVolume = "config"
-	redisAuthVolume   = "auth"
 	redisVolume       = "data"
 
 	// redisUserID is the user redis of the images of Redis and Valkey.
@@ -35,23 +34,20 @@ const (
 	redisGraceSeconds int64 = 120
 )
 
-// redisPing asks Redis for PONG. The password goes through standard input, since
-// arguments and environment can be read by others. It uses nothing but the shell
-// itself and redis-cli, which is all that an image is asked for.
-const redisPing = `read -r password < ` + redisAuthDirectory + "/" + PasswordKey + `
-ask() { printf 'AUTH %s\n%s\n' "$password" "$1" | $cli 2>&1; }
+// redisPing asks Redis for PONG, as the user that the Pod has made for itself: neither a
+// Secret nor the network has a part in whether Redis is alive.
+const redisPing = ". " + redisConfigDirectory + "/" + redisScriptFile + `
 answer=$(ask PING)
 case "$answer" in `
 
-// redisLive passes while Redis loads its data too, and fails when the
-// password in the Secret is not the one that Redis was started with: the
-// restart that follows takes the new one.
-const redisLive = redisPing + `*PONG*|*LOADING*) exit 0;; esac
+// redisLive passes while Redis loads its data too, and while it has as many clients as it
+// takes: a restart would cut all of them off, and they would be back at once.
+const redisLive = redisPing + `*PONG*|*LOADING*|*'max number of clients'*) exit 0;; esac
 printf '%s\n' "$answer"; exit 1`
 
-// redisReady passes while Redis serves.
+// redisReady passes while Redis serves, and keeps its users in step.
 func redisReady(cache *v1alpha1.WriteBehindCache) string {
-	return redisPing + `*PONG*) ` + redisTLSRenewal(cache) + `exit 0;; esac
+	return redisPing + `*PONG*) keep_users; ` + redisTLSRenewal(cache) + `exit 0;; esac
 printf '%s\n' "$answer"; exit 1`
 }
 
@@ -67,7 +63,8 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 	container := corev1ac.Container().
 		WithName(ComponentRedis).
 		WithImage(managed.Image).
-		WithCommand("redis-server", redisConfigDirectory+"/"+redisConfigFile).
+		WithCommand("/bin/sh", "-c", redisStart+"exec redis-server "+redisConfigDirectory+"/"+redisConfigFile).
+		WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
 		WithPorts(corev1ac.ContainerPort().
 			WithName(redisPortName).
 			WithProtocol(corev1.ProtocolTCP).
@@ -78,7 +75,6 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 		WithSecurityContext(containerSecurityContext()).
 		WithVolumeMounts(
 			mount(redisConfigVolume, redisConfigDirectory),
-			mount(redisAuthVolume, redisAuthDirectory),
 			corev1ac.VolumeMount().WithName(redisVolume).WithMountPath(redisDataDirectory))
 
 	pod := corev1ac.PodSpec().
@@ -87,9 +83,8 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 		WithSecurityContext(podSecurityContext(redisUserID)).
 		WithVolumes(
 			corev1ac.Volume().WithName(redisConfigVolume).
-				WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))),
-			secretVolume(redisAuthVolume, RedisSecretName(cache), false,
-				secretFile{RedisAuthKey, RedisAuthKey}, secretFile{PasswordKey, PasswordKey}))
+				WithConfigMap(corev1ac.ConfigMapVolumeSource().WithName(RedisName(cache))))
+	giveUsers(cache, pod, container)
 	secureRedis(cache, pod, container)
 	pod.WithContainers(container) // a copy
 	if err := placeRedis(cache, pod); err != nil {
@@ -115,7 +110,7 @@ func RedisStatefulSet(cache *v1alpha1.WriteBehindCache, live *appsv1.StatefulSet
 				WithWhenScaled(appsv1.RetainPersistentVolumeClaimRetentionPolicyType)).
 			WithTemplate(corev1ac.PodTemplateSpec().
 				WithLabels(Labels(cache, ComponentRedis)).
-				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hash, safeToEvict: "false"}).
+				WithAnnotations(map[string]string{v1alpha1.AnnotationConfigHash: hash, v1alpha1.AnnotationRedisUsers: "true", safeToEvict: "false"}).
 				WithSpec(pod)).
 			WithVolumeClaimTemplates(redisClaim(cache, live))), nil
 }

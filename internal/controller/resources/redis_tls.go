@@ -91,9 +91,8 @@ func secureRedis(cache *v1alpha1.WriteBehindCache, pod *corev1ac.PodSpecApplyCon
 	if secret == "" {
 		return
 	}
-	container.Command = []string{"/bin/sh", "-c", fmt.Sprintf(redisTLSStart, config.SecretKey(secret, "$key"), config.ExitUnusable)}
-	container.WithTerminationMessagePolicy(corev1.TerminationMessageFallbackToLogsOnError).
-		WithVolumeMounts(mount(redisTLSVolume, redisTLSDirectory))
+	container.Command = []string{"/bin/sh", "-c", redisStart + fmt.Sprintf(redisTLSStart, config.SecretKey(secret, "$key"), config.ExitUnusable)}
+	container.WithVolumeMounts(mount(redisTLSVolume, redisTLSDirectory))
 	pod.WithVolumes(secretVolume(redisTLSVolume, secret, true,
 		secretFile{certFile, certFile}, secretFile{keyFile, keyFile}, secretFile{caFile, caFile}))
 }

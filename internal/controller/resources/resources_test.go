@@ -124,7 +124,7 @@ func must[T any](object T, err error) func(*testing.T) T {
 
 func deployment(t *testing.T, c *v1alpha1.WriteBehindCache) *appsv1ac.DeploymentApplyConfiguration {
 	t.Helper()
-	return must(resources.FlusherDeployment(c, nil, "restart-hash", "operator:1"))(t)
+	return must(resources.FlusherDeployment(c, nil, false, "restart-hash", "operator:1"))(t)
 }
 
 // golden holds what an object is made to against what it was.
@@ -169,10 +169,15 @@ func TestGolden(t *testing.T) {
 		"flusher_network_policy_rule": must(resources.FlusherNetworkPolicy(narrow))(t),
 		"redis_network_policy":        must(resources.RedisNetworkPolicy(managed))(t),
 		"redis_network_policy_peer":   must(resources.RedisNetworkPolicy(narrow))(t),
-		"flusher_pod":                 resources.FlusherPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "p", UID: "u"}}, "settings-hash"),
+		"settings_pod":                resources.SettingsPod(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop-eu", Name: "p", UID: "u"}}, "settings-hash"),
 		"redis_configmap":             resources.RedisConfigMap(managed),
 		"redis_service":               resources.RedisService(managed),
-		"redis_secret":                resources.RedisSecret(managed, "PASSWORD"),
+		"redis_secret_application":    resources.RedisSecret(managed, resources.RedisApplication, "PASSWORD"),
+		"redis_secret_flusher":        resources.RedisSecret(managed, resources.RedisFlusher, "PASSWORD"),
+		"redis_secret_default":        resources.DefaultSecret(managed, "PASSWORD"),
+		"redis_users":                 resources.RedisUsersConfigMap(managed, resources.FlusherConfig(managed).Mappings),
+		"redis_users_replication":     resources.RedisUsersConfigMap(streamed, resources.FlusherConfig(streamed).Mappings),
+		"flusher_deployment_default":  must(resources.FlusherDeployment(managed, nil, true, "restart-hash", "operator:1"))(t),
 		"redis_statefulset":           must(resources.RedisStatefulSet(managed, nil))(t),
 
 		"flusher_configmap_managed_tls":  must(resources.FlusherConfigMap(encrypted, resources.FlusherConfig(encrypted)))(t),
@@ -257,7 +262,7 @@ func TestURLRevision(t *testing.T) {
 	// live is a Deployment of a generation, as the API server has it.
 	live := func(c *v1alpha1.WriteBehindCache, before *appsv1.Deployment) *appsv1.Deployment {
 		t.Helper()
-		text, err := yaml.Marshal(must(resources.FlusherDeployment(c, before, "restart-hash", "operator:1"))(t))
+		text, err := yaml.Marshal(must(resources.FlusherDeployment(c, before, false, "restart-hash", "operator:1"))(t))
 		if err != nil {
 			t.Fatal(err)
 		}

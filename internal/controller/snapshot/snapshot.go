@@ -65,7 +65,9 @@ type Flushers struct {
 
 // Redis are the objects of a managed Redis.
 type Redis struct {
-	ConfigMap   *corev1.ConfigMap
+	ConfigMap *corev1.ConfigMap
+	// Users holds the rights of its users.
+	Users       *corev1.ConfigMap
 	Service     *corev1.Service
 	StatefulSet *appsv1.StatefulSet
 	Volume      *corev1.PersistentVolumeClaim

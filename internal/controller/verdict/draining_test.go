@@ -141,7 +141,7 @@ func TestADeletionEndsWhenNothingNeedsToBeWaitedFor(t *testing.T) {
 		"the namespace ends, and a flusher is left": {edits: []snapshottest.Edit{holds}, err: ending, brings: true, says: "Draining: queue products holds", failure: ending},
 
 		"an external Redis retained":                      {resources: []resource{retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: Redis keeps the queued entries"},
-		"a managed Redis retained":                        {resources: []resource{managed, retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: StatefulSet shop-redis with its Service, ConfigMap and volume, and Secret "},
+		"a managed Redis retained":                        {resources: []resource{managed, retain}, done: true, says: "Retained: spec.deletionPolicy is Retain: StatefulSet shop-redis with its Service, ConfigMaps and volume, and Secrets "},
 		"retained after draining began, and open again":   {resources: []resource{retain}, edits: []snapshottest.Edit{began}, brings: true, done: true, says: "Retained: "},
 		"retained after draining began, and still closed": {resources: []resource{retain}, edits: []snapshottest.Edit{began, closed}, brings: true, says: "Draining: Waiting for queue products to be open to writers again, before Redis is retained. To leave it closed"},
 		"retained after draining began, which fails":      {resources: []resource{retain}, edits: []snapshottest.Edit{began, closed}, err: away, brings: true, says: "Draining: Redis cannot be retained yet: the API server is away", failure: away},

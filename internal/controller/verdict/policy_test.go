@@ -104,7 +104,7 @@ func TestPrecedence(t *testing.T) {
 			}},
 			first: "Unknown Progressing 3: A flusher has not checked Redis yet",
 			repairs: []repair{
-				{"it looked", says(func(d *config.Status) { d.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "wrong password") }), "False AuthenticationFailed 3: wrong password; Pod shop-redis-0 cannot be scheduled: no node; Redis runs with a password other than the one in Secret"},
+				{"it looked", says(func(d *config.Status) { d.Redis = failing(v1alpha1.ReasonAuthenticationFailed, "wrong password") }), "False AuthenticationFailed 3: wrong password; Pod shop-redis-0 cannot be scheduled: no node; Redis takes the password of Secret"},
 				{"Redis works", says(func(d *config.Status) { d.Redis = fine }), "False SplitBrain 3: mapping products: two of them"},
 				{"the queue works", says(func(d *config.Status) { d.Queues[0].Ready = failing(v1alpha1.ReasonTableUnlogged, "the database's") }), "True AsExpected 3: Redis is reachable"},
 			},

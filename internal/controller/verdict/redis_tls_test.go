@@ -65,7 +65,7 @@ func TestTheCertificateOfAManagedRedis(t *testing.T) {
 		"a password that is missing": {
 			managed,
 			[]snapshottest.Edit{func(s *snapshot.Snapshot) {
-				fails(v1alpha1.ReasonSecretMissing, config.SecretKey(resources.RedisSecretName(s.Cache), "password")+" is missing")(s)
+				fails(v1alpha1.ReasonSecretMissing, config.SecretKey(resources.FlusherSecretName(s.Cache), "password")+" is missing")(s)
 			}},
 			v1alpha1.ReasonSecretMissing,
 			[]string{"the operator creates Secret"},

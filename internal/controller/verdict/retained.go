@@ -22,8 +22,8 @@ func retains(s *snapshot.Snapshot) bool {
 func retained(s *snapshot.Snapshot) Drain {
 	what := "Redis keeps the queued entries"
 	if s.Managed() {
-		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMap and volume, and Secret %s, stay, with the queued entries",
-			resources.RedisName(s.Cache), resources.RedisSecretName(s.Cache))
+		what = fmt.Sprintf("StatefulSet %s with its Service, ConfigMaps and volume, and Secrets %s and %s, stay, with the queued entries",
+			resources.RedisName(s.Cache), resources.ApplicationSecretName(s.Cache), resources.FlusherSecretName(s.Cache))
 	}
 	return Drain{Condition: abnormal(v1alpha1.ReasonRetained, "spec.deletionPolicy is Retain: "+what), Done: true}
 }

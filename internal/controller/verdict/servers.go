@@ -10,7 +10,6 @@ import (
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/resources"
-	"github.com/writebehind/operator/internal/controller/snapshot"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
@@ -38,10 +37,22 @@ func redisFails(f *facts) *Condition {
 }
 
 func redisIsReady(f *facts) *Condition {
+	what := "Redis is reachable and writable, and has the capture functions"
 	if f.Replicates() {
-		return good("Redis is reachable and writable, takes a replica, and its settings fit capture Replication")
+		what = "Redis is reachable and writable, takes a replica, and its settings fit capture Replication"
 	}
-	return good("Redis is reachable and writable, and has the capture functions")
+	return good(what + clause(endsDefault(f)))
+}
+
+// endsDefault returns how the user is ended who may do everything in a managed Redis; empty
+// where there is none but in the Pod.
+func endsDefault(f *facts) string {
+	redis := f.status.Redis
+	if redis == nil || redis.EarlierSecretName == "" {
+		return ""
+	}
+	return fmt.Sprintf("its user default, from before there were others, may do everything: give applications the username and the password of Secret %s, "+
+		"and then delete Secret %s, which ends that user", redis.SecretName, redis.EarlierSecretName)
 }
 
 // redisLacksFile is about a managed Redis that ends since its certificate is not there.
@@ -68,21 +79,34 @@ func redisRemedy(f *facts, check *config.Check) string {
 		return fmt.Sprintf("the certificate in Secret %s has to name the host of %s, to be signed by what ca.crt there holds, and to be valid",
 			f.RedisTLSSecret, resources.RedisAddress(f.Cache))
 	}
-	return passwordRemedy(f.Snapshot, check)
+	return passwordRemedy(f, check)
 }
 
 // passwordRemedy returns what happens to a managed Redis whose password is missing or
 // differs.
-func passwordRemedy(s *snapshot.Snapshot, check *config.Check) string {
-	name := resources.RedisSecretName(s.Cache)
+func passwordRemedy(f *facts, check *config.Check) string {
+	name := resources.FlusherSecretName(f.Cache)
+	missing := check.Reason == v1alpha1.ReasonSecretMissing && strings.Contains(check.Message, config.SecretKey(f.loginSecret(), ""))
 	switch {
-	case check.Reason == v1alpha1.ReasonSecretMissing && strings.Contains(check.Message, config.SecretKey(name, "")):
-		return fmt.Sprintf("the operator creates Secret %s again with a new password, and Redis restarts with it; no data is lost", name)
-	case check.Reason == v1alpha1.ReasonAuthenticationFailed:
+	case missing && f.AsDefault:
+		return fmt.Sprintf("the operator creates Secret %s again with a new password, and Redis restarts with it; no data is lost", f.loginSecret())
+	case missing:
+		return fmt.Sprintf("the operator creates Secret %s again with a new password, which Redis takes within about two minutes; no data is lost", name)
+	case check.Reason == v1alpha1.ReasonAuthenticationFailed && f.AsDefault:
 		return fmt.Sprintf("Redis runs with a password other than the one in Secret %s, and restarts within about two minutes with the Secret's; no data is lost. "+
-			"To restart it at once, delete Pod %s-0", name, resources.RedisName(s.Cache))
+			"To restart it at once, delete Pod %s-0", f.loginSecret(), resources.RedisName(f.Cache))
+	case check.Reason == v1alpha1.ReasonAuthenticationFailed:
+		return fmt.Sprintf("Redis takes the password of Secret %s when the kubelet has brought it, which takes about two minutes and no restart; no data is lost", name)
 	}
 	return ""
+}
+
+// loginSecret is the Secret with which flushers log in to a managed Redis.
+func (f *facts) loginSecret() string {
+	if f.AsDefault {
+		return resources.DefaultSecretName(f.Cache)
+	}
+	return resources.FlusherSecretName(f.Cache)
 }
 
 func databaseFails(f *facts) *Condition {

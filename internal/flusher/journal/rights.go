@@ -75,30 +75,13 @@ func patternsOf(mappings []config.Mapping) string {
 	var given []string
 	for i := range mappings {
 		m := &mappings[i]
-		given = append(given, "~"+asPattern(m.KeyPrefix)+"*", "~wb:{"+m.Name+"}:*", "~wb:{"+m.Name+":*}:*")
+		given = append(append(given, m.KeyPattern()), m.JournalPatterns()...)
 	}
 	text := strings.Join(append(given, "~wb:probe", "~wb:queues"), " ")
 	if len(text) > mostPatterns {
 		return ""
 	}
 	return text
-}
-
-// asPattern is a prefix as a pattern has it. Neither an ACL nor a shell takes every byte:
-// what is in doubt becomes a ?, which stands for any byte.
-func asPattern(prefix string) string {
-	var pattern strings.Builder
-	for _, b := range []byte(prefix) {
-		switch {
-		case strings.IndexByte(`*?[\`, b) >= 0:
-			pattern.WriteString(`\` + string(rune(b)))
-		case b <= ' ' || b > '~' || b == '"' || b == '\'':
-			pattern.WriteByte('?')
-		default:
-			pattern.WriteByte(b)
-		}
-	}
-	return pattern.String()
 }
 
 // rights are the commands that flushers run, in the words of ACL SETUSER.

@@ -10,10 +10,11 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 )
 
-// FlusherPod annotates a running pod with the hash of the present config file. The kubelet
+// SettingsPod annotates a running pod with the hash of the present settings: a flusher's config
+// file, or the rights of the users of a managed Redis. The kubelet
 // syncs a mounted ConfigMap about once a minute, but at once when the pod changes.
 // The UID keeps the request from making a pod that has gone meanwhile.
-func FlusherPod(pod *corev1.Pod, settingsHash string) *corev1ac.PodApplyConfiguration {
+func SettingsPod(pod *corev1.Pod, settingsHash string) *corev1ac.PodApplyConfiguration {
 	return corev1ac.Pod(pod.Name, pod.Namespace).
 		WithUID(pod.UID).
 		WithAnnotations(map[string]string{v1alpha1.AnnotationSettingsHash: settingsHash})
