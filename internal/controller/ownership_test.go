@@ -106,7 +106,7 @@ var _ = Describe("Ownership", func() {
 		w := &world{cache: cache}
 		DeferCleanup(func(ctx SpecContext) { w.discard(ctx) })
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonObjectConflict,
-			"PersistentVolumeClaim data-shop-redis-0 of an earlier WriteBehindCache shop exists", "retained", "spec.redis.external", `"shop-redis.`+namespace+`.svc:6379"`, "{name: shop-redis-11111111}"))
+			"PersistentVolumeClaim data-shop-redis-0 of an earlier WriteBehindCache shop exists", "retained", "spec.redis.external", `"shop-redis.`+namespace+`.svc:6379"`, "{name: shop-redis-flusher-11111111, usernameKey: username}"))
 	})
 
 	It("of Redis that is retained in the middle of draining goes over open", func(ctx SpecContext) {
