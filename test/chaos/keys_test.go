@@ -226,8 +226,8 @@ func (ks *keys) judge(k *tracked, c change) {
 		k.floor[c.cell] = s.number
 		return
 	}
-	ks.findings.add(stale, "%v cell %q: %s committed after %s (write %d) at %v: it is older, was refused, or was never written",
-		k, c.cell, c.content, last, floor, c.place)
+	ks.findings.add(stale, "%v cell %q: %s committed at %s after %s (write %d) at %v: it is older, was refused, or was never written; it was written by %v",
+		k, c.cell, c.content, time.UnixMicro(c.at).Format("15:04:05.000"), last, floor, c.place, k.writesOf(c.cell))
 }
 
 // wentBackTo is the write that a row has come back to with a Redis that had lost those after it;
@@ -284,6 +284,16 @@ func (k *tracked) possible(cell string) (last *stroke, perhaps []*stroke) {
 		}
 	}
 	return last, perhaps
+}
+
+// writesOf are the last writes that say what a cell is.
+func (k *tracked) writesOf(cell string) (all []*stroke) {
+	for i := range k.strokes {
+		if _, ok := k.strokes[i].becomes(cell); ok {
+			all = append(all, &k.strokes[i])
+		}
+	}
+	return all[max(0, len(all)-8):]
 }
 
 // cellsOf are all cells that the key ever had.

@@ -135,8 +135,9 @@ func documentOfText(number string) string {
 // lostWithin is how far before a crash a write may have been made that Redis has lost.
 const lostWithin = 30_000_000
 
-// settles is how much later a row may commit that was read before it was known what Redis has.
-const settles = int64(3 * time.Second / time.Microsecond)
+// settles is how much later a row may commit that was read before it was known what Redis has: a
+// batch waits for others, and for the database.
+const settles = int64(15 * time.Second / time.Microsecond)
 
 // reconcile takes note of what Redis has after it came back: of what it had confirmed, and
 // has not any more, it is not known which writes of fleeting keys they were. The gate is
