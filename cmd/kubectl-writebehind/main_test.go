@@ -122,16 +122,14 @@ func (k *kubectl) pod(namespace, name, of string, phase corev1.PodPhase, ready b
 	k.must(k.cluster.client.Status().Update(k.t.Context(), p))
 }
 
-func ptr[T any](v T) *T { return &v }
-
 // statusOfShop is that of a resource with something to tell.
 func statusOfShop() v1alpha1.WriteBehindCacheStatus {
 	return v1alpha1.WriteBehindCacheStatus{
-		Selector: "of=shop", Capture: v1alpha1.CaptureFunctions, QueueDepth: ptr[int64](12), DeadLetters: ptr[int64](1), OldestPendingSeconds: ptr[int64](90),
+		Selector: "of=shop", Capture: v1alpha1.CaptureFunctions, QueueDepth: new(int64(12)), DeadLetters: new(int64(1)), OldestPendingSeconds: new(int64(90)),
 		Conditions: []metav1.Condition{{
 			Type: v1alpha1.ConditionReady, Status: metav1.ConditionFalse, Reason: "DeadLetters", Message: "1 dead letter\x1b[31m\tof products", LastTransitionTime: metav1.NewTime(time.Now().Add(-time.Hour)),
 		}},
-		Mappings: []v1alpha1.MappingStatus{{Name: "products", KeyPrefix: "product:", QueueDepth: ptr[int64](12), DeadLetters: ptr[int64](1), FlushedTotal: ptr[int64](345), LastError: "SQLSTATE 23514"}},
+		Mappings: []v1alpha1.MappingStatus{{Name: "products", KeyPrefix: "product:", QueueDepth: new(int64(12)), DeadLetters: new(int64(1)), FlushedTotal: new(int64(345)), LastError: "SQLSTATE 23514"}},
 	}
 }
 

@@ -119,7 +119,7 @@ func digestOf(data map[string]string, name string) (digest string, ok bool) {
 
 // skeleton is what identifies an object, and says whose it is.
 func skeleton(object any, whole metav1.Object) any {
-	bare, ok := reflect.New(reflect.TypeOf(object).Elem()).Interface().(client.Object)
+	bare, ok := reflect.TypeAssert[client.Object](reflect.New(reflect.TypeOf(object).Elem()))
 	if !ok {
 		return object
 	}

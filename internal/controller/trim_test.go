@@ -143,7 +143,7 @@ func TestAChangedTextIsNoticedByItsDigest(t *testing.T) {
 	live := func(edit func(map[string]string)) *corev1.ConfigMap {
 		data := maps.Clone(intent.Data)
 		edit(data)
-		record := `{"f:data":{"f:` + slices.Collect(maps.Keys(intent.Data))[0] + `":{}},"f:metadata":{"f:labels":{"f:x":{}}}}`
+		record := `{"f:data":{"f:` + strings.Join(slices.Sorted(maps.Keys(intent.Data)), `":{},"f:`) + `":{}},"f:metadata":{"f:labels":{"f:x":{}}}}`
 		labels, err := json.Marshal(intent.Labels)
 		if err != nil {
 			t.Fatal(err)

@@ -83,9 +83,9 @@ func secretRefs(of reflect.Type, path string) (found []string) {
 	if !strings.HasPrefix(of.PkgPath(), "github.com/writebehind/") {
 		return nil
 	}
-	for i := range of.NumField() {
-		name, _, _ := strings.Cut(of.Field(i).Tag.Get("json"), ",")
-		found = append(found, secretRefs(of.Field(i).Type, strings.TrimPrefix(path+"."+name, "."))...)
+	for field := range of.Fields() {
+		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		found = append(found, secretRefs(field.Type, strings.TrimPrefix(path+"."+name, "."))...)
 	}
 	return found
 }

@@ -46,10 +46,13 @@ func WhatWasSaid(text string) string {
 
 // command finds where a text begins to be one that a shell, Redis or PostgreSQL would run. What
 // comes after it belongs to it, or to the next.
-var command = regexp.MustCompile(`(?i:\b(?:kubectl|helm|docker|podman|crictl|ctr|sudo|su|sh|bash|zsh|curl|wget|nc|ssh|scp|psql|redis-cli|openssl|python3?|perl|ruby|node|eval|exec|chmod|chown|rm|dd|base64|pg_[a-z]+)\s+[-/~'"$a-z0-9])` +
+var command = regexp.MustCompile(`(?i:\b(?:kubectl|helm|docker|podman|crictl|ctr|sudo|su|sh|bash|zsh|curl|wget|nc|ssh|scp|psql|redis-cli|openssl` +
+	`|python3?|perl|ruby|node|eval|exec|chmod|chown|rm|dd|base64|pg_[a-z]+)\s+[-/~'"$a-z0-9])` +
 	`|(?i:\b(?:https?|ftp|file|data)://\S)` +
-	`|(?i:\b(?:grant|revoke|alter|create|drop|truncate|comment|reassign)\s+(?:all|any|role|user|table|schema|database|extension|function|server|publication|subscription|policy|index|trigger|usage|select|insert|update|delete|create|connect|execute|system|default|owned|or|on)\b)` +
-	`|\b(?:ACL|CONFIG|FUNCTION|SCRIPT|CLIENT|CLUSTER|SENTINEL|MODULE|DEBUG|GRANT|REVOKE|ALTER|CREATE|DROP|SELECT|INSERT|UPDATE|DELETE|TRUNCATE|COPY|DO|CALL|SET|RESET|DEL|UNLINK|EVAL|FCALL|REPLICAOF|SLAVEOF|FLUSHALL|FLUSHDB|SHUTDOWN|MIGRATE|RESTORE)\s+[A-Za-z0-9_"'$*~+&@%]` +
+	`|(?i:\b(?:grant|revoke|alter|create|drop|truncate|comment|reassign)\s+(?:all|any|role|user|table|schema|database` +
+	`|extension|function|server|publication|subscription|policy|index|trigger|usage|select|insert|update|delete|create|connect|execute|system|default|owned|or|on)\b)` +
+	`|\b(?:ACL|CONFIG|FUNCTION|SCRIPT|CLIENT|CLUSTER|SENTINEL|MODULE|DEBUG|GRANT|REVOKE|ALTER|CREATE|DROP` +
+	`|SELECT|INSERT|UPDATE|DELETE|TRUNCATE|COPY|DO|CALL|SET|RESET|DEL|UNLINK|EVAL|FCALL|REPLICAOF|SLAVEOF|FLUSHALL|FLUSHDB|SHUTDOWN|MIGRATE|RESTORE)\s+[A-Za-z0-9_"'$*~+&@%]` +
 	`|\b(?:FLUSHALL|FLUSHDB|SHUTDOWN)\b` + "|[`|<>]|[$][({a-zA-Z]|&&|;;")
 
 // shownName keeps of a name that a pod gives what a name has.

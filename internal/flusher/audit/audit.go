@@ -178,14 +178,6 @@ func hasMembers(m *config.Mapping) bool {
 	return m.Encoding == config.EncodingSortedSet || m.Encoding == config.EncodingStream
 }
 
-// memberWord is what a member is called.
-func memberWord(m *config.Mapping) string {
-	if m.Encoding == config.EncodingStream {
-		return "entry"
-	}
-	return "member"
-}
-
 // kindOf is the type of Redis that the mapping's encoding takes.
 func kindOf(m *config.Mapping) string {
 	switch m.Encoding {

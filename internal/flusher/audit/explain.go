@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
@@ -43,14 +44,11 @@ func (a *Audit) Explain(ctx context.Context, key string, all bool) *Explanation 
 }
 
 func prefixes(c *config.Config) string {
-	text := ""
+	all := make([]string, len(c.Mappings))
 	for i := range c.Mappings {
-		if i > 0 {
-			text += ", "
-		}
-		text += fmt.Sprintf("%q (queue %s)", c.Mappings[i].KeyPrefix, c.Mappings[i].Name)
+		all[i] = fmt.Sprintf("%q (queue %s)", c.Mappings[i].KeyPrefix, c.Mappings[i].Name)
 	}
-	return text
+	return strings.Join(all, ", ")
 }
 
 // explainRows looks at the rows of what Redis has and, of a key that has several, at those that
@@ -93,20 +91,24 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 		e.Differs = &differs
 	}
 	if !all && len(e.Rows) > mostRows {
-		// Those that differ are what somebody looks for.
-		slices.SortStableFunc(e.Rows, func(x, y Row) int {
-			switch {
-			case x.Differs == y.Differs:
-				return 0
-			case x.Differs:
-				return -1
-			}
-			return 1
-		})
-		e.Beyond = len(e.Rows) - mostRows
-		e.Rows = e.Rows[:mostRows]
+		e.shorten()
 	}
 	return nil
+}
+
+// shorten leaves rows out. Those that differ are what somebody looks for.
+func (e *Explanation) shorten() {
+	slices.SortStableFunc(e.Rows, func(x, y Row) int {
+		switch {
+		case x.Differs == y.Differs:
+			return 0
+		case x.Differs:
+			return -1
+		}
+		return 1
+	})
+	e.Beyond = len(e.Rows) - mostRows
+	e.Rows = e.Rows[:mostRows]
 }
 
 // others are the members of a key that have a row and are not in Redis. Rows of entries that a

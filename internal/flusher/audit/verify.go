@@ -357,7 +357,7 @@ func (v *verification) tell(ctx context.Context, m *config.Mapping, differ []*Di
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
 	if of, ok := errors.AsType[databaseError](err); ok {
-		return fmt.Errorf("queue %s: PostgreSQL: %s", m.Name, ofDatabase(of.error)) //nolint:errorlint // The text may quote values.
+		return fmt.Errorf("queue %s: PostgreSQL: %s", m.Name, ofDatabase(of.error))
 	}
-	return fmt.Errorf("queue %s: Redis: %s", m.Name, v.source.explain(err)) //nolint:errorlint // As above.
+	return fmt.Errorf("queue %s: Redis: %s", m.Name, v.source.explain(err))
 }

@@ -57,7 +57,9 @@ CREATE TABLE things (id bigint PRIMARY KEY, price numeric, n small, wb bigint); 
 	table := readTable(t, d, m)
 	all := []Wanted{
 		setOf("1", `{"price":1,"n":1}`), setOf("01", `{}`), setOf("3", `{"price":"dear","n":1}`), setOf("4", `{"price":4,"n":11}`),
-		setOf("5", `no document`), setOf("6", `{"price":6,"n":6}`), {RowKey: "3"}, {RowKey: "9"},
+		setOf("5", `no document`), setOf("6", `{"price":6,"n":6}`),
+		{RowKey: "3"},
+		{RowKey: "9"},
 	}
 	found, err := d.Compare(t.Context(), table, all, true)
 	if err != nil {

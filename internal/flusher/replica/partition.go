@@ -69,8 +69,8 @@ type partition struct {
 
 func newPartition(of *dirty, e encoding) *partition {
 	return &partition{
-		encoding: e, floor: math.MaxInt64, order: order{of: of, marked: newIndex(of)}, letters: make(map[string]int64), rereads: make(map[string]struct{}), stored: make(map[string]struct{}),
-		forgotten: make(map[string]struct{}),
+		encoding: e, floor: math.MaxInt64, order: order{of: of, marked: newIndex(of)}, letters: make(map[string]int64),
+		rereads: make(map[string]struct{}), stored: make(map[string]struct{}), forgotten: make(map[string]struct{}),
 	}
 }
 
