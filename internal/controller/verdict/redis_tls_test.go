@@ -45,7 +45,7 @@ func TestTheCertificateOfAManagedRedis(t *testing.T) {
 				}}
 			}},
 			v1alpha1.ReasonSecretMissing,
-			[]string{"Pod shop-redis-0 cannot use its settings: Secret shop-tls, key tls.key, is missing"},
+			[]string{"Pod shop-redis-0 cannot use its settings, and says: Secret shop-tls, key tls.key, is missing"},
 			"password",
 		},
 		"authorities that are missing": {
