@@ -47,8 +47,9 @@ const (
 	// flusherImage is what the manager is told to take.
 	flusherImage = "operator.test/writebehind:1"
 
-	// endpointAnnotation tells the observer where a Pod of a test is served.
-	endpointAnnotation = "test.writebehind.dev/endpoint"
+	// endpointAnnotation tells the observer where a Pod of a test is served. The cache keeps annotations
+	// of the operator alone.
+	endpointAnnotation = "cache.writebehind.dev/test-endpoint"
 
 	// patience only ends what will never come: a few passes take less than a second,
 	// and on a machine that much else keeps busy a hundred times as long.
