@@ -26,6 +26,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlconfig "sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
@@ -124,11 +125,9 @@ var _ = BeforeSuite(func() {
 	// seconds late.
 	operator.QPS = -1
 	operator.Wrap(writes.record)
-	startOperator = func() (stop func()) {
-		_, stop = runOperator(operator, scheme)
-		return stop
-	}
-	startOwnOperator = func() { mounted, stopOwnOperator = runOperator(operator, scheme) }
+	startOperator = func() (stop func()) { return runOperator(operator, scheme) }
+	startOwnOperator = func() { stopOwnOperator = runOperator(operator, scheme) }
+	mountFiles(scheme)
 	startOwnOperator()
 	DeferCleanup(func() { stopOwnOperator() })
 })
@@ -136,16 +135,31 @@ var _ = BeforeSuite(func() {
 var (
 	// startOwnOperator starts the operator that all specs have, stopOwnOperator stops it.
 	startOwnOperator, stopOwnOperator func()
-	// mounted reads what that operator has in its cache: the flushers' files, for which no
-	// server needs to be asked at every look at a flusher.
+	// mounted reads the flushers' files from a cache of its own, since the operator's keeps digests
+	// of them: no server needs to be asked at every look at a flusher.
 	mounted client.Reader
 )
+
+// mountFiles starts the cache of the files, as a kubelet has one.
+func mountFiles(scheme *runtime.Scheme) {
+	GinkgoHelper()
+	files, err := cache.New(administrator, cache.Options{Scheme: scheme})
+	Expect(err).NotTo(HaveOccurred())
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- files.Start(ctx) }()
+	DeferCleanup(func() {
+		cancel()
+		Eventually(ended).Should(Receive(BeNil()))
+	})
+	mounted = files
+}
 
 // startOperator starts one more operator, as a restart does while the one before
 // has not ended.
 var startOperator func() (stop func())
 
-func runOperator(config *rest.Config, scheme *runtime.Scheme) (cache client.Reader, stop func()) {
+func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
 	GinkgoHelper()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
@@ -174,7 +188,7 @@ func runOperator(config *rest.Config, scheme *runtime.Scheme) (cache client.Read
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- manager.Start(ctx) }()
-	return manager.GetClient(), func() {
+	return func() {
 		cancel()
 		Eventually(ended).Should(Receive(BeNil()))
 	}
