@@ -31,6 +31,14 @@ type budget struct {
 	// changes are those that count; at is when the last one was published.
 	changes int
 	at      time.Time
+	// revision is that of the newest settings that the pod had in force.
+	revision int64
+}
+
+// renewed says that a pod has newer settings in force than ever, which somebody gave it: what it
+// tells from then on counts anew. More often than settings change no pod has that.
+func (b budget) renewed(f Flusher, wanted int64) bool {
+	return f.Status != nil && f.Status.Revision > b.revision && f.Status.Revision <= wanted
 }
 
 // after forgets a change for each time of calm that has passed.
@@ -64,7 +72,7 @@ func (t *target) affords(latest Observation, now time.Time, calm time.Duration) 
 			!sameLevels(t.marks, before, f):
 			changed = append(changed, f.UID)
 			b := t.budgets[f.UID].after(now, calm)
-			affords = affords || now.Sub(b.at) >= b.wait()
+			affords = affords || b.renewed(f, t.marks.Revision) || now.Sub(b.at) >= b.wait()
 		}
 	}
 	return affords, changed
@@ -80,7 +88,13 @@ func (t *target) charge(changed []types.UID, latest Observation, now time.Time, 
 	}
 	for _, uid := range changed {
 		b := kept[uid].after(now, calm)
-		kept[uid] = budget{changes: min(b.changes+1, freeChanges+mostDoublings), at: now}
+		b.changes, b.at = min(b.changes+1, freeChanges+mostDoublings), now
+		kept[uid] = b
+	}
+	for _, f := range latest.Flushers {
+		if b := kept[f.UID]; b.renewed(f, t.marks.Revision) {
+			kept[f.UID] = budget{at: now, revision: f.Status.Revision}
+		}
 	}
 	t.budgets = kept
 }

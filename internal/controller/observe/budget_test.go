@@ -26,6 +26,37 @@ func changeable() func(context.Context) (*config.Status, error) {
 	}
 }
 
+// TestAPodThatTakesNewSettingsIsHeardAtOnce, however often somebody changes them; one that lies
+// about what it has in force gains nothing.
+func TestAPodThatTakesNewSettingsIsHeardAtOnce(t *testing.T) {
+	for name, c := range map[string]struct {
+		inForce func(round int64) int64
+		most    int
+	}{
+		"honest":     {func(round int64) int64 { return round }, 42},
+		"to and fro": {func(round int64) int64 { return round % 2 }, 25},
+		"ahead":      {func(round int64) int64 { return 1000 * round }, 25},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				pods := newCluster()
+				o, heard := run(t, pods, Options{})
+				for round := range int64(40) {
+					o.Track(shop, "u", Marks{Revision: round})
+					s := fine(0)
+					s.Revision = c.inForce(round)
+					s.Database = config.Check{OK: round%2 == 0, Reason: fmt.Sprintf("Reason%d", round)}
+					pods.set(shop, "pod", says(s))
+					time.Sleep(2 * time.Second)
+				}
+				if n := heard(shop); n > c.most || name == "honest" && n < 38 {
+					t.Errorf("in 40 rounds it was heard %d times", n)
+				}
+			})
+		})
+	}
+}
+
 // TestAPodThatTellsSomethingElseEachTimeIsHeardSeldom: each publication is a write of the
 // status and several events.
 func TestAPodThatTellsSomethingElseEachTimeIsHeardSeldom(t *testing.T) {

@@ -69,6 +69,9 @@ const (
 // turn a condition.
 type Marks struct {
 	Warning, Critical, Full int64
+	// Revision is that of the newest settings: a pod that has them in force for the first time
+	// is heard at once.
+	Revision int64
 }
 
 // passed is how many of the marks a depth has reached.

@@ -12,10 +12,10 @@ import (
 	"github.com/writebehind/operator/internal/plural"
 )
 
-// Marks are the depths of a queue that turn a condition.
+// Marks are the depths of a queue that turn a condition, and the newest settings.
 func Marks(cache *v1alpha1.WriteBehindCache) observe.Marks {
 	b := &cache.Spec.Backpressure
-	return observe.Marks{Warning: int64(b.WarningQueueDepth), Critical: int64(b.CriticalQueueDepth), Full: int64(b.MaxQueueDepth)}
+	return observe.Marks{Warning: int64(b.WarningQueueDepth), Critical: int64(b.CriticalQueueDepth), Full: int64(b.MaxQueueDepth), Revision: cache.Generation}
 }
 
 // deepest is the deepest queue by the last known numbers, nil while no queue has
