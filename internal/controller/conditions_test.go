@@ -45,7 +45,7 @@ var _ = Describe("Conditions", func() {
 				s.Database = failing(v1alpha1.ReasonSecretMissing, "Secret shop-db, key uri is missing")
 				s.Queues[0].Ready = s.Database
 			}),
-		Entry("a table that is missing", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonSchemaMismatch, "mapping products: table public.x",
+		Entry("a table that is missing", v1alpha1.ConditionDatabaseReady, v1alpha1.ReasonSchemaMismatch, "mapping products: flusher pod shop-flusher-a says: table public.x",
 			func(s *config.Status) {
 				s.Queues[0].Ready = failing(v1alpha1.ReasonSchemaMismatch, "table public.x does not exist")
 			}),

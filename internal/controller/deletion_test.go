@@ -102,7 +102,7 @@ var _ = Describe("Deletion", func() {
 		Eventually(w.poll(ctx)).Should(HaveField("Status.DeadLetters", HaveValue(BeEquivalentTo(5))))
 		Expect(k8s.Delete(ctx, w.cache)).To(Succeed())
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrainBlocked,
-			"2 entries and 5 dead letters", "/flusher dlq replay --all, or discard", "Stuck: entries of queue products wait", v1alpha1.AnnotationForceDelete))
+			"2 entries and 5 dead letters", "/flusher dlq replay --all, or discard", "Stuck: flusher pod shop-flusher-a says: entries of queue products wait", v1alpha1.AnnotationForceDelete))
 		f.say(holding(0, 0))
 		Eventually(w.poll(ctx)).Should(haveCondition(v1alpha1.ConditionDraining, True, v1alpha1.ReasonDrained))
 		f.end(ctx)
@@ -123,7 +123,7 @@ var _ = Describe("Deletion", func() {
 		},
 		Entry("a Redis that is gone", func(_ SpecContext, f *flusher) {
 			f.say(func(s *config.Status) { s.Redis = failing(v1alpha1.ReasonConnectionFailed, "nobody listens") })
-		}, "ConnectionFailed: nobody listens"),
+		}, "ConnectionFailed: flusher pod shop-flusher-a says: nobody listens"),
 		Entry("flushers that do not answer", func(_ SpecContext, f *flusher) { f.silence(true) }, "HTTP 500"),
 		Entry("flushers that are gone", func(ctx SpecContext, f *flusher) { f.end(ctx) }, "No flusher answers"),
 	)

@@ -20,7 +20,7 @@ import (
 )
 
 var _ = Describe("Draining", func() {
-	const held = "test.writebehind.dev/held"
+	const held = "cache.writebehind.dev/test-held"
 	True := metav1.ConditionTrue
 	holding := func(depth int64) func(*config.Status) {
 		return func(s *config.Status) { s.Queues[0].Depth = depth }

@@ -60,7 +60,7 @@ var _ = Describe("Durable", func() {
 			func(s *config.Status) {
 				s.Durability.Persistence = failing(v1alpha1.ReasonAppendOnlyOff, "aof_enabled is 0")
 			}),
-		Entry("everything at once, the gravest first", False, v1alpha1.ReasonAppendOnlyOff, []string{"no file; allkeys-lru; the ledger; table x"},
+		Entry("everything at once, the gravest first", False, v1alpha1.ReasonAppendOnlyOff, []string{"flusher pod shop-flusher-a says: no file; flusher pod shop-flusher-a says: allkeys-lru; flusher pod shop-flusher-a says: the ledger; flusher pod shop-flusher-a says: table x"},
 			func(s *config.Status) {
 				s.Durability.Ledger = failing(v1alpha1.ReasonTableUnlogged, "the ledger")
 				s.Durability.Eviction = failing(v1alpha1.ReasonEvictionUnsafe, "allkeys-lru")
@@ -88,10 +88,10 @@ var _ = Describe("Durable", func() {
 			lossAndTable(s)
 			s.Queues[0].DataLossEvents = 0
 		})
-		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonEvictionUnsafe, "allkeys-lru; the ledger"))
+		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonEvictionUnsafe, "flusher pod shop-flusher-b says: allkeys-lru; flusher pod shop-flusher-a says: the ledger"))
 		a.say(lossAndTable)
 		b.say(lossAndTable)
-		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonDataLoss, "1 data-loss event", "; the ledger"))
+		Eventually(w.poll(ctx)).Should(durable(False, v1alpha1.ReasonDataLoss, "1 data-loss event", "; flusher pod shop-flusher-a says: the ledger"))
 	})
 })
 

@@ -83,9 +83,9 @@ var _ = Describe("Events", func() {
 		Eventually(func() error { return k8s.Get(ctx, w.key(""), &v1alpha1.WriteBehindCache{}) }).Should(MatchError(ContainSubstring("not found")))
 
 		Eventually(func() []string { return said.about(w.cache.Namespace, "Observe") }).Should(HaveExactElements(
-			"Warning SecretMissing: Secret shop-db has no key uri: create it, with the connection URL as its value",
+			"Warning SecretMissing: flusher pod shop-flusher-a says: Secret shop-db has no key uri: create it, with the connection URL as its value",
 			"Normal Ready: Data is reaching the database",
-			"Warning ConnectionFailed: the connection to PostgreSQL at 10.1.2.3:5432 failed: connection refused",
+			"Warning ConnectionFailed: flusher pod shop-flusher-a says: the connection to PostgreSQL at 10.1.2.3:5432 failed: connection refused",
 			"Normal Ready: Data is reaching the database",
 			"Warning BacklogWarning: Queue products holds 12 entries and 0 dead letters; backpressure.warningQueueDepth is 10: more is written than is flushed, or flushing has stopped",
 			"Warning BacklogCritical: Queue products holds 22 entries and 0 dead letters; backpressure.criticalQueueDepth is 20: at 30 the queue is full",

@@ -248,7 +248,7 @@ var _ = Describe("A hostile tenant", func() {
 		Eventually(func() map[string]client.Object { return victim.objects(ctx) }).Should(HaveKey("*v1.Deployment shop-flusher"))
 		Eventually(victim.poll(ctx)).Should(haveNoCondition(v1alpha1.ConditionStalled))
 		squatter.touch(ctx)
-		Eventually(squatter.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, victims+"/shop"))
+		Eventually(squatter.poll(ctx)).Should(haveCondition(v1alpha1.ConditionStalled, metav1.ConditionTrue, v1alpha1.ReasonQueueConflict, "a queue that a resource of another namespace has"))
 	})
 
 	It("gets no settings in force believed that it has made up", func(ctx SpecContext) {

@@ -258,7 +258,7 @@ func (w *world) settle() {
 func (w *world) touch(ctx SpecContext) {
 	GinkgoHelper()
 	w.change(ctx, func(c *v1alpha1.WriteBehindCache) {
-		metav1.SetMetaDataAnnotation(&c.ObjectMeta, "test.writebehind.dev/touched", c.ResourceVersion)
+		metav1.SetMetaDataAnnotation(&c.ObjectMeta, "cache.writebehind.dev/test-touched", c.ResourceVersion)
 	})
 }
 

@@ -185,7 +185,7 @@ var _ = Describe("Settings", func() {
 
 	It("of Redis roll its Pod, and its volume grows where it can", func(ctx SpecContext) {
 		class := &storagev1.StorageClass{
-			ObjectMeta: metav1.ObjectMeta{GenerateName: "expandable-"}, Provisioner: "test.writebehind.dev/none",
+			ObjectMeta: metav1.ObjectMeta{GenerateName: "expandable-"}, Provisioner: "cache.writebehind.dev/test-none",
 			AllowVolumeExpansion: new(true),
 		}
 		Expect(k8s.Create(ctx, class)).To(Succeed())
