@@ -187,6 +187,13 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (ser
 	for _, user := range s.users {
 		options = append(options, journaltest.User(user))
 	}
+	if cache.Spec.Redis.Managed != nil {
+		for line := range strings.Lines(resources.RedisUsers(cache, nil)) {
+			if rights, ok := strings.CutPrefix(line, resources.RedisFlusher+" "); ok {
+				options = append(options, journaltest.User(resources.RedisFlusher+" on >application "+strings.TrimSpace(rights)))
+			}
+		}
+	}
 	if cache.Spec.Capture == v1alpha1.CaptureReplication {
 		options = append(options, journaltest.Config("repl-diskless-sync-delay 0"))
 		if cache.Spec.Redis.Managed != nil {
