@@ -249,7 +249,7 @@ func startFlusher(t *testing.T, program string, cache *v1alpha1.WriteBehindCache
 	programs.Must(t, err)
 
 	folder := t.TempDir()
-	files := map[string]string{"database/uri": db.URL(), "redis/password": "application", "sentinel/password": "application"}
+	files := map[string]string{"database/uri": db.URL(), "redis/username": resources.RedisFlusher, "redis/password": "application", "sentinel/password": "application"}
 	if external := cache.Spec.Redis.External; external != nil {
 		files["redis/username"] = "writebehind"
 		files["redis/password"] = "secret"
