@@ -293,7 +293,6 @@ func (s *Source) readOnce(ctx context.Context, asks []Ask, needed bool) ([]known
 // held.
 func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int) (bytes int, whole bool) {
 	p := pg.p
-	p.ofGone = nil
 	defer func() { p.ofGone = nil }()
 	taken := p.out[len(p.out)-len(pg.marks):]
 	p.out = p.out[:len(p.out)-len(pg.marks)]
@@ -302,14 +301,14 @@ func (s *Source) evaluate(pg *page, claim *entry.Claim, found []known, left int)
 	read, values := 0, 0
 	for i, m := range taken {
 		k := &found[i]
-		size := k.size()
+		size, afterBoard := k.size(), p.boardOf(m) != nil
 		if k.Found == There {
 			read += size
 			values++
 		}
 		switch {
-		case over, p.isUnasked(m, k), p.boardOf(m) != nil, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
-			over = over || k.Found != Gone && p.boardOf(m) == nil
+		case over, p.isUnasked(m, k), afterBoard, k.Found == Gone && (!k.told || p.mayHaveExpired(m, k.offset)), len(claim.Entries) > 0 && bytes+size > left:
+			over = over || k.Found != Gone && !afterBoard
 			back = append(back, m)
 			continue
 		}

@@ -89,7 +89,8 @@ func (p *partition) apart(taken []*mark) []*mark {
 }
 
 // boardOf is the mark of the board that a member is of, if that is to be written before the member:
-// nil where there is none, or it was refused and holds up nobody while it waits.
+// nil where there is none, or it was refused, since such a board holds up nobody, and is taken only
+// where retries are asked for.
 func (p *partition) boardOf(m *mark) *mark {
 	if !p.encoding.members || p.encoding.kept {
 		return nil
@@ -99,7 +100,7 @@ func (p *partition) boardOf(m *mark) *mark {
 		return nil
 	}
 	board := p.marked.find(key)
-	if board == nil || board.place == inWaiting {
+	if board == nil || p.of.attempts(board) > 0 {
 		return nil
 	}
 	return board
