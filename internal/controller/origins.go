@@ -34,35 +34,26 @@ type origin struct {
 	skip        int
 }
 
+// podOrigins are those of what the spec says of flushers and of a managed Redis alike, under a field.
+func podOrigins(under string) (all []origin) {
+	for _, part := range []string{"containers[0].resources", "containers[0].image", "affinity", "tolerations", "topologySpreadConstraints", "nodeSelector", "priorityClassName"} {
+		all = append(all, origin{part: "spec.template.spec." + part, field: under + "." + strings.TrimPrefix(part, "containers[0].")})
+	}
+	return all
+}
+
 // originsOf lists the origins of an object's parts, the most specific first. The last
 // one is the field that makes the object as large as it is.
 func originsOf(cache *v1alpha1.WriteBehindCache, o *plan.Object) []origin {
 	isRedis := o.Name == resources.RedisName(cache)
 	switch {
 	case o.Kind == "Deployment":
-		return []origin{
-			{part: "spec.template.spec.containers[0].resources", field: "spec.flusher.resources"},
-			{part: "spec.template.spec.containers[0].image", field: "spec.flusher.image"},
-			{part: "spec.template.spec.affinity", field: "spec.flusher.affinity"},
-			{part: "spec.template.spec.tolerations", field: "spec.flusher.tolerations"},
-			{part: "spec.template.spec.topologySpreadConstraints", field: "spec.flusher.topologySpreadConstraints"},
-			{part: "spec.template.spec.nodeSelector", field: "spec.flusher.nodeSelector"},
-			{part: "spec.template.spec.priorityClassName", field: "spec.flusher.priorityClassName"},
-			{field: "spec.flusher"},
-		}
+		return append(podOrigins("spec.flusher"), origin{field: "spec.flusher"})
 	case o.Kind == "StatefulSet":
-		return []origin{
-			{part: "spec.template.spec.containers[0].resources", field: "spec.redis.managed.resources"},
-			{part: "spec.template.spec.containers[0].image", field: "spec.redis.managed.image"},
-			{part: "spec.template.spec.affinity", field: "spec.redis.managed.affinity"},
-			{part: "spec.template.spec.tolerations", field: "spec.redis.managed.tolerations"},
-			{part: "spec.template.spec.topologySpreadConstraints", field: "spec.redis.managed.topologySpreadConstraints"},
-			{part: "spec.template.spec.nodeSelector", field: "spec.redis.managed.nodeSelector"},
-			{part: "spec.template.spec.priorityClassName", field: "spec.redis.managed.priorityClassName"},
-			{part: "spec.template.spec.imagePullSecrets", field: "spec.redis.managed.imagePullSecrets"},
-			{part: "spec.volumeClaimTemplates[0].spec", field: "spec.redis.managed.storage"},
-			{field: "spec.redis.managed"},
-		}
+		return append(podOrigins("spec.redis.managed"),
+			origin{part: "spec.template.spec.imagePullSecrets", field: "spec.redis.managed.imagePullSecrets"},
+			origin{part: "spec.volumeClaimTemplates[0].spec", field: "spec.redis.managed.storage"},
+			origin{field: "spec.redis.managed"})
 	case o.Kind == "NetworkPolicy" && isRedis:
 		return []origin{{part: "spec.ingress[0].from", field: "spec.networkPolicy.clients", skip: 1}, {field: "spec.networkPolicy.clients"}}
 	case o.Kind == "NetworkPolicy":
