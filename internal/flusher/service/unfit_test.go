@@ -171,8 +171,9 @@ func TestAServiceThatTakesNoReplicasIsTold(t *testing.T) {
 			[]journaltest.Option{forReaders, journaltest.User("default on nopass ~* &* +@all -psync -sync -replconf -replicaof")},
 			cachev1alpha1.ReasonPrivilegeMissing, "a managed service that does not let anybody have it takes no replicas: use capture Functions there",
 		},
+		// They are what Redis has by default, and not what Valkey has since release 8.
 		"settings that do not fit": {
-			nil, cachev1alpha1.ReasonSettingsUnfit, "CONFIG SET lazyfree-lazy-expire yes and CONFIG SET lazyfree-lazy-eviction yes",
+			[]journaltest.Option{journaltest.Config("lazyfree-lazy-expire no", "lazyfree-lazy-eviction no")}, cachev1alpha1.ReasonSettingsUnfit, "CONFIG SET lazyfree-lazy-expire yes and CONFIG SET lazyfree-lazy-eviction yes",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
