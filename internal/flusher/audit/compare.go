@@ -46,7 +46,7 @@ func (a *Audit) compare(ctx context.Context, m *config.Mapping, t *postgres.Tabl
 }
 
 func (a *Audit) difference(ctx context.Context, m *config.Mapping, t *postgres.Table, k *known, rows []postgres.Compared) (*Difference, error) {
-	d := &Difference{Key: k.key, Queue: m.Name}
+	d := &Difference{Key: k.key, KeyBase64: Bytes(k.key), Queue: m.Name}
 	if k.found == ofAnotherType {
 		d.Kind, d.Reason = Unfit, otherType(m, k.kind)
 		return d, nil
@@ -103,7 +103,6 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 	if err != nil {
 		return v.failed(m, databaseError{err})
 	}
-	seen := v.summary.Keys
 	last := ""
 	for first, after := true, [2]string{}; ; first = false {
 		page, err := patiently(ctx, func() ([][2]string, error) { return v.database.Keys(ctx, t, first, after, pageOfRows) })
@@ -113,21 +112,25 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 		var keys []string
 		for _, ids := range page {
 			key := m.KeyPrefix + ids[0]
-			if key == last || !strings.HasPrefix(key, prefix) || !v.picked() {
+			if key == last {
 				continue
 			}
 			last = key
-			keys = append(keys, key)
+			if strings.HasPrefix(key, prefix) && v.picked() {
+				keys = append(keys, key)
+			}
 		}
 		for some := range slices.Chunk(keys, pageOfKeys) {
 			if err := v.extra(ctx, m, some); err != nil {
 				return v.failed(m, err)
 			}
-			seen += int64(len(some))
 			v.scope.Progress(m.Name, &v.summary)
-			if err := v.pace(ctx, seen); err != nil {
+			if err := v.pace(ctx, len(some)); err != nil {
 				return err
 			}
+		}
+		if err := v.pace(ctx, stepOfScan); err != nil {
+			return err
 		}
 		if len(page) < pageOfRows {
 			return nil
@@ -171,7 +174,7 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 			continue
 		}
 		v.summary.Extra++
-		if err := v.scope.Found(Difference{Key: looks[i].key, Queue: m.Name, Kind: Extra}); err != nil {
+		if err := v.scope.Found(Difference{Key: looks[i].key, KeyBase64: Bytes(looks[i].key), Queue: m.Name, Kind: Extra}); err != nil {
 			return err
 		}
 	}
