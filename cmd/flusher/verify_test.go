@@ -298,3 +298,25 @@ func TestACommandEndsWithItsInput(t *testing.T) {
 		t.Errorf("exit code %d\n%s%s", code, out.String(), problems.String())
 	}
 }
+
+// A queue whose table does not fit, or whose journal is not there, keeps nobody from comparing the
+// others.
+func TestAQueueThatCannotBeComparedLeavesTheOthers(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	o.do(`SET product:1 {"name":"pen"}`, `SET n:7 {"name":"seven"}`)
+	o.stop()
+	for _, breaks := range []func(){
+		func() { o.Database.Exec(t, `ALTER TABLE products RENAME TO products_before`) },
+		func() {
+			o.Database.Exec(t, `ALTER TABLE products_before RENAME TO products`)
+			o.do("DEL wb:{products}:queue")
+		},
+	} {
+		breaks()
+		code, out, problems := ask(t, "verify", "--config", o.File)
+		if code != command.ExitFailed || !strings.Contains(problems, "queue products: ") || !strings.Contains(out, "missing    n:7") {
+			t.Errorf("exit code %d\n%s%s", code, out, problems)
+		}
+	}
+}

@@ -168,7 +168,7 @@ func says(t *testing.T, text string, parts ...string) {
 
 func statusOfOne(t *testing.T, k *kubectl) {
 	out, _ := k.run(0, "status", "shop")
-	says(t, out, "Resource: default/shop", "Capture: Functions", "CONDITION STATUS REASON SINCE MESSAGE\nReady False DeadLetters 60m 1 dead letter [31m of products",
+	says(t, out, "Resource: default/shop", "Capture: Functions", "CONDITION STATUS REASON SINCE MESSAGE\nReady False DeadLetters 60m 1 dead letter\\x1b[31m\\tof products",
 		"QUEUE PREFIX DEPTH DLQ OLDEST FLUSHED LAST FLUSH LAST ERROR\nproducts product: 12 1 - 345 - SQLSTATE 23514",
 		"shop-flusher-a false Pending 3 node-1", "shop-flusher-c true Running 3 node-1")
 	if strings.Contains(out, "\x1b") || strings.Contains(out, "other") {

@@ -7,10 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -250,15 +248,10 @@ func age(t metav1.Time) string {
 	return duration.HumanDuration(time.Since(t.Time))
 }
 
-// printable keeps what a terminal would obey, and what would break the table, out of a cell.
+// printable is a cell of a table.
 func printable(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return ' '
-	}, text)
+	return command.Escaped(text)
 }

@@ -71,7 +71,7 @@ type source interface {
 	// answer is of the first keys alone, with a busyError.
 	again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error)
 	// scan lists keys of Redis, some of them perhaps twice. It begins and ends with 0.
-	scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error)
+	scan(ctx context.Context, prefix string, cursor uint64) (scanned, error)
 	// tell adds what the source knows of a key, and returns its rows in Redis. It tells what it
 	// can: what fails is among the problems.
 	tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry

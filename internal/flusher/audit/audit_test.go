@@ -14,6 +14,7 @@ import (
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
+	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
 )
@@ -150,5 +151,44 @@ INSERT INTO scores SELECT '1', 'p' || n, n FROM generate_series(1, 5) n`)
 	}
 	if *e.Differs || len(e.Rows) != 3 || e.Beyond != 2 {
 		t.Errorf("of five members, of which three are compared, it says %+v", e)
+	}
+}
+
+// restarted is a source of no keys, whose server begins another life between two steps.
+type restarted struct {
+	source
+	steps []scanned
+}
+
+func (r *restarted) scan(context.Context, string, uint64) (s scanned, err error) {
+	s, r.steps = r.steps[0], r.steps[1:]
+	return s, nil
+}
+
+// A cursor is one server's: going on with it at another would miss keys, and say that all are
+// compared.
+func TestAScanEndsWithItsServer(t *testing.T) {
+	m := config.DefaultMapping()
+	m.Name, m.KeyPrefix = "products", "product:"
+	for want, steps := range map[string][]scanned{
+		"":                      {{run: "a", next: 7}, {run: "a", next: 9}, {run: "a"}},
+		"another Redis answers": {{run: "a", next: 7}, {run: "b"}},
+	} {
+		v := &verification{Audit: &Audit{source: &restarted{steps: steps}}, scope: Scope{Sample: 1, Progress: func(string, *Summary) {}}}
+		if err := v.queue(t.Context(), &m); (err != nil) != (want != "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("after %+v it says %v, want %q", steps, err, want)
+		}
+	}
+	server := journaltest.New(t)
+	rdb := server.Client(t)
+	for i := range 3000 {
+		rdb.Set(t.Context(), fmt.Sprintf("product:%d", i), "x", 0)
+	}
+	first, err := scan(t.Context(), rdb, "product:", 0)
+	if err != nil || first.run == "" || first.next == 0 {
+		t.Fatalf("a step is %d keys, next %d, of %q, %v", len(first.keys), first.next, first.run, err)
+	}
+	if again, err := scan(t.Context(), rdb, "product:", first.next); err != nil || again.run != first.run {
+		t.Errorf("the next step is of %q, %v, want %q", again.run, err, first.run)
 	}
 }

@@ -165,12 +165,12 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 	if err != nil {
 		return databaseError{err}
 	}
+	there, err := v.haveRows(ctx, m, t, looks)
+	if err != nil {
+		return databaseError{err}
+	}
 	for i := range looks {
-		there, err := v.hasRow(ctx, m, t, looks[i].key)
-		switch {
-		case err != nil:
-			return databaseError{err}
-		case !there:
+		if !there[i] {
 			continue
 		}
 		v.summary.Extra++
@@ -181,12 +181,26 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 	return nil
 }
 
-// hasRow tells whether any row of the key is there still.
-func (v *verification) hasRow(ctx context.Context, m *config.Mapping, t *postgres.Table, key string) (bool, error) {
+// haveRows tells of each key whether any row of it is there still.
+func (v *verification) haveRows(ctx context.Context, m *config.Mapping, t *postgres.Table, looks []known) ([]bool, error) {
+	there := make([]bool, len(looks))
 	if hasMembers(m) {
-		members, err := v.members(ctx, m, t, key, 1)
-		return len(members) > 0, err
+		for i := range looks {
+			members, err := v.members(ctx, m, t, looks[i].key, 1)
+			if err != nil {
+				return nil, err
+			}
+			there[i] = len(members) > 0
+		}
+		return there, nil
 	}
-	found, err := v.rows(ctx, t, []postgres.Wanted{{RowKey: rowKey(m, key)}}, false)
-	return err == nil && found[0].Found, err
+	wanted := make([]postgres.Wanted, len(looks))
+	for i := range looks {
+		wanted[i] = postgres.Wanted{RowKey: rowKey(m, looks[i].key)}
+	}
+	found, err := v.rows(ctx, t, wanted, false)
+	for i := range found {
+		there[i] = found[i].Found
+	}
+	return there, err
 }

@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -107,18 +106,8 @@ func (s *journalSource) again(ctx context.Context, m *config.Mapping, keys []str
 	return done, nil
 }
 
-// scanCount is about how many keys Redis looks at in one step: 1,000 take it less than a
-// millisecond.
-const scanCount = 1000
-
-var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-
-func (s *journalSource) scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
-	keys, next, err = s.rdb.Scan(ctx, cursor, globs.Replace(prefix)+"*", scanCount).Result()
-	if err != nil {
-		return nil, 0, fmt.Errorf("scan keys of prefix %q: %w", prefix, err)
-	}
-	return keys, next, nil
+func (s *journalSource) scan(ctx context.Context, prefix string, cursor uint64) (scanned, error) {
+	return scan(ctx, s.rdb, prefix, cursor)
 }
 
 func (s *journalSource) tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry {

@@ -157,8 +157,8 @@ func (s *streamSource) again(ctx context.Context, m *config.Mapping, keys []stri
 	return done, nil
 }
 
-func (s *streamSource) scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
-	return s.client.Scan(ctx, prefix, cursor)
+func (s *streamSource) scan(ctx context.Context, prefix string, cursor uint64) (scanned, error) {
+	return scan(ctx, s.rdb, prefix, cursor)
 }
 
 func (s *streamSource) tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry {

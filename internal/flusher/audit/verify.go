@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
@@ -109,21 +110,40 @@ func (s *Summary) Differences() int64 { return s.Missing + s.Different + s.Unfit
 // summary tells of what was compared before.
 func (a *Audit) Verify(ctx context.Context, s Scope) (Summary, error) {
 	v := &verification{Audit: a, scope: s, size: firstPage}
-	var err error
-	if len(s.Keys) > 0 {
-		err = v.named(ctx)
-	} else {
-		for i := range a.config.Mappings {
-			m := &a.config.Mappings[i]
-			if !slices.Contains(s.Queues, m.Name) {
-				continue
-			}
-			if err = v.queue(ctx, m); err != nil {
-				break
-			}
+	var faults []string
+	for i := range a.config.Mappings {
+		m := &a.config.Mappings[i]
+		var err error
+		switch {
+		case len(s.Keys) > 0:
+			err = v.pages(ctx, m, slices.DeleteFunc(slices.Clone(s.Keys), func(key string) bool { return MappingOf(a.config, key) != m }))
+		case slices.Contains(s.Queues, m.Name):
+			err = v.queue(ctx, m)
+		}
+		if fault, ok := errors.AsType[*queueFault](err); ok {
+			faults = append(faults, fault.text)
+			continue
+		}
+		if err != nil {
+			return v.summary, err
 		}
 	}
-	return v.summary, err
+	if len(faults) > 0 {
+		return v.summary, errors.New(strings.Join(faults, "; "))
+	}
+	return v.summary, nil
+}
+
+// queueFault says why one queue could not be compared. The others may well be.
+type queueFault struct{ text string }
+
+func (f *queueFault) Error() string { return f.text }
+
+// isOf tells whether an error is of the queue alone: its table does not fit, it is not there, or its
+// journal was overwritten.
+func isOf(m *config.Mapping, err error) bool {
+	_, misfit := errors.AsType[*entry.Misfit](err)
+	return misfit || errors.Is(err, entry.ErrNoQueue) || strings.Contains(err.Error(), "WRONGTYPE wb:{"+m.Name)
 }
 
 // verification is one run.
@@ -136,36 +156,29 @@ type verification struct {
 	due  time.Time
 }
 
-func (v *verification) named(ctx context.Context) error {
-	for i := range v.config.Mappings {
-		m := &v.config.Mappings[i]
-		if err := v.pages(ctx, m, slices.DeleteFunc(slices.Clone(v.scope.Keys), func(key string) bool { return MappingOf(v.config, key) != m })); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // queue goes through the keys in Redis and, if that is asked for, through the rows.
 func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 	prefix := m.KeyPrefix
 	if strings.HasPrefix(v.scope.Prefix, prefix) {
 		prefix = v.scope.Prefix
 	}
-	for cursor := uint64(0); ; {
-		keys, next, err := v.source.scan(ctx, prefix, cursor)
+	for last := (scanned{}); ; {
+		step, err := v.source.scan(ctx, prefix, last.next)
+		if err == nil && last.next != 0 && step.run != last.run {
+			err = errOtherRun
+		}
 		if err != nil {
 			return v.failed(m, err)
 		}
 		// The prefix alone is no key of a row.
-		if err := v.pages(ctx, m, slices.DeleteFunc(keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })); err != nil {
+		if err := v.pages(ctx, m, slices.DeleteFunc(step.keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })); err != nil {
 			return err
 		}
 		v.scope.Progress(m.Name, &v.summary)
 		if err := v.pace(ctx, stepOfScan); err != nil {
 			return err
 		}
-		if cursor = next; cursor == 0 {
+		if last = step; last.next == 0 {
 			break
 		}
 	}
@@ -426,11 +439,15 @@ func (v *verification) again(ctx context.Context, m *config.Mapping, keys []stri
 
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
+	text := "Redis: " + v.source.explain(err)
 	if of, ok := errors.AsType[databaseError](err); ok {
-		return fmt.Errorf("queue %s: PostgreSQL: %s", m.Name, ofDatabase(of.error))
+		text = "PostgreSQL: " + ofDatabase(of.error)
 	}
-	if _, ok := errors.AsType[*busyError](err); ok {
+	if isOf(m, err) {
+		return &queueFault{fmt.Sprintf("queue %s: %s", m.Name, text)}
+	}
+	if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
 		return fmt.Errorf("queue %s: %w", m.Name, err)
 	}
-	return fmt.Errorf("queue %s: Redis: %s", m.Name, v.source.explain(err))
+	return fmt.Errorf("queue %s: %s", m.Name, text)
 }

@@ -287,7 +287,7 @@ FROM ROWS FROM (%s) WITH ORDINALITY AS u (%s, n) LEFT JOIN %s x ON %s ORDER BY u
 // cuts says that a cast to the type cuts what is too long.
 func (c *column) cuts() bool {
 	switch c.cast {
-	case "pg_catalog.varchar", "pg_catalog.bpchar", "pg_catalog._varchar", "pg_catalog._bpchar":
+	case `pg_catalog."varchar"`, "pg_catalog.bpchar", "pg_catalog._varchar", "pg_catalog._bpchar":
 		return true
 	}
 	return false
