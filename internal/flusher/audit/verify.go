@@ -361,15 +361,17 @@ func (v *verification) again(ctx context.Context, m *config.Mapping, keys []stri
 
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
-	text := "Redis: " + v.source.explain(err)
+	text := ""
 	if of, ok := errors.AsType[databaseError](err); ok {
 		text = "PostgreSQL: " + ofDatabase(of.error)
+	} else if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
+		text = err.Error()
+	} else {
+		text = "Redis: " + v.source.explain(err)
 	}
+	text = fmt.Sprintf("queue %s: %s", m.Name, text)
 	if isOf(m, err) {
-		return &queueFault{fmt.Sprintf("queue %s: %s", m.Name, text)}
+		return &queueFault{text}
 	}
-	if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
-		return fmt.Errorf("queue %s: %w", m.Name, err)
-	}
-	return fmt.Errorf("queue %s: %s", m.Name, text)
+	return errors.New(text)
 }
