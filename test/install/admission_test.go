@@ -161,6 +161,32 @@ func TestSecretsThatAResourceNamesCarryTheLabel(t *testing.T) {
 		programs.Must(t, unstructured.SetNestedField(changed.Object, "plain", "spec", "database", "postgres", "urlSecretRef", "name"))
 		return c.client.Update(t.Context(), changed, client.DryRunAll)
 	}, "Secret plain lacks the label")
+	whileDeleted(t, c, resource, "Secret plain lacks the label", "plain", "spec", "database", "postgres", "urlSecretRef", "name")
+}
+
+// whileDeleted deletes a resource, which waits for its finalizer, and tries to change a field of
+// it as its flushers, which drain, would be given. The operator's own writes are taken.
+func whileDeleted(t *testing.T, c *cluster, resource *unstructured.Unstructured, refused string, value any, field ...string) {
+	t.Helper()
+	now := func() *unstructured.Unstructured {
+		o := resource.DeepCopy()
+		programs.Must(t, c.client.Get(t.Context(), client.ObjectKeyFromObject(resource), o))
+		return o
+	}
+	held := now()
+	held.SetFinalizers([]string{v1alpha1.FinalizerDrain})
+	programs.Must(t, c.client.Update(t.Context(), held))
+	programs.Must(t, c.client.Delete(t.Context(), now()))
+	refusedWith(t, "a change of what is being deleted", func() error {
+		changed := now()
+		programs.Must(t, unstructured.SetNestedField(changed.Object, value, field...))
+		return c.client.Update(t.Context(), changed, client.DryRunAll)
+	}, refused)
+	drained := now()
+	drained.SetFinalizers(nil)
+	if err := c.client.Update(t.Context(), drained); err != nil {
+		t.Errorf("the finalizer stays: %v", err)
+	}
 }
 
 // What a resource may take is bounded, by itself and by its scale.
@@ -199,6 +225,21 @@ func TestWhatAResourceMayTakeIsBounded(t *testing.T) {
 		}
 	}
 
+	managed := func(fields map[string]any) func() error {
+		return func() error {
+			o := resource("other", nil, 4)
+			programs.Must(t, unstructured.SetNestedMap(o.Object, fields, "spec", "redis", "managed"))
+			return c.client.Create(context.Background(), o, client.DryRunAll)
+		}
+	}
+	refusedWith(t, "a priority of Redis", managed(map[string]any{"priorityClassName": "system-node-critical"}),
+		"spec.redis.managed.priorityClassName: system-node-critical is not allowed here")
+	refusedWith(t, "any toleration of Redis", managed(tolerations(map[string]any{"operator": "Exists"})),
+		"spec.redis.managed.tolerations: allowed are the keys")
+	if err := managed(tolerations(map[string]any{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}))(); err != nil {
+		t.Errorf("an allowed taint of Redis: %v", err)
+	}
+
 	shop := resource("shop", map[string]any{"replicas": int64(2)}, 50)
 	c.create(t, shop)
 	c.create(t, resource("cheap", map[string]any{"replicas": int64(2)}, 1))
@@ -213,4 +254,5 @@ func TestWhatAResourceMayTakeIsBounded(t *testing.T) {
 	if err := errors.Join(scale("shop", 1)(), scale("cheap", 64)()); err != nil {
 		t.Errorf("a scale within the bounds: %v", err)
 	}
+	whileDeleted(t, c, shop, "is not allowed here", "system-node-critical", "spec", "flusher", "priorityClassName")
 }
