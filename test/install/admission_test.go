@@ -68,11 +68,16 @@ func refusedWith(t *testing.T, what string, try func() error, words ...string) {
 	})
 }
 
+// listMark ends a field that is a list.
+const listMark = "[]"
+
 // secretRefs are the fields of the spec that name a Secret, found in its type.
 func secretRefs(of reflect.Type, path string) (found []string) {
 	switch of.Kind() {
 	case reflect.Pointer:
 		return secretRefs(of.Elem(), path)
+	case reflect.Slice:
+		return secretRefs(of.Elem(), path+listMark)
 	case reflect.Struct:
 	default:
 		return nil
@@ -85,7 +90,8 @@ func secretRefs(of reflect.Type, path string) (found []string) {
 	}
 	for field := range of.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		found = append(found, secretRefs(field.Type, strings.TrimPrefix(path+"."+name, "."))...)
+		// The fields of one without a name are those of the structure itself.
+		found = append(found, secretRefs(field.Type, strings.Trim(path+"."+name, "."))...)
 	}
 	return found
 }
@@ -125,14 +131,17 @@ func TestSecretsThatAResourceNamesCarryTheLabel(t *testing.T) {
 		}
 	}
 	fields := secretRefs(reflect.TypeFor[v1alpha1.WriteBehindCacheSpec](), "")
-	if len(fields) < 7 {
+	if len(fields) < 9 {
 		t.Fatalf("the fields that name a Secret are %v", fields)
 	}
 	for _, field := range fields {
 		for _, name := range []string{"plain", "no"} {
 			bad := spec()
-			if err := unstructured.SetNestedField(bad, name, append(strings.Split(field, "."), "name")...); err != nil {
-				t.Fatal(err)
+			path := strings.Split(field, ".")
+			if list, is := strings.CutSuffix(field, listMark); is {
+				programs.Must(t, unstructured.SetNestedSlice(bad, []any{map[string]any{"name": name}}, strings.Split(list, ".")...))
+			} else {
+				programs.Must(t, unstructured.SetNestedField(bad, name, append(path, "name")...))
 			}
 			if strings.HasPrefix(field, "redis.managed.") {
 				unstructured.RemoveNestedField(bad, "redis", "external")
