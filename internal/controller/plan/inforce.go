@@ -152,7 +152,7 @@ func recordedIn(s *snapshot.Snapshot) *InForce {
 	}
 	var newest *InForce
 	for _, text := range texts {
-		if m := parseInForce(text); m != nil && (newest == nil || m.Revision > newest.Revision) {
+		if m := parseInForce(text); m != nil && m.vouchedFor(s) && (newest == nil || m.Revision > newest.Revision) {
 			newest = m
 		}
 	}
