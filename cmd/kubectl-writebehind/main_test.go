@@ -209,7 +209,7 @@ func statusOfAll(t *testing.T, k *kubectl) {
 
 func aclOfResources(t *testing.T, k *kubectl) {
 	out, _ := k.run(0, "acl", "shop", "--queue", "carts")
-	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +fcall",
+	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +@read +@connection ",
 		"# the flushers of products, carts\nACL SETUSER writebehind reset on >PASSWORD ~product:* ")
 	out, _ = k.run(0, "acl", "shop", "-o", "json", "--user", "web")
 	var r rights

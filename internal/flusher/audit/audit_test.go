@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -201,4 +204,44 @@ func TestAScanEndsWithItsServer(t *testing.T) {
 	if again, err := scan(t.Context(), rdb, "product:", first.next); err != nil || again.run != first.run {
 		t.Errorf("the next step is of %q, %v, want %q", again.run, err, first.run)
 	}
+}
+
+// away is a source whose server does not answer for a while.
+type away struct {
+	source
+	errs []error
+}
+
+func (a *away) look(context.Context, *config.Mapping, []string) ([]known, error) {
+	if len(a.errs) == 0 {
+		return make([]known, 1), nil
+	}
+	err := a.errs[0]
+	a.errs = a.errs[1:]
+	return nil, err
+}
+
+// A comparison of hours outlasts a moment without an answer, and nothing else.
+func TestAComparisonOutlastsAServerThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := fmt.Errorf("ask: %w", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded})
+		refusal := errors.New("NOPERM no")
+		for _, test := range []struct {
+			errs []error
+			left int
+			fail error
+		}{
+			{[]error{silent, io.EOF, errors.New("LOADING Redis is loading")}, 0, nil},
+			{[]error{silent, silent, silent, silent, silent}, 1, silent},
+			{[]error{refusal, nil}, 1, refusal},
+			{[]error{databaseError{silent}, nil}, 1, silent},
+			{[]error{context.Canceled, nil}, 1, context.Canceled},
+		} {
+			a := &away{errs: test.errs}
+			v := &verification{Audit: &Audit{source: a}}
+			if _, err := v.look(t.Context(), nil, nil); !errors.Is(err, test.fail) || len(a.errs) != test.left {
+				t.Errorf("of %v it says %v, and asks %d times more", test.errs, err, len(a.errs))
+			}
+		}
+	})
 }

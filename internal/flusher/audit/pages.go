@@ -61,7 +61,7 @@ func (v *verification) page(ctx context.Context, m *config.Mapping, keys []strin
 	if err != nil {
 		return v.failed(m, databaseError{err})
 	}
-	looks, err := v.source.look(ctx, m, keys)
+	looks, err := v.look(ctx, m, keys)
 	if err != nil {
 		return v.failed(m, err)
 	}

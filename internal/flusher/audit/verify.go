@@ -155,7 +155,7 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 		prefix = v.scope.Prefix
 	}
 	for last := (scanned{}); ; {
-		step, err := v.source.scan(ctx, prefix, last.next)
+		step, err := patiently(ctx, func() (scanned, error) { return v.source.scan(ctx, prefix, last.next) })
 		if err == nil && last.next != 0 && step.run != last.run {
 			err = errOtherRun
 		}
@@ -245,7 +245,7 @@ func (v *verification) confirm(ctx context.Context, m *config.Mapping, t *postgr
 			keys[i] = suspects[i].key
 			before[keys[i]] = &suspects[i]
 		}
-		looks, err := v.source.look(ctx, m, keys)
+		looks, err := v.look(ctx, m, keys)
 		if err != nil {
 			return err
 		}
@@ -277,7 +277,7 @@ func (v *verification) judge(ctx context.Context, m *config.Mapping, before map[
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	last, err := v.source.look(ctx, m, keys)
+	last, err := v.look(ctx, m, keys)
 	if err != nil {
 		return nil, err
 	}
