@@ -360,8 +360,11 @@ func TestADocumentHasKeysOfAnyBytes(t *testing.T) {
 	o.eventually("the key is a dead letter", func() error {
 		out, _ := o.dlq(0, "list", "-o", "json")
 		var rows []row
-		if err := json.Unmarshal([]byte(out), &rows); err != nil || len(rows) != 1 || string(rows[0].KeyBase64) != key {
-			return fmt.Errorf("%v: %s", err, out)
+		if err := json.Unmarshal([]byte(out), &rows); err != nil {
+			return err
+		}
+		if len(rows) != 1 || string(rows[0].KeyBase64) != key {
+			return fmt.Errorf("it says %s", out)
 		}
 		return nil
 	})

@@ -98,7 +98,7 @@ func split(args []string) (*target, []string, error) {
 			value = args[i]
 		}
 		if err := flag.Value.Set(value); err != nil {
-			return nil, nil, fmt.Errorf("%s: %v", name, err)
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return &t, rest, nil

@@ -38,7 +38,8 @@ const (
 // ofFunctions are the commands that an application runs that calls capture functions: the two
 // calls, what reads, what its client says on a connection, and what the functions run, which have
 // the rights of their caller.
-const ofFunctions = "+@read +@connection +@transaction " + noAdministration + " +fcall +fcall_ro +get +set +del +type +time +hget +hset +hexists +hmget +hdel +hincrby +hlen +llen +lindex +rpush +rpop " +
+const ofFunctions = "+@read +@connection +@transaction " + noAdministration +
+	" +fcall +fcall_ro +get +set +del +type +time +hget +hset +hexists +hmget +hdel +hincrby +hlen +llen +lindex +rpush +rpop " +
 	"+zadd +zrem +zcard +zrange +zscore"
 
 // noAdministration takes away what reaches more than keys. @dangerous has FLUSHALL, KEYS, RESTORE, and

@@ -81,8 +81,16 @@ func TestPagesFitTheMemory(t *testing.T) {
 	}
 	v := &verification{size: firstPage}
 	for i, step := range []struct{ keys, bytes, next int }{
-		{10, 100, 20}, {20, 100, 40}, {40, 100, 80}, {80, 100, 160}, {160, 100, pageOfKeys}, {pageOfKeys, 100, pageOfKeys},
-		{pageOfKeys, 1 << 20, 3}, {3, 16 << 20, 1}, {1, 100, 2}, {0, 0, 2},
+		{10, 100, 20},
+		{20, 100, 40},
+		{40, 100, 80},
+		{80, 100, 160},
+		{160, 100, pageOfKeys},
+		{pageOfKeys, 100, pageOfKeys},
+		{pageOfKeys, 1 << 20, 3},
+		{3, 16 << 20, 1},
+		{1, 100, 2},
+		{0, 0, 2},
 	} {
 		if v.fit(page(step.keys, step.bytes)); v.size != step.next {
 			t.Errorf("step %d: behind %d keys of %d bytes come %d, want %d", i, step.keys, step.bytes, v.size, step.next)

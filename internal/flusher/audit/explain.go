@@ -60,27 +60,11 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if err != nil {
 		return err
 	}
-	wanted := wantedOf(m, e.Key, entries)
-	inRedis := len(wanted)
-	beyond := 0
-	if e.Redis.Members != nil {
-		beyond = *e.Redis.Members - len(entries)
+	wanted, beyond, err := a.wanted(ctx, m, t, e, entries)
+	if err != nil {
+		return err
 	}
-	switch {
-	case beyond > 0:
-		// Of rows beside those that are compared nobody knows whether Redis has them.
-		e.problem(fmt.Sprintf("the key has %s or more: compared are %d", plural.Of(*e.Redis.Members, "member", "members"), len(entries)))
-	case hasMembers(m):
-		others, err := a.others(ctx, m, t, e.Key, entries)
-		if err != nil {
-			return err
-		}
-		for _, member := range others {
-			wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key), Member: member})
-		}
-	case inRedis == 0:
-		wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key)})
-	}
+	inRedis := len(entries)
 	differs := false
 	for from := 0; from < len(wanted); from += pageOfKeys {
 		to := min(from+pageOfKeys, len(wanted))
@@ -103,6 +87,31 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	}
 	e.Beyond += beyond
 	return nil
+}
+
+// wanted are the rows of what Redis has, and behind them those that only the table may have. beyond
+// is how many members are not among them.
+func (a *Audit) wanted(ctx context.Context, m *config.Mapping, t *postgres.Table, e *Explanation, entries []entry.Entry) (all []postgres.Wanted, beyond int, err error) {
+	all = wantedOf(m, e.Key, entries)
+	if e.Redis.Members != nil {
+		beyond = *e.Redis.Members - len(entries)
+	}
+	switch {
+	case beyond > 0:
+		// Of rows beside those that are compared nobody knows whether Redis has them.
+		e.problem(fmt.Sprintf("the key has %s or more: compared are %d", plural.Of(*e.Redis.Members, "member", "members"), len(entries)))
+	case hasMembers(m):
+		others, err := a.others(ctx, m, t, e.Key, entries)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, member := range others {
+			all = append(all, postgres.Wanted{RowKey: rowKey(m, e.Key), Member: member})
+		}
+	case len(all) == 0:
+		all = append(all, postgres.Wanted{RowKey: rowKey(m, e.Key)})
+	}
+	return all, beyond, nil
 }
 
 // shorten leaves rows out. Those that differ are what somebody looks for.
