@@ -21,13 +21,15 @@ type Audit struct {
 	database *postgres.Database
 	source   source
 	tables   map[string]*postgres.Table
+	// most is mostMembers, but in tests.
+	most int
 }
 
 // Open prepares to look at the servers of a valid config. Nothing is connected before it is
 // needed.
 func Open(c *config.Config) *Audit {
 	p := c.Database.Postgres
-	a := &Audit{config: c, tables: make(map[string]*postgres.Table)}
+	a := &Audit{config: c, tables: make(map[string]*postgres.Table), most: mostMembers}
 	a.database = postgres.Open(postgres.Settings{
 		URLFile: p.URLFile, URLSecret: p.URLSecret, TLS: p.TLS, MaxConnections: 1,
 		StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second, LedgerSchema: p.LedgerSchema,
@@ -65,10 +67,11 @@ type source interface {
 	// false where that takes too long.
 	settled(ctx context.Context, looks []known) (bool, error)
 	// again has keys flushed once more, and tells which of them are to be. Those of which
-	// something waits are left alone.
+	// something waits are left alone. Where so much waits already that the rest has to wait, the
+	// answer is of the first keys alone, with a busyError.
 	again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error)
 	// scan lists keys of Redis, some of them perhaps twice. It begins and ends with 0.
-	scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error)
+	scan(ctx context.Context, prefix string, cursor uint64) (scanned, error)
 	// tell adds what the source knows of a key, and returns its rows in Redis. It tells what it
 	// can: what fails is among the problems.
 	tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry
@@ -76,6 +79,11 @@ type source interface {
 	explain(err error) string
 	close()
 }
+
+// busyError says that so much waits already that no more is to be flushed again for now.
+type busyError struct{ text string }
+
+func (e *busyError) Error() string { return e.text }
 
 // known is one look at a key.
 type known struct {

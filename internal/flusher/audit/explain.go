@@ -23,7 +23,7 @@ const mostMembers = 100_000
 // Explain tells all that there is to say of one key. What a server does not answer is among the
 // problems, and the rest is told all the same. all asks for every row of a key of members.
 func (a *Audit) Explain(ctx context.Context, key string, all bool) *Explanation {
-	e := &Explanation{Key: key, Capture: a.config.Capture, State: StateNoMapping, Rows: []Row{}}
+	e := &Explanation{Key: key, KeyBase64: Bytes(key), Capture: a.config.Capture, State: StateNoMapping, Rows: []Row{}}
 	m := MappingOf(a.config, key)
 	if m == nil {
 		e.Next = "nothing: no mapping takes this key, so that nothing of it goes to a table; the prefixes are " + prefixes(a.config)
@@ -58,8 +58,8 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if err != nil {
 		return err
 	}
-	entries = entries[:min(len(entries), mostMembers)]
-	wanted := wantedOf(m, e.Key, entries)
+	compared := entries[:min(len(entries), a.most)]
+	wanted := wantedOf(m, e.Key, compared)
 	inRedis := len(wanted)
 	switch {
 	case hasMembers(m):
@@ -93,6 +93,7 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if !all && len(e.Rows) > mostRows {
 		e.shorten()
 	}
+	e.Beyond += len(entries) - len(compared)
 	return nil
 }
 
@@ -117,7 +118,7 @@ func (a *Audit) others(ctx context.Context, m *config.Mapping, t *postgres.Table
 	if m.Mode == config.ModeAppend && len(entries) > 0 || t.Refuses(rowKey(m, key)) {
 		return nil, nil
 	}
-	members, err := a.members(ctx, m, t, key, mostMembers)
+	members, err := a.members(ctx, m, t, key, a.most)
 	if err != nil {
 		return nil, err
 	}

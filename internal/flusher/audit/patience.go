@@ -34,3 +34,31 @@ func patiently[T any](ctx context.Context, ask func() (T, error)) (T, error) {
 		}
 	}
 }
+
+const (
+	// longestPatience is as long as a person waits for an answer.
+	longestPatience = 20 * time.Second
+	// shortPatience is what is left of it for a stream that still stands where it was waited for
+	// in vain: the next look would find the same.
+	shortPatience = 2 * time.Second
+)
+
+// patience is how long the stream of replication is waited for.
+type patience struct {
+	// long is two intervals of flushing, and what a batch and a beat of the source take.
+	long time.Duration
+	// id and offset are where the stream stood when it was waited for in vain.
+	id     string
+	offset int64
+}
+
+// over tells whether it is in vain to wait any longer for a stream that has come so far. One that
+// goes on is waited for as long as ever.
+func (p *patience) over(waited time.Duration, id string, offset int64) bool {
+	stands := p.offset > 0 && id == p.id && offset == p.offset
+	if waited <= p.long && (!stands || waited <= shortPatience) {
+		return false
+	}
+	p.id, p.offset = id, offset
+	return true
+}

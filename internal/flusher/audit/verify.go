@@ -13,12 +13,23 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 )
 
-// pageOfKeys is how many keys, or rows, are looked at in one step: it takes either server a few
-// milliseconds.
-const pageOfKeys = 200
+const (
+	// pageOfKeys is how many keys, or rows, are looked at in one step at most: it takes either
+	// server a few milliseconds.
+	pageOfKeys = 200
+	// firstPage is how many are looked at before it is known how large they are.
+	firstPage = 10
+	// mostBytes is about how much a page may hold. A page is in memory several times over, and the
+	// command has that of a flusher, beside it.
+	mostBytes = 4 << 20
+	// stepOfScan is what one step of a scan, or a page of rows, costs, in keys that are compared:
+	// where few keys have the prefix, steps are what there is to be bounded.
+	stepOfScan = 10
+)
 
 // Scope is what is compared.
 type Scope struct {
@@ -55,9 +66,11 @@ const (
 
 // Difference is one key that is not the same on both sides.
 type Difference struct {
-	Key   string `json:"key"`
-	Queue string `json:"queue"`
-	Kind  string `json:"kind"`
+	Key string `json:"key"`
+	// KeyBase64 is the key where it is not UTF-8, which Key cannot hold.
+	KeyBase64 []byte `json:"keyBase64,omitempty"`
+	Queue     string `json:"queue"`
+	Kind      string `json:"kind"`
 	// Columns are those that differ, Members how many members do.
 	Columns []string `json:"columns,omitempty"`
 	Members int      `json:"members,omitempty"`
@@ -80,7 +93,10 @@ type Summary struct {
 	// OnItsWay are dirty or tried again, or were written while they were looked at; Dead are dead
 	// letters. Neither counts as a difference.
 	OnItsWay int64 `json:"onItsWay"`
-	Dead     int64 `json:"deadLetters"`
+	// Unsettled are those of OnItsWay of which that is not known: they seem to differ, and the
+	// stream of replication was not carried to them while they were waited for.
+	Unsettled int64 `json:"unsettled"`
+	Dead      int64 `json:"deadLetters"`
 	// Gone went from Redis while they were looked at.
 	Gone int64 `json:"gone"`
 	// Marked were marked dirty by a repair.
@@ -93,22 +109,41 @@ func (s *Summary) Differences() int64 { return s.Missing + s.Different + s.Unfit
 // Verify compares Redis with the tables, and repairs where that is asked for. After an error the
 // summary tells of what was compared before.
 func (a *Audit) Verify(ctx context.Context, s Scope) (Summary, error) {
-	v := &verification{Audit: a, scope: s, began: time.Now()}
-	var err error
-	if len(s.Keys) > 0 {
-		err = v.named(ctx)
-	} else {
-		for i := range a.config.Mappings {
-			m := &a.config.Mappings[i]
-			if !slices.Contains(s.Queues, m.Name) {
-				continue
-			}
-			if err = v.queue(ctx, m); err != nil {
-				break
-			}
+	v := &verification{Audit: a, scope: s, size: firstPage}
+	var faults []string
+	for i := range a.config.Mappings {
+		m := &a.config.Mappings[i]
+		var err error
+		switch {
+		case len(s.Keys) > 0:
+			err = v.pages(ctx, m, slices.DeleteFunc(slices.Clone(s.Keys), func(key string) bool { return MappingOf(a.config, key) != m }))
+		case slices.Contains(s.Queues, m.Name):
+			err = v.queue(ctx, m)
+		}
+		if fault, ok := errors.AsType[*queueFault](err); ok {
+			faults = append(faults, fault.text)
+			continue
+		}
+		if err != nil {
+			return v.summary, err
 		}
 	}
-	return v.summary, err
+	if len(faults) > 0 {
+		return v.summary, errors.New(strings.Join(faults, "; "))
+	}
+	return v.summary, nil
+}
+
+// queueFault says why one queue could not be compared. The others may well be.
+type queueFault struct{ text string }
+
+func (f *queueFault) Error() string { return f.text }
+
+// isOf tells whether an error is of the queue alone: its table does not fit, it is not there, or its
+// journal was overwritten.
+func isOf(m *config.Mapping, err error) bool {
+	_, misfit := errors.AsType[*entry.Misfit](err)
+	return misfit || errors.Is(err, entry.ErrNoQueue) || strings.Contains(err.Error(), "WRONGTYPE wb:{"+m.Name)
 }
 
 // verification is one run.
@@ -116,20 +151,9 @@ type verification struct {
 	*Audit
 	scope   Scope
 	summary Summary
-	began   time.Time
-}
-
-func (v *verification) named(ctx context.Context) error {
-	for i := range v.config.Mappings {
-		m := &v.config.Mappings[i]
-		keys := slices.DeleteFunc(slices.Clone(v.scope.Keys), func(key string) bool { return MappingOf(v.config, key) != m })
-		for page := range slices.Chunk(keys, pageOfKeys) {
-			if err := v.page(ctx, m, page); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	// size is how many keys the next page has, due when the next keys may be compared.
+	size int
+	due  time.Time
 }
 
 // queue goes through the keys in Redis and, if that is asked for, through the rows.
@@ -138,22 +162,23 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 	if strings.HasPrefix(v.scope.Prefix, prefix) {
 		prefix = v.scope.Prefix
 	}
-	var waiting []string
-	for cursor := uint64(0); ; {
-		keys, next, err := v.source.scan(ctx, prefix, cursor)
+	for last := (scanned{}); ; {
+		step, err := v.source.scan(ctx, prefix, last.next)
+		if err == nil && last.next != 0 && step.run != last.run {
+			err = errOtherRun
+		}
 		if err != nil {
 			return v.failed(m, err)
 		}
 		// The prefix alone is no key of a row.
-		waiting = append(waiting, slices.DeleteFunc(keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })...)
-		for len(waiting) >= pageOfKeys || next == 0 && len(waiting) > 0 {
-			n := min(len(waiting), pageOfKeys)
-			if err := v.page(ctx, m, waiting[:n]); err != nil {
-				return err
-			}
-			waiting = waiting[n:]
+		if err := v.pages(ctx, m, slices.DeleteFunc(step.keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })); err != nil {
+			return err
 		}
-		if cursor = next; cursor == 0 {
+		v.scope.Progress(m.Name, &v.summary)
+		if err := v.pace(ctx, stepOfScan); err != nil {
+			return err
+		}
+		if last = step; last.next == 0 {
 			break
 		}
 	}
@@ -167,6 +192,35 @@ func (v *verification) picked() bool {
 	return v.scope.Sample >= 1 || rand.Float64() < v.scope.Sample //nolint:gosec // It picks a sample.
 }
 
+// pages compares keys, each once, in pages that fit the memory.
+func (v *verification) pages(ctx context.Context, m *config.Mapping, keys []string) error {
+	slices.Sort(keys)
+	for keys = slices.Compact(keys); len(keys) > 0; {
+		n := min(len(keys), v.size)
+		if err := v.page(ctx, m, keys[:n]); err != nil {
+			return err
+		}
+		keys = keys[n:]
+	}
+	return nil
+}
+
+// fit makes the next page as large as one that holds mostBytes would be.
+func (v *verification) fit(looks []known) {
+	// What a row takes beside its texts.
+	const row = 200
+	if len(looks) == 0 {
+		return
+	}
+	bytes := 0
+	for i := range looks {
+		for j := range looks[i].entries {
+			bytes += row + len(looks[i].entries[j].Member) + len(looks[i].entries[j].Value)
+		}
+	}
+	v.size = max(1, min(2*v.size, pageOfKeys, len(looks)*mostBytes/max(bytes, 1)))
+}
+
 // page compares some keys, tells what differs, and waits as the rate says.
 func (v *verification) page(ctx context.Context, m *config.Mapping, keys []string) error {
 	t, err := v.table(ctx, m)
@@ -178,6 +232,7 @@ func (v *verification) page(ctx context.Context, m *config.Mapping, keys []strin
 		return v.failed(m, err)
 	}
 	v.summary.Keys += int64(len(looks))
+	v.fit(looks)
 	suspects, err := v.suspects(ctx, m, t, looks)
 	if err == nil {
 		err = v.confirm(ctx, m, t, suspects)
@@ -186,16 +241,21 @@ func (v *verification) page(ctx context.Context, m *config.Mapping, keys []strin
 		return v.failed(m, err)
 	}
 	v.scope.Progress(m.Name, &v.summary)
-	return v.pace(ctx, v.summary.Keys)
+	return v.pace(ctx, len(keys))
 }
 
-// pace waits until so many keys may have been compared.
-func (v *verification) pace(ctx context.Context, keys int64) error {
+// pace waits as long as so many keys take at the rate. What took longer, as while a server was
+// away, is not made up for.
+func (v *verification) pace(ctx context.Context, keys int) error {
 	if v.scope.Rate > 0 {
-		early := time.Duration(float64(keys)/float64(v.scope.Rate)*float64(time.Second)) - time.Since(v.began)
+		now := time.Now()
+		if v.due.Before(now) {
+			v.due = now
+		}
+		v.due = v.due.Add(time.Duration(float64(keys) / float64(v.scope.Rate) * float64(time.Second)))
 		select {
 		case <-ctx.Done():
-		case <-time.After(early):
+		case <-time.After(v.due.Sub(now)):
 		}
 	}
 	if ctx.Err() != nil {
@@ -254,6 +314,7 @@ func (v *verification) confirm(ctx context.Context, m *config.Mapping, t *postgr
 			return err
 		}
 		if !settled {
+			v.summary.Unsettled += int64(len(suspects))
 			break
 		}
 		before := make(map[string]*known, len(suspects))
@@ -332,8 +393,10 @@ func (v *verification) tell(ctx context.Context, m *config.Mapping, differ []*Di
 		}
 		keys = append(keys, d.Key)
 	}
+	var failed error
 	if v.scope.Repair && len(keys) > 0 {
-		marked, err := v.source.again(ctx, m, keys)
+		var marked []bool
+		marked, failed = v.again(ctx, m, keys)
 		for i, done := range marked {
 			if !done {
 				continue
@@ -342,22 +405,49 @@ func (v *verification) tell(ctx context.Context, m *config.Mapping, differ []*Di
 			at := slices.IndexFunc(differ, func(d *Difference) bool { return d.Key == keys[i] })
 			differ[at].Marked = true
 		}
-		if err != nil {
-			return err
-		}
 	}
 	for _, d := range differ {
 		if err := v.scope.Found(*d); err != nil {
 			return err
 		}
 	}
-	return nil
+	return failed
+}
+
+// again has keys flushed once more, as soon as there is room for them.
+func (v *verification) again(ctx context.Context, m *config.Mapping, keys []string) (marked []bool, err error) {
+	for since := time.Now(); len(marked) < len(keys); {
+		some, err := v.source.again(ctx, m, keys[len(marked):])
+		marked = append(marked, some...)
+		if len(some) > 0 {
+			since = time.Now()
+		}
+		if _, busy := errors.AsType[*busyError](err); err != nil && (!busy || time.Since(since) > longestPatience) {
+			return marked, err
+		}
+		if err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return marked, ctx.Err()
+		case <-time.After(beat):
+		}
+	}
+	return marked, nil
 }
 
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
+	text := "Redis: " + v.source.explain(err)
 	if of, ok := errors.AsType[databaseError](err); ok {
-		return fmt.Errorf("queue %s: PostgreSQL: %s", m.Name, ofDatabase(of.error))
+		text = "PostgreSQL: " + ofDatabase(of.error)
 	}
-	return fmt.Errorf("queue %s: Redis: %s", m.Name, v.source.explain(err))
+	if isOf(m, err) {
+		return &queueFault{fmt.Sprintf("queue %s: %s", m.Name, text)}
+	}
+	if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
+		return fmt.Errorf("queue %s: %w", m.Name, err)
+	}
+	return fmt.Errorf("queue %s: %s", m.Name, text)
 }
