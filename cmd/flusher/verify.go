@@ -244,6 +244,9 @@ func (c *comparison) show(out io.Writer, done *compared, repair bool) error {
 	if s.Unsettled > 0 {
 		line += fmt.Sprintf(" (not known of %d, to which the stream was not carried)", s.Unsettled)
 	}
+	if s.Large > 0 {
+		line += fmt.Sprintf(", too large to compare: %d", s.Large)
+	}
 	if c.sample < 1 {
 		line = fmt.Sprintf("a sample of %v of the keys: ", c.sample) + line
 	}

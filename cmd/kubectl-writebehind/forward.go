@@ -148,24 +148,21 @@ func (c *cluster) flusher(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 	if err != nil {
 		return "", err
 	}
-	running := ""
-	for i := range pods {
-		p := &pods[i]
-		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
-			continue
-		}
-		if isReady(p) {
-			return p.Name, nil
-		}
-		if running == "" {
-			running = p.Name
+	all := len(pods)
+	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil })
+	for _, fits := range []func(*corev1.Pod) bool{isReady, containerRuns, func(*corev1.Pod) bool { return true }} {
+		if i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return fits(&p) }); i >= 0 {
+			return pods[i].Name, nil
 		}
 	}
-	if running == "" {
-		return "", command.Failed("no flusher of %s runs in namespace %s (pods: %d): see kubectl writebehind status %s; with flusher.replicas 0 there is none",
-			cache.Name, cache.Namespace, len(pods), cache.Name)
-	}
-	return running, nil
+	return "", command.Failed("no flusher of %s runs in namespace %s (pods: %d): see kubectl writebehind status %s; with flusher.replicas 0 there is none",
+		cache.Name, cache.Namespace, all, cache.Name)
+}
+
+// containerRuns tells a pod whose flusher is at work from one that waits to be started again: both
+// are Running.
+func containerRuns(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == flusherContainer && c.State.Running != nil })
 }
 
 func isReady(p *corev1.Pod) bool {

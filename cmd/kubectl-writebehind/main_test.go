@@ -18,6 +18,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/command"
@@ -144,7 +145,13 @@ func TestThePlugin(t *testing.T) {
 	k.pod("default", "shop-flusher-b", "shop", corev1.PodRunning, false)
 	k.pod("default", "shop-flusher-c", "shop", corev1.PodRunning, true)
 	k.pod("default", "other", "other", corev1.PodRunning, true)
+	// Of two that are not ready one waits to be started again.
+	k.pod("web", "web-crashes", "shop", corev1.PodRunning, false)
 	k.pod("web", "web-flusher", "shop", corev1.PodRunning, false)
+	runs := &corev1.Pod{}
+	k.must(k.cluster.client.Get(t.Context(), client.ObjectKey{Namespace: "web", Name: "web-flusher"}, runs))
+	runs.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{}
+	k.must(k.cluster.client.Status().Update(t.Context(), runs))
 
 	for name, test := range map[string]func(*testing.T, *kubectl){
 		"status": statusOfOne, "status of all": statusOfAll, "acl": aclOfResources, "commands in pods": commandsInPods, "what cannot be meant": cannotBeMeant,
@@ -202,7 +209,7 @@ func statusOfAll(t *testing.T, k *kubectl) {
 
 func aclOfResources(t *testing.T, k *kubectl) {
 	out, _ := k.run(0, "acl", "shop", "--queue", "carts")
-	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +fcall",
+	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +@read +@connection ",
 		"# the flushers of products, carts\nACL SETUSER writebehind reset on >PASSWORD ~product:* ")
 	out, _ = k.run(0, "acl", "shop", "-o", "json", "--user", "web")
 	var r rights

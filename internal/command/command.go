@@ -74,7 +74,8 @@ func Main(run func(ctx context.Context, args []string, s Streams) int) {
 func Run(ctx context.Context, root *cobra.Command, args []string, s Streams) int {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.CompletionOptions = cobra.CompletionOptions{DisableDefaultCmd: true}
-	root.SetArgs(args)
+	// Without any, nil would stand for those of the process.
+	root.SetArgs(append([]string{}, args...))
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Problems)

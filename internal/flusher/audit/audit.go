@@ -21,15 +21,13 @@ type Audit struct {
 	database *postgres.Database
 	source   source
 	tables   map[string]*postgres.Table
-	// most is mostMembers, but in tests.
-	most int
 }
 
 // Open prepares to look at the servers of a valid config. Nothing is connected before it is
 // needed.
 func Open(c *config.Config) *Audit {
 	p := c.Database.Postgres
-	a := &Audit{config: c, tables: make(map[string]*postgres.Table), most: mostMembers}
+	a := &Audit{config: c, tables: make(map[string]*postgres.Table)}
 	a.database = postgres.Open(postgres.Settings{
 		URLFile: p.URLFile, URLSecret: p.URLSecret, TLS: p.TLS, MaxConnections: 1,
 		StatementTimeout: time.Duration(p.StatementTimeoutSeconds) * time.Second, LedgerSchema: p.LedgerSchema,
@@ -94,6 +92,8 @@ type known struct {
 	kind  string
 	// entries are the rows that the value is.
 	entries []entry.Entry
+	// members is how many members a key has: more than entries where these are too many to compare.
+	members int
 	// waits says that something of the key is not settled: it is dirty, or is tried again. dead
 	// says that a dead letter stands for it.
 	waits, dead bool

@@ -7,6 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -17,6 +20,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
+	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
 // A stream that was slow once is waited for like any other: without that every later difference
@@ -86,6 +90,15 @@ func TestPagesFitTheMemory(t *testing.T) {
 	}
 }
 
+// A key that has more members than are compared is told as that, and as neither the same nor
+// different.
+func TestAKeyThatIsTooLargeIsTold(t *testing.T) {
+	v := &verification{}
+	if left := v.still([]known{{found: present, members: replica.MostSurveyed + 1}, {found: present, members: replica.MostSurveyed}}); len(left) != 1 || v.summary.Large != 1 {
+		t.Errorf("%d keys are compared: %+v", len(left), v.summary)
+	}
+}
+
 // crowded is a source that has room for some keys at a time.
 type crowded struct {
 	source
@@ -140,16 +153,16 @@ INSERT INTO scores SELECT '1', 'p' || n, n FROM generate_series(1, 5) n`)
 	m.Name, m.KeyPrefix, m.Table, m.KeyColumn, m.Encoding, m.MemberColumn, m.ScoreColumn = "scores", "board:", "scores", "board", config.EncodingSortedSet, "player", "score"
 	database := postgres.Open(postgres.Settings{URLFile: server.URLFile(t), MaxConnections: 1, StatementTimeout: time.Minute})
 	t.Cleanup(database.Close)
-	a := &Audit{config: &config.Config{}, database: database, tables: map[string]*postgres.Table{}, most: 3}
+	a := &Audit{config: &config.Config{}, database: database, tables: map[string]*postgres.Table{}}
 	var entries []entry.Entry
-	for n := 5; n > 0; n-- {
+	for n := 5; n > 2; n-- {
 		entries = append(entries, entry.Entry{Key: "board:1", Member: fmt.Sprintf("p%d", n), Operation: entry.Set, Value: fmt.Sprint(n)})
 	}
-	e := &Explanation{Key: "board:1", Redis: Held{Asked: true, There: true}}
+	e := &Explanation{Key: "board:1", Redis: Held{Asked: true, There: true, Members: new(5)}}
 	if err := a.explainRows(t.Context(), &m, e, entries, true); err != nil {
 		t.Fatal(err)
 	}
-	if *e.Differs || len(e.Rows) != 3 || e.Beyond != 2 {
+	if *e.Differs || len(e.Rows) != 3 || e.Beyond != 2 || len(e.Problems) != 1 {
 		t.Errorf("of five members, of which three are compared, it says %+v", e)
 	}
 }
@@ -191,4 +204,44 @@ func TestAScanEndsWithItsServer(t *testing.T) {
 	if again, err := scan(t.Context(), rdb, "product:", first.next); err != nil || again.run != first.run {
 		t.Errorf("the next step is of %q, %v, want %q", again.run, err, first.run)
 	}
+}
+
+// away is a source whose server does not answer for a while.
+type away struct {
+	source
+	errs []error
+}
+
+func (a *away) look(context.Context, *config.Mapping, []string) ([]known, error) {
+	if len(a.errs) == 0 {
+		return make([]known, 1), nil
+	}
+	err := a.errs[0]
+	a.errs = a.errs[1:]
+	return nil, err
+}
+
+// A comparison of hours outlasts a moment without an answer, and nothing else.
+func TestAComparisonOutlastsAServerThatIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		silent := fmt.Errorf("ask: %w", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded})
+		refusal := errors.New("NOPERM no")
+		for _, test := range []struct {
+			errs []error
+			left int
+			fail error
+		}{
+			{[]error{silent, io.EOF, errors.New("LOADING Redis is loading")}, 0, nil},
+			{[]error{silent, silent, silent, silent, silent}, 1, silent},
+			{[]error{refusal, nil}, 1, refusal},
+			{[]error{databaseError{silent}, nil}, 1, silent},
+			{[]error{context.Canceled, nil}, 1, context.Canceled},
+		} {
+			a := &away{errs: test.errs}
+			v := &verification{Audit: &Audit{source: a}}
+			if _, err := v.look(t.Context(), nil, nil); !errors.Is(err, test.fail) || len(a.errs) != test.left {
+				t.Errorf("of %v it says %v, and asks %d times more", test.errs, err, len(a.errs))
+			}
+		}
+	})
 }

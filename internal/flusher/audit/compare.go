@@ -140,7 +140,7 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 }
 
 func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []string) error {
-	looks, err := v.source.look(ctx, m, keys)
+	looks, err := v.look(ctx, m, keys)
 	if err != nil {
 		return err
 	}
@@ -157,7 +157,7 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 	for i := range looks {
 		keys = append(keys, looks[i].key)
 	}
-	if looks, err = v.source.look(ctx, m, keys); err != nil {
+	if looks, err = v.look(ctx, m, keys); err != nil {
 		return err
 	}
 	looks = slices.DeleteFunc(looks, gone)

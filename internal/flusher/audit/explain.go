@@ -12,13 +12,15 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // mostRows is how many rows of a key of members are shown, unless all are asked for.
 const mostRows = 20
 
-// mostMembers is how many members of one key are compared with the table, and listed of it.
-const mostMembers = 100_000
+// mostMembers is how many members of one key are listed of the table.
+const mostMembers = replica.MostSurveyed
 
 // Explain tells all that there is to say of one key. What a server does not answer is among the
 // problems, and the rest is told all the same. all asks for every row of a key of members.
@@ -58,10 +60,16 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if err != nil {
 		return err
 	}
-	compared := entries[:min(len(entries), a.most)]
-	wanted := wantedOf(m, e.Key, compared)
+	wanted := wantedOf(m, e.Key, entries)
 	inRedis := len(wanted)
+	beyond := 0
+	if e.Redis.Members != nil {
+		beyond = *e.Redis.Members - len(entries)
+	}
 	switch {
+	case beyond > 0:
+		// Of rows beside those that are compared nobody knows whether Redis has them.
+		e.problem(fmt.Sprintf("the key has %s or more: compared are %d", plural.Of(*e.Redis.Members, "member", "members"), len(entries)))
 	case hasMembers(m):
 		others, err := a.others(ctx, m, t, e.Key, entries)
 		if err != nil {
@@ -93,7 +101,7 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if !all && len(e.Rows) > mostRows {
 		e.shorten()
 	}
-	e.Beyond += len(entries) - len(compared)
+	e.Beyond += beyond
 	return nil
 }
 
@@ -118,7 +126,7 @@ func (a *Audit) others(ctx context.Context, m *config.Mapping, t *postgres.Table
 	if m.Mode == config.ModeAppend && len(entries) > 0 || t.Refuses(rowKey(m, key)) {
 		return nil, nil
 	}
-	members, err := a.members(ctx, m, t, key, a.most)
+	members, err := a.members(ctx, m, t, key, mostMembers)
 	if err != nil {
 		return nil, err
 	}

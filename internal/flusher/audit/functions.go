@@ -15,6 +15,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // journalSource is the journal in Redis.
@@ -95,7 +96,8 @@ func (s *journalSource) again(ctx context.Context, m *config.Mapping, keys []str
 	done := make([]bool, 0, len(keys))
 	for depth := facts[0].Depth; len(done) < len(keys); depth++ {
 		if s.most > 0 && depth >= max(s.most/2, 1) {
-			return done, &busyError{fmt.Sprintf("the queue holds %d entries of at most %d, and a repair fills half of it alone: run it again when they are flushed", depth, s.most)}
+			return done, &busyError{fmt.Sprintf("the queue holds %s of at most %d, and a repair fills half of it alone: run it again when they are flushed",
+				plural.Of(depth, "entry", "entries"), s.most)}
 		}
 		version, err := s.journal.Again(ctx, m.Name, keys[len(done)])
 		if err != nil {
@@ -155,7 +157,8 @@ func (s *journalSource) tellRefusal(e *Explanation, f *journal.Facts) {
 	case f.State != config.StateOpen:
 		e.Refuses = "WBPAUSED: the queue is being drained, since the resource is being deleted or the mapping was removed"
 	case f.Entry == nil && s.most > 0 && f.Depth >= s.most:
-		e.Refuses = fmt.Sprintf("WBFULL: the queue holds %d entries of at most %d (backpressure.maxQueueDepth), dead letters among them", f.Depth, s.most)
+		e.Refuses = fmt.Sprintf("WBFULL: the queue holds %s of at most %d (backpressure.maxQueueDepth), dead letters among them",
+			plural.Of(f.Depth, "entry", "entries"), s.most)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 	"github.com/writebehind/operator/internal/flusher/replica"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // streamSource is the stream of replication, and what the database keeps of it.
@@ -97,7 +98,7 @@ type databaseError struct{ error }
 func (e databaseError) Unwrap() error { return e.error }
 
 func surveyed(key string, of *replica.Survey) known {
-	k := known{key: key, entries: of.Entries, id: of.ID, offset: of.Offset}
+	k := known{key: key, entries: of.Entries, members: of.Members, id: of.ID, offset: of.Offset}
 	switch of.Found {
 	case replica.There:
 		k.found = present
@@ -149,7 +150,8 @@ func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error)
 func (s *streamSource) again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error) {
 	done, err := s.records.Reread(ctx, s.name, m.Name, keys)
 	if errors.Is(err, replica.ErrManyRereads) {
-		return nil, &busyError{fmt.Sprintf("the flusher has %d keys to read anew, and takes none: see whether one runs, and what its log says", replica.MostRereads)}
+		return nil, &busyError{fmt.Sprintf("the flusher has %s to read anew, and takes none: see whether one runs, and what its log says",
+			plural.Of(replica.MostRereads, "key", "keys"))}
 	}
 	if err != nil {
 		return nil, databaseError{err}
@@ -232,8 +234,7 @@ func (s *streamSource) tellValue(ctx context.Context, m *config.Mapping, key str
 	case k.found == ofAnotherType:
 		e.problem(otherType(m, k.kind))
 	case k.found == present && hasMembers(m):
-		n := len(k.entries)
-		e.Redis.Members = &n
+		e.Redis.Members = new(max(k.members, len(k.entries)))
 	case k.found == present:
 		e.Redis.setValue(k.entries[0].Value)
 	}

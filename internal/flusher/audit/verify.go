@@ -15,20 +15,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
-)
-
-const (
-	// pageOfKeys is how many keys, or rows, are looked at in one step at most: it takes either
-	// server a few milliseconds.
-	pageOfKeys = 200
-	// firstPage is how many are looked at before it is known how large they are.
-	firstPage = 10
-	// mostBytes is about how much a page may hold. A page is in memory several times over, and the
-	// command has that of a flusher, beside it.
-	mostBytes = 4 << 20
-	// stepOfScan is what one step of a scan, or a page of rows, costs, in keys that are compared:
-	// where few keys have the prefix, steps are what there is to be bounded.
-	stepOfScan = 10
+	"github.com/writebehind/operator/internal/flusher/replica"
 )
 
 // Scope is what is compared.
@@ -97,6 +84,8 @@ type Summary struct {
 	// stream of replication was not carried to them while they were waited for.
 	Unsettled int64 `json:"unsettled"`
 	Dead      int64 `json:"deadLetters"`
+	// Large have more members than are compared.
+	Large int64 `json:"large"`
 	// Gone went from Redis while they were looked at.
 	Gone int64 `json:"gone"`
 	// Marked were marked dirty by a repair.
@@ -109,11 +98,14 @@ func (s *Summary) Differences() int64 { return s.Missing + s.Different + s.Unfit
 // Verify compares Redis with the tables, and repairs where that is asked for. After an error the
 // summary tells of what was compared before.
 func (a *Audit) Verify(ctx context.Context, s Scope) (Summary, error) {
-	v := &verification{Audit: a, scope: s, size: firstPage}
+	v := &verification{Audit: a, scope: s}
 	var faults []string
 	for i := range a.config.Mappings {
 		m := &a.config.Mappings[i]
 		var err error
+		if v.size = firstPage; hasMembers(m) {
+			v.size = 1
+		}
 		switch {
 		case len(s.Keys) > 0:
 			err = v.pages(ctx, m, slices.DeleteFunc(slices.Clone(s.Keys), func(key string) bool { return MappingOf(a.config, key) != m }))
@@ -163,7 +155,7 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 		prefix = v.scope.Prefix
 	}
 	for last := (scanned{}); ; {
-		step, err := v.source.scan(ctx, prefix, last.next)
+		step, err := patiently(ctx, func() (scanned, error) { return v.source.scan(ctx, prefix, last.next) })
 		if err == nil && last.next != 0 && step.run != last.run {
 			err = errOtherRun
 		}
@@ -190,78 +182,6 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 
 func (v *verification) picked() bool {
 	return v.scope.Sample >= 1 || rand.Float64() < v.scope.Sample //nolint:gosec // It picks a sample.
-}
-
-// pages compares keys, each once, in pages that fit the memory.
-func (v *verification) pages(ctx context.Context, m *config.Mapping, keys []string) error {
-	slices.Sort(keys)
-	for keys = slices.Compact(keys); len(keys) > 0; {
-		n := min(len(keys), v.size)
-		if err := v.page(ctx, m, keys[:n]); err != nil {
-			return err
-		}
-		keys = keys[n:]
-	}
-	return nil
-}
-
-// fit makes the next page as large as one that holds mostBytes would be.
-func (v *verification) fit(looks []known) {
-	// What a row takes beside its texts.
-	const row = 200
-	if len(looks) == 0 {
-		return
-	}
-	bytes := 0
-	for i := range looks {
-		for j := range looks[i].entries {
-			bytes += row + len(looks[i].entries[j].Member) + len(looks[i].entries[j].Value)
-		}
-	}
-	v.size = max(1, min(2*v.size, pageOfKeys, len(looks)*mostBytes/max(bytes, 1)))
-}
-
-// page compares some keys, tells what differs, and waits as the rate says.
-func (v *verification) page(ctx context.Context, m *config.Mapping, keys []string) error {
-	t, err := v.table(ctx, m)
-	if err != nil {
-		return v.failed(m, databaseError{err})
-	}
-	looks, err := v.source.look(ctx, m, keys)
-	if err != nil {
-		return v.failed(m, err)
-	}
-	v.summary.Keys += int64(len(looks))
-	v.fit(looks)
-	suspects, err := v.suspects(ctx, m, t, looks)
-	if err == nil {
-		err = v.confirm(ctx, m, t, suspects)
-	}
-	if err != nil {
-		return v.failed(m, err)
-	}
-	v.scope.Progress(m.Name, &v.summary)
-	return v.pace(ctx, len(keys))
-}
-
-// pace waits as long as so many keys take at the rate. What took longer, as while a server was
-// away, is not made up for.
-func (v *verification) pace(ctx context.Context, keys int) error {
-	if v.scope.Rate > 0 {
-		now := time.Now()
-		if v.due.Before(now) {
-			v.due = now
-		}
-		v.due = v.due.Add(time.Duration(float64(keys) / float64(v.scope.Rate) * float64(time.Second)))
-		select {
-		case <-ctx.Done():
-		case <-time.After(v.due.Sub(now)):
-		}
-	}
-	if ctx.Err() != nil {
-		return errors.New(interrupted)
-	}
-	return nil
 }
 
 // suspects are keys that seem to differ at the first look. The others are counted.
@@ -293,6 +213,8 @@ func (v *verification) still(looks []known) []known {
 			v.summary.Dead++
 		case k.found == absent:
 			v.summary.Gone++
+		case k.members > replica.MostSurveyed:
+			v.summary.Large++
 		default:
 			return false
 		}
@@ -323,7 +245,7 @@ func (v *verification) confirm(ctx context.Context, m *config.Mapping, t *postgr
 			keys[i] = suspects[i].key
 			before[keys[i]] = &suspects[i]
 		}
-		looks, err := v.source.look(ctx, m, keys)
+		looks, err := v.look(ctx, m, keys)
 		if err != nil {
 			return err
 		}
@@ -355,7 +277,7 @@ func (v *verification) judge(ctx context.Context, m *config.Mapping, before map[
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	last, err := v.source.look(ctx, m, keys)
+	last, err := v.look(ctx, m, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -439,15 +361,17 @@ func (v *verification) again(ctx context.Context, m *config.Mapping, keys []stri
 
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
-	text := "Redis: " + v.source.explain(err)
+	text := ""
 	if of, ok := errors.AsType[databaseError](err); ok {
 		text = "PostgreSQL: " + ofDatabase(of.error)
+	} else if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
+		text = err.Error()
+	} else {
+		text = "Redis: " + v.source.explain(err)
 	}
+	text = fmt.Sprintf("queue %s: %s", m.Name, text)
 	if isOf(m, err) {
-		return &queueFault{fmt.Sprintf("queue %s: %s", m.Name, text)}
+		return &queueFault{text}
 	}
-	if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
-		return fmt.Errorf("queue %s: %w", m.Name, err)
-	}
-	return fmt.Errorf("queue %s: %s", m.Name, text)
+	return errors.New(text)
 }
