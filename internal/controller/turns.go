@@ -100,8 +100,8 @@ const (
 	isRolling state = iota
 	isDone
 	isOverdue
-	// isPaused says nothing of the release.
-	isPaused
+	// isMute says nothing of the release: it is paused, or has no flusher.
+	isMute
 )
 
 // rollouts are the resources that a release has begun to roll, by UID.
@@ -128,8 +128,8 @@ func rollouts(ctx context.Context, reader client.Reader, release string, now tim
 		case d.Annotations[v1alpha1.AnnotationRelease] != release:
 		case rolls(d) || restarts[uid]:
 			of[uid] = isRolling
-		case d.Spec.Paused:
-			of[uid] = isPaused
+		case d.Spec.Paused || replicasOf(d) == 0:
+			of[uid] = isMute
 		case resources.Overdue(d):
 			of[uid] = isOverdue
 		default:
@@ -151,11 +151,15 @@ func rolls(d *appsv1.Deployment) bool {
 	case resources.RolloutIs(d, resources.RolloutComplete), resources.Overdue(d):
 		return false
 	}
-	replicas := int32(1)
-	if d.Spec.Replicas != nil {
-		replicas = *d.Spec.Replicas
-	}
+	replicas := replicasOf(d)
 	return d.Status.UpdatedReplicas < replicas || d.Status.AvailableReplicas < replicas
+}
+
+func replicasOf(d *appsv1.Deployment) int32 {
+	if d.Spec.Replicas == nil {
+		return 1
+	}
+	return *d.Spec.Replicas
 }
 
 // longestRestart is how long a managed Redis that does not become ready counts as being

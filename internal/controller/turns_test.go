@@ -50,6 +50,11 @@ func paused(d *appsv1.Deployment) {
 	d.Status.Conditions[0].Reason = "DeploymentPaused"
 }
 
+func none(d *appsv1.Deployment) {
+	d.Spec.Replicas = new(int32(0))
+	progress(resources.RolloutComplete)(d)
+}
+
 // restart is the StatefulSet of the resource with a rollout of that name: its Redis is not
 // ready with what the operator wrote so long ago.
 func restart(name string, ago time.Duration) *appsv1.StatefulSet {
@@ -116,6 +121,13 @@ func TestAnUpgradeRollsAFewResourcesAtATime(t *testing.T) {
 		"the release works nowhere": {
 			others: []*appsv1.Deployment{rollout("a", progress(resources.RolloutOverdue)), rollout("b", progress(resources.RolloutOverdue))},
 			waits:  true, text: "the upgrade has stopped: the rollouts of 2 resources have not come to their end in time",
+		},
+		"the release works nowhere, and rolled what has no flusher": {
+			others: []*appsv1.Deployment{
+				rollout("a", progress(resources.RolloutOverdue)), rollout("b", progress(resources.RolloutOverdue)),
+				rollout("c", none), rollout("d", none), rollout("e", none),
+			},
+			waits: true, text: "the upgrade has stopped",
 		},
 		"the release works elsewhere": {
 			others: []*appsv1.Deployment{

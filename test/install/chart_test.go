@@ -260,6 +260,23 @@ func TestTheChartWithACertificateMountsIt(t *testing.T) {
 	t.Error("the chart has no Deployment")
 }
 
+// What Helm prints in the end is pasted: an operator of some namespaces is not to have the
+// resources of all deleted.
+func TestTheChartsNotesAreOfItsNamespaces(t *testing.T) {
+	for values, want := range map[string]string{
+		`watchNamespaces=["shop","cart"]`: "\n  kubectl delete writebehindcaches --all --namespace shop\n  kubectl delete writebehindcaches --all --namespace cart\n\nThe CRD",
+		`watchNamespaces=[]`:              "\n  kubectl delete writebehindcaches --all --all-namespaces\n\nThe CRD",
+	} {
+		text, err := try(helm(t, "install", release, chart(), "--namespace", releaseNamespace, "--dry-run=client", "--set-json", values))
+		programs.Must(t, err)
+		_, notes, _ := strings.Cut(string(text), "NOTES:")
+		_, deletes, _ := strings.Cut(notes, "only the operator can do that.\n")
+		if !strings.HasPrefix(deletes, want) {
+			t.Errorf("%s: the notes are %q, want %q", values, notes, want)
+		}
+	}
+}
+
 // A value that cannot work is refused before anything is installed, by its name.
 func TestTheChartRefusesAWrongValue(t *testing.T) {
 	for value, want := range map[string]string{

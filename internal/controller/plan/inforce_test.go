@@ -182,9 +182,21 @@ func TestARecordGivesNobodyASecret(t *testing.T) {
 		})
 	}
 
-	// The Secret of a Redis that the flushers must not leave yet stays theirs.
-	s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("new:6379", "new") })
+	// A Deployment that was refused does not name the Secret of the spec before. The queues that
+	// were removed since are in the record alone.
+	s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("redis:6379", "third") })
 	before := s.Cache.DeepCopy()
+	before.Spec.Redis.External = redis("redis:6379", "second")
+	before.Spec.Mappings = append(before.Spec.Mappings, snapshottest.Mapping("orders", "order:"))
+	inForce(t, s, before, "orders")
+	s.Flushers.Deployment.Spec.Template.Spec = mounting("first")
+	if p, err := Make(s, &Site{FlusherImage: "image"}); err != nil || planned(p) != "products (orders)" {
+		t.Errorf("the plan has %s, %v", planned(p), err)
+	}
+
+	// The Secret of a Redis that the flushers must not leave yet stays theirs.
+	s = snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("new:6379", "new") })
+	before = s.Cache.DeepCopy()
 	before.Spec.Redis.External = redis("old:6379", "old")
 	inForce(t, s, before)
 	snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = 3 })(s)

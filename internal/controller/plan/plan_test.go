@@ -343,10 +343,15 @@ func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 		objects  bool
 		secret   string
 	}{
-		"somebody else's":       {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false, ""},
-		"an earlier resource's": {nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false, "credentialsSecretRef {name: shop-redis-flusher-earlier, usernameKey: username}"},
-		"one's of before there were users": {nil, earlier, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists", false,
-			"credentialsSecretRef {name: shop-redis-earlier, usernameKey: username}"},
+		"somebody else's": {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false, ""},
+		"an earlier resource's": {
+			nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false,
+			"credentialsSecretRef {name: shop-redis-flusher-earlier, usernameKey: username}",
+		},
+		"one's of before there were users": {
+			nil, earlier, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists", false,
+			"credentialsSecretRef {name: shop-redis-earlier, usernameKey: username}",
+		},
 		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false, ""},
 		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true, ""},
 	} {
