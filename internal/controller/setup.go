@@ -183,7 +183,9 @@ func podLister(reader client.Reader) observe.Lister {
 	return func(ctx context.Context, key types.NamespacedName, uid types.UID) ([]corev1.Pod, error) {
 		name := resources.FlusherName(&v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Name: key.Name}})
 		var pods corev1.PodList
-		if err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingFields{indexOwner: string(uid)}); err != nil {
+		// Once a second for each resource a copy of each Pod would be made.
+		err := reader.List(ctx, &pods, client.InNamespace(key.Namespace), client.MatchingFields{indexOwner: string(uid)}, client.UnsafeDisableDeepCopy)
+		if err != nil {
 			return nil, fmt.Errorf("list Pods: %w", err)
 		}
 		var running []corev1.Pod

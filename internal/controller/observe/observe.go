@@ -5,8 +5,9 @@
 // reconcile, and wakes the reconcile when something has changed that a person would want to
 // know.
 //
-// Each resource has a goroutine of its own with a bounded number of requests under way, so
-// that a slow or dead flusher never delays the poll of another resource. The reconcile gets
+// Each look at a resource has a goroutine of its own with a bounded number of requests under
+// way, so that a slow or dead flusher never delays the poll of another resource. Between two
+// looks a resource has a timer alone. The reconcile gets
 // the observation that was published last. A change of a condition is published at once, a
 // change of numbers alone every few seconds, so a reconcile for any other cause finds nothing
 // new to write.
@@ -39,14 +40,9 @@ const (
 	defaultNumbers     = 5 * time.Second
 	defaultPatience    = 5 * time.Second
 	defaultConcurrency = 8
-
-	// transportBuffer holds a request and the head of an answer, in bytes.
-	transportBuffer = 1 << 10
-	// headBytes bounds the head of an answer, which no flusher comes near to.
-	headBytes = 16 << 10
 )
 
-// Lister lists the running flusher pods of one resource.
+// Lister lists the running flusher pods of one resource. Nobody changes them.
 type Lister func(ctx context.Context, key types.NamespacedName, uid types.UID) ([]corev1.Pod, error)
 
 // Options of an Observer. A zero field takes its default.
@@ -95,13 +91,7 @@ func New(options Options) *Observer {
 		options.Endpoint = podEndpoint
 	}
 	if options.Transport == nil {
-		options.Transport = &http.Transport{
-			MaxIdleConnsPerHost: 1, IdleConnTimeout: 30 * time.Second,
-			// Each flusher has a connection that lives on: the default of 4 KiB for
-			// either buffer would be most of what a thousand flushers cost.
-			ReadBufferSize: transportBuffer, WriteBufferSize: transportBuffer,
-			MaxResponseHeaderBytes: headBytes,
-		}
+		options.Transport = newTransport()
 	}
 	options.Interval = orDefault(options.Interval, defaultInterval)
 	options.Timeout = orDefault(options.Timeout, defaultTimeout)
@@ -115,7 +105,6 @@ func New(options Options) *Observer {
 		options: options,
 		client: &http.Client{
 			Transport: options.Transport,
-			Timeout:   options.Timeout,
 			// A flusher redirects nobody; following would let a pod send the
 			// operator anywhere.
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -155,8 +144,12 @@ func (o *Observer) Start(ctx context.Context) error {
 	<-ctx.Done()
 	o.mu.Lock()
 	o.running = nil
+	for _, t := range o.targets {
+		t.stop()
+	}
 	o.mu.Unlock()
 	o.workers.Wait()
+	o.client.CloseIdleConnections()
 	return nil
 }
 
@@ -179,11 +172,33 @@ func (o *Observer) Track(key types.NamespacedName, uid types.UID, marks Marks) {
 	}
 }
 
-// start needs o.mu.
+// start needs o.mu, and so does what it makes t.stop.
 func (o *Observer) start(ctx context.Context, t *target) {
-	ctx, t.stop = context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(ctx)
+	t.stop = func() {
+		cancel()
+		if t.next != nil && t.next.Stop() {
+			o.workers.Done()
+		}
+	}
 	t.lookedAt = time.Now()
-	o.workers.Go(func() { o.watch(ctx, t) })
+	o.lookAfter(ctx, t, 0)
+}
+
+// lookAfter has a resource looked at after a while, and again and again until ctx ends. It
+// needs o.mu.
+func (o *Observer) lookAfter(ctx context.Context, t *target, wait time.Duration) {
+	if ctx.Err() != nil {
+		return
+	}
+	o.workers.Add(1)
+	t.next = time.AfterFunc(wait, func() {
+		defer o.workers.Done()
+		o.look(ctx, t)
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.lookAfter(ctx, t, jittered(o.options.Interval))
+	})
 }
 
 // Forget stops polling a resource.
@@ -207,24 +222,16 @@ func (o *Observer) Latest(key types.NamespacedName, uid types.UID) Observation {
 	return Observation{}
 }
 
-// watch looks at one resource until ctx ends.
-func (o *Observer) watch(ctx context.Context, t *target) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-		}
-		pods, err := o.options.List(ctx, t.key, t.uid)
-		if err != nil {
-			// The cache is about to be stopped, or has not been filled.
-			ctrl.LoggerFrom(ctx).V(1).Info("Could not list flusher Pods", "writeBehindCache", t.key, "error", err.Error())
-		} else if o.publish(t, o.poll(ctx, t, pods), time.Now()) {
-			o.wake(ctx, t.key)
-		}
-		timer.Reset(jittered(o.options.Interval))
+// look looks at one resource once.
+func (o *Observer) look(ctx context.Context, t *target) {
+	pods, err := o.options.List(ctx, t.key, t.uid)
+	if err != nil {
+		// The cache is about to be stopped, or has not been filled.
+		ctrl.LoggerFrom(ctx).V(1).Info("Could not list flusher Pods", "writeBehindCache", t.key, "error", err.Error())
+		return
+	}
+	if o.publish(t, o.poll(ctx, t, pods), time.Now()) {
+		o.wake(ctx, t.key)
 	}
 }
 

@@ -32,11 +32,13 @@ const flusherPort = resources.FlusherPort
 const maxStatusBytes = 1 << 20
 
 // target is one resource. Fields but answered are guarded by Observer.mu;
-// answered belongs to the resource's goroutine.
+// answered belongs to the look under way.
 type target struct {
-	key  types.NamespacedName
-	uid  types.UID
-	stop context.CancelFunc
+	key types.NamespacedName
+	uid types.UID
+	// stop ends the looks, and next begins the next one, nil before the first.
+	stop func()
+	next *time.Timer
 
 	marks       Marks
 	published   Observation
