@@ -15,11 +15,22 @@ const (
 	// Index is the name of the index that finds the resources whose queues may meet
 	// one, by the terms of theirs.
 	Index = "queues"
-	// longestBeginning is how many bytes of a keyPrefix the index tells apart. With
-	// all 128 that a prefix may have, the 32 mappings of one resource would take
-	// several megabytes of the operator's memory.
+	// longestBeginning is how many bytes of a keyPrefix the index tells apart, and
+	// beginningStep how far the beginnings lie apart by which it finds a longer prefix.
+	// Each beginning takes some 500 bytes of the operator's memory, and a step too many
+	// prefixes that only share a beginning, which are compared one by one.
 	longestBeginning = 32
+	beginningStep    = 4
 )
+
+// indexedBeginning is how many bytes of a prefix's beginning, at most so many, the index has:
+// one byte, or a multiple of the step.
+func indexedBeginning(most int) int {
+	if most < beginningStep {
+		return min(most, 1)
+	}
+	return min(most, longestBeginning) / beginningStep * beginningStep
+}
 
 // Terms returns the terms by which the index finds a resource.
 func Terms(object client.Object) []string {
@@ -35,13 +46,15 @@ func Terms(object client.Object) []string {
 	return slices.Compact(terms)
 }
 
-// terms returns what a queue is indexed by: its name, its prefix, and each beginning of its
+// terms returns what a queue is indexed by: its name, its prefix, and some beginnings of its
 // prefix. The index finds conflicting queues by them without listing every resource of the
 // same Redis.
 func (q Queue) terms() []string {
 	terms := q.term("name", q.Name)
-	for i := range min(len(q.Prefix), longestBeginning) {
-		terms = append(terms, q.term("begins", q.Prefix[:i+1])...)
+	for length := 1; length <= len(q.Prefix); length++ {
+		if length == indexedBeginning(length) {
+			terms = append(terms, q.term("begins", q.Prefix[:length])...)
+		}
 	}
 	if len(q.Prefix) <= longestBeginning {
 		terms = append(terms, q.term("is", q.Prefix)...)
@@ -50,9 +63,10 @@ func (q Queue) terms() []string {
 }
 
 // Lookups returns the terms of the queues that may conflict with this one: queues of its
-// name, queues whose prefix begins with its own, and queues whose prefix begins its own.
+// name, queues whose prefix begins with its own as far as the index has it, and queues whose
+// prefix begins its own.
 func (q Queue) Lookups() []string {
-	terms := append(q.term("name", q.Name), q.term("begins", q.Prefix[:min(len(q.Prefix), longestBeginning)])...)
+	terms := append(q.term("name", q.Name), q.term("begins", q.Prefix[:indexedBeginning(len(q.Prefix))])...)
 	for i := range min(len(q.Prefix)-1, longestBeginning) {
 		terms = append(terms, q.term("is", q.Prefix[:i+1])...)
 	}

@@ -4,6 +4,7 @@
 package rivals
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -11,15 +12,15 @@ import (
 )
 
 // A queue that its rival does not find is two resources that write each other's
-// rows. Prefixes of two letters, around the length that the index tells apart, make
-// every kind of overlap likely.
+// rows. Prefixes of two letters, short ones and those around the length that the index
+// tells apart, make every kind of overlap likely.
 func TestQueuesThatMeetFindEachOther(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
 	prefix := func(common string) string {
-		text := strings.Repeat(common, random.IntN(2)*(longestBeginning-2))
-		for range random.IntN(6) + 1 {
+		text := strings.Repeat(common, random.IntN(2)*(longestBeginning-4))
+		for range random.IntN(10) + 1 {
 			text += string(rune('a' + random.IntN(2)))
 		}
 		return text
@@ -46,5 +47,40 @@ func TestQueuesThatMeetFindEachOther(t *testing.T) {
 	}
 	if met < 1000 {
 		t.Errorf("only %d of 10000 pairs met", met)
+	}
+}
+
+// TestTheIndexHasFewTerms: a thousand resources' would be most of the operator's memory.
+func TestTheIndexHasFewTerms(t *testing.T) {
+	q := Queue{Redis: []string{"redis:6379"}, Name: "products", Prefix: strings.Repeat("p", 2*longestBeginning)}
+	if n := len(q.terms()); n > 10 {
+		t.Errorf("a queue has %d terms: %q", n, q.terms())
+	}
+}
+
+// TestTheIndexFindsFew: each pass compares with what is found, and a thousand resources on one
+// Redis have prefixes that begin alike.
+func TestTheIndexFindsFew(t *testing.T) {
+	const many, few = 1000, 110
+	for shared := range longestBeginning - 3 {
+		found := map[string]int{}
+		var queues []Queue
+		for i := range many {
+			prefix := strings.Repeat("p", shared) + fmt.Sprintf("%03d:", i)
+			q := Queue{Redis: []string{"redis:6379"}, Name: prefix, Prefix: prefix}
+			queues = append(queues, q)
+			for _, term := range q.terms() {
+				found[term]++
+			}
+		}
+		for _, q := range queues {
+			n := 0
+			for _, term := range q.Lookups() {
+				n += found[term]
+			}
+			if n > few {
+				t.Fatalf("among %d prefixes that share %d bytes %q finds %d", many, shared, q.Prefix, n)
+			}
+		}
 	}
 }
