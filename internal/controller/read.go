@@ -84,6 +84,9 @@ func fetchFrom[T client.Object](ctx context.Context, in *reader, from client.Rea
 		reflect.ValueOf(into).Elem().SetZero() // the decoder adds to what is there
 		err = in.APIReader.Get(ctx, key, into)
 	}
+	if err == nil {
+		err = unpack(into)
+	}
 	switch {
 	case apierrors.IsNotFound(err):
 	case err != nil:

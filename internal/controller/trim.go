@@ -7,9 +7,10 @@ import (
 	"maps"
 	"reflect"
 	"strings"
-	"sync"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -40,8 +41,10 @@ func trim(object any) (any, error) {
 	if err != nil {
 		return object, nil //nolint:nilerr // no object but the mark of one that is gone: it stays as it is
 	}
-	if _, trimmed := accessor.GetAnnotations()[skeletonMark]; trimmed {
-		return object, nil
+	for _, mark := range []string{skeletonMark, packedMark} {
+		if _, trimmed := accessor.GetAnnotations()[mark]; trimmed {
+			return object, nil
+		}
 	}
 	trimMetadata(accessor)
 	switch o := object.(type) {
@@ -49,9 +52,20 @@ func trim(object any) (any, error) {
 		trimPod(o)
 	case *corev1.ConfigMap:
 		trimConfigMap(o)
+	case *corev1.PersistentVolumeClaim:
+		o.Status = corev1.PersistentVolumeClaimStatus{}
+	case *corev1.Service:
+		o.Status = corev1.ServiceStatus{}
+	case *policyv1.PodDisruptionBudget:
+		o.Status = policyv1.PodDisruptionBudgetStatus{}
+	case *v1alpha1.WriteBehindCache:
+		shareStatus(o)
 	}
 	if sized, ok := object.(interface{ Size() int }); ok && sized.Size() > mostKept {
 		return skeleton(object, accessor), nil
+	}
+	if whole, ok := object.(client.Object); ok {
+		return object, pack(whole)
 	}
 	return object, nil
 }
@@ -62,17 +76,19 @@ func trimMetadata(object metav1.Object) {
 	var own []metav1.ManagedFieldsEntry
 	for _, entry := range object.GetManagedFields() {
 		if entry.Manager == string(resources.FieldOwner) && entry.Operation == metav1.ManagedFieldsOperationApply {
-			entry.FieldsV1 = records.shared(entry.FieldsV1)
+			if _, timed := object.(*appsv1.StatefulSet); !timed {
+				entry.Time = nil // which only turns read, of StatefulSets
+			}
 			own = append(own, entry)
 		}
 	}
-	object.SetManagedFields(own)
+	object.SetManagedFields(sharedEntries(own))
+	object.SetLabels(sharedLabels(object.GetLabels()))
+	object.SetOwnerReferences(sharedOwners(object.GetOwnerReferences()))
+	object.SetNamespace(text(object.GetNamespace()))
 	annotations := object.GetAnnotations()
 	maps.DeleteFunc(annotations, func(name, _ string) bool { return !strings.HasPrefix(name, ownAnnotations) })
-	if len(annotations) == 0 {
-		annotations = nil
-	}
-	object.SetAnnotations(annotations)
+	object.SetAnnotations(withSharedTexts(annotations))
 }
 
 // trimPod keeps the images, where the Pod is, and how it does.
@@ -145,40 +161,4 @@ func skeleton(object any, whole metav1.Object) any {
 func isSkeleton(object client.Object) bool {
 	_, is := object.GetAnnotations()[skeletonMark]
 	return is
-}
-
-// records are the shapes of the API server's record of owned fields. The objects of all
-// resources have the same few; each object would hold some kilobytes of its own otherwise.
-var records = recordShapes{known: map[string]*metav1.FieldsV1{}}
-
-const (
-	// mostShapes is more than there are of a few releases, mostShape over the largest in bytes.
-	mostShapes = 256
-	mostShape  = 8 << 10
-)
-
-type recordShapes struct {
-	mu    sync.Mutex
-	known map[string]*metav1.FieldsV1
-}
-
-// shared is an equal record that others have too. Nobody changes it.
-func (s *recordShapes) shared(record *metav1.FieldsV1) *metav1.FieldsV1 {
-	if record == nil {
-		return nil
-	}
-	text := record.GetRawBytes()
-	if len(text) > mostShape {
-		return record
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if known, ok := s.known[string(text)]; ok {
-		return known
-	}
-	if len(s.known) >= mostShapes {
-		clear(s.known)
-	}
-	s.known[string(text)] = record
-	return record
 }
