@@ -10,9 +10,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
+	"os"
 	"slices"
 	"sync"
 	"syscall"
@@ -165,15 +165,20 @@ func (e answerError) Error() string { return string(e) }
 // does: an address or a duration in them would make every look a change.
 func problem(err error) string {
 	var wrong answerError
-	var timeout net.Error
 	switch {
 	case errors.As(err, &wrong):
 		return wrong.Error()
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses the connection"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case isLate(err):
 		return "does not answer in time"
 	default:
 		return "does not answer"
 	}
+}
+
+// isLate reports whether the time for a request is over. Which of the two a connection's
+// error is depends on whether there was a connection already.
+func isLate(err error) bool {
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded)
 }

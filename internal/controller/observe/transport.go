@@ -7,7 +7,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -52,7 +51,7 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 	ctx, host := request.Context(), request.URL.Host
 	if conn := t.take(host); conn != nil {
 		response, err := t.exchange(request, conn)
-		if err == nil || ctx.Err() != nil || isTimeout(err) {
+		if err == nil || ctx.Err() != nil || isLate(err) {
 			return response, err
 		}
 		// The flusher has closed it meanwhile, or is another one now.
@@ -62,11 +61,6 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 		return nil, fmt.Errorf("connect: %w", err)
 	}
 	return t.exchange(request, conn)
-}
-
-func isTimeout(err error) bool {
-	var timeout net.Error
-	return errors.As(err, &timeout) && timeout.Timeout()
 }
 
 // readers and writers are the buffers of the requests under way.

@@ -6,14 +6,19 @@ package observe
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // flusher answers /status, and counts the connections that were made to it.
@@ -37,7 +42,7 @@ func get(ctx context.Context, t *testing.T, by *transport, url string) (string, 
 	if err != nil {
 		t.Fatal(err)
 	}
-	response, err := by.RoundTrip(request)
+	response, err := (&http.Client{Transport: by}).Do(request)
 	if err != nil {
 		return "", err
 	}
@@ -165,4 +170,28 @@ func TestAConnectionThatNobodyUsesIsClosed(t *testing.T) {
 	if by.kept() != 0 {
 		t.Error("a connection of long ago is kept")
 	}
+}
+
+// TestBetweenTwoLooksAResourceHasNoGoroutine: its stack is most of what a look needs.
+func TestBetweenTwoLooksAResourceHasNoGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const many, few = 100, 10
+		c := newCluster()
+		o, wakeups := run(t, c, Options{})
+		synctest.Wait()
+		before := runtime.NumGoroutine()
+		for i := range many {
+			key := types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}
+			c.set(key, key.Name, says(fine(0)))
+			o.Track(key, "u", marks)
+		}
+		for i := range many {
+			if wakeups(types.NamespacedName{Namespace: "ns", Name: fmt.Sprint(i)}) == 0 {
+				t.Fatalf("resource %d was not looked at", i)
+			}
+		}
+		if n := runtime.NumGoroutine() - before; n > few {
+			t.Errorf("%d resources have %d goroutines", many, n)
+		}
+	})
 }
