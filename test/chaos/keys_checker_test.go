@@ -279,6 +279,36 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.keys.release()
 			s.endsWith(map[string]string{"b": "2"}, map[string]string{"b": "2"}, "")
 		}},
+		"what Redis lost is written to the same end, which it loses as well": {table: sessions, tale: func(s tale) {
+			s.field(1, "b", "1")
+			s.keys.hold()
+			s.commit(map[string]string{"b": "1"})
+			s.commit(map[string]string{"b": gone})
+			s.field(2, "b", gone)
+			s.k.strokes[1].sentAt += lostWithin // long after the row went back
+			s.reconcile(&truth{})
+			s.keys.release()
+			s.endsWith(nil, map[string]string{}, "")
+		}},
+		"a row goes back without anything having happened": {table: sessions, want: stale, tale: func(s tale) {
+			s.field(1, "b", "1")
+			s.commit(map[string]string{"b": "1"})
+			s.commit(map[string]string{"b": gone})
+			s.field(2, "b", gone)
+			s.endsWith(nil, map[string]string{}, "")
+		}},
+		"Redis loses a write, and comes to other data again before the row is judged": {fleeting: true, tale: func(s tale) {
+			s.set(1, "1")
+			s.set(2, "2")
+			s.commits("1", "2")
+			s.keys.hold()
+			s.commits("1")
+			s.reconcile(&truth{})
+			s.keys.heldSince.Store(microseconds() + settles/2)
+			s.reconcile(&truth{})
+			s.keys.release()
+			s.ends("", "1", "")
+		}},
 		"and the row follows before anybody knows": {tale: func(s tale) {
 			s.set(1, "1")
 			s.set(2, "2")
@@ -348,5 +378,35 @@ func TestTheCheckerOfEntriesFindsWhatIsWrongAndNothingElse(t *testing.T) {
 				t.Errorf("it finds %v, want %s", slices.Collect(maps.Keys(f.counts)), c.want)
 			}
 		})
+	}
+}
+
+func TestWhatRedisLostOfAStreamIsToldFromWhatItDropped(t *testing.T) {
+	for name, c := range map[string]struct {
+		id      string
+		trimmed bool
+		has     []string
+		lost    bool
+	}{
+		"it is there":                          {id: "2-0", has: []string{"1-0", "2-0"}},
+		"it is not there":                      {id: "2-0", has: []string{"1-0", "3-0"}, lost: true},
+		"a short stream has it":                {id: "2-0", trimmed: true, has: []string{"2-0", "3-0"}},
+		"a short stream has only later ones":   {id: "2-0", trimmed: true, has: []string{"2-1", "3-0"}},
+		"a short stream has only earlier ones": {id: "10-0", trimmed: true, has: []string{"2-0", "9-5"}, lost: true},
+		"a short stream is not there":          {id: "2-0", trimmed: true, lost: true},
+	} {
+		f := &findings{}
+		s := &streamed{world: &world{findings: f}, keys: newKeys(f)}
+		es := s.keys.entries
+		es.sent(added{number: 1, stream: "s", trimmed: c.trimmed})
+		es.answered(1, acknowledged, c.id)
+		has := make(map[string]bool)
+		for _, id := range c.has {
+			has[id] = true
+		}
+		s.reconcile(&truth{entries: map[string]map[string]bool{"s": has}})
+		if lost := es.all[1].lostAt != 0; lost != c.lost {
+			t.Errorf("%s: lost is %v", name, lost)
+		}
 	}
 }

@@ -152,8 +152,9 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 		k.mu.Lock()
 		fits := k.fits(has)
 		switch {
-		case (there || !k.fleeting) && (!fits || k.isInDoubt(now-lostWithin)):
-			// A write without an answer may have been carried, and then be lost: the row follows.
+		case (there || !k.fleeting) && (!fits || k.isWrittenAfter(now-lostWithin)):
+			// What is lost may have been carried, also a write without an answer, and one behind
+			// which a cell became again, by another write that is lost, what Redis has.
 			if !fits {
 				differ++
 			}
@@ -163,7 +164,10 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 			}
 			k.happens(stroke{number: s.app.numbers.Add(1), whole: true, cells: cells}, since)
 		case !there && k.fleeting:
-			k.backFrom, k.backTo = since, now+settles
+			if k.backTo < since {
+				k.backFrom = since
+			}
+			k.backTo = now + settles
 			for i := range k.strokes {
 				if w := &k.strokes[i]; w.sentAt > now-lostWithin && w.state == acknowledged {
 					w.state = unknown
@@ -176,7 +180,7 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 	es.mu.Lock()
 	defer es.mu.Unlock()
 	for _, a := range es.all {
-		if a.state == acknowledged && a.sentAt > max(now-lostWithin, s.emptied) && !a.trimmed && !t.entries[a.stream][a.id] && a.lostAt == 0 {
+		if a.state == acknowledged && a.sentAt > max(now-lostWithin, s.emptied) && t.lacks(a) && a.lostAt == 0 {
 			a.lostAt = now
 			differ++
 		}
@@ -184,9 +188,35 @@ func (s *streamed) reconcile(t *truth) (differ int) {
 	return differ
 }
 
-// isInDoubt tells whether any write since then has no answer. The key is locked.
-func (k *tracked) isInDoubt(since int64) bool {
-	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.state != acknowledged && s.sentAt > since })
+// isWrittenAfter tells whether any write was made after that time. The key is locked.
+func (k *tracked) isWrittenAfter(since int64) bool {
+	return slices.ContainsFunc(k.strokes, func(s stroke) bool { return s.sentAt > since })
+}
+
+// lacks tells whether Redis has lost an entry. Of a stream that is kept short it may have
+// dropped one, but none behind the last.
+func (t *truth) lacks(a *added) bool {
+	has := t.entries[a.stream]
+	if !a.trimmed {
+		return !has[a.id]
+	}
+	for id := range has {
+		if !isBefore(id, a.id) {
+			return false
+		}
+	}
+	return true
+}
+
+// isBefore tells whether an entry's id, milliseconds and a number, comes before another.
+func isBefore(id, other string) bool {
+	var a, b [2]uint64
+	for text, parts := range map[string]*[2]uint64{id: &a, other: &b} {
+		if _, err := fmt.Sscanf(text, "%d-%d", &parts[0], &parts[1]); err != nil {
+			panic(fmt.Sprintf("an entry has the id %q: %v", text, err))
+		}
+	}
+	return slices.Compare(a[:], b[:]) < 0
 }
 
 // fits tells whether the key may have these cells by what was answered. It is locked.

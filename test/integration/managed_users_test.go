@@ -4,10 +4,12 @@
 package integration
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -190,6 +192,42 @@ func TestTheUserDefaultEndsWithItsSecret(t *testing.T) {
 	refused(t, "default", earlier, "CONFIG SET maxmemory 64mb", "GET product:1")
 	if err := m.as("", "earlier").Ping(ctx).Err(); err == nil || !strings.HasPrefix(err.Error(), "WRONGPASS") {
 		t.Errorf("default logs in without its Secret: %v", err)
+	}
+}
+
+// TestAManagedRedisKeepsTransactionsOverARestart: what was written by a function, a script or
+// MULTI lies in the append-only file as a transaction, which Redis applies with the rights of the
+// user default.
+func TestAManagedRedisKeepsTransactionsOverARestart(t *testing.T) {
+	m := newManagedRedis(t, mapped(v1alpha1.CaptureReplication, "product"))
+	redisServer := m.start()
+	ctx, app := t.Context(), m.as(resources.RedisApplication, managedPassword)
+	m.must(app.Set(ctx, "product:1", "alone", 0).Err())
+	_, err := app.TxPipelined(ctx, func(p redis.Pipeliner) error {
+		p.Set(ctx, "product:2", "together", 0)
+		p.Set(ctx, "product:3", "together", 0)
+		return nil
+	})
+	m.must(err)
+	const script = "for _, key in ipairs(KEYS) do redis.call('SET', key, 'scripted') end"
+	if err := app.Eval(ctx, script, []string{"product:4", "product:5"}).Err(); err != nil && !errors.Is(err, redis.Nil) {
+		t.Fatal(err)
+	}
+	if code := redisServer.Stop(t, programs.Usual.Limit); code != 0 {
+		t.Errorf("Redis ends with %d", code)
+	}
+	m.start()
+	kept, err := m.as(resources.RedisApplication, managedPassword).MGet(ctx, "product:1", "product:2", "product:3", "product:4", "product:5").Result()
+	m.must(err)
+	if want := []any{"alone", "together", "together", "scripted", "scripted"}; !slices.Equal(kept, want) {
+		t.Errorf("after a restart the keys are %q, want %q", kept, want)
+	}
+	rights, err := m.local().Do(ctx, "ACL", "LIST").StringSlice()
+	m.must(err)
+	for _, user := range rights {
+		if strings.HasPrefix(user, "user default ") && (!strings.Contains(user, " off ") || !strings.HasSuffix(user, " -@all")) {
+			t.Errorf("once Redis is ready there is %q", user)
+		}
 	}
 }
 

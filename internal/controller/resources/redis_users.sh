@@ -27,9 +27,9 @@ hashed() {
   sum=$(printf %s "$password" | sha256sum) && sum=${sum%% *} && [ ${#sum} = 64 ] && hash="#$sum"
 }
 
-# acl prints the users as an aclfile has them. The user default is that of a Redis from before
-# there were users: with its Secret it goes on, and without it nobody can log in as default.
-# The user local is for this Pod alone.
+# acl RIGHTS prints the users as an aclfile has them. The user default is that of a Redis from
+# before there were users: with its Secret it goes on, and without it nobody can log in as
+# default, which then has RIGHTS. The user local is for this Pod alone.
 acl() {
   hashed $run/local local || return 1
   printf '%s\n' "user local on $hash ~* &* +@all"
@@ -37,7 +37,7 @@ acl() {
     hashed $passwords/default/password default || return 1
     printf '%s\n' "user default on $hash ~* &* +@all"
   else
-    printf '%s\n' "user default off"
+    printf '%s\n' "user default off$1"
   fi
   while read -r user given; do
     hashed "$passwords/$user/password" "$user" || return 1
@@ -47,10 +47,15 @@ acl() {
 
 # begin_users writes the aclfile, and a password for the user local that nobody else has and
 # that lasts until the next start.
+#
+# Of its append-only file Redis runs what stands between MULTI and EXEC, as every function's
+# writes do, with the rights of default, and drops what default may not, which only its log
+# tells (redis/redis issue 14541). So default has every right while the file is read, and
+# keep_users takes them away. Nobody is default meanwhile: it is off, and has no password.
 begin_users() {
   umask 077
   read -r first < /proc/sys/kernel/random/uuid && read -r second < /proc/sys/kernel/random/uuid &&
-    printf '%s\n' "$first$second" > $run/local && acl > $run/users.acl
+    printf '%s\n' "$first$second" > $run/local && acl ' ~* &* +@all' > $run/users.acl
 }
 
 # ask COMMANDS prints what Redis answers, a line for the login first.
