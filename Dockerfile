@@ -23,7 +23,7 @@ COPY internal/ internal/
 ENV CGO_ENABLED=0 GOOS=${TARGETOS} GOARCH=${TARGETARCH}
 RUN go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /out/ ./cmd/manager ./cmd/flusher ./cmd/kubectl-writebehind
 
-# No shell and no package manager: there is nothing in it but the two programs,
+# No shell and no package manager: there is nothing in it but the programs,
 # the certificate authorities and the time zones.
 FROM gcr.io/distroless/static:nonroot
 COPY --from=build /out/manager /out/flusher /out/kubectl-writebehind /

@@ -17,7 +17,7 @@ ARM64_TESTS ?=
 # Which servers `make test-servers` runs its tests on, one set after the other, and
 # which tests.
 SERVERS ?= redis8+postgres13 valkey8+postgres18
-SERVER_TESTS ?= ./internal/flusher/... ./test/integration
+SERVER_TESTS ?= ./internal/flusher/... ./cmd/flusher ./test/integration
 # How long `make chaos` goes on, what it replays, how writes are captured, and whether
 # SENTINEL=true chooses the primary of capture Replication.
 MINUTES ?= 30

@@ -4,20 +4,18 @@
 package main
 
 import (
-	"fmt"
-	"io"
-	"regexp"
-	"strings"
-
 	"github.com/spf13/cobra"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/acl"
 )
 
 // aclCommand prints what users of Redis need.
 func aclCommand(path *string) *cobra.Command {
-	var output, queue, user, flusherUser string
-	command := &cobra.Command{
+	var output command.Output
+	var of acl.Users
+	var queue string
+	show := &cobra.Command{
 		Use:   "acl [--queue NAME] --config FILE",
 		Short: "Print the ACL of an application's user, whose rights end at its queues, and of the flushers'.",
 		Long: `Print the ACL of an application's user, whose rights end at its queues, and of the
@@ -29,10 +27,8 @@ PASSWORD. Redis itself is not asked, and no password is printed.`,
 			if err != nil {
 				return err
 			}
-			for flag, name := range map[string]string{"user": user, "flusher-user": flusherUser} {
-				if !userName.MatchString(name) {
-					return fmt.Errorf("--%s: %q is not allowed: give letters, digits, and any of _ . @ -", flag, name)
-				}
+			if err := of.Check(); err != nil {
+				return err
 			}
 			var queues []string
 			if cmd.Flags().Changed(flagQueue) {
@@ -40,29 +36,15 @@ PASSWORD. Redis itself is not asked, and no password is printed.`,
 					return err
 				}
 			}
-			rules := acl.Of(c.Capture, c.Mappings, queues, user, flusherUser)
-			if output == outputJSON {
-				return (&report{out: cmd.OutOrStdout()}).encode(rules)
+			rules := acl.Of(c.Capture, c.Mappings, queues, of)
+			if output == command.JSON {
+				return command.Encode(cmd.OutOrStdout(), rules)
 			}
-			return printRules(cmd.OutOrStdout(), rules)
+			return acl.Print(cmd.OutOrStdout(), rules)
 		},
 	}
-	command.Flags().StringVarP(&output, "output", "o", outputTable, "table or json")
-	command.Flags().StringVar(&queue, flagQueue, "", "the application works with this queue alone (a mapping's name)")
-	command.Flags().StringVar(&user, "user", "app", "the name of the application's user")
-	command.Flags().StringVar(&flusherUser, "flusher-user", "writebehind", "the name of the flushers' user")
-	return command
-}
-
-// userName is a name that stands in a command as it is.
-var userName = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
-
-func printRules(out io.Writer, rules []acl.Rule) error {
-	for i := range rules {
-		r := &rules[i]
-		if _, err := fmt.Fprintf(out, "# the %s of %s\n%s\n", r.For, strings.Join(r.Queues, ", "), r.Command); err != nil {
-			return err
-		}
-	}
-	return nil
+	output.Bind(show.Flags())
+	of.Bind(show.Flags())
+	show.Flags().StringVar(&queue, flagQueue, "", "the application works with this queue alone (a mapping's name)")
+	return show
 }

@@ -13,14 +13,15 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/command"
+	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/entry"
 )
 
 // deadLettersCommand is dlq with its subcommands. They talk to the one server that
 // keeps the letters of the config, and run beside the flushers.
 func deadLettersCommand(path *string) *cobra.Command {
-	var output string
+	var output command.Output
 	dlq := &cobra.Command{
 		Use:   "dlq",
 		Short: "Show, replay or discard dead letters: entries that could not be flushed.",
@@ -32,7 +33,7 @@ columns; only show prints a payload and PostgreSQL's full text.`,
 			return fmt.Errorf("dlq: %q is not allowed: give list, show, replay or discard", strings.Join(args, " "))
 		},
 	}
-	dlq.PersistentFlags().StringVarP(&output, "output", "o", outputTable, "table or json")
+	output.Bind(dlq.PersistentFlags())
 	prepare := func(cmd *cobra.Command, f filter) (*desk, error) {
 		return newDesk(cmd, *path, output, f)
 	}
@@ -138,15 +139,8 @@ type desk struct {
 	report report
 }
 
-func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
-	path, err := chosen(path)
-	if err != nil {
-		return nil, err
-	}
-	if output != outputTable && output != outputJSON {
-		return nil, fmt.Errorf("--output: %q is not allowed: give table or json", output)
-	}
-	c, err := config.Read(path)
+func newDesk(cmd *cobra.Command, path string, output command.Output, f filter) (*desk, error) {
+	c, err := configFor(path, output)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +149,7 @@ func newDesk(cmd *cobra.Command, path, output string, f filter) (*desk, error) {
 		return nil, err
 	}
 	d := &desk{shelf: shelfOf(c), queues: queues, filter: f}
-	d.report = report{out: cmd.OutOrStdout(), problems: cmd.ErrOrStderr(), json: output == outputJSON}
+	d.report = report{out: cmd.OutOrStdout(), problems: cmd.ErrOrStderr(), json: output == command.JSON}
 	return d, nil
 }
 
@@ -183,7 +177,7 @@ func (d *desk) each(ctx context.Context, with func(queue string, letter *entry.D
 		broken = append(broken, fmt.Sprintf("queue %s is not in this %s: no flusher has opened it here yet", strings.Join(missing, ", "), d.shelf.server()))
 	}
 	if len(broken) > 0 {
-		return failed("%s", strings.Join(broken, "; "))
+		return command.Failed("%s", strings.Join(broken, "; "))
 	}
 	return nil
 }
@@ -202,7 +196,7 @@ func (d *desk) eachOf(ctx context.Context, queue string, with func(string, *entr
 			return &brokenQueue{explain(d.shelf, err)}
 		}
 		if err != nil {
-			return failed("%s", explain(d.shelf, err))
+			return command.Failed("%s", explain(d.shelf, err))
 		}
 		if !d.filter.matches(letter) {
 			continue
@@ -220,7 +214,7 @@ func (d *desk) list(ctx context.Context) error {
 		rows = append(rows, rowOf(queue, letter))
 		return nil
 	})
-	if _, interrupted := errors.AsType[*failure](err); interrupted && len(rows) == 0 {
+	if _, interrupted := errors.AsType[*command.Exit](err); interrupted && len(rows) == 0 {
 		return err
 	}
 	slices.SortFunc(rows, func(a, b row) int {
@@ -255,7 +249,7 @@ func (d *desk) show(ctx context.Context) error {
 	case found == nil:
 		return d.noLetter()
 	case found.Member != "" && members > 1:
-		return failed("key %q of queue %s has dead letters of %d members: give --member, such as %q", d.filter.key, of, members, found.Member)
+		return command.Failed("key %q of queue %s has dead letters of %d members: give --member, such as %q", d.filter.key, of, members, found.Member)
 	}
 	return d.report.whole(wholeOf(of, found))
 }
@@ -265,7 +259,7 @@ func (d *desk) noLetter() error {
 	if d.filter.member != "" {
 		what = fmt.Sprintf("member %q of ", d.filter.member) + what
 	}
-	return failed("%s of queue %s has no dead letter", what, strings.Join(d.queues, ", "))
+	return command.Failed("%s of queue %s has no dead letter", what, strings.Join(d.queues, ", "))
 }
 
 // action is what is done to one letter after the other.
@@ -304,7 +298,10 @@ var discarding = action{
 func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 	done := &results{report: &d.report, action: a, DryRun: dryRun, Items: []result{}}
 	err := d.each(ctx, func(queue string, letter *entry.DeadLetter) error {
-		o := result{Key: letter.Key, Member: letter.Member, Queue: queue, Result: "would-" + a.name}
+		o := result{
+			Key: letter.Key, KeyBase64: audit.Bytes(letter.Key), Member: letter.Member, MemberBase64: audit.Bytes(letter.Member),
+			Queue: queue, Result: "would-" + a.name,
+		}
 		if dryRun {
 			if a.refuses(letter) {
 				o.Result, o.Error = resultForged, forgedRemedy
@@ -322,7 +319,7 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 		case errors.Is(err, entry.ErrNoLetter):
 			o.Result = resultGone
 		case lasting(d.shelf, err):
-			return failed("%s %s: %s", a.name, quoted(letter.Key), explain(d.shelf, err))
+			return command.Failed("%s %s: %s", a.name, command.Quoted(letter.Key), explain(d.shelf, err))
 		default:
 			o.Result, o.Error = resultFailed, explain(d.shelf, err)
 		}
@@ -335,7 +332,7 @@ func (d *desk) act(ctx context.Context, a *action, dryRun bool) error {
 	case err != nil:
 		return err
 	case done.Failed > 0:
-		return failed("%d of %d could not be %s", done.Failed, done.count, a.done)
+		return command.Failed("%d of %d could not be %s", done.Failed, done.count, a.done)
 	case done.count == 0 && d.filter.exact():
 		return d.noLetter()
 	}

@@ -14,13 +14,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
 
 // explainCommand answers a person whose write did not arrive.
 func explainCommand(path *string) *cobra.Command {
-	var output string
+	var output command.Output
 	var whole bool
 	explain := &cobra.Command{
 		Use:   "explain KEY --config FILE",
@@ -47,8 +48,8 @@ server could not be asked: what the other one knows is told all the same.`,
 			a := audit.Open(c)
 			defer a.Close()
 			e := a.Explain(cmd.Context(), args[0], whole)
-			if output == outputJSON {
-				err = (&report{out: cmd.OutOrStdout()}).encode(e)
+			if output == command.JSON {
+				err = command.Encode(cmd.OutOrStdout(), e)
 			} else {
 				err = printExplanation(cmd.OutOrStdout(), e, whole)
 			}
@@ -56,26 +57,26 @@ server could not be asked: what the other one knows is told all the same.`,
 			case err != nil:
 				return err
 			case e.State == audit.StateNoMapping:
-				return failed("no mapping takes %s", brief(e.Key))
+				return command.Failed("no mapping takes %s", command.Brief(e.Key))
 			case len(e.Problems) > 0:
-				return failed("not all could be told of %s: see the problems", brief(e.Key))
+				return command.Failed("not all could be told of %s: see the problems", command.Brief(e.Key))
 			}
 			return nil
 		},
 	}
-	explain.Flags().StringVarP(&output, "output", "o", outputTable, "table or json")
+	output.Bind(explain.Flags())
 	explain.Flags().BoolVar(&whole, "whole", false, "print values and lists of members in full, however long")
 	return explain
 }
 
 // configFor reads the config of a command that prints in a form.
-func configFor(path, output string) (*config.Config, error) {
+func configFor(path string, output command.Output) (*config.Config, error) {
 	path, err := chosen(path)
 	if err != nil {
 		return nil, err
 	}
-	if output != outputTable && output != outputJSON {
-		return nil, fmt.Errorf("--output: %q is not allowed: give table or json", output)
+	if err := output.Check(); err != nil {
+		return nil, err
 	}
 	return config.Read(path)
 }
@@ -84,15 +85,19 @@ func configFor(path, output string) (*config.Config, error) {
 const longestValue = 120
 
 func printExplanation(out io.Writer, e *audit.Explanation, whole bool) error {
-	line := func(name, text string) { fmt.Fprintf(out, "%-13s%s\n", name+":", text) }
-	line("Key", quoted(e.Key))
+	// Much of it is from the servers, whose users may have written anything there.
+	line := func(name, text string) { fmt.Fprintf(out, "%-13s%s\n", name+":", command.Escaped(text)) }
+	line("Key", command.Quoted(e.Key))
 	if e.Queue != "" {
-		line("Queue", fmt.Sprintf("%s (prefix %s, table %s, encoding %s, capture %s)", e.Queue, quoted(e.KeyPrefix), e.Table, e.Encoding, e.Capture))
+		line("Queue", fmt.Sprintf("%s (prefix %s, table %s, encoding %s, capture %s)", e.Queue, command.Quoted(e.KeyPrefix), e.Table, e.Encoding, e.Capture))
 	}
 	if e.Partition != nil {
 		line("Partition", strconv.Itoa(*e.Partition)+heldBy(e.Holder))
 	}
 	line("State", stateText(e))
+	if e.Refuses != "" {
+		line("Writes", "refused with "+e.Refuses)
+	}
 	if v := e.Versions; v != nil {
 		text := fmt.Sprintf("committed in the partition up to %d", v.Committed)
 		if v.Pending > 0 {
@@ -126,9 +131,9 @@ func heldBy(h *audit.Holder) string {
 	case h == nil:
 		return ", held by no flusher"
 	case !h.Runs:
-		return fmt.Sprintf(", held by no flusher: the lease of %s ran out at %s", quoted(h.Flusher), second(h.Until))
+		return fmt.Sprintf(", held by no flusher: the lease of %s ran out at %s", command.Quoted(h.Flusher), second(h.Until))
 	}
-	return fmt.Sprintf(", held by flusher %s (epoch %d)", quoted(h.Flusher), h.Epoch)
+	return fmt.Sprintf(", held by flusher %s (epoch %d)", command.Quoted(h.Flusher), h.Epoch)
 }
 
 func stateText(e *audit.Explanation) string {
@@ -159,10 +164,10 @@ func stateText(e *audit.Explanation) string {
 func ago(t time.Time) string { return time.Since(t).Round(time.Second).String() + " ago" }
 
 func letterText(l *audit.Letter) string {
-	parts := []string{l.Cause}
+	parts := []string{command.Quoted(l.Cause)}
 	for _, part := range [][2]string{{"member", l.Member}, {"SQLSTATE", l.SQLState}, {"constraint", l.Constraint}, {"column", l.Column}} {
 		if part[1] != "" {
-			parts = append(parts, part[0]+" "+brief(part[1]))
+			parts = append(parts, part[0]+" "+command.Brief(part[1]))
 		}
 	}
 	return strings.Join(parts, ", ") + fmt.Sprintf(", attempts: %d, last %s", l.Attempts, second(l.LastFailure))
@@ -192,18 +197,23 @@ func heldText(h *audit.Held, whole bool) string {
 	return text
 }
 
-// valueText is a value in one line. A long one is cut, and its length shown.
+// What stands for NULL, and for what is not there. A value that has such a text is quoted.
+const (
+	textNull = "NULL"
+	textNone = "-"
+)
+
+// valueText is a value in one line, and in one cell. A long one is cut, and its length shown.
 func valueText(value *string, whole bool) string {
-	if value == nil {
-		return "NULL"
+	switch {
+	case value == nil:
+		return textNull
+	case *value == "", *value == textNull, *value == textNone:
+		return strconv.Quote(*value)
+	case whole || len(*value) <= longestValue:
+		return command.Escaped(*value)
 	}
-	text := *value
-	if !whole && len(text) > longestValue {
-		cut := strings.ToValidUTF8(text[:longestValue], "")
-		return strings.TrimRight(strings.TrimPrefix(indented(strings.ReplaceAll(cut, "\n", `\n`)), "  "), "\n") +
-			fmt.Sprintf("... (%d bytes: --whole)", len(text))
-	}
-	return strings.TrimRight(strings.TrimPrefix(indented(strings.ReplaceAll(text, "\n", `\n`)), "  "), "\n")
+	return command.Escaped(strings.ToValidUTF8((*value)[:longestValue], "")) + fmt.Sprintf("... (%d bytes: --whole)", len(*value))
 }
 
 func printRows(out io.Writer, e *audit.Explanation, whole bool) error {
@@ -220,7 +230,7 @@ func printRows(out io.Writer, e *audit.Explanation, whole bool) error {
 		fmt.Fprintln(table, "  COLUMN\tREDIS\tPOSTGRESQL\t")
 		for j := range r.Columns {
 			c := &r.Columns[j]
-			redis, row, mark := "-", "-", ""
+			redis, row, mark := textNone, textNone, ""
 			if c.Given {
 				redis = valueText(c.Redis, whole)
 			}
@@ -230,7 +240,7 @@ func printRows(out io.Writer, e *audit.Explanation, whole bool) error {
 			if c.Given && !c.Same && r.InRedis {
 				mark = "differs"
 			}
-			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", quoted(c.Name), redis, row, mark)
+			fmt.Fprintf(table, "  %s\t%s\t%s\t%s\n", command.Quoted(c.Name), redis, row, mark)
 		}
 		if err := table.Flush(); err != nil {
 			return err
@@ -257,7 +267,7 @@ func rowText(r *audit.Row) string {
 		text = "is as Redis has it"
 	}
 	if r.Member != "" {
-		text = "of " + brief(r.Member) + " " + text
+		text = "of " + command.Brief(r.Member) + " " + text
 	}
 	if r.Version != nil {
 		text += fmt.Sprintf(" (version %d)", *r.Version)

@@ -5,12 +5,14 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/test/servers"
@@ -270,4 +272,103 @@ func TestExplainOfAStreamThatStands(t *testing.T) {
 		t.Errorf("of a stream that nobody reads it says\n%s", text)
 	}
 	says(t, text, "State: on its way", "held by no flusher", "stock 2 1 differs", "Next: nothing yet: no flusher has its partition")
+}
+
+// Keys, values and the journal are anybody's: nothing of them runs in the shell, or the terminal, of
+// whoever asks, and no value passes for another one.
+func TestExplainPrintsNothingThatIsObeyed(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	o.set("product:1", "{\"name\":\"NULL\\tpen\"}")
+	o.set("product:2", `{"name":"NULL"}`)
+	o.becomes("product:1", audit.StateClean)
+	o.becomes("product:2", audit.StateClean)
+	o.Database.Exec(t, `UPDATE products SET name = NULL WHERE id = '2'`)
+	_, text := o.explained(0, "product:1")
+	says(t, text, `name NULL\tpen NULL\tpen`)
+	_, text = o.explained(0, "product:2")
+	says(t, text, `name "NULL" NULL differs`)
+	o.stop()
+
+	evil := "product:$(touch x)\x1b[31m"
+	for _, key := range []string{"product:`id`", evil} {
+		if err := o.app.Set(t.Context(), key, `{"name":"x"}`, 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, text = o.explained(0, "product:`id`")
+	says(t, text, "flushed once more: repair 'product:`id`'")
+	_, text = o.explained(0, evil)
+	says(t, text, `flushed once more: repair $'product:$(touch x)\x1b[31m'`)
+	// The application's user may write the journal of its queues.
+	for p := range 2 {
+		base := fmt.Sprintf("wb:{products:%d}:", p)
+		if err := errors.Join(o.app.HSet(t.Context(), base+"lease", "owner", "x\x1b[2J\nState: clean").Err(),
+			o.app.HSet(t.Context(), base+"dlq", evil, `{"operation":"set","version":1,"cause":"\u001b[2J"}`).Err()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.set("product:1", `{"name":"pen"}`)
+	for _, key := range []string{"product:1", evil} {
+		code, out, problems := ask(t, "explain", key, "--config", o.File)
+		if strings.ContainsAny(out+problems, "\x1b\t") || strings.Contains(out, "\nState: clean") {
+			t.Errorf("exit code %d, and a terminal obeys\n%q%q", code, out, problems)
+		}
+	}
+}
+
+// What a write would be answered is part of why one did not arrive.
+func TestExplainTellsThatWritesAreRefused(t *testing.T) {
+	o := openFunctions(t)
+	o.Config.Backpressure.MaxQueueDepth, o.Config.Backpressure.WarningQueueDepth, o.Config.Backpressure.CriticalQueueDepth = 2, 1, 2
+	servers.Put(t, o.File, o.Config)
+	o.start()
+	o.stop()
+	o.set("product:1", `{}`)
+	_, text := o.explained(0, "product:3")
+	if strings.Contains(text, "Writes:") {
+		t.Errorf("of a queue that takes writes it says\n%s", text)
+	}
+	o.set("product:2", `{}`)
+	e, text := o.explained(0, "product:3")
+	if says(t, text, "Writes: refused with WBFULL: the queue holds 2 entries of at most 2"); !strings.HasPrefix(e.Refuses, "WBFULL") {
+		t.Errorf("the document says %q", e.Refuses)
+	}
+	if _, text = o.explained(0, "product:1"); strings.Contains(text, "Writes:") {
+		t.Errorf("of a key that is dirty, whose writes are taken, it says\n%s", text)
+	}
+	o.do("HSET wb:{products}:queue state paused")
+	_, text = o.explained(0, "product:1")
+	says(t, text, "Writes: refused with WBPAUSED: ")
+}
+
+// A key that is not UTF-8 is whole in a document.
+func TestADocumentHasKeysOfAnyBytes(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	key := "product:\xff\x80"
+	if err := o.app.Set(t.Context(), key, `{"name":"x"}`, 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if e, _ := o.explained(0, key); string(e.KeyBase64) != key {
+		t.Errorf("explain has the key %q", e.KeyBase64)
+	}
+	if c := o.compared(command.ExitDifferent, "verify"); len(c.Items) != 1 || string(c.Items[0].KeyBase64) != key || c.Items[0].Kind != audit.Unfit {
+		t.Errorf("verify has %+v", c.Items)
+	}
+	o.set(key, `{"name":"x"}`)
+	o.eventually("the key is a dead letter", func() error {
+		out, _ := o.dlq(0, "list", "-o", "json")
+		var rows []row
+		if err := json.Unmarshal([]byte(out), &rows); err != nil {
+			return err
+		}
+		if len(rows) != 1 || string(rows[0].KeyBase64) != key {
+			return fmt.Errorf("it says %s", out)
+		}
+		return nil
+	})
+	if e, _ := o.explained(0, "product:1"); e.KeyBase64 != nil {
+		t.Errorf("a key that is UTF-8 has %q beside it", e.KeyBase64)
+	}
 }

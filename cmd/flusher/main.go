@@ -15,62 +15,25 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	runtimedebug "runtime/debug"
 	"strconv"
-	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/service"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
-	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
-}
+func main() { command.Main(run) }
 
-// exitFailed is the exit code of a subcommand that could not do all of what it was
-// asked for, though there was nothing wrong with how it was asked.
-const exitFailed = 1
-
-// failure is an error that ends in exitFailed; every other says that the command
-// line or the config cannot be used.
-type failure struct{ text string }
-
-func (f *failure) Error() string { return f.text }
-
-func failed(format string, args ...any) error {
-	return &failure{text: fmt.Sprintf(format, args...)}
-}
-
-// run returns the exit code. An error is written in one line to problems.
-func run(ctx context.Context, args []string, out, problems io.Writer) int {
+// run returns the exit code.
+func run(ctx context.Context, args []string, s command.Streams) int {
 	journal.Quiet()
-	root := rootCommand()
-	root.SetArgs(args)
-	root.SetOut(out)
-	root.SetErr(problems)
-	err := root.ExecuteContext(ctx)
-	if err == nil {
-		return 0
-	}
-	fmt.Fprintf(problems, "flusher: %s\n", strings.Join(strings.Fields(err.Error()), " "))
-	if _, ok := errors.AsType[*failure](err); ok {
-		return exitFailed
-	}
-	if _, ok := errors.AsType[*different](err); ok {
-		return exitDifferent
-	}
-	return config.ExitUnusable
+	return command.Run(ctx, rootCommand(), args, s)
 }
 
 // version is set by the linker.
@@ -93,7 +56,7 @@ func chosen(path string) (string, error) {
 func rootCommand() *cobra.Command {
 	var path, format string
 	var grace time.Duration
-	var debug bool
+	var debug, untilStdinEnds bool
 	root := &cobra.Command{
 		Use:     "flusher --config FILE",
 		Version: version,
@@ -104,9 +67,11 @@ func rootCommand() *cobra.Command {
 			}
 			return nil
 		},
-		SilenceUsage:      true,
-		SilenceErrors:     true,
-		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
+		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+			if untilStdinEnds {
+				cmd.SetContext(whileOpen(cmd.Context(), cmd.InOrStdin()))
+			}
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			path, err := chosen(path)
 			if err != nil {
@@ -129,11 +94,24 @@ func rootCommand() *cobra.Command {
 		},
 	}
 	root.PersistentFlags().StringVar(&path, "config", "", "the config file (YAML); required where there is no "+mountedConfig)
+	root.PersistentFlags().BoolVar(&untilStdinEnds, "until-stdin-ends", false,
+		"stop when the standard input ends, as kubectl writebehind ends it when somebody interrupts that")
 	root.Flags().DurationVar(&grace, "grace-period", flusher.Options{}.WithDefaults().Grace, "how long to go on flushing after SIGTERM")
 	root.Flags().StringVar(&format, "log-format", "json", "json or text")
 	root.Flags().BoolVar(&debug, "debug", false, "log every take-over of a partition too")
 	root.AddCommand(deadLettersCommand(&path), explainCommand(&path), verifyCommand(&path), repairCommand(&path), aclCommand(&path))
 	return root
+}
+
+// whileOpen ends with the input, as at SIGTERM: a command that kubectl runs in a pod gets no
+// signal when kubectl ends, and would go on alone.
+func whileOpen(ctx context.Context, in io.Reader) context.Context {
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		defer stop()
+		_, _ = io.Copy(io.Discard, in)
+	}()
+	return ctx
 }
 
 var errNoConfig = errors.New("--config: \"\" is not allowed: give the path of the config file")

@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/spf13/pflag"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
@@ -107,7 +108,7 @@ func (p *place) fill() {
 func ask(t *testing.T, args ...string) (code int, out, problems string) {
 	t.Helper()
 	var o, e bytes.Buffer
-	code = run(t.Context(), args, &o, &e)
+	code = run(t.Context(), args, command.Streams{Out: &o, Problems: &e})
 	return code, o.String(), e.String()
 }
 

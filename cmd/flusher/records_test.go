@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -243,7 +244,7 @@ func TestLettersAreReplayedByTheNextFlusher(t *testing.T) {
 		Done, Failed int
 	}
 	if err := json.Unmarshal([]byte(out), &done); err != nil || done.Done != 6 || done.Failed != 0 || len(done.Items) != 6 ||
-		done.Items[3] != (result{Key: "board:a", Member: "high", Queue: "scores", Result: "replayed"}) {
+		!reflect.DeepEqual(done.Items[3], result{Key: "board:a", Member: "high", Queue: "scores", Result: "replayed"}) {
 		t.Errorf("%v, replay prints %s", err, out)
 	}
 	if got := len(o.listed()); got != 7 {

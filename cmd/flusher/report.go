@@ -5,7 +5,6 @@ package main
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -14,15 +13,10 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
-	"unicode/utf8"
 
+	"github.com/writebehind/operator/internal/command"
+	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/entry"
-)
-
-// Forms of output.
-const (
-	outputTable = "table"
-	outputJSON  = "json"
 )
 
 // Results of an action besides its own.
@@ -39,35 +33,16 @@ type report struct {
 	json          bool
 }
 
-func (r *report) encode(document any) error {
-	encoder := json.NewEncoder(r.out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
-}
-
-// row is the part of a dead letter that every command shows: no payload, and not PostgreSQL's
-// text, which quotes row values.
+// row is the part of a dead letter that every command shows.
 type row struct {
-	Key          string    `json:"key"`
-	Member       string    `json:"member,omitempty"`
-	Queue        string    `json:"queue"`
-	Cause        string    `json:"cause"`
-	SQLState     string    `json:"sqlstate,omitempty"`
-	Constraint   string    `json:"constraint,omitempty"`
-	Column       string    `json:"column,omitempty"`
-	Operation    string    `json:"operation"`
-	Version      int64     `json:"version"`
-	Attempts     int       `json:"attempts"`
-	FirstFailure time.Time `json:"firstFailure"`
-	LastFailure  time.Time `json:"lastFailure"`
+	Key       string `json:"key"`
+	KeyBase64 []byte `json:"keyBase64,omitempty"`
+	Queue     string `json:"queue"`
+	audit.Letter
 }
 
 func rowOf(queue string, l *entry.DeadLetter) row {
-	return row{
-		Key: l.Key, Member: l.Member, Queue: queue, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column,
-		Operation: l.Operation, Version: l.Version, Attempts: l.Attempts, FirstFailure: l.FirstFailure, LastFailure: l.LastFailure,
-	}
+	return row{Key: l.Key, KeyBase64: audit.Bytes(l.Key), Queue: queue, Letter: audit.LetterOf(l)}
 }
 
 // rows prints the letters that a filter, if one is given, has let through.
@@ -76,7 +51,7 @@ func (r *report) rows(rows []row, filtered bool) error {
 		if rows == nil {
 			rows = []row{}
 		}
-		return r.encode(rows)
+		return command.Encode(r.out, rows)
 	}
 	if len(rows) == 0 {
 		text := "There are no dead letters."
@@ -94,8 +69,8 @@ func (r *report) rows(rows []row, filtered bool) error {
 	table := tabwriter.NewWriter(r.out, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(table, "KEY"+member("MEMBER")+"\tQUEUE\tCAUSE\tSQLSTATE\tCONSTRAINT\tCOLUMN\tATTEMPTS\tFIRST\tLAST")
 	for _, l := range rows {
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", brief(l.Key)+member(brief(l.Member)), l.Queue, quoted(l.Cause), quoted(l.SQLState),
-			quoted(l.Constraint), quoted(l.Column), l.Attempts, second(l.FirstFailure), second(l.LastFailure))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\t%s\n", command.Brief(l.Key)+member(command.Brief(l.Member)), l.Queue, command.Quoted(l.Cause), command.Quoted(l.SQLState),
+			command.Quoted(l.Constraint), command.Quoted(l.Column), l.Attempts, second(l.FirstFailure), second(l.LastFailure))
 	}
 	return table.Flush()
 }
@@ -108,65 +83,36 @@ func second(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// quoted makes one cell of a table of any text: a key may hold spaces, or what a
-// terminal would obey.
-func quoted(text string) string {
-	if text == "" {
-		return "-"
-	}
-	if !utf8.ValidString(text) || strings.ContainsFunc(text, func(c rune) bool { return c == ' ' || c == '"' || !unicode.IsPrint(c) }) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
-// longestCell is how many bytes of a key stand in a table: one of 8 kB would push every
-// other column out of sight.
-const longestCell = 100
-
-// brief is a key's cell in a table or a line. A long key is cut, and its length shown;
-// show and -o json have it whole, and --key takes its beginning and a star.
-func brief(key string) string {
-	if len(key) <= longestCell {
-		return quoted(key)
-	}
-	end := longestCell
-	for end > longestCell-utf8.UTFMax && !utf8.RuneStart(key[end]) {
-		end--
-	}
-	return fmt.Sprintf("%s... (%d bytes)", quoted(key[:end]), len(key))
-}
-
 // whole is a dead letter with the values in it. A payload that is not UTF-8 is
 // given in base64.
 type whole struct {
 	row
 	Message       string `json:"message"`
 	Payload       string `json:"payload,omitempty"`
-	PayloadBase64 string `json:"payloadBase64,omitempty"`
+	PayloadBase64 []byte `json:"payloadBase64,omitempty"`
 }
 
 func wholeOf(queue string, l *entry.DeadLetter) whole {
-	w := whole{row: rowOf(queue, l), Message: l.Message, Payload: l.Payload}
-	if !utf8.ValidString(l.Payload) {
-		w.Payload, w.PayloadBase64 = "", base64.StdEncoding.EncodeToString([]byte(l.Payload))
+	w := whole{row: rowOf(queue, l), Message: l.Message, Payload: l.Payload, PayloadBase64: audit.Bytes(l.Payload)}
+	if w.PayloadBase64 != nil {
+		w.Payload = ""
 	}
 	return w
 }
 
 func (r *report) whole(l whole) error {
 	if r.json {
-		return r.encode(l)
+		return command.Encode(r.out, l)
 	}
 	for _, line := range [][2]string{
-		{"Key", quoted(l.Key)},
-		{"Member", quoted(l.Member)},
+		{"Key", command.Quoted(l.Key)},
+		{"Member", command.Quoted(l.Member)},
 		{"Queue", l.Queue},
-		{"Cause", quoted(l.Cause)},
-		{"SQLSTATE", quoted(l.SQLState)},
-		{"Constraint", quoted(l.Constraint)},
-		{"Column", quoted(l.Column)},
-		{"Operation", quoted(l.Operation)},
+		{"Cause", command.Quoted(l.Cause)},
+		{"SQLSTATE", command.Quoted(l.SQLState)},
+		{"Constraint", command.Quoted(l.Constraint)},
+		{"Column", command.Quoted(l.Column)},
+		{"Operation", command.Quoted(l.Operation)},
 		{"Version", strconv.FormatInt(l.Version, 10)},
 		{"Attempts", strconv.Itoa(l.Attempts)},
 		{"First", second(l.FirstFailure)},
@@ -179,8 +125,8 @@ func (r *report) whole(l whole) error {
 	}
 	fmt.Fprintf(r.out, "Message:\n%s", indented(l.Message))
 	switch {
-	case l.PayloadBase64 != "":
-		_, err := fmt.Fprintf(r.out, "Payload (not UTF-8, in base64):\n%s", indented(l.PayloadBase64))
+	case l.PayloadBase64 != nil:
+		_, err := fmt.Fprintf(r.out, "Payload (not UTF-8, in base64):\n%s", indented(base64.StdEncoding.EncodeToString(l.PayloadBase64)))
 		return err
 	case l.Payload == "":
 		_, err := fmt.Fprintln(r.out, "Payload:    -")
@@ -210,12 +156,14 @@ func indented(text string) string {
 
 // outcome is what became of one letter.
 type result struct {
-	Key     string `json:"key"`
-	Member  string `json:"member,omitempty"`
-	Queue   string `json:"queue"`
-	Result  string `json:"result"`
-	Version int64  `json:"version,omitempty"`
-	Error   string `json:"error,omitempty"`
+	Key          string `json:"key"`
+	KeyBase64    []byte `json:"keyBase64,omitempty"`
+	Member       string `json:"member,omitempty"`
+	MemberBase64 []byte `json:"memberBase64,omitempty"`
+	Queue        string `json:"queue"`
+	Result       string `json:"result"`
+	Version      int64  `json:"version,omitempty"`
+	Error        string `json:"error,omitempty"`
 }
 
 // outcomes counts them, and prints each at once for a person.
@@ -252,12 +200,16 @@ func (s *results) add(o result) error {
 	if said == s.action.done {
 		said = s.action.participle
 	}
-	line := fmt.Sprintf("%-14s%s", said, brief(o.Key))
+	line := fmt.Sprintf("%-14s%s", said, command.Brief(o.Key))
 	if o.Member != "" {
-		line += " " + brief(o.Member)
+		line += " " + command.Brief(o.Member)
 	}
 	if o.Error != "" {
-		line += ": " + strings.ReplaceAll(o.Error, o.Key, brief(o.Key))
+		text := o.Error
+		if o.Key != "" {
+			text = strings.ReplaceAll(text, o.Key, command.Brief(o.Key))
+		}
+		line += ": " + command.Escaped(text)
 	}
 	_, err := fmt.Fprintln(s.report.out, line)
 	return err
@@ -265,7 +217,7 @@ func (s *results) add(o result) error {
 
 func (s *results) close() error {
 	if s.report.json {
-		return s.report.encode(s)
+		return command.Encode(s.report.out, s)
 	}
 	line := fmt.Sprintf("%d %s, %d superseded, %d gone, %d failed", s.Done, s.action.participle, s.Superseded, s.Gone, s.Failed)
 	if s.Done > 0 && s.action.after != "" {

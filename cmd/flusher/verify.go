@@ -15,26 +15,19 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/audit"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/plural"
 )
 
-// exitDifferent is the exit code of verify where it has found differences, and of repair where some
-// are left.
-const exitDifferent = 3
-
-// different is an error that ends in exitDifferent.
-type different struct{ text string }
-
-func (d *different) Error() string { return d.text }
-
 // comparison is what verify and repair are given.
 type comparison struct {
-	queue, prefix, output string
-	sample                float64
-	rate, most            int
-	extra, all, dryRun    bool
+	queue, prefix      string
+	output             command.Output
+	sample             float64
+	rate, most         int
+	extra, all, dryRun bool
 }
 
 const (
@@ -48,7 +41,7 @@ const (
 )
 
 func (c *comparison) bind(flags *pflag.FlagSet) {
-	flags.StringVarP(&c.output, "output", "o", outputTable, "table or json")
+	c.output.Bind(flags)
 	flags.StringVar(&c.queue, flagQueue, "", "only this queue (a mapping's name)")
 	flags.StringVar(&c.prefix, "prefix", "", "only keys that begin with this")
 	flags.Float64Var(&c.sample, "sample", 1, "the share of the keys that is compared, picked at random, such as 0.01")
@@ -131,12 +124,12 @@ func (c *comparison) check(flags *pflag.FlagSet, of *config.Config, keys []strin
 		return fmt.Errorf("--rate: \"%d\" is not allowed: give 0 or more", c.rate)
 	case c.most < 0:
 		return fmt.Errorf("--most: \"%d\" is not allowed: give 0 or more", c.most)
-	case len(keys) > 0 && (c.queue != "" || c.prefix != "" || c.extra):
-		return errors.New("--queue, --prefix and --extra: they are not allowed together with keys: give one of the two")
+	case len(keys) > 0 && (c.queue != "" || c.prefix != "" || c.extra || c.sample < 1):
+		return errors.New("--queue, --prefix, --sample and --extra: they are not allowed together with keys: give one of the two")
 	}
 	for _, key := range keys {
-		if audit.MappingOf(of, key) == nil {
-			return fmt.Errorf("key %q is not allowed: give one that begins with %s", key, strings.Join(prefixesOf(of.Mappings), ", "))
+		if m := audit.MappingOf(of, key); m == nil || key == m.KeyPrefix {
+			return fmt.Errorf("key %q is not allowed: give one that begins with %s, and goes on after that", key, strings.Join(prefixesOf(of.Mappings), ", "))
 		}
 	}
 	return nil
@@ -178,6 +171,8 @@ type compared struct {
 	audit.Summary
 	// Ended is false where the work was interrupted, or a server failed.
 	Ended bool `json:"ended"`
+	// Sample is the share of the keys that was compared.
+	Sample float64 `json:"sample"`
 }
 
 func (c *comparison) run(cmd *cobra.Command, path string, keys []string, repair bool) error {
@@ -195,7 +190,7 @@ func (c *comparison) run(cmd *cobra.Command, path string, keys []string, repair 
 	a := audit.Open(of)
 	defer a.Close()
 	out, problems := cmd.OutOrStdout(), cmd.ErrOrStderr()
-	done := compared{DryRun: c.dryRun, Items: []audit.Difference{}}
+	done := compared{DryRun: c.dryRun, Items: []audit.Difference{}, Sample: c.sample}
 	listed := 0
 	scope := audit.Scope{
 		Queues: queues, Prefix: c.prefix, Keys: keys, Sample: c.sample, Rate: c.rate, Extra: c.extra, Repair: repair,
@@ -206,7 +201,7 @@ func (c *comparison) run(cmd *cobra.Command, path string, keys []string, repair 
 			}
 			// A reason may quote the value, which only explain and dlq show print.
 			d.Reason = ""
-			if c.output == outputJSON {
+			if c.output == command.JSON {
 				done.Items = append(done.Items, d)
 				return nil
 			}
@@ -226,26 +221,35 @@ func (c *comparison) run(cmd *cobra.Command, path string, keys []string, repair 
 func (c *comparison) verdict(done *compared, err error, repair bool) error {
 	switch left := done.Differences() - done.Marked; {
 	case errors.Is(err, context.Canceled):
-		return failed("interrupted")
+		return command.Failed("interrupted")
 	case err != nil:
-		return failed("%s", err)
+		return command.Failed("%s", err)
 	case repair && left > 0:
-		return &different{fmt.Sprintf("keys that differ: %d, left: %d", done.Differences(), left)}
+		return &command.Exit{Code: command.ExitDifferent, Err: fmt.Errorf("keys that differ: %d, left: %d", done.Differences(), left)}
 	case !repair && left > 0:
-		return &different{fmt.Sprintf("keys compared: %d, keys that differ: %d", done.Keys, left)}
+		return &command.Exit{Code: command.ExitDifferent, Err: fmt.Errorf("keys compared: %d, keys that differ: %d", done.Keys, left)}
 	}
 	return nil
 }
 
 func (c *comparison) show(out io.Writer, done *compared, repair bool) error {
-	if c.output == outputJSON {
-		return (&report{out: out}).encode(done)
+	if c.output == command.JSON {
+		return command.Encode(out, done)
 	}
 	if done.NotListed > 0 {
 		fmt.Fprintf(out, "%s not listed (--most)\n", plural.Of(done.NotListed, "more difference is", "more differences are"))
 	}
 	s := &done.Summary
 	line := fmt.Sprintf("keys compared: %d, missing: %d, different: %d, unfit: %d, on their way: %d, dead letters: %d", s.Keys, s.Missing, s.Different, s.Unfit, s.OnItsWay, s.Dead)
+	if s.Unsettled > 0 {
+		line += fmt.Sprintf(" (not known of %d, to which the stream was not carried)", s.Unsettled)
+	}
+	if s.Large > 0 {
+		line += fmt.Sprintf(", too large to compare: %d", s.Large)
+	}
+	if c.sample < 1 {
+		line = fmt.Sprintf("a sample of %v of the keys: ", c.sample) + line
+	}
 	if c.extra {
 		line += fmt.Sprintf(", extra: %d", s.Extra)
 	}
@@ -257,9 +261,9 @@ func (c *comparison) show(out io.Writer, done *compared, repair bool) error {
 }
 
 func printDifference(out io.Writer, d *audit.Difference) error {
-	line := fmt.Sprintf("%-11s%s", d.Kind, brief(d.Key))
+	line := fmt.Sprintf("%-11s%s", d.Kind, command.Brief(d.Key))
 	if len(d.Columns) > 0 {
-		line += ": " + strings.Join(d.Columns, ", ")
+		line += ": " + command.Escaped(strings.Join(d.Columns, ", "))
 	}
 	if d.Members > 0 {
 		line += fmt.Sprintf(" (members: %d)", d.Members)

@@ -4,13 +4,17 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/audit"
+	"github.com/writebehind/operator/test/servers"
 )
 
 // compared runs verify or repair, which must end with the code.
@@ -63,24 +67,24 @@ func TestVerifyFindsWhatDiffersAndRepairFlushesIt(t *testing.T) {
 		UPDATE products SET price = 1.500 WHERE id = '4'; INSERT INTO products (id) VALUES ('extra'); UPDATE numbers SET name = 'eight'`)
 	o.do(`SET product:odd no-document`)
 	missing := []string{"different n:7 name", "different product:3 stock price", "missing product:1", "missing product:2", "unfit product:odd"}
-	o.differ(o.compared(exitDifferent, "verify"), missing...)
-	o.differ(o.compared(exitDifferent, "verify", "--extra"), slices.Sorted(slices.Values(append([]string{"extra product:extra"}, missing...)))...)
-	o.differ(o.compared(exitDifferent, "verify", "--queue", "numbers"), "different n:7 name")
-	o.differ(o.compared(exitDifferent, "verify", "--prefix", "product:1"), "missing product:1")
-	o.differ(o.compared(exitDifferent, "verify", "product:2", "product:5"), "missing product:2")
-	if c := o.compared(exitDifferent, "verify", "--most", "1"); len(c.Items) != 1 || c.NotListed != 4 {
+	o.differ(o.compared(command.ExitDifferent, "verify"), missing...)
+	o.differ(o.compared(command.ExitDifferent, "verify", "--extra"), slices.Sorted(slices.Values(append([]string{"extra product:extra"}, missing...)))...)
+	o.differ(o.compared(command.ExitDifferent, "verify", "--queue", "numbers"), "different n:7 name")
+	o.differ(o.compared(command.ExitDifferent, "verify", "--prefix", "product:1"), "missing product:1")
+	o.differ(o.compared(command.ExitDifferent, "verify", "product:2", "product:5"), "missing product:2")
+	if c := o.compared(command.ExitDifferent, "verify", "--most", "1"); len(c.Items) != 1 || c.NotListed != 4 {
 		t.Errorf("--most 1 lists %+v", c)
 	}
 	if c := o.compared(0, "verify", "--queue", "products", "--sample", "0.000001"); c.Keys > 5 {
 		t.Errorf("a sample of a millionth has %d keys", c.Keys)
 	}
-	o.differ(o.compared(exitDifferent, "repair", "--all", "--dry-run"), missing...)
-	o.differ(o.compared(exitDifferent, "verify"), missing...)
-	if c := o.compared(exitDifferent, "repair", "--all"); c.Marked != 4 {
+	o.differ(o.compared(command.ExitDifferent, "repair", "--all", "--dry-run"), missing...)
+	o.differ(o.compared(command.ExitDifferent, "verify"), missing...)
+	if c := o.compared(command.ExitDifferent, "repair", "--all"); c.Marked != 4 {
 		t.Errorf("of four keys %d are marked", c.Marked)
 	}
 	o.eventually("what was marked is flushed", func() error {
-		if c := o.compared(exitDifferent, "verify", "--extra"); !slices.Equal(c.kinds(), []string{"extra product:extra", "unfit product:odd"}) || c.OnItsWay > 0 {
+		if c := o.compared(command.ExitDifferent, "verify", "--extra"); !slices.Equal(c.kinds(), []string{"extra product:extra", "unfit product:odd"}) || c.OnItsWay > 0 {
 			return fmt.Errorf("%+v", c)
 		}
 		return nil
@@ -151,8 +155,8 @@ func TestVerifyAndRepairOfReplication(t *testing.T) {
 		DELETE FROM scores WHERE player = 'bob'; INSERT INTO scores VALUES ('1', 'zoe', 3), ('9', 'gone', 1); DELETE FROM events WHERE id = '2-1';
 		INSERT INTO events VALUES ('1', '0-1', 'trimmed')`)
 	want := []string{"different board:1", "different events:1", "different session:1 visits", "different session:2 visits", "missing product:1"}
-	o.differ(o.compared(exitDifferent, "verify"), want...)
-	o.differ(o.compared(exitDifferent, "verify", "--extra"), slices.Insert(slices.Clone(want), 4, "extra board:9")...)
+	o.differ(o.compared(command.ExitDifferent, "verify"), want...)
+	o.differ(o.compared(command.ExitDifferent, "verify", "--extra"), slices.Insert(slices.Clone(want), 4, "extra board:9")...)
 	if c := o.compared(0, "repair", "--all"); c.Marked != 5 {
 		t.Errorf("of five keys %d are marked: %+v", c.Marked, c)
 	}
@@ -216,7 +220,103 @@ func TestVerifyRefusesWhatCannotBeMeant(t *testing.T) {
 	}
 	// A server that is away ends the work.
 	p.must(p.rdb.Set(t.Context(), "product:1", "{}", 0).Err())
-	if code, out, problems := ask(t, "verify", "--config", p.file); code != exitFailed || !strings.Contains(problems, "queue products: PostgreSQL: ") || !strings.Contains(out, "keys compared: 0") {
+	if code, out, problems := ask(t, "verify", "--config", p.file); code != command.ExitFailed || !strings.Contains(problems, "queue products: PostgreSQL: ") || !strings.Contains(out, "keys compared: 0") {
 		t.Errorf("exit code %d, %q, %q", code, out, problems)
+	}
+}
+
+// A key that is given twice is one key, for a command that says how many it has left.
+func TestAKeyIsRepairedOnce(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	o.do(`SET product:1 {"name":"pen"}`)
+	if c := o.compared(0, "repair", "product:1", "product:1"); c.Marked != 1 || c.Keys != 1 {
+		t.Errorf("of one key %d are compared, and %d marked", c.Keys, c.Marked)
+	}
+}
+
+// A repair leaves room for the writes of the application, and goes on as what it has marked is
+// flushed.
+func TestARepairFillsNoQueue(t *testing.T) {
+	o := openFunctions(t)
+	o.Config.Backpressure.MaxQueueDepth, o.Config.Backpressure.WarningQueueDepth, o.Config.Backpressure.CriticalQueueDepth = 10, 1, 2
+	servers.Put(t, o.File, o.Config)
+	o.start()
+	for i := range 40 {
+		o.do(fmt.Sprintf(`SET product:%d {"name":"p%d"}`, i, i))
+	}
+	if c := o.compared(0, "repair", "--all"); c.Marked != 40 {
+		t.Errorf("of 40 keys %d are marked", c.Marked)
+	}
+	o.eventually("all are rows", func() error {
+		if n := o.Database.Value(t, `SELECT count(*) FROM products`); n != "40" {
+			return fmt.Errorf("%s are", n)
+		}
+		return nil
+	})
+}
+
+// A sample is told as one, and picks keys, however many rows each has.
+func TestASampleIsToldAsOne(t *testing.T) {
+	o := openOffice(t)
+	o.start()
+	o.Database.Exec(t, `INSERT INTO scores SELECT 'gone', 'p' || n, 1 FROM generate_series(1, 10000) n`)
+	found := 0
+	for range 2 {
+		c := o.compared(0, "verify", "--extra", "--sample", "0.001", "--queue", "scores")
+		found += int(c.Extra)
+		if c.Sample != 0.001 {
+			t.Errorf("the document says that the share is %v", c.Sample)
+		}
+	}
+	if found == 2 {
+		t.Error("one key among a thousand is picked each time, since it has many rows")
+	}
+	if _, out, _ := ask(t, "verify", "--sample", "0.001", "--rate", "0", "--config", o.File); !strings.Contains(out, "a sample of 0.001 of the keys: keys compared: ") {
+		t.Errorf("a person is told\n%s", out)
+	}
+	if code, _, problems := ask(t, "verify", "product:1", "--sample", "0.5", "--config", o.File); code != command.ExitUnusable || !strings.Contains(problems, "--sample") {
+		t.Errorf("of a sample of named keys: exit code %d, %s", code, problems)
+	}
+}
+
+// A command in a pod gets no signal when whoever runs it has gone.
+func TestACommandEndsWithItsInput(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	for i := range 100 {
+		o.do(fmt.Sprintf("SET product:%d x", i))
+	}
+	in, end := io.Pipe()
+	var out, problems bytes.Buffer
+	ended := make(chan int)
+	go func() {
+		ended <- run(t.Context(), []string{"verify", "--until-stdin-ends", "--rate", "1", "--config", o.File}, command.Streams{In: in, Out: &out, Problems: &problems})
+	}()
+	_ = end.Close()
+	if code := <-ended; code != command.ExitFailed || !strings.Contains(problems.String(), "interrupted") || !strings.Contains(out.String(), "keys compared: ") {
+		t.Errorf("exit code %d\n%s%s", code, out.String(), problems.String())
+	}
+}
+
+// A queue whose table does not fit, or whose journal is not there, keeps nobody from comparing the
+// others.
+func TestAQueueThatCannotBeComparedLeavesTheOthers(t *testing.T) {
+	o := openFunctions(t)
+	o.start()
+	o.do(`SET product:1 {"name":"pen"}`, `SET n:7 {"name":"seven"}`)
+	o.stop()
+	for _, breaks := range []func(){
+		func() { o.Database.Exec(t, `ALTER TABLE products RENAME TO products_before`) },
+		func() {
+			o.Database.Exec(t, `ALTER TABLE products_before RENAME TO products`)
+			o.do("DEL wb:{products}:queue")
+		},
+	} {
+		breaks()
+		code, out, problems := ask(t, "verify", "--config", o.File)
+		if code != command.ExitFailed || !strings.Contains(problems, "queue products: ") || !strings.Contains(out, "missing    n:7") {
+			t.Errorf("exit code %d\n%s%s", code, out, problems)
+		}
 	}
 }

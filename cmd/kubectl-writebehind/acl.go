@@ -4,15 +4,17 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"io"
-	"regexp"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/acl"
 	"github.com/writebehind/operator/internal/flusher/config"
 )
@@ -25,12 +27,11 @@ type rights struct {
 	Rules []acl.Rule `json:"rules,omitempty"`
 }
 
-// userName is a name that stands in a command as it is.
-var userName = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
-
 func aclCommand(t *target, dial dialer) *cobra.Command {
-	var output, queue, user, flusherUser string
-	command := &cobra.Command{
+	var output command.Output
+	var of acl.Users
+	var queue string
+	show := &cobra.Command{
 		Use:   "acl NAME [--queue QUEUE]",
 		Short: "Print the ACL of an application's user, whose rights end at its queues, and of the flushers'.",
 		Long: `Print the ACL of an application's user, whose rights end at its queues, and of the
@@ -39,18 +40,13 @@ PASSWORD. Of a managed Redis it names the Secret that has a user for the applica
 Neither Redis nor a Secret is read.`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
-				return unusable("acl: give the WriteBehindCache")
+				return errors.New("acl: give the WriteBehindCache")
 			}
 			return oneName(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			switch {
-			case output != outputTable && output != outputJSON:
-				return unusable("--output: %q is not allowed: give table or json", output)
-			case !userName.MatchString(user):
-				return unusable("--user: %q is not allowed: give letters, digits, and any of _ . @ -", user)
-			case !userName.MatchString(flusherUser):
-				return unusable("--flusher-user: %q is not allowed: give letters, digits, and any of _ . @ -", flusherUser)
+			if err := cmp.Or(output.Check(), of.Check()); err != nil {
+				return err
 			}
 			c, err := dial(t)
 			if err != nil {
@@ -60,24 +56,23 @@ Neither Redis nor a Secret is read.`,
 			if err != nil {
 				return err
 			}
-			r, err := rightsOf(cache, queue, user, flusherUser)
+			r, err := rightsOf(cache, queue, of)
 			switch {
 			case err != nil:
 				return err
-			case output == outputJSON:
-				return encode(cmd.OutOrStdout(), r)
+			case output == command.JSON:
+				return command.Encode(cmd.OutOrStdout(), r)
 			}
 			return r.print(cmd.OutOrStdout(), cache)
 		},
 	}
-	command.Flags().StringVarP(&output, "output", "o", outputTable, "table or json")
-	command.Flags().StringVar(&queue, "queue", "", "the application works with this queue alone (a mapping's name)")
-	command.Flags().StringVar(&user, "user", "app", "the name of the application's user")
-	command.Flags().StringVar(&flusherUser, "flusher-user", "writebehind", "the name of the flushers' user")
-	return command
+	output.Bind(show.Flags())
+	of.Bind(show.Flags())
+	show.Flags().StringVar(&queue, "queue", "", "the application works with this queue alone (a mapping's name)")
+	return show
 }
 
-func rightsOf(cache *v1alpha1.WriteBehindCache, queue, user, flusherUser string) (*rights, error) {
+func rightsOf(cache *v1alpha1.WriteBehindCache, queue string, of acl.Users) (*rights, error) {
 	var names, queues []string
 	var mappings []config.Mapping
 	for i := range cache.Spec.Mappings {
@@ -87,7 +82,7 @@ func rightsOf(cache *v1alpha1.WriteBehindCache, queue, user, flusherUser string)
 	}
 	if queue != "" {
 		if !slices.Contains(names, queue) {
-			return nil, unusable("--queue: %q is not allowed: give a mapping of %s: %s", queue, cache.Name, strings.Join(names, ", "))
+			return nil, fmt.Errorf("--queue: %q is not allowed: give a mapping of %s: %s", queue, cache.Name, strings.Join(names, ", "))
 		}
 		queues = []string{queue}
 	}
@@ -98,7 +93,7 @@ func rightsOf(cache *v1alpha1.WriteBehindCache, queue, user, flusherUser string)
 		}
 		return r, nil
 	}
-	return &rights{Rules: acl.Of(string(cache.Spec.Capture), mappings, queues, user, flusherUser)}, nil
+	return &rights{Rules: acl.Of(string(cache.Spec.Capture), mappings, queues, of)}, nil
 }
 
 func (r *rights) print(out io.Writer, cache *v1alpha1.WriteBehindCache) error {
@@ -110,10 +105,8 @@ func (r *rights) print(out io.Writer, cache *v1alpha1.WriteBehindCache) error {
 	case len(r.Rules) == 0:
 		_, err = fmt.Fprintf(out, "# the Redis of %s is managed, and its Secret is not made yet: status.redis.secretName will name it\n", cache.Name)
 	}
-	for i := range r.Rules {
-		if _, err := fmt.Fprintf(out, "# the %s of %s\n%s\n", r.Rules[i].For, strings.Join(r.Rules[i].Queues, ", "), r.Rules[i].Command); err != nil {
-			return err
-		}
+	if err != nil {
+		return err
 	}
-	return err
+	return acl.Print(out, r.Rules)
 }

@@ -6,9 +6,9 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/spf13/pflag"
 	corev1 "k8s.io/api/core/v1"
@@ -19,9 +19,11 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/remotecommand"
 	clientexec "k8s.io/client-go/util/exec"
+	"k8s.io/streaming/pkg/httpstream"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/command"
 )
 
 // target is which cluster and namespace are meant, as kubectl itself is told.
@@ -41,7 +43,7 @@ type cluster struct {
 }
 
 // executor runs a command in a pod, and returns its exit code.
-type executor func(ctx context.Context, namespace, pod, container string, command []string, out, problems io.Writer) (int, error)
+type executor func(ctx context.Context, namespace, pod, container string, words []string, out, problems io.Writer) (int, error)
 
 // dialer reaches the cluster of a target.
 type dialer func(t *target) (*cluster, error)
@@ -55,11 +57,11 @@ func connect(t *target) (*cluster, error) {
 	loaded := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, overrides)
 	namespace, _, err := loaded.Namespace()
 	if err != nil {
-		return nil, &failure{err}
+		return nil, command.Failed("%w", err)
 	}
 	config, err := loaded.ClientConfig()
 	if err != nil {
-		return nil, &failure{err}
+		return nil, command.Failed("%w", err)
 	}
 	return reach(config, namespace)
 }
@@ -72,20 +74,26 @@ func reach(config *rest.Config, namespace string) (*cluster, error) {
 	}
 	c, err := client.New(config, client.Options{Scheme: all})
 	if err != nil {
-		return nil, &failure{err}
+		return nil, command.Failed("%w", err)
 	}
 	return &cluster{client: c, namespace: namespace, exec: inPod(config)}, nil
 }
 
-// inPod runs commands by the API server, over a WebSocket or, where the server is older, SPDY.
+// farewell is how long a command in a pod may take to end once somebody has interrupted it: it
+// prints what it has done so far.
+const farewell = 5 * time.Second
+
+// inPod runs commands by the API server, over a WebSocket or, where the server or a proxy takes
+// none, SPDY. A command that has run is never run again, whatever its exit code is.
 func inPod(config *rest.Config) executor {
-	return func(ctx context.Context, namespace, pod, container string, command []string, out, problems io.Writer) (int, error) {
+	return func(ctx context.Context, namespace, pod, container string, words []string, out, problems io.Writer) (int, error) {
 		clients, err := kubernetes.NewForConfig(config)
 		if err != nil {
 			return 0, err
 		}
+		options := &corev1.PodExecOptions{Container: container, Command: words, Stdin: true, Stdout: true, Stderr: true}
 		url := clients.CoreV1().RESTClient().Post().Resource("pods").Namespace(namespace).Name(pod).SubResource("exec").
-			VersionedParams(&corev1.PodExecOptions{Container: container, Command: command, Stdout: true, Stderr: true}, scheme.ParameterCodec).URL()
+			VersionedParams(options, scheme.ParameterCodec).URL()
 		modern, err := remotecommand.NewWebSocketExecutor(config, http.MethodGet, url.String())
 		if err != nil {
 			return 0, err
@@ -94,11 +102,23 @@ func inPod(config *rest.Config) executor {
 		if err != nil {
 			return 0, err
 		}
-		stream, err := remotecommand.NewFallbackExecutor(modern, older, func(error) bool { return true })
+		stream, err := remotecommand.NewFallbackExecutor(modern, older, func(err error) bool {
+			return httpstream.IsUpgradeFailure(err) || httpstream.IsHTTPSProxyError(err)
+		})
 		if err != nil {
 			return 0, err
 		}
-		err = stream.StreamWithContext(ctx, remotecommand.StreamOptions{Stdout: out, Stderr: problems})
+		// Nobody ends a command in a pod for a connection that has ended. So its standard input lasts
+		// as long as somebody waits for it, and it ends with that: see --until-stdin-ends.
+		in, end := io.Pipe()
+		defer func() { _ = end.Close() }()
+		waits, leave := context.WithCancel(context.WithoutCancel(ctx))
+		defer leave()
+		defer context.AfterFunc(ctx, func() {
+			_ = end.Close()
+			time.AfterFunc(farewell, leave)
+		})()
+		err = stream.StreamWithContext(waits, remotecommand.StreamOptions{Stdin: in, Stdout: out, Stderr: problems})
 		if code, ok := errors.AsType[clientexec.CodeExitError](err); ok {
 			return code.Code, nil
 		}
@@ -110,7 +130,7 @@ func inPod(config *rest.Config) executor {
 func (c *cluster) resource(ctx context.Context, name string) (*v1alpha1.WriteBehindCache, error) {
 	cache := &v1alpha1.WriteBehindCache{}
 	if err := c.client.Get(ctx, client.ObjectKey{Namespace: c.namespace, Name: name}, cache); err != nil {
-		return nil, &failure{fmt.Errorf("read WriteBehindCache %s of namespace %s: %w", name, c.namespace, err)}
+		return nil, command.Failed("read WriteBehindCache %s of namespace %s: %w", name, c.namespace, err)
 	}
 	return cache, nil
 }

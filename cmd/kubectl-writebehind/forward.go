@@ -17,10 +17,14 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/command"
 )
 
 // flusherContainer is the container of a flusher's pod.
 const flusherContainer = "flusher"
+
+// untilStdinEnds has a command of the flusher end when nobody waits for it any more.
+const untilStdinEnds = "--until-stdin-ends"
 
 // forward is a command of the flusher that runs in a pod.
 type forward struct{ name, usage, short string }
@@ -54,13 +58,13 @@ lists its flags. The exit code is that of the command, or 1 where it could not b
 				return cmd.Help()
 			}
 			if strings.HasPrefix(rest[0], "-") {
-				return unusable("%q is not allowed here: give the WriteBehindCache first, as in %s", rest[0], f.usage)
+				return fmt.Errorf("%q is not allowed here: give the WriteBehindCache first, as in %s", rest[0], f.usage)
 			}
 			c, err := dial(t)
 			if err != nil {
 				return err
 			}
-			return c.inFlusher(cmd, rest[0], append([]string{"/flusher", f.name}, rest[1:]...))
+			return c.inFlusher(cmd, rest[0], append([]string{"/flusher", f.name, untilStdinEnds}, rest[1:]...))
 		},
 	}
 }
@@ -78,8 +82,9 @@ func split(args []string) (*target, []string, error) {
 			return &t, append(rest, args[i:]...), nil
 		}
 		name, value, given := strings.Cut(arg, "=")
-		if name == "-n" {
-			name = "--namespace"
+		if joined, short := strings.CutPrefix(arg, "-n"); short {
+			name, given = "--namespace", joined != ""
+			value = strings.TrimPrefix(joined, "=")
 		}
 		flag := flags.Lookup(strings.TrimPrefix(name, "--"))
 		if !strings.HasPrefix(name, "--") || flag == nil {
@@ -88,19 +93,19 @@ func split(args []string) (*target, []string, error) {
 		}
 		if !given {
 			if i++; i == len(args) {
-				return nil, nil, unusable("%s: a value is missing", name)
+				return nil, nil, fmt.Errorf("%s: a value is missing", name)
 			}
 			value = args[i]
 		}
 		if err := flag.Value.Set(value); err != nil {
-			return nil, nil, unusable("%s: %v", name, err)
+			return nil, nil, fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return &t, rest, nil
 }
 
 // inFlusher runs a command in one of the resource's flushers.
-func (c *cluster) inFlusher(cmd *cobra.Command, name string, command []string) error {
+func (c *cluster) inFlusher(cmd *cobra.Command, name string, words []string) error {
 	cache, err := c.resource(cmd.Context(), name)
 	if err != nil {
 		return err
@@ -109,12 +114,12 @@ func (c *cluster) inFlusher(cmd *cobra.Command, name string, command []string) e
 	if err != nil {
 		return err
 	}
-	code, err := c.exec(cmd.Context(), cache.Namespace, pod, flusherContainer, command, cmd.OutOrStdout(), cmd.ErrOrStderr())
+	code, err := c.exec(cmd.Context(), cache.Namespace, pod, flusherContainer, words, cmd.OutOrStdout(), cmd.ErrOrStderr())
 	switch {
 	case err != nil:
-		return &failure{fmt.Errorf("run %s in pod %s: %w", strings.Join(command[:2], " "), pod, err)}
+		return command.Failed("run %s in pod %s: %w", strings.Join(words[:2], " "), pod, err)
 	case code != 0:
-		return &exited{code}
+		return &command.Exit{Code: code}
 	}
 	return nil
 }
@@ -126,11 +131,11 @@ func (c *cluster) flushers(ctx context.Context, cache *v1alpha1.WriteBehindCache
 	}
 	selector, err := labels.Parse(cache.Status.Selector)
 	if err != nil {
-		return nil, &failure{fmt.Errorf("status.selector: %w", err)}
+		return nil, command.Failed("status.selector: %w", err)
 	}
 	var pods corev1.PodList
 	if err := c.client.List(ctx, &pods, client.InNamespace(cache.Namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
-		return nil, &failure{fmt.Errorf("list the pods of the flushers: %w", err)}
+		return nil, command.Failed("list the pods of the flushers: %w", err)
 	}
 	slices.SortFunc(pods.Items, func(a, b corev1.Pod) int { return cmp.Compare(a.Name, b.Name) })
 	return pods.Items, nil
@@ -143,24 +148,21 @@ func (c *cluster) flusher(ctx context.Context, cache *v1alpha1.WriteBehindCache)
 	if err != nil {
 		return "", err
 	}
-	running := ""
-	for i := range pods {
-		p := &pods[i]
-		if p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil {
-			continue
-		}
-		if isReady(p) {
-			return p.Name, nil
-		}
-		if running == "" {
-			running = p.Name
+	all := len(pods)
+	pods = slices.DeleteFunc(pods, func(p corev1.Pod) bool { return p.Status.Phase != corev1.PodRunning || p.DeletionTimestamp != nil })
+	for _, fits := range []func(*corev1.Pod) bool{isReady, containerRuns, func(*corev1.Pod) bool { return true }} {
+		if i := slices.IndexFunc(pods, func(p corev1.Pod) bool { return fits(&p) }); i >= 0 {
+			return pods[i].Name, nil
 		}
 	}
-	if running == "" {
-		return "", &failure{fmt.Errorf("no flusher of %s runs in namespace %s (pods: %d): see kubectl writebehind status %s; with flusher.replicas 0 there is none",
-			cache.Name, cache.Namespace, len(pods), cache.Name)}
-	}
-	return running, nil
+	return "", command.Failed("no flusher of %s runs in namespace %s (pods: %d): see kubectl writebehind status %s; with flusher.replicas 0 there is none",
+		cache.Name, cache.Namespace, all, cache.Name)
+}
+
+// containerRuns tells a pod whose flusher is at work from one that waits to be started again: both
+// are Running.
+func containerRuns(p *corev1.Pod) bool {
+	return slices.ContainsFunc(p.Status.ContainerStatuses, func(c corev1.ContainerStatus) bool { return c.Name == flusherContainer && c.State.Running != nil })
 }
 
 func isReady(p *corev1.Pod) bool {

@@ -18,8 +18,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/test/apiserver"
 )
 
@@ -41,8 +43,8 @@ func (k *kubectl) dial(t *target) (*cluster, error) {
 	if t.namespace != "" {
 		c.namespace = t.namespace
 	}
-	c.exec = func(_ context.Context, namespace, pod, container string, command []string, out, problems io.Writer) (int, error) {
-		k.ran = append(k.ran, fmt.Sprintf("%s/%s/%s: %s", namespace, pod, container, strings.Join(command, " ")))
+	c.exec = func(_ context.Context, namespace, pod, container string, words []string, out, problems io.Writer) (int, error) {
+		k.ran = append(k.ran, fmt.Sprintf("%s/%s/%s: %s", namespace, pod, container, strings.Join(words, " ")))
 		fmt.Fprint(out, k.says)
 		fmt.Fprint(problems, "progress\n")
 		return k.code, k.err
@@ -54,7 +56,7 @@ func (k *kubectl) dial(t *target) (*cluster, error) {
 func (k *kubectl) run(code int, args ...string) (out, problems string) {
 	k.t.Helper()
 	var o, p bytes.Buffer
-	if got := run(k.t.Context(), args, &o, &p, k.dial); got != code {
+	if got := command.Run(k.t.Context(), rootCommand(k.dial), args, command.Streams{Out: &o, Problems: &p}); got != code {
 		k.t.Fatalf("%q: exit code %d, want %d\n%s%s", args, got, code, o.String(), p.String())
 	}
 	return o.String(), p.String()
@@ -143,7 +145,13 @@ func TestThePlugin(t *testing.T) {
 	k.pod("default", "shop-flusher-b", "shop", corev1.PodRunning, false)
 	k.pod("default", "shop-flusher-c", "shop", corev1.PodRunning, true)
 	k.pod("default", "other", "other", corev1.PodRunning, true)
+	// Of two that are not ready one waits to be started again.
+	k.pod("web", "web-crashes", "shop", corev1.PodRunning, false)
 	k.pod("web", "web-flusher", "shop", corev1.PodRunning, false)
+	runs := &corev1.Pod{}
+	k.must(k.cluster.client.Get(t.Context(), client.ObjectKey{Namespace: "web", Name: "web-flusher"}, runs))
+	runs.Status.ContainerStatuses[0].State.Running = &corev1.ContainerStateRunning{}
+	k.must(k.cluster.client.Status().Update(t.Context(), runs))
 
 	for name, test := range map[string]func(*testing.T, *kubectl){
 		"status": statusOfOne, "status of all": statusOfAll, "acl": aclOfResources, "commands in pods": commandsInPods, "what cannot be meant": cannotBeMeant,
@@ -167,7 +175,7 @@ func says(t *testing.T, text string, parts ...string) {
 
 func statusOfOne(t *testing.T, k *kubectl) {
 	out, _ := k.run(0, "status", "shop")
-	says(t, out, "Resource: default/shop", "Capture: Functions", "CONDITION STATUS REASON SINCE MESSAGE\nReady False DeadLetters 60m 1 dead letter [31m of products",
+	says(t, out, "Resource: default/shop", "Capture: Functions", "CONDITION STATUS REASON SINCE MESSAGE\nReady False DeadLetters 60m 1 dead letter\\x1b[31m\\tof products",
 		"QUEUE PREFIX DEPTH DLQ OLDEST FLUSHED LAST FLUSH LAST ERROR\nproducts product: 12 1 - 345 - SQLSTATE 23514",
 		"shop-flusher-a false Pending 3 node-1", "shop-flusher-c true Running 3 node-1")
 	if strings.Contains(out, "\x1b") || strings.Contains(out, "other") {
@@ -181,7 +189,7 @@ func statusOfOne(t *testing.T, k *kubectl) {
 	}
 	out, _ = k.run(0, "status", "managed")
 	says(t, out, "Redis: managed-redis:6379 (managed, Secret managed-redis-app)")
-	_, problems := k.run(exitFailed, "status", "nope")
+	_, problems := k.run(command.ExitFailed, "status", "nope")
 	says(t, problems, "read WriteBehindCache nope of namespace default: ", "not found")
 }
 
@@ -201,7 +209,7 @@ func statusOfAll(t *testing.T, k *kubectl) {
 
 func aclOfResources(t *testing.T, k *kubectl) {
 	out, _ := k.run(0, "acl", "shop", "--queue", "carts")
-	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +fcall",
+	says(t, out, "# the application of carts\nACL SETUSER app reset on >PASSWORD ~cart:* ~wb:{carts}:* ~wb:{carts:*}:* +@read +@connection ",
 		"# the flushers of products, carts\nACL SETUSER writebehind reset on >PASSWORD ~product:* ")
 	out, _ = k.run(0, "acl", "shop", "-o", "json", "--user", "web")
 	var r rights
@@ -227,22 +235,22 @@ func commandsInPods(t *testing.T, k *kubectl) {
 		t.Errorf("beside what the command says there is %q", problems)
 	}
 	k.code = 0
-	k.run(0, "repair", "--namespace=web", "shop", "-n", "default", "--", "-n")
+	k.run(0, "repair", "--namespace=web", "shop", "-ndefault", "--", "-n")
 	k.run(0, "dlq", "shop", "list", "--key", "product:1*", "--help")
 	want := []string{
-		"default/shop-flusher-c/flusher: /flusher explain product:1 -o json --whole",
+		"default/shop-flusher-c/flusher: /flusher explain --until-stdin-ends product:1 -o json --whole",
 		// One that is not ready is asked where there is no other: a server may be away.
-		"web/web-flusher/flusher: /flusher verify --queue products",
-		"default/shop-flusher-c/flusher: /flusher repair -- -n",
-		"default/shop-flusher-c/flusher: /flusher dlq list --key product:1* --help",
+		"web/web-flusher/flusher: /flusher verify --until-stdin-ends --queue products",
+		"default/shop-flusher-c/flusher: /flusher repair --until-stdin-ends -- -n",
+		"default/shop-flusher-c/flusher: /flusher dlq --until-stdin-ends list --key product:1* --help",
 	}
 	if !slices.Equal(k.ran, want) {
 		t.Errorf("the commands are %q, want %q", k.ran, want)
 	}
-	_, problems = k.run(exitFailed, "explain", "managed", "product:1")
+	_, problems = k.run(command.ExitFailed, "explain", "managed", "product:1")
 	says(t, problems, "no flusher of managed runs in namespace default (pods: 0)")
 	k.err = errors.New("upgrade refused")
-	_, problems = k.run(exitFailed, "explain", "shop", "product:1")
+	_, problems = k.run(command.ExitFailed, "explain", "shop", "product:1")
 	says(t, problems, "run /flusher explain in pod shop-flusher-c: upgrade refused")
 }
 
@@ -257,7 +265,7 @@ func cannotBeMeant(t *testing.T, k *kubectl) {
 		`"--queue" is not allowed here: give the WriteBe`: {"verify", "--queue", "products"},
 		"--namespace: a value is missing":                 {"verify", "shop", "-n"},
 	} {
-		out, problems := k.run(exitUnusable, args...)
+		out, problems := k.run(command.ExitUnusable, args...)
 		if out != "" || strings.Count(problems, "\n") != 1 {
 			t.Errorf("%q prints %q, %q", args, out, problems)
 		}

@@ -4,14 +4,11 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -21,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/command"
 )
 
 // status is the document of the command: what the resource says of itself, and its pods.
@@ -49,14 +47,14 @@ type pod struct {
 }
 
 func statusCommand(t *target, dial dialer) *cobra.Command {
-	var output string
-	command := &cobra.Command{
+	var output command.Output
+	show := &cobra.Command{
 		Use:   "status [NAME]",
 		Short: "Print conditions, queues and pods of a WriteBehindCache, or of all of the namespace.",
 		Args:  oneName,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if output != outputTable && output != outputJSON {
-				return unusable("--output: %q is not allowed: give table or json", output)
+			if err := output.Check(); err != nil {
+				return err
 			}
 			c, err := dial(t)
 			if err != nil {
@@ -69,13 +67,13 @@ func statusCommand(t *target, dial dialer) *cobra.Command {
 			return printStatuses(cmd, all, len(args) == 1, output)
 		},
 	}
-	command.Flags().StringVarP(&output, "output", "o", outputTable, "table or json")
-	return command
+	output.Bind(show.Flags())
+	return show
 }
 
 func oneName(cmd *cobra.Command, args []string) error {
 	if len(args) > 1 {
-		return unusable("%q is not allowed: %s takes one WriteBehindCache", args[1], cmd.Name())
+		return fmt.Errorf("%q is not allowed: %s takes one WriteBehindCache", args[1], cmd.Name())
 	}
 	return nil
 }
@@ -91,7 +89,7 @@ func (c *cluster) statuses(cmd *cobra.Command, names []string) ([]status, error)
 	} else {
 		var list v1alpha1.WriteBehindCacheList
 		if err := c.client.List(cmd.Context(), &list, client.InNamespace(c.namespace)); err != nil {
-			return nil, &failure{fmt.Errorf("list the WriteBehindCaches of namespace %s: %w", c.namespace, err)}
+			return nil, command.Failed("list the WriteBehindCaches of namespace %s: %w", c.namespace, err)
 		}
 		caches = list.Items
 	}
@@ -125,13 +123,13 @@ func statusOf(cache *v1alpha1.WriteBehindCache, pods []corev1.Pod) status {
 	return s
 }
 
-func printStatuses(cmd *cobra.Command, all []status, one bool, output string) error {
+func printStatuses(cmd *cobra.Command, all []status, one bool, output command.Output) error {
 	out := cmd.OutOrStdout()
 	switch {
-	case output == outputJSON && one:
-		return encode(out, all[0])
-	case output == outputJSON:
-		return encode(out, all)
+	case output == command.JSON && one:
+		return command.Encode(out, all[0])
+	case output == command.JSON:
+		return command.Encode(out, all)
 	case one:
 		return printStatus(out, &all[0])
 	case len(all) == 0:
@@ -150,13 +148,6 @@ func printStatuses(cmd *cobra.Command, all []status, one bool, output string) er
 			seconds(s.Status.OldestPendingSeconds), readyPods(s.Pods), age(s.Created))
 	}
 	return table.Flush()
-}
-
-func encode(out io.Writer, document any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetEscapeHTML(false)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(document)
 }
 
 func printStatus(out io.Writer, s *status) error {
@@ -257,15 +248,10 @@ func age(t metav1.Time) string {
 	return duration.HumanDuration(time.Since(t.Time))
 }
 
-// printable keeps what a terminal would obey, and what would break the table, out of a cell.
+// printable is a cell of a table.
 func printable(text string) string {
 	if text == "" {
 		return "-"
 	}
-	return strings.Map(func(c rune) rune {
-		if unicode.IsPrint(c) {
-			return c
-		}
-		return ' '
-	}, text)
+	return command.Escaped(text)
 }

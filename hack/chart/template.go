@@ -87,6 +87,9 @@ affinity:
 {{- if ne .Values.networkPolicy.prometheusNamespaceSelector "metrics=enabled" }}
 - {{ printf "--prometheus-namespace-selector=%s" .Values.networkPolicy.prometheusNamespaceSelector | quote }}
 {{- end }}
+{{- if ne (int .Values.maxConcurrentRollouts) 5 }}
+- --max-concurrent-rollouts={{ int .Values.maxConcurrentRollouts }}
+{{- end }}
 {{- with .Values.allowedFlusherImages }}
 - {{ printf "--allowed-flusher-images=%s" (join "," .) | quote }}
 {{- end }}

@@ -48,11 +48,11 @@ func (r *Reconciler) awaitTurn(ctx context.Context, p *pass) error {
 	if !p.plan.Upgrades {
 		return nil
 	}
-	its, err := r.turns.take(ctx, r.Client, r.Release, p.Cache, p.Now)
+	its, stopped, err := r.turns.take(ctx, r.Client, r.Release, p.Cache, p.Now)
 	if err != nil || its {
 		return err
 	}
-	p.plan = p.plan.UntilItsTurn(p.Snapshot)
+	p.plan = p.plan.UntilItsTurn(p.Snapshot, stopped)
 	p.did.PassAgain(turnRetry)
 	return nil
 }

@@ -20,6 +20,8 @@
 //	           reports from package observe, and the queues of other resources
 //	plan       the flushers' settings, with retired mappings and with what must be
 //	           held back, and from them every object
+//	turn       in an upgrade of the operator, change nothing before it is the resource's
+//	           turn; turns.go has whose it is
 //	passwords  create the Secrets of a managed Redis unless they are known to be there
 //	apply      each object that differs from the plan, by one server-side apply;
 //	           nothing is sent when nothing differs
@@ -86,7 +88,8 @@
 //
 // Settings that the spec no longer contains (those of retired mappings, the Redis that the
 // flushers must not leave yet) are recorded in one annotation in two places: see
-// plan/inforce.go. The ConfigMap's text is written and never trusted. A ControllerRevision
+// plan/inforce.go. The ConfigMap's text is written and never trusted. A record gives flushers no
+// Secret that only the record names: plan/vouched.go has why. A ControllerRevision
 // would be a single object that somebody may delete. Its data cannot change, so each revision
 // would be a new object to prune, and the annotation would still have to be read after an
 // upgrade.

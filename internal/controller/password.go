@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/resources"
 	"github.com/writebehind/operator/internal/controller/snapshot"
 )
@@ -58,13 +59,22 @@ func (r *Reconciler) ensurePasswords(ctx context.Context, p *pass) error {
 		p.did.PassAgain(left)
 		return nil
 	}
+	// A quota that is used up, or a policy, refuses a Secret before it is found to be there. What
+	// was there counts as there until something misses it: no setting is to wait for that.
+	tolerable := func(err error) bool {
+		return apierrors.IsForbidden(err) && !failure.NamespaceTerminating(err) && recorded.SecretName == told.SecretName && !passwordMissing(p.Snapshot)
+	}
 	for _, secret := range wanted {
-		if err := r.createSecret(ctx, p, secret, recorded.SecretName != ""); err != nil {
+		if err := r.createSecret(ctx, p, secret, recorded.SecretName != ""); err != nil && !tolerable(err) {
 			return err
 		}
 	}
-	var err error
-	if told.EarlierSecretName, err = r.earlierSecret(ctx, p, recorded); err != nil {
+	switch earlier, err := r.earlierSecret(ctx, p, recorded); {
+	case err == nil:
+		told.EarlierSecretName = earlier
+	case tolerable(err):
+		told.EarlierSecretName = recorded.EarlierSecretName
+	default:
 		return err
 	}
 	r.remembered.passwordThere(p.Cache.UID, pods, now)

@@ -5,6 +5,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 
@@ -160,5 +161,54 @@ func TestPasswordKnown(t *testing.T) {
 	m.forget("u")
 	if known("a Running 0") {
 		t.Error("known of another resource")
+	}
+}
+
+// refusing refuses to make anything.
+type refusing struct {
+	client.Client
+
+	with error
+}
+
+func (c refusing) Create(context.Context, client.Object, ...client.CreateOption) error { return c.with }
+
+// TestARefusedSecretStopsNoPassThatNeedsNone: a quota that is used up refuses what is there too.
+// One that is new or missing, and a namespace that is being deleted, are another matter.
+func TestARefusedSecretStopsNoPassThatNeedsNone(t *testing.T) {
+	quota := apierrors.NewForbidden(corev1.Resource("secrets"), "any", errors.New("exceeded quota"))
+	ending := apierrors.NewForbidden(corev1.Resource("secrets"), "any", errors.New("being deleted"))
+	ending.ErrStatus.Details.Causes = []metav1.StatusCause{{Type: corev1.NamespaceTerminatingCause}}
+	missing := observe.Observation{Looked: true, Flushers: []observe.Flusher{{Pod: "a", Status: &config.Status{Redis: config.Check{Reason: v1alpha1.ReasonSecretMissing}}}}}
+	for name, c := range map[string]struct {
+		refusal error
+		known   bool
+		seen    observe.Observation
+		stops   bool
+	}{
+		"by a quota, and it was there":                  {quota, true, observe.Observation{}, false},
+		"by a quota, and it is new":                     {quota, false, observe.Observation{}, true},
+		"by a quota, and a flusher misses it":           {quota, true, missing, true},
+		"by the end of its namespace":                   {ending, true, observe.Observation{}, true},
+		"by an API server that does not answer in time": {apierrors.NewTimeoutError("slow", 1), true, observe.Observation{}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cache := managedCache()
+			if c.known {
+				cache.Status.Redis = &v1alpha1.RedisStatus{
+					SecretName: resources.ApplicationSecretName(cache), EarlierSecretName: resources.DefaultSecretName(cache),
+				}
+			}
+			r, _, _ := begin(t, cache)
+			r.Client = refusing{r.Client, c.refusal}
+			p := &pass{Snapshot: &snapshot.Snapshot{Cache: cache, Seen: c.seen}, plan: &plan.Plan{}}
+			err := r.ensurePasswords(t.Context(), p)
+			if (err != nil) != c.stops {
+				t.Errorf("it stops the pass: %v", err)
+			}
+			if !c.stops && p.did.Redis.EarlierSecretName != resources.DefaultSecretName(cache) {
+				t.Errorf("told are %+v", p.did.Redis)
+			}
+		})
 	}
 }

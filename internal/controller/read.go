@@ -104,6 +104,9 @@ func (in *reader) disown(object client.Object, kind string) {
 	labels := object.GetLabels()
 	if labels[resources.LabelManagedBy] == resources.ManagedBy && labels[resources.LabelComponent] == resources.ComponentRedis {
 		in.RetainedBy = labels[v1alpha1.LabelOwnerUID]
+		if set, is := object.(*appsv1.StatefulSet); is {
+			in.RetainedWithoutUsers = !resources.ServesUsers(set.Spec.Template.Annotations)
+		}
 	}
 }
 

@@ -126,6 +126,9 @@ var _ = BeforeSuite(func() {
 	operator.QPS = -1
 	operator.Wrap(writes.record)
 	startOperator = func() (stop func()) { return runOperator(operator, scheme) }
+	startUpgraded = func(edit func(*controller.Options), namespaces ...string) (stop func()) {
+		return runEdited(operator, scheme, edit, namespaces...)
+	}
 	startOwnOperator = func() { stopOwnOperator = runOperator(operator, scheme) }
 	mountFiles(scheme)
 	startOwnOperator()
@@ -159,17 +162,25 @@ func mountFiles(scheme *runtime.Scheme) {
 // has not ended.
 var startOperator func() (stop func())
 
+// startUpgraded starts an operator with other options, that watches these namespaces alone.
+var startUpgraded func(edit func(*controller.Options), namespaces ...string) (stop func())
+
 func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
+	GinkgoHelper()
+	return runEdited(config, scheme, func(*controller.Options) {})
+}
+
+func runEdited(config *rest.Config, scheme *runtime.Scheme, edit func(*controller.Options), namespaces ...string) (stop func()) {
 	GinkgoHelper()
 	manager, err := ctrl.NewManager(config, ctrl.Options{
 		Scheme:  scheme,
-		Cache:   controller.CacheOptions(),
+		Cache:   controller.CacheOptions(namespaces...),
 		Metrics: metricsserver.Options{BindAddress: "0"},
 		// A second one has a controller of the same name.
 		Controller: ctrlconfig.Controller{SkipNameValidation: new(true)},
 	})
 	Expect(err).NotTo(HaveOccurred())
-	Expect(controller.SetupWithManager(manager, controller.Options{
+	options := controller.Options{
 		Site:       site(),
 		StuckAfter: stuckAfter,
 		LostAfter:  lostAfter,
@@ -183,7 +194,9 @@ func runOperator(config *rest.Config, scheme *runtime.Scheme) (stop func()) {
 			Patience:        answerPatience,
 			Calm:            time.Millisecond, // a test tells more in a second than a flusher in an hour
 		},
-	})).To(Succeed())
+	}
+	edit(&options)
+	Expect(controller.SetupWithManager(manager, options)).To(Succeed())
 
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)

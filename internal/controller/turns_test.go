@@ -4,8 +4,11 @@
 package controller
 
 import (
+	"cmp"
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -42,25 +45,96 @@ func progress(reason string) func(*appsv1.Deployment) {
 	return func(d *appsv1.Deployment) { d.Status.Conditions[0].Reason = reason }
 }
 
+func paused(d *appsv1.Deployment) {
+	d.Spec.Paused, d.Status.ObservedGeneration = true, 1
+	d.Status.Conditions[0].Reason = "DeploymentPaused"
+}
+
+func none(d *appsv1.Deployment) {
+	d.Spec.Replicas = new(int32(0))
+	progress(resources.RolloutComplete)(d)
+}
+
+// restart is the StatefulSet of the resource with a rollout of that name: its Redis is not
+// ready with what the operator wrote so long ago.
+func restart(name string, ago time.Duration) *appsv1.StatefulSet {
+	return &appsv1.StatefulSet{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: "other", Name: name, Generation: 2,
+			Labels:        map[string]string{resources.LabelManagedBy: resources.ManagedBy, v1alpha1.LabelOwnerUID: "of-" + name},
+			ManagedFields: []metav1.ManagedFieldsEntry{{Manager: string(resources.FieldOwner), Time: &metav1.Time{Time: time.Now().Add(-ago)}}},
+		},
+		Status: appsv1.StatefulSetStatus{ObservedGeneration: 2, UpdatedReplicas: 1},
+	}
+}
+
+// listing lists some StatefulSets beside what is there, with all their fields.
+type listing struct {
+	client.Client
+
+	sets []*appsv1.StatefulSet
+}
+
+func (l *listing) List(ctx context.Context, list client.ObjectList, options ...client.ListOption) error {
+	if err := l.Client.List(ctx, list, options...); err != nil {
+		return err
+	}
+	if all, ok := list.(*appsv1.StatefulSetList); ok {
+		for _, set := range l.sets {
+			all.Items = append(all.Items, *set)
+		}
+	}
+	return nil
+}
+
 // TestAnUpgradeRollsAFewResourcesAtATime: a release that does not work stops few, and what a
 // user changes waits for nobody.
 func TestAnUpgradeRollsAFewResourcesAtATime(t *testing.T) {
 	const most = 2
 	for name, c := range map[string]struct {
 		others []*appsv1.Deployment
+		sets   []*appsv1.StatefulSet
 		edit   func(*v1alpha1.WriteBehindCache)
 		waits  bool
+		// text is what Reconciling says of a resource that waits.
+		text string
 	}{
 		"as many as may be are rolled":    {others: []*appsv1.Deployment{rollout("a"), rollout("b")}, waits: true},
 		"fewer are rolled":                {others: []*appsv1.Deployment{rollout("a")}},
-		"one of them has come to its end": {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress("NewReplicaSetAvailable"))}},
-		"one of them is stuck":            {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(progressDeadlineExceeded))}},
+		"one of them has come to its end": {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(resources.RolloutComplete))}},
+		"one of them is stuck":            {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(resources.RolloutOverdue))}},
 		"one of them is as it has to be": {others: []*appsv1.Deployment{rollout("a"), rollout("b", func(d *appsv1.Deployment) {
 			d.Status.UpdatedReplicas, d.Status.AvailableReplicas = 2, 2
 		})}},
-		"one of them has just begun": {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress("NewReplicaSetAvailable"), func(d *appsv1.Deployment) {
+		"one of them has just begun": {others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(resources.RolloutComplete), func(d *appsv1.Deployment) {
 			d.Status.ObservedGeneration = 1
 		})}, waits: true},
+		"somebody has paused one of them": {others: []*appsv1.Deployment{rollout("a"), rollout("b", paused)}},
+		"the Redis of one of them restarts": {
+			others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(resources.RolloutComplete))},
+			sets:   []*appsv1.StatefulSet{restart("b", time.Minute)}, waits: true,
+		},
+		"the Redis of one of them never gets ready": {
+			others: []*appsv1.Deployment{rollout("a"), rollout("b", progress(resources.RolloutComplete))},
+			sets:   []*appsv1.StatefulSet{restart("b", longestRestart)},
+		},
+		"the release works nowhere": {
+			others: []*appsv1.Deployment{rollout("a", progress(resources.RolloutOverdue)), rollout("b", progress(resources.RolloutOverdue))},
+			waits:  true, text: "the upgrade has stopped: the rollouts of 2 resources have not come to their end in time",
+		},
+		"the release works nowhere, and rolled what has no flusher": {
+			others: []*appsv1.Deployment{
+				rollout("a", progress(resources.RolloutOverdue)), rollout("b", progress(resources.RolloutOverdue)),
+				rollout("c", none), rollout("d", none), rollout("e", none),
+			},
+			waits: true, text: "the upgrade has stopped",
+		},
+		"the release works elsewhere": {
+			others: []*appsv1.Deployment{
+				rollout("a", progress(resources.RolloutOverdue)), rollout("b", progress(resources.RolloutOverdue)),
+				rollout("c", progress(resources.RolloutComplete)), rollout("d", progress(resources.RolloutComplete)),
+			},
+		},
 		"others roll for their users": {others: []*appsv1.Deployment{rollout("a"), rollout("b", func(d *appsv1.Deployment) {
 			d.Annotations[v1alpha1.AnnotationRelease] = "old"
 		})}},
@@ -101,14 +175,14 @@ func TestAnUpgradeRollsAFewResourcesAtATime(t *testing.T) {
 
 			// The next operator, which knows nothing but what is there.
 			next := &Reconciler{
-				Client: cached, APIReader: cached, Recorder: r.Recorder, Observer: r.Observer,
+				Client: &listing{Client: cached, sets: c.sets}, APIReader: cached, Recorder: r.Recorder, Observer: r.Observer,
 				Site: plan.Site{FlusherImage: "y"}, Release: "new", StuckAfter: r.StuckAfter, PasswordInterval: r.PasswordInterval, LostAfter: r.LostAfter,
 				turns: turns{most: most},
 			}
 			passOnce(t, next)
 			after := deployment()
 			told := meta.FindStatusCondition(cached.live(t).Status.Conditions, v1alpha1.ConditionReconciling)
-			waits := told != nil && strings.Contains(told.Message, "waits for its turn")
+			waits := told != nil && strings.Contains(told.Message, cmp.Or(c.text, "waits for its turn"))
 			if waits != c.waits {
 				t.Errorf("Reconciling is %+v", told)
 			}
@@ -151,7 +225,7 @@ func TestATurnCountsBeforeTheCacheShowsIt(t *testing.T) {
 		t.Helper()
 		cache := shopCache()
 		cache.UID = uid
-		its, err := several.take(t.Context(), cached.Client, "new", cache, now)
+		its, _, err := several.take(t.Context(), cached.Client, "new", cache, now)
 		if err != nil || its != want {
 			t.Errorf("%s has its turn: %t, %v", uid, its, err)
 		}
@@ -162,8 +236,18 @@ func TestATurnCountsBeforeTheCacheShowsIt(t *testing.T) {
 	take("a", true) // a pass that is made again
 	now = now.Add(grantHolds)
 	take("c", true)
+	// The cache shows that c was rolled.
+	shown := rollout("c", progress(resources.RolloutComplete))
+	shown.Labels[v1alpha1.LabelOwnerUID] = "c"
+	if err := cached.Create(t.Context(), shown); err != nil {
+		t.Fatal(err)
+	}
+	take("d", true)
+	take("e", false)
+	now = now.Add(grantSettles)
+	take("e", true)
 	several.most = 0
-	for _, uid := range []types.UID{"d", "e", "f", "g"} {
+	for _, uid := range []types.UID{"f", "g", "h", "i"} {
 		take(uid, true)
 	}
 }

@@ -133,7 +133,7 @@ func (w *world) rollOut(ctx context.Context) {
 	Eventually(func() error { // the operator may write it at the same time
 		d := w.deployment(ctx)
 		n := *d.Spec.Replicas
-		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n}
+		d.Status = appsv1.DeploymentStatus{ObservedGeneration: d.Generation, Replicas: n, UpdatedReplicas: n, ReadyReplicas: n, AvailableReplicas: n}
 		return k8s.Status().Update(ctx, d)
 	}).Should(Succeed())
 	if w.cache.Spec.Redis.Managed == nil {

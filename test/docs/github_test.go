@@ -129,3 +129,25 @@ func TestEveryFileOfGitHubIsYAML(t *testing.T) {
 		}
 	}
 }
+
+var (
+	// fromBuild is the line of the Dockerfile that copies the programs into the image.
+	fromBuild = regexp.MustCompile(`(?m)^COPY --from=build (.+) /$`)
+	// forPrograms is a loop over programs.
+	forPrograms = regexp.MustCompile(`for program in ([^;]+); do`)
+)
+
+// A program of the image without its bill of materials is one that nobody finds in a search for
+// what has a vulnerability.
+func TestEachProgramOfTheImageHasItsBillOfMaterials(t *testing.T) {
+	copied := fromBuild.FindStringSubmatch(read(t, "Dockerfile"))
+	if copied == nil {
+		t.Fatal("the Dockerfile copies no program")
+	}
+	want := strings.ReplaceAll(copied[1], "/out/", "")
+	for _, file := range [][]string{{"Makefile"}, {".github", "workflows", "release.yml"}} {
+		if made := forPrograms.FindStringSubmatch(read(t, file...)); made == nil || made[1] != want {
+			t.Errorf("%s: the bills of materials are for %v, and the image has %s", strings.Join(file, "/"), made, want)
+		}
+	}
+}

@@ -77,3 +77,15 @@ func TestEachAlertHasItsPageAndEachPageItsAlert(t *testing.T) {
 		}
 	}
 }
+
+// fromTheMessage sends a reader to a condition for a command.
+var fromTheMessage = regexp.MustCompile("(?i)(?:GRANT|ACL SETUSER|CONFIG SET|ALTER TABLE|command)`? (?:of|in|of the|in the) (?:the )?(?:condition's )?message|message has the `?(?:GRANT|ACL|CONFIG|ALTER)|command to paste")
+
+// A command that a flusher names is left out of the conditions, so nobody is to look for it there.
+func TestNoPageSendsAnybodyToAConditionForACommand(t *testing.T) {
+	for path, page := range pages(t) {
+		if found := fromTheMessage.FindString(page.prose); found != "" {
+			t.Errorf("%s: %q, and no message has one: the flushers' log does", path, found)
+		}
+	}
+}

@@ -68,11 +68,16 @@ func refusedWith(t *testing.T, what string, try func() error, words ...string) {
 	})
 }
 
+// listMark ends a field that is a list.
+const listMark = "[]"
+
 // secretRefs are the fields of the spec that name a Secret, found in its type.
 func secretRefs(of reflect.Type, path string) (found []string) {
 	switch of.Kind() {
 	case reflect.Pointer:
 		return secretRefs(of.Elem(), path)
+	case reflect.Slice:
+		return secretRefs(of.Elem(), path+listMark)
 	case reflect.Struct:
 	default:
 		return nil
@@ -85,7 +90,8 @@ func secretRefs(of reflect.Type, path string) (found []string) {
 	}
 	for field := range of.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
-		found = append(found, secretRefs(field.Type, strings.TrimPrefix(path+"."+name, "."))...)
+		// The fields of one without a name are those of the structure itself.
+		found = append(found, secretRefs(field.Type, strings.Trim(path+"."+name, "."))...)
 	}
 	return found
 }
@@ -125,14 +131,17 @@ func TestSecretsThatAResourceNamesCarryTheLabel(t *testing.T) {
 		}
 	}
 	fields := secretRefs(reflect.TypeFor[v1alpha1.WriteBehindCacheSpec](), "")
-	if len(fields) < 7 {
+	if len(fields) < 9 {
 		t.Fatalf("the fields that name a Secret are %v", fields)
 	}
 	for _, field := range fields {
 		for _, name := range []string{"plain", "no"} {
 			bad := spec()
-			if err := unstructured.SetNestedField(bad, name, append(strings.Split(field, "."), "name")...); err != nil {
-				t.Fatal(err)
+			path := strings.Split(field, ".")
+			if list, is := strings.CutSuffix(field, listMark); is {
+				programs.Must(t, unstructured.SetNestedSlice(bad, []any{map[string]any{"name": name}}, strings.Split(list, ".")...))
+			} else {
+				programs.Must(t, unstructured.SetNestedField(bad, name, append(path, "name")...))
 			}
 			if strings.HasPrefix(field, "redis.managed.") {
 				unstructured.RemoveNestedField(bad, "redis", "external")
@@ -161,6 +170,32 @@ func TestSecretsThatAResourceNamesCarryTheLabel(t *testing.T) {
 		programs.Must(t, unstructured.SetNestedField(changed.Object, "plain", "spec", "database", "postgres", "urlSecretRef", "name"))
 		return c.client.Update(t.Context(), changed, client.DryRunAll)
 	}, "Secret plain lacks the label")
+	whileDeleted(t, c, resource, "Secret plain lacks the label", "plain", "spec", "database", "postgres", "urlSecretRef", "name")
+}
+
+// whileDeleted deletes a resource, which waits for its finalizer, and tries to change a field of
+// it as its flushers, which drain, would be given. The operator's own writes are taken.
+func whileDeleted(t *testing.T, c *cluster, resource *unstructured.Unstructured, refused string, value any, field ...string) {
+	t.Helper()
+	now := func() *unstructured.Unstructured {
+		o := resource.DeepCopy()
+		programs.Must(t, c.client.Get(t.Context(), client.ObjectKeyFromObject(resource), o))
+		return o
+	}
+	held := now()
+	held.SetFinalizers([]string{v1alpha1.FinalizerDrain})
+	programs.Must(t, c.client.Update(t.Context(), held))
+	programs.Must(t, c.client.Delete(t.Context(), now()))
+	refusedWith(t, "a change of what is being deleted", func() error {
+		changed := now()
+		programs.Must(t, unstructured.SetNestedField(changed.Object, value, field...))
+		return c.client.Update(t.Context(), changed, client.DryRunAll)
+	}, refused)
+	drained := now()
+	drained.SetFinalizers(nil)
+	if err := c.client.Update(t.Context(), drained); err != nil {
+		t.Errorf("the finalizer stays: %v", err)
+	}
 }
 
 // What a resource may take is bounded, by itself and by its scale.
@@ -199,6 +234,21 @@ func TestWhatAResourceMayTakeIsBounded(t *testing.T) {
 		}
 	}
 
+	managed := func(fields map[string]any) func() error {
+		return func() error {
+			o := resource("other", nil, 4)
+			programs.Must(t, unstructured.SetNestedMap(o.Object, fields, "spec", "redis", "managed"))
+			return c.client.Create(context.Background(), o, client.DryRunAll)
+		}
+	}
+	refusedWith(t, "a priority of Redis", managed(map[string]any{"priorityClassName": "system-node-critical"}),
+		"spec.redis.managed.priorityClassName: system-node-critical is not allowed here")
+	refusedWith(t, "any toleration of Redis", managed(tolerations(map[string]any{"operator": "Exists"})),
+		"spec.redis.managed.tolerations: allowed are the keys")
+	if err := managed(tolerations(map[string]any{"key": "node.kubernetes.io/unreachable", "operator": "Exists"}))(); err != nil {
+		t.Errorf("an allowed taint of Redis: %v", err)
+	}
+
 	shop := resource("shop", map[string]any{"replicas": int64(2)}, 50)
 	c.create(t, shop)
 	c.create(t, resource("cheap", map[string]any{"replicas": int64(2)}, 1))
@@ -213,4 +263,5 @@ func TestWhatAResourceMayTakeIsBounded(t *testing.T) {
 	if err := errors.Join(scale("shop", 1)(), scale("cheap", 64)()); err != nil {
 		t.Errorf("a scale within the bounds: %v", err)
 	}
+	whileDeleted(t, c, shop, "is not allowed here", "system-node-critical", "spec", "flusher", "priorityClassName")
 }

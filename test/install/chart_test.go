@@ -164,6 +164,7 @@ func TestEveryValueOfTheChartDoesSomething(t *testing.T) {
 		"watchNamespaces":           {[]string{`watchNamespaces=["shop","cart"]`}, "Deployment", `"--watch-namespaces=shop,cart"`, false},
 		"allowedFlusherImages":      {[]string{`allowedFlusherImages=["a/*:1","b@*"]`}, "Deployment", `"--allowed-flusher-images=a/*:1,b@*"`, false},
 		"allowedRedisImages":        {[]string{`allowedRedisImages=["redis:*"]`}, "Deployment", `"--allowed-redis-images=redis:*"`, false},
+		"maxConcurrentRollouts":     {[]string{"maxConcurrentRollouts=0"}, "Deployment", `"--max-concurrent-rollouts=0"`, false},
 		"fullnameOverride":          {[]string{"fullnameOverride=wb"}, "Service", `"name":"wb-controller-manager-metrics-service"`, false},
 		"replicas":                  {[]string{"replicas=3"}, "Deployment", `"replicas":3`, false},
 		"leaderElection.enabled":    {[]string{"leaderElection.enabled=false"}, "Deployment", `"--leader-elect"`, true},
@@ -259,6 +260,23 @@ func TestTheChartWithACertificateMountsIt(t *testing.T) {
 	t.Error("the chart has no Deployment")
 }
 
+// What Helm prints in the end is pasted: an operator of some namespaces is not to have the
+// resources of all deleted.
+func TestTheChartsNotesAreOfItsNamespaces(t *testing.T) {
+	for values, want := range map[string]string{
+		`watchNamespaces=["shop","cart"]`: "\n  kubectl delete writebehindcaches --all --namespace shop\n  kubectl delete writebehindcaches --all --namespace cart\n\nThe CRD",
+		`watchNamespaces=[]`:              "\n  kubectl delete writebehindcaches --all --all-namespaces\n\nThe CRD",
+	} {
+		text, err := try(helm(t, "install", release, chart(), "--namespace", releaseNamespace, "--dry-run=client", "--set-json", values))
+		programs.Must(t, err)
+		_, notes, _ := strings.Cut(string(text), "NOTES:")
+		_, deletes, _ := strings.Cut(notes, "only the operator can do that.\n")
+		if !strings.HasPrefix(deletes, want) {
+			t.Errorf("%s: the notes are %q, want %q", values, notes, want)
+		}
+	}
+}
+
 // A value that cannot work is refused before anything is installed, by its name.
 func TestTheChartRefusesAWrongValue(t *testing.T) {
 	for value, want := range map[string]string{
@@ -273,6 +291,7 @@ func TestTheChartRefusesAWrongValue(t *testing.T) {
 		`watchNamespaces=["Shop"]`:   "at '/watchNamespaces/0'",
 		`allowedRedisImages=["a,b"]`: "at '/allowedRedisImages/0'",
 		"allowedFlusherImages=a:1":   "at '/allowedFlusherImages': got string, want array",
+		"maxConcurrentRollouts=-1":   "at '/maxConcurrentRollouts': minimum: got -1, want 0",
 		"fullnameOverride=Upper":     "at '/fullnameOverride'",
 		"leaderElection=false":       "at '/leaderElection': got boolean, want object",
 		"metrics.enabled=yes":        "at '/metrics/enabled': got string, want boolean",

@@ -200,6 +200,9 @@ func sampleRedis(t *testing.T, s *sample, cache *v1alpha1.WriteBehindCache) (ser
 			options = append(options, journaltest.Config("lazyfree-lazy-expire yes", "lazyfree-lazy-eviction yes"))
 		}
 	}
+	if resources.RedisTLSSecret(cache) != "" {
+		options = append(options, journaltest.TLS())
+	}
 	if external := cache.Spec.Redis.External; external != nil && external.TLS != nil {
 		if external.TLS.ClientCertSecretRef != nil {
 			options = append(options, journaltest.RequireClientCertificate())

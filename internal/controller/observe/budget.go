@@ -26,19 +26,37 @@ const (
 	defaultCalm = 30 * time.Second
 )
 
-// budget is how much one pod has changed lately.
-type budget struct {
-	// changes are those that count; at is when the last one was published.
-	changes int
-	at      time.Time
+// kind is of what a change is. Each kind has a budget of its own: a queue that goes over a mark
+// and back at every flush is no reason to learn a minute late that the database is down.
+type kind int
+
+const (
+	// ofLevels are marks that a queue has passed.
+	ofLevels kind = iota
+	// ofChecks is everything else that conditions are made of.
+	ofChecks
+	kinds
+)
+
+// account is what one pod has told lately.
+type account struct {
+	budgets [kinds]budget
 	// revision is that of the newest settings that the pod had in force.
 	revision int64
 }
 
-// renewed says that a pod has newer settings in force than ever, which somebody gave it: what it
-// tells from then on counts anew. More often than settings change no pod has that.
-func (b budget) renewed(f Flusher, wanted int64) bool {
-	return f.Status != nil && f.Status.Revision > b.revision && f.Status.Revision <= wanted
+// renewed says that a pod has the newest settings in force and had none of them before, which
+// somebody gave it: what it tells from then on counts anew. More often than settings change no
+// pod has that.
+func (a account) renewed(f Flusher, newest int64) bool {
+	return f.Status != nil && a.revision < newest && f.Status.Revision == newest
+}
+
+// budget is how much of one kind a pod has changed lately.
+type budget struct {
+	// changes are those that count; at is when the last one was published.
+	changes int
+	at      time.Time
 }
 
 // after forgets a change for each time of calm that has passed.
@@ -58,45 +76,59 @@ func (b budget) wait() time.Duration {
 	return min(firstWait<<min(over, mostDoublings), longestWait)
 }
 
+// charge is a change of one kind by one pod.
+type charge struct {
+	uid types.UID
+	of  kind
+}
+
 // affords reports whether a change that touches conditions may be published now, and who
 // is to be charged for it. The pods that there are, are no pod's word.
-func (t *target) affords(latest Observation, now time.Time, calm time.Duration) (bool, []types.UID) {
-	var changed []types.UID
-	affords := t.published.Looked != latest.Looked || len(t.published.Flushers) != len(latest.Flushers)
+func (t *target) affords(latest Observation, now time.Time, calm time.Duration) (affords bool, charges []charge) {
+	affords = t.published.Looked != latest.Looked || len(t.published.Flushers) != len(latest.Flushers)
 	for _, f := range latest.Flushers {
 		before, known := t.published.Of(f.UID)
-		switch {
-		case !known:
+		if !known {
 			affords = true
-		case !reflect.DeepEqual(shown(Observation{Flushers: []Flusher{before}}, essence), shown(Observation{Flushers: []Flusher{f}}, essence)),
-			!sameLevels(t.marks, before, f):
-			changed = append(changed, f.UID)
-			b := t.budgets[f.UID].after(now, calm)
-			affords = affords || b.renewed(f, t.marks.Revision) || now.Sub(b.at) >= b.wait()
+			continue
+		}
+		for of, differs := range [kinds]bool{
+			ofLevels: !sameLevels(t.marks, before, f),
+			ofChecks: !reflect.DeepEqual(shown(Observation{Flushers: []Flusher{before}}, essence), shown(Observation{Flushers: []Flusher{f}}, essence)),
+		} {
+			if !differs {
+				continue
+			}
+			charges = append(charges, charge{f.UID, kind(of)})
+			a := t.accounts[f.UID]
+			b := a.budgets[of].after(now, calm)
+			affords = affords || a.renewed(f, t.marks.Revision) || now.Sub(b.at) >= b.wait()
 		}
 	}
-	return affords, changed
+	return affords, charges
 }
 
 // charge counts the changes of the pods, and forgets pods that are gone.
-func (t *target) charge(changed []types.UID, latest Observation, now time.Time, calm time.Duration) {
-	kept := make(map[types.UID]budget, len(latest.Flushers))
+func (t *target) charge(charges []charge, latest Observation, now time.Time, calm time.Duration) {
+	kept := make(map[types.UID]account, len(latest.Flushers))
 	for _, f := range latest.Flushers {
-		if b, ok := t.budgets[f.UID]; ok {
-			kept[f.UID] = b
+		if a, ok := t.accounts[f.UID]; ok {
+			kept[f.UID] = a
 		}
 	}
-	for _, uid := range changed {
-		b := kept[uid].after(now, calm)
+	for _, c := range charges {
+		a := kept[c.uid]
+		b := a.budgets[c.of].after(now, calm)
 		b.changes, b.at = min(b.changes+1, freeChanges+mostDoublings), now
-		kept[uid] = b
+		a.budgets[c.of] = b
+		kept[c.uid] = a
 	}
 	for _, f := range latest.Flushers {
-		if b := kept[f.UID]; b.renewed(f, t.marks.Revision) {
-			kept[f.UID] = budget{at: now, revision: f.Status.Revision}
+		if a := kept[f.UID]; a.renewed(f, t.marks.Revision) {
+			kept[f.UID] = account{budgets: [kinds]budget{{at: now}, {at: now}}, revision: f.Status.Revision}
 		}
 	}
-	t.budgets = kept
+	t.accounts = kept
 }
 
 func sameLevels(marks Marks, a, b Flusher) bool {

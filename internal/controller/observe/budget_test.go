@@ -36,6 +36,7 @@ func TestAPodThatTakesNewSettingsIsHeardAtOnce(t *testing.T) {
 		"honest":     {func(round int64) int64 { return round }, 42},
 		"to and fro": {func(round int64) int64 { return round % 2 }, 25},
 		"ahead":      {func(round int64) int64 { return 1000 * round }, 25},
+		"climbing":   {func(round int64) int64 { return round - 20 }, 25},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -51,6 +52,46 @@ func TestAPodThatTakesNewSettingsIsHeardAtOnce(t *testing.T) {
 				}
 				if n := heard(shop); n > c.most || name == "honest" && n < 38 {
 					t.Errorf("in 40 rounds it was heard %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// TestAnOrdinaryQueueDelaysNoNews: it empties and fills at every flush, over a mark too, and while
+// the database is away its circuit is tried again and again. Whoever is on call learns at once
+// that a server is down, and that it is back.
+func TestAnOrdinaryQueueDelaysNoNews(t *testing.T) {
+	for name, edit := range map[string]func(*config.Status, int64){
+		"it empties":           func(s *config.Status, n int64) { s.Queues[0].Depth = n % 2 },
+		"it goes over a mark":  func(s *config.Status, n int64) { s.Queues[0].Depth = 2 * marks.Warning * (n % 2) },
+		"its circuit is tried": func(s *config.Status, n int64) { s.Circuit = []string{"open", "half-open"}[n%2] },
+		"it fails and goes on": func(s *config.Status, n int64) { s.Queues[0].LastError = []string{"", "55P03"}[n%2] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c := newCluster()
+				var looks, down atomic.Int64
+				c.set(shop, "pod", func(context.Context) (*config.Status, error) {
+					s := fine(0)
+					edit(s, looks.Add(1)/3)
+					if down.Load() == 1 {
+						s.Database = config.Check{Reason: "ConnectionFailed"}
+					}
+					return s, nil
+				})
+				o, heard := run(t, c, Options{})
+				o.Track(shop, "u", marks)
+				time.Sleep(5 * time.Minute)
+				if n := heard(shop); n > 5*60/5+freeChanges+2 {
+					t.Errorf("in 5 min it was heard %d times", n)
+				}
+				for _, is := range []int64{1, 0} {
+					down.Store(is)
+					time.Sleep(1500 * time.Millisecond)
+					if told := o.Latest(shop, "u").Flushers[0].Status.Database.Reason != ""; told != (is == 1) {
+						t.Errorf("after 1.5 s it is told that the database is down: %t", told)
+					}
 				}
 			})
 		})

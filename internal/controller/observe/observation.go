@@ -155,10 +155,11 @@ func numbers(s config.Status) config.Status {
 // essence keeps what conditions are made of, and whether a number is zero where
 // that is a threshold. Messages may change at once with their reason, but alone
 // they are treated as numbers: one that counts seconds must not make the
-// operator write once a second.
+// operator write once a second. So is what an ordinary queue does every few seconds: it
+// empties, fails and goes on, or its circuit is tried.
 func essence(s config.Status) config.Status {
 	s = numbers(s)
-	s.Redis.Message, s.Database.Message = "", ""
+	s.Circuit, s.Redis.Message, s.Database.Message = "", "", ""
 	s.Durability.Persistence.Message, s.Durability.Eviction.Message, s.Durability.Ledger.Message = "", "", ""
 	if r := s.Replication; r != nil {
 		r.BehindBytes, r.UnreadBytes, r.BehindSeconds, r.ScannedKeys, r.Backlog.Message = share(r), 0, 0, 0, ""
@@ -166,15 +167,12 @@ func essence(s config.Status) config.Status {
 	for i := range s.Queues {
 		q := &s.Queues[i]
 		q.Ready.Message, q.Durable.Message = "", ""
-		q.Depth = min(q.Depth, 1)
+		q.Depth, q.LastError = 0, ""
 		q.DeadLetters = min(q.DeadLetters, 1)
 		q.Refused = min(q.Refused, 1)
 		q.OldestPendingSeconds = 0
 		q.Flushed = 0
 		q.LastFlushTime = time.Time{}
-		if q.LastError != "" {
-			q.LastError = "some"
-		}
 	}
 	return s
 }

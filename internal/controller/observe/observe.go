@@ -247,11 +247,11 @@ func (o *Observer) publish(t *target, latest Observation, now time.Time) bool {
 			return false
 		}
 	case changeCondition:
-		affords, changed := t.affords(latest, now, o.options.Calm)
+		affords, charges := t.affords(latest, now, o.options.Calm)
 		if !affords {
 			return false
 		}
-		t.charge(changed, latest, now, o.options.Calm)
+		t.charge(charges, latest, now, o.options.Calm)
 	}
 	t.published, t.publishedAt = latest, now
 	return true

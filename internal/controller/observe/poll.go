@@ -44,8 +44,8 @@ type target struct {
 	// lookedAt is when the last look ended, or when the resource began to be looked at.
 	lookedAt time.Time
 
-	// budgets is how much the pods have changed lately.
-	budgets map[types.UID]budget
+	// accounts is how much the pods have changed lately.
+	accounts map[types.UID]account
 
 	answered map[types.UID]answer
 }

@@ -29,10 +29,14 @@ func Conflict(s *snapshot.Snapshot) error {
 	message := fmt.Sprintf("%s of that name belongs to somebody else and is not changed; delete it, or give this resource another name",
 		strings.Join(s.Foreign, ", "))
 	if s.RetainedBy != "" {
+		secret := resources.RetainedSecretName(s.Cache, s.RetainedBy)
+		if s.RetainedWithoutUsers {
+			secret = resources.RetainedDefaultSecretName(s.Cache, s.RetainedBy)
+		}
 		message = fmt.Sprintf("%s of an earlier WriteBehindCache %s exists: that resource retained its Redis with the queued entries. To flush them and to go on with that Redis, "+
 			"delete this resource and apply it with spec.redis.external in place of managed: addresses [%q], credentialsSecretRef {name: %s, usernameKey: username}. "+
 			"To give them up, delete those objects; to keep them there, give this resource another name",
-			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), resources.RetainedSecretName(s.Cache, s.RetainedBy))
+			strings.Join(s.Foreign, ", "), s.Cache.Name, resources.RedisAddress(s.Cache), secret)
 	}
 	return &failure.Stalled{Reason: v1alpha1.ReasonObjectConflict, Message: message, Retry: failure.ConflictRetry}
 }

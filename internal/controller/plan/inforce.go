@@ -152,7 +152,11 @@ func recordedIn(s *snapshot.Snapshot) *InForce {
 	}
 	var newest *InForce
 	for _, text := range texts {
-		if m := parseInForce(text); m != nil && (newest == nil || m.Revision > newest.Revision) {
+		m := parseInForce(text)
+		if m != nil {
+			m = m.vouched(s)
+		}
+		if m != nil && (newest == nil || m.Revision > newest.Revision) {
 			newest = m
 		}
 	}

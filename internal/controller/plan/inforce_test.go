@@ -133,3 +133,80 @@ func TestSettingsThatFitNowhereAreToldWithTheRoomThatThereIs(t *testing.T) {
 		})
 	}
 }
+
+// TestARecordGivesNobodyASecret: who may edit ConfigMaps, and not read Secrets, names a listener
+// and somebody's Secret in the record of what is in force.
+func TestARecordGivesNobodyASecret(t *testing.T) {
+	redis := func(address, secret string) *v1alpha1.ExternalRedis {
+		return &v1alpha1.ExternalRedis{Mode: v1alpha1.RedisModeStandalone, Addresses: []string{address}, CredentialsSecretRef: &v1alpha1.CredentialsSecretRef{Name: secret, PasswordKey: "password"}}
+	}
+	fields := map[string]func(*v1alpha1.ExternalRedis){
+		"credentials": func(r *v1alpha1.ExternalRedis) { r.CredentialsSecretRef.Name = "payroll" },
+		"sentinels": func(r *v1alpha1.ExternalRedis) {
+			r.SentinelCredentialsSecretRef = &v1alpha1.CredentialsSecretRef{Name: "payroll", PasswordKey: "password"}
+		},
+		"an authority": func(r *v1alpha1.ExternalRedis) {
+			r.TLS = &v1alpha1.RedisTLS{CASecretRef: &v1alpha1.CASecretRef{Name: "payroll", Key: "ca.crt"}}
+		},
+		"a certificate": func(r *v1alpha1.ExternalRedis) {
+			r.TLS = &v1alpha1.RedisTLS{ClientCertSecretRef: &v1alpha1.SecretRef{Name: "payroll"}}
+		},
+	}
+	for name, forge := range fields {
+		t.Run(name, func(t *testing.T) {
+			for _, deleted := range []bool{false, true} {
+				s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("other:6379", "own") })
+				before := s.Cache.DeepCopy()
+				before.Spec.Redis.External = redis("redis:6379", "own")
+				before.Spec.Redis.External.Addresses = []string{"redis:6379", "listener.evil:6379"}
+				forge(before.Spec.Redis.External)
+				inForce(t, s, before)
+				s.Cache.Status.Mappings[0].RedisAddress = "redis:6379"
+				if deleted {
+					s.Flushers.Deployment = nil
+				}
+				p, err := Make(s, &Site{FlusherImage: "image"})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range p.Objects {
+					text, err := json.Marshal(o.Intent)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if o.Kind == "Deployment" && strings.Contains(string(text), "payroll") {
+						t.Errorf("with the Deployment deleted (%t), flushers are given the Secret", deleted)
+					}
+				}
+			}
+		})
+	}
+
+	// A Deployment that was refused does not name the Secret of the spec before. The queues that
+	// were removed since are in the record alone.
+	s := snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("redis:6379", "third") })
+	before := s.Cache.DeepCopy()
+	before.Spec.Redis.External = redis("redis:6379", "second")
+	before.Spec.Mappings = append(before.Spec.Mappings, snapshottest.Mapping("orders", "order:"))
+	inForce(t, s, before, "orders")
+	s.Flushers.Deployment.Spec.Template.Spec = mounting("first")
+	if p, err := Make(s, &Site{FlusherImage: "image"}); err != nil || planned(p) != "products (orders)" {
+		t.Errorf("the plan has %s, %v", planned(p), err)
+	}
+
+	// The Secret of a Redis that the flushers must not leave yet stays theirs.
+	s = snapshottest.Ready(func(c *v1alpha1.WriteBehindCache) { c.Spec.Redis.External = redis("new:6379", "new") })
+	before = s.Cache.DeepCopy()
+	before.Spec.Redis.External = redis("old:6379", "old")
+	inForce(t, s, before)
+	snapshottest.Says(func(d *config.Status) { d.Queues[0].Depth = 3 })(s)
+	for _, live := range []bool{true, false} {
+		if s.Flushers.Deployment.Spec.Template.Spec = mounting("old"); !live {
+			s.Flushers.Deployment = nil
+		}
+		p, err := Make(s, &Site{FlusherImage: "image"})
+		if err != nil || p.Settings.Redis.External.Addresses[0] != "old:6379" {
+			t.Errorf("with the Deployment there (%t), the flushers leave a Redis that holds entries: %v", live, err)
+		}
+	}
+}

@@ -38,9 +38,11 @@ type Plan struct {
 	// Objects are the wanted objects, in the order in which they are applied.
 	Objects []Object
 	// Upgrades reports that the changes come of another release of the operator; Waits, that
-	// the resource waits for its turn, so that the plan changes nothing.
+	// the resource waits for its turn, so that the plan changes nothing; Stopped, that no turn
+	// comes, since so many resources were to be rolled and were not.
 	Upgrades bool
 	Waits    bool
+	Stopped  int
 	// HeldBack is the part of the spec that is held back until a queue is empty or free;
 	// nil when none is.
 	HeldBack *failure.Stalled

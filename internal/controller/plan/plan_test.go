@@ -334,22 +334,32 @@ func TestTheOrderOfSentinelsRestartsNobody(t *testing.T) {
 func TestObjectsOfOthersAreLeftAlone(t *testing.T) {
 	foreign := func(s *snapshot.Snapshot) { s.Foreign = []string{"Service shop-flusher"} }
 	retained := func(s *snapshot.Snapshot) { foreign(s); s.RetainedBy = "earlier" }
+	earlier := func(s *snapshot.Snapshot) { retained(s); s.RetainedWithoutUsers = true }
 	going := func(s *snapshot.Snapshot) { s.Going = []string{"Service shop-flusher"} }
 	for name, c := range map[string]struct {
 		resource func(*v1alpha1.WriteBehindCache)
 		edit     snapshottest.Edit
 		says     string
 		objects  bool
+		secret   string
 	}{
-		"somebody else's":              {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false},
-		"an earlier resource's":        {nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false},
-		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false},
-		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true},
+		"somebody else's": {nil, foreign, "ObjectConflict: Service shop-flusher of that name belongs to somebody else", false, ""},
+		"an earlier resource's": {
+			nil, retained, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists: that resource retained its Redis", false,
+			"credentialsSecretRef {name: shop-redis-flusher-earlier, usernameKey: username}",
+		},
+		"one's of before there were users": {
+			nil, earlier, "ObjectConflict: Service shop-flusher of an earlier WriteBehindCache shop exists", false,
+			"credentialsSecretRef {name: shop-redis-earlier, usernameKey: username}",
+		},
+		"one that is being deleted":    {nil, going, "waiting for Service shop-flusher of an earlier resource of this name to be deleted", false, ""},
+		"somebody else's, in deletion": {snapshottest.Deleted, foreign, "", true, ""},
 	} {
 		s := snapshottest.Ready(c.resource)
 		c.edit(s)
 		p, err := Make(s, &Site{FlusherImage: "image"})
-		if err == nil != (c.says == "") || err != nil && !strings.HasPrefix(err.Error(), c.says) || len(p.Objects) > 0 != c.objects {
+		if err == nil != (c.says == "") || err != nil && !strings.HasPrefix(err.Error(), c.says) || len(p.Objects) > 0 != c.objects ||
+			err != nil && !strings.Contains(err.Error(), c.secret) {
 			t.Errorf("%s: %v, with %d objects", name, err, len(p.Objects))
 		}
 	}

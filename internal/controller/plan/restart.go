@@ -71,7 +71,8 @@ func (p *planner) restartWaits(set *appsv1ac.StatefulSetApplyConfiguration) bool
 	}
 	for _, m := range p.Settings.Mappings {
 		if left := p.unflushed(m.Name); left != "" {
-			p.holdBack(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("the change of spec.redis.managed, which restarts Redis, waits until nothing waits to be flushed of mapping %s: %s. "+
+			p.holdBack(v1alpha1.ReasonQueueNotEmpty, fmt.Sprintf("a restart of Redis, for a change of spec.redis.managed or by another release of the operator, "+
+				"waits until nothing waits to be flushed of mapping %s: %s. "+
 				"If it never comes to that, stop the applications that write for a moment, or give up what was deleted and is not flushed "+
 				"with the annotation %s: \"true\", and take that away afterwards%s",
 				m.Name, left, v1alpha1.AnnotationForceDelete, p.AboutForce()))

@@ -21,10 +21,11 @@ func upgrades(s *snapshot.Snapshot) bool {
 
 // UntilItsTurn is the plan of a resource that waits for its turn in an upgrade of the
 // operator: everything that is there stays as it is, and what is missing is made. So the
-// pods run the settings that they are judged by.
-func (p *Plan) UntilItsTurn(s *snapshot.Snapshot) *Plan {
+// pods run the settings that they are judged by. stopped is how many resources failed to be
+// rolled, where the upgrade has stopped for that.
+func (p *Plan) UntilItsTurn(s *snapshot.Snapshot, stopped int) *Plan {
 	next := *p
-	next.Waits = true
+	next.Waits, next.Stopped = true, stopped
 	next.RestartHash = s.Flushers.Deployment.Spec.Template.Annotations[v1alpha1.AnnotationConfigHash]
 	next.Objects = slices.DeleteFunc(slices.Clone(p.Objects), func(o Object) bool { return o.Live != nil })
 	return &next

@@ -72,7 +72,13 @@ func RetainedSecretName(cache *v1alpha1.WriteBehindCache, uid string) string {
 // DefaultSecretName names the Secret of the user default. It is there only where the Redis is from
 // before there were other users.
 func DefaultSecretName(cache *v1alpha1.WriteBehindCache) string {
-	return RedisName(cache) + "-" + start(string(cache.UID))
+	return RetainedDefaultSecretName(cache, string(cache.UID))
+}
+
+// RetainedDefaultSecretName names the DefaultSecretName of a resource of the same name and of
+// another UID, which left its Redis behind.
+func RetainedDefaultSecretName(cache *v1alpha1.WriteBehindCache, uid string) string {
+	return RedisName(cache) + "-" + start(uid)
 }
 
 func secretName(cache *v1alpha1.WriteBehindCache, user, uid string) string {

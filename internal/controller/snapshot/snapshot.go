@@ -39,6 +39,8 @@ type Snapshot struct {
 	// RetainedBy is the UID of an earlier resource that left its Redis behind, empty
 	// when none did.
 	RetainedBy string
+	// RetainedWithoutUsers means that the Redis is from before there were users beside default.
+	RetainedWithoutUsers bool
 	// Going names the objects of needed names that belong to others and are being
 	// deleted.
 	Going []string

@@ -12,6 +12,7 @@ import (
 	"github.com/writebehind/operator/api/v1alpha1"
 	"github.com/writebehind/operator/internal/controller/failure"
 	"github.com/writebehind/operator/internal/controller/resources"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // needsAPerson is the cause of Stalled.
@@ -50,6 +51,11 @@ func waitsForItsTurn(f *facts) *Condition {
 	if !f.Waits {
 		return nil
 	}
+	if f.Stopped > 0 {
+		return progressing(f, fmt.Sprintf("The operator was upgraded, and the upgrade has stopped: the rollouts of %s have not come to their end in time, and fewer have. "+
+			"This resource runs as before. Look at the Deployments of those, whose Reconciling says so, and mend them, or go back to the release before; "+
+			"to go on all the same, raise --max-concurrent-rollouts of the operator above %d", plural.Of(int64(f.Stopped), "resource", "resources"), f.Stopped))
+	}
 	return progressing(f, "The operator was upgraded: this resource waits for its turn to be rolled, and runs as before meanwhile; "+
 		"--max-concurrent-rollouts of the operator is how many are rolled at a time")
 }
@@ -84,10 +90,8 @@ func flushersUnfinished(f *facts) *Condition {
 // overdue says that a rollout has not come to its end in time. In an upgrade of the operator
 // the next resource has its turn then.
 func overdue(d *appsv1.Deployment) string {
-	for _, c := range d.Status.Conditions {
-		if c.Type == appsv1.DeploymentProgressing && c.Reason == "ProgressDeadlineExceeded" {
-			return ", and has not come to its end within progressDeadlineSeconds"
-		}
+	if resources.Overdue(d) {
+		return ", and has not come to its end within progressDeadlineSeconds"
 	}
 	return ""
 }

@@ -34,6 +34,8 @@ func TestARedisOnALostNode(t *testing.T) {
 		"of another StatefulSet":         {time.Minute, func(_ *snapshot.Snapshot, p *corev1.Pod) { p.OwnerReferences[0].UID = "another" }, false, 0},
 		"of nobody":                      {time.Minute, func(_ *snapshot.Snapshot, p *corev1.Pod) { p.OwnerReferences = nil }, false, 0},
 		"without a node":                 {time.Minute, func(_ *snapshot.Snapshot, p *corev1.Pod) { p.Spec.NodeName = "" }, false, 0},
+		"of a name that it has not":      {time.Minute, func(_ *snapshot.Snapshot, p *corev1.Pod) { p.Name = "shop-redis-evil" }, false, 0},
+		"that has ended":                 {time.Minute, func(_ *snapshot.Snapshot, p *corev1.Pod) { p.Status.Phase = corev1.PodFailed }, false, 0},
 		"whose StatefulSet is not there": {time.Minute, func(s *snapshot.Snapshot, _ *corev1.Pod) { s.Redis.StatefulSet = nil }, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,8 +6,13 @@
 package acl
 
 import (
+	"fmt"
+	"io"
+	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/journal"
@@ -31,19 +36,46 @@ const (
 )
 
 // ofFunctions are the commands that an application runs that calls capture functions: the two
-// calls, GET, and what the functions run, which have the rights of their caller.
-const ofFunctions = "+fcall +fcall_ro +get +set +del +type +time +hget +hset +hexists +hmget +hdel +hincrby +hlen +llen +lindex +rpush +rpop " +
+// calls, what reads, what its client says on a connection, and what the functions run, which have
+// the rights of their caller.
+const ofFunctions = "+@read +@connection +@transaction " + noAdministration +
+	" +fcall +fcall_ro +get +set +del +type +time +hget +hset +hexists +hmget +hdel +hincrby +hlen +llen +lindex +rpush +rpop " +
 	"+zadd +zrem +zcard +zrange +zscore"
 
+// noAdministration takes away what reaches more than keys. @dangerous has FLUSHALL, KEYS, RESTORE, and
+// whatever administers, but for FUNCTION. What lists or counts the keys of others has no key itself,
+// so that no pattern is in its way.
+const noAdministration = "-@dangerous -@admin -function -scan -randomkey -dbsize +info"
+
 // ofReplication are those of one that writes by Redis' own commands. Their keys are checked, those
-// of a script too. What lists or counts the keys of others has none, and is left out; @dangerous
-// has FLUSHALL, KEYS, RESTORE, and whatever administers, but for FUNCTION. WAIT is among those of the connection.
-const ofReplication = "+@read +@write +@connection +@transaction +eval +evalsha +eval_ro +evalsha_ro +script|load +script|exists " +
-	"-@dangerous -@admin -function -scan -randomkey -dbsize +info"
+// of a script too. WAIT is among those of the connection.
+const ofReplication = "+@read +@write +@connection +@transaction +eval +evalsha +eval_ro +evalsha_ro +script|load +script|exists " + noAdministration
+
+// Users are what the users are called.
+type Users struct{ Application, Flusher string }
+
+// Bind adds the flags.
+func (u *Users) Bind(flags *pflag.FlagSet) {
+	flags.StringVar(&u.Application, "user", "app", "the name of the application's user")
+	flags.StringVar(&u.Flusher, "flusher-user", "writebehind", "the name of the flushers' user")
+}
+
+// name is one that stands in a command as it is.
+var name = regexp.MustCompile(`^[A-Za-z0-9_.@-]+$`)
+
+// Check refuses names that a command would not take.
+func (u *Users) Check() error {
+	for _, of := range [][2]string{{"user", u.Application}, {"flusher-user", u.Flusher}} {
+		if !name.MatchString(of[1]) {
+			return fmt.Errorf("--%s: %q is not allowed: give letters, digits, and any of _ . @ -", of[0], of[1])
+		}
+	}
+	return nil
+}
 
 // Of are the rules of the mappings: the application's of those alone that are named as queues, or
 // of all where none is, and the flushers', who work with all.
-func Of(capture string, mappings []config.Mapping, queues []string, application, flusher string) []Rule {
+func Of(capture string, mappings []config.Mapping, queues []string, of Users) []Rule {
 	var theirs, all, patterns, flusherPatterns []string
 	for i := range mappings {
 		m := &mappings[i]
@@ -64,12 +96,23 @@ func Of(capture string, mappings []config.Mapping, queues []string, application,
 		flusherPatterns = append(flusherPatterns, "~wb:probe", "~wb:queues")
 	}
 	return []Rule{
-		{For: Application, Queues: theirs, Command: command(application, patterns, commands)},
-		{For: Flushers, Queues: all, Command: command(flusher, flusherPatterns, flusherCommands)},
+		{For: Application, Queues: theirs, Command: command(of.Application, patterns, commands)},
+		{For: Flushers, Queues: all, Command: command(of.Flusher, flusherPatterns, flusherCommands)},
 	}
 }
 
 // command takes away first what the user had before.
 func command(user string, patterns []string, commands string) string {
 	return "ACL SETUSER " + user + " reset on >PASSWORD " + strings.Join(patterns, " ") + " " + commands
+}
+
+// Print writes rules for a person who pastes them.
+func Print(out io.Writer, rules []Rule) error {
+	for i := range rules {
+		r := &rules[i]
+		if _, err := fmt.Fprintf(out, "# the %s of %s\n%s\n", r.For, strings.Join(r.Queues, ", "), r.Command); err != nil {
+			return err
+		}
+	}
+	return nil
 }

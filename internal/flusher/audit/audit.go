@@ -65,10 +65,11 @@ type source interface {
 	// false where that takes too long.
 	settled(ctx context.Context, looks []known) (bool, error)
 	// again has keys flushed once more, and tells which of them are to be. Those of which
-	// something waits are left alone.
+	// something waits are left alone. Where so much waits already that the rest has to wait, the
+	// answer is of the first keys alone, with a busyError.
 	again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error)
 	// scan lists keys of Redis, some of them perhaps twice. It begins and ends with 0.
-	scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error)
+	scan(ctx context.Context, prefix string, cursor uint64) (scanned, error)
 	// tell adds what the source knows of a key, and returns its rows in Redis. It tells what it
 	// can: what fails is among the problems.
 	tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry
@@ -76,6 +77,11 @@ type source interface {
 	explain(err error) string
 	close()
 }
+
+// busyError says that so much waits already that no more is to be flushed again for now.
+type busyError struct{ text string }
+
+func (e *busyError) Error() string { return e.text }
 
 // known is one look at a key.
 type known struct {
@@ -86,6 +92,8 @@ type known struct {
 	kind  string
 	// entries are the rows that the value is.
 	entries []entry.Entry
+	// members is how many members a key has: more than entries where these are too many to compare.
+	members int
 	// waits says that something of the key is not settled: it is dirty, or is tried again. dead
 	// says that a dead letter stands for it.
 	waits, dead bool

@@ -46,7 +46,7 @@ func (a *Audit) compare(ctx context.Context, m *config.Mapping, t *postgres.Tabl
 }
 
 func (a *Audit) difference(ctx context.Context, m *config.Mapping, t *postgres.Table, k *known, rows []postgres.Compared) (*Difference, error) {
-	d := &Difference{Key: k.key, Queue: m.Name}
+	d := &Difference{Key: k.key, KeyBase64: Bytes(k.key), Queue: m.Name}
 	if k.found == ofAnotherType {
 		d.Kind, d.Reason = Unfit, otherType(m, k.kind)
 		return d, nil
@@ -103,7 +103,6 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 	if err != nil {
 		return v.failed(m, databaseError{err})
 	}
-	seen := v.summary.Keys
 	last := ""
 	for first, after := true, [2]string{}; ; first = false {
 		page, err := patiently(ctx, func() ([][2]string, error) { return v.database.Keys(ctx, t, first, after, pageOfRows) })
@@ -113,21 +112,25 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 		var keys []string
 		for _, ids := range page {
 			key := m.KeyPrefix + ids[0]
-			if key == last || !strings.HasPrefix(key, prefix) || !v.picked() {
+			if key == last {
 				continue
 			}
 			last = key
-			keys = append(keys, key)
+			if strings.HasPrefix(key, prefix) && v.picked() {
+				keys = append(keys, key)
+			}
 		}
 		for some := range slices.Chunk(keys, pageOfKeys) {
 			if err := v.extra(ctx, m, some); err != nil {
 				return v.failed(m, err)
 			}
-			seen += int64(len(some))
 			v.scope.Progress(m.Name, &v.summary)
-			if err := v.pace(ctx, seen); err != nil {
+			if err := v.pace(ctx, len(some)); err != nil {
 				return err
 			}
+		}
+		if err := v.pace(ctx, stepOfScan); err != nil {
+			return err
 		}
 		if len(page) < pageOfRows {
 			return nil
@@ -137,7 +140,7 @@ func (v *verification) allRows(ctx context.Context, m *config.Mapping, prefix st
 }
 
 func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []string) error {
-	looks, err := v.source.look(ctx, m, keys)
+	looks, err := v.look(ctx, m, keys)
 	if err != nil {
 		return err
 	}
@@ -154,7 +157,7 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 	for i := range looks {
 		keys = append(keys, looks[i].key)
 	}
-	if looks, err = v.source.look(ctx, m, keys); err != nil {
+	if looks, err = v.look(ctx, m, keys); err != nil {
 		return err
 	}
 	looks = slices.DeleteFunc(looks, gone)
@@ -162,28 +165,42 @@ func (v *verification) extra(ctx context.Context, m *config.Mapping, keys []stri
 	if err != nil {
 		return databaseError{err}
 	}
+	there, err := v.haveRows(ctx, m, t, looks)
+	if err != nil {
+		return databaseError{err}
+	}
 	for i := range looks {
-		there, err := v.hasRow(ctx, m, t, looks[i].key)
-		switch {
-		case err != nil:
-			return databaseError{err}
-		case !there:
+		if !there[i] {
 			continue
 		}
 		v.summary.Extra++
-		if err := v.scope.Found(Difference{Key: looks[i].key, Queue: m.Name, Kind: Extra}); err != nil {
+		if err := v.scope.Found(Difference{Key: looks[i].key, KeyBase64: Bytes(looks[i].key), Queue: m.Name, Kind: Extra}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// hasRow tells whether any row of the key is there still.
-func (v *verification) hasRow(ctx context.Context, m *config.Mapping, t *postgres.Table, key string) (bool, error) {
+// haveRows tells of each key whether any row of it is there still.
+func (v *verification) haveRows(ctx context.Context, m *config.Mapping, t *postgres.Table, looks []known) ([]bool, error) {
+	there := make([]bool, len(looks))
 	if hasMembers(m) {
-		members, err := v.members(ctx, m, t, key, 1)
-		return len(members) > 0, err
+		for i := range looks {
+			members, err := v.members(ctx, m, t, looks[i].key, 1)
+			if err != nil {
+				return nil, err
+			}
+			there[i] = len(members) > 0
+		}
+		return there, nil
 	}
-	found, err := v.rows(ctx, t, []postgres.Wanted{{RowKey: rowKey(m, key)}}, false)
-	return err == nil && found[0].Found, err
+	wanted := make([]postgres.Wanted, len(looks))
+	for i := range looks {
+		wanted[i] = postgres.Wanted{RowKey: rowKey(m, looks[i].key)}
+	}
+	found, err := v.rows(ctx, t, wanted, false)
+	for i := range found {
+		there[i] = found[i].Found
+	}
+	return there, err
 }

@@ -12,18 +12,20 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // mostRows is how many rows of a key of members are shown, unless all are asked for.
 const mostRows = 20
 
-// mostMembers is how many members of one key are compared with the table, and listed of it.
-const mostMembers = 100_000
+// mostMembers is how many members of one key are listed of the table.
+const mostMembers = replica.MostSurveyed
 
 // Explain tells all that there is to say of one key. What a server does not answer is among the
 // problems, and the rest is told all the same. all asks for every row of a key of members.
 func (a *Audit) Explain(ctx context.Context, key string, all bool) *Explanation {
-	e := &Explanation{Key: key, Capture: a.config.Capture, State: StateNoMapping, Rows: []Row{}}
+	e := &Explanation{Key: key, KeyBase64: Bytes(key), Capture: a.config.Capture, State: StateNoMapping, Rows: []Row{}}
 	m := MappingOf(a.config, key)
 	if m == nil {
 		e.Next = "nothing: no mapping takes this key, so that nothing of it goes to a table; the prefixes are " + prefixes(a.config)
@@ -58,21 +60,11 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if err != nil {
 		return err
 	}
-	entries = entries[:min(len(entries), mostMembers)]
-	wanted := wantedOf(m, e.Key, entries)
-	inRedis := len(wanted)
-	switch {
-	case hasMembers(m):
-		others, err := a.others(ctx, m, t, e.Key, entries)
-		if err != nil {
-			return err
-		}
-		for _, member := range others {
-			wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key), Member: member})
-		}
-	case inRedis == 0:
-		wanted = append(wanted, postgres.Wanted{RowKey: rowKey(m, e.Key)})
+	wanted, beyond, err := a.wanted(ctx, m, t, e, entries)
+	if err != nil {
+		return err
 	}
+	inRedis := len(entries)
 	differs := false
 	for from := 0; from < len(wanted); from += pageOfKeys {
 		to := min(from+pageOfKeys, len(wanted))
@@ -93,7 +85,33 @@ func (a *Audit) explainRows(ctx context.Context, m *config.Mapping, e *Explanati
 	if !all && len(e.Rows) > mostRows {
 		e.shorten()
 	}
+	e.Beyond += beyond
 	return nil
+}
+
+// wanted are the rows of what Redis has, and behind them those that only the table may have. beyond
+// is how many members are not among them.
+func (a *Audit) wanted(ctx context.Context, m *config.Mapping, t *postgres.Table, e *Explanation, entries []entry.Entry) (all []postgres.Wanted, beyond int, err error) {
+	all = wantedOf(m, e.Key, entries)
+	if e.Redis.Members != nil {
+		beyond = *e.Redis.Members - len(entries)
+	}
+	switch {
+	case beyond > 0:
+		// Of rows beside those that are compared nobody knows whether Redis has them.
+		e.problem(fmt.Sprintf("the key has %s or more: compared are %d", plural.Of(*e.Redis.Members, "member", "members"), len(entries)))
+	case hasMembers(m):
+		others, err := a.others(ctx, m, t, e.Key, entries)
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, member := range others {
+			all = append(all, postgres.Wanted{RowKey: rowKey(m, e.Key), Member: member})
+		}
+	case len(all) == 0:
+		all = append(all, postgres.Wanted{RowKey: rowKey(m, e.Key)})
+	}
+	return all, beyond, nil
 }
 
 // shorten leaves rows out. Those that differ are what somebody looks for.

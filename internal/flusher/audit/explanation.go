@@ -34,6 +34,8 @@ const (
 // prints.
 type Explanation struct {
 	Key string `json:"key"`
+	// KeyBase64 is the key where it is not UTF-8, which Key cannot hold.
+	KeyBase64 []byte `json:"keyBase64,omitempty"`
 	// Queue is the mapping's name, and empty where no mapping takes the key.
 	Queue     string `json:"queue,omitempty"`
 	KeyPrefix string `json:"keyPrefix,omitempty"`
@@ -45,6 +47,8 @@ type Explanation struct {
 	Holder *Holder `json:"holder,omitempty"`
 	// State is one of the constants above.
 	State string `json:"state"`
+	// Refuses says why the next write of the key is refused, if it is.
+	Refuses string `json:"refuses,omitempty"`
 	// DirtySince is when the first write was made that is not in the database, Refused when the
 	// database first refused it, and Due when it is tried again.
 	DirtySince *time.Time `json:"dirtySince,omitempty"`
@@ -103,9 +107,19 @@ type Stream struct {
 	SameHistory bool `json:"sameHistory"`
 }
 
-// Letter is a dead letter in short.
+// Bytes are those of a text that is not UTF-8, and nil of any other: a document holds text only,
+// and keys and members may be any bytes.
+func Bytes(text string) []byte {
+	if utf8.ValidString(text) {
+		return nil
+	}
+	return []byte(text)
+}
+
+// Letter is a dead letter in short: no payload, and not PostgreSQL's text, which quotes row values.
 type Letter struct {
 	Member       string    `json:"member,omitempty"`
+	MemberBase64 []byte    `json:"memberBase64,omitempty"`
 	Cause        string    `json:"cause"`
 	SQLState     string    `json:"sqlstate,omitempty"`
 	Constraint   string    `json:"constraint,omitempty"`
@@ -134,16 +148,15 @@ type Held struct {
 }
 
 func (h *Held) setValue(value string) {
-	if utf8.ValidString(value) {
+	if h.ValueBase64 = Bytes(value); h.ValueBase64 == nil {
 		h.Value = &value
-	} else {
-		h.ValueBase64 = []byte(value)
 	}
 }
 
 // Row is a row beside what Redis has of it.
 type Row struct {
-	Member string `json:"member,omitempty"`
+	Member       string `json:"member,omitempty"`
+	MemberBase64 []byte `json:"memberBase64,omitempty"`
 	// There says that the row is in the table, InRedis that Redis has it.
 	There   bool `json:"there"`
 	InRedis bool `json:"inRedis"`
@@ -167,7 +180,7 @@ type Column struct {
 }
 
 func rowOf(member string, inRedis bool, c *postgres.Compared) Row {
-	r := Row{Member: member, There: c.Found, InRedis: inRedis, Version: c.Version}
+	r := Row{Member: member, MemberBase64: Bytes(member), There: c.Found, InRedis: inRedis, Version: c.Version}
 	if c.Unfit != nil {
 		r.Unfit = c.Unfit.Message
 	}

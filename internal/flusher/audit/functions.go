@@ -7,7 +7,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -16,17 +15,24 @@ import (
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // journalSource is the journal in Redis.
 type journalSource struct {
 	rdb     *redis.Client
 	journal *journal.Journal
+	// most is how many entries a queue takes, 0 where a full one takes more.
+	most int64
 }
 
 func newJournal(c *config.Config) *journalSource {
 	rdb := journal.Dial(c.Redis.External, 1)
-	return &journalSource{rdb, journal.New(rdb).WithMappings(c.Mappings).WithMaster(c.Redis.External.MasterName)}
+	s := &journalSource{rdb: rdb, journal: journal.New(rdb).WithMappings(c.Mappings).WithMaster(c.Redis.External.MasterName)}
+	if c.Backpressure.WhenFull == config.WhenFullReject {
+		s.most = int64(c.Backpressure.MaxQueueDepth)
+	}
+	return s
 }
 
 func (s *journalSource) close() { _ = s.rdb.Close() }
@@ -80,30 +86,30 @@ func knownOf(f *journal.Facts) known {
 // settled has nothing to wait for: each look tells what waits.
 func (s *journalSource) settled(context.Context, []known) (bool, error) { return true, nil }
 
+// again fills no more than half of a queue: the rest is for the application, whose writes a full
+// one refuses.
 func (s *journalSource) again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error) {
-	done := make([]bool, len(keys))
-	for i, key := range keys {
-		version, err := s.journal.Again(ctx, m.Name, key)
+	facts, err := s.journal.Facts(ctx, m.Name, keys[0])
+	if err != nil {
+		return nil, err
+	}
+	done := make([]bool, 0, len(keys))
+	for depth := facts[0].Depth; len(done) < len(keys); depth++ {
+		if s.most > 0 && depth >= max(s.most/2, 1) {
+			return done, &busyError{fmt.Sprintf("the queue holds %s of at most %d, and a repair fills half of it alone: run it again when they are flushed",
+				plural.Of(depth, "entry", "entries"), s.most)}
+		}
+		version, err := s.journal.Again(ctx, m.Name, keys[len(done)])
 		if err != nil {
 			return done, err
 		}
-		done[i] = version > 0
+		done = append(done, version > 0)
 	}
 	return done, nil
 }
 
-// scanCount is about how many keys Redis looks at in one step: 1,000 take it less than a
-// millisecond.
-const scanCount = 1000
-
-var globs = strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`, `]`, `\]`)
-
-func (s *journalSource) scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
-	keys, next, err = s.rdb.Scan(ctx, cursor, globs.Replace(prefix)+"*", scanCount).Result()
-	if err != nil {
-		return nil, 0, fmt.Errorf("scan keys of prefix %q: %w", prefix, err)
-	}
-	return keys, next, nil
+func (s *journalSource) scan(ctx context.Context, prefix string, cursor uint64) (scanned, error) {
+	return scan(ctx, s.rdb, prefix, cursor)
 }
 
 func (s *journalSource) tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry {
@@ -122,6 +128,7 @@ func (s *journalSource) tell(ctx context.Context, m *config.Mapping, key string,
 	}
 	e.Versions = &Versions{Committed: f.Top, Floor: f.Floor}
 	s.tellState(e, f)
+	s.tellRefusal(e, f)
 	e.Redis = Held{Asked: true, There: f.Kind != journal.KindNone, Type: f.Kind}
 	if !e.Redis.There {
 		e.Redis.Type = ""
@@ -144,13 +151,24 @@ func (s *journalSource) tell(ctx context.Context, m *config.Mapping, key string,
 	return k.entries
 }
 
+// tellRefusal tells why the next write of the key is refused.
+func (s *journalSource) tellRefusal(e *Explanation, f *journal.Facts) {
+	switch {
+	case f.State != config.StateOpen:
+		e.Refuses = "WBPAUSED: the queue is being drained, since the resource is being deleted or the mapping was removed"
+	case f.Entry == nil && s.most > 0 && f.Depth >= s.most:
+		e.Refuses = fmt.Sprintf("WBFULL: the queue holds %s of at most %d (backpressure.maxQueueDepth), dead letters among them",
+			plural.Of(f.Depth, "entry", "entries"), s.most)
+	}
+}
+
 // tellState tells what waits of the key. A newer write goes before a dead letter, which it will
 // replace.
 func (s *journalSource) tellState(e *Explanation, f *journal.Facts) {
 	e.State = StateClean
 	if f.Letter != nil {
 		e.State = StateDead
-		e.Letters = []Letter{letterOf(f.Letter)}
+		e.Letters = []Letter{LetterOf(f.Letter)}
 	}
 	if f.Entry == nil {
 		return
@@ -179,9 +197,10 @@ func microseconds(since int64) *time.Time {
 	return &at
 }
 
-func letterOf(l *entry.DeadLetter) Letter {
+// LetterOf is a dead letter in short.
+func LetterOf(l *entry.DeadLetter) Letter {
 	return Letter{
-		Member: l.Member, Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column, Operation: l.Operation,
+		Member: l.Member, MemberBase64: Bytes(l.Member), Cause: l.Cause, SQLState: l.SQLState, Constraint: l.Constraint, Column: l.Column, Operation: l.Operation,
 		Version: l.Version, Attempts: l.Attempts, FirstFailure: l.FirstFailure, LastFailure: l.LastFailure,
 	}
 }

@@ -6,8 +6,10 @@ package audit
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
+	"github.com/writebehind/operator/internal/command"
 	"github.com/writebehind/operator/internal/flusher/config"
 	"github.com/writebehind/operator/internal/plural"
 )
@@ -56,7 +58,7 @@ func (a *Audit) inTheEnd(e *Explanation) string {
 
 func (a *Audit) nextOfClean(m *config.Mapping, e *Explanation) string {
 	rows := slices.ContainsFunc(e.Rows, func(r Row) bool { return r.There })
-	again := "to have what Redis holds flushed once more: repair " + quotedKey(e.Key)
+	again := "to have what Redis holds flushed once more: " + repairOf(e.Key)
 	switch {
 	case !e.Redis.There && rows:
 		return "nothing: the key is not in Redis, as after its time to live or an eviction, and its row stays"
@@ -77,11 +79,10 @@ func (a *Audit) nextOfClean(m *config.Mapping, e *Explanation) string {
 		"or the row was changed beside the flushers, or a trigger changes it; " + again
 }
 
-func quotedKey(key string) string {
-	for _, c := range key {
-		if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != ':' && c != '-' && c != '_' && c != '.' && c != '/' {
-			return fmt.Sprintf("%q", key)
-		}
+// repairOf is the command to paste. Keys are anybody's: what is in one must not be run by a shell.
+func repairOf(key string) string {
+	if strings.ContainsRune(key, 0) {
+		return "write the key again, since no command line takes its NUL"
 	}
-	return key
+	return "repair " + command.Word(key)
 }

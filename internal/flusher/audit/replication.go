@@ -6,6 +6,7 @@ package audit
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -15,26 +16,17 @@ import (
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres"
 	"github.com/writebehind/operator/internal/flusher/replica"
+	"github.com/writebehind/operator/internal/plural"
 )
 
 // streamSource is the stream of replication, and what the database keeps of it.
 type streamSource struct {
-	rdb     *redis.Client
-	client  *replica.Client
-	records *postgres.Sources
-	name    string
-	// patience is how long the stream is waited for: two intervals of flushing, and what a
-	// batch and a beat of the source take.
-	patience time.Duration
+	rdb      *redis.Client
+	client   *replica.Client
+	records  *postgres.Sources
+	name     string
+	patience patience
 }
-
-const (
-	// longestPatience is as long as a person waits for an answer.
-	longestPatience = 20 * time.Second
-	// shortPatience is what is left of it once it was in vain: as on a database that is away, the
-	// next look would find the same.
-	shortPatience = 2 * time.Second
-)
 
 // beat is how often the position is looked at. The source moves it once a second.
 const beat = 200 * time.Millisecond
@@ -43,7 +35,7 @@ func newStream(c *config.Config, d *postgres.Database) *streamSource {
 	rdb := journal.Dial(c.Redis.External, 1)
 	return &streamSource{
 		rdb: rdb, client: replica.NewClient(c.Redis.External, rdb), records: d.Sources(), name: replica.NameOf(c),
-		patience: min(2*c.Flush.Interval()+5*time.Second, longestPatience),
+		patience: patience{long: min(2*c.Flush.Interval()+5*time.Second, longestPatience)},
 	}
 }
 
@@ -106,7 +98,7 @@ type databaseError struct{ error }
 func (e databaseError) Unwrap() error { return e.error }
 
 func surveyed(key string, of *replica.Survey) known {
-	k := known{key: key, entries: of.Entries, id: of.ID, offset: of.Offset}
+	k := known{key: key, entries: of.Entries, members: of.Members, id: of.ID, offset: of.Offset}
 	switch of.Found {
 	case replica.There:
 		k.found = present
@@ -136,7 +128,7 @@ func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error)
 		}
 		return false, err
 	}
-	until := time.Now().Add(s.patience)
+	began := time.Now()
 	for {
 		position, err := s.position(ctx)
 		switch {
@@ -144,8 +136,7 @@ func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error)
 			return false, databaseError{err}
 		case position.ReplicationID == id && position.Offset >= offset:
 			return true, nil
-		case time.Now().After(until):
-			s.patience = min(s.patience, shortPatience)
+		case s.patience.over(time.Since(began), position.ReplicationID, position.Offset):
 			return false, nil
 		}
 		select {
@@ -158,14 +149,18 @@ func (s *streamSource) settled(ctx context.Context, looks []known) (bool, error)
 
 func (s *streamSource) again(ctx context.Context, m *config.Mapping, keys []string) ([]bool, error) {
 	done, err := s.records.Reread(ctx, s.name, m.Name, keys)
+	if errors.Is(err, replica.ErrManyRereads) {
+		return nil, &busyError{fmt.Sprintf("the flusher has %s to read anew, and takes none: see whether one runs, and what its log says",
+			plural.Of(replica.MostRereads, "key", "keys"))}
+	}
 	if err != nil {
 		return nil, databaseError{err}
 	}
 	return done, nil
 }
 
-func (s *streamSource) scan(ctx context.Context, prefix string, cursor uint64) (keys []string, next uint64, err error) {
-	return s.client.Scan(ctx, prefix, cursor)
+func (s *streamSource) scan(ctx context.Context, prefix string, cursor uint64) (scanned, error) {
+	return scan(ctx, s.rdb, prefix, cursor)
 }
 
 func (s *streamSource) tell(ctx context.Context, m *config.Mapping, key string, e *Explanation) []entry.Entry {
@@ -199,7 +194,7 @@ func (s *streamSource) tell(ctx context.Context, m *config.Mapping, key string, 
 			continue
 		}
 		l.DeadLetter.Member = l.Name.Member
-		e.Letters = append(e.Letters, letterOf(&l.DeadLetter))
+		e.Letters = append(e.Letters, LetterOf(&l.DeadLetter))
 		if e.State == StateClean {
 			e.State = StateDead
 		}
@@ -239,8 +234,7 @@ func (s *streamSource) tellValue(ctx context.Context, m *config.Mapping, key str
 	case k.found == ofAnotherType:
 		e.problem(otherType(m, k.kind))
 	case k.found == present && hasMembers(m):
-		n := len(k.entries)
-		e.Redis.Members = &n
+		e.Redis.Members = new(max(k.members, len(k.entries)))
 	case k.found == present:
 		e.Redis.setValue(k.entries[0].Value)
 	}

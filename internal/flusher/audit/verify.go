@@ -13,12 +13,10 @@ import (
 	"time"
 
 	"github.com/writebehind/operator/internal/flusher/config"
+	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/postgres"
+	"github.com/writebehind/operator/internal/flusher/replica"
 )
-
-// pageOfKeys is how many keys, or rows, are looked at in one step: it takes either server a few
-// milliseconds.
-const pageOfKeys = 200
 
 // Scope is what is compared.
 type Scope struct {
@@ -55,9 +53,11 @@ const (
 
 // Difference is one key that is not the same on both sides.
 type Difference struct {
-	Key   string `json:"key"`
-	Queue string `json:"queue"`
-	Kind  string `json:"kind"`
+	Key string `json:"key"`
+	// KeyBase64 is the key where it is not UTF-8, which Key cannot hold.
+	KeyBase64 []byte `json:"keyBase64,omitempty"`
+	Queue     string `json:"queue"`
+	Kind      string `json:"kind"`
 	// Columns are those that differ, Members how many members do.
 	Columns []string `json:"columns,omitempty"`
 	Members int      `json:"members,omitempty"`
@@ -80,7 +80,12 @@ type Summary struct {
 	// OnItsWay are dirty or tried again, or were written while they were looked at; Dead are dead
 	// letters. Neither counts as a difference.
 	OnItsWay int64 `json:"onItsWay"`
-	Dead     int64 `json:"deadLetters"`
+	// Unsettled are those of OnItsWay of which that is not known: they seem to differ, and the
+	// stream of replication was not carried to them while they were waited for.
+	Unsettled int64 `json:"unsettled"`
+	Dead      int64 `json:"deadLetters"`
+	// Large have more members than are compared.
+	Large int64 `json:"large"`
 	// Gone went from Redis while they were looked at.
 	Gone int64 `json:"gone"`
 	// Marked were marked dirty by a repair.
@@ -93,22 +98,44 @@ func (s *Summary) Differences() int64 { return s.Missing + s.Different + s.Unfit
 // Verify compares Redis with the tables, and repairs where that is asked for. After an error the
 // summary tells of what was compared before.
 func (a *Audit) Verify(ctx context.Context, s Scope) (Summary, error) {
-	v := &verification{Audit: a, scope: s, began: time.Now()}
-	var err error
-	if len(s.Keys) > 0 {
-		err = v.named(ctx)
-	} else {
-		for i := range a.config.Mappings {
-			m := &a.config.Mappings[i]
-			if !slices.Contains(s.Queues, m.Name) {
-				continue
-			}
-			if err = v.queue(ctx, m); err != nil {
-				break
-			}
+	v := &verification{Audit: a, scope: s}
+	var faults []string
+	for i := range a.config.Mappings {
+		m := &a.config.Mappings[i]
+		var err error
+		if v.size = firstPage; hasMembers(m) {
+			v.size = 1
+		}
+		switch {
+		case len(s.Keys) > 0:
+			err = v.pages(ctx, m, slices.DeleteFunc(slices.Clone(s.Keys), func(key string) bool { return MappingOf(a.config, key) != m }))
+		case slices.Contains(s.Queues, m.Name):
+			err = v.queue(ctx, m)
+		}
+		if fault, ok := errors.AsType[*queueFault](err); ok {
+			faults = append(faults, fault.text)
+			continue
+		}
+		if err != nil {
+			return v.summary, err
 		}
 	}
-	return v.summary, err
+	if len(faults) > 0 {
+		return v.summary, errors.New(strings.Join(faults, "; "))
+	}
+	return v.summary, nil
+}
+
+// queueFault says why one queue could not be compared. The others may well be.
+type queueFault struct{ text string }
+
+func (f *queueFault) Error() string { return f.text }
+
+// isOf tells whether an error is of the queue alone: its table does not fit, it is not there, or its
+// journal was overwritten.
+func isOf(m *config.Mapping, err error) bool {
+	_, misfit := errors.AsType[*entry.Misfit](err)
+	return misfit || errors.Is(err, entry.ErrNoQueue) || strings.Contains(err.Error(), "WRONGTYPE wb:{"+m.Name)
 }
 
 // verification is one run.
@@ -116,20 +143,9 @@ type verification struct {
 	*Audit
 	scope   Scope
 	summary Summary
-	began   time.Time
-}
-
-func (v *verification) named(ctx context.Context) error {
-	for i := range v.config.Mappings {
-		m := &v.config.Mappings[i]
-		keys := slices.DeleteFunc(slices.Clone(v.scope.Keys), func(key string) bool { return MappingOf(v.config, key) != m })
-		for page := range slices.Chunk(keys, pageOfKeys) {
-			if err := v.page(ctx, m, page); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	// size is how many keys the next page has, due when the next keys may be compared.
+	size int
+	due  time.Time
 }
 
 // queue goes through the keys in Redis and, if that is asked for, through the rows.
@@ -138,22 +154,23 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 	if strings.HasPrefix(v.scope.Prefix, prefix) {
 		prefix = v.scope.Prefix
 	}
-	var waiting []string
-	for cursor := uint64(0); ; {
-		keys, next, err := v.source.scan(ctx, prefix, cursor)
+	for last := (scanned{}); ; {
+		step, err := patiently(ctx, func() (scanned, error) { return v.source.scan(ctx, prefix, last.next) })
+		if err == nil && last.next != 0 && step.run != last.run {
+			err = errOtherRun
+		}
 		if err != nil {
 			return v.failed(m, err)
 		}
 		// The prefix alone is no key of a row.
-		waiting = append(waiting, slices.DeleteFunc(keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })...)
-		for len(waiting) >= pageOfKeys || next == 0 && len(waiting) > 0 {
-			n := min(len(waiting), pageOfKeys)
-			if err := v.page(ctx, m, waiting[:n]); err != nil {
-				return err
-			}
-			waiting = waiting[n:]
+		if err := v.pages(ctx, m, slices.DeleteFunc(step.keys, func(key string) bool { return key == m.KeyPrefix || !v.picked() })); err != nil {
+			return err
 		}
-		if cursor = next; cursor == 0 {
+		v.scope.Progress(m.Name, &v.summary)
+		if err := v.pace(ctx, stepOfScan); err != nil {
+			return err
+		}
+		if last = step; last.next == 0 {
 			break
 		}
 	}
@@ -165,43 +182,6 @@ func (v *verification) queue(ctx context.Context, m *config.Mapping) error {
 
 func (v *verification) picked() bool {
 	return v.scope.Sample >= 1 || rand.Float64() < v.scope.Sample //nolint:gosec // It picks a sample.
-}
-
-// page compares some keys, tells what differs, and waits as the rate says.
-func (v *verification) page(ctx context.Context, m *config.Mapping, keys []string) error {
-	t, err := v.table(ctx, m)
-	if err != nil {
-		return v.failed(m, databaseError{err})
-	}
-	looks, err := v.source.look(ctx, m, keys)
-	if err != nil {
-		return v.failed(m, err)
-	}
-	v.summary.Keys += int64(len(looks))
-	suspects, err := v.suspects(ctx, m, t, looks)
-	if err == nil {
-		err = v.confirm(ctx, m, t, suspects)
-	}
-	if err != nil {
-		return v.failed(m, err)
-	}
-	v.scope.Progress(m.Name, &v.summary)
-	return v.pace(ctx, v.summary.Keys)
-}
-
-// pace waits until so many keys may have been compared.
-func (v *verification) pace(ctx context.Context, keys int64) error {
-	if v.scope.Rate > 0 {
-		early := time.Duration(float64(keys)/float64(v.scope.Rate)*float64(time.Second)) - time.Since(v.began)
-		select {
-		case <-ctx.Done():
-		case <-time.After(early):
-		}
-	}
-	if ctx.Err() != nil {
-		return errors.New(interrupted)
-	}
-	return nil
 }
 
 // suspects are keys that seem to differ at the first look. The others are counted.
@@ -233,6 +213,8 @@ func (v *verification) still(looks []known) []known {
 			v.summary.Dead++
 		case k.found == absent:
 			v.summary.Gone++
+		case k.members > replica.MostSurveyed:
+			v.summary.Large++
 		default:
 			return false
 		}
@@ -254,6 +236,7 @@ func (v *verification) confirm(ctx context.Context, m *config.Mapping, t *postgr
 			return err
 		}
 		if !settled {
+			v.summary.Unsettled += int64(len(suspects))
 			break
 		}
 		before := make(map[string]*known, len(suspects))
@@ -262,7 +245,7 @@ func (v *verification) confirm(ctx context.Context, m *config.Mapping, t *postgr
 			keys[i] = suspects[i].key
 			before[keys[i]] = &suspects[i]
 		}
-		looks, err := v.source.look(ctx, m, keys)
+		looks, err := v.look(ctx, m, keys)
 		if err != nil {
 			return err
 		}
@@ -294,7 +277,7 @@ func (v *verification) judge(ctx context.Context, m *config.Mapping, before map[
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	last, err := v.source.look(ctx, m, keys)
+	last, err := v.look(ctx, m, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -332,8 +315,10 @@ func (v *verification) tell(ctx context.Context, m *config.Mapping, differ []*Di
 		}
 		keys = append(keys, d.Key)
 	}
+	var failed error
 	if v.scope.Repair && len(keys) > 0 {
-		marked, err := v.source.again(ctx, m, keys)
+		var marked []bool
+		marked, failed = v.again(ctx, m, keys)
 		for i, done := range marked {
 			if !done {
 				continue
@@ -342,22 +327,51 @@ func (v *verification) tell(ctx context.Context, m *config.Mapping, differ []*Di
 			at := slices.IndexFunc(differ, func(d *Difference) bool { return d.Key == keys[i] })
 			differ[at].Marked = true
 		}
-		if err != nil {
-			return err
-		}
 	}
 	for _, d := range differ {
 		if err := v.scope.Found(*d); err != nil {
 			return err
 		}
 	}
-	return nil
+	return failed
+}
+
+// again has keys flushed once more, as soon as there is room for them.
+func (v *verification) again(ctx context.Context, m *config.Mapping, keys []string) (marked []bool, err error) {
+	for since := time.Now(); len(marked) < len(keys); {
+		some, err := v.source.again(ctx, m, keys[len(marked):])
+		marked = append(marked, some...)
+		if len(some) > 0 {
+			since = time.Now()
+		}
+		if _, busy := errors.AsType[*busyError](err); err != nil && (!busy || time.Since(since) > longestPatience) {
+			return marked, err
+		}
+		if err == nil {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return marked, ctx.Err()
+		case <-time.After(beat):
+		}
+	}
+	return marked, nil
 }
 
 // failed names the queue and the server of an error.
 func (v *verification) failed(m *config.Mapping, err error) error {
+	text := ""
 	if of, ok := errors.AsType[databaseError](err); ok {
-		return fmt.Errorf("queue %s: PostgreSQL: %s", m.Name, ofDatabase(of.error))
+		text = "PostgreSQL: " + ofDatabase(of.error)
+	} else if _, busy := errors.AsType[*busyError](err); busy || errors.Is(err, errOtherRun) {
+		text = err.Error()
+	} else {
+		text = "Redis: " + v.source.explain(err)
 	}
-	return fmt.Errorf("queue %s: Redis: %s", m.Name, v.source.explain(err))
+	text = fmt.Sprintf("queue %s: %s", m.Name, text)
+	if isOf(m, err) {
+		return &queueFault{text}
+	}
+	return errors.New(text)
 }

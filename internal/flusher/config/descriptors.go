@@ -5,6 +5,7 @@ package config
 
 import (
 	"errors"
+	"io/fs"
 	"syscall"
 )
 
@@ -17,4 +18,18 @@ const OutOfDescriptors = "the flusher can open no more files and connections (EM
 // no more files and connections. A file that could not be read for it may well be there.
 func OutOfFiles(err error) bool {
 	return errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE)
+}
+
+// Unreadable says why a file of a Secret could not be read, and nothing of what it holds. missing is
+// said of one that is not there.
+func Unreadable(err error, missing string) string {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return missing
+	case errors.Is(err, syscall.EISDIR):
+		return "is a directory: name the file in it"
+	case errors.Is(err, fs.ErrPermission):
+		return "may not be read: see the file's permissions"
+	}
+	return "cannot be read: see the file and its directory"
 }

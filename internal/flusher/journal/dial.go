@@ -8,13 +8,10 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -202,15 +199,7 @@ func unreadable(path, secret string, err error) error {
 	if config.OutOfFiles(err) {
 		return err
 	}
-	problem := "cannot be read: see the file and its directory"
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		problem = "is missing: create it with the key that the spec names"
-	case errors.Is(err, syscall.EISDIR):
-		problem = "is a directory: name the file in it"
-	case errors.Is(err, fs.ErrPermission):
-		problem = "may not be read: see the file's permissions"
-	}
+	problem := config.Unreadable(err, "is missing: create it with the key that the spec names")
 	return &SecretError{Secret: secret, File: path, Problem: problem}
 }
 

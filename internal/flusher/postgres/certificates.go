@@ -9,11 +9,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"strings"
-	"syscall"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -42,7 +40,7 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 	read := func(file, secret, what string) ([]byte, error) {
 		data, err := os.ReadFile(file)
 		if err != nil {
-			return nil, unusable(file, secret, err)
+			return nil, unread(file, secret, err)
 		}
 		fmt.Fprintf(hash, "%s %d %s", what, len(data), data)
 		return data, nil
@@ -54,7 +52,7 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 		}
 		c.roots = x509.NewCertPool()
 		if !c.roots.AppendCertsFromPEM(data) {
-			return "", nil, unusable(settings.CAFile, settings.CASecret, errors.New("holds no certificate in PEM form"))
+			return "", nil, unusable(settings.CAFile, settings.CASecret, "holds no certificate in PEM form")
 		}
 	}
 	if settings.CertFile != "" {
@@ -72,32 +70,30 @@ func readCertificates(settings *config.TLS) (held string, c *certificates, err e
 			if config.OfKey(err) {
 				file = settings.KeyFile
 			}
-			return "", nil, unusable(file, settings.ClientCertSecret, err)
+			return "", nil, unusable(file, settings.ClientCertSecret, err.Error())
 		}
 		c.own = []tls.Certificate{pair}
 	}
 	return string(hash.Sum(nil)), c, nil
 }
 
-// unusable says what is wrong with a file of a Secret, in the words that the check of
-// Redis has for the same.
-func unusable(file, secret string, err error) error {
+// unread says why a file of a Secret could not be read. Where no file can be opened, that is no
+// fault of the Secret.
+func unread(file, secret string, err error) error {
 	if config.OutOfFiles(err) {
 		return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonConnectionFailed, remedy: config.OutOfDescriptors, Err: err}
 	}
-	what, problem := secret, err.Error()
+	const missing = "is missing: create it with the key that database.postgres.tls names (tls.crt and tls.key of a client's certificate); it is seen within about a minute"
+	return unusable(file, secret, config.Unreadable(err, missing))
+}
+
+// unusable says what is wrong with a file of a Secret.
+func unusable(file, secret, problem string) error {
+	what := secret
 	if what == "" {
 		what = "file " + file
 	}
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		problem = "is missing: create it with the key that database.postgres.tls names (tls.crt and tls.key of a client's certificate); it is seen within about a minute"
-	case errors.Is(err, fs.ErrPermission):
-		problem = "may not be read: see the file's permissions"
-	case errors.Is(err, syscall.EISDIR):
-		problem = "is a directory: name the file in it"
-	}
-	return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonSecretMissing, remedy: what + " of PostgreSQL's TLS " + problem, Err: err}
+	return &Error{Kind: entry.Transient, reason: v1alpha1.ReasonSecretMissing, remedy: what + " of PostgreSQL's TLS " + problem, Err: errors.New(problem)}
 }
 
 // apply turns TLS on for every host, whatever the URL's sslmode, and has the server's

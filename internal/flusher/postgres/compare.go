@@ -239,8 +239,14 @@ func (t *Table) compareSQL(shape *givenRow, texts bool) string {
 	var same, redis, row []string
 	for n, i := range shape.columns {
 		c := &t.columns[i]
-		value := fmt.Sprintf("u.c%d::%s", n, c.shown)
-		same = append(same, "("+c.same("x."+quote(c.name), value)+")")
+		value, whole := fmt.Sprintf("u.c%d::%s", n, c.shown), fmt.Sprintf("u.c%d::%s", n, c.cast)
+		condition := c.same("x."+quote(c.name), value)
+		if c.cuts() {
+			// A batch assigns, which refuses what is too long but for spaces at its end.
+			condition += fmt.Sprintf(" AND pg_catalog.rtrim((%s)::pg_catalog.text) IS NOT DISTINCT FROM pg_catalog.rtrim((%s)::pg_catalog.text)", whole, value)
+			value = whole
+		}
+		same = append(same, "("+condition+")")
 		redis = append(redis, "("+value+")::pg_catalog.text")
 	}
 	for _, i := range shape.reset {
@@ -276,6 +282,15 @@ func (t *Table) compareSQL(shape *givenRow, texts bool) string {
 FROM ROWS FROM (%s) WITH ORDINALITY AS u (%s, n) LEFT JOIN %s x ON %s ORDER BY u.n`,
 		quote(t.key.name), version, strings.Join(same, ", "), strings.Join(redis, ", "), strings.Join(row, ", "),
 		strings.Join(arrays, ", "), strings.Join(names, ", "), t.only, t.found("x", "u", false))
+}
+
+// cuts says that a cast to the type cuts what is too long.
+func (c *column) cuts() bool {
+	switch c.cast {
+	case `pg_catalog."varchar"`, "pg_catalog.bpchar", "pg_catalog._varchar", "pg_catalog._bpchar":
+		return true
+	}
+	return false
 }
 
 // Keys lists rows in the order of their keys, and members where a key has several: those behind

@@ -20,21 +20,24 @@ func setOf(key, document string) Wanted {
 // Values are the same by what PostgreSQL calls equal in the column, whatever their texts are.
 func TestCompareKnowsWhatIsEqual(t *testing.T) {
 	t.Parallel()
-	_, d := open(t, `CREATE DOMAIN small AS int CHECK (VALUE < 10);
-CREATE TABLE things (id bigint PRIMARY KEY, price numeric(10,2), at timestamptz, doc jsonb, raw json, tags text[], data bytea, n small, flag bool, code varchar(3));
-INSERT INTO things VALUES (1, 1.5, '2026-01-01 12:00+00', '{"a": 1, "b": 2}', '{"a":1}', '{x,NULL}', '\x00ff', 5, true, 'abc'), (2, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)`)
+	_, d := open(t, `CREATE DOMAIN small AS int CHECK (VALUE < 10); CREATE DOMAIN code AS varchar(3);
+CREATE TABLE things (id bigint PRIMARY KEY, price numeric(10,2), at timestamptz, doc jsonb, raw json, tags text[], data bytea, n small, flag bool, code varchar(3), letters varchar(2)[], fixed char(3), coded code);
+INSERT INTO things VALUES (1, 1.5, '2026-01-01 12:00+00', '{"a": 1, "b": 2}', '{"a":1}', '{x,NULL}', '\x00ff', 5, true, 'abc', '{ab,c}', 'ab', 'abc'); INSERT INTO things VALUES (2)`)
 	table := readTable(t, d, mapping("public.things"))
 	for document, differing := range map[string][]string{
 		`{"price":1.500,"at":"2026-01-01T13:00:00+01:00","doc":{"b":2,"a":1},"raw":{"a":1},"tags":["x",null],"data":"\\x00FF","n":5,"flag":true,"code":"abc"}`: nil,
-		`{"price":"1.5"}`:                   nil,
-		`{}`:                                nil,
-		`{"unknown":1}`:                     nil,
-		`{"price":1.51,"flag":false}`:       {"price", "flag"},
-		`{"price":null}`:                    {"price"},
-		`{"doc":{"a":1}}`:                   {"doc"},
-		`{"raw":{"a": 1}}`:                  {"raw"},
-		`{"tags":["x"],"data":"\\x00"}`:     {"tags", "data"},
-		`{"at":"2026-01-01T12:00:00.001Z"}`: {"at"},
+		`{"price":"1.5"}`: nil,
+		`{}`:              nil,
+		`{"unknown":1}`:   nil,
+		// What is too long is refused by a batch, and was never written as its beginning.
+		`{"code":"abc  ","fixed":"ab","coded":"abc","letters":["ab","c"]}`:    nil,
+		`{"code":"abcd","fixed":"ab d","coded":"abcd","letters":["abc","c"]}`: {"code", "letters", "fixed", "coded"},
+		`{"price":1.51,"flag":false}`:                                         {"price", "flag"},
+		`{"price":null}`:                                                      {"price"},
+		`{"doc":{"a":1}}`:                                                     {"doc"},
+		`{"raw":{"a": 1}}`:                                                    {"raw"},
+		`{"tags":["x"],"data":"\\x00"}`:                                       {"tags", "data"},
+		`{"at":"2026-01-01T12:00:00.001Z"}`:                                   {"at"},
 	} {
 		found, err := d.Compare(t.Context(), table, []Wanted{setOf("1", document)}, true)
 		if err != nil {

@@ -57,7 +57,7 @@ func TestWantOfDescriptorsIsNoFaultOfASecret(t *testing.T) {
 	none := &fs.PathError{Op: "open", Path: "/secret/uri", Err: syscall.EMFILE}
 	for name, err := range map[string]error{
 		"the URL":       (&source{secret: "Secret shop-db, key uri"}).missing(none),
-		"a certificate": unusable("/secret/ca.crt", "Secret shop-ca, key ca.crt", none),
+		"a certificate": unread("/secret/ca.crt", "Secret shop-ca, key ca.crt", none),
 	} {
 		e, ok := errors.AsType[*Error](err)
 		if !ok || e.Reason() != v1alpha1.ReasonConnectionFailed || !strings.Contains(e.Message(), "EMFILE") {

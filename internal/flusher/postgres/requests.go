@@ -5,6 +5,7 @@ package postgres
 
 import (
 	"context"
+	"errors"
 
 	"github.com/jackc/pgx/v5"
 
@@ -76,6 +77,13 @@ func (s *Sources) Reread(ctx context.Context, source, queue string, keys []strin
 		if known = tag.RowsAffected() > 0; err != nil || !known {
 			return err
 		}
+		var waiting int
+		if err := tx.QueryRow(ctx, s.statements.rereads, source).Scan(&waiting); err != nil {
+			return err
+		}
+		if waiting >= replica.MostRereads {
+			return replica.ErrManyRereads
+		}
 		rows, err := tx.Query(ctx, s.statements.reread, source, queue, named)
 		if err != nil {
 			return err
@@ -87,6 +95,8 @@ func (s *Sources) Reread(ctx context.Context, source, queue string, keys []strin
 		return err
 	})
 	switch {
+	case errors.Is(err, replica.ErrManyRereads):
+		return nil, replica.ErrManyRereads
 	case err != nil:
 		return nil, s.failure("", err)
 	case !known:

@@ -97,7 +97,7 @@ type sourceStatements struct {
 	goneKeysRetries, goneKeysLetters              string
 	letter, aside, dead, letters, whole           string
 	unasked, request, waits, ask, discard         string
-	retriesOf, lettersOf, reader, reread          string
+	retriesOf, lettersOf, reader, reread, rereads string
 	unaskedRereads                                string
 }
 
@@ -193,6 +193,7 @@ FROM pg_catalog.unnest($3::pg_catalog.bytea[]) k
 WHERE NOT EXISTS (SELECT FROM {letter} a WHERE a.source = $1::pg_catalog.text AND a.queue = $2::pg_catalog.text AND a.key_hash = {hash}(k))
   AND NOT EXISTS (SELECT FROM {retry} a WHERE a.source = $1::pg_catalog.text AND a.queue = $2::pg_catalog.text AND a.key_hash = {hash}(k))
 ON CONFLICT DO NOTHING RETURNING l.key`)
+	s.rereads = fill(`SELECT pg_catalog.count(*) FROM {letter} WHERE source = $1::pg_catalog.text AND operation = {reread}`)
 	s.reader = fill(`SELECT member, epoch, leased_at + lease, pg_catalog.clock_timestamp() FROM {source} WHERE name = $1::pg_catalog.text`)
 	s.retriesOf = fill(`SELECT queue, key, member, word, attempts, {refused}, {due}, history, position FROM {retry}` + ofKeys)
 	s.lettersOf = fill(`SELECT key, member, operation, version, attempts, cause, sqlstate, constraint_name, column_name, message, {first}, {last}, asked, ''::pg_catalog.bytea

@@ -24,6 +24,8 @@ type Client struct {
 	proof    *journal.Proof
 	// journal puts errors into words.
 	journal *journal.Journal
+	// most is MostSurveyed, but in tests.
+	most int
 }
 
 var _ Server = (*Client)(nil)
@@ -31,7 +33,7 @@ var _ Server = (*Client)(nil)
 // NewClient reads from the server of the settings by an open client, which it closes.
 func NewClient(settings config.RedisExternal, rdb *redis.Client) *Client {
 	return &Client{
-		settings: settings, rdb: rdb, proof: journal.NewProof(settings),
+		settings: settings, rdb: rdb, proof: journal.NewProof(settings), most: MostSurveyed,
 		journal: journal.New(rdb).WithMaster(settings.MasterName).WithRights(rights),
 	}
 }

@@ -56,11 +56,19 @@ type Store interface {
 	Ask(ctx context.Context, source string, name Name, version int64) error
 	// Reread notes that a person wants keys of a queue read and written anew, of which the
 	// reader learns by Hold.Requests, and tells which of them. Keys of which anything is aside
-	// are left alone. It gives entry.ErrNoQueue where the source was never read.
+	// are left alone. It gives entry.ErrNoQueue where the source was never read, and
+	// ErrManyRereads where MostRereads wait already.
 	Reread(ctx context.Context, source, queue string, keys []string) ([]bool, error)
 	// Discard takes the letter of that version away, or gives entry.ErrNoLetter.
 	Discard(ctx context.Context, source string, name Name, version int64) error
 }
+
+// MostRereads is about how many keys wait at once to be read anew: the reader lists them with every
+// request, so that their number is what its memory has to hold.
+const MostRereads = 10_000
+
+// ErrManyRereads says that the reader has enough to read anew for now.
+var ErrManyRereads = errors.New("many keys wait to be read anew")
 
 // Hold is who reads a source.
 type Hold struct {

@@ -18,15 +18,22 @@ type Survey struct {
 	Found Found
 	// Type is the key's type where that is another one than the encoding's.
 	Type string
-	// Entries are the rows that the value is.
+	// Entries are the rows that the value is, at most MostSurveyed of them, and Members is how many
+	// members were seen: more than entries where these are not all.
 	Entries []entry.Entry
+	Members int
 	// ID names the history, and Offset is how far the stream had come when the key was read.
 	ID     string
 	Offset int64
 }
 
-// surveyPage is how many members are read at once.
-const surveyPage = 500
+const (
+	// surveyPage is how many members are read at once.
+	surveyPage = 500
+	// MostSurveyed is how many members of a key are read, each of which takes some 300 bytes beside
+	// its texts: whoever looks has the memory of a flusher.
+	MostSurveyed = 100_000
+)
 
 // Survey reads keys of a mapping as the source of that reads them. A key of many members is read
 // page by page; what was written meanwhile is behind the offset that is told.
@@ -100,6 +107,8 @@ func sortedFields(pairs []string) []string {
 // they were listed is no row.
 func (c *Client) surveyMembers(ctx context.Context, s *Survey, e *encoding, key string, a *Answer) error {
 	for {
+		s.Members += len(a.Pairs)
+		a.Pairs = a.Pairs[:min(len(a.Pairs), c.most-len(s.Entries))]
 		for from := 0; from < len(a.Pairs); from += surveyPage {
 			members := a.Pairs[from:min(from+surveyPage, len(a.Pairs))]
 			asks := make([]Ask, len(members))
@@ -117,10 +126,12 @@ func (c *Client) surveyMembers(ctx context.Context, s *Survey, e *encoding, key 
 			for i := range members {
 				if one := &reading.Answers[i]; one.Found == There {
 					s.Entries = append(s.Entries, e.entryOf(key, members[i], one))
+				} else {
+					s.Members--
 				}
 			}
 		}
-		if !a.More {
+		if !a.More || s.Members > c.most {
 			return nil
 		}
 		next, err := c.Read(ctx, []Ask{{Question: e.ofKey, Key: key, Members: []string{"(" + a.Pairs[len(a.Pairs)-1]}}})

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"strconv"
 
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/replica"
@@ -144,6 +145,16 @@ func (s *storeTest) reread() {
 	again(true, false, true, false)
 	s.superseded(s.settle(epoch, replica.Settled{Letters: []replica.Letter{letter(named("a", ""), 5)}}), 0)
 	wished("b\xff")
+	// The reader lists them all, so there is an end.
+	many := make([]string, replica.MostRereads)
+	for i := range many {
+		many[i] = strconv.Itoa(i)
+	}
+	_, err := s.Reread(ctx, suiteSource, suiteQueue, many)
+	s.must(err)
+	if _, err := s.Reread(ctx, suiteSource, suiteQueue, []string{"one more"}); !errors.Is(err, replica.ErrManyRereads) {
+		s.t.Errorf("Reread beyond what the reader holds = %v; want ErrManyRereads", err)
+	}
 }
 
 func (s *storeTest) settleFenced() {

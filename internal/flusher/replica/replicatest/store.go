@@ -6,6 +6,7 @@ package replicatest
 import (
 	"cmp"
 	"context"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -303,13 +304,22 @@ func (s *Store) Reread(ctx context.Context, name, queue string, keys []string) (
 	if of == nil {
 		return nil, entry.ErrNoQueue
 	}
+	if len(of.letters)-of.dead() >= replica.MostRereads {
+		return nil, replica.ErrManyRereads
+	}
 	of.requests++
+	aside := make(map[string]bool)
+	for _, names := range []iter.Seq[replica.Name]{maps.Keys(of.letters), maps.Keys(of.retries)} {
+		for n := range names {
+			aside[n.Key] = aside[n.Key] || n.Queue == queue
+		}
+	}
 	done := make([]bool, len(keys))
 	for i, key := range keys {
-		aside := func(n replica.Name) bool { return n.Queue == queue && n.Key == key }
-		if slices.ContainsFunc(slices.Collect(maps.Keys(of.letters)), aside) || slices.ContainsFunc(slices.Collect(maps.Keys(of.retries)), aside) {
+		if aside[key] {
 			continue
 		}
+		aside[key] = true
 		n := replica.Name{Queue: queue, Key: key}
 		of.letters[n] = replica.Letter{Name: n, DeadLetter: entry.DeadLetter{Key: key, Operation: replica.OperationReread}, Asked: true}
 		done[i] = true
