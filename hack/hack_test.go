@@ -184,14 +184,14 @@ func TestUnitTestsStartNoServer(t *testing.T) {
 // TestWhatTakesLongestIsTestedFirst has a program in place of go that says what it tests.
 func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "go")
-	script := "#!/bin/sh\n" + `[ "$1" = test ] || exec go "$@"; echo "$GORACE:$*"` + "\n"
+	script := "#!/bin/sh\n" + `[ "$1" = test ] || exec go "$@"; echo "$GORACE:$GOGC:$*"` + "\n"
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil { //nolint:gosec // it has to run
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), "./go-test.sh", "./internal/plural", "./test/chaos", "./internal/controller", "./test/model", "--", "-v")
-	command.Env = append(os.Environ(), "GO="+program, "GORACE=")
+	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=")
 	out, err := command.CombinedOutput()
-	want := "atexit_sleep_ms=50:test -race -v /internal/controller /test/chaos /internal/plural\natexit_sleep_ms=50:test -v /test/model\n"
+	want := "atexit_sleep_ms=50:400:test -race -v /internal/controller /test/chaos /internal/plural\natexit_sleep_ms=50:400:test -v /test/model\n"
 	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); err != nil || got != want {
 		t.Errorf("%v, %q, want %q", err, got, want)
 	}

@@ -115,7 +115,9 @@ func printExplanation(out io.Writer, e *audit.Explanation, whole bool) error {
 	for i := range e.Letters {
 		line("Dead letter", letterText(&e.Letters[i]))
 	}
-	line("Redis", heldText(&e.Redis, whole))
+	if e.State != audit.StateNoMapping { // then it was not looked at
+		line("Redis", heldText(&e.Redis, whole))
+	}
 	if err := printRows(out, e, whole); err != nil {
 		return err
 	}

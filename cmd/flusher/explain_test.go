@@ -111,7 +111,7 @@ func TestExplainTellsWhatBecameOfAWrite(t *testing.T) {
 	says(t, text, "Row: differs", "name pen pencil differs", "price 1.50 2.00 differs", "stock 5 5", "Next: nothing by itself", "repair product:1")
 	o.do(`SET product:2 no-document`, `SADD product:3 a`)
 	_, text = o.explained(0, "product:2")
-	says(t, text, "Redis: string: no-document", "Row: is missing", "the value can be no row: ")
+	says(t, text, "Redis: string: no-document", "Row: is missing", "the value can be no row: ", "write the key again: repair leaves it alone")
 	_, text = o.explained(1, "product:3")
 	says(t, text, "Redis: set", "Problem: the key holds a set, which a mapping of encoding JSON does not take", "Row: is not there")
 	_, text = o.explained(0, "n:01")
@@ -165,6 +165,9 @@ func TestExplainTellsOfAKeyThatNothingIsKnownOf(t *testing.T) {
 			t.Errorf("%s is %s", key, e.State)
 		}
 		says(t, text, want)
+		if strings.Contains(text, "problem") || strings.Contains(text, "Redis:") {
+			t.Errorf("of a key that it does not look at it says\n%s", text)
+		}
 	}
 	_, text := o.explained(0, "product:9")
 	says(t, text, "State: clean", "Redis: the key is not there", "Row: is not there", "neither Redis nor the table knows the key")

@@ -247,6 +247,9 @@ func (c *comparison) show(out io.Writer, done *compared, repair bool) error {
 	if s.Large > 0 {
 		line += fmt.Sprintf(", too large to compare: %d", s.Large)
 	}
+	if s.Gone > 0 {
+		line += fmt.Sprintf(", not in Redis: %d", s.Gone)
+	}
 	if c.sample < 1 {
 		line = fmt.Sprintf("a sample of %v of the keys: ", c.sample) + line
 	}

@@ -72,6 +72,8 @@ func TestVerifyFindsWhatDiffersAndRepairFlushesIt(t *testing.T) {
 	o.differ(o.compared(command.ExitDifferent, "verify", "--queue", "numbers"), "different n:7 name")
 	o.differ(o.compared(command.ExitDifferent, "verify", "--prefix", "product:1"), "missing product:1")
 	o.differ(o.compared(command.ExitDifferent, "verify", "product:2", "product:5"), "missing product:2")
+	_, text, _ := ask(t, "verify", "product:5", "product:nobody", "--config", o.File)
+	says(t, text, "keys compared: 2, missing: 0, different: 0, unfit: 0, on their way: 0, dead letters: 0, not in Redis: 1")
 	if c := o.compared(command.ExitDifferent, "verify", "--most", "1"); len(c.Items) != 1 || c.NotListed != 4 {
 		t.Errorf("--most 1 lists %+v", c)
 	}
@@ -89,7 +91,7 @@ func TestVerifyFindsWhatDiffersAndRepairFlushesIt(t *testing.T) {
 		}
 		return nil
 	})
-	_, text := o.explained(0, "product:3")
+	_, text = o.explained(0, "product:3")
 	says(t, text, "Row: is as Redis has it", "stock 3 3")
 	// The time to live of a key that is repaired is as that of any write.
 	if left := o.app.PTTL(t.Context(), "product:3").Val(); left <= 0 {

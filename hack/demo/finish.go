@@ -56,7 +56,8 @@ func (d *demo) printCommands(native, functions *v1alpha1.RedisStatus) {
 	if d.cluster.Local {
 		fmt.Printf(" To talk to it:\n")
 		d.line("export KUBECONFIG=%s", d.cluster.Kubeconfig)
-		d.line("export PATH=%s:$PATH   # kubectl", filepath.Dir(d.cluster.KubectlPath()))
+		d.line("export PATH=%s:%s:$PATH   # kubectl, and its plugin writebehind",
+			filepath.Dir(d.cluster.KubectlPath()), d.cluster.Path("bin"))
 		d.line("kubectl config set-context --current --namespace %s", d.namespace)
 	} else {
 		fmt.Println()
@@ -65,6 +66,10 @@ func (d *demo) printCommands(native, functions *v1alpha1.RedisStatus) {
 	fmt.Printf("\nLook at it:\n")
 	d.line("kubectl get wbc -n %s -w", ns)
 	d.line("kubectl describe wbc %s -n %s", name, ns)
+	if d.cluster.Local {
+		d.line("kubectl writebehind status %s -n %s", name, ns)
+		d.line("kubectl writebehind explain %s %s1 -n %s   # what became of a write", name, d.mapping.KeyPrefix, ns)
+	}
 	d.line("%s -c 'SELECT * FROM products LIMIT 5'", d.database.psql)
 	if native != nil {
 		fmt.Printf("\nWrite with Redis' own commands, with the application's Secret:\n")

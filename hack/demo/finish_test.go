@@ -6,9 +6,11 @@ package main
 import (
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/writebehind/operator/api/v1alpha1"
@@ -37,6 +39,25 @@ func printed(t *testing.T, do func()) string {
 	return <-read
 }
 
+// Seven conditions that all say that no flusher answers would hide the one that says why.
+func TestConditionsThatSayTheSameShareALine(t *testing.T) {
+	conditions := []metav1.Condition{
+		{Type: "RedisReady", Status: "Unknown", Reason: "FlushersDown", Message: "No flusher answers"},
+		{Type: "Reconciling", Status: "True", Reason: "Progressing", Message: "Redis is being made"},
+		{Type: "Ready", Status: "False", Reason: "FlushersDown", Message: "No flusher answers"},
+	}
+	shown := map[string]string{}
+	want := []string{"RedisReady=Unknown Ready=False  FlushersDown: No flusher answers", "Reconciling=True  Progressing: Redis is being made"}
+	if got := changed(conditions, shown); !slices.Equal(got, want) {
+		t.Errorf("it shows %q, want %q", got, want)
+	}
+	conditions[2].Status = "True"
+	want = []string{"Ready=True  FlushersDown: No flusher answers"}
+	if got := changed(conditions, shown); !slices.Equal(got, want) {
+		t.Errorf("after a change it shows %q, want %q", got, want)
+	}
+}
+
 // The README's commands name no namespace, and are what a person tries next.
 func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	readme, err := os.ReadFile("../../README.md")
@@ -61,6 +82,7 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	for _, want := range []string{
 		"export KUBECONFIG=/the/kubeconfig\n",
 		"kubectl config set-context --current --namespace shop\n",
+		"kubectl writebehind explain shop product:1 -n shop ",
 		"kubectl port-forward -n shop svc/shop-redis 6379 &\n",
 		"redis-cli " + write + "\n",
 		"kubectl port-forward -n shop svc/functions-redis 6380:6379 &\n",
@@ -74,8 +96,8 @@ func TestTheLastWordsLeadToTheReadmesCommands(t *testing.T) {
 	}
 
 	d.cluster.Local = false
-	if words := printed(t, func() { d.printCommands(redis, functions) }); strings.Contains(words, "set-context") {
-		t.Errorf("the user's own context would be changed:\n%s", words)
+	if words := printed(t, func() { d.printCommands(redis, functions) }); strings.Contains(words, "set-context") || strings.Contains(words, "writebehind explain") {
+		t.Errorf("the user's own context would be changed, or has a plugin that was not built:\n%s", words)
 	}
 }
 

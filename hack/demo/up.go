@@ -12,7 +12,6 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/redis/go-redis/v9"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -229,61 +228,6 @@ func (d *demo) applyCache(ctx context.Context) error {
 	}
 	d.mapping = cache.Spec.Mappings[0]
 	return nil
-}
-
-// awaitReady waits until the cache is Ready for its present spec, and shows what
-// the conditions say meanwhile.
-func (d *demo) awaitReady(ctx context.Context, key client.ObjectKey) (*v1alpha1.WriteBehindCache, error) {
-	shown := map[string]string{}
-	var cache *v1alpha1.WriteBehindCache
-	err := poll(ctx, readyTimeout, func() (done bool, err error) {
-		if cache, err = d.cluster.Cache(ctx, key); err != nil {
-			return false, err
-		}
-		for _, c := range cache.Status.Conditions {
-			text := fmt.Sprintf("%s=%s %s: %s", c.Type, c.Status, c.Reason, c.Message)
-			if shown[c.Type] != text {
-				shown[c.Type] = text
-				d.line("%s  %s", time.Now().Format(time.TimeOnly), text)
-			}
-		}
-		return ready(cache), nil
-	})
-	if err != nil {
-		return nil, fmt.Errorf("the WriteBehindCache %s is not Ready: %w", key.Name, err)
-	}
-	return cache, nil
-}
-
-// poll looks until done, for at most as long as timeout.
-func poll(ctx context.Context, timeout time.Duration, look func() (done bool, err error)) error {
-	return pollEvery(ctx, pollInterval, timeout, look)
-}
-
-func pollEvery(ctx context.Context, interval, timeout time.Duration, look func() (done bool, err error)) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not within %s", timeout))
-	defer cancel()
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		if done, err := look(); done || err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-ticker.C:
-		}
-	}
-}
-
-func ready(cache *v1alpha1.WriteBehindCache) bool {
-	for _, c := range cache.Status.Conditions {
-		if c.Type == v1alpha1.ConditionReady {
-			return c.Status == metav1.ConditionTrue && c.ObservedGeneration == cache.Generation
-		}
-	}
-	return false
 }
 
 func (d *demo) runLoad(ctx context.Context) error {

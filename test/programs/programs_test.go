@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -91,6 +92,33 @@ func TestWhatDoesNotComeInTimeFailsTheTest(t *testing.T) {
 	})
 	if want := "it comes: not within 1ms: not yet\n"; !got.failed || got.log.String() != want {
 		t.Errorf("failed %v, and the log is %q, want %q", got.failed, got.log.String(), want)
+	}
+}
+
+// TestWhoWaitsForLongLooksSeldom has nothing come for ten seconds.
+func TestWhoWaitsForLongLooksSeldom(t *testing.T) {
+	for name, c := range map[string]struct {
+		patience Patience
+		looks    int
+		late     time.Duration
+	}{
+		"always at the same interval": {Patience{Limit: time.Minute, Interval: 20 * time.Millisecond}, 501, 0},
+		"ever more seldom":            {Patience{Limit: time.Minute, Interval: 20 * time.Millisecond, Longest: 200 * time.Millisecond}, 80, 200 * time.Millisecond},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				began, looks := time.Now(), 0
+				c.patience.Eventually(t, "it comes", func() error {
+					if looks++; time.Since(began) < 10*time.Second {
+						return errors.New("not yet")
+					}
+					return nil
+				})
+				if late := time.Since(began) - 10*time.Second; looks > c.looks || late > c.late {
+					t.Errorf("it is looked at %d times, want %d at most, and seen %v late, want %v at most", looks, c.looks, late, c.late)
+				}
+			})
+		})
 	}
 }
 

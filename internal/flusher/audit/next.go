@@ -72,6 +72,8 @@ func (a *Audit) nextOfClean(m *config.Mapping, e *Explanation) string {
 		return "that is not known: see the problems"
 	case !*e.Differs:
 		return "nothing: the row is as Redis has it"
+	case slices.ContainsFunc(e.Rows, func(r Row) bool { return r.Unfit != "" }):
+		return "nothing by itself: nothing of the key waits, and its value can be no row; write the key again: repair leaves it alone"
 	case a.config.Capture == config.CaptureReplication:
 		return "nothing by itself: the stream was carried beyond this value, so the row was changed beside the flushers, or a trigger changes it; " + again
 	}

@@ -86,7 +86,7 @@ type Summary struct {
 	Dead      int64 `json:"deadLetters"`
 	// Large have more members than are compared.
 	Large int64 `json:"large"`
-	// Gone went from Redis while they were looked at.
+	// Gone are not in Redis: they went while they were looked at, or were given by name.
 	Gone int64 `json:"gone"`
 	// Marked were marked dirty by a repair.
 	Marked int64 `json:"marked"`

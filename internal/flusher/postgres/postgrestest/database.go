@@ -138,7 +138,11 @@ func (d *Database) NewRole(t testing.TB) (name, url string) {
 	t.Helper()
 	name = fmt.Sprintf("role_%d", shared.names.Add(1))
 	const password = "p@ss/word:?#"
-	d.Exec(t, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, password))
+	kept, err := verifier(password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.Exec(t, fmt.Sprintf("CREATE ROLE %s LOGIN PASSWORD '%s'", name, kept))
 	t.Cleanup(func() {
 		ctx := context.Background()
 		if conn, err := pgx.Connect(ctx, d.server.SocketURL(d.name)); err == nil {

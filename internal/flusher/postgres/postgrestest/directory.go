@@ -62,8 +62,12 @@ func freePort() (int, error) {
 }
 
 func (s *Server) initdb(ctx context.Context) error {
+	kept, err := verifier(s.options.Password)
+	if err != nil {
+		return err
+	}
 	passwords := filepath.Join(s.dir, "password")
-	if err := os.WriteFile(passwords, []byte(s.options.Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(passwords, []byte(kept+"\n"), 0o600); err != nil {
 		return fmt.Errorf("write the superuser's password: %w", err)
 	}
 	defer os.Remove(passwords)

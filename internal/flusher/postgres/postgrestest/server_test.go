@@ -41,6 +41,11 @@ func TestPasswordsCountOverTCP(t *testing.T) {
 	t.Parallel()
 	d := New(t)
 	role, url := d.NewRole(t)
+	for _, kept := range d.Column(t, "SELECT rolpassword FROM pg_authid WHERE rolname IN ($1, $2)", Superuser, role) {
+		if !strings.HasPrefix(kept, "SCRAM-SHA-256$1:") {
+			t.Errorf("a client has to hash a password as often as %s says", kept)
+		}
+	}
 	for name, test := range map[string]struct {
 		url  string
 		user string
