@@ -48,8 +48,11 @@ func Terms(object client.Object) []string {
 
 // terms returns what a queue is indexed by: its name, its prefix, and some beginnings of its
 // prefix. The index finds conflicting queues by them without listing every resource of the
-// same Redis.
+// same Redis. A managed Redis has one resource, and all of that one's queues one term.
 func (q Queue) terms() []string {
+	if q.managed {
+		return q.term("managed", "")
+	}
 	terms := q.term("name", q.Name)
 	for length := 1; length <= len(q.Prefix); length++ {
 		if length == indexedBeginning(length) {
@@ -62,11 +65,12 @@ func (q Queue) terms() []string {
 	return terms
 }
 
-// Lookups returns the terms of the queues that may conflict with this one: queues of its
-// name, queues whose prefix begins with its own as far as the index has it, and queues whose
+// Lookups returns the terms of the queues that may conflict with this one: those of a managed
+// Redis, queues of its name, queues whose prefix begins with its own as far as the index has it, and queues whose
 // prefix begins its own.
 func (q Queue) Lookups() []string {
-	terms := append(q.term("name", q.Name), q.term("begins", q.Prefix[:indexedBeginning(len(q.Prefix))])...)
+	terms := append(q.term("managed", ""), q.term("name", q.Name)...)
+	terms = append(terms, q.term("begins", q.Prefix[:indexedBeginning(len(q.Prefix))])...)
 	for i := range min(len(q.Prefix)-1, longestBeginning) {
 		terms = append(terms, q.term("is", q.Prefix[:i+1])...)
 	}

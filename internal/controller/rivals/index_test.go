@@ -9,6 +9,11 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/writebehind/operator/api/v1alpha1"
+	"github.com/writebehind/operator/internal/controller/resources"
 )
 
 // A queue that its rival does not find is two resources that write each other's
@@ -33,8 +38,8 @@ func TestQueuesThatMeetFindEachOther(t *testing.T) {
 	names := []string{"products", "items", "pages"}
 	met := 0
 	for range 10_000 {
-		a := Queue{Redis: redis(), Name: names[random.IntN(len(names))], Prefix: prefix("a")}
-		b := Queue{Redis: redis(), Name: names[random.IntN(len(names))], Prefix: prefix("a")}
+		a := Queue{Redis: redis(), Name: names[random.IntN(len(names))], Prefix: prefix("a"), managed: random.IntN(2) == 0}
+		b := Queue{Redis: redis(), Name: names[random.IntN(len(names))], Prefix: prefix("a"), managed: random.IntN(2) == 0}
 		if !a.meets(b) {
 			continue
 		}
@@ -55,6 +60,21 @@ func TestTheIndexHasFewTerms(t *testing.T) {
 	q := Queue{Redis: []string{"redis:6379"}, Name: "products", Prefix: strings.Repeat("p", 2*longestBeginning)}
 	if n := len(q.terms()); n > 10 {
 		t.Errorf("a queue has %d terms: %q", n, q.terms())
+	}
+	cache := &v1alpha1.WriteBehindCache{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "shop"}}
+	cache.Spec.Redis.Managed = &v1alpha1.ManagedRedis{}
+	for _, name := range []string{"products", "pages"} {
+		cache.Spec.Mappings = append(cache.Spec.Mappings, v1alpha1.Mapping{Name: name, KeyPrefix: name + ":"})
+		cache.Status.Mappings = append(cache.Status.Mappings, v1alpha1.MappingStatus{
+			Name: name, KeyPrefix: name + ":", Journal: "j", RedisAddress: resources.RedisAddress(cache),
+		})
+	}
+	if terms := Terms(cache); len(terms) != 1 {
+		t.Errorf("a resource with a managed Redis has the terms %q", terms)
+	}
+	cache.Status.Mappings[0].RedisAddress = "redis.elsewhere:6379"
+	if terms := Terms(cache); len(terms) < 3 {
+		t.Errorf("a queue that was left behind elsewhere is found by %q alone", terms)
 	}
 }
 

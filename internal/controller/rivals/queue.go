@@ -25,6 +25,8 @@ type Queue struct {
 	Name, Prefix string
 	// Seen means that the resource's flushers were seen at the queue.
 	Seen bool
+	// managed means that it is in the resource's own managed Redis, where few others are.
+	managed bool
 }
 
 // QueuesOf are the queues of the spec, and those that the resource's flushers were
@@ -36,13 +38,14 @@ func QueuesOf(cache *v1alpha1.WriteBehindCache) []Queue {
 	for i := range cache.Spec.Mappings {
 		m := &cache.Spec.Mappings[i]
 		prefixes[m.Name] = m.KeyPrefix
-		all = append(all, Queue{Redis: redis, Name: m.Name, Prefix: m.KeyPrefix})
+		all = append(all, Queue{Redis: redis, Name: m.Name, Prefix: m.KeyPrefix, managed: isManaged(cache)})
 	}
 	for _, m := range cache.Status.Mappings {
 		if m.Journal != "" && m.RedisAddress != "" {
 			// A status that was written before it had prefixes is of the spec's mapping.
 			prefix := cmp.Or(m.KeyPrefix, prefixes[m.Name])
-			all = append(all, Queue{Redis: redisAt(cache.Namespace, m.RedisAddress), Name: m.Name, Prefix: prefix, Seen: true})
+			at := redisAt(cache.Namespace, m.RedisAddress)
+			all = append(all, Queue{Redis: at, Name: m.Name, Prefix: prefix, Seen: true, managed: isManaged(cache) && slices.Equal(at, redis)})
 		}
 	}
 	return all
