@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -188,14 +189,10 @@ func podLister(reader client.Reader) observe.Lister {
 		if err != nil {
 			return nil, fmt.Errorf("list Pods: %w", err)
 		}
-		var running []corev1.Pod
-		for _, pod := range pods.Items {
-			if pod.Labels[resources.LabelComponent] == resources.ComponentFlusher && resources.OfFlusher(name, &pod) &&
-				pod.Status.Phase == corev1.PodRunning && pod.Status.PodIP != "" && pod.DeletionTimestamp.IsZero() {
-				running = append(running, pod)
-			}
-		}
-		return running, nil
+		return slices.DeleteFunc(pods.Items, func(pod corev1.Pod) bool {
+			return pod.Labels[resources.LabelComponent] != resources.ComponentFlusher || !resources.OfFlusher(name, &pod) ||
+				pod.Status.Phase != corev1.PodRunning || pod.Status.PodIP == "" || !pod.DeletionTimestamp.IsZero()
+		}), nil
 	}
 }
 

@@ -61,21 +61,28 @@ type answer struct {
 // poll asks every pod once.
 func (o *Observer) poll(ctx context.Context, t *target, pods []corev1.Pod) Observation {
 	flushers := make([]Flusher, len(pods))
-	slots := make(chan struct{}, o.options.Concurrency)
-	var wait sync.WaitGroup
-	for i := range pods {
-		slots <- struct{}{}
-		wait.Go(func() {
-			defer func() { <-slots }()
-			pod := &pods[i]
-			status, err := o.ask(ctx, pod, t.uid)
-			flushers[i] = Flusher{Pod: pod.Name, UID: pod.UID, Status: status}
-			if err != nil {
-				flushers[i].Problem = problem(err)
-			}
-		})
+	one := func(i int) {
+		pod := &pods[i]
+		status, err := o.ask(ctx, pod, t.uid)
+		flushers[i] = Flusher{Pod: pod.Name, UID: pod.UID, Status: status}
+		if err != nil {
+			flushers[i].Problem = problem(err)
+		}
 	}
-	wait.Wait()
+	if len(pods) == 1 {
+		one(0) // a thousand looks at once need no goroutine more each
+	} else {
+		slots := make(chan struct{}, o.options.Concurrency)
+		var wait sync.WaitGroup
+		for i := range pods {
+			slots <- struct{}{}
+			wait.Go(func() {
+				defer func() { <-slots }()
+				one(i)
+			})
+		}
+		wait.Wait()
+	}
 
 	now := time.Now()
 	seen := make(map[types.UID]answer, len(pods))

@@ -16,6 +16,8 @@ import (
 )
 
 const (
+	// bufferBytes holds a request and the head of an answer: a thousand may be under way.
+	bufferBytes = 1 << 10
 	// headBytes bounds the head of an answer, which no flusher comes near to.
 	headBytes = 16 << 10
 	// idleTimeout is how long the connection to a flusher that nobody asks stays open.
@@ -65,8 +67,8 @@ func (t *transport) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // readers and writers are the buffers of the requests under way.
 var (
-	readers = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
-	writers = sync.Pool{New: func() any { return bufio.NewWriter(nil) }}
+	readers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, bufferBytes) }}
+	writers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, bufferBytes) }}
 )
 
 // exchange sends a request and reads its answer. It keeps the connection for the next request,
