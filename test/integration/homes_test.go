@@ -105,6 +105,12 @@ func TestTwoConfigsOfOneQueueWithTwoDatabases(t *testing.T) {
 			// Whoever is left has the queue.
 			other.config.Draining = false
 			other.write()
+			other.eventually("the second flusher has its settings", func() error {
+				if status := other.status(second); status.Draining {
+					return fmt.Errorf("it drains: %+v", status)
+				}
+				return nil
+			})
 			if code := s.stop(first); code != 0 {
 				t.Errorf("the first flusher exits with %d", code)
 			}

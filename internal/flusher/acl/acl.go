@@ -35,12 +35,11 @@ const (
 	Flushers    = "flushers"
 )
 
-// ofFunctions are the commands that an application runs that calls capture functions: the two
-// calls, what reads, what its client says on a connection, and what the functions run, which have
+// ofFunctions are the commands that an application runs that calls capture functions: what reads,
+// what its client says on a connection, the two calls, and what the functions write, which have
 // the rights of their caller.
 const ofFunctions = "+@read +@connection +@transaction " + noAdministration +
-	" +fcall +fcall_ro +get +set +del +type +time +hget +hset +hexists +hmget +hdel +hincrby +hlen +llen +lindex +rpush +rpop " +
-	"+zadd +zrem +zcard +zrange +zscore"
+	" +fcall +fcall_ro +time +set +del +hset +hdel +hincrby +rpush +rpop +zadd +zrem"
 
 // noAdministration takes away what reaches more than keys. @dangerous has FLUSHALL, KEYS, RESTORE, and
 // whatever administers, but for FUNCTION. What lists or counts the keys of others has no key itself,
