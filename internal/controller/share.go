@@ -115,9 +115,10 @@ func sharedOwners(of []metav1.OwnerReference) []metav1.OwnerReference {
 	if len(of) != 1 || of[0].Size() > mostTexts {
 		return of
 	}
-	o := &of[0]
+	// A copy: an object is trimmed twice, and the second time its owners are those of others too.
+	o := of[0]
 	o.APIVersion, o.Kind, o.Name, o.UID = text(o.APIVersion), text(o.Kind), text(o.Name), text(o.UID)
-	return owners.of(maphash.String(seed, string(o.UID)), of)
+	return owners.of(maphash.String(seed, string(o.UID)), []metav1.OwnerReference{o})
 }
 
 // shareStatus is for the conditions of the resources, most of which say the same.

@@ -6,6 +6,7 @@ package controller
 import (
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -71,4 +72,27 @@ func TestWhatIsSharedIsBounded(t *testing.T) {
 			t.Error("large labels are remembered")
 		}
 	}
+}
+
+// What is shared is read while an object is trimmed again that has it: the race detector sees
+// whether anything is written then.
+func TestWhatIsSharedIsNotWrittenAgain(t *testing.T) {
+	pod := func() *corev1.Pod {
+		return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+			Name: "pod", Namespace: "shop", Labels: map[string]string{"a": "b"},
+			OwnerReferences: []metav1.OwnerReference{{APIVersion: "apps/v1", Kind: "ReplicaSet", Name: "read", UID: "read-again"}},
+		}}
+	}
+	read, trimmed := pod(), pod()
+	for _, one := range []*corev1.Pod{read, trimmed} {
+		if _, err := trim(one); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var reader sync.WaitGroup
+	reader.Go(func() { _ = read.DeepCopy() })
+	if _, err := trim(trimmed); err != nil {
+		t.Fatal(err)
+	}
+	reader.Wait()
 }
