@@ -67,6 +67,11 @@ func (s tale) endsWith(has, row map[string]string, cause string) {
 	s.verdictOf(s.k, has, row, letters)
 }
 
+// holding is a Redis that has the one key.
+func holding(table string, cells map[string]string) *truth {
+	return &truth{cells: map[string]map[string]map[string]string{table: {"k": cells}}}
+}
+
 func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 	for name, c := range map[string]struct {
 		table    string
@@ -219,7 +224,7 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.set(1, "1")
 			s.set(2, "2")
 			s.commits("1", "2")
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
@@ -227,7 +232,7 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.set(1, "1")
 			s.did(2, unknown, stroke{cells: sets("2")})
 			s.commits("1", "2")
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
@@ -235,14 +240,14 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.set(1, "1")
 			s.did(2, unknown, stroke{cells: sets("2")})
 			s.commits("1", "2")
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.ends("1", "2", "")
 		}},
 		"Redis comes back without a deletion that has no answer, and was carried": {fleeting: true, tale: func(s tale) {
 			s.set(1, "1")
 			s.did(2, unknown, stroke{cells: sets(gone), whole: true})
 			s.commits("1", gone)
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.commits("1")
 			s.ends("1", "1", "")
 		}},
@@ -274,7 +279,7 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.commit(map[string]string{"a": gone, "b": "2"})
 			s.field(3, "a", "3")
 			s.commit(map[string]string{"a": "3", "b": "2"})
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{sessions: {"k": {"b": "2"}}}})
+			s.reconcile(holding(sessions, map[string]string{"b": "2"}))
 			s.commit(map[string]string{"a": gone, "b": "2"})
 			s.keys.release()
 			s.endsWith(map[string]string{"b": "2"}, map[string]string{"b": "2"}, "")
@@ -315,7 +320,7 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.commits("1", "2")
 			s.keys.hold()
 			s.commits("1")
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.keys.release()
 			s.ends("1", "1", "")
 		}},
@@ -323,7 +328,7 @@ func TestTheCheckerOfKeysFindsWhatIsWrongAndNothingElse(t *testing.T) {
 			s.set(1, "1")
 			s.set(2, "2")
 			s.commits("1", "2")
-			s.reconcile(&truth{cells: map[string]map[string]map[string]string{products: {"k": sets("1")}}})
+			s.reconcile(holding(products, sets("1")))
 			s.ends("1", "2", "")
 		}},
 	} {
