@@ -12,7 +12,7 @@ GO ?= go
 # Arguments for `go test` and for the demo, e.g. TEST_FLAGS='-run TestClaim -v'.
 TEST_FLAGS ?=
 DEMO_FLAGS ?=
-# Which packages `make test-arm64` tests; empty: all that start no server.
+# Which packages `make test-arm64` tests; empty: those of the product that start no server.
 ARM64_TESTS ?=
 # Which servers `make test-servers` runs its tests on, one set after the other, and
 # which tests.
@@ -141,11 +141,11 @@ SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-p
 test-unit: race-requirements ## Run the tests that start no server, as make test does: about a minute.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; hack/go-test.sh $$packages -- $(TEST_BUILD) -timeout 3m $(TEST_FLAGS)
 
-# The packages that start no server, since those servers are this machine's.
+# What a test starts would be this machine's programs: servers, or what it builds itself.
 .PHONY: test-arm64
-test-arm64: ## Run the tests that start no server as programs for arm64, emulated by qemu (ARM64_TESTS: the packages).
+test-arm64: ## Run the product's tests that start no server as programs for arm64, emulated by qemu (ARM64_TESTS: the packages).
 	@[ -x "$$(command -v qemu-aarch64-static)" ] || hack/require.sh qemu-user-static
-	@packages="$(ARM64_TESTS)"; [ -n "$$packages" ] || packages="$$(hack/unit-tests.sh $(PACKAGES))"; \
+	@packages="$(ARM64_TESTS)"; [ -n "$$packages" ] || packages="$$(hack/unit-tests.sh ./cmd/... ./internal/... $(API)/...)"; \
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(TEST_BUILD) -timeout 60m $(TEST_FLAGS) $$packages
 
 .PHONY: test-servers

@@ -5,9 +5,11 @@
 package hack
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -191,7 +193,8 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	command := exec.CommandContext(t.Context(), "./go-test.sh", "./internal/plural", "./test/chaos", "./internal/controller", "./test/model", "--", "-v")
 	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=")
 	out, err := command.CombinedOutput()
-	want := "atexit_sleep_ms=50:400:test -race -v /internal/controller /test/chaos /internal/plural\natexit_sleep_ms=50:400:test -v /test/model\n"
+	want := fmt.Sprintf("atexit_sleep_ms=50:400:test -race -p %d -parallel %d -v /internal/controller /test/chaos /internal/plural\n"+
+		"atexit_sleep_ms=50:400:test -v /test/model\n", runtime.NumCPU()+1, 4*runtime.NumCPU())
 	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); err != nil || got != want {
 		t.Errorf("%v, %q, want %q", err, got, want)
 	}

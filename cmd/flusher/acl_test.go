@@ -76,6 +76,7 @@ var administration = []string{
 
 // What the command prints is enough for an application and for the flushers, and no more.
 func TestTheRightsOfFunctionsEndAtTheQueues(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.grant("--queue", "products")
 	o.as("writebehind")
@@ -113,6 +114,7 @@ func TestTheRightsOfFunctionsEndAtTheQueues(t *testing.T) {
 }
 
 func TestTheRightsOfReplicationEndAtTheQueues(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.grant("--queue", "products")
 	o.as("writebehind")
@@ -151,6 +153,7 @@ func TestTheRightsOfReplicationEndAtTheQueues(t *testing.T) {
 }
 
 func TestACLOfAPrefixThatIsAPattern(t *testing.T) {
+	t.Parallel()
 	server := journaltest.New(t)
 	m := config.DefaultMapping()
 	m.Name, m.KeyPrefix = "odd", `p*?[a]\ "x`
@@ -173,6 +176,7 @@ func TestACLOfAPrefixThatIsAPattern(t *testing.T) {
 }
 
 func TestACLRefusesWhatCannotBeMeant(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for flag, want := range map[string]string{"--queue=carts": "give a mapping of the config", "--user=a b": `--user: "a b" is not allowed`, "--flusher-user=": `--flusher-user: "" is not allowed`} {
 		if code, out, problems := ask(t, "acl", flag, "--config", p.file); code != 2 || out != "" || !strings.Contains(problems, want) {

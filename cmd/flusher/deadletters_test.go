@@ -17,6 +17,7 @@ import (
 )
 
 func TestListIsAnAlignedTableWithoutValues(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	if out, problems := p.dlq(0, "list"); out != "" || problems != "There are no dead letters.\n" {
 		t.Errorf("of none it says %q, %q", out, problems)
@@ -45,6 +46,7 @@ item/a/b                    items      Refused        23502      -             n
 // TestALongKeyLeavesTheTableLegible has a key of 8 kB in two-byte letters, whose cut
 // must not fall into one.
 func TestALongKeyLeavesTheTableLegible(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	key := "product:x" + strings.Repeat("ä", 4096)
 	p.letter("products", key, checked, "{}")
@@ -74,6 +76,7 @@ func squeeze(text string) string {
 }
 
 func TestFilters(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	for _, c := range []struct {
@@ -108,6 +111,7 @@ func TestFilters(t *testing.T) {
 
 // TestOnlyShowPrintsValues looks for what the payloads and PostgreSQL's text hold.
 func TestOnlyShowPrintsValues(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	p.letter("products", "product:4", checked, "\x1b[31m\xff")
@@ -149,6 +153,7 @@ func TestOnlyShowPrintsValues(t *testing.T) {
 }
 
 func TestReplayAndDiscard(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	// A newer write stands over the second letter.
@@ -194,6 +199,7 @@ func TestReplayAndDiscard(t *testing.T) {
 }
 
 func TestWhatCannotBeReplayedIsToldAndTheRestIsReplayed(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.letter("products", "product:1", `"cause":"ValueLost"`, "")
 	p.letter("products", "product:2", checked, "{}")
@@ -211,6 +217,7 @@ func TestWhatCannotBeReplayedIsToldAndTheRestIsReplayed(t *testing.T) {
 // A letter that somebody planted cannot be replayed, wherever it stands and however well
 // it is made: it is neither gone nor does it keep the others from being replayed.
 func TestAForgedLetterIsToldAndOnlyDiscarded(t *testing.T) {
+	t.Parallel()
 	p, ctx := newPlace(t), t.Context()
 	p.must(p.rdb.HSet(ctx, "wb:{products}:queue", "partitions", 2).Err())
 	const sound = `{"operation":"set","version":1,"cause":"Refused","message":"x"}`
@@ -255,6 +262,7 @@ func TestAForgedLetterIsToldAndOnlyDiscarded(t *testing.T) {
 // TestALetterThatGoesMeanwhileIsGone discards each letter between the walk and the
 // replay.
 func TestALetterThatGoesMeanwhileIsGone(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	racing := replaying
@@ -272,6 +280,7 @@ func TestALetterThatGoesMeanwhileIsGone(t *testing.T) {
 }
 
 func TestWhatIsInTheWayIsOneLine(t *testing.T) {
+	t.Parallel()
 	t.Run("Redis is away", func(t *testing.T) {
 		server := journaltest.New(t)
 		file := writeConfig(t, server.Addr(), mappings)

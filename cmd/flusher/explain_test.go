@@ -85,6 +85,7 @@ func says(t *testing.T, text string, parts ...string) {
 }
 
 func TestExplainTellsWhatBecameOfAWrite(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	o.set("product:1", `{"name":"pen","stock":5,"price":1.50}`)
@@ -119,6 +120,7 @@ func TestExplainTellsWhatBecameOfAWrite(t *testing.T) {
 }
 
 func TestExplainTellsWhatWillHappen(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.Config.Flush.MaxRetries = 20
 	servers.Put(t, o.File, o.Config)
@@ -153,6 +155,7 @@ func TestExplainTellsWhatWillHappen(t *testing.T) {
 }
 
 func TestExplainTellsOfAKeyThatNothingIsKnownOf(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	for key, want := range map[string]string{
@@ -178,6 +181,7 @@ func TestExplainTellsOfAKeyThatNothingIsKnownOf(t *testing.T) {
 }
 
 func TestExplainCutsLongValues(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	long := strings.Repeat("ä\n", 5000)
@@ -201,6 +205,7 @@ func TestExplainCutsLongValues(t *testing.T) {
 
 // TestExplainTellsWhatItCan has one server away after the other.
 func TestExplainTellsWhatItCan(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	o.set("product:1", `{"name":"pen","stock":1}`)
@@ -230,6 +235,7 @@ func TestExplainTellsWhatItCan(t *testing.T) {
 }
 
 func TestExplainOfReplication(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.do(`SET product:1 {"name":"pen","stock":1}`, `SET product:bad {"stock":-1}`, `HSET session:1 name ann visits 3`, `ZADD board:1 5 ann 7 bob 200 eve`,
@@ -264,6 +270,7 @@ func TestExplainOfReplication(t *testing.T) {
 
 // TestExplainOfAStreamThatStands has a flusher that does not flush.
 func TestExplainOfAStreamThatStands(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.do(`SET product:1 {"name":"pen","stock":1}`)
@@ -280,6 +287,7 @@ func TestExplainOfAStreamThatStands(t *testing.T) {
 // Keys, values and the journal are anybody's: nothing of them runs in the shell, or the terminal, of
 // whoever asks, and no value passes for another one.
 func TestExplainPrintsNothingThatIsObeyed(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	o.set("product:1", "{\"name\":\"NULL\\tpen\"}")
@@ -322,6 +330,7 @@ func TestExplainPrintsNothingThatIsObeyed(t *testing.T) {
 
 // What a write would be answered is part of why one did not arrive.
 func TestExplainTellsThatWritesAreRefused(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.Config.Backpressure.MaxQueueDepth, o.Config.Backpressure.WarningQueueDepth, o.Config.Backpressure.CriticalQueueDepth = 2, 1, 2
 	servers.Put(t, o.File, o.Config)
@@ -347,6 +356,7 @@ func TestExplainTellsThatWritesAreRefused(t *testing.T) {
 
 // A key that is not UTF-8 is whole in a document.
 func TestADocumentHasKeysOfAnyBytes(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	key := "product:\xff\x80"

@@ -29,6 +29,7 @@ var malformed = map[string]string{
 // One malformed letter must not break the command for all: not the list, not the JSON, not what is
 // done to the sound ones, and not the other queues.
 func TestAMalformedLetterBreaksNothingInTheJournal(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	for key, line := range malformed {
@@ -64,6 +65,7 @@ func TestAMalformedLetterBreaksNothingInTheJournal(t *testing.T) {
 
 // Where the letters of one queue were overwritten, those of the others are dealt with.
 func TestAQueueWithoutLettersToReadLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.fill()
 	p.must(p.rdb.Del(t.Context(), "wb:{products:0}:dlq").Err())
@@ -78,6 +80,7 @@ func TestAQueueWithoutLettersToReadLeavesTheOthers(t *testing.T) {
 }
 
 func TestAMalformedLetterBreaksNothingInTheDatabase(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.do(`SET product:bad {"stock":-1}`)

@@ -175,6 +175,7 @@ var theirLetters = []string{
 // TestLettersInTheDatabase goes the way of a person: rows are refused, looked at, mended and
 // replayed, some by keys that are gone by then, or written anew.
 func TestLettersInTheDatabase(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	if out, problems := o.dlq(0, "list"); out != "" || problems != "There are no dead letters.\n" {
@@ -232,6 +233,7 @@ func TestLettersInTheDatabase(t *testing.T) {
 
 // TestLettersAreReplayedByTheNextFlusher asks while none runs.
 func TestLettersAreReplayedByTheNextFlusher(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.do(refusedOnes...)
@@ -260,6 +262,7 @@ func TestLettersAreReplayedByTheNextFlusher(t *testing.T) {
 
 // TestWhatCannotBeReplayedOfTheDatabase has a value that is lost, and a stream that was none.
 func TestWhatCannotBeReplayedOfTheDatabase(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	// Both in one transaction, so that nobody can have read it in between.
@@ -288,6 +291,7 @@ func TestWhatCannotBeReplayedOfTheDatabase(t *testing.T) {
 }
 
 func TestWhatIsInTheWayOfTheDatabaseIsOneLine(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	if out, problems := o.dlq(1, "list"); out != "" || problems != "flusher: queue products, sessions, scores, events is not in this database: no flusher has opened it here yet\n" {
 		t.Errorf("of a database without tables it says %q, %q", out, problems)

@@ -49,6 +49,7 @@ func (o *office) differ(c *compared, want ...string) {
 }
 
 func TestVerifyFindsWhatDiffersAndRepairFlushesIt(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	for i := range 300 {
@@ -102,6 +103,7 @@ func TestVerifyFindsWhatDiffersAndRepairFlushesIt(t *testing.T) {
 // TestVerifyRaisesNoFalseAlarm has an application that writes all the time, and rows that come a
 // while later.
 func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(*testing.T) *office{"Functions": openFunctions, "Replication": openOffice} {
 		t.Run(name, func(t *testing.T) {
 			o := open(t)
@@ -145,6 +147,7 @@ func TestVerifyRaisesNoFalseAlarm(t *testing.T) {
 }
 
 func TestVerifyAndRepairOfReplication(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.do(`SET product:1 {"name":"pen","stock":1}`, `SET product:2 {"name":"ink","stock":2}`, `HSET session:1 name ann visits 3`, `HSET session:2 name bob`,
@@ -195,6 +198,7 @@ func TestVerifyAndRepairOfReplication(t *testing.T) {
 }
 
 func TestVerifyRefusesWhatCannotBeMeant(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	for name, c := range map[string]struct {
 		args []string
@@ -229,6 +233,7 @@ func TestVerifyRefusesWhatCannotBeMeant(t *testing.T) {
 
 // A key that is given twice is one key, for a command that says how many it has left.
 func TestAKeyIsRepairedOnce(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	o.do(`SET product:1 {"name":"pen"}`)
@@ -240,6 +245,7 @@ func TestAKeyIsRepairedOnce(t *testing.T) {
 // A repair leaves room for the writes of the application, and goes on as what it has marked is
 // flushed.
 func TestARepairFillsNoQueue(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.Config.Backpressure.MaxQueueDepth, o.Config.Backpressure.WarningQueueDepth, o.Config.Backpressure.CriticalQueueDepth = 10, 1, 2
 	servers.Put(t, o.File, o.Config)
@@ -260,6 +266,7 @@ func TestARepairFillsNoQueue(t *testing.T) {
 
 // A sample is told as one, and picks keys, however many rows each has.
 func TestASampleIsToldAsOne(t *testing.T) {
+	t.Parallel()
 	o := openOffice(t)
 	o.start()
 	o.Database.Exec(t, `INSERT INTO scores SELECT 'gone', 'p' || n, 1 FROM generate_series(1, 10000) n`)
@@ -284,6 +291,7 @@ func TestASampleIsToldAsOne(t *testing.T) {
 
 // A command in a pod gets no signal when whoever runs it has gone.
 func TestACommandEndsWithItsInput(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	for i := range 100 {
@@ -304,6 +312,7 @@ func TestACommandEndsWithItsInput(t *testing.T) {
 // A queue whose table does not fit, or whose journal is not there, keeps nobody from comparing the
 // others.
 func TestAQueueThatCannotBeComparedLeavesTheOthers(t *testing.T) {
+	t.Parallel()
 	o := openFunctions(t)
 	o.start()
 	o.do(`SET product:1 {"name":"pen"}`, `SET n:7 {"name":"seven"}`)

@@ -24,10 +24,6 @@ import (
 // names the folder in which the parts share out the specs.
 const partOf = "WRITEBEHIND_TEST_PART_OF"
 
-// partsAProcessor is more than one, since most specs wait for the operator most of
-// the time. Each part has an API server and an operator of its own.
-const partsAProcessor = 2
-
 // notice is what a part tells of one spec that it has run, or first of all how many
 // specs there are to run.
 type notice struct {
@@ -42,13 +38,15 @@ type notice struct {
 	Failure string `json:",omitempty"`
 }
 
-// suite runs the specs in parts, each in a process of its own, and makes a subtest
-// of every spec: one is counted, named and shown by itself.
+// suite runs the specs in parts, one a processor, and makes a subtest of every spec: one is
+// counted, named and shown by itself. Each part is a process with an API server and an operator
+// of its own. Most specs wait for the operator most of the time, and more parts would fill that
+// time, but to start a server takes as long as thirty specs do, and other packages fill it too.
 func suite(t *testing.T) {
 	claims := t.TempDir()
 	notices := make(chan notice)
 	var parts sync.WaitGroup
-	for i := range partsAProcessor * runtime.GOMAXPROCS(0) {
+	for i := range runtime.GOMAXPROCS(0) {
 		parts.Go(func() {
 			if err := runPart(t, claims, notices); err != nil {
 				t.Errorf("part %d: %v", i+1, err)

@@ -242,17 +242,19 @@ func (w *world) compare(t *rapid.T, schema string, def definition) (happened str
 	}
 	var table *Table
 	err := d.probe(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		f, err := readFit(ctx, conn, m)
-		if err != nil {
-			return err
-		}
-		_, _, _, verdict = f.check()
-		columns, err := f.columns()
-		if err != nil {
-			return err
-		}
-		table = newTable(f, f.find("id"), nil, columns, d.ledger)
-		return nil
+		return inspect(ctx, conn, d.inspectTimeout(), func() error {
+			f, err := readFit(ctx, conn, m)
+			if err != nil {
+				return err
+			}
+			_, _, _, verdict = f.check()
+			columns, err := f.columns()
+			if err != nil {
+				return err
+			}
+			table = newTable(f, f.find("id"), nil, columns, d.ledger)
+			return nil
+		})
 	})
 	if err != nil {
 		t.Fatal(err)
