@@ -34,7 +34,7 @@ export GORACE="${GORACE:-atexit_sleep_ms=50}"
 export GOGC="${GOGC:-400}"
 
 # Most tests wait for a server most of the time, and some packages test one thing after the other.
-packages=$(($(nproc) + 1)) parallel=$((4 * $(nproc)))
+packages=$(($(nproc) + 1)) parallel=$(($(nproc) > 8 ? $(nproc) : 8))
 
 # Servers make and remove tens of thousands of files, which takes a disk's file system a fifth of
 # the processor time. They are in memory where there is enough of it, and nobody says where.

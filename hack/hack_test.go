@@ -194,7 +194,7 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=")
 	out, err := command.CombinedOutput()
 	want := fmt.Sprintf("atexit_sleep_ms=50:400:test -race -p %d -parallel %d -v /internal/controller /test/chaos /internal/plural\n"+
-		"atexit_sleep_ms=50:400:test -v /test/model\n", runtime.NumCPU()+1, 4*runtime.NumCPU())
+		"atexit_sleep_ms=50:400:test -v /test/model\n", runtime.NumCPU()+1, max(8, runtime.NumCPU()))
 	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); err != nil || got != want {
 		t.Errorf("%v, %q, want %q", err, got, want)
 	}
