@@ -141,9 +141,10 @@ SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-p
 test-unit: race-requirements ## Run the tests that start no server, as make test does: about a minute.
 	@packages="$$(hack/unit-tests.sh $(PACKAGES))"; hack/go-test.sh $$packages -- $(TEST_BUILD) -timeout 3m $(TEST_FLAGS)
 
-# What a test starts would be this machine's programs: servers, or what it builds itself.
+# Servers would be this machine's programs, and what a test builds would not start: what needs
+# either is left out, and so are the tests of the house (hack, test).
 .PHONY: test-arm64
-test-arm64: ## Run the product's tests that start no server as programs for arm64, emulated by qemu (ARM64_TESTS: the packages).
+test-arm64: ## Run those tests of cmd, internal and api that start no server as programs for arm64, emulated by qemu (ARM64_TESTS: the packages).
 	@[ -x "$$(command -v qemu-aarch64-static)" ] || hack/require.sh qemu-user-static
 	@packages="$(ARM64_TESTS)"; [ -n "$$packages" ] || packages="$$(hack/unit-tests.sh ./cmd/... ./internal/... $(API)/...)"; \
 	CGO_ENABLED=0 GOARCH=arm64 $(GO) test -exec qemu-aarch64-static $(TEST_BUILD) -timeout 60m $(TEST_FLAGS) $$packages

@@ -5,12 +5,13 @@
 package hack
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -183,20 +184,27 @@ func TestUnitTestsStartNoServer(t *testing.T) {
 	}
 }
 
-// TestWhatTakesLongestIsTestedFirst has a program in place of go that says what it tests.
+// TestWhatTakesLongestIsTestedFirst has a program in place of go that says what it tests, and
+// leaves a file. Within make test it finds the folder in memory taken.
 func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	program := filepath.Join(t.TempDir(), "go")
-	script := "#!/bin/sh\n" + `[ "$1" = test ] || exec go "$@"; echo "$GORACE:$GOGC:$*"` + "\n"
+	script := "#!/bin/sh\n" + `[ "$1" = test ] || exec go "$@"; echo "$TMPDIR:$GORACE:$GOGC:$*"; [ -z "$TMPDIR" ] || touch "$TMPDIR/left"` + "\n"
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil { //nolint:gosec // it has to run
 		t.Fatal(err)
 	}
 	command := exec.CommandContext(t.Context(), "./go-test.sh", "./internal/plural", "./test/chaos", "./internal/controller", "./test/model", "--", "-v")
-	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=")
+	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=", "TMPDIR=")
 	out, err := command.CombinedOutput()
-	want := fmt.Sprintf("atexit_sleep_ms=50:400:test -race -p %d -parallel %d -v /internal/controller /test/chaos /internal/plural\n"+
-		"atexit_sleep_ms=50:400:test -v /test/model\n", runtime.NumCPU()+1, max(8, runtime.NumCPU()))
-	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); err != nil || got != want {
-		t.Errorf("%v, %q, want %q", err, got, want)
+	memory, _, _ := strings.Cut(string(out), ":")
+	if left, _ := os.ReadDir(memory); memory != "" && (!strings.HasPrefix(memory, "/dev/shm/") || len(left) > 0) {
+		t.Errorf("files are in %q, and left are %v", memory, left)
+	}
+	processors, counted := exec.CommandContext(t.Context(), "nproc").Output()
+	n, _ := strconv.Atoi(strings.TrimSpace(string(processors)))
+	want := fmt.Sprintf("%[1]s:atexit_sleep_ms=50:400:test -race -p %[2]d -parallel %[3]d -v /internal/controller /test/chaos /internal/plural\n"+
+		"%[1]s:atexit_sleep_ms=50:400:test -v /test/model\n", memory, n+1, max(8, n))
+	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); errors.Join(err, counted) != nil || got != want {
+		t.Errorf("%v, %v, %q, want %q", err, counted, got, want)
 	}
 }
 

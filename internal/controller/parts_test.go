@@ -41,7 +41,7 @@ type notice struct {
 // suite runs the specs in parts, one a processor, and makes a subtest of every spec: one is
 // counted, named and shown by itself. Each part is a process with an API server and an operator
 // of its own. Most specs wait for the operator most of the time, and more parts would fill that
-// time, but to start a server takes as long as thirty specs do, and other packages fill it too.
+// time, but a server takes longer to start than many specs do, and other packages fill it too.
 func suite(t *testing.T) {
 	claims := t.TempDir()
 	notices := make(chan notice)

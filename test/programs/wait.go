@@ -20,7 +20,7 @@ type Patience struct {
 }
 
 // Usual is the patience that all tests have that name no other. It is long, since two
-// cores may be shared by a dozen servers: a test that waits for what comes loses nothing.
+// cores may be shared by dozens of servers: a test that waits for what comes loses nothing.
 var Usual = Patience{Limit: 2 * time.Minute, Interval: 20 * time.Millisecond, Longest: 200 * time.Millisecond}
 
 // Eventually polls until check has nothing to complain about, and fails the test when
