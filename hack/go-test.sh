@@ -52,8 +52,6 @@ in_memory() {
 	mkdir -m 755 "$memory" 2>/dev/null || [ -O "$memory" ] && [ ! -L "$memory" ] || return 1
 	exec 9<"$memory" && flock -n 9 || return 1
 	trap clean_up EXIT
-	trap 'exit 130' INT
-	trap 'exit 143' TERM
 	clean_up
 	# Programs run that are built in it.
 	cp "$(type -P true)" "$memory/true" && "$memory/true" 2>/dev/null
@@ -69,6 +67,10 @@ clean_up() {
 }
 # What Go builds stays on the disk.
 if in_memory; then export TMPDIR=$memory GOTMPDIR="${GOTMPDIR:-/tmp}"; fi
+
+# Who interrupts the first of the two does not want the second.
+trap 'exit 130' INT
+trap 'exit 143' TERM
 
 failed=0
 # shellcheck disable=SC2086 # a word a package
