@@ -181,3 +181,44 @@ func BenchmarkHold(b *testing.B) {
 	}
 	b.ReportMetric(0, "ns/op")
 }
+
+// BenchmarkPoll tells what a poll of 16 partitions costs Redis in microseconds, where none
+// has entries and where each has one. A flusher that has nothing to do polls each of its
+// queues up to 20 times a second.
+func BenchmarkPoll(b *testing.B) {
+	for name, entries := range map[string]int{"empty": 0, "waiting": 1} {
+		b.Run(name, func(b *testing.B) {
+			rdb := journaltest.New(b).Client(b)
+			ctx := b.Context()
+			must := func(err error) {
+				b.Helper()
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			j := journal.New(rdb)
+			_, err := j.EnsureLibrary(ctx)
+			must(err)
+			s := settings(func(s *config.QueueSettings) { s.Mapping.Partitions = 16 })
+			_, err = j.Open(ctx, s, "journal-1", false)
+			must(err)
+			numbers := make([]int, s.Mapping.Partitions)
+			for p := range numbers {
+				numbers[p] = p
+			}
+			for key := 0; entries > 0 && key < 1000; key++ {
+				must(rdb.FCall(ctx, "wb_set", []string{fmt.Sprintf("product:%d", key)}, queue, "{}").Err())
+			}
+			watch := &stopwatch{rdb: rdb}
+			before := watch.used(ctx)
+			for b.Loop() {
+				loads, err := j.Poll(ctx, queue, numbers)
+				must(err)
+				if waiting := slices.ContainsFunc(loads.Of, func(l entry.Load) bool { return l.Entries > 0 }); waiting != (entries > 0) {
+					b.Fatalf("the poll tells %+v", loads)
+				}
+			}
+			b.ReportMetric(float64((watch.used(ctx)-before).Microseconds())/float64(b.N), "redis-µs/op")
+		})
+	}
+}

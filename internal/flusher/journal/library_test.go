@@ -19,7 +19,7 @@ import (
 // outside has what is between two releases: further changes need the new hash alone.
 const (
 	pinnedVersion = 5
-	pinnedHash    = "cad2fb0400aa70a88068e7b53336ec58a36892395e3affc9c8feb44da1e2d79d"
+	pinnedHash    = "51e9ea02669c186213eb8b4806847f74f437dc01a2094abab44b38fe05452af0"
 )
 
 func TestTheTextOfTheLibraryIsPinnedToItsNumber(t *testing.T) {

@@ -114,31 +114,31 @@ local function engine_poll(_, args)
     return math.max(0, math.floor((now - tonumber(first)) / 1000))
   end
   for i = 2, #args do
-    local base = partition_prefix(queue, args[i])
-    local retried = retried_of(base)
-    local due = retried + redis.call('ZCOUNT', base .. 'retry', '-inf', now_in_ms)
-      + redis.call('ZCOUNT', base .. 'retry', too_far, '+inf')
-    local entries, queued = redis.call('HLEN', base .. 'ops'), redis.call('LLEN', base .. 'q')
-    -- A claim finds out what is wrong, and mends it.
-    if queued + redis.call('ZCARD', base .. 'retry') ~= entries then due = due + 1 end
-    local head = redis.call('LINDEX', base .. 'q', retried)
-    local age, undated = 0, 0
-    local entry = head and redis.call('HGET', base .. 'ops', head)
-    if entry then
-      local first = first_of(entry)
-      age = age_of(first)
-      if tonumber(first) > now then undated = 1 end
+    local base, n = partition_prefix(queue, args[i]), #reply
+    local entries, fresh, due, age, undated, oldest, dead = 0, 0, 0, 0, 0, 0, 0
+    -- Most partitions are empty most of the time, and one call tells that.
+    if redis.call('EXISTS', base .. 'ops', base .. 'q', base .. 'retry', base .. 'late', base .. 'mend', base .. 'dlq') > 0 then
+      local retried = retried_of(base)
+      due = retried + redis.call('ZCOUNT', base .. 'retry', '-inf', now_in_ms)
+        + redis.call('ZCOUNT', base .. 'retry', too_far, '+inf')
+      local queued = redis.call('LLEN', base .. 'q')
+      entries, fresh = redis.call('HLEN', base .. 'ops'), math.max(0, queued - retried)
+      -- A claim finds out what is wrong, and mends it.
+      if queued + redis.call('ZCARD', base .. 'retry') ~= entries then due = due + 1 end
+      local head = redis.call('LINDEX', base .. 'q', retried)
+      local entry = head and redis.call('HGET', base .. 'ops', head)
+      if entry then
+        local first = first_of(entry)
+        age = age_of(first)
+        if tonumber(first) > now then undated = 1 end
+      end
+      oldest, dead = age_of(oldest_of(base) or now), redis.call('HLEN', base .. 'dlq')
     end
-    reply[#reply + 1] = entries
-    reply[#reply + 1] = math.max(0, queued - retried)
-    reply[#reply + 1] = due
-    reply[#reply + 1] = age
-    reply[#reply + 1] = undated
-    reply[#reply + 1] = age_of(oldest_of(base) or now)
-    reply[#reply + 1] = redis.call('HLEN', base .. 'dlq')
-    reply[#reply + 1] = tonumber(redis.call('HGET', base .. 'meta', 'step') or 0)
-    reply[#reply + 1] = i == 2 and tonumber(s[2] or 0) or 0
-    reply[#reply + 1] = i == 2 and tonumber(s[3] or 0) or 0
+    reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = entries, fresh, due, age
+    reply[n + 5], reply[n + 6], reply[n + 7] = undated, oldest, dead
+    reply[n + 8] = tonumber(redis.call('HGET', base .. 'meta', 'step') or 0)
+    reply[n + 9] = i == 2 and tonumber(s[2] or 0) or 0
+    reply[n + 10] = i == 2 and tonumber(s[3] or 0) or 0
   end
   return reply
 end
