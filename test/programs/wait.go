@@ -4,7 +4,6 @@
 package programs
 
 import (
-	"net"
 	"testing"
 	"time"
 )
@@ -64,18 +63,6 @@ func (p Patience) await(t testing.TB, of *Process, what string, check func() err
 // pause is how long a test that has waited for so long does not look.
 func (p Patience) pause(waited time.Duration) time.Duration {
 	return max(p.Interval, min(waited/8, p.Longest))
-}
-
-// FreeAddress is an address of this machine at which nobody listens now, for a program
-// that has to be told one.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	return listener.Addr().String()
 }
 
 // Must fails the test at an error.

@@ -92,7 +92,7 @@ func (s *Server) firstStart(ctx context.Context) error {
 		}
 	}
 	for range portAttempts {
-		if s.port, err = freePort(ctx, s.options.Host); err != nil {
+		if s.port, err = programs.FreePort(s.options.Host); err != nil {
 			return err
 		}
 		if err = s.start(ctx); err == nil || !s.log.contains("bind: Address already in use") {
@@ -100,16 +100,6 @@ func (s *Server) firstStart(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-func freePort(ctx context.Context, host string) (int, error) {
-	var config net.ListenConfig
-	listener, err := config.Listen(ctx, "tcp", net.JoinHostPort(host, "0"))
-	if err != nil {
-		return 0, err
-	}
-	port := listener.Addr().(*net.TCPAddr).Port
-	return port, listener.Close()
 }
 
 // start runs the server on s.port and waits for it to answer. The caller holds

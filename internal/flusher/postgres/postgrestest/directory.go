@@ -7,12 +7,13 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // prepare makes the directory, the data and the configuration.
@@ -45,20 +46,11 @@ func (s *Server) place() error {
 		return fmt.Errorf("make the server's directory: %w", err)
 	}
 	if s.port == 0 {
-		if s.port, err = freePort(); err != nil {
+		if s.port, err = programs.FreePort(s.host()); err != nil {
 			return fmt.Errorf("find a free port: %w", err)
 		}
 	}
 	return nil
-}
-
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	return port, l.Close()
 }
 
 func (s *Server) initdb(ctx context.Context) error {

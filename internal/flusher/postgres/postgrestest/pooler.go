@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // Pooler is PgBouncer in front of one database.
@@ -58,7 +60,7 @@ func (d *Database) NewPooler(t testing.TB, mode string) *Pooler {
 		err = s.own(dir)
 	}
 	if err == nil {
-		p.port, err = freePort()
+		p.port, err = programs.FreePort("127.0.0.1")
 	}
 	if err != nil {
 		t.Fatal(err)
