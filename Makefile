@@ -132,7 +132,7 @@ test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test 
 		$(GO) test -json $(TEST_BUILD) -timeout 10m $(TEST_FLAGS) ./... || failed=1; \
 	exit $$failed
 # make lint runs vet. What a debugger wants of a test's program is most of what is linked.
-TEST_BUILD = -vet=off -ldflags=-w
+TEST_BUILD = -vet=off "-ldflags=-s -w"
 # A line when a package has ended, what failed at the end, and one that can be counted.
 # What is no event is a line of hack/progress, and is shown.
 SUM_UP = $(GOTESTSUM) --format pkgname --format-icons text --format-hide-empty-pkg --ignore-non-json-output-lines --post-run-command

@@ -192,7 +192,7 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	if err := os.WriteFile(program, []byte(script), 0o755); err != nil { //nolint:gosec // it has to run
 		t.Fatal(err)
 	}
-	command := exec.CommandContext(t.Context(), "./go-test.sh", "./internal/plural", "./test/chaos", "./internal/controller", "./test/model", "--", "-v")
+	command := exec.CommandContext(t.Context(), "./go-test.sh", "./internal/plural", "./test/chaos", "./test/integration", "./internal/controller", "./test/model", "--", "-v")
 	command.Env = append(os.Environ(), "GO="+program, "GORACE=", "GOGC=", "TMPDIR=")
 	out, err := command.CombinedOutput()
 	memory, _, _ := strings.Cut(string(out), ":")
@@ -201,15 +201,27 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	}
 	processors, counted := exec.CommandContext(t.Context(), "nproc").Output()
 	n, _ := strconv.Atoi(strings.TrimSpace(string(processors)))
-	want := fmt.Sprintf("%[1]s:atexit_sleep_ms=50:400:test -race -p %[2]d -parallel %[3]d -v /internal/controller /test/chaos /internal/plural\n"+
-		"%[1]s:atexit_sleep_ms=50:400:test -v /test/model\n", memory, n+1, max(8, n))
+	want := fmt.Sprintf("%[1]s:atexit_sleep_ms=50:400:test -race -gcflags=all=-d=checkptr=0 -p %[2]d -parallel %[3]d -v /internal/controller /internal/plural\n"+
+		"%[1]s:atexit_sleep_ms=50:400:test -p %[2]d -parallel %[4]d -v /test/integration /test/chaos /test/model\n", memory, n+1, max(8, n), 2*max(8, n))
 	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); errors.Join(err, counted) != nil || got != want {
 		t.Errorf("%v, %v, %q, want %q", err, counted, got, want)
 	}
 }
 
-// A package is tested without the race detector only while nothing in it, in its tests, or in
-// what they link of this project runs beside anything else.
+// TestNothingHasUnsafePointers is why go-test.sh does without the checks of them.
+func TestNothingHasUnsafePointers(t *testing.T) {
+	for _, module := range []string{"..", "../api"} {
+		out, err := exec.CommandContext(t.Context(), "go", "list", "-C", module, "-f",
+			`{{range .Imports}}{{if eq . "unsafe"}}{{$.ImportPath}} {{end}}{{end}}`, "./...").CombinedOutput()
+		if err != nil || strings.TrimSpace(string(out)) != "" {
+			t.Errorf("unsafe is imported by %s: %v", out, err)
+		}
+	}
+}
+
+// A package is tested without the race detector only where its tests work the product from
+// outside, and while nothing in it, in its tests, or in what they link of this project runs
+// beside anything else.
 func TestTheRaceDetectorIsLeftOutWhereItCanFindNothing(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "./without-race.sh", "./...").CombinedOutput()
 	if err != nil {
@@ -218,7 +230,9 @@ func TestTheRaceDetectorIsLeftOutWhereItCanFindNothing(t *testing.T) {
 	listed := strings.Fields(string(out))
 	for name, want := range map[string]bool{
 		"test/model": true, "test/model/replication": true, "internal/controller/resources": true,
-		"internal/flusher": false, "internal/controller": false, "internal/flusher/journal": false, "test/chaos": false,
+		"internal/flusher": false, "internal/controller": false, "internal/flusher/journal": false, "internal/flusher/service": false,
+		// Their flushers are processes, which are built with it.
+		"test/chaos": true, "test/integration": true,
 		// It starts nothing itself, and links what asks the flushers.
 		"internal/controller/verdict": false,
 		// Its tests run side by side.

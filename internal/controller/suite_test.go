@@ -93,7 +93,7 @@ func TestController(t *testing.T) {
 	SetDefaultEventuallyTimeout(patience)
 	SetDefaultEventuallyPollingInterval(polling)
 	SetDefaultConsistentlyDuration(quiet)
-	SetDefaultConsistentlyPollingInterval(polling)
+	SetDefaultConsistentlyPollingInterval(quiet / 8)
 	RunSpecs(t, "Controller")
 }
 

@@ -97,7 +97,7 @@ var _ = Describe("A Redis that was never reached", func() {
 
 	It("is told of a real flusher in each way that it can be out of reach", func(ctx SpecContext) {
 		folder := GinkgoT().TempDir()
-		Expect(programs.Build(ctx, folder, nil, "flusher")).To(Succeed())
+		Expect(programs.Build(ctx, folder, nil, "cmd/flusher")).To(Succeed())
 		server := journaltest.New(GinkgoTB(), journaltest.Password("right"))
 		for _, c := range []struct {
 			address, password, reason, text string

@@ -90,7 +90,7 @@ func (r *rig) deepest(d time.Duration) int64 {
 // every partition is written at that moment; the time ends when all are flushed.
 func BenchmarkTakeOver(b *testing.B) {
 	folder := b.TempDir()
-	if err := programs.Build(b.Context(), folder, nil, "flusher"); err != nil {
+	if err := programs.Build(b.Context(), folder, nil, "cmd/flusher"); err != nil {
 		b.Fatal(err)
 	}
 	for name, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "told to leave": syscall.SIGTERM} {

@@ -56,7 +56,7 @@ func streamed(b *testing.B) *journaltest.Server {
 func buildFlusher(b *testing.B) string {
 	b.Helper()
 	folder := b.TempDir()
-	if err := programs.Build(b.Context(), folder, nil, "flusher"); err != nil {
+	if err := programs.Build(b.Context(), folder, nil, "cmd/flusher"); err != nil {
 		b.Fatal(err)
 	}
 	return filepath.Join(folder, "flusher")

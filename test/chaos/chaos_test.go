@@ -60,10 +60,10 @@ func build(t *testing.T, name string, flags ...string) {
 		return
 	}
 	if !*plain {
-		flags = append(flags, "-race")
+		flags = append(flags, programs.WithRaceDetector...)
 	}
 	programs.Must(t, os.MkdirAll(place, 0o700))
-	programs.Must(t, programs.Build(context.WithoutCancel(t.Context()), place, flags, "flusher"))
+	programs.Must(t, programs.Build(context.WithoutCancel(t.Context()), place, flags, "cmd/flusher"))
 }
 
 // drainTime bounds how long the queue takes to become empty once all is well.

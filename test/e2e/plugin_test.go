@@ -52,7 +52,7 @@ var _ = Describe("The plugin of kubectl", Ordered, func() {
 		folder, err := os.MkdirTemp("", "plugin-")
 		Expect(err).NotTo(HaveOccurred())
 		DeferCleanup(os.RemoveAll, folder)
-		Expect(programs.Build(ctx, folder, nil, "kubectl-writebehind")).To(Succeed())
+		Expect(programs.Build(ctx, folder, nil, "cmd/kubectl-writebehind")).To(Succeed())
 		plugin = filepath.Join(folder, "kubectl-writebehind")
 		s = newShop(ctx, "plugin")
 		s.database.exec(ctx, load.CreateTable)

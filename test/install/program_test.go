@@ -19,7 +19,7 @@ func build(t *testing.T, name string) string {
 	t.Helper()
 	program := filepath.Join(built, name)
 	if _, err := os.Stat(program); err != nil {
-		programs.Must(t, programs.Build(t.Context(), built, nil, name))
+		programs.Must(t, programs.Build(t.Context(), built, nil, "cmd/"+name))
 	}
 	return program
 }

@@ -25,14 +25,15 @@ import (
 	"github.com/writebehind/operator/test/servers"
 )
 
-// program is the flusher's executable, built once.
-var program string
+// program is the flusher's executable, hasty that of one whose leases are short. They are
+// built once, with the race detector.
+var program, hasty string
 
 func TestMain(m *testing.M) {
 	journal.Quiet()
 	os.Exit(programs.Main(m, func(folder string) error {
-		program = filepath.Join(folder, "flusher")
-		return programs.Build(context.Background(), folder, []string{"-race"}, "flusher")
+		program, hasty = filepath.Join(folder, "flusher"), filepath.Join(folder, "hasty")
+		return programs.Build(context.Background(), folder, programs.WithRaceDetector, "cmd/flusher", "test/integration/hasty")
 	}))
 }
 
@@ -52,7 +53,7 @@ type stack struct {
 func newStack(t *testing.T, options ...journaltest.Option) *stack {
 	t.Helper()
 	p := servers.Start(t, productsTable, options...)
-	p.Config.Flush.IntervalMilliseconds = 100
+	p.Config.Flush.IntervalMilliseconds = 250
 	s := &stack{t: t, redis: p.Redis, rdb: p.Redis.Client(t), db: p.Database, config: p.Config, file: p.File}
 	s.write()
 	return s

@@ -33,7 +33,7 @@ func collecting(program, file string) *exec.Cmd {
 func TestAFlusherOfLargeDocumentsStaysSmall(t *testing.T) {
 	// The race detector takes several times the memory.
 	folder := t.TempDir()
-	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
+	if err := programs.Build(t.Context(), folder, nil, "cmd/flusher"); err != nil {
 		t.Fatal(err)
 	}
 	for mebibytes, most := range map[int]int{64: 230_000, 8: 80_000} {
@@ -65,7 +65,7 @@ var collections = regexp.MustCompile(`go_gc_duration_seconds_count (\d+)`)
 // flight: a limit that they cannot keep would make the collector run without a pause.
 func TestALargeDocumentDoesNotBusyTheCollector(t *testing.T) {
 	folder := t.TempDir()
-	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
+	if err := programs.Build(t.Context(), folder, nil, "cmd/flusher"); err != nil {
 		t.Fatal(err)
 	}
 	const documents, mostEach = 8, 12

@@ -69,7 +69,7 @@ var redisFailures = map[string]redisFailure{
 		// 20 ms a key, until the test has seen it.
 		options: []journaltest.Option{journaltest.Config("key-load-delay 20000", "loading-process-events-interval-bytes 1024")},
 		broken: func(s *stack) {
-			s.must(s.rdb.Eval(s.t.Context(), "for key = 1, 6000 do redis.call('SET', 'other:' .. key, '') end", nil).Err())
+			s.must(s.rdb.Eval(s.t.Context(), "for key = 1, 6000 do redis.call('SET', 'other:' .. key, '') end return 1", nil).Err())
 			s.must(s.rdb.Save(s.t.Context()).Err())
 			s.redis.MustKill(s.t)
 			go func() { _ = s.redis.Restart(context.WithoutCancel(s.t.Context())) }()

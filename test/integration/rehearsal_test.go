@@ -4,52 +4,18 @@
 package integration
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
-	"os"
 	"os/exec"
-	"os/signal"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/writebehind/operator/internal/flusher"
-	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/postgres/postgrestest"
-	"github.com/writebehind/operator/internal/flusher/service"
 	"github.com/writebehind/operator/test/programs"
 )
-
-// hastyVariable makes the test's own program a flusher whose leases are short, so
-// that a hundred take-overs after a death cost no five seconds each.
-const hastyVariable = "WRITEBEHIND_HASTY_FLUSHER"
-
-func init() {
-	if file := os.Getenv(hastyVariable); file != "" {
-		os.Exit(hasty(file))
-	}
-}
-
-func hasty(file string) int {
-	journal.Quiet()
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	err := service.Serve(ctx, file, flusher.Options{
-		Log: log, LeaseTime: 800 * time.Millisecond, BeatInterval: 100 * time.Millisecond,
-		PollInterval: 25 * time.Millisecond, ProbeInterval: 400 * time.Millisecond,
-	})
-	if err != nil {
-		log.Error("Could not serve", "error", err)
-		return 2
-	}
-	return 0
-}
 
 // rehearsal is a stack whose flushers reach both servers through one wire.
 type rehearsal struct {
@@ -89,12 +55,10 @@ func rehearse(t *testing.T) *rehearsal {
 
 func (r *rehearsal) begin() {
 	r.t.Helper()
-	command := exec.Command(os.Args[0])
-	command.Env = append(os.Environ(), hastyVariable+"="+r.file)
 	one := r.t
 	r.t = r.whole
 	defer func() { r.t = one }()
-	r.flusher = r.run(command)
+	r.flusher = r.run(exec.Command(hasty, r.file))
 }
 
 // die kills the flusher; what it had sent to nobody yet is gone with it.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -175,9 +174,7 @@ func TestAFlusherStoppedBeforeItsCommitHoldsUpNobody(t *testing.T) {
 				r.at(p)
 				stopped.Signal(syscall.SIGSTOP)
 				r.outlives(stopped, keysEach, func() *programs.Flusher {
-					command := exec.Command(os.Args[0])
-					command.Env = append(os.Environ(), hastyVariable+"="+r.configFor(direct))
-					return r.run(command)
+					return r.run(exec.Command(hasty, r.configFor(direct)))
 				}, func() { r.wire.cutPoint(p) })
 			})
 		}

@@ -41,7 +41,7 @@ func startShop(t *testing.T, options ...journaltest.Option) *shop {
 	t.Helper()
 	journal.Quiet()
 	folder := t.TempDir()
-	if err := programs.Build(t.Context(), folder, nil, "flusher"); err != nil {
+	if err := programs.Build(t.Context(), folder, nil, "cmd/flusher"); err != nil {
 		t.Fatal(err)
 	}
 	p := servers.Start(t, `CREATE TABLE products (id bigint PRIMARY KEY, name text, stock integer CHECK (stock >= 0))`, options...)

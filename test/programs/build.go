@@ -26,13 +26,16 @@ func Main(m *testing.M, prepare func(folder string) error) int {
 	return m.Run()
 }
 
-// Build builds programs of cmd/ into a folder, each under its own name, with flags as
-// `go build` takes them.
+// WithRaceDetector are the flags for Build that hack/go-test.sh has for tests.
+var WithRaceDetector = []string{"-race", "-gcflags=all=-d=checkptr=0"}
+
+// Build builds programs into a folder, each under its own name, with flags as `go build`
+// takes them. A program is named by its folder in the project: cmd/flusher.
 func Build(ctx context.Context, folder string, flags []string, names ...string) error {
 	// Nobody debugs it, and it is linked sooner.
 	arguments := append([]string{"build", "-ldflags=-s -w", "-o", folder}, flags...)
 	for _, name := range names {
-		arguments = append(arguments, "github.com/writebehind/operator/cmd/"+name)
+		arguments = append(arguments, "github.com/writebehind/operator/"+name)
 	}
 	if said, err := exec.CommandContext(ctx, "go", arguments...).CombinedOutput(); err != nil {
 		return fmt.Errorf("build %v: %w\n%s", names, err, said)

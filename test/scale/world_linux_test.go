@@ -78,7 +78,7 @@ func newWorld(t *testing.T, o options) *world {
 	t.Helper()
 	// The servers start while the programs are built.
 	folder, built := t.TempDir(), make(chan error, 1)
-	go func() { built <- programs.Build(t.Context(), folder, nil, "manager", "flusher") }()
+	go func() { built <- programs.Build(t.Context(), folder, nil, "cmd/manager", "cmd/flusher") }()
 	w := &world{cluster: newCluster(t), t: t, byKey: map[types.NamespacedName]*resource{}, addresses: newAddresses(t), programs: folder}
 	for i := range o.resources {
 		r := &resource{
