@@ -123,7 +123,7 @@ verify: controller-gen kustomize ## Fail if generated files, go.mod or licence h
 ##@ Test
 
 .PHONY: test
-test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector where it can find anything. Nothing is skipped unseen.
+test: test-requirements gotestsum cluster-tool kustomize helm ## Run every test but the end-to-end ones, with the race detector in the product. Nothing is skipped unseen.
 	@$(GO) build -o $(LOCALBIN)/progress ./hack/progress
 	@assets="$$($(CLUSTER_TOOL) assets)"; failed=0; \
 	KUBEBUILDER_ASSETS="$$assets" $(SUM_UP) hack/tally.sh --raw-command -- $(LOCALBIN)/progress \

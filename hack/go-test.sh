@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: Apache-2.0
 
 # Runs `go test` on packages, with the flags behind them: hack/go-test.sh ./... -- -count=1.
-# All are tested with the race detector but those for which it can find nothing.
+# All are tested with the race detector but those that hack/without-race.sh prints.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +16,7 @@ shift
 go=${GO:-go}
 
 # Each of these takes most of a minute and more: they begin first, or one would be alone at the end.
-longest=(internal/controller test/{integration,chaos,install} internal/flusher/{service,postgres} cmd/flusher test/{scale,monitoring} internal/flusher/journal)
+longest=(internal/controller test/{integration,chaos,install} internal/flusher/{service,postgres} cmd/flusher test/{scale,monitoring} internal/flusher/{journal,replica})
 "$go" list "${longest[@]/#/./}" >/dev/null
 listed=$("$go" list "${patterns[@]}")
 listed=$({
@@ -32,9 +32,9 @@ without=$(grep -xF "$without" <<<"$listed" || true)
 # A program with the detector sleeps for a second at its end, for races of what still runs then;
 # hundreds of flushers end in a run.
 export GORACE="${GORACE:-atexit_sleep_ms=50}"
-# The compiler adds checks of unsafe pointers to the detector's, which take a sixth of the
-# processor time: no code of this project has one. What tests build with the detector has the same
-# flags (test/programs), so that Go compiles it once.
+# With the detector the compiler also checks unsafe pointers. That takes a sixth of the processor
+# time, and no code here has any. What tests build with the detector has the same flags
+# (test/programs), so that Go compiles it once.
 race=(-race -gcflags=all=-d=checkptr=0)
 # Garbage is collected a quarter as often: the collector took up to a sixth of the processor time.
 export GOGC="${GOGC:-400}"

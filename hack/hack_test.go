@@ -17,6 +17,8 @@ import (
 
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
+
+	"github.com/writebehind/operator/test/programs"
 )
 
 // TestKustomizeImage looks at what the script lays over config/, with a program in
@@ -212,16 +214,16 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 func TestNothingHasUnsafePointers(t *testing.T) {
 	for _, module := range []string{"..", "../api"} {
 		out, err := exec.CommandContext(t.Context(), "go", "list", "-C", module, "-f",
-			`{{range .Imports}}{{if eq . "unsafe"}}{{$.ImportPath}} {{end}}{{end}}`, "./...").CombinedOutput()
+			`{{range .Imports}}{{if eq . "unsafe"}}{{$.ImportPath}} {{end}}{{end}}`, "./...").Output()
 		if err != nil || strings.TrimSpace(string(out)) != "" {
 			t.Errorf("unsafe is imported by %s: %v", out, err)
 		}
 	}
 }
 
-// A package is tested without the race detector only where its tests work the product from
-// outside, and while nothing in it, in its tests, or in what they link of this project runs
-// beside anything else.
+// A package is tested without the race detector where its tests work the product from outside,
+// or while nothing in it, in its tests, or in what they link of this project runs beside
+// anything else.
 func TestTheRaceDetectorIsLeftOutWhereItCanFindNothing(t *testing.T) {
 	out, err := exec.CommandContext(t.Context(), "./without-race.sh", "./...").CombinedOutput()
 	if err != nil {
@@ -241,5 +243,29 @@ func TestTheRaceDetectorIsLeftOutWhereItCanFindNothing(t *testing.T) {
 		if got := slices.Contains(listed, "github.com/writebehind/operator/"+name); got != want {
 			t.Errorf("%s is tested without the race detector: %v, want %v", name, got, want)
 		}
+	}
+	script, err := os.ReadFile("without-race.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, outside, found := strings.Cut(string(script), "\noutside=(test/{")
+	outside, _, _ = strings.Cut(outside, "})")
+	if !found {
+		t.Fatal("without-race.sh does not name the packages that work the product from outside")
+	}
+	for name := range strings.SplitSeq(outside, ",") {
+		links, err := exec.CommandContext(t.Context(), "go", "list", "-test", "-deps", "-f", "{{.ImportPath}}", "../test/"+name).Output()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, product := range []string{"internal/flusher", "internal/flusher/service", "internal/controller", "internal/controller/observe"} {
+			if slices.Contains(strings.Fields(string(links)), "github.com/writebehind/operator/"+product) {
+				t.Errorf("test/%s is tested without the race detector and links %s", name, product)
+			}
+		}
+	}
+	tests, err := os.ReadFile("go-test.sh")
+	if want := "race=(" + strings.Join(programs.WithRaceDetector, " ") + ")"; err != nil || !strings.Contains(string(tests), want) {
+		t.Errorf("go-test.sh lacks %q, the flags of what tests build: %v", want, err)
 	}
 }

@@ -2,17 +2,18 @@
 # Copyright 2026 The Write-Behind Operator Authors
 # SPDX-License-Identifier: Apache-2.0
 
-# Prints those of the packages named as arguments that are tested without the race detector. In
-# their tests nothing runs beside anything else, so that it can find nothing there and takes ten
-# times the time: neither the package with its tests, nor what they link of this project, has a
-# word that starts a goroutine or guards against one. Whoever writes such a word takes the package
-# off the list.
+# Prints those of the packages named as arguments that are tested without the race detector, which
+# takes up to ten times the time. There are two kinds. In the tests of the first nothing runs
+# beside anything else, so that it can find nothing: neither the package with its tests, nor what
+# they link of this project, has a word that starts a goroutine or guards against one. Whoever
+# writes such a word takes the package off the list.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-# Tests of these work the product from outside, as processes. What the detector could find is in
-# those: the flushers of integration and chaos are built with it, and its other programs are
-# tested with it in packages of their own.
+# The second work the product from outside, as processes, and link none of it that runs. Races of
+# the product are in those: the flushers of integration and chaos are built with the detector, and
+# what the operator does is tested with it in packages of its own. Races of what works the
+# product from outside are not looked for.
 outside=(test/{chaos,install,integration,monitoring,scale})
 
 # A go statement, Go of a group, tests side by side, what the runtime calls from a goroutine of

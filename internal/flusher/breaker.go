@@ -116,9 +116,9 @@ func (b *breaker) result(p *partition, found finding, err error, halfOpen bool) 
 	case halfOpen:
 	case found.begins && !found.began:
 		b.streak.epochs++
-	case lost(err) == nil:
+	case endOfSession(err) == nil:
 		b.streak.batches++
-	case !b.streak.lostSession(p, found):
+	case !b.streak.sessionEnded(p, found):
 		return errShowsNothing
 	}
 	return err
@@ -130,30 +130,30 @@ func (b *breaker) result(p *partition, found finding, err error, halfOpen bool) 
 type streak struct {
 	// epochs counts epochs that could not begin since one began, batches failed batches.
 	epochs, batches int
-	// losses counts lost sessions that one row of partition at may have caused. row is the
+	// ends counts the sessions whose end one row of partition at may have caused. row is the
 	// key of that row once it was alone in a batch, and alone how often it was.
-	losses, alone int
-	at            *partition
-	row           string
+	ends, alone int
+	at          *partition
+	row         string
 	// several means that more than one row caused them.
 	several bool
 }
 
-// lostSession records that a session ended while rows were written, and reports whether that counts.
-// While one row may have caused it, and smaller and smaller claims search for that row, it
-// does not count. When another partition or another row loses its session too, or when the
-// row loses sessions and nothing shows that others get through, every loss counts.
-func (s *streak) lostSession(p *partition, found finding) bool {
-	one := s.losses == 0 || s.at == p && (s.row == "" || s.row == found.row)
+// sessionEnded records that a session ended while rows were written, and reports whether that
+// counts. While one row may have caused it, and smaller and smaller claims search for that row, it
+// does not count. When the session of another partition or another row ends too, or when the
+// row ends sessions and nothing shows that others get through, every end counts.
+func (s *streak) sessionEnded(p *partition, found finding) bool {
+	one := s.ends == 0 || s.at == p && (s.row == "" || s.row == found.row)
 	if found.row != "" {
 		s.alone++
 	}
-	if one && !s.several && (found.convicted || s.alone <= lossesOfOne) {
-		s.losses++
+	if one && !s.several && (found.convicted || s.alone <= endsOfOne) {
+		s.ends++
 		s.at, s.row = p, found.row
 		return false
 	}
-	s.batches += s.losses + 1
-	s.losses, s.several = 0, true
+	s.batches += s.ends + 1
+	s.ends, s.several = 0, true
 	return true
 }

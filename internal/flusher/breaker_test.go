@@ -159,7 +159,7 @@ func TestTheSameSettingsLeaveAnOpenCircuitOpen(t *testing.T) {
 
 var (
 	errAway     = &entry.Fault{Kind: entry.Transient}
-	errLost     = &entry.Fault{Kind: entry.Transient, Lost: true}
+	errEnded    = &entry.Fault{Kind: entry.Transient, SessionEnded: true}
 	errTooLong  = &entry.Fault{Kind: entry.TooHeavy, SQLSTATE: "57014"}
 	errCrowded  = &entry.Fault{Kind: entry.Transient, SQLSTATE: "53300"}
 	errStarting = &entry.Fault{Kind: entry.Transient, SQLSTATE: "57P03"}
@@ -184,8 +184,8 @@ func TestWhatCountsForTheCircuit(t *testing.T) {
 	began, fails := piece{found: finding{begins: true, began: true}}, piece{err: errAway}
 	works := piece{found: finding{works: true}}
 	away := func(err error) piece { return piece{found: finding{begins: true}, err: err} }
-	batch := piece{err: errLost}
-	row := func(key string) piece { return piece{found: finding{row: key}, err: errLost} }
+	batch := piece{err: errEnded}
+	row := func(key string) piece { return piece{found: finding{row: key}, err: errEnded} }
 	elsewhere := func(p piece) piece { p.second = true; return p }
 	search := []piece{batch, began, batch, began, batch, began}
 	for name, c := range map[string]struct {
@@ -208,7 +208,7 @@ func TestWhatCountsForTheCircuit(t *testing.T) {
 		"that row, and nothing shows that others pass":    {append(times(2, search...), times(4, began, row("a"))...), true},
 		"a row alone in its partition":                    {times(3, began, row("a")), false},
 		"that row, twice more":                            {times(5, began, row("a")), true},
-		"a row that is known to end its session":          {times(20, began, piece{found: finding{row: "a", convicted: true}, err: errLost}), false},
+		"a row that is known to end its session":          {times(20, began, piece{found: finding{row: "a", convicted: true}, err: errEnded}), false},
 		"two rows":                                        {append(slices.Clone(search), began, row("a"), began, row("b")), true},
 		"two rows between which others pass":              {append(slices.Clone(search), began, row("a"), works, began, row("b")), false},
 		"two partitions":                                  {append(slices.Clone(search), elsewhere(batch), elsewhere(batch)), true},
@@ -251,7 +251,7 @@ func TestAHalfOpenCircuitIsNotKeptByWhatShowsNothing(t *testing.T) {
 		"an epoch while nothing waits":              {finding{begins: true, began: true}, nil, gobreaker.StateClosed},
 		"an epoch that cannot begin":                {finding{begins: true}, errStarting, gobreaker.StateOpen},
 		"a batch that fails":                        {finding{}, errAway, gobreaker.StateOpen},
-		"a row that may have ended its own session": {finding{row: "a"}, errLost, gobreaker.StateOpen},
+		"a row that may have ended its own session": {finding{row: "a"}, errEnded, gobreaker.StateOpen},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

@@ -76,7 +76,7 @@
 //	twice in a row, whatever SQLSTATE   fails alone spends an attempt if others get through
 //	                                    at that time; else it is the server's fault, or the
 //	                                    mapping pauses if a function of the table said so
-//	connection lost twice in a row,     growing pauses and claims an eighth as large, down
+//	session ended twice in a row,       growing pauses and claims an eighth as large, down
 //	when rows were sent                 to the row; that one is set aside, tried rarely
 //	a unique value or a referred row    tried again while others move on: no attempt counts
 //	that another row is to free, or make
@@ -353,18 +353,18 @@
 //
 // Rows that end sessions. A row that ends its session may crash the server. A search by halves
 // would cost ten crashes in a thousand rows, and one by eighths costs four, since a part that
-// gets through costs nothing. A row is convicted before it is sent again, when it was alone at
-// three lost connections in a row, and others got through since. A server that is stopped, or
+// gets through costs nothing. A row is convicted before it is sent again, when it was alone as
+// three sessions in a row ended, and others got through since. A server that is stopped, or
 // crashes by itself, thus costs no row an attempt.
 //
 // The circuit counts batches. A new epoch that begins takes back only the epochs that could
 // not: an epoch begins after every failure, and would keep the circuit closed for ever. Work
 // that never reached PostgreSQL, since nothing was claimed or Redis failed, counts neither way
-// and leaves a half-open circuit as it is. One row may cause the loss of a session that writes
-// rows. While one partition searches for that row, its losses are held back. All of them count
-// when another row or partition loses its session too before a batch is answered, or when the
-// row loses a fourth connection alone and nothing shows that others get through. A half-open
-// circuit opens in any case when its one batch loses its session. A time-out counts when it
+// and leaves a half-open circuit as it is. One row may cause the end of a session that writes
+// rows. While one partition searches for that row, its ends are held back. All of them count
+// when the session of another row or partition ends too before a batch is answered, or when the
+// row ends a fourth session alone and nothing shows that others get through. A half-open
+// circuit opens in any case when its one batch ends its session. A time-out counts when it
 // lasts down to single rows, and rows that are in the table meet it too.
 //
 // Unique values. A chain of rows, each with the unique value that the next one gives up, has an

@@ -13,16 +13,16 @@ import (
 
 const (
 	// searchParts is into how many parts entries are cut in which a row is searched
-	// that ends its session: each loss may restart the server, a part that gets through
-	// costs next to nothing, so one of a thousand is found with four losses more.
+	// that ends its session: each may be a crash of the server, a part that gets through
+	// costs next to nothing, so one of a thousand is found with four ends more.
 	searchParts = 8
-	// firstLossPause is how long a partition rests after the second loss of its
-	// connection in a row; it doubles up to longestRetry, since each may be a crash.
-	firstLossPause = time.Second
-	// lossesOfOne is how many losses in a row make a row that was alone suspect. A
+	// firstEndPause is how long a partition rests after its session has
+	// ended twice in a row; it doubles up to longestRetry, since each may be a crash.
+	firstEndPause = time.Second
+	// endsOfOne is after how many ends in a row a row that was alone is suspect. A
 	// server that is stopped may well take one connection, or two, with it.
-	lossesOfOne = 3
-	// mostEnders bounds the rows of which it is remembered that they lost a connection.
+	endsOfOne = 3
+	// mostEnders bounds the rows of which it is remembered that they were alone.
 	mostEnders = 1000
 )
 
@@ -30,8 +30,8 @@ const (
 // The worker at the partition owns it.
 type doubt struct {
 	// atRows counts the batches in a row that failed while PostgreSQL was at work on
-	// the rows, and answered before that; losses those that ended their session.
-	atRows, losses int
+	// the rows, and answered before that; ends those that ended their session.
+	atRows, ends int
 	// suspects is within how many of the next entries a row is that ends its session.
 	suspects int
 	// until is when the partition may be tried again.
@@ -44,7 +44,7 @@ func (d *doubt) searching() bool { return d.atRows > 0 }
 
 // most is how many entries the next claim may take at most; 0 means any number.
 func (d *doubt) most() int {
-	if d.losses < 2 || d.suspects == 0 {
+	if d.ends < 2 || d.suspects == 0 {
 		return 0
 	}
 	return max(1, d.suspects/searchParts)
@@ -53,11 +53,11 @@ func (d *doubt) most() int {
 // failed notes that a batch of that many entries failed at its rows.
 func (d *doubt) failed(failure *entry.Fault, entries int, now time.Time) {
 	switch {
-	case failure.Lost:
-		d.losses++
+	case failure.SessionEnded:
+		d.ends++
 		d.suspects = entries
-		if d.losses >= 2 {
-			d.until = now.Add(min(firstLossPause<<min(d.losses-2, 10), longestRetry))
+		if d.ends >= 2 {
+			d.until = now.Add(min(firstEndPause<<min(d.ends-2, 10), longestRetry))
 		}
 	case failure.AtRows:
 		d.atRows++
@@ -68,44 +68,44 @@ func (d *doubt) failed(failure *entry.Fault, entries int, now time.Time) {
 func (d *doubt) passed(entries int) {
 	d.atRows = 0
 	if d.suspects -= entries; d.suspects <= 0 {
-		d.suspects, d.losses = 0, 0
+		d.suspects, d.ends = 0, 0
 	}
 }
 
-// enders are the rows of a queue that were alone when their connection was lost. The zero
-// value is ready.
+// enders are the rows of a queue that were alone when their session ended. The zero value
+// is ready.
 type enders struct {
 	mu    sync.Mutex
 	known map[string]*ender
 }
 
-// ender is a row that was alone when its connection was lost.
+// ender is a row that was alone when its session ended.
 type ender struct {
 	version  int64
 	attempts int
-	losses   int
-	// convicted says that it has spent an attempt for that: one more loss is enough then.
+	ends     int
+	// convicted says that it has spent an attempt for that: one more end is enough then.
 	convicted bool
 	// spared says that it was not sent when it was looked at last, among that several rows
-	// ended their sessions and none was taken when it lost its last connection.
+	// ended their sessions and none was taken when its last session ended.
 	spared, among bool
-	// at is what had been taken when the connection was lost, since when it was so first, and
-	// last when it was so last. since is of the version, losses and last are of the key.
+	// at is what had been taken when the session ended, since when it was so first, and
+	// last when it was so last. since is of the version, ends and last are of the key.
 	at          taken
 	since, last time.Time
 	failure     *entry.Fault
 }
 
-// proven reports whether it was alone with its losses often enough to be their cause.
-func (e *ender) proven() bool { return e.losses >= lossesOfOne || e.convicted }
+// proven reports whether it was alone often enough to be the cause of the ends.
+func (e *ender) proven() bool { return e.ends >= endsOfOne || e.convicted }
 
 // endedSession is the reason of all rows that end their session, whatever they are
 // answered.
-var endedSession = fault{state: "lost"}
+var endedSession = fault{state: "ended"}
 
-// lostAlone notes that a row was alone when its connection was lost, which was the
-// partition's loss of that number.
-func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evidence *evidence) {
+// endedAlone notes that a row was alone when its session ended. ends is how many
+// sessions of the partition have ended in a row.
+func (s *enders) endedAlone(e *entry.Entry, failure *entry.Fault, ends int, evidence *evidence) {
 	at := evidence.now()
 	evidence.fresh(e.Row(), e.Operation.Proof, endedSession)
 	lasts, _ := evidence.probationOf(endedSession, 0)
@@ -119,15 +119,15 @@ func (s *enders) lostAlone(e *entry.Entry, failure *entry.Fault, losses int, evi
 		}
 		known = &ender{version: e.Version, since: time.Now()}
 		if before != nil {
-			known.losses = before.losses
+			known.ends = before.ends
 		}
 		s.known[e.Row()] = known
 	}
-	known.losses, known.last = max(known.losses+1, losses), time.Now()
+	known.ends, known.last = max(known.ends+1, ends), time.Now()
 	known.attempts, known.at, known.failure, known.among = e.Attempts, at, failure, lasts > probation
 }
 
-// accuses tells whether any row is known that lost its connection alone: as a rule none
+// accuses tells whether any row is known that was alone when its session ended: as a rule none
 // is, and then no entry has to be looked up.
 func (s *enders) accuses() bool {
 	s.mu.Lock()
@@ -135,7 +135,7 @@ func (s *enders) accuses() bool {
 	return len(s.known) > 0
 }
 
-// suspected returns what is known of a row that lost its connection when it was last
+// suspected returns what is known of a row whose session ended when it was last
 // tried, often enough to be the row's own fault; nil otherwise.
 func (s *enders) suspected(e *entry.Entry) *ender {
 	s.mu.Lock()
@@ -148,7 +148,7 @@ func (s *enders) suspected(e *entry.Entry) *ender {
 }
 
 // rewritten reports whether an entry is a later write of a key that has ended its sessions,
-// and for how long it is not to be tried: the longer, the more losses there were. It may be
+// and for how long it is not to be tried: the longer, the more ends there were. It may be
 // well by now, and may as well be another version each time that it is looked at.
 func (s *enders) rewritten(e *entry.Entry, p policy) (is bool, wait time.Duration) {
 	s.mu.Lock()
@@ -157,17 +157,17 @@ func (s *enders) rewritten(e *entry.Entry, p policy) (is bool, wait time.Duratio
 	if known == nil || known.version == e.Version || !known.proven() {
 		return false, 0
 	}
-	return true, p.retryAfter(known.losses) - time.Since(known.last)
+	return true, p.retryAfter(known.ends) - time.Since(known.last)
 }
 
-// convict notes that the row has spent an attempt for its loss.
+// convict notes that the row has spent an attempt for a session that ended.
 func (s *enders) convict(e *ender) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	e.convicted = true
 }
 
-// convicted tells whether the row has spent an attempt for its losses.
+// convicted tells whether the row has spent an attempt for a session that ended.
 func (s *enders) convicted(entry *entry.Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -176,7 +176,7 @@ func (s *enders) convicted(entry *entry.Entry) bool {
 }
 
 // spare tells for how long a row that has used up its attempts is not to be a dead letter
-// yet, if none was taken since it lost its last connection: others may still show that
+// yet, if none was taken since its last session ended: others may still show that
 // all rows end their sessions. Where several did, every second look sends it again.
 func (s *enders) spare(e *ender, evidence *evidence) (left time.Duration, several, again bool) {
 	lasts, quiet := evidence.probationOf(endedSession, time.Since(e.since))
@@ -205,7 +205,7 @@ func (s *enders) yields(e *ender) bool {
 }
 
 // reprieve tells whether a row is to be sent once more, although others got through since
-// it lost its last connection: they may do so since all that ended sessions was mended.
+// its last session ended: they may do so since all that ended sessions was mended.
 func (s *enders) reprieve(e *ender) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -163,7 +163,7 @@ func TestARowThatEndsEverySessionIsFound(t *testing.T) {
 		m := w.startReady()
 		w.database.Rule(products, refusing("killer", func() *entry.Fault {
 			fault := enginetest.Away()
-			fault.Lost, fault.AtRows = true, true
+			fault.SessionEnded, fault.AtRows = true, true
 			return fault
 		}))
 		w.set(goodRow, upTo(20)...)
@@ -202,7 +202,7 @@ func TestWhatAFaultMakesOfTheNextBatch(t *testing.T) {
 		"what is too heavy is halved":                {fault: entry.Fault{Kind: entry.TooHeavy, SQLSTATE: "53400", AtRows: true}, latest: 2 * interval},
 		"so is what refers to rows on their way":     {fault: entry.Fault{Kind: entry.Order, SQLSTATE: "23503", AtRows: true}, latest: 2 * interval},
 		"a table that does not fit is looked at":     {fault: entry.Fault{Kind: entry.Mapping, SQLSTATE: "42703"}, epochs: 1, tables: 1, latest: 6 * time.Second},
-		"a fault of the session begins a new one":    {fault: entry.Fault{Kind: entry.Transient, Lost: true, AtRows: true}, epochs: 1, latest: 6 * time.Second},
+		"a fault of the session begins a new one":    {fault: entry.Fault{Kind: entry.Transient, SessionEnded: true, AtRows: true}, epochs: 1, latest: 6 * time.Second},
 		"another one at the rows is tried once more": {fault: entry.Fault{Kind: entry.Transient, SQLSTATE: "XX000", AtRows: true}, epochs: 1, latest: 6 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -348,7 +348,7 @@ func TestTheCircuitKeepsWorkFromADatabaseThatFails(t *testing.T) {
 func TestALostAnswerLosesNoWrite(t *testing.T) {
 	t.Parallel()
 	unsettled := enginetest.Away()
-	unsettled.Unsettled, unsettled.Lost = true, true
+	unsettled.Unsettled, unsettled.SessionEnded = true, true
 	for call, fault := range map[string]enginetest.Fault{
 		"Write":       {Err: unsettled, Late: true, Times: 1},
 		"Claim":       {Late: true, Times: 1},

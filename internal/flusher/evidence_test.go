@@ -133,7 +133,7 @@ func TestOneOfManyRowsThatEndTheirSessionsIsSpared(t *testing.T) {
 		var q queue
 		lose := func(key string) *ender {
 			e := entry.Entry{Key: key, Operation: entry.Set, Version: 1}
-			q.enders.lostAlone(&e, &entry.Fault{Lost: true}, lossesOfOne, &q.evidence)
+			q.enders.endedAlone(&e, &entry.Fault{SessionEnded: true}, endsOfOne, &q.evidence)
 			return q.enders.suspected(&e)
 		}
 		first := lose("0")
@@ -214,30 +214,30 @@ func TestAStuckRowIsTriedForNothingWhileOthersMoveOn(t *testing.T) {
 // one of a thousand, and how long it takes.
 func TestTheSearchForARowThatEndsItsSession(t *testing.T) {
 	t.Parallel()
-	lost := &entry.Fault{Kind: entry.Transient, Lost: true}
+	ended := &entry.Fault{Kind: entry.Transient, SessionEnded: true}
 	for _, bad := range []int{0, 1, 499, 500, 998, 999} {
 		var d doubt
 		now, start := time.Unix(0, 0), time.Unix(0, 0)
-		left, losses := 1000-bad, 0
+		left, ends := 1000-bad, 0
 		for at := 0; ; {
 			claim := 1000 - at
 			if most := d.most(); most > 0 {
 				claim = min(claim, most)
 			}
 			if at+claim > bad {
-				losses++
-				if claim == 1 && d.losses+1 >= lossesOfOne {
+				ends++
+				if claim == 1 && d.ends+1 >= endsOfOne {
 					break
 				}
-				d.failed(lost, claim, now)
+				d.failed(ended, claim, now)
 				now = later(now, d.until)
 				continue
 			}
 			at += claim
 			d.passed(claim)
 		}
-		if losses > 7 || now.Sub(start) > time.Minute {
-			t.Errorf("row %d of 1000 cost %d sessions and %v; %d entries were behind it", bad, losses, now.Sub(start), left)
+		if ends > 7 || now.Sub(start) > time.Minute {
+			t.Errorf("row %d of 1000 cost %d sessions and %v; %d entries were behind it", bad, ends, now.Sub(start), left)
 		}
 	}
 }
@@ -260,20 +260,20 @@ func TestADoubtEndsWhenTheRowsGetThrough(t *testing.T) {
 	if !d.searching() {
 		t.Error("an error at the rows does not make them suspect")
 	}
-	d.failed(&entry.Fault{Lost: true}, 100, time.Now())
+	d.failed(&entry.Fault{SessionEnded: true}, 100, time.Now())
 	if d.most() != 0 {
-		t.Error("one lost connection makes the rows suspect")
+		t.Error("one session that ended makes the rows suspect")
 	}
-	d.failed(&entry.Fault{Lost: true}, 100, time.Now())
+	d.failed(&entry.Fault{SessionEnded: true}, 100, time.Now())
 	if d.most() != 100/searchParts || d.until.IsZero() {
-		t.Errorf("after two losses: %+v", d)
+		t.Errorf("after two sessions that ended: %+v", d)
 	}
 	d.passed(60)
 	if d.most() != 40/searchParts {
 		t.Errorf("after 60 of 100 got through: %+v", d)
 	}
 	d.passed(40)
-	if d.most() != 0 || d.searching() || d.losses != 0 {
+	if d.most() != 0 || d.searching() || d.ends != 0 {
 		t.Errorf("after all got through: %+v", d)
 	}
 }

@@ -20,12 +20,12 @@ import (
 // reactions are what the engine does about a batch that failed, by the kind of the fault.
 // Where the fault says more than its kind, that comes first:
 //
-//	Unsettled  the batch may yet commit: nothing but a new epoch
-//	Lost       the session has ended: the same, and the partition's next claims are smaller
-//	Stale      those rows are dead letters, the others are written without them
-//	AtRows     twice in a row: as a fault that is tried in parts
-//	Raised     a function of the table did it: never the server's fault
-//	Held       the row waits for the lock, which is no attempt
+//	Unsettled     the batch may yet commit: nothing but a new epoch
+//	SessionEnded  the same, and the partition's next claims are smaller
+//	Stale         those rows are dead letters, the others are written without them
+//	AtRows        twice in a row: as a fault that is tried in parts
+//	Raised        a function of the table did it: never the server's fault
+//	LockHeld      the row waits for the lock, which is no attempt
 var reactions = map[entry.Kind]reaction{
 	entry.Transient:  {circuit: counts, rests: everyQueue},
 	entry.Contention: {tries: 5, rests: everyQueue},
@@ -68,7 +68,7 @@ const (
 type resting int
 
 const (
-	// everyQueue waits until the database may be tried again. After a lost connection the
+	// everyQueue waits until the database may be tried again. After the end of a session the
 	// new epoch shows whether the server is there.
 	everyQueue resting = iota
 	// thisQueue waits for the lock on its table. The database is well.
@@ -149,7 +149,7 @@ func (q *queue) rest(fault *entry.Fault) {
 	case thisQueue:
 		q.gate.after(func(p *passage) { p.locked = time.Now().Add(lockedPause) })
 	case everyQueue:
-		if !fault.Lost {
+		if !fault.SessionEnded {
 			q.f.databaseBackoff.failed(time.Now())
 		}
 	}
@@ -177,7 +177,7 @@ func isAny(err error, of ...error) bool {
 // take the same flush number. While a row is searched for, that is so of any error
 // that came while PostgreSQL was at work on the rows.
 func inParts(f *entry.Fault, searching bool) bool {
-	return !f.Unsettled && !f.Lost && (reactions[f.Kind].parts || f.AtRows && searching)
+	return !f.Unsettled && !f.SessionEnded && (reactions[f.Kind].parts || f.AtRows && searching)
 }
 
 // ofOneRow reports whether an error that a row meets alone is of the kind that only rows
@@ -201,9 +201,9 @@ func movesOn(f *entry.Fault) bool { return ofOthers.have(f) }
 // trigger may know whether a row is new.
 func plain(f *entry.Fault) bool { return !f.Raised && ofValues.have(f) }
 
-// lost returns the failure that ended the session in which rows were written, or nil.
-func lost(err error) *entry.Fault {
-	if failure, ok := errors.AsType[*entry.Fault](err); ok && failure.Lost {
+// endOfSession returns the failure that ended the session in which rows were written, or nil.
+func endOfSession(err error) *entry.Fault {
+	if failure, ok := errors.AsType[*entry.Fault](err); ok && failure.SessionEnded {
 		return failure
 	}
 	return nil

@@ -41,7 +41,7 @@ func TestWhatAFaultSaysBesideItsKindComesFirst(t *testing.T) {
 	}{
 		"a server that is away":          {entry.Fault{Kind: entry.Transient}, answers{counts: true}},
 		"another fault at the rows":      {entry.Fault{Kind: entry.Transient, AtRows: true}, answers{searching: true, counts: true}},
-		"a session that is lost there":   {entry.Fault{Kind: entry.Transient, AtRows: true, Lost: true}, answers{counts: true}},
+		"a session that has ended there": {entry.Fault{Kind: entry.Transient, AtRows: true, SessionEnded: true}, answers{counts: true}},
 		"a trigger that calls it so":     {entry.Fault{Kind: entry.Transient, AtRows: true, Raised: true}, answers{searching: true, controls: true}},
 		"a deadlock":                     {entry.Fault{Kind: entry.Contention, AtRows: true}, answers{again: true, searching: true}},
 		"one that may yet commit":        {entry.Fault{Kind: entry.Contention, AtRows: true, Unsettled: true}, answers{}},
@@ -94,7 +94,7 @@ func TestWhatBecomesOfAPartitionWhoseWorkFailed(t *testing.T) {
 		"no batch fits":               {&entry.Fault{Kind: entry.Mapping, Reason: "SchemaMismatch"}, comes{read: true}},
 		"the table is locked":         {&entry.Fault{Kind: entry.Locked}, comes{locked: true}},
 		"the database is away":        {&entry.Fault{Kind: entry.Transient}, comes{databaseRests: true}},
-		"a session is lost":           {&entry.Fault{Kind: entry.Transient, Lost: true}, comes{}},
+		"a session has ended":         {&entry.Fault{Kind: entry.Transient, SessionEnded: true}, comes{}},
 		"deadlocks, again and again":  {&entry.Fault{Kind: entry.Contention}, comes{databaseRests: true}},
 		"a row that nothing explains": {&entry.Fault{Kind: entry.Row}, comes{databaseRests: true}},
 		"Redis is away":               {errNobody, comes{redisRests: true}},

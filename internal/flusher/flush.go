@@ -156,7 +156,7 @@ func (f *flush) commitAgain(ctx context.Context, again []int) error {
 			continue
 		}
 		switch err := f.commit(ctx, []int{i}); {
-		case lost(err) != nil:
+		case endOfSession(err) != nil:
 			f.ended, f.settlements[i].Wait = err, f.policy.retryAfter(f.claim.Entries[i].Attempts)
 			return nil //nolint:nilerr // What was settled before it is acknowledged first; f.ended keeps the error.
 		case err != nil:
@@ -204,10 +204,10 @@ func (f *flush) commit(ctx context.Context, rows []int) error {
 	case errors.As(err, &failure) && len(failure.Stale) > 0:
 		return f.withoutStale(ctx, rows, failure)
 	case !errors.As(err, &failure) || !inParts(failure, f.searching):
-		if cause := lost(err); cause != nil && len(rows) == 1 {
+		if cause := endOfSession(err); cause != nil && len(rows) == 1 {
 			e := &f.claim.Entries[rows[0]]
 			f.partition.found.row, f.partition.found.convicted = e.Row(), f.q.enders.convicted(e)
-			f.q.enders.lostAlone(e, cause, f.partition.doubt.losses+1, &f.q.evidence)
+			f.q.enders.endedAlone(e, cause, f.partition.doubt.ends+1, &f.q.evidence)
 		}
 		return err
 	case f.whole:

@@ -34,7 +34,7 @@ func TestRowsThatEndTheirSessionsAndAreWrittenAllTheTime(t *testing.T) {
 				return nil
 			}
 			fault := enginetest.Away()
-			fault.Lost, fault.AtRows = true, true
+			fault.SessionEnded, fault.AtRows = true, true
 			return fault
 		})
 		rewrite := func() {

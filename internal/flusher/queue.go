@@ -32,7 +32,7 @@ type queue struct {
 	gate     gate
 	meter    meter
 	// evidence shows whether the mapping takes rows. enders are rows that were alone when
-	// their connection was lost.
+	// their session ended.
 	evidence evidence
 	enders   enders
 	// backoff keeps this queue alone from Redis.

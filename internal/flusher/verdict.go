@@ -17,7 +17,7 @@ import (
 // reason, and lasts longer the more there are.
 const probation = 12 * time.Second
 
-// endsItsSession is what a dead letter says of a row that loses every connection.
+// endsItsSession is what a dead letter says of a row that ends every session.
 const endsItsSession = "its statement ends the session, or crashes the server: see PostgreSQL's log"
 
 // proof is what an entry shows of others when it is committed, and what has to be shown of
@@ -67,7 +67,7 @@ func (f *flush) weigh(ctx context.Context) error {
 	return nil
 }
 
-// sentence settles, without sending it, a row that has lost its connections alone,
+// sentence settles, without sending it, a row that has ended its sessions alone,
 // while others get through. It is set aside, to be tried rarely.
 func (f *flush) sentence(ctx context.Context, i int) bool {
 	e := &f.claim.Entries[i]
@@ -190,11 +190,11 @@ func (f *flush) refuse(ctx context.Context, i int, failure *entry.Fault) {
 		wait = f.policy.retryAfter(0)
 	}
 	switch {
-	case failure.Held && e.Attempts > 0:
+	case failure.LockHeld && e.Attempts > 0:
 		// Whoever holds the lock will let it go, and no attempt is spent until then.
 		f.aside(i, entry.Kept, min(max(since, wait), longestRetry), failure)
 		return
-	case failure.Held, free, attempts < f.policy.maxRetries:
+	case failure.LockHeld, free, attempts < f.policy.maxRetries:
 		f.aside(i, entry.Refused, wait, failure)
 		return
 	case waiting:

@@ -236,6 +236,11 @@ func (c *cluster) apply(t *testing.T, objects []*unstructured.Unstructured) []*u
 			// A new CRD takes a moment until its kind is served.
 			return err
 		})
+		if object.GetKind() == "CustomResourceDefinition" {
+			programs.Usual.Eventually(t, name+" is served", func() error {
+				return c.client.List(t.Context(), &v1alpha1.WriteBehindCacheList{})
+			})
+		}
 		applied = append(applied, object)
 	}
 	return applied

@@ -91,8 +91,8 @@ func TestTheListenerOutlivesAFlusherThatStartsAnew(t *testing.T) {
 	s.write()
 	// Until it has ended, the flusher before flushes to the table before.
 	s.eventually("the new flusher shows itself at the same address", func() error {
-		code, body := s.get(p, "/readyz")
-		if now := s.status(p).Instance; now == before || code != http.StatusOK {
+		now := s.status(p).Instance
+		if code, body := s.get(p, "/readyz"); now == before || code != http.StatusOK {
 			return fmt.Errorf("flusher %s follows %s, readyz answers %s", now, before, body)
 		}
 		return nil

@@ -40,6 +40,9 @@ func TestMain(m *testing.M) {
 const productsTable = `CREATE TABLE products (
 	id bigint PRIMARY KEY, name text, price numeric(10,2), stock integer CHECK (stock >= 0), updated_at timestamptz)`
 
+// usualInterval is the flush interval of a stack, in ms.
+const usualInterval = 400
+
 // stack is one Redis, one database and one config file.
 type stack struct {
 	t      *testing.T
@@ -53,7 +56,7 @@ type stack struct {
 func newStack(t *testing.T, options ...journaltest.Option) *stack {
 	t.Helper()
 	p := servers.Start(t, productsTable, options...)
-	p.Config.Flush.IntervalMilliseconds = 250
+	p.Config.Flush.IntervalMilliseconds = usualInterval
 	s := &stack{t: t, redis: p.Redis, rdb: p.Redis.Client(t), db: p.Database, config: p.Config, file: p.File}
 	s.write()
 	return s

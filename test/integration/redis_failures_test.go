@@ -66,10 +66,10 @@ var redisFailures = map[string]redisFailure{
 		reason: "PersistenceFailing", message: "cannot persist",
 	},
 	"it is loading": {
-		// 20 ms a key, until the test has seen it.
+		// 20 ms a key, for 20 s unless the test has seen it before.
 		options: []journaltest.Option{journaltest.Config("key-load-delay 20000", "loading-process-events-interval-bytes 1024")},
 		broken: func(s *stack) {
-			s.must(s.rdb.Eval(s.t.Context(), "for key = 1, 6000 do redis.call('SET', 'other:' .. key, '') end return 1", nil).Err())
+			s.must(s.rdb.Eval(s.t.Context(), "for key = 1, 1000 do redis.call('SET', 'other:' .. key, string.rep(math.random(), 10)) end return 1", nil).Err())
 			// Nothing is written between the snapshot and the end, which would be lost.
 			s.must(s.rdb.Do(s.t.Context(), "CLIENT", "PAUSE", "600000", "WRITE").Err())
 			s.must(s.rdb.Save(s.t.Context()).Err())
@@ -164,7 +164,7 @@ func (s *stack) setAll(first, count, stock int64) {
 // hold makes entries wait, release flushes them.
 func (s *stack) hold() { s.every(3_600_000) }
 
-func (s *stack) release() { s.every(100) }
+func (s *stack) release() { s.every(usualInterval) }
 
 func (s *stack) every(milliseconds int) {
 	s.t.Helper()

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -50,8 +51,8 @@ func Start(command *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// Run runs a program until the test ends. When the test has failed, what the program
-// said is printed.
+// Run runs a program until the test ends. The test fails if the race detector found anything
+// in it. When the test has failed, what the program said is printed.
 func Run(t testing.TB, command *exec.Cmd) *Process {
 	t.Helper()
 	p, err := Start(command)
@@ -60,6 +61,9 @@ func Run(t testing.TB, command *exec.Cmd) *Process {
 	}
 	t.Cleanup(func() {
 		p.Kill()
+		if strings.Contains(p.Said(), "WARNING: DATA RACE") {
+			t.Errorf("%s %d has a data race", p.name(), p.PID())
+		}
 		if t.Failed() {
 			t.Logf("%s %d said:\n%s", p.name(), p.PID(), p.Said())
 		}

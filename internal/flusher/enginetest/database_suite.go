@@ -222,7 +222,7 @@ func (d *databaseTest) refuses() {
 	d.must(add(b, entry.Set, "3", named(Refused)))
 	d.must(add(b, entry.Set, "4", named("a")))
 	fault := d.fault(b, place("life", epoch, 1, 1))
-	if fault.Kind != entry.Row || !fault.AtRows || fault.Unsettled || fault.Lost || len(fault.SQLSTATE) != 5 || fault.Constraint == "" {
+	if fault.Kind != entry.Row || !fault.AtRows || fault.Unsettled || fault.SessionEnded || len(fault.SQLSTATE) != 5 || fault.Constraint == "" {
 		d.t.Errorf("a row that is refused is %+v", fault)
 	}
 	if fault.Reason == "" || fault.Message == "" || fault.Error() == "" {

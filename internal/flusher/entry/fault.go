@@ -45,11 +45,11 @@ type Fault struct {
 	// and moved the ledger before. Raised means that a function which it called for a row
 	// raised the fault, whatever the SQLSTATE.
 	AtRows, Raised bool
-	// Held means that another transaction held a lock, by the server's own error.
-	Held bool
-	// Lost means that the session ended after the batch was sent. How far the server had
+	// LockHeld means that another transaction held a lock, by the server's own error.
+	LockHeld bool
+	// SessionEnded means that the session ended after the batch was sent. How far the server had
 	// come is known only if AtRows says so.
-	Lost bool
+	SessionEnded bool
 	// Stale lists the entries whose rows have a higher version in the table, in the order
 	// in which they were added. The others may be written without them.
 	Stale []int

@@ -63,10 +63,10 @@ func TestWhereAnErrorCame(t *testing.T) {
 	const function = "PL/pgSQL function f() line 1 at RAISE"
 	atRows := reply{sent: true, parsed: 5, bound: 5, done: 3, moved: true}
 	for name, c := range map[string]struct {
-		reply                      reply
-		err                        pgconn.PgError
-		kind                       entry.Kind
-		atRows, raised, held, lost bool
+		reply                         reply
+		err                           pgconn.PgError
+		kind                          entry.Kind
+		atRows, raised, locked, ended bool
 	}{
 		"a trigger's 08001":           {atRows, pgconn.PgError{Code: "08001", Where: function}, entry.Transient, true, true, false, false},
 		"a full disk":                 {atRows, pgconn.PgError{Code: "53100"}, entry.Transient, true, false, false, false},
@@ -87,8 +87,8 @@ func TestWhereAnErrorCame(t *testing.T) {
 			}
 			e := failure("write", &c.err, c.reply.stage())
 			c.reply.place(e, &c.err)
-			if e.Kind != c.kind || e.AtRows != c.atRows || e.Raised != c.raised || e.Held != c.held || e.Lost != c.lost {
-				t.Errorf("it is %v, at rows %v, raised %v, held %v, lost %v", e.Kind, e.AtRows, e.Raised, e.Held, e.Lost)
+			if e.Kind != c.kind || e.AtRows != c.atRows || e.Raised != c.raised || e.LockHeld != c.locked || e.SessionEnded != c.ended {
+				t.Errorf("it is %v, at rows %v, raised %v, lock held %v, session ended %v", e.Kind, e.AtRows, e.Raised, e.LockHeld, e.SessionEnded)
 			}
 		})
 	}

@@ -31,11 +31,11 @@ type Error struct {
 	// and moved the ledger before. Raised says that a function which it called for a row
 	// said so, a trigger's as a rule, whatever the SQLSTATE.
 	AtRows, Raised bool
-	// Held means that another transaction held a lock, by PostgreSQL's own error.
-	Held bool
-	// Lost means that the session ended after the batch was sent. How far PostgreSQL had
+	// LockHeld means that another transaction held a lock, by PostgreSQL's own error.
+	LockHeld bool
+	// SessionEnded means that the session ended after the batch was sent. How far PostgreSQL had
 	// come is known only if AtRows says so.
-	Lost bool
+	SessionEnded bool
 	// Stale are the entries whose rows have a higher version in the table, by the order in
 	// which they were added. The others may be written without them.
 	Stale []int
@@ -116,7 +116,7 @@ func (e *Error) As(target any) bool {
 	if ok {
 		*fault = &entry.Fault{
 			Kind: e.Kind, SQLSTATE: e.SQLSTATE, Constraint: e.Constraint, Column: e.Column,
-			Unsettled: e.Unsettled, AtRows: e.AtRows, Raised: e.Raised, Held: e.Held, Lost: e.Lost, Stale: e.Stale,
+			Unsettled: e.Unsettled, AtRows: e.AtRows, Raised: e.Raised, LockHeld: e.LockHeld, SessionEnded: e.SessionEnded, Stale: e.Stale,
 			Reason: e.reason, Message: e.Message(), Action: e.action, Detail: e.Detail(), Err: e,
 		}
 	}

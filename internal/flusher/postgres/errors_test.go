@@ -26,7 +26,7 @@ func TestAFaultTellsAllOfAnError(t *testing.T) {
 	t.Parallel()
 	e := &Error{
 		Kind: entry.Row, SQLSTATE: "23514", Constraint: "checked", Column: "name", Table: "items",
-		Unsettled: true, AtRows: true, Raised: true, Held: true, Lost: true, Stale: []int{1},
+		Unsettled: true, AtRows: true, Raised: true, LockHeld: true, SessionEnded: true, Stale: []int{1},
 		Err:    &pgconn.PgError{Message: "said", Detail: "in detail"},
 		action: "write batch 1", reason: "StatementFailed", remedy: "the row violates a constraint",
 	}

@@ -148,11 +148,11 @@ var heavy = map[string]bool{"53200": true, "53400": true}
 // rows. What a trigger or a function raised there tells nothing of the server, although
 // its SQLSTATE may say so.
 func (e *Error) atRows(err *pgconn.PgError) {
-	e.Held = (e.Kind == entry.Locked || e.Kind == entry.Contention) && held[err.Routine]
+	e.LockHeld = (e.Kind == entry.Locked || e.Kind == entry.Contention) && held[err.Routine]
 	if heavy[err.Code] {
 		e.Kind = entry.TooHeavy
 	}
-	e.Raised = err.Where != "" && !e.Held
+	e.Raised = err.Where != "" && !e.LockHeld
 	if e.Raised && (e.Kind == entry.Transient || e.Kind == entry.Locked || e.Kind == entry.Contention) {
 		e.reason, e.remedy = v1alpha1.ReasonStatementFailed, "a trigger or a function that the table calls for a row fails"
 	}

@@ -186,9 +186,9 @@ func (r *reply) unsettled(err error) bool {
 // none of a statement's.
 func (r *reply) place(e *Error, err error) {
 	pgErr, ok := errors.AsType[*pgconn.PgError](err)
-	e.Lost = r.sent && !r.committed && (!ok || pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC")
+	e.SessionEnded = r.sent && !r.committed && (!ok || pgErr.SeverityUnlocalized == "FATAL" || pgErr.SeverityUnlocalized == "PANIC")
 	e.AtRows = ok && r.moved && r.step() >= stepRows && r.stage() == executing
-	if e.AtRows && !e.Lost {
+	if e.AtRows && !e.SessionEnded {
 		e.atRows(pgErr)
 	}
 }

@@ -37,7 +37,7 @@ const (
 	// pollInterval separates two questions whether the server is there yet.
 	pollInterval = 5 * time.Millisecond
 	// portAttempts bounds how often another port is tried: a free port is only
-	// known to have been free, and another test may take it first.
+	// known to have been free, and somebody who is no test may take it first.
 	portAttempts = 10
 )
 
