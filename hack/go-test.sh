@@ -39,8 +39,8 @@ race=(-race -gcflags=all=-d=checkptr=0)
 # Garbage is collected a quarter as often: the collector took up to a sixth of the processor time.
 export GOGC="${GOGC:-400}"
 
-# Most tests wait for a server most of the time.
-parallel=$(($(nproc) > 8 ? $(nproc) : 8))
+# Most tests wait for a server most of the time, and some packages test one thing after the other.
+packages=$(($(nproc) + 1)) parallel=$(($(nproc) > 8 ? $(nproc) : 8))
 
 # Servers make and remove tens of thousands of files, which costs a fifth of the processor time on a
 # disk's file system. They are in memory where there is enough of it and TMPDIR is not set. The
@@ -81,7 +81,7 @@ trap 'exit 143' TERM
 failed=0
 # shellcheck disable=SC2086 # a word a package
 {
-	[ -z "$with" ] || "$go" test "${race[@]}" -parallel $parallel "$@" $with 9<&- || failed=1
-	[ -z "$without" ] || "$go" test -parallel $parallel "$@" $without 9<&- || failed=1
+	[ -z "$with" ] || "$go" test "${race[@]}" -p $packages -parallel $parallel "$@" $with 9<&- || failed=1
+	[ -z "$without" ] || "$go" test -p $packages -parallel $parallel "$@" $without 9<&- || failed=1
 }
 exit $failed

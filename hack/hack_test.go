@@ -203,8 +203,8 @@ func TestWhatTakesLongestIsTestedFirst(t *testing.T) {
 	}
 	processors, counted := exec.CommandContext(t.Context(), "nproc").Output()
 	n, _ := strconv.Atoi(strings.TrimSpace(string(processors)))
-	want := fmt.Sprintf("%[1]s:atexit_sleep_ms=50:400:test -race -gcflags=all=-d=checkptr=0 -parallel %[2]d -v /internal/controller /internal/plural\n"+
-		"%[1]s:atexit_sleep_ms=50:400:test -parallel %[2]d -v /test/integration /test/chaos /test/model\n", memory, max(8, n))
+	want := fmt.Sprintf("%[1]s:atexit_sleep_ms=50:400:test -race -gcflags=all=-d=checkptr=0 -p %[2]d -parallel %[3]d -v /internal/controller /internal/plural\n"+
+		"%[1]s:atexit_sleep_ms=50:400:test -p %[2]d -parallel %[3]d -v /test/integration /test/chaos /test/model\n", memory, n+1, max(8, n))
 	if got := strings.ReplaceAll(string(out), "github.com/writebehind/operator", ""); errors.Join(err, counted) != nil || got != want {
 		t.Errorf("%v, %v, %q, want %q", err, counted, got, want)
 	}

@@ -50,8 +50,8 @@ func (q *queue) dispatch(ctx context.Context, now time.Time) error {
 // noticed within a quarter of a second, and thousands of idle partitions cost little.
 const longestRest = 250 * time.Millisecond
 
-// resting reports whether it is too early to poll partitions that were empty. Of the loop's
-// steps the one is late enough that is nearest to the end of the rest.
+// resting reports whether it is too early to poll partitions that were empty. The loop's step
+// that is nearest to the end of the rest is late enough.
 func (q *queue) resting(now time.Time) bool {
 	rest := min(longestRest, q.settings.Load().policy.interval/4) - q.f.options.PollInterval/2
 	if q.quiet && !q.ending && now.Sub(q.lastPoll) < rest {

@@ -49,6 +49,11 @@ func (r *trial) Failed() bool { return r.failed }
 
 func (r *trial) Logf(format string, args ...any) { fmt.Fprintf(&r.log, format+"\n", args...) }
 
+func (r *trial) Errorf(format string, args ...any) {
+	r.failed = true
+	r.Logf(format, args...)
+}
+
 func (r *trial) Fatalf(format string, args ...any) {
 	r.failed = true
 	r.Logf(format, args...)
@@ -182,6 +187,18 @@ func TestOnlyTheEndIsKeptOnDemand(t *testing.T) {
 	}
 	if err := said(p, "789\n0\n"); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestADataRaceOfAProgramFailsItsTest(t *testing.T) {
+	t.Parallel()
+	for says, want := range map[string]bool{"WARNING: DATA RACE": true, "WARNING: it is late": false} {
+		tried := try(t, func(t testing.TB) {
+			<-Run(t, script("echo '"+says+"' >&2")).Ended()
+		})
+		if tried.failed != want || want && !strings.Contains(tried.log.String(), "has a data race") {
+			t.Errorf("a program that says %q fails its test: %v, %s", says, tried.failed, tried.log.String())
+		}
 	}
 }
 
