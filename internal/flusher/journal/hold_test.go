@@ -20,6 +20,7 @@ import (
 	"github.com/writebehind/operator/internal/flusher/entry"
 	"github.com/writebehind/operator/internal/flusher/journal"
 	"github.com/writebehind/operator/internal/flusher/journal/journaltest"
+	"github.com/writebehind/operator/test/programs"
 )
 
 var holdEntries = flag.Int("hold.entries", 1_000_000, "entries of the queue of BenchmarkHold")
@@ -190,30 +191,24 @@ func BenchmarkPoll(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			rdb := journaltest.New(b).Client(b)
 			ctx := b.Context()
-			must := func(err error) {
-				b.Helper()
-				if err != nil {
-					b.Fatal(err)
-				}
-			}
 			j := journal.New(rdb)
 			_, err := j.EnsureLibrary(ctx)
-			must(err)
+			programs.Must(b, err)
 			s := settings(func(s *config.QueueSettings) { s.Mapping.Partitions = 16 })
 			_, err = j.Open(ctx, s, "journal-1", false)
-			must(err)
+			programs.Must(b, err)
 			numbers := make([]int, s.Mapping.Partitions)
 			for p := range numbers {
 				numbers[p] = p
 			}
 			for key := 0; waiting && key < 1000; key++ {
-				must(rdb.FCall(ctx, "wb_set", []string{fmt.Sprintf("product:%d", key)}, queue, "{}").Err())
+				programs.Must(b, rdb.FCall(ctx, "wb_set", []string{fmt.Sprintf("product:%d", key)}, queue, "{}").Err())
 			}
 			watch := &stopwatch{rdb: rdb}
 			before := watch.used(ctx)
 			for b.Loop() {
 				loads, err := j.Poll(ctx, queue, numbers)
-				must(err)
+				programs.Must(b, err)
 				if found := slices.ContainsFunc(loads.Of, func(l entry.Load) bool { return l.Entries > 0 }); found != waiting {
 					b.Fatalf("the poll tells %+v", loads)
 				}
