@@ -92,7 +92,7 @@ func TestTheListenerOutlivesAFlusherThatStartsAnew(t *testing.T) {
 	// Until it has ended, the flusher before flushes to the table before.
 	s.eventually("the new flusher shows itself at the same address", func() error {
 		now := s.status(p).Instance
-		if code, body := s.get(p, "/readyz"); now == before || code != http.StatusOK {
+		if code, body := s.get(p, "/readyz"); now == "" || now == before || code != http.StatusOK {
 			return fmt.Errorf("flusher %s follows %s, readyz answers %s", now, before, body)
 		}
 		return nil
